@@ -51,11 +51,15 @@ def he_uniform(shape):
 
 
 def recipes(module):
-    """A recipe for every float tensor of a module's state_dict, by name; seeds count from 1 in the state_dict's order."""
-    owner = {f'{m}.{k}' if m else k: mod for m, mod in module.named_modules() for k in mod.state_dict(keep_vars=True) if '.' not in k}
-    out = {}
+    """A recipe for every float tensor of a module's state_dict, by name; seeds count from 1 in the state_dict's order.
+    A tensor that two names share has one recipe."""
+    owner = {f'{m}.{k}'.lstrip('.'): mod for m, mod in module.named_modules(remove_duplicate=False) for k in mod.state_dict() if '.' not in k}
+    out, seen = {}, {}
     for seed, (name, t) in enumerate(module.state_dict().items(), 1):
         if not t.is_floating_point():
+            continue
+        if t.data_ptr() in seen:
+            out[name] = seen[t.data_ptr()]
             continue
         mod, leaf = owner[name], name.rsplit('.', 1)[-1]
         if leaf == 'running_var':
@@ -70,7 +74,7 @@ def recipes(module):
             scale, shift = he_uniform(t.shape), 0.0
         else:
             scale, shift = 0.25, 1.0
-        out[name] = dict(name=name, shape=list(t.shape), seed=seed, scale=scale, shift=shift)
+        out[name] = seen[t.data_ptr()] = dict(name=name, shape=list(t.shape), seed=seed, scale=scale, shift=shift)
     return out
 
 
