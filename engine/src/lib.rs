@@ -3,7 +3,9 @@
 //!
 //! No rhai, no Jupyter, no printing: those live in the crates above.
 
+pub mod atomic;
 pub mod data;
 pub mod error;
+pub mod random;
 
 pub use error::{Context, Error, Kind, Result};

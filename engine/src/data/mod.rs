@@ -1,1 +1,14 @@
 //! Images, preprocessing and data sets.
+
+pub mod decode;
+pub mod edit;
+pub mod files;
+pub mod image;
+pub mod npy;
+pub mod preprocess;
+
+pub use self::image::{Attribute, Image, Mask, PixelBox};
+pub use edit::Interpolation;
+pub use files::{Dataset, Item, Source, load_images};
+pub use npy::load_tensor;
+pub use preprocess::{Placement, Preprocess};

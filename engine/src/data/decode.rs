@@ -1,0 +1,219 @@
+//! Image files in and out: PNG, JPEG, BMP, GIF, WebP and TIFF, told apart by their content.
+//!
+//! The pixels are those of PIL's `ImageOps.exif_transpose(Image.open(path)).convert("RGB")`: alpha is dropped, not
+//! blended; grey is repeated; 16 bits are scaled to 8; CMYK is multiplied out (R = (255 - C)(255 - K) / 255);
+//! colour profiles are not applied; of an animation the first frame counts. Unlike PIL the EXIF orientation is
+//! always applied, so that the net sees what a person sees.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use super::Image;
+use crate::error::{Context, Error, Kind, Result};
+
+/// A file of more bytes than this is refused before it is read.
+const MAX_FILE: u64 = 1 << 30;
+const KNOWN: &str = "PNG, JPEG, BMP, GIF, WebP and TIFF are known";
+
+impl Image {
+    /// Reads an image file; [`Image::path`] is `path` as given.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
+        if about.is_dir() {
+            return Err(Error::new(Kind::Io, format!("`{}`: is a directory, not an image file", path.display()))
+                .hint("`load_images` reads a folder of images"));
+        }
+        if about.len() > MAX_FILE {
+            return Err(Error::format(format!(
+                "`{}`: a file of {} bytes is larger than the limit of {MAX_FILE} for images",
+                path.display(),
+                about.len()
+            )));
+        }
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+        Ok(Self::decode(&bytes).context(|| format!("`{}`", path.display()))?.with_path(path))
+    }
+
+    /// Decodes the content of an image file. The size in its header is checked before anything is decoded.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        if bytes.is_empty() {
+            return Err(Error::format("the file is empty").hint("is a download or a copy unfinished?"));
+        }
+        let format = image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled).ok_or_else(|| {
+            Error::format(format!("not an image: the file starts with {}", beginning(bytes))).hint(KNOWN)
+        })?;
+        let damaged = |e: image::ImageError| explain(format, &e);
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        reader.no_limits();
+        let mut decoder = reader.into_decoder().map_err(damaged)?;
+        let (width, height) = decoder.dimensions();
+        Image::check_size(width as usize, height as usize)?;
+        if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
+            return Err(Error::format("the JPEG image is truncated").hint("is a download or a copy unfinished?"));
+        }
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(2 * decoder.total_bytes() + (64 << 20));
+        decoder.set_limits(limits).map_err(damaged)?;
+        let orientation = decoder.orientation().map_err(damaged)?;
+        let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        decoded.apply_orientation(orientation);
+        let rgb = decoded.into_rgb8();
+        Image::new(rgb.width() as usize, rgb.height() as usize, rgb.into_raw())
+    }
+
+    /// The image as the bytes of a PNG file, the same for the same pixels.
+    pub fn encode_png(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+        self.encode(encoder)?;
+        Ok(bytes)
+    }
+
+    /// Writes a PNG file, whole or not at all.
+    pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
+        crate::atomic::write(path, &self.encode_png()?)
+    }
+
+    /// The image as the bytes of a JPEG file without chroma subsampling; `quality` is 1 (small) to 100 (fine).
+    pub fn encode_jpeg(&self, quality: u8) -> Result<Vec<u8>> {
+        if !(1..=100).contains(&quality) {
+            return Err(Error::value(format!("a JPEG quality of {quality} is not within 1 to 100")));
+        }
+        if self.width().max(self.height()) > u16::MAX as usize {
+            return Err(Error::value(format!(
+                "an image of {} x {} does not fit a JPEG file, which ends at 65535 pixels a side",
+                self.width(),
+                self.height()
+            )));
+        }
+        let mut bytes = Vec::new();
+        self.encode(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality))?;
+        Ok(bytes)
+    }
+
+    fn encode(&self, encoder: impl image::ImageEncoder) -> Result<()> {
+        let (width, height) = (self.width() as u32, self.height() as u32);
+        encoder
+            .write_image(self.pixels(), width, height, image::ExtendedColorType::Rgb8)
+            .map_err(|e| Error::internal(e.to_string()))
+    }
+}
+
+fn explain(format: ImageFormat, error: &image::ImageError) -> Error {
+    let name = format!("{format:?}").to_uppercase();
+    match error {
+        image::ImageError::Unsupported(what) => Error::unsupported(format!("an unsupported {name} image: {what}"))
+            .hint("convert it to an ordinary PNG or JPEG file"),
+        image::ImageError::Limits(_) => {
+            Error::format(format!("a {name} image that asks for more memory than its pixels need"))
+        }
+        other => {
+            let cause = std::error::Error::source(other).map_or_else(|| other.to_string(), ToString::to_string);
+            Error::format(format!("a damaged or truncated {name} image: {}", cause.trim_end_matches('.')))
+        }
+    }
+}
+
+/// The first bytes of a file that is no image, for a person to recognise it by.
+fn beginning(bytes: &[u8]) -> String {
+    let start = &bytes[..bytes.len().min(16)];
+    match std::str::from_utf8(start) {
+        Ok(text) if text.chars().all(|c| !c.is_control() || c.is_whitespace()) => {
+            format!("the text {:?}", text)
+        }
+        _ => format!("the bytes {}", start.iter().take(8).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")),
+    }
+}
+
+/// Whether the end marker is reached: segments are skipped by their lengths, scans up to the next marker. The
+/// decoder itself fills what is missing with grey.
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[mark, code]) = bytes.get(at..at + 2).and_then(|b| b.first_chunk()) {
+        match (mark, code) {
+            (0xFF, 0xD9) => return true,
+            (0xFF, 0x01 | 0xD0..=0xD8) => at += 2,
+            (0xFF, 0x02..=0xFE) => {
+                let Some(&length) = bytes.get(at + 2..at + 4).and_then(|b| b.first_chunk()) else { return false };
+                at += 2 + usize::from(u16::from_be_bytes(length));
+            }
+            _ => at += 1,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn message(bytes: &[u8]) -> String {
+        Image::decode(bytes).unwrap_err().message
+    }
+
+    #[test]
+    fn what_is_no_image_says_so() {
+        assert_eq!(message(b""), "the file is empty");
+        assert_eq!(message(b"hello world"), "not an image: the file starts with the text \"hello world\"");
+        assert_eq!(message(&[0, 1, 2, 3]), "not an image: the file starts with the bytes 00 01 02 03");
+        let folder = tempfile::tempdir().unwrap();
+        let error = Image::open(folder.path()).unwrap_err();
+        assert!(error.message.ends_with("is a directory, not an image file"), "{error}");
+        let error = Image::open(folder.path().join("cat.png")).unwrap_err();
+        assert!(error.message.ends_with("cat.png`: no such file or directory"), "{error}");
+        let renamed = folder.path().join("text.png");
+        std::fs::write(&renamed, "some text").unwrap();
+        let error = Image::open(&renamed).unwrap_err();
+        assert!(error.message.contains("text.png`: not an image"), "{error}");
+    }
+
+    #[test]
+    fn a_huge_header_is_refused_before_memory_is_asked_for() {
+        let mut bytes = Image::filled(2, 2, [9; 3]).unwrap().encode_png().unwrap();
+        bytes[16..24].copy_from_slice(&[0, 1, 0x86, 0xA0, 0, 1, 0x86, 0xA0]);
+        let crc = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.to_be_bytes());
+        let error = Image::decode(&bytes).unwrap_err();
+        assert_eq!(error.message, "an image of 100000 x 100000 pixels is larger than the limit of 256 million pixels");
+        assert!(error.hint.is_some());
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0u32, |crc, b| {
+            (0..8).fold(crc ^ u32::from(*b), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xEDB8_8320 } else { c >> 1 })
+        })
+    }
+
+    #[test]
+    fn png_comes_back_as_it_was_and_a_jpeg_nearly() {
+        let pixels = (0..40 * 30 * 3).map(|i| (i * 7 % 256) as u8).collect();
+        let image = Image::new(40, 30, pixels).unwrap();
+        let png = image.encode_png().unwrap();
+        assert_eq!(Image::decode(&png).unwrap(), image);
+        let smooth = Image::filled(33, 17, [200, 100, 50]).unwrap();
+        let back = Image::decode(&smooth.encode_jpeg(95).unwrap()).unwrap();
+        assert!(back.pixels().iter().zip(smooth.pixels()).all(|(a, b)| a.abs_diff(*b) <= 3));
+        assert!(smooth.encode_jpeg(0).is_err() && smooth.encode_jpeg(101).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        image.save_png(&path).unwrap();
+        let read = Image::open(&path).unwrap();
+        assert_eq!(read, image);
+        assert_eq!(read.path(), Some(path.as_path()));
+    }
+
+    #[test]
+    fn truncated_files_are_errors_wherever_they_end() {
+        let pixels = (0..40 * 30 * 3).map(|i| (i * i % 251) as u8).collect();
+        let image = Image::new(40, 30, pixels).unwrap();
+        for bytes in [image.encode_png().unwrap(), image.encode_jpeg(90).unwrap()] {
+            for end in (1..bytes.len() - 12).step_by(97) {
+                assert!(Image::decode(&bytes[..end]).is_err(), "{end} of {}", bytes.len());
+            }
+        }
+    }
+}

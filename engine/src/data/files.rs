@@ -1,0 +1,366 @@
+//! Data sets of image files: a folder, a pattern, or a CSV table. Files are decoded when an image is asked for.
+//!
+//! - A folder with sub-folders: each image's label is its sub-folder's name. A flat folder: no labels.
+//! - A pattern (`photos/*.jpg`, `**` for any depth): when the files lie in several folders, those name the labels.
+//! - A CSV table: `path` (relative to the table), `label` if there is one; every other column is an attribute, a
+//!   number where all its values are.
+//!
+//! The order is that of the paths' bytes, component by component (a table's: its rows).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::image::{Attribute, Image};
+use crate::error::{Context, Error, Kind, Result};
+
+const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
+const DEEPEST: usize = 64;
+
+/// A list of images that know their labels and attributes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// What the data set is called in results.
+    pub name: String,
+    /// Its images in order.
+    pub items: Arc<Vec<Item>>,
+}
+
+/// One image of a data set.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Where the pixels are.
+    pub source: Source,
+    /// What the image shows.
+    pub label: Option<String>,
+    /// What else is known about it.
+    pub attributes: BTreeMap<String, Attribute>,
+}
+
+/// Where an item's pixels are.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In a file, decoded each time it is asked for.
+    File(PathBuf),
+    /// In memory.
+    Memory(Image),
+}
+
+impl Item {
+    /// An unlabelled file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Item { source: Source::File(path.into()), label: None, attributes: BTreeMap::new() }
+    }
+
+    /// The image with its label and attributes; an error names the file.
+    pub fn image(&self) -> Result<Image> {
+        let image = match &self.source {
+            Source::File(path) => Image::open(path)?,
+            Source::Memory(image) => image.clone(),
+        };
+        Ok(image.with_label(self.label.clone()).with_attributes(self.attributes.clone()))
+    }
+
+    /// The file, if the pixels are in one (or the image in memory came from one).
+    pub fn path(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::Memory(image) => image.path(),
+        }
+    }
+}
+
+impl From<Image> for Item {
+    fn from(image: Image) -> Self {
+        let label = image.label().map(str::to_string);
+        Item { label, attributes: image.attributes().clone(), source: Source::Memory(image) }
+    }
+}
+
+impl Dataset {
+    /// A data set of these items.
+    pub fn new(name: impl Into<String>, items: Vec<Item>) -> Self {
+        Dataset { name: name.into(), items: Arc::new(items) }
+    }
+
+    /// A data set of images in memory, with the labels and attributes that they carry.
+    pub fn from_images(name: impl Into<String>, images: impl IntoIterator<Item = Image>) -> Self {
+        Self::new(name, images.into_iter().map(Item::from).collect())
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The image at `index` (from 0), decoded now.
+    pub fn get(&self, index: usize) -> Result<Image> {
+        let Some(item) = self.items.get(index) else {
+            return Err(Error::not_found(format!("no image {index} in `{}`", self.name))
+                .hint(format!("it has {} images, counted from 0", self.len())));
+        };
+        item.image()
+    }
+
+    /// The images in order, each decoded when it is reached.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Image>> + '_ {
+        self.items.iter().map(Item::image)
+    }
+
+    /// The different labels, sorted.
+    pub fn labels(&self) -> Vec<&str> {
+        let labels: BTreeSet<&str> = self.items.iter().filter_map(|i| i.label.as_deref()).collect();
+        labels.into_iter().collect()
+    }
+
+    /// The names of the attributes that any image has, sorted.
+    pub fn attribute_names(&self) -> Vec<&str> {
+        let names: BTreeSet<&str> = self.items.iter().flat_map(|i| i.attributes.keys().map(String::as_str)).collect();
+        names.into_iter().collect()
+    }
+
+    /// The images at `indices`, in that order; an error when one is out of range.
+    pub fn select(&self, indices: &[usize]) -> Result<Self> {
+        let item = |i: &usize| match self.items.get(*i) {
+            Some(item) => Ok(item.clone()),
+            None => Err(Error::not_found(format!("no image {i} in `{}`, which has {}", self.name, self.len()))),
+        };
+        Ok(Self::new(self.name.clone(), indices.iter().map(item).collect::<Result<_>>()?))
+    }
+}
+
+/// The data set that `from` names: a folder, a pattern with `*`, `?` or `[..]`, a `.csv` table, or one image file.
+pub fn load_images(from: impl AsRef<Path>) -> Result<Dataset> {
+    let from = from.as_ref();
+    let name = from.file_stem().map_or_else(|| from.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let items = if from.is_dir() {
+        folder(from)?
+    } else if from.is_file() {
+        match extension(from).as_str() {
+            "csv" => table(from)?,
+            _ => vec![Item::file(from)],
+        }
+    } else if from.to_string_lossy().contains(['*', '?', '[']) {
+        pattern(from)?
+    } else {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(Error::io(from, &missing).hint("a folder, a pattern such as `photos/*.jpg`, or a .csv table"));
+    };
+    Ok(Dataset::new(name, items))
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+}
+
+fn is_image(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+    !hidden && EXTENSIONS.contains(&extension(path).as_str())
+}
+
+fn folder(root: &Path) -> Result<Vec<Item>> {
+    let mut paths = Vec::new();
+    let seen = walk(root, &mut Vec::new(), &mut paths)?;
+    paths.sort();
+    if paths.is_empty() {
+        return Err(Error::new(Kind::NotFound, format!("no images in `{}`", root.display())).hint(format!(
+            "{seen} other files are there; images end in {}",
+            EXTENSIONS.map(|e| format!(".{e}")).join(" ")
+        )));
+    }
+    let label = |path: &Path| {
+        let inside: Vec<_> = path.strip_prefix(root).ok()?.components().collect();
+        (inside.len() > 1).then(|| inside[0].as_os_str().to_string_lossy().into_owned())
+    };
+    Ok(paths.into_iter().map(|path| Item { label: label(&path), ..Item::file(path) }).collect())
+}
+
+/// Adds the images under `folder` to `paths` and counts the other files. `above` holds the real paths of the folders
+/// around it, so that a link that leads back ends there.
+fn walk(folder: &Path, above: &mut Vec<PathBuf>, paths: &mut Vec<PathBuf>) -> Result<usize> {
+    let real = folder.canonicalize().map_err(|e| Error::io(folder, &e))?;
+    if above.contains(&real) || above.len() >= DEEPEST {
+        return Ok(0);
+    }
+    above.push(real);
+    let mut others = 0;
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))? {
+        let path = entry.map_err(|e| Error::io(folder, &e))?.path();
+        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        if path.is_dir() && !hidden {
+            others += walk(&path, above, paths)?;
+        } else if is_image(&path) {
+            paths.push(path);
+        } else {
+            others += 1;
+        }
+    }
+    above.pop();
+    Ok(others)
+}
+
+fn pattern(pattern: &Path) -> Result<Vec<Item>> {
+    let text = pattern.to_string_lossy();
+    let found = glob::glob(&text).map_err(|e| Error::value(format!("`{text}` is no file pattern: {}", e.msg)))?;
+    let mut paths = Vec::new();
+    for path in found {
+        let path = path.map_err(|e| Error::io(e.path(), e.error()))?;
+        if path.is_file() && is_image(&path) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    if paths.is_empty() {
+        return Err(Error::new(Kind::NotFound, format!("no images match `{text}`")));
+    }
+    let folders: BTreeSet<&Path> = paths.iter().filter_map(|p| p.parent()).collect();
+    let label = |path: &Path| {
+        let name = path.parent()?.file_name()?;
+        (folders.len() > 1).then(|| name.to_string_lossy().into_owned())
+    };
+    Ok(paths.iter().map(|path| Item { label: label(path), ..Item::file(path) }).collect())
+}
+
+fn table(path: &Path) -> Result<Vec<Item>> {
+    let at = || format!("`{}`", path.display());
+    let damaged = |e: csv::Error| Error::format(e.to_string());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(damaged).context(at)?;
+    let header: Vec<String> = reader.headers().map_err(damaged).context(at)?.iter().map(str::to_string).collect();
+    let header: Vec<&str> = header.iter().map(|h| h.trim_start_matches('\u{feff}')).collect();
+    let Some(path_column) = header.iter().position(|h| h.eq_ignore_ascii_case("path")) else {
+        return Err(Error::format(format!("no column `path` among `{}`", header.join("`, `")))
+            .context(at())
+            .hint("the first line names the columns: path, label, and any attributes"));
+    };
+    let label_column = header.iter().position(|h| h.eq_ignore_ascii_case("label"));
+    let rows = reader.records().collect::<Result<Vec<_>, _>>().map_err(damaged).context(at)?;
+    if rows.is_empty() {
+        return Err(Error::format("a table without rows").context(at()));
+    }
+    let number = |text: &str| text.parse::<f64>().ok().filter(|v| v.is_finite());
+    let attributes: Vec<(usize, &str, bool)> = (0..header.len())
+        .filter(|c| *c != path_column && Some(*c) != label_column)
+        .map(|c| (c, header[c], rows.iter().all(|row| row[c].is_empty() || number(&row[c]).is_some())))
+        .collect();
+    let base = path.parent().unwrap_or(Path::new(""));
+    let item = |(line, row): (usize, &csv::StringRecord)| {
+        if row[path_column].is_empty() {
+            return Err(Error::format(format!("row {} has no path", line + 1)).context(at()));
+        }
+        let value = |&(c, name, numeric): &(usize, &str, bool)| {
+            let text = &row[c];
+            let number = number(text).filter(|_| numeric).map(Attribute::Number);
+            (!text.is_empty()).then(|| (name.to_string(), number.unwrap_or_else(|| Attribute::Text(text.to_string()))))
+        };
+        Ok(Item {
+            source: Source::File(base.join(&row[path_column])),
+            label: label_column.map(|c| row[c].to_string()).filter(|label| !label.is_empty()),
+            attributes: attributes.iter().filter_map(value).collect(),
+        })
+    };
+    rows.iter().enumerate().map(item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn image_file(path: &Path, shade: u8) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        Image::filled(3, 2, [shade; 3]).unwrap().save_png(path).unwrap();
+    }
+
+    fn listing(data: &Dataset) -> Vec<(String, Option<&str>)> {
+        let name = |i: &Item| i.path().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+        data.items.iter().map(|i| (name(i), i.label.as_deref())).collect()
+    }
+
+    #[test]
+    fn a_folder_s_sub_folders_are_the_labels() {
+        let root = tempfile::tempdir().unwrap();
+        for (i, name) in
+            ["dog/b.png", "cat/z.PNG", "cat/deep/a.png", "top.png", ".hidden/x.png", "cat/.y.png"].iter().enumerate()
+        {
+            image_file(&root.path().join(name), i as u8);
+        }
+        std::fs::write(root.path().join("notes.txt"), "x").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(root.path(), root.path().join("cat/loop")).unwrap();
+        let data = load_images(root.path()).unwrap();
+        let (cat, dog) = (Some("cat"), Some("dog"));
+        let expected = [("a.png", cat), ("z.PNG", cat), ("b.png", dog), ("top.png", None)];
+        assert_eq!(listing(&data), expected.map(|(n, l)| (n.to_string(), l)));
+        assert_eq!(data.labels(), ["cat", "dog"]);
+        let image = data.get(2).unwrap();
+        assert_eq!((image.label(), image.pixel(0, 0)), (dog, Some([0; 3])));
+        assert_eq!(data.get(4).unwrap_err().hint.unwrap(), "it has 4 images, counted from 0");
+        assert_eq!(data.iter().filter(Result::is_ok).count(), 4);
+        assert_eq!(data.select(&[2, 0]).unwrap().get(0).unwrap().label(), dog);
+    }
+
+    #[test]
+    fn a_pattern_finds_files_and_labels_them_by_folder_when_there_are_several() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["a/1.png", "a/2.png", "b/1.png"] {
+            image_file(&root.path().join(name), 0);
+        }
+        let data = load_images(root.path().join("*/*.png")).unwrap();
+        let expected = [("1.png", Some("a")), ("2.png", Some("a")), ("1.png", Some("b"))];
+        assert_eq!(listing(&data), expected.map(|(n, l)| (n.to_string(), l)));
+        let data = load_images(root.path().join("a/?.png")).unwrap();
+        assert_eq!(listing(&data), [("1.png", None), ("2.png", None)].map(|(n, l)| (n.to_string(), l)));
+        let error = load_images(root.path().join("c/*.png")).unwrap_err();
+        assert!(error.message.starts_with("no images match"), "{error}");
+        assert!(load_images(root.path().join("***")).unwrap_err().message.contains("no file pattern"));
+    }
+
+    #[test]
+    fn a_table_gives_labels_and_attributes() {
+        let root = tempfile::tempdir().unwrap();
+        image_file(&root.path().join("x/1.png"), 5);
+        let path = root.path().join("set.csv");
+        std::fs::write(&path, "path,label,scale,kind\nx/1.png,cat,0.5,a\nx/2.png,,2,3\n").unwrap();
+        let data = load_images(&path).unwrap();
+        assert_eq!(data.name, "set");
+        assert_eq!(data.attribute_names(), ["kind", "scale"]);
+        let image = data.get(0).unwrap();
+        assert_eq!(image.label(), Some("cat"));
+        assert_eq!(image.attributes()["scale"], Attribute::Number(0.5));
+        assert_eq!(image.attributes()["kind"], Attribute::Text("a".into()));
+        assert_eq!(data.items[1].label, None);
+        assert_eq!(data.items[1].attributes["kind"], Attribute::Text("3".into()));
+        let error = data.get(1).unwrap_err();
+        assert!(error.message.contains("2.png") && error.message.contains("no such file"), "{error}");
+        for (text, part) in
+            [("file\nx.png\n", "no column `path`"), ("path\n", "without rows"), ("path,a\nx,1,2\n", "record")]
+        {
+            std::fs::write(&path, text).unwrap();
+            let message = load_images(&path).unwrap_err().message;
+            assert!(message.contains(part) && message.contains("set.csv"), "{message}");
+        }
+    }
+
+    #[test]
+    fn nothing_there_is_an_error_that_says_what_is() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("notes.txt"), "x").unwrap();
+        let error = load_images(root.path()).unwrap_err();
+        assert!(error.message.starts_with("no images in"), "{error}");
+        assert!(error.hint.unwrap().starts_with("1 other files"));
+        assert_eq!(load_images(root.path().join("no")).unwrap_err().kind, Kind::Io);
+    }
+
+    #[test]
+    fn generated_images_make_a_data_set() {
+        let image = Image::filled(2, 2, [1; 3]).unwrap().with_label(Some("disc".into()));
+        let data = Dataset::from_images("shapes", [image.clone(), image]);
+        assert_eq!((data.len(), data.get(1).unwrap().label()), (2, Some("disc")));
+        assert!(!data.is_empty());
+    }
+}

@@ -1,0 +1,493 @@
+//! How a photo becomes a net's input, and the way back.
+//!
+//! A net's card carries its [`Preprocess`], so that nobody guesses: short side to `resize`, centre crop to `size`,
+//! then x = (pixel * scale - mean) / std in the net's channel order. Sizes are rounded as PIL code does it: the long
+//! side to the nearest whole number, the crop's offset down. The convention for ImageNet nets is that of Krizhevsky
+//! et al. 2012, with the 0.875 that the reference implementations of the later nets share.
+
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::edit::Interpolation;
+use super::image::{Image, PixelBox};
+use crate::error::{Error, Result};
+
+/// The largest side of a net's input in pixels.
+const MAX_SIDE: usize = 8192;
+
+/// From a photo to a net's input tensor. Serialised with the option names of `load_model`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Options")]
+pub struct Preprocess {
+    /// The net's input.
+    pub size: Size,
+    /// How the photo is brought to that size.
+    pub resize: Resize,
+    /// How pixels between pixels are computed.
+    pub interpolation: Interpolation,
+    /// Which part of the resized photo the net sees.
+    pub crop: Crop,
+    /// The order of the net's channels.
+    pub order: Order,
+    /// The factor before mean and std; 1/255 takes pixels to `[0, 1]`.
+    pub scale: f32,
+    /// What is subtracted, one value a channel in the net's order, in units after scaling.
+    pub mean: Vec<f32>,
+    /// What is divided by, one value a channel in the net's order, in units after scaling.
+    pub std: Vec<f32>,
+    /// 3, or 1 for nets that see grey (PIL's luma).
+    pub channels: usize,
+}
+
+/// Rows and columns of a net's input; written as one number when they are equal, else as `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Sides", into = "Sides")]
+pub struct Size {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Sides {
+    Square(usize),
+    Both([usize; 2]),
+}
+
+impl From<Sides> for Size {
+    fn from(sides: Sides) -> Self {
+        match sides {
+            Sides::Square(n) => Size { height: n, width: n },
+            Sides::Both([height, width]) => Size { height, width },
+        }
+    }
+}
+
+impl From<Size> for Sides {
+    fn from(size: Size) -> Self {
+        if size.height == size.width { Sides::Square(size.width) } else { Sides::Both([size.height, size.width]) }
+    }
+}
+
+impl From<usize> for Size {
+    fn from(side: usize) -> Self {
+        Size { height: side, width: side }
+    }
+}
+
+/// How a photo is brought to a net's size; written as a number of pixels or `"direct"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ResizeOption", into = "ResizeOption")]
+pub enum Resize {
+    /// The short side to this many pixels, the long side in proportion, then a crop.
+    Short(usize),
+    /// Both sides to the net's size, whatever the proportions; no crop.
+    Direct,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum ResizeOption {
+    Pixels(usize),
+    Word(String),
+}
+
+impl TryFrom<ResizeOption> for Resize {
+    type Error = Error;
+
+    fn try_from(option: ResizeOption) -> Result<Self> {
+        match option {
+            ResizeOption::Pixels(n) => Ok(Resize::Short(n)),
+            ResizeOption::Word(word) if word.eq_ignore_ascii_case("direct") => Ok(Resize::Direct),
+            ResizeOption::Word(word) => {
+                Err(Error::value(format!("resize is `{word}`")).hint("a number of pixels or \"direct\""))
+            }
+        }
+    }
+}
+
+impl From<Resize> for ResizeOption {
+    fn from(resize: Resize) -> Self {
+        match resize {
+            Resize::Short(n) => ResizeOption::Pixels(n),
+            Resize::Direct => ResizeOption::Word("direct".into()),
+        }
+    }
+}
+
+/// Which part of the resized photo the net sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Crop {
+    /// The middle.
+    #[default]
+    Center,
+}
+
+/// The order of a net's input channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Order {
+    /// Red first.
+    #[default]
+    Rgb,
+    /// Blue first (nets that come from Caffe or OpenCV).
+    Bgr,
+}
+
+/// The options as a person writes them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    size: Size,
+    resize: Option<Resize>,
+    interpolation: Option<Interpolation>,
+    crop: Option<Crop>,
+    order: Option<Order>,
+    scale: Option<f32>,
+    mean: Option<Vec<f32>>,
+    std: Option<Vec<f32>>,
+    channels: Option<usize>,
+}
+
+impl TryFrom<Options> for Preprocess {
+    type Error = Error;
+
+    fn try_from(options: Options) -> Result<Self> {
+        let channels = options.channels.unwrap_or(3);
+        let base = Preprocess::new(options.size, channels)?;
+        let spread = |values: Option<Vec<f32>>, default: Vec<f32>| match values {
+            Some(one) if one.len() == 1 => vec![one[0]; channels],
+            Some(all) => all,
+            None => default,
+        };
+        let made = Preprocess {
+            resize: options.resize.unwrap_or(base.resize),
+            interpolation: options.interpolation.unwrap_or_default(),
+            crop: options.crop.unwrap_or_default(),
+            order: options.order.unwrap_or_default(),
+            scale: options.scale.unwrap_or(base.scale),
+            mean: spread(options.mean, base.mean),
+            std: spread(options.std, base.std),
+            ..base
+        };
+        made.check()?;
+        Ok(made)
+    }
+}
+
+impl Preprocess {
+    /// Pixels in `[0, 1]`, RGB, of a short side of round(size / 0.875) (of the larger side where they differ), bicubic.
+    pub fn new(size: impl Into<Size>, channels: usize) -> Result<Self> {
+        let size = size.into();
+        let short = (size.height.max(size.width) as f64 / 0.875).round_ties_even() as usize;
+        let made = Preprocess {
+            size,
+            resize: Resize::Short(short),
+            interpolation: Interpolation::default(),
+            crop: Crop::default(),
+            order: Order::default(),
+            scale: 1.0 / 255.0,
+            mean: vec![0.0; channels.min(3)],
+            std: vec![1.0; channels.min(3)],
+            channels,
+        };
+        made.check()?;
+        Ok(made)
+    }
+
+    /// An error when the options contradict each other or cannot be computed with.
+    pub fn check(&self) -> Result<()> {
+        let Size { height, width } = self.size;
+        if height == 0 || width == 0 || height.max(width) > MAX_SIDE {
+            return Err(Error::value(format!(
+                "a net input of {height} x {width} is not within 1 to {MAX_SIDE} pixels"
+            )));
+        }
+        if self.channels != 1 && self.channels != 3 {
+            return Err(Error::value(format!("a net with {} input channels takes no photos", self.channels))
+                .hint("photos have 3 channels or 1; give it tensors"));
+        }
+        if let Resize::Short(short) = self.resize {
+            if short < height.max(width) || short > MAX_SIDE * 8 {
+                let message = format!("a short side of {short} leaves no crop of {height} x {width}");
+                return Err(
+                    Error::value(message).hint(format!("`resize` of at least {}, or \"direct\"", height.max(width)))
+                );
+            }
+        }
+        for (name, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if values.len() != self.channels {
+                let (n, c) = (values.len(), self.channels);
+                return Err(Error::value(format!("{name} has {n} values for a net with {c} input channels")));
+            }
+            if let Some(bad) = values.iter().find(|v| !v.is_finite() || (name == "std" && **v == 0.0)) {
+                return Err(Error::value(format!("{name} holds {bad}")));
+            }
+        }
+        if !self.scale.is_finite() || self.scale == 0.0 {
+            return Err(Error::value(format!("scale is {}", self.scale)));
+        }
+        Ok(())
+    }
+
+    /// The photo as the net sees it, still in 8-bit RGB: resized and cropped to [`Preprocess::size`].
+    pub fn fit(&self, image: &Image) -> Result<Image> {
+        let Size { height, width } = self.size;
+        let (w, h) = self.resized(image.width(), image.height());
+        if Image::check_size(w, h).is_err() {
+            return Err(Error::value(format!(
+                "an image of {} x {} is too narrow to be resized by its short side (to {w} x {h})",
+                image.width(),
+                image.height()
+            ))
+            .hint("crop it first, or load the net with `resize: \"direct\"`"));
+        }
+        let resized = image.resize(w, h, self.interpolation)?;
+        let (left, top) = ((w - width) / 2, (h - height) / 2);
+        resized.crop(PixelBox { left, top, width, height })
+    }
+
+    /// The net's input for a photo: f32, `[channels, height, width]`, on the CPU.
+    pub fn apply(&self, image: &Image) -> Result<Tensor> {
+        self.check()?;
+        let fitted = if self.channels == 1 { self.fit(&image.grey())? } else { self.fit(image)? };
+        let plane = self.size.height * self.size.width;
+        let mut values = Vec::with_capacity(self.channels * plane);
+        for channel in 0..self.channels {
+            let table: Vec<f32> = (0..=255).map(|p| self.value(channel, f64::from(p)) as f32).collect();
+            let offset = self.colour(channel);
+            values.extend(fitted.pixels().iter().skip(offset).step_by(3).map(|p| table[usize::from(*p)]));
+        }
+        Ok(Tensor::from_vec(values, (self.channels, self.size.height, self.size.width), &Device::Cpu)?)
+    }
+
+    /// The photo of which `x` (`[channels, height, width]` of any height and width, or a batch of one) is the net's
+    /// input: rounded to whole pixel values and clamped to 0 to 255. `undo(apply(photo))` is `fit(photo)`.
+    pub fn undo(&self, x: &Tensor) -> Result<Image> {
+        self.check()?;
+        let x = if x.rank() == 4 && x.dim(0)? == 1 { x.squeeze(0)? } else { x.clone() };
+        let (height, width) = match x.dims() {
+            &[c, h, w] if c == self.channels => (h, w),
+            other => {
+                let c = self.channels;
+                return Err(Error::shape(format!("a tensor of {other:?} is no net input of {c} x height x width")));
+            }
+        };
+        Image::check_size(width, height)?;
+        let values = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut pixels = vec![0; 3 * height * width];
+        for (channel, plane) in values.chunks_exact(height * width).enumerate() {
+            let (mean, std) = (f64::from(self.mean[channel]), f64::from(self.std[channel]));
+            for (pixel, value) in pixels.chunks_exact_mut(3).zip(plane) {
+                let shade = ((f64::from(*value) * std + mean) / f64::from(self.scale)).round() as u8;
+                if self.channels == 1 {
+                    pixel.fill(shade);
+                } else {
+                    pixel[self.colour(channel)] = shade;
+                }
+            }
+        }
+        Image::new(width, height, pixels)
+    }
+
+    /// The least and the greatest value that a photo can give each channel of the net's input.
+    pub fn bounds(&self) -> Vec<(f32, f32)> {
+        let ends = |channel| {
+            let (a, b) = (self.value(channel, 0.0) as f32, self.value(channel, 255.0) as f32);
+            (a.min(b), a.max(b))
+        };
+        (0..self.channels).map(ends).collect()
+    }
+
+    /// How far each channel of the net's input moves when a pixel value (0 to 255) moves by 1: |scale / std|. A
+    /// budget of `eps` pixel steps is `eps * per_255()[c]` in channel `c`.
+    pub fn per_255(&self) -> Vec<f32> {
+        self.std.iter().map(|std| (self.scale / std).abs()).collect()
+    }
+
+    /// Which part of a photo the net's input shows.
+    pub fn place(&self, image: &Image) -> Placement {
+        let (w, h) = self.resized(image.width(), image.height());
+        let (sx, sy) = (image.width() as f64 / w as f64, image.height() as f64 / h as f64);
+        let Size { height, width } = self.size;
+        Placement {
+            left: (w.saturating_sub(width) / 2) as f64 * sx,
+            top: (h.saturating_sub(height) / 2) as f64 * sy,
+            width: width as f64 * sx,
+            height: height as f64 * sy,
+            input: self.size,
+        }
+    }
+
+    /// Width and height of a photo after the resize and before the crop.
+    fn resized(&self, width: usize, height: usize) -> (usize, usize) {
+        let in_proportion = |long: usize, short: usize, target: usize| {
+            ((long as f64 * target as f64 / short as f64).round_ties_even() as usize).max(target)
+        };
+        match self.resize {
+            Resize::Direct => (self.size.width, self.size.height),
+            Resize::Short(short) if width <= height => (short, in_proportion(height, width, short)),
+            Resize::Short(short) => (in_proportion(width, height, short), short),
+        }
+    }
+
+    fn value(&self, channel: usize, pixel: f64) -> f64 {
+        (pixel * f64::from(self.scale) - f64::from(self.mean[channel])) / f64::from(self.std[channel])
+    }
+
+    /// Which of R, G, B a channel of the net is.
+    fn colour(&self, channel: usize) -> usize {
+        match self.order {
+            Order::Bgr if self.channels == 3 => 2 - channel,
+            _ => channel,
+        }
+    }
+}
+
+/// Where a net's input lies on the photo it was made from: the crop's rectangle in the photo's pixels, with resize and
+/// crop undone. Positions are continuous: a pixel `i` covers `i` to `i + 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// The rectangle's left edge on the photo.
+    pub left: f64,
+    /// The rectangle's top edge on the photo.
+    pub top: f64,
+    /// The rectangle's width on the photo.
+    pub width: f64,
+    /// The rectangle's height on the photo.
+    pub height: f64,
+    /// The net's input that covers the rectangle.
+    pub input: Size,
+}
+
+impl Placement {
+    /// The position on the photo of a position on the net's input.
+    pub fn to_photo(&self, x: f64, y: f64) -> (f64, f64) {
+        let (w, h) = (self.input.width as f64, self.input.height as f64);
+        (self.left + x * self.width / w, self.top + y * self.height / h)
+    }
+
+    /// The position on the net's input of a position on the photo; outside the crop it lies outside the input.
+    pub fn to_input(&self, x: f64, y: f64) -> (f64, f64) {
+        let (w, h) = (self.input.width as f64, self.input.height as f64);
+        ((x - self.left) * w / self.width, (y - self.top) * h / self.height)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(json: &str) -> Result<Preprocess, String> {
+        serde_json::from_str(json).map_err(|e| e.to_string())
+    }
+
+    fn photo(width: usize, height: usize) -> Image {
+        let pixels = (0..3 * width * height).map(|i| (i * 31 % 256) as u8).collect();
+        Image::new(width, height, pixels).unwrap()
+    }
+
+    #[test]
+    fn options_have_the_defaults_of_the_reference_and_survive_json() {
+        let p = parse(r#"{"size": 227, "order": "BGR", "scale": 1.0, "mean": [103.939, 116.779, 123.68]}"#).unwrap();
+        assert_eq!(p.resize, Resize::Short(259));
+        assert_eq!(p.interpolation, Interpolation::Bicubic);
+        assert_eq!(p.std, [1.0; 3]);
+        assert_eq!(parse(&serde_json::to_string(&p).unwrap()).unwrap(), p);
+        let p = parse(r#"{"size": [64, 96], "resize": "direct", "mean": [0.5], "interpolation": "bilinear"}"#).unwrap();
+        assert_eq!((p.size.height, p.size.width, p.resize), (64, 96, Resize::Direct));
+        assert_eq!(p.mean, [0.5; 3]);
+        let json = serde_json::to_string(&p).unwrap();
+        assert!(
+            json.contains(r#""size":[64,96],"resize":"direct","interpolation":"bilinear","crop":"center""#),
+            "{json}"
+        );
+        assert_eq!(parse(&json).unwrap(), p);
+    }
+
+    #[test]
+    fn contradictions_are_errors() {
+        for (json, part) in [
+            (r#"{"size": 0}"#, "net input of 0 x 0"),
+            (r#"{"size": 224, "resize": 100}"#, "a short side of 100 leaves no crop of 224 x 224"),
+            (r#"{"size": 224, "resize": "fit"}"#, "resize is `fit`"),
+            (r#"{"size": 224, "std": [0.0, 1.0, 1.0]}"#, "std holds 0"),
+            (r#"{"size": 224, "mean": [0.0, 1.0]}"#, "mean has 2 values for a net with 3 input channels"),
+            (r#"{"size": 224, "scale": 0}"#, "scale is 0"),
+            (r#"{"size": 224, "channels": 4}"#, "4 input channels"),
+            (r#"{"size": 224, "means": [0.0]}"#, "unknown field `means`"),
+        ] {
+            let message = parse(json).unwrap_err();
+            assert!(message.contains(part), "{json}: {message}");
+        }
+    }
+
+    #[test]
+    fn channels_are_in_the_net_s_order_and_undo_is_the_way_back() {
+        for (order, first) in [("RGB", 0), ("BGR", 2)] {
+            let json =
+                format!(r#"{{"size": 8, "order": "{order}", "mean": [0.1, 0.2, 0.3], "std": [0.5, 0.25, 2.0]}}"#);
+            let p = parse(&json).unwrap();
+            let image = photo(20, 11);
+            let x = p.apply(&image).unwrap();
+            assert_eq!(x.dims(), [3, 8, 8]);
+            let fitted = p.fit(&image).unwrap();
+            let corner = x.get(0).unwrap().get(0).unwrap().get(0).unwrap().to_scalar::<f32>().unwrap();
+            let pixel = f32::from(fitted.pixel(0, 0).unwrap()[first]);
+            assert!((corner - (pixel / 255.0 - 0.1) / 0.5).abs() < 1e-6);
+            assert_eq!(p.undo(&x).unwrap(), fitted);
+            assert_eq!(p.undo(&x.unsqueeze(0).unwrap()).unwrap(), fitted);
+            assert!(p.undo(&x.get(0).unwrap()).is_err());
+        }
+    }
+
+    #[test]
+    fn grey_nets_see_luma() {
+        let p = parse(r#"{"size": 8, "channels": 1}"#).unwrap();
+        let image = photo(9, 9);
+        let x = p.apply(&image).unwrap();
+        assert_eq!(x.dims(), [1, 8, 8]);
+        assert_eq!(p.undo(&x).unwrap(), p.fit(&image.grey()).unwrap());
+    }
+
+    #[test]
+    fn bounds_and_steps_are_in_net_units() {
+        let p = parse(r#"{"size": 8, "scale": 1.0, "mean": [127.5], "std": [127.5]}"#).unwrap();
+        assert_eq!(p.bounds(), [(-1.0, 1.0); 3]);
+        assert_eq!(p.per_255(), [1.0 / 127.5; 3]);
+    }
+
+    #[test]
+    fn sizes_are_rounded_as_the_references_do() {
+        let p = Preprocess::new(224, 3).unwrap();
+        assert_eq!(p.resized(451, 300), (385, 256));
+        let p = Preprocess::new(227, 3).unwrap();
+        assert_eq!(p.resized(353, 640), (259, 470));
+        assert!(p.place(&photo(353, 640)).top - 121.0 * 640.0 / 470.0 < 1e-9);
+    }
+
+    #[test]
+    fn a_place_on_the_input_is_found_on_the_photo() {
+        let p = Preprocess::new(224, 3).unwrap();
+        let image = photo(512, 1024);
+        let place = p.place(&image);
+        assert_eq!((place.left, place.top, place.width, place.height), (32.0, 288.0, 448.0, 448.0));
+        assert_eq!(place.to_photo(112.0, 112.0), (256.0, 512.0));
+        assert_eq!(place.to_input(256.0, 512.0), (112.0, 112.0));
+        let direct = Preprocess { resize: Resize::Direct, ..p };
+        let place = direct.place(&image);
+        assert_eq!((place.left, place.top, place.width, place.height), (0.0, 0.0, 512.0, 1024.0));
+    }
+
+    #[test]
+    fn a_thread_of_an_image_is_an_error_and_not_a_memory_hog() {
+        let p = Preprocess::new(224, 3).unwrap();
+        let error = p.apply(&Image::filled(1, 100_000, [0; 3]).unwrap()).unwrap_err();
+        assert!(error.message.contains("too narrow"), "{error}");
+        assert!(p.apply(&photo(1, 1)).is_ok());
+    }
+}
