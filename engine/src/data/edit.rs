@@ -1,17 +1,15 @@
 //! Changes to an image: geometry (resize, crop, rotate, shift), degradation (blur, noise, brightness, JPEG), fill.
 //!
-//! Resizing is PIL's: a convolution whose support grows with the reduction, so that nothing aliases, in 8-bit fixed
-//! point. Label, path and attributes stay; mask and bounding box follow the geometry. Positions are in pixels, x to
-//! the right and y down, and the centre of the first pixel is at (0.5, 0.5).
+//! Resizing is PIL's, bit for bit. Label, path and attributes stay; mask and bounding box follow the geometry.
+//! Positions are in pixels, x to the right and y down, and the centre of the first pixel is at (0.5, 0.5).
 
 use std::sync::Arc;
 
-use fast_image_resize::images::{Image as Canvas, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::image::{Image, Mask, PixelBox};
+use super::resample::resample;
 use crate::error::{Error, Result};
 use crate::random::Stream;
 
@@ -38,14 +36,6 @@ impl Interpolation {
             _ => Err(Error::value(format!("no interpolation `{name}`")).hint("nearest, bilinear or bicubic")),
         }
     }
-
-    fn algorithm(self) -> ResizeAlg {
-        match self {
-            Interpolation::Nearest => ResizeAlg::Nearest,
-            Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-            Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        }
-    }
 }
 
 impl Image {
@@ -55,16 +45,19 @@ impl Image {
         if (width, height) == (self.width(), self.height()) {
             return Ok(self.clone());
         }
-        let from = (self.width(), self.height());
-        let pixels = resample(self.pixels(), from, (width, height), PixelType::U8x3, interpolation)?;
-        let mask = match self.mask() {
-            None => None,
-            Some(mask) => {
-                let nearest = Interpolation::Nearest;
-                let values = resample(&mask.values, from, (width, height), PixelType::U8, nearest)?;
-                Some(Arc::new(Mask { width, height, values }))
-            }
-        };
+        let (from, to) = ((self.width(), self.height()), (width, height));
+        if Image::check_size(width, self.height()).is_err() {
+            return Err(Error::value(format!(
+                "an image of {} x {} is too tall to be resized to {width} x {height}",
+                from.0, from.1
+            ))
+            .hint("crop it first"));
+        }
+        let pixels = resample::<3>(self.pixels(), from, to, interpolation);
+        let mask = self.mask().map(|mask| {
+            let values = resample::<1>(&mask.values, from, to, Interpolation::Nearest);
+            Arc::new(Mask { width, height, values })
+        });
         let bounding_box = self.bounding_box().and_then(|b| {
             let (sx, sy) = (width as f64 / from.0 as f64, height as f64 / from.1 as f64);
             outer_box(
@@ -269,21 +262,6 @@ impl Image {
             (top + (bottom - top) * fy).round() as u8
         })
     }
-}
-
-fn resample(
-    values: &[u8],
-    (width, height): (usize, usize),
-    (new_width, new_height): (usize, usize),
-    kind: PixelType,
-    interpolation: Interpolation,
-) -> Result<Vec<u8>> {
-    let defect = |e: &dyn std::fmt::Display| Error::internal(format!("a resize went wrong: {e}"));
-    let from = ImageRef::new(width as u32, height as u32, values, kind).map_err(|e| defect(&e))?;
-    let mut to = Canvas::new(new_width as u32, new_height as u32, kind);
-    let options = ResizeOptions::new().resize_alg(interpolation.algorithm());
-    Resizer::new().resize(&from, &mut to, &options).map_err(|e| defect(&e))?;
-    Ok(to.into_vec())
 }
 
 /// The whole pixels that a rectangle from `low` to `high` touches, clipped to `width` x `height`.

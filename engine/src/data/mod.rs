@@ -6,6 +6,7 @@ pub mod files;
 pub mod image;
 pub mod npy;
 pub mod preprocess;
+mod resample;
 
 pub use self::image::{Attribute, Image, Mask, PixelBox};
 pub use edit::Interpolation;

@@ -1,0 +1,116 @@
+//! Resampling as PIL does it, bit for bit: a separable convolution whose support grows with the reduction, so that
+//! nothing aliases, in whole numbers of 22 fractional bits, columns before rows, 8-bit pixels in between.
+//!
+//! The nets were trained on PIL's pixels; a resize that differs shifts their answers. Whole numbers give the same
+//! result on every machine. (`fast_image_resize` differs by up to 5 of 255 where a cubic overshoots.)
+
+use rayon::prelude::*;
+
+use super::edit::Interpolation;
+
+const FRACTION_BITS: u32 = 32 - 8 - 2;
+
+/// The taps of one output position: the first input position and the weight of it and those after it.
+struct Taps {
+    first: usize,
+    weights: Vec<i32>,
+}
+
+/// Scales `from.0` columns by `from.1` rows of `C` interleaved bytes to `to.0` by `to.1`. No side may be 0; the caller
+/// sees to it that `to.0 * from.1` pixels fit into memory.
+pub(super) fn resample<const C: usize>(
+    values: &[u8],
+    from: (usize, usize),
+    to: (usize, usize),
+    interpolation: Interpolation,
+) -> Vec<u8> {
+    let ((width, height), (new_width, new_height)) = (from, to);
+    let taps = |n, m| match interpolation {
+        Interpolation::Nearest => nearest(n, m),
+        Interpolation::Bilinear => taps(n, m, 1.0, bilinear),
+        Interpolation::Bicubic => taps(n, m, 2.0, bicubic),
+    };
+    let columns = taps(width, new_width);
+    let mut narrowed = vec![0; C * new_width * height];
+    narrowed.par_chunks_mut(C * new_width).zip(values.par_chunks(C * width)).for_each(|(out, row)| {
+        for (pixel, taps) in out.chunks_exact_mut(C).zip(&columns) {
+            let mut sums = [1i32 << (FRACTION_BITS - 1); C];
+            for (values, weight) in row[C * taps.first..].chunks_exact(C).zip(&taps.weights) {
+                (0..C).for_each(|c| sums[c] += weight * i32::from(values[c]));
+            }
+            (0..C).for_each(|c| pixel[c] = clip(sums[c]));
+        }
+    });
+    let rows = taps(height, new_height);
+    let stride = C * new_width;
+    let mut scaled = vec![0; stride * new_height];
+    scaled.par_chunks_mut(stride).zip(&rows).for_each(|(out, taps)| {
+        let mut sums = vec![1i32 << (FRACTION_BITS - 1); stride];
+        for (row, weight) in narrowed[stride * taps.first..].chunks_exact(stride).zip(&taps.weights) {
+            sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += weight * i32::from(*v));
+        }
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = clip(sum));
+    });
+    scaled
+}
+
+fn taps(n: usize, m: usize, support: f64, filter: fn(f64) -> f64) -> Vec<Taps> {
+    let scale = n as f64 / m as f64;
+    let stretch = scale.max(1.0);
+    let support = support * stretch;
+    let at = |i: usize| {
+        let centre = (i as f64 + 0.5) * scale;
+        let first = (centre - support + 0.5).max(0.0) as usize;
+        let end = ((centre + support + 0.5) as usize).min(n);
+        let weights: Vec<f64> = (first..end).map(|x| filter((x as f64 - centre + 0.5) * (1.0 / stretch))).collect();
+        let total: f64 = weights.iter().sum();
+        let fixed = |w: &f64| (w / total * f64::from(1u32 << FRACTION_BITS)).round() as i32;
+        Taps { first, weights: weights.iter().map(fixed).collect() }
+    };
+    (0..m).map(at).collect()
+}
+
+fn nearest(n: usize, m: usize) -> Vec<Taps> {
+    let at = |i: usize| Taps { first: (2 * i + 1) * n / (2 * m), weights: vec![1 << FRACTION_BITS] };
+    (0..m).map(at).collect()
+}
+
+fn bilinear(x: f64) -> f64 {
+    (1.0 - x.abs()).max(0.0)
+}
+
+/// Keys' cubic with a = -0.5.
+fn bicubic(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    match x.abs() {
+        x if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+        x if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+        _ => 0.0,
+    }
+}
+
+fn clip(sum: i32) -> u8 {
+    (sum >> FRACTION_BITS).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flat_image_stays_flat_and_the_same_size_is_the_same_image() {
+        let values: Vec<u8> = (0..7 * 5).map(|i| (i * 37 % 256) as u8).collect();
+        for interpolation in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
+            assert_eq!(resample::<1>(&[200; 35], (7, 5), (3, 11), interpolation), [200; 33]);
+            assert_eq!(resample::<1>(&values, (7, 5), (7, 5), interpolation), values);
+            assert_eq!(resample::<1>(&[9], (1, 1), (4, 3), interpolation), [9; 12]);
+        }
+    }
+
+    #[test]
+    fn halving_bilinearly_is_a_triangle_of_four() {
+        let expected = ((100.0 * 1.0 + 200.0 * 3.0 + 40.0 * 3.0 + 80.0 * 1.0) / 8.0f64).round() as u8;
+        let row = [0, 100, 200, 40, 80, 0];
+        assert_eq!(resample::<1>(&row, (6, 1), (3, 1), Interpolation::Bilinear)[1], expected);
+    }
+}
