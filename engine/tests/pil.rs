@@ -1,6 +1,8 @@
 //! Decoding, resizing and rotating give what PIL gives (`golden/pil`, made by `golden/make_pil.py`), and preprocessing
 //! gives the reference inputs.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use convscope_engine::data::{Image, Interpolation, Preprocess, load_tensor};

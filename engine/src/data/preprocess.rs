@@ -210,13 +210,16 @@ impl Preprocess {
             return Err(Error::value(format!("a net with {} input channels takes no photos", self.channels))
                 .hint("photos have 3 channels or 1; give it tensors"));
         }
-        if let Resize::Short(short) = self.resize {
-            if short < height.max(width) || short > MAX_SIDE * 8 {
+        let side = height.max(width);
+        match self.resize {
+            Resize::Short(short) if short < side => {
                 let message = format!("a short side of {short} leaves no crop of {height} x {width}");
-                return Err(
-                    Error::value(message).hint(format!("`resize` of at least {}, or \"direct\"", height.max(width)))
-                );
+                return Err(Error::value(message).hint(format!("`resize` of at least {side}, or \"direct\"")));
             }
+            Resize::Short(short) if short > 2 * MAX_SIDE => {
+                return Err(Error::value(format!("a short side of {short} is above {}", 2 * MAX_SIDE)));
+            }
+            _ => {}
         }
         for (name, values) in [("mean", &self.mean), ("std", &self.std)] {
             if values.len() != self.channels {
