@@ -26,6 +26,9 @@ impl Image {
             return Err(Error::new(Kind::Io, format!("`{}`: is a directory, not an image file", path.display()))
                 .hint("`load_images` reads a folder of images"));
         }
+        if !about.is_file() {
+            return Err(Error::new(Kind::Io, format!("`{}`: is not a regular file", path.display())));
+        }
         if about.len() > MAX_FILE {
             return Err(Error::format(format!(
                 "`{}`: a file of {} bytes is larger than the limit of {MAX_FILE} for images",
@@ -165,6 +168,8 @@ mod tests {
         assert!(error.message.ends_with("is a directory, not an image file"), "{error}");
         let error = Image::open(folder.path().join("cat.png")).unwrap_err();
         assert!(error.message.ends_with("cat.png`: no such file or directory"), "{error}");
+        #[cfg(unix)]
+        assert!(Image::open("/dev/zero").unwrap_err().message.ends_with("is not a regular file"));
         let renamed = folder.path().join("text.png");
         std::fs::write(&renamed, "some text").unwrap();
         let error = Image::open(&renamed).unwrap_err();

@@ -12,4 +12,4 @@ pub use self::image::{Attribute, Image, Mask, PixelBox};
 pub use edit::Interpolation;
 pub use files::{Dataset, Item, Source, load_images};
 pub use npy::load_tensor;
-pub use preprocess::{Placement, Preprocess};
+pub use preprocess::{Crop, Order, Placement, Preprocess, Resize, Size};
