@@ -6,6 +6,14 @@
 pub mod atomic;
 pub mod data;
 pub mod error;
+pub mod graph;
+pub mod kernels;
+pub mod model;
+pub mod pass;
 pub mod random;
+pub mod rules;
+pub mod tensor;
 
+pub use candle_core::{DType, Device, Tensor};
 pub use error::{Context, Error, Kind, Result};
+pub use model::Model;

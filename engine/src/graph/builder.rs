@@ -1,0 +1,123 @@
+//! Builds a graph node by node; shapes are inferred and names made unique on the way.
+
+use super::{Graph, Node, NodeId, Op, ParamId, Shape, infer};
+use crate::error::{Context, Error, Result};
+use crate::model::Weights;
+use candle_core::Tensor;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+
+/// Collects nodes and parameters, then closes them into a [`Graph`] and its [`Weights`].
+#[derive(Default)]
+pub struct Builder {
+    nodes: Vec<Node>,
+    weights: Weights,
+    names: BTreeMap<String, NodeId>,
+    aliases: BTreeMap<String, Option<NodeId>>,
+}
+
+impl Builder {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The net's input, of `shape` for one sample.
+    pub fn input(&mut self, name: &str, shape: Shape) -> Result<NodeId> {
+        self.push(name, Op::Input, &[], shape)
+    }
+
+    /// Adds a parameter tensor; its name is the file's.
+    pub fn param(&mut self, name: &str, tensor: Tensor) -> Result<ParamId> {
+        self.weights.push(name, tensor)
+    }
+
+    /// The shape of a parameter.
+    pub fn param_shape(&self, id: ParamId) -> &[usize] {
+        self.weights.tensor(id).dims()
+    }
+
+    /// Adds a node; its shape follows from the operation and the inputs.
+    ///
+    /// # Errors
+    /// Where the inputs' shapes do not fit the operation; the message names the node and both shapes.
+    pub fn add(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
+        let shapes: Vec<&[usize]> = inputs.iter().map(|i| self.nodes[i.0].shape.as_slice()).collect();
+        let shape = infer::shape(&op, &shapes, &self.weights).context(|| format!("node `{name}` ({})", op.kind()))?;
+        self.push(name, op, inputs, shape)
+    }
+
+    /// A second name by which a node is found, as long as no other node claims it.
+    pub fn alias(&mut self, name: &str, id: NodeId) {
+        if name.is_empty() {
+            return;
+        }
+        self.aliases
+            .entry(name.to_string())
+            .and_modify(|known| *known = known.filter(|k| *k == id))
+            .or_insert(Some(id));
+    }
+
+    /// The shape of a node made so far.
+    pub fn shape(&self, id: NodeId) -> &[usize] {
+        &self.nodes[id.0].shape
+    }
+
+    /// The operation of a node made so far.
+    pub fn op(&self, id: NodeId) -> &Op {
+        &self.nodes[id.0].op
+    }
+
+    /// Closes the graph with `output` as the net's raw output. Nodes that the output does not need are dropped.
+    ///
+    /// # Errors
+    /// Where there is not exactly one input, or the output does not depend on it.
+    pub fn finish(self, output: NodeId) -> Result<(Graph, Weights)> {
+        let mut needed = vec![false; self.nodes.len()];
+        needed[output.0] = true;
+        for i in (0..self.nodes.len()).rev().filter(|i| self.nodes[*i].op == Op::Input || *i <= output.0) {
+            if needed[i] {
+                self.nodes[i].inputs.iter().for_each(|n| needed[n.0] = true);
+            }
+        }
+        let inputs: Vec<usize> =
+            (0..self.nodes.len()).filter(|i| needed[*i] && self.nodes[*i].op == Op::Input).collect();
+        let [input] = inputs[..] else {
+            return Err(Error::unsupported(format!("a net with {} inputs that reach the output", inputs.len()))
+                .hint("convscope takes nets with one image input and one output"));
+        };
+        let mut renumbered: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
+        let mut nodes: Vec<Node> = Vec::new();
+        for (i, mut node) in self.nodes.into_iter().enumerate().filter(|(i, _)| needed[*i]) {
+            renumbered[i] = Some(NodeId(nodes.len()));
+            node.inputs.iter_mut().for_each(|n| *n = renumbered[n.0].unwrap_or(*n));
+            nodes.push(node);
+        }
+        let mut consumers = vec![Vec::new(); nodes.len()];
+        for (i, node) in nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|n| consumers[n.0].push(NodeId(i)));
+        }
+        let found = |id: NodeId| renumbered[id.0];
+        let mut aliases: BTreeMap<String, NodeId> =
+            self.aliases.into_iter().filter_map(|(name, id)| Some((name, found(id?)?))).collect();
+        aliases.extend(self.names.into_iter().filter_map(|(name, id)| Some((name, found(id)?))));
+        let place = |i: usize| renumbered[i].ok_or_else(|| Error::internal("a needed node was dropped"));
+        let graph = Graph { input: place(input)?, output: place(output.0)?, nodes, consumers, aliases };
+        Ok((graph, self.weights))
+    }
+
+    fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], shape: Shape) -> Result<NodeId> {
+        if shape.contains(&0) {
+            return Err(Error::shape(format!("node `{name}` ({}) has an empty shape {shape:?}", op.kind())));
+        }
+        let id = NodeId(self.nodes.len());
+        let stem = if name.is_empty() { op.kind() } else { name };
+        let unique = std::iter::once(stem.to_string())
+            .chain((1..).map(|n| format!("{stem}_{n}")))
+            .find(|candidate| !self.names.contains_key(candidate))
+            .unwrap_or_else(|| stem.to_string());
+        self.names.insert(unique.clone(), id);
+        self.nodes.push(Node { name: unique, op, inputs: SmallVec::from_slice(inputs), shape });
+        Ok(id)
+    }
+}

@@ -1,0 +1,137 @@
+//! Receptive fields: which part of the input a unit of a map can see.
+
+use super::{Graph, NodeId, Op};
+
+/// What a unit of a node sees of the input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Field {
+    /// A window: unit (y, x) sees the input rows from `start[0] + y * stride[0]`, `size[0]` of them; columns likewise.
+    /// Rows before 0 or behind the last lie in padding.
+    Local {
+        /// Height and width, px.
+        size: [usize; 2],
+        /// Distance of neighbouring units' windows, px.
+        stride: [usize; 2],
+        /// The first row and column of unit (0, 0)'s window.
+        start: [isize; 2],
+        /// Which of the node's axes are rows and columns.
+        axes: [usize; 2],
+    },
+    /// Everything.
+    Whole,
+    /// Nothing: the value is a constant.
+    Nothing,
+}
+
+impl Field {
+    /// The input rows and columns that unit (y, x) sees: top, left, bottom, right (exclusive), clipped to `h` x `w`.
+    pub fn window(&self, y: usize, x: usize, [h, w]: [usize; 2]) -> [usize; 4] {
+        let Field::Local { size, stride, start, .. } = *self else { return [0, 0, h, w] };
+        let axis = |a: usize, i: usize, n: usize| {
+            let from = start[a] + (i * stride[a]) as isize;
+            (from.clamp(0, n as isize) as usize, (from + size[a] as isize).clamp(0, n as isize) as usize)
+        };
+        let ((top, bottom), (left, right)) = (axis(0, y, h), axis(1, x, w));
+        [top, left, bottom, right]
+    }
+
+    /// The centre of unit (y, x)'s window in input pixels (the middle of pixel 0 is 0.5).
+    pub fn centre(&self, y: usize, x: usize, [h, w]: [usize; 2]) -> [f64; 2] {
+        let Field::Local { size, stride, start, .. } = *self else { return [h as f64 / 2.0, w as f64 / 2.0] };
+        [0, 1].map(|a| start[a] as f64 + ([y, x][a] * stride[a]) as f64 + size[a] as f64 / 2.0)
+    }
+}
+
+impl Graph {
+    /// The receptive field of every node.
+    pub fn fields(&self) -> Vec<Field> {
+        let mut fields: Vec<Field> = Vec::with_capacity(self.nodes().len());
+        for id in self.ids() {
+            let field = self.field_at(id, &fields);
+            fields.push(field);
+        }
+        fields
+    }
+
+    /// The receptive field of one node.
+    pub fn field(&self, id: NodeId) -> Field {
+        self.fields()[id.0]
+    }
+
+    fn field_at(&self, id: NodeId, known: &[Field]) -> Field {
+        let node = self.node(id);
+        let before = node.inputs.iter().map(|i| known[i.0]).reduce(union);
+        match (&node.op, before) {
+            (Op::Input, _) if node.shape.len() == 3 => {
+                Field::Local { size: [1, 1], stride: [1, 1], start: [0, 0], axes: [1, 2] }
+            }
+            (Op::Input, _) => Field::Whole,
+            (Op::Constant(_), _) | (_, None) | (_, Some(Field::Nothing)) => Field::Nothing,
+            (_, Some(Field::Whole)) => Field::Whole,
+            (op, Some(Field::Local { size, stride, start, axes })) => {
+                let local = |size, stride, start, axes| Field::Local { size, stride, start, axes };
+                match op {
+                    Op::Conv2d(c) => slide(c.window, size, stride, start, axes),
+                    Op::MaxPool(p) | Op::AvgPool(p) => slide(p.window, size, stride, start, axes),
+                    Op::Activation(_)
+                    | Op::Binary(_)
+                    | Op::Identity
+                    | Op::BatchNorm { .. }
+                    | Op::LocalResponseNorm { .. } => local(size, stride, start, axes),
+                    Op::Concat { axis } | Op::Select { axis, .. } | Op::Softmax { axis, .. }
+                        if !axes.contains(axis) =>
+                    {
+                        local(size, stride, start, axes)
+                    }
+                    Op::LayerNorm { axis, .. } if axes.iter().all(|a| a < axis) => local(size, stride, start, axes),
+                    Op::Linear { .. } if !axes.contains(&(node.shape.len() - 1)) => local(size, stride, start, axes),
+                    Op::Reduce { axes: gone, keep, .. } if !gone.iter().any(|a| axes.contains(a)) => {
+                        let moved = |a: usize| if *keep { a } else { a - gone.iter().filter(|g| **g < a).count() };
+                        local(size, stride, start, axes.map(moved))
+                    }
+                    Op::Transpose(perm) => {
+                        let to = |a: usize| perm.iter().position(|p| *p == a).unwrap_or(a);
+                        local(size, stride, start, axes.map(to))
+                    }
+                    Op::Pad { pads, .. } => {
+                        let shift = |i: usize| start[i] - (pads[axes[i]].0 * stride[i]) as isize;
+                        local(size, stride, [shift(0), shift(1)], axes)
+                    }
+                    Op::Reshape(to) => {
+                        let from = &self.node(node.inputs[0]).shape;
+                        let (r, s) = (from.len(), to.len());
+                        let kept = r >= 2 && s >= 2 && axes == [r - 2, r - 1] && from[r - 2..] == to[s - 2..];
+                        if kept { local(size, stride, start, [s - 2, s - 1]) } else { Field::Whole }
+                    }
+                    _ => Field::Whole,
+                }
+            }
+        }
+    }
+}
+
+fn slide(w: super::op::Window, size: [usize; 2], stride: [usize; 2], start: [isize; 2], axes: [usize; 2]) -> Field {
+    let span = w.span();
+    let before = [w.padding.top, w.padding.left];
+    Field::Local {
+        size: [0, 1].map(|a| size[a] + (span[a] - 1) * stride[a]),
+        start: [0, 1].map(|a| start[a] - (before[a] * stride[a]) as isize),
+        stride: [0, 1].map(|a| stride[a] * w.stride[a]),
+        axes,
+    }
+}
+
+fn union(a: Field, b: Field) -> Field {
+    match (a, b) {
+        (Field::Nothing, other) | (other, Field::Nothing) => other,
+        (
+            Field::Local { size: s, stride: t, start: u, axes },
+            Field::Local { size: s2, stride: t2, start: u2, axes: axes2 },
+        ) if t == t2 && axes == axes2 => {
+            let start = [0, 1].map(|i| u[i].min(u2[i]));
+            let size = [0, 1].map(|i| ((u[i] + s[i] as isize).max(u2[i] + s2[i] as isize) - start[i]) as usize);
+            Field::Local { size, stride: t, start, axes }
+        }
+        _ => Field::Whole,
+    }
+}

@@ -1,0 +1,140 @@
+//! The graph of a net: a DAG of named nodes in topological order.
+//!
+//! Weights live apart ([`crate::model::Weights`]), so that graphs are small, comparable and shared.
+
+pub mod builder;
+pub mod cost;
+pub mod field;
+pub mod infer;
+pub mod op;
+
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+
+pub use builder::Builder;
+pub use field::Field;
+pub use op::{Op, ParamId};
+
+/// The size of one sample at a node, without the batch: C x H x W, or C.
+pub type Shape = Vec<usize>;
+
+/// Index of a node in its graph; inputs come before what they feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub usize);
+
+/// One node: an operation on earlier nodes' values.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Unique within the graph.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// The nodes whose values it takes, in order.
+    pub inputs: SmallVec<[NodeId; 2]>,
+    /// The shape of its value for one sample.
+    pub shape: Shape,
+}
+
+/// A directed acyclic graph with one input and one output, topological by construction (see [`Builder`]).
+#[derive(Clone, Debug)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    consumers: Vec<Vec<NodeId>>,
+    aliases: BTreeMap<String, NodeId>,
+    input: NodeId,
+    output: NodeId,
+}
+
+impl Graph {
+    /// All nodes, inputs before what they feed.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The ids of all nodes in topological order.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId)
+    }
+
+    /// One node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The node that stands for the net's input.
+    pub fn input(&self) -> NodeId {
+        self.input
+    }
+
+    /// The node whose value is the net's raw output.
+    pub fn output(&self) -> NodeId {
+        self.output
+    }
+
+    /// The nodes that take this node's value.
+    pub fn consumers(&self, id: NodeId) -> &[NodeId] {
+        &self.consumers[id.0]
+    }
+
+    /// The node of that name, or whose unique output has that name in the file.
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.aliases.get(name).copied()
+    }
+
+    /// Whether a node is a layer that people ask for: not a constant.
+    pub fn is_layer(&self, id: NodeId) -> bool {
+        !matches!(self.node(id).op, Op::Constant(_))
+    }
+
+    /// The node whose value holds the class scores: the output with a closing softmax (and what only reshapes it) peeled off.
+    pub fn scores(&self) -> NodeId {
+        let mut id = self.output;
+        let mut scores = self.output;
+        loop {
+            let node = self.node(id);
+            match &node.op {
+                Op::Softmax { .. } => {
+                    scores = node.inputs[0];
+                    id = scores;
+                }
+                Op::Reshape(_) | Op::Identity => id = node.inputs[0],
+                _ => return scores,
+            }
+        }
+    }
+
+    /// The softmax that closes the net, if it has one.
+    pub fn closing_softmax(&self) -> Option<NodeId> {
+        (self.scores() != self.output).then(|| {
+            let mut id = self.output;
+            while !matches!(self.node(id).op, Op::Softmax { .. }) {
+                id = self.node(id).inputs[0];
+            }
+            id
+        })
+    }
+
+    /// The nodes that `of` depends on, `of` included: true at each one's index.
+    pub fn ancestors(&self, of: NodeId) -> Vec<bool> {
+        let mut needed = vec![false; self.nodes.len()];
+        needed[of.0] = true;
+        for id in self.ids().rev() {
+            if needed[id.0] {
+                self.node(id).inputs.iter().for_each(|i| needed[i.0] = true);
+            }
+        }
+        needed
+    }
+
+    /// The nodes that depend on `of`, `of` included: true at each one's index.
+    pub fn descendants(&self, of: NodeId) -> Vec<bool> {
+        let mut reached = vec![false; self.nodes.len()];
+        reached[of.0] = true;
+        for id in self.ids() {
+            if self.node(id).inputs.iter().any(|i| reached[i.0]) {
+                reached[id.0] = true;
+            }
+        }
+        reached
+    }
+}

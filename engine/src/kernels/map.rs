@@ -1,0 +1,190 @@
+//! Element-wise functions and their derivatives.
+
+use super::CHUNK;
+use crate::graph::op::Activation;
+use crate::tensor::Real;
+use rayon::prelude::*;
+
+/// f(x) for every x.
+pub fn forward<T: Real>(f: Activation, x: &[T]) -> Vec<T> {
+    each(x, x, |v, _| value(f, v))
+}
+
+/// g f'(x) for every pair of x and g.
+pub fn backward<T: Real>(f: Activation, x: &[T], g: &[T]) -> Vec<T> {
+    each(x, g, |v, g| if g == T::zero() { T::zero() } else { g * slope(f, v) })
+}
+
+/// h(x, y) for every pair.
+pub fn each<T: Real>(x: &[T], y: &[T], h: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+    let mut out = vec![T::zero(); x.len()];
+    out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(y.par_chunks(CHUNK)).for_each(|((out, x), y)| {
+        out.iter_mut().zip(x).zip(y).for_each(|((o, x), y)| *o = h(*x, *y));
+    });
+    out
+}
+
+/// f(x)
+#[inline]
+pub fn value<T: Real>(f: Activation, x: T) -> T {
+    let (zero, one) = (T::zero(), T::one());
+    match f {
+        Activation::Relu => larger(x, zero),
+        Activation::Clip { low, high } => smaller(larger(x, T::of(low)), T::of(high)),
+        Activation::LeakyRelu(a) => {
+            if x > zero {
+                x
+            } else {
+                T::of(a) * x
+            }
+        }
+        Activation::Elu(a) => {
+            if x > zero {
+                x
+            } else {
+                T::of(a) * (x.exp() - one)
+            }
+        }
+        Activation::Selu { alpha, scale } => T::of(scale) * value(Activation::Elu(alpha), x),
+        Activation::Sigmoid => sigmoid(x),
+        Activation::HardSigmoid { slope, offset } => smaller(larger(T::of(slope) * x + T::of(offset), zero), one),
+        Activation::HardSwish => x * value(Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }, x),
+        Activation::Silu => x * sigmoid(x),
+        Activation::Mish => x * softplus(x).tanh(),
+        Activation::Gelu { tanh: false } => T::of(0.5) * x * (one + (x * T::of(std::f64::consts::FRAC_1_SQRT_2)).erf()),
+        Activation::Gelu { tanh: true } => T::of(0.5) * x * (one + gelu_inner(x).tanh()),
+        Activation::Softplus => softplus(x),
+        Activation::Softsign => x / (one + abs(x)),
+        Activation::Tanh => x.tanh(),
+        Activation::Erf => x.erf(),
+        Activation::Exp => x.exp(),
+        Activation::Log => x.ln(),
+        Activation::Sqrt => Real::sqrt(x),
+        Activation::Abs => abs(x),
+        Activation::Neg => zero - x,
+        Activation::Reciprocal => one / x,
+        Activation::Pow(p) => x.powf(T::of(p)),
+    }
+}
+
+/// f'(x); at a kink the value that PyTorch takes (zero for ReLU at zero).
+#[inline]
+pub fn slope<T: Real>(f: Activation, x: T) -> T {
+    let (zero, one, two) = (T::zero(), T::one(), T::of(2.0));
+    let step = |inside: bool| if inside { one } else { zero };
+    match f {
+        Activation::Relu => step(x > zero),
+        Activation::Clip { low, high } => step(x > T::of(low) && x < T::of(high)),
+        Activation::LeakyRelu(a) => {
+            if x > zero {
+                one
+            } else {
+                T::of(a)
+            }
+        }
+        Activation::Elu(a) => {
+            if x > zero {
+                one
+            } else {
+                T::of(a) * x.exp()
+            }
+        }
+        Activation::Selu { alpha, scale } => T::of(scale) * slope(Activation::Elu(alpha), x),
+        Activation::Sigmoid => {
+            let s = sigmoid(x);
+            s * (one - s)
+        }
+        Activation::HardSigmoid { slope, offset } => {
+            let y = T::of(slope) * x + T::of(offset);
+            if y > zero && y < one { T::of(slope) } else { zero }
+        }
+        Activation::HardSwish => {
+            let three = T::of(3.0);
+            if x <= zero - three {
+                zero
+            } else if x >= three {
+                one
+            } else {
+                x / three + T::of(0.5)
+            }
+        }
+        Activation::Silu => {
+            let s = sigmoid(x);
+            s * (one + x * (one - s))
+        }
+        Activation::Mish => {
+            let t = softplus(x).tanh();
+            t + x * (one - t * t) * sigmoid(x)
+        }
+        Activation::Gelu { tanh: false } => {
+            let density = (zero - x * x / two).exp() * T::of(0.398_942_280_401_432_7);
+            T::of(0.5) * (one + (x * T::of(std::f64::consts::FRAC_1_SQRT_2)).erf()) + x * density
+        }
+        Activation::Gelu { tanh: true } => {
+            let t = gelu_inner(x).tanh();
+            let inner = T::of(GELU_K) * (one + T::of(3.0 * 0.044_715) * x * x);
+            T::of(0.5) * (one + t) + T::of(0.5) * x * (one - t * t) * inner
+        }
+        Activation::Softplus => sigmoid(x),
+        Activation::Softsign => {
+            let d = one + abs(x);
+            one / (d * d)
+        }
+        Activation::Tanh => {
+            let t = x.tanh();
+            one - t * t
+        }
+        Activation::Erf => T::of(std::f64::consts::FRAC_2_SQRT_PI) * (zero - x * x).exp(),
+        Activation::Exp => x.exp(),
+        Activation::Log => one / x,
+        Activation::Sqrt => one / (two * Real::sqrt(x)),
+        Activation::Abs => {
+            if x > zero {
+                one
+            } else if x < zero {
+                zero - one
+            } else {
+                zero
+            }
+        }
+        Activation::Neg => zero - one,
+        Activation::Reciprocal => zero - one / (x * x),
+        Activation::Pow(p) => T::of(p) * x.powf(T::of(p - 1.0)),
+    }
+}
+
+const GELU_K: f64 = 0.797_884_560_802_865_4;
+
+fn gelu_inner<T: Real>(x: T) -> T {
+    T::of(GELU_K) * (x + T::of(0.044_715) * x * x * x)
+}
+
+/// 1 / (1 + e^-x), without overflow.
+pub fn sigmoid<T: Real>(x: T) -> T {
+    if x >= T::zero() {
+        T::one() / (T::one() + (T::zero() - x).exp())
+    } else {
+        let e = x.exp();
+        e / (T::one() + e)
+    }
+}
+
+fn softplus<T: Real>(x: T) -> T {
+    larger(x, T::zero()) + (T::one() + (T::zero() - abs(x)).exp()).ln()
+}
+
+fn abs<T: Real>(x: T) -> T {
+    if x < T::zero() { T::zero() - x } else { x }
+}
+
+/// The larger; a NaN in `x` stays.
+#[inline]
+pub fn larger<T: Real>(x: T, than: T) -> T {
+    if x < than { than } else { x }
+}
+
+/// The smaller; a NaN in `x` stays.
+#[inline]
+pub fn smaller<T: Real>(x: T, than: T) -> T {
+    if x > than { than } else { x }
+}

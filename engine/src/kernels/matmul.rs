@@ -1,0 +1,96 @@
+//! One border to the matrix product: strided views in, `gemm` inside, on the calling thread.
+
+use crate::tensor::Real;
+
+/// A matrix inside a slice: element (i, j) lies at `i * row + j * column`.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a, T> {
+    /// The values.
+    pub data: &'a [T],
+    /// Distance between rows.
+    pub row: usize,
+    /// Distance between columns.
+    pub column: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// A row-major matrix with `columns` columns.
+    pub fn rows(data: &'a [T], columns: usize) -> Self {
+        Matrix { data, row: columns, column: 1 }
+    }
+
+    /// The transposed view.
+    pub fn transposed(self) -> Self {
+        Matrix { row: self.column, column: self.row, ..self }
+    }
+}
+
+/// out (m x n, rows `out_row` apart) = or += a (m x k) b (k x n), on this thread, in one order of summation.
+///
+/// # Panics
+/// Where a slice is too short for its matrix: a defect of the calling kernel.
+#[allow(clippy::too_many_arguments)]
+pub fn matmul<T: Real>(
+    m: usize,
+    n: usize,
+    k: usize,
+    out: &mut [T],
+    out_row: usize,
+    add: bool,
+    a: Matrix<T>,
+    b: Matrix<T>,
+) {
+    assert!(m == 0 || n == 0 || (m - 1) * out_row + n <= out.len(), "the matrix product's result is too short");
+    // SAFETY: the assert keeps all of the result inside `out`.
+    unsafe { matmul_into(m, n, k, out.as_mut_ptr(), out_row, add, a, b) }
+}
+
+/// As [`matmul`], into memory that other threads may be writing other parts of.
+///
+/// # Safety
+/// Rows of n values, `out_row` apart, m of them, must be writable at `out` and touched by no other thread.
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn matmul_into<T: Real>(
+    m: usize,
+    n: usize,
+    k: usize,
+    out: *mut T,
+    out_row: usize,
+    add: bool,
+    a: Matrix<T>,
+    b: Matrix<T>,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    let last = |x: &Matrix<T>, rows: usize, columns: usize| (rows.max(1) - 1) * x.row + (columns.max(1) - 1) * x.column;
+    assert!(
+        k == 0 || (last(&a, m, k) < a.data.len() && last(&b, k, n) < b.data.len()),
+        "matrix operands are too short"
+    );
+    let (dst_columns, dst_rows) = (1, out_row as isize);
+    // SAFETY: the assert keeps every address that gemm reads inside the operands; the caller vouches for the result.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out,
+            dst_columns,
+            dst_rows,
+            add,
+            a.data.as_ptr(),
+            a.column as isize,
+            a.row as isize,
+            b.data.as_ptr(),
+            b.column as isize,
+            b.row as isize,
+            T::one(),
+            T::one(),
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! CPU kernels: plain functions over row-major slices, parallel over outputs and never over a sum,
+//! so that every thread count gives the same bits. How work is cut follows from shapes alone.
+
+pub mod binary;
+pub mod conv;
+pub mod depthwise;
+pub mod layout;
+pub mod linear;
+pub mod map;
+pub mod matmul;
+pub mod norm;
+pub mod pool;
+pub mod reduce;
+pub mod resize;
+
+/// Values a task of an element-wise kernel handles.
+pub const CHUNK: usize = 1 << 14;

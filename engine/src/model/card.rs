@@ -1,0 +1,142 @@
+//! A net's card: what must be known besides the graph, so that nobody guesses classes or preprocessing.
+
+use crate::data::preprocess::Preprocess;
+use crate::error::{Error, Result, suggestions};
+use serde::{Deserialize, Serialize};
+
+/// One class: its name and other names for the same thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Class {
+    /// The name that figures show.
+    pub name: String,
+    /// Other names under which it is found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub synonyms: Vec<String>,
+}
+
+impl Class {
+    /// A class from a label such as "tabby, tabby cat": the first name counts, the others are synonyms.
+    pub fn from_label(label: &str) -> Self {
+        let mut names = label.split(',').map(|s| s.trim().to_string()).filter(|s| !s.is_empty());
+        let name = names.next().unwrap_or_else(|| label.trim().to_string());
+        Class { name, synonyms: names.collect() }
+    }
+}
+
+/// What is known of a net besides its graph and weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// The net's name.
+    pub name: String,
+    /// Where it came from: a path, a package, a repository.
+    #[serde(default)]
+    pub source: String,
+    /// The licence of the weights, if known.
+    #[serde(default)]
+    pub license: String,
+    /// One class for each raw output, or none where the labels are unknown.
+    #[serde(default)]
+    pub classes: Vec<Class>,
+    /// How a photo becomes the net's input; without it photos are refused and only tensors pass.
+    #[serde(default)]
+    pub preprocess: Option<Preprocess>,
+    /// BLAKE3 of the weight file, hexadecimal, where it was computed.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// What a reader should know: substitutions made while loading, peculiarities of the file.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+impl Card {
+    /// A card that knows only the name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Card { name: name.into(), ..Card::default() }
+    }
+
+    /// The same card with `labels`, one a raw output. n labels for n + 1 outputs: output 0 is "background".
+    ///
+    /// # Errors
+    /// Where the numbers fit neither way.
+    pub fn with_labels(mut self, labels: &[String], outputs: usize) -> Result<Self> {
+        let classes = labels.iter().map(|l| Class::from_label(l));
+        self.classes = if labels.len() == outputs {
+            classes.collect()
+        } else if labels.len() + 1 == outputs {
+            std::iter::once(Class::from_label("background")).chain(classes).collect()
+        } else {
+            return Err(Error::value(format!("{} labels for {outputs} outputs of `{}`", labels.len(), self.name))
+                .hint("give one label an output, or one less where output 0 is the background"));
+        };
+        Ok(self)
+    }
+
+    /// The name of output `index`: its class, or "class 7" where labels are unknown.
+    pub fn class_name(&self, index: usize) -> String {
+        self.classes.get(index).map_or_else(|| format!("class {index}"), |c| c.name.clone())
+    }
+
+    /// The output of the class called `name`: exactly (but for case), then by synonym, then by a word prefix that only one has.
+    ///
+    /// # Errors
+    /// Where none or several match; the hint lists them.
+    pub fn class_index(&self, name: &str) -> Result<usize> {
+        let want = name.trim().to_lowercase();
+        if self.classes.is_empty() {
+            return Err(Error::not_found(format!("no class `{name}`: the labels of `{}` are unknown", self.name))
+                .hint("use the class's index, or load_model(.., #{ labels: \"labels.json\" })"));
+        }
+        let having = |test: &dyn Fn(&Class) -> bool| -> Vec<usize> {
+            self.classes.iter().enumerate().filter(|(_, c)| test(c)).map(|(i, _)| i).collect()
+        };
+        let starts = |s: &str| {
+            let lower = s.to_lowercase();
+            lower.strip_prefix(&want).is_some_and(|rest| !want.is_empty() && !rest.starts_with(char::is_alphanumeric))
+                || lower.split_whitespace().any(|w| w.starts_with(&want) && !want.is_empty())
+        };
+        let tests: [&dyn Fn(&Class) -> bool; 3] =
+            [&|c| c.name.to_lowercase() == want, &|c| c.synonyms.iter().any(|s| s.to_lowercase() == want), &|c| {
+                starts(&c.name) || c.synonyms.iter().any(|s| starts(s))
+            }];
+        for test in tests {
+            match having(test)[..] {
+                [] => {}
+                [only] => return Ok(only),
+                ref several => {
+                    let list: Vec<String> =
+                        several.iter().take(8).map(|i| format!("{i} `{}`", self.classes[*i].name)).collect();
+                    let more = if several.len() > 8 { ", .." } else { "" };
+                    return Err(Error::value(format!(
+                        "`{name}` could be {} classes of `{}`",
+                        several.len(),
+                        self.name
+                    ))
+                    .hint(format!("name one, or give its index: {}{more}", list.join(", "))));
+                }
+            }
+        }
+        let names = self
+            .classes
+            .iter()
+            .flat_map(|c| std::iter::once(c.name.as_str()).chain(c.synonyms.iter().map(String::as_str)));
+        let close = suggestions(name, names);
+        let hint = match close[..] {
+            [] => format!("`{}` has {} classes; an index works too", self.name, self.classes.len()),
+            _ => format!("did you mean {}?", close.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(" or ")),
+        };
+        Err(Error::not_found(format!("no class `{name}` in `{}`", self.name)).hint(hint))
+    }
+
+    /// How photos become inputs.
+    ///
+    /// # Errors
+    /// Where the card does not say; the hint is a line to fill in.
+    pub fn preprocess(&self) -> Result<&Preprocess> {
+        self.preprocess.as_ref().ok_or_else(|| {
+            Error::unsupported(format!("`{}` does not say how photos are to be preprocessed", self.name)).hint(
+                "say it: load_model(.., #{ size: 224, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }), \
+                 or pass a tensor (load_tensor)",
+            )
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! A trained net: its graph, its weights and its card (classes, preprocessing, origin).
+
+pub mod card;
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, ParamId};
+use candle_core::{DType, Device, Tensor};
+use std::sync::Arc;
+
+pub use card::{Card, Class};
+
+/// The parameters of a net, in the order in which its graph was built.
+#[derive(Clone, Debug, Default)]
+pub struct Weights {
+    names: Vec<String>,
+    tensors: Vec<Tensor>,
+}
+
+impl Weights {
+    /// Adds a parameter under its file's name.
+    ///
+    /// # Errors
+    /// Where a floating-point value is not finite.
+    pub fn push(&mut self, name: &str, tensor: Tensor) -> Result<ParamId> {
+        let tensor = match tensor.dtype() {
+            DType::F32 | DType::F64 => tensor,
+            _ => tensor.to_dtype(DType::F32)?,
+        };
+        let tensor = tensor.contiguous()?;
+        let sum = tensor.flatten_all()?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+        if !sum.is_finite() {
+            return Err(Error::format(format!("weight `{name}` holds values that are not finite"))
+                .hint("the file is damaged, or its training diverged"));
+        }
+        self.names.push(name.to_string());
+        self.tensors.push(tensor);
+        Ok(ParamId(self.tensors.len() - 1))
+    }
+
+    /// One parameter.
+    pub fn tensor(&self, id: ParamId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// One parameter's name.
+    pub fn name(&self, id: ParamId) -> &str {
+        &self.names[id.0]
+    }
+
+    /// All names and tensors.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.names.iter().map(String::as_str).zip(&self.tensors)
+    }
+
+    /// The same weights with one replaced by another of the same shape.
+    pub fn with(&self, id: ParamId, tensor: Tensor) -> Self {
+        let mut changed = self.clone();
+        changed.tensors[id.0] = tensor;
+        changed
+    }
+
+    /// Values in all parameters.
+    pub fn count(&self) -> usize {
+        self.tensors.iter().map(Tensor::elem_count).sum()
+    }
+
+    fn cast(&self, dtype: DType) -> Result<Self> {
+        let tensors = self.tensors.iter().map(|t| t.to_dtype(dtype)).collect::<candle_core::Result<_>>()?;
+        Ok(Weights { names: self.names.clone(), tensors })
+    }
+}
+
+/// A trained net; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Model {
+    graph: Arc<Graph>,
+    weights: Arc<Weights>,
+    card: Arc<Card>,
+}
+
+impl Model {
+    /// A net from its parts.
+    pub fn new(graph: Graph, weights: Weights, card: Card) -> Self {
+        Model { graph: Arc::new(graph), weights: Arc::new(weights), card: Arc::new(card) }
+    }
+
+    /// The net's graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The net's parameters.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// What is known of the net besides its graph.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// The same net with another card.
+    pub fn with_card(&self, card: Card) -> Self {
+        Model { card: Arc::new(card), ..self.clone() }
+    }
+
+    /// The same net with other weights of the same shapes.
+    pub fn with_weights(&self, weights: Weights) -> Self {
+        Model { weights: Arc::new(weights), ..self.clone() }
+    }
+
+    /// The same net computing in `dtype` (f32 or f64).
+    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        Ok(self.with_weights(self.weights.cast(dtype)?))
+    }
+
+    /// The shape of one input sample, C x H x W.
+    pub fn input_shape(&self) -> &[usize] {
+        &self.graph.node(self.graph.input()).shape
+    }
+
+    /// The type of number the net computes in.
+    pub fn dtype(&self) -> DType {
+        self.weights.iter().next().map_or(DType::F32, |(_, t)| t.dtype())
+    }
+
+    /// The device the net computes on.
+    pub fn device(&self) -> Device {
+        self.weights.iter().next().map_or(Device::Cpu, |(_, t)| t.device().clone())
+    }
+
+    /// The layer of that name.
+    ///
+    /// # Errors
+    /// Where there is none; the hint names the closest.
+    pub fn layer(&self, name: &str) -> Result<NodeId> {
+        self.graph.find(name).filter(|id| self.graph.is_layer(*id)).ok_or_else(|| {
+            let names: Vec<&str> = self.layers().map(|id| self.graph.node(id).name.as_str()).collect();
+            let all = format!("`net.layers` lists all {}", names.len());
+            let hint = match crate::error::did_you_mean(name, names.iter().copied()) {
+                Some(close) => format!("{close} {all}"),
+                None => all,
+            };
+            Error::not_found(format!("no layer `{name}` in `{}`", self.card.name)).hint(hint)
+        })
+    }
+
+    /// The layers that can be asked for, in topological order.
+    pub fn layers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.graph.ids().filter(|id| self.graph.is_layer(*id))
+    }
+
+    /// Number of raw outputs a sample.
+    pub fn output_len(&self) -> usize {
+        self.graph.node(self.graph.output()).shape.iter().product()
+    }
+}

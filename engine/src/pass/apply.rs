@@ -1,0 +1,211 @@
+//! One operation forward: from input tensors to the output tensor.
+
+use crate::error::{Error, Result};
+use crate::graph::op::{Conv, Op, Pool};
+use crate::graph::{ParamId, Shape};
+use crate::kernels::{binary, conv, layout, linear, map, norm, pool, reduce, resize};
+use crate::model::Weights;
+use crate::tensor::{Real, tensor, values};
+use crate::with_real;
+use candle_core::Tensor;
+
+/// The value of `op` over `inputs` (batched), whose sample has `shape`.
+///
+/// # Errors
+/// Where tensors are of mixed kinds; shapes were checked when the graph was built.
+pub fn apply(op: &Op, inputs: &[&Tensor], weights: &Weights, shape: &Shape) -> Result<Tensor> {
+    if let Op::Constant(p) = op {
+        return Ok(weights.tensor(*p).unsqueeze(0)?);
+    }
+    let x = *inputs.first().ok_or_else(|| Error::internal("an operation without inputs"))?;
+    match op {
+        Op::Identity => return Ok(x.clone()),
+        Op::Reshape(_) => return Ok(x.reshape(with_batch(x.dims()[0], shape))?),
+        _ => {}
+    }
+    with_real!(x, T => typed::<T>(op, x, inputs, weights, shape))
+}
+
+fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, shape: &Shape) -> Result<Tensor> {
+    let v = values::<T>(x)?;
+    let param = |p: &ParamId| values::<T>(weights.tensor(*p));
+    let dims = x.dims();
+    let out = match op {
+        Op::Conv2d(c) => {
+            let (w, b) = (param(&c.weight)?, c.bias.as_ref().map(param).transpose()?);
+            conv::forward(&conv_geometry(c, dims, shape), &v, &w, b.as_deref())
+        }
+        Op::ConvTranspose2d(c, _) => {
+            let (w, b) = (param(&c.weight)?, c.bias.as_ref().map(param).transpose()?);
+            let y = conv::input_gradient(&transpose_geometry(c, dims, shape), &v, &w);
+            match b {
+                Some(b) => norm::affine(shape[0], shape[1] * shape[2], &y, &vec![T::one(); shape[0]], Some(&b)),
+                None => y,
+            }
+        }
+        Op::Linear { weight, bias } => {
+            let (w, b) = (param(weight)?, bias.as_ref().map(param).transpose()?);
+            let (rows, inputs, out) = linear_sizes(dims, shape);
+            linear::forward(rows, inputs, out, &v, &w, b.as_deref())
+        }
+        Op::BatchNorm { .. } => {
+            let (factor, offset) = batch_norm_affine::<T>(op, weights)?;
+            norm::affine(dims[1], dims[2..].iter().product(), &v, &factor, Some(&offset))
+        }
+        Op::LayerNorm { .. } | Op::GroupNorm { .. } => {
+            with_blocks::<T, _>(op, dims, weights, |b| norm::normalise(b, &v))?
+        }
+        Op::LocalResponseNorm { .. } => norm::response(&response_of(op)?, dims[1], dims[2..].iter().product(), &v),
+        Op::Activation(f) => map::forward(*f, &v),
+        Op::Binary(f) => {
+            let (a, b) = aligned(x, inputs[1], shape.len())?;
+            let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
+            let to = with_batch(a.dims()[0].max(b.dims()[0]), shape);
+            return tensor(binary::forward(*f, (&av, a.dims()), (&bv, b.dims()), &to), &to);
+        }
+        Op::MaxPool(p) => pool::max(&pool_geometry(p, dims, shape), &v),
+        Op::AvgPool(p) => pool::average(&pool_geometry(p, dims, shape), &v),
+        Op::Reduce { reduction, axes, .. } => reduce::forward(*reduction, dims, &batched_axes(axes), &v),
+        Op::Softmax { axis, log } => norm::softmax(dims[axis + 1], dims[axis + 2..].iter().product(), *log, &v),
+        Op::Concat { axis } => {
+            let batch = inputs.iter().map(|t| t.dims()[0]).max().unwrap_or(1);
+            let all = inputs.iter().map(|t| Ok(expanded(t, batch)?)).collect::<Result<Vec<Tensor>>>()?;
+            let held = all.iter().map(values::<T>).collect::<Result<Vec<_>>>()?;
+            let parts: Vec<(&[T], usize)> = held.iter().zip(&all).map(|(v, t)| (&**v, t.dims()[axis + 1])).collect();
+            let to = with_batch(batch, shape);
+            return tensor(layout::concat(to[..=*axis].iter().product(), to[axis + 2..].iter().product(), &parts), &to);
+        }
+        Op::Select { axis, index } => layout::select(dims[axis + 1], dims[axis + 2..].iter().product(), index, &v),
+        Op::Transpose(perm) => layout::transpose(dims, &batched_perm(perm), &v),
+        Op::Pad { pads, border } => layout::pad(dims, &batched_pads(pads), *border, &v),
+        Op::Resize { .. } => resize::forward(&resize_geometry(op, dims)?, &v),
+        Op::Input | Op::Constant(_) | Op::Identity | Op::Reshape(_) => {
+            return Err(Error::internal("an operation without a kernel"));
+        }
+    };
+    tensor(out, &with_batch(dims[0], shape))
+}
+
+/// A sample's shape with the batch before it.
+pub fn with_batch(batch: usize, shape: &[usize]) -> Vec<usize> {
+    std::iter::once(batch).chain(shape.iter().copied()).collect()
+}
+
+/// The sizes of a convolution over `dims` (batched) whose sample result is `shape`.
+pub fn conv_geometry(c: &Conv, dims: &[usize], shape: &[usize]) -> conv::Geometry {
+    conv::Geometry {
+        batch: dims[0],
+        channels: dims[1],
+        input: [dims[2], dims[3]],
+        out: shape[0],
+        output: [shape[1], shape[2]],
+        groups: c.groups,
+        window: c.window,
+    }
+}
+
+/// A transposed convolution is the input gradient of this convolution, from its result to its input.
+pub fn transpose_geometry(c: &Conv, dims: &[usize], shape: &[usize]) -> conv::Geometry {
+    conv::Geometry {
+        batch: dims[0],
+        channels: shape[0],
+        input: [shape[1], shape[2]],
+        out: dims[1],
+        output: [dims[2], dims[3]],
+        groups: c.groups,
+        window: c.window,
+    }
+}
+
+/// Rows, inputs and outputs of a linear map over `dims` (batched).
+pub fn linear_sizes(dims: &[usize], shape: &[usize]) -> (usize, usize, usize) {
+    let inputs = dims[dims.len() - 1];
+    (dims.iter().product::<usize>() / inputs, inputs, shape[shape.len() - 1])
+}
+
+/// A batch normalisation as factor and offset of each channel: computed in f64.
+pub fn batch_norm_affine<T: Real>(op: &Op, weights: &Weights) -> Result<(Vec<T>, Vec<T>)> {
+    let Op::BatchNorm { scale, shift, mean, var, eps } = op else {
+        return Err(Error::internal("not a batch normalisation"));
+    };
+    let all = [scale, shift, mean, var].map(|p| crate::tensor::to_f64(weights.tensor(*p)));
+    let [scale, shift, mean, var] = all;
+    let (scale, shift, mean, var) = (scale?, shift?, mean?, var?);
+    let factor: Vec<f64> = scale.iter().zip(&var).map(|(s, v)| s / (v + eps).sqrt()).collect();
+    let offset = (0..factor.len()).map(|c| T::of(shift[c] - mean[c] * factor[c])).collect();
+    Ok((factor.into_iter().map(T::of).collect(), offset))
+}
+
+/// Calls `f` with the blocks of a layer or group normalisation.
+pub fn with_blocks<T: Real, R>(
+    op: &Op,
+    dims: &[usize],
+    weights: &Weights,
+    f: impl FnOnce(&norm::Blocks<T>) -> R,
+) -> Result<R> {
+    let (scale, shift, len, repeat, periods, eps) = match op {
+        Op::LayerNorm { axis, scale, shift, eps } => (*scale, *shift, dims[axis + 1..].iter().product(), 1, 1, *eps),
+        Op::GroupNorm { groups, scale, shift, eps } => {
+            let plane: usize = dims[2..].iter().product();
+            (*scale, Some(*shift), dims[1] / groups * plane, plane, *groups, *eps)
+        }
+        _ => return Err(Error::internal("not a normalisation over blocks")),
+    };
+    let (scale, shift) =
+        (values::<T>(weights.tensor(scale))?, shift.map(|s| values::<T>(weights.tensor(s))).transpose()?);
+    Ok(f(&norm::Blocks { len, repeat, periods, scale: &scale, shift: shift.as_deref(), eps }))
+}
+
+/// The constants of a local response normalisation.
+pub fn response_of(op: &Op) -> Result<norm::Response> {
+    let Op::LocalResponseNorm { size, alpha, beta, bias } = op else {
+        return Err(Error::internal("not a local response normalisation"));
+    };
+    Ok(norm::Response { size: *size, alpha: *alpha, beta: *beta, bias: *bias })
+}
+
+/// The sizes of a pool.
+pub fn pool_geometry(p: &Pool, dims: &[usize], shape: &[usize]) -> pool::Geometry {
+    pool::Geometry { input: [dims[2], dims[3]], output: [shape[1], shape[2]], pool: *p }
+}
+
+/// The sizes of a resize.
+pub fn resize_geometry(op: &Op, dims: &[usize]) -> Result<resize::Geometry> {
+    let Op::Resize { size, scale, sampling, alignment } = op else { return Err(Error::internal("not a resize")) };
+    let input = [dims[2], dims[3]];
+    Ok(resize::Geometry { input, output: *size, scale: *scale, sampling: *sampling, alignment: *alignment })
+}
+
+/// Axes of a sample as axes of the batched tensor.
+pub fn batched_axes(axes: &[usize]) -> Vec<usize> {
+    axes.iter().map(|a| a + 1).collect()
+}
+
+/// A sample's order of axes as the batched tensor's.
+pub fn batched_perm(perm: &[usize]) -> Vec<usize> {
+    std::iter::once(0).chain(perm.iter().map(|a| a + 1)).collect()
+}
+
+/// A sample's padding as the batched tensor's.
+pub fn batched_pads(pads: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    std::iter::once((0, 0)).chain(pads.iter().copied()).collect()
+}
+
+/// Two operands with as many axes as the result, so that the batch lines up.
+pub fn aligned(a: &Tensor, b: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> {
+    let raise = |t: &Tensor| -> Result<Tensor> {
+        let mut dims = t.dims().to_vec();
+        while dims.len() < rank + 1 {
+            dims.insert(1, 1);
+        }
+        Ok(t.reshape(dims)?)
+    };
+    Ok((raise(a)?, raise(b)?))
+}
+
+fn expanded(t: &Tensor, batch: usize) -> candle_core::Result<Tensor> {
+    if t.dims()[0] == batch {
+        return Ok(t.clone());
+    }
+    t.broadcast_as(with_batch(batch, &t.dims()[1..]))?.contiguous()
+}

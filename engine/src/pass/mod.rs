@@ -1,0 +1,9 @@
+//! The passes over a graph: values forward, signals backward.
+
+pub mod apply;
+pub mod backward;
+pub mod forward;
+pub mod vjp;
+
+pub use backward::{Flow, Seed};
+pub use forward::{Tap, Trace};

@@ -1,0 +1,106 @@
+//! One operation backward: the product of a signal with the operation's Jacobian, for each input.
+//! This is the plain gradient; [`crate::rules`] put other signals in its place.
+
+use super::apply::*;
+use crate::error::{Error, Result};
+use crate::graph::op::{Op, Reduction};
+use crate::kernels::{binary, conv, layout, linear, map, norm, pool, reduce, resize};
+use crate::rules::Site;
+use crate::tensor::{Real, tensor, values};
+use crate::with_real;
+use candle_core::Tensor;
+use smallvec::{SmallVec, smallvec};
+
+/// The gradient for each input of the node at `site`, shaped as that input.
+///
+/// # Errors
+/// Where tensors are of mixed kinds.
+pub fn vjp(site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+    let Some(x) = site.inputs.first() else { return Ok(smallvec![]) };
+    match &site.node.op {
+        Op::Identity => return Ok(smallvec![site.flow.clone()]),
+        Op::Reshape(_) => return Ok(smallvec![site.flow.reshape(x.dims())?]),
+        _ => {}
+    }
+    with_real!(site.flow, T => typed::<T>(site, x))
+}
+
+fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> {
+    let (weights, shape, dims) = (site.model.weights(), &site.node.shape, x.dims());
+    let (v, g) = (values::<T>(x)?, values::<T>(site.flow)?);
+    let dx = match &site.node.op {
+        Op::Conv2d(c) => {
+            conv::input_gradient(&conv_geometry(c, dims, shape), &g, &values::<T>(weights.tensor(c.weight))?)
+        }
+        Op::ConvTranspose2d(c, _) => {
+            conv::forward(&transpose_geometry(c, dims, shape), &g, &values::<T>(weights.tensor(c.weight))?, None)
+        }
+        Op::Linear { weight, .. } => {
+            let (rows, inputs, out) = linear_sizes(dims, shape);
+            linear::input_gradient(rows, inputs, out, &g, &values::<T>(weights.tensor(*weight))?)
+        }
+        op @ Op::BatchNorm { .. } => {
+            let (factor, _) = batch_norm_affine::<T>(op, weights)?;
+            norm::affine(dims[1], dims[2..].iter().product(), &g, &factor, None)
+        }
+        op @ (Op::LayerNorm { .. } | Op::GroupNorm { .. }) => {
+            with_blocks::<T, _>(op, dims, weights, |b| norm::normalise_gradient(b, &v, &g))?
+        }
+        op @ Op::LocalResponseNorm { .. } => {
+            norm::response_gradient(&response_of(op)?, dims[1], dims[2..].iter().product(), &v, &g)
+        }
+        Op::Activation(f) => map::backward(*f, &v, &g),
+        Op::Binary(f) => {
+            let (a, b) = aligned(x, site.inputs[1], shape.len())?;
+            let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
+            let [da, db] = binary::gradient(*f, (&av, a.dims()), (&bv, b.dims()), site.flow.dims(), &g);
+            return Ok(smallvec![tensor(da, dims)?, tensor(db, site.inputs[1].dims())?]);
+        }
+        Op::MaxPool(p) => pool::max_gradient(&pool_geometry(p, dims, shape), &v, &g),
+        Op::AvgPool(p) => pool::average_gradient(&pool_geometry(p, dims, shape), &g),
+        Op::Reduce { reduction, axes, .. } => reduce::gradient::<T>(*reduction, dims, &batched_axes(axes), &v, &g),
+        Op::Softmax { axis, log } => {
+            let y = values::<T>(site.output)?;
+            norm::softmax_gradient(dims[axis + 1], dims[axis + 2..].iter().product(), *log, &y, &g)
+        }
+        Op::Concat { axis } => return split::<T>(*axis, site),
+        Op::Select { axis, index } => {
+            layout::select_adjoint(dims[axis + 1], dims[axis + 2..].iter().product(), index, &g)
+        }
+        Op::Transpose(perm) => {
+            let perm = batched_perm(perm);
+            let mut inverse = vec![0; perm.len()];
+            perm.iter().enumerate().for_each(|(i, a)| inverse[*a] = i);
+            layout::transpose(site.flow.dims(), &inverse, &g)
+        }
+        Op::Pad { pads, border } => layout::pad_adjoint(dims, &batched_pads(pads), *border, &g),
+        op @ Op::Resize { .. } => resize::adjoint(&resize_geometry(op, dims)?, &g),
+        Op::Input | Op::Constant(_) | Op::Identity | Op::Reshape(_) => {
+            return Err(Error::internal("an operation without a gradient kernel"));
+        }
+    };
+    Ok(smallvec![tensor(dx, dims)?])
+}
+
+/// A joined signal cut back into its parts; a part without a batch of its own gets the sum over samples.
+fn split<T: Real>(axis: usize, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+    let g = values::<T>(site.flow)?;
+    let dims = site.flow.dims();
+    let inner: usize = dims[axis + 2..].iter().product();
+    let mut from = 0;
+    site.inputs
+        .iter()
+        .map(|input| {
+            let n = input.dims()[axis + 1];
+            let index: Vec<usize> = (from..from + n).collect();
+            from += n;
+            let part = layout::select(dims[axis + 1], inner, &index, &g);
+            let whole = with_batch(dims[0], &input.dims()[1..]);
+            if input.dims()[0] == dims[0] {
+                return tensor(part, &whole);
+            }
+            let rest: Vec<usize> = input.dims()[1..].to_vec();
+            tensor(reduce::forward::<T>(Reduction::Sum, &whole, &[0], &part), &with_batch(1, &rest))
+        })
+        .collect()
+}

@@ -1,0 +1,119 @@
+//! How a signal passes an operation on its way back. A rule is a small value; [`Rules`] is an ordered list of
+//! (where, rule) in which the first match wins, and the plain gradient serves where none does.
+
+pub mod rectifier;
+
+use crate::error::Result;
+use crate::graph::{Node, NodeId};
+use crate::model::Model;
+use crate::pass::vjp::vjp;
+use candle_core::Tensor;
+use smallvec::SmallVec;
+use std::fmt;
+use std::sync::Arc;
+
+pub use rectifier::{Deconvnet, GuidedBackprop};
+
+/// One node on the way back: what it is, what it saw, and the signal at its output.
+pub struct Site<'a> {
+    /// The net.
+    pub model: &'a Model,
+    /// The node.
+    pub node: &'a Node,
+    /// Its place in the graph.
+    pub id: NodeId,
+    /// The values it took, batched.
+    pub inputs: &'a [&'a Tensor],
+    /// The value it made.
+    pub output: &'a Tensor,
+    /// The signal at its output, shaped as `output`.
+    pub flow: &'a Tensor,
+}
+
+/// How a signal passes a node.
+pub trait Rule: Send + Sync + fmt::Debug {
+    /// The rule's name, as manifests print it.
+    fn name(&self) -> String;
+
+    /// One signal for each input, shaped as that input.
+    ///
+    /// # Errors
+    /// Where the operation is one that the rule cannot pass.
+    fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>>;
+}
+
+/// The nodes a rule is meant for.
+#[derive(Clone)]
+pub enum On {
+    /// All.
+    Any,
+    /// Element-wise functions that rectify ([`crate::graph::op::Activation::rectifies`]).
+    Rectifiers,
+    /// Nodes of this kind ([`crate::graph::Op::kind`]).
+    Kind(&'static str),
+    /// This node.
+    Node(NodeId),
+    /// Those for which the named test holds.
+    Where(&'static str, Arc<dyn Fn(&Site<'_>) -> bool + Send + Sync>),
+}
+
+impl fmt::Debug for On {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            On::Any => f.write_str("any"),
+            On::Rectifiers => f.write_str("rectifiers"),
+            On::Kind(kind) => f.write_str(kind),
+            On::Node(id) => write!(f, "node {}", id.0),
+            On::Where(name, _) => f.write_str(name),
+        }
+    }
+}
+
+impl On {
+    fn holds(&self, site: &Site<'_>) -> bool {
+        match self {
+            On::Any => true,
+            On::Rectifiers => matches!(site.node.op, crate::graph::Op::Activation(a) if a.rectifies()),
+            On::Kind(kind) => site.node.op.kind() == *kind,
+            On::Node(id) => site.id == *id,
+            On::Where(_, test) => test(site),
+        }
+    }
+}
+
+/// An ordered list of rules; the first that matches a node passes its signal, else the gradient does.
+#[derive(Clone, Debug, Default)]
+pub struct Rules(pub Vec<(On, Arc<dyn Rule>)>);
+
+impl Rules {
+    /// The plain gradient everywhere.
+    pub fn gradient() -> Self {
+        Rules::default()
+    }
+
+    /// Guided backprop at every rectifier (Springenberg et al. 2014).
+    pub fn guided_backprop() -> Self {
+        Rules(vec![(On::Rectifiers, Arc::new(GuidedBackprop))])
+    }
+
+    /// DeconvNet at every rectifier (Zeiler and Fergus 2013); pools pass by their switches as they do for the gradient.
+    pub fn deconvnet() -> Self {
+        Rules(vec![(On::Rectifiers, Arc::new(Deconvnet))])
+    }
+
+    pub(crate) fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+        match self.0.iter().find(|(on, _)| on.holds(site)) {
+            Some((_, rule)) => rule.backward(site),
+            None => vjp(site),
+        }
+    }
+}
+
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (on, rule) in &self.0 {
+            write!(f, "{on:?}: {}; ", rule.name())?;
+        }
+        f.write_str("else gradient")
+    }
+}

@@ -1,0 +1,129 @@
+//! The border to candle: contiguous slices of its tensors, and the two kinds of number that kernels compute in.
+
+use crate::error::{Error, Result};
+use candle_core::{CpuStorage, DType, Storage, Tensor, WithDType};
+use std::ops::{Deref, Range};
+
+/// A floating-point number that kernels compute in: f32, or f64 where a test wants to be sure.
+pub trait Real: WithDType + std::iter::Sum {
+    /// e^x
+    fn exp(self) -> Self;
+    /// ln x
+    fn ln(self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
+    /// tanh x
+    fn tanh(self) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
+    /// x^p
+    fn powf(self, p: Self) -> Self;
+    /// The same value in this kind.
+    fn of(x: f64) -> Self;
+    /// The same value as f64.
+    fn f64(self) -> f64;
+    /// Whether it is not a number.
+    fn is_nan_value(self) -> bool;
+}
+
+macro_rules! real {
+    ($t:ty, $exp:path, $ln:path, $tanh:path, $erf:path, $pow:path) => {
+        impl Real for $t {
+            fn exp(self) -> Self {
+                $exp(self)
+            }
+            fn ln(self) -> Self {
+                $ln(self)
+            }
+            fn sqrt(self) -> Self {
+                <$t>::sqrt(self)
+            }
+            fn tanh(self) -> Self {
+                $tanh(self)
+            }
+            fn erf(self) -> Self {
+                $erf(self)
+            }
+            fn powf(self, p: Self) -> Self {
+                if p == 2.0 { self * self } else { $pow(self, p) }
+            }
+            fn of(x: f64) -> Self {
+                x as $t
+            }
+            fn f64(self) -> f64 {
+                self as f64
+            }
+            fn is_nan_value(self) -> bool {
+                self.is_nan()
+            }
+        }
+    };
+}
+
+// libm's functions give the same bits on every machine; the system's differ between C libraries.
+real!(f32, libm::expf, libm::logf, libm::tanhf, libm::erff, libm::powf);
+real!(f64, libm::exp, libm::log, libm::tanh, libm::erf, libm::pow);
+
+/// Runs `$body` with the type `$t` standing for the tensor's kind of number.
+#[macro_export]
+macro_rules! with_real {
+    ($tensor:expr, $t:ident => $body:expr) => {
+        match $tensor.dtype() {
+            candle_core::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+            other => Err($crate::error::Error::internal(format!("a net computes in f32 or f64, not {other:?}"))),
+        }
+    };
+}
+
+/// The values of a contiguous tensor in host memory.
+struct Values<G, T> {
+    storage: G,
+    range: Range<usize>,
+    kind: std::marker::PhantomData<T>,
+}
+
+/// The values of `t`, row-major.
+///
+/// # Errors
+/// Where the tensor is not contiguous, not in host memory, or holds another kind of number.
+pub fn values<T: Real>(t: &Tensor) -> Result<impl Deref<Target = [T]> + '_> {
+    let (storage, layout) = t.storage_and_layout();
+    let (start, end) = layout.contiguous_offsets().ok_or_else(|| Error::internal("a kernel met a strided tensor"))?;
+    let Storage::Cpu(host) = &*storage else { return Err(Error::internal("a host kernel met a device tensor")) };
+    host.as_slice::<T>()?;
+    Ok(Values { storage, range: start..end, kind: std::marker::PhantomData })
+}
+
+impl<G: Deref<Target = Storage>, T: Real> Deref for Values<G, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        let slice = match &*self.storage {
+            Storage::Cpu(host) => CpuStorage::as_slice::<T>(host).ok(),
+            _ => None,
+        };
+        slice.map_or(&[], |s| &s[self.range.clone()])
+    }
+}
+
+/// A tensor of `dims` that owns `data`, in host memory.
+pub fn tensor<T: Real>(data: Vec<T>, dims: &[usize]) -> Result<Tensor> {
+    Ok(Tensor::from_vec(data, dims, &candle_core::Device::Cpu)?)
+}
+
+/// All values as f32, row-major, whatever the tensor's kind and place.
+pub fn to_f32(t: &Tensor) -> Result<Vec<f32>> {
+    Ok(t.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?)
+}
+
+/// All values as f64, row-major, whatever the tensor's kind and place.
+pub fn to_f64(t: &Tensor) -> Result<Vec<f64>> {
+    Ok(t.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
+}
