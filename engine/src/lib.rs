@@ -7,13 +7,22 @@ pub mod atomic;
 pub mod data;
 pub mod error;
 pub mod graph;
+pub mod job;
 pub mod kernels;
 pub mod model;
+#[macro_use]
+pub mod params;
 pub mod pass;
+pub mod probes;
 pub mod random;
 pub mod rules;
+pub mod show;
+pub mod subject;
 pub mod tensor;
 
 pub use candle_core::{DType, Device, Tensor};
 pub use error::{Context, Error, Kind, Result};
+pub use job::Job;
 pub use model::Model;
+pub use show::Artifact;
+pub use subject::{Input, Subject};

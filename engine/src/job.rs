@@ -1,0 +1,131 @@
+//! How a piece of work is run: seed, threads, memory; how it reports progress and how it is stopped.
+
+use crate::data::image::Image;
+use crate::random::Stream;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set from outside (Ctrl-C, a notebook's stop button); work ends at its next step.
+#[derive(Clone, Debug, Default)]
+pub struct Signal(Arc<AtomicBool>);
+
+impl Signal {
+    /// Asks the work to end.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Forgets an earlier request.
+    pub fn reset(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the work should end.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Where progress goes.
+pub trait Sink: Send + Sync {
+    /// `done` of `total` steps of the work called `label`; the last call has `done == total` or the work was stopped.
+    fn progress(&self, label: &str, done: usize, total: usize);
+
+    /// A picture as it grows.
+    fn picture(&self, label: &str, image: &Image) {
+        let _ = (label, image);
+    }
+}
+
+/// A sink that says nothing.
+struct Silent;
+
+impl Sink for Silent {
+    fn progress(&self, _: &str, _: usize, _: usize) {}
+}
+
+/// The circumstances of a piece of work; cheap to clone.
+#[derive(Clone)]
+pub struct Job {
+    /// From which all randomness follows, by named streams.
+    pub seed: u64,
+    /// The ceiling for what probes hold at once, bytes.
+    pub memory: u64,
+    /// Set to stop.
+    pub signal: Signal,
+    sink: Arc<dyn Sink>,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Job {{ seed: {}, memory: {} }}", self.seed, self.memory)
+    }
+}
+
+impl Default for Job {
+    fn default() -> Self {
+        Job { seed: 0, memory: 1 << 30, signal: Signal::default(), sink: Arc::new(Silent) }
+    }
+}
+
+impl Job {
+    /// Seed 0, 1 GiB, silent.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same job reporting to `sink`.
+    pub fn with_sink(self, sink: Arc<dyn Sink>) -> Self {
+        Job { sink, ..self }
+    }
+
+    /// The random stream for `purpose`: the same for the same seed, whatever else is drawn.
+    pub fn rng(&self, purpose: &str) -> Stream {
+        Stream::new(self.seed, purpose)
+    }
+
+    /// Whether a stop was asked for.
+    pub fn stopped(&self) -> bool {
+        self.signal.is_set()
+    }
+
+    /// Counts 0..n, reporting each step and ending early when a stop is asked for.
+    pub fn steps(&self, label: &str, n: usize) -> Steps<'_> {
+        Steps { job: self, label: label.to_string(), next: 0, n }
+    }
+
+    /// Shows a picture as it grows.
+    pub fn picture(&self, label: &str, image: &Image) {
+        self.sink.picture(label, image);
+    }
+
+    /// How many samples fit at once when each takes `values` numbers of 4 bytes, at least 1 and at most `most`.
+    pub fn batch(&self, values: usize, most: usize) -> usize {
+        let each = (values as u64 * 4).max(1);
+        ((self.memory / 2 / each) as usize).clamp(1, most.max(1))
+    }
+}
+
+/// The iterator of [`Job::steps`].
+pub struct Steps<'a> {
+    job: &'a Job,
+    label: String,
+    next: usize,
+    n: usize,
+}
+
+impl Iterator for Steps<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.n > 1 {
+            self.job.sink.progress(&self.label, self.next.min(self.n), self.n);
+        }
+        if self.next >= self.n || self.job.stopped() {
+            return None;
+        }
+        self.next += 1;
+        Some(self.next - 1)
+    }
+}

@@ -1,0 +1,260 @@
+//! The result of a probe: parts to show, arrays to compute with, notes to read, and how it came about.
+
+use super::Table;
+use crate::data::image::Image;
+use crate::data::preprocess::Placement;
+use crate::error::{Error, Result, did_you_mean};
+use candle_core::Tensor;
+use std::collections::BTreeMap;
+
+/// How numbers become colours.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scale {
+    /// From low to high: probabilities, magnitudes. `None` is the data's own minimum or maximum.
+    Sequential {
+        /// The value of the darkest colour.
+        low: Option<f64>,
+        /// The value of the brightest colour.
+        high: Option<f64>,
+    },
+    /// Around zero: signed maps; the bound is the largest magnitude where it is not given.
+    Diverging {
+        /// The magnitude of the strongest colours.
+        bound: Option<f64>,
+    },
+}
+
+/// How a map is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Style {
+    /// By itself, beside the photo.
+    Alone,
+    /// Over the photo, transparent.
+    #[default]
+    Overlay,
+}
+
+/// A heat map over an input.
+#[derive(Clone, Debug)]
+pub struct Map {
+    /// What it shows.
+    pub title: String,
+    /// Rows x columns.
+    pub values: Tensor,
+    /// What a value means, with its unit.
+    pub label: String,
+    /// How values become colours.
+    pub scale: Scale,
+    /// The photo underneath.
+    pub photo: Option<Image>,
+    /// Where the net's input lies on the photo.
+    pub placement: Option<Placement>,
+    /// The part of the net's input that the map covers, px: top, left, bottom, right; the whole where absent.
+    pub extent: Option<[f64; 4]>,
+    /// The net's input height and width, px.
+    pub input: [usize; 2],
+    /// How it is drawn.
+    pub style: Style,
+}
+
+/// A map of categories: which class is the most probable at each position.
+#[derive(Clone, Debug)]
+pub struct ClassMap {
+    /// What it shows.
+    pub title: String,
+    /// Rows x columns of category numbers (f32).
+    pub values: Tensor,
+    /// The categories' numbers and names, most frequent first.
+    pub names: Vec<(usize, String)>,
+    /// As of [`Map`].
+    pub photo: Option<Image>,
+    /// As of [`Map`].
+    pub placement: Option<Placement>,
+    /// As of [`Map`].
+    pub extent: Option<[f64; 4]>,
+    /// As of [`Map`].
+    pub input: [usize; 2],
+}
+
+/// One tile of a grid.
+#[derive(Clone, Debug)]
+pub struct Tile {
+    /// Under the tile.
+    pub caption: String,
+    /// Rows x columns, or 3 x rows x columns for a colour tile (drawn on the grid's scale, zero is grey).
+    pub values: Tensor,
+}
+
+/// Tiles on one shared scale.
+#[derive(Clone, Debug)]
+pub struct Grid {
+    /// What it shows.
+    pub title: String,
+    /// The tiles, row by row.
+    pub tiles: Vec<Tile>,
+    /// Tiles in a row; near a square where absent.
+    pub columns: Option<usize>,
+    /// What a value means.
+    pub label: String,
+    /// The scale that all tiles share.
+    pub scale: Scale,
+}
+
+/// Pictures with captions.
+#[derive(Clone, Debug)]
+pub struct Pictures {
+    /// What they show.
+    pub title: String,
+    /// Pictures and captions, row by row.
+    pub images: Vec<(Image, String)>,
+    /// Pictures in a row.
+    pub columns: Option<usize>,
+}
+
+/// What a series is drawn as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// A line through its points.
+    Line,
+    /// A bar each.
+    Bar,
+    /// A point each.
+    Point,
+}
+
+/// One series of a plot.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// Its name in the legend.
+    pub name: String,
+    /// Places along x.
+    pub x: Vec<f64>,
+    /// Values.
+    pub y: Vec<f64>,
+    /// Lower and upper ends of error bars, one pair a point, or none.
+    pub bars: Vec<(f64, f64)>,
+    /// What it is drawn as.
+    pub mark: Mark,
+}
+
+/// A plot.
+#[derive(Clone, Debug)]
+pub struct Plot {
+    /// What it shows.
+    pub title: String,
+    /// The x axis, with its unit.
+    pub x_label: String,
+    /// The y axis, with its unit.
+    pub y_label: String,
+    /// Names of the places along x where they are categories: place i is the i-th name.
+    pub categories: Vec<String>,
+    /// The series.
+    pub series: Vec<Series>,
+}
+
+/// One part of an artifact.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// A heat map.
+    Map(Map),
+    /// A map of classes.
+    ClassMap(ClassMap),
+    /// Tiles on one scale.
+    Grid(Grid),
+    /// Pictures.
+    Pictures(Pictures),
+    /// A table with its title.
+    Table(String, Table),
+    /// A plot.
+    Plot(Plot),
+    /// A text in Markdown.
+    Text(String),
+    /// Artifacts side by side, in so many columns.
+    Figure(Vec<Artifact>, usize),
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, Default)]
+pub struct Artifact {
+    /// In a line, what this is.
+    pub title: String,
+    /// What is shown.
+    pub parts: Vec<Part>,
+    /// The arrays behind it, raw: never normalised.
+    pub data: BTreeMap<String, Tensor>,
+    /// The name of the array that `.value` and `save(.., "x.npy")` mean.
+    pub primary: String,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+    /// False where the work was stopped early; the notes say how far it got.
+    pub complete: bool,
+    /// The settings that made it, as JSON: probe, subject, input.
+    pub manifest: serde_json::Value,
+}
+
+impl Artifact {
+    /// A complete artifact with a title and nothing in it.
+    pub fn new(title: impl Into<String>) -> Self {
+        Artifact { title: title.into(), complete: true, ..Artifact::default() }
+    }
+
+    /// Adds a part.
+    pub fn part(mut self, part: Part) -> Self {
+        self.parts.push(part);
+        self
+    }
+
+    /// Adds an array; the first added is the primary one.
+    pub fn array(mut self, name: &str, tensor: Tensor) -> Self {
+        if self.primary.is_empty() {
+            self.primary = name.to_string();
+        }
+        self.data.insert(name.to_string(), tensor);
+        self
+    }
+
+    /// Adds a note.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Marks the artifact as stopped after `done` of `total` steps, where it was.
+    pub fn reached(mut self, done: usize, total: usize) -> Self {
+        if done < total {
+            self.complete = false;
+            self.notes.insert(0, format!("stopped after {done} of {total} steps; what was done by then is shown"));
+        }
+        self
+    }
+
+    /// The array called `name`.
+    ///
+    /// # Errors
+    /// Where there is none; the hint lists what there is.
+    pub fn array_named(&self, name: &str) -> Result<&Tensor> {
+        self.data.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.data.keys().map(String::as_str).collect();
+            let close = did_you_mean(name, names.iter().copied()).map_or(String::new(), |c| c + " ");
+            let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            Error::not_found(format!("no array `{name}` in \"{}\"", self.title))
+                .hint(format!("{close}its arrays are {list}"))
+        })
+    }
+
+    /// The primary array.
+    ///
+    /// # Errors
+    /// Where the artifact holds none.
+    pub fn value(&self) -> Result<&Tensor> {
+        if self.data.is_empty() {
+            return Err(Error::not_found(format!("\"{}\" holds no array", self.title)));
+        }
+        self.array_named(&self.primary)
+    }
+
+    /// The first table.
+    pub fn table(&self) -> Option<&Table> {
+        self.parts.iter().find_map(|p| if let Part::Table(_, t) = p { Some(t) } else { None })
+    }
+}

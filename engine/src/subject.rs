@@ -1,0 +1,471 @@
+//! What is asked about: a net, a class, a layer, a channel, a unit, a direction, sums of these, or a list of nets;
+//! and what is asked with: an image, a tensor, a data set, or nothing.
+
+use crate::data::files::Dataset;
+use crate::data::image::Image;
+use crate::data::preprocess::Placement;
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::kernels::norm;
+use crate::model::Model;
+use crate::pass::{Seed, Trace};
+use crate::tensor::{tensor, to_f64};
+use candle_core::Tensor;
+use std::fmt;
+
+/// What a probe is asked about.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A net: for one image its most probable class.
+    Model(Model),
+    /// Several nets, for probes that compare them.
+    Models(Vec<Model>),
+    /// A class: its raw output, a closing softmax peeled off.
+    Class {
+        /// The net.
+        model: Model,
+        /// The raw output's index.
+        index: usize,
+    },
+    /// A layer.
+    Layer {
+        /// The net.
+        model: Model,
+        /// The layer.
+        node: NodeId,
+    },
+    /// A channel of a layer: the mean over its positions.
+    Channel {
+        /// The net.
+        model: Model,
+        /// The layer.
+        node: NodeId,
+        /// The channel.
+        index: usize,
+    },
+    /// One activation of a layer: channel, row, column (or just one index where the layer is a vector).
+    Unit {
+        /// The net.
+        model: Model,
+        /// The layer.
+        node: NodeId,
+        /// Its place, one index for each axis of the layer.
+        at: Vec<usize>,
+    },
+    /// A direction in a layer's space: <phi, v>, averaged over positions where v has one entry a channel.
+    Direction {
+        /// The net.
+        model: Model,
+        /// The layer.
+        node: NodeId,
+        /// The direction: one value a channel, or one a value of the whole layer.
+        vector: Vec<f32>,
+    },
+    /// A weighted sum of the above, all of one net.
+    Sum(Vec<(f64, Subject)>),
+}
+
+impl Subject {
+    /// The class called `name` of a net.
+    ///
+    /// # Errors
+    /// See [`crate::model::Card::class_index`].
+    pub fn class(model: &Model, name: &str) -> Result<Self> {
+        Ok(Subject::Class { model: model.clone(), index: model.card().class_index(name)? })
+    }
+
+    /// The class with raw output `index`.
+    ///
+    /// # Errors
+    /// Where the net has fewer outputs.
+    pub fn class_at(model: &Model, index: usize) -> Result<Self> {
+        let n = scores_len(model);
+        if index >= n {
+            return Err(Error::not_found(format!(
+                "class {index} of `{}`, which has {n} (0 to {})",
+                model.card().name,
+                n - 1
+            )));
+        }
+        Ok(Subject::Class { model: model.clone(), index })
+    }
+
+    /// The layer called `name`.
+    ///
+    /// # Errors
+    /// Where there is none; the hint names the closest.
+    pub fn layer(model: &Model, name: &str) -> Result<Self> {
+        Ok(Subject::Layer { model: model.clone(), node: model.layer(name)? })
+    }
+
+    /// Channel `index` of this layer.
+    ///
+    /// # Errors
+    /// Where this is no layer, or it has fewer channels.
+    pub fn channel(&self, index: usize) -> Result<Self> {
+        let (model, node) = self.as_layer()?;
+        let n = model.graph().node(node).shape.first().copied().unwrap_or(0);
+        if index >= n {
+            return Err(Error::not_found(format!(
+                "channel {index} of {self}, which has {n} (0 to {})",
+                n.saturating_sub(1)
+            )));
+        }
+        Ok(Subject::Channel { model: model.clone(), node, index })
+    }
+
+    /// The unit of this layer at `at`.
+    ///
+    /// # Errors
+    /// Where this is no layer, or the place lies outside it.
+    pub fn unit(&self, at: &[usize]) -> Result<Self> {
+        let (model, node) = self.as_layer()?;
+        let shape = &model.graph().node(node).shape;
+        if at.len() != shape.len() || at.iter().zip(shape).any(|(i, n)| i >= n) {
+            return Err(Error::not_found(format!("unit {at:?} of {self}, whose shape is {shape:?}"))
+                .hint("give channel, row and column, each counted from 0"));
+        }
+        Ok(Subject::Unit { model: model.clone(), node, at: at.to_vec() })
+    }
+
+    /// The direction `vector` in this layer's space.
+    ///
+    /// # Errors
+    /// Where this is no layer, or the vector has neither one value a channel nor one a value.
+    pub fn direction(&self, vector: Vec<f32>) -> Result<Self> {
+        let (model, node) = self.as_layer()?;
+        let shape = &model.graph().node(node).shape;
+        let (channels, all) = (shape.first().copied().unwrap_or(1), shape.iter().product::<usize>());
+        if vector.len() != channels && vector.len() != all {
+            return Err(Error::shape(format!(
+                "a direction of {} values in {self}, whose shape is {shape:?}",
+                vector.len()
+            ))
+            .hint(format!("give {channels} values (one a channel) or {all}")));
+        }
+        Ok(Subject::Direction { model: model.clone(), node, vector })
+    }
+
+    /// The layer and its net, where this is one.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn as_layer(&self) -> Result<(&Model, NodeId)> {
+        match self {
+            Subject::Layer { model, node } => Ok((model, *node)),
+            other => Err(Error::subject(format!("{other} is no layer")).hint("`net.layer(name)` is one")),
+        }
+    }
+
+    /// The one net that this is about.
+    ///
+    /// # Errors
+    /// Where it is a list of nets or a sum over several.
+    pub fn model(&self) -> Result<&Model> {
+        match self {
+            Subject::Model(model)
+            | Subject::Class { model, .. }
+            | Subject::Layer { model, .. }
+            | Subject::Channel { model, .. }
+            | Subject::Unit { model, .. }
+            | Subject::Direction { model, .. } => Ok(model),
+            Subject::Sum(terms) => {
+                terms.first().map(|(_, s)| s.model()).unwrap_or_else(|| Err(Error::subject("an empty sum")))
+            }
+            Subject::Models(models) => {
+                Err(Error::subject(format!("a list of {} nets where one is asked for", models.len())))
+            }
+        }
+    }
+
+    /// This subject times `factor` plus `other`: both must have a score and be of one net.
+    ///
+    /// # Errors
+    /// Where they are of different nets, or one has no score.
+    pub fn plus(&self, factor: f64, other: &Subject) -> Result<Self> {
+        let own = self.terms()?;
+        let more = other.terms()?;
+        let (a, b) = (self.model()?, other.model()?);
+        if !std::ptr::eq(a.graph(), b.graph()) {
+            return Err(Error::subject(format!("{self} and {other} belong to different nets")));
+        }
+        Ok(Subject::Sum(own.into_iter().chain(more.into_iter().map(|(w, s)| (w * factor, s))).collect()))
+    }
+
+    /// This subject times a number.
+    ///
+    /// # Errors
+    /// Where it has no score.
+    pub fn times(&self, factor: f64) -> Result<Self> {
+        Ok(Subject::Sum(self.terms()?.into_iter().map(|(w, s)| (w * factor, s)).collect()))
+    }
+
+    fn terms(&self) -> Result<Vec<(f64, Subject)>> {
+        match self {
+            Subject::Sum(terms) => Ok(terms.clone()),
+            Subject::Models(_) | Subject::Layer { .. } | Subject::Model(_) => {
+                Err(Error::subject(format!("{self} has no single score to add"))
+                    .hint("classes, channels, units and directions have"))
+            }
+            one => Ok(vec![(1.0, one.clone())]),
+        }
+    }
+
+    /// The subject with a score that this stands for at `x`: a net stands for its most probable class.
+    ///
+    /// # Errors
+    /// For a layer or a list of nets, which have no single score.
+    pub fn target(&self, x: &Tensor) -> Result<Subject> {
+        match self {
+            Subject::Model(model) => {
+                let scores = model.scores(x)?;
+                let best = argmax(&scores[0]);
+                Subject::class_at(model, best)
+            }
+            Subject::Layer { .. } => Err(Error::subject(format!("{self} has no single score"))
+                .hint("ask for a part of it: `.channel(i)`, `.unit(i, y, x)` or `.direction([..])`")),
+            Subject::Models(_) => Err(Error::subject(format!("{self} where one net or a part of it is asked for"))),
+            other => Ok(other.clone()),
+        }
+    }
+
+    /// The nodes whose values the score reads.
+    ///
+    /// # Errors
+    /// For a subject without a score.
+    pub fn nodes(&self) -> Result<Vec<NodeId>> {
+        match self {
+            Subject::Class { model, .. } => Ok(vec![model.graph().scores()]),
+            Subject::Channel { node, .. }
+            | Subject::Unit { node, .. }
+            | Subject::Direction { node, .. }
+            | Subject::Layer { node, .. } => Ok(vec![*node]),
+            Subject::Sum(terms) => {
+                let mut all = terms.iter().map(|(_, s)| s.nodes()).collect::<Result<Vec<_>>>()?.concat();
+                all.sort();
+                all.dedup();
+                Ok(all)
+            }
+            Subject::Model(_) | Subject::Models(_) => {
+                Err(Error::internal("a net is resolved to a class before its nodes are asked for"))
+            }
+        }
+    }
+
+    /// The last node (in topological order) that the score reads.
+    ///
+    /// # Errors
+    /// For a subject without a score.
+    pub fn last_node(&self) -> Result<NodeId> {
+        self.nodes()?.into_iter().max().ok_or_else(|| Error::subject("an empty sum"))
+    }
+
+    /// The score of each sample of a trace.
+    ///
+    /// # Errors
+    /// Where the trace lacks a node, or this has no score.
+    pub fn scores(&self, trace: &Trace) -> Result<Vec<f64>> {
+        let seed = self.seed(trace)?;
+        let mut sums = vec![0.0; trace.batch()];
+        for (node, weights) in seed {
+            let value = to_f64(trace.get(node)?)?;
+            let weights = to_f64(&weights)?;
+            let len = value.len() / sums.len().max(1);
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum += value[n * len..(n + 1) * len].iter().zip(&weights[n * len..]).map(|(v, w)| v * w).sum::<f64>();
+            }
+        }
+        Ok(sums)
+    }
+
+    /// The derivative of each sample's score by its nodes' values: where a backward pass starts.
+    /// All subjects are linear in their nodes' values, so this does not depend on them.
+    ///
+    /// # Errors
+    /// Where the trace lacks a node, or this has no score.
+    pub fn seed(&self, trace: &Trace) -> Result<Seed> {
+        match self {
+            Subject::Sum(terms) => {
+                let mut all = Seed::new();
+                for (weight, term) in terms {
+                    for (node, t) in term.seed(trace)? {
+                        all.push((node, (t * *weight)?));
+                    }
+                }
+                Ok(all)
+            }
+            one => {
+                let node = one.last_node()?;
+                let value = trace.get(node)?;
+                let row = one.weights(&value.dims()[1..])?;
+                let batch = value.dims()[0];
+                let data: Vec<f64> = std::iter::repeat_n(row, batch).flatten().collect();
+                Ok(vec![(node, tensor(data, value.dims())?.to_dtype(value.dtype())?)])
+            }
+        }
+    }
+
+    fn weights(&self, shape: &[usize]) -> Result<Vec<f64>> {
+        let len: usize = shape.iter().product();
+        let mut row = vec![0.0; len];
+        let plane = len / shape.first().copied().unwrap_or(1).max(1);
+        match self {
+            Subject::Class { index, .. } => row[*index] = 1.0,
+            Subject::Channel { index, .. } => row[index * plane..(index + 1) * plane].fill(1.0 / plane as f64),
+            Subject::Unit { at, .. } => {
+                let i = at.iter().zip(crate::kernels::layout::strides(shape)).map(|(i, s)| i * s).sum::<usize>();
+                row[i] = 1.0;
+            }
+            Subject::Direction { vector, .. } if vector.len() == len => {
+                row.iter_mut().zip(vector).for_each(|(r, v)| *r = f64::from(*v));
+            }
+            Subject::Direction { vector, .. } => {
+                row.chunks_mut(plane).zip(vector).for_each(|(r, v)| r.fill(f64::from(*v) / plane as f64));
+            }
+            _ => return Err(Error::subject(format!("{self} has no single score"))),
+        }
+        Ok(row)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layer = |model: &Model, node: &NodeId| model.graph().node(*node).name.clone();
+        match self {
+            Subject::Model(m) => f.write_str(&m.card().name),
+            Subject::Models(list) => {
+                write!(f, "[{}]", list.iter().map(|m| m.card().name.clone()).collect::<Vec<_>>().join(", "))
+            }
+            Subject::Class { model, index } => f.write_str(&model.card().class_name(*index)),
+            Subject::Layer { model, node } => f.write_str(&layer(model, node)),
+            Subject::Channel { model, node, index } => write!(f, "{}[{index}]", layer(model, node)),
+            Subject::Unit { model, node, at } => {
+                write!(
+                    f,
+                    "{}[{}]",
+                    layer(model, node),
+                    at.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                )
+            }
+            Subject::Direction { model, node, vector } => {
+                write!(f, "direction of {} in {}", vector.len(), layer(model, node))
+            }
+            Subject::Sum(terms) => {
+                for (i, (w, s)) in terms.iter().enumerate() {
+                    let sign = if *w < 0.0 { "-" } else { "+" };
+                    match (i, *w < 0.0) {
+                        (0, false) => {}
+                        (0, true) => f.write_str("-")?,
+                        _ => write!(f, " {sign} ")?,
+                    }
+                    if w.abs() == 1.0 { write!(f, "{s}")? } else { write!(f, "{} {s}", w.abs())? }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Model {
+    /// The raw class scores of each sample: the output with a closing softmax peeled off.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn scores(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
+        let node = self.graph().scores();
+        let trace = self.forward(x, &crate::pass::Tap::Only(vec![node]))?;
+        let flat = to_f64(trace.get(node)?)?;
+        let n = scores_len(self);
+        Ok(flat.chunks(n).map(<[f64]>::to_vec).collect())
+    }
+
+    /// The class probabilities of each sample: the softmax of the raw scores.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn probabilities(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
+        Ok(self.scores(x)?.iter().map(|s| norm::softmax(s.len(), 1, false, s)).collect())
+    }
+}
+
+/// Number of raw class scores.
+pub fn scores_len(model: &Model) -> usize {
+    model.graph().node(model.graph().scores()).shape.iter().product()
+}
+
+/// The index of the largest value; the first of equals.
+pub fn argmax(values: &[f64]) -> usize {
+    values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
+}
+
+/// What a probe is asked with.
+#[derive(Clone, Debug, Default)]
+pub enum Input {
+    /// Nothing.
+    #[default]
+    None,
+    /// A photo, preprocessed as the net's card says.
+    Image(Image),
+    /// A preprocessed tensor, C x H x W or 1 x C x H x W.
+    Tensor(Tensor),
+    /// A data set.
+    Data(Dataset),
+}
+
+/// One input made ready for a net.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The preprocessed input, 1 x C x H x W.
+    pub x: Tensor,
+    /// The photo, where one was given.
+    pub photo: Option<Image>,
+    /// Where on the photo the net's input lies.
+    pub placement: Option<Placement>,
+}
+
+impl Input {
+    /// What was given, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Input::None => "no input",
+            Input::Image(_) => "an image",
+            Input::Tensor(_) => "a tensor",
+            Input::Data(_) => "a data set",
+        }
+    }
+
+    /// One input for `model`.
+    ///
+    /// # Errors
+    /// Where this is none or many, the net's card does not say how photos are preprocessed, or a tensor has another shape.
+    pub fn prepared(&self, model: &Model) -> Result<Prepared> {
+        match self {
+            Input::Image(photo) => {
+                let preprocess = model.card().preprocess()?;
+                let x = model.batched(&preprocess.apply(photo)?)?;
+                Ok(Prepared { x, placement: Some(preprocess.place(photo)), photo: Some(photo.clone()) })
+            }
+            Input::Tensor(t) => {
+                let x = model.batched(t)?;
+                if x.dims()[0] != 1 {
+                    return Err(Error::shape(format!("one input is asked for, the tensor holds {}", x.dims()[0])));
+                }
+                Ok(Prepared { x, photo: None, placement: None })
+            }
+            other => Err(Error::subject(format!("an image or a tensor is asked for, got {}", other.kind()))),
+        }
+    }
+
+    /// The data set.
+    ///
+    /// # Errors
+    /// Where this is none; a single image counts as a set of one.
+    pub fn data(&self) -> Result<Dataset> {
+        match self {
+            Input::Data(data) => Ok(data.clone()),
+            Input::Image(image) => Ok(Dataset::from_images("image", [image.clone()])),
+            other => Err(Error::subject(format!("a data set is asked for, got {}", other.kind()))
+                .hint("`load_images(folder)` and `shapes(#{ n: 100 })` make one")),
+        }
+    }
+}
