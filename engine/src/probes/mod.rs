@@ -2,7 +2,9 @@
 //! [`catalog`]; the script function, the reference, completion and the contract tests follow from there.
 
 pub mod activations;
+pub mod filters;
 pub mod gradient;
+pub mod occlusion;
 pub mod sparsity;
 
 use crate::error::{Error, Result, did_you_mean};

@@ -1,0 +1,368 @@
+//! Occlusion: a patch slides over the input; what happens to the class, and to the strongest feature map?
+//!
+//! Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", 2013, section 4.2 and figure 7.
+
+use super::{About, Family, Probe, Takes};
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::job::Job;
+use crate::kernels::norm;
+use crate::model::Model;
+use crate::params::{Form, LayerName, Param, Value, wrong_kind};
+use crate::pass::{Tap, Trace};
+use crate::show::{Artifact, ClassMap, Map, Part, Scale, Style};
+use crate::subject::{Input, Prepared, Subject, argmax};
+use crate::tensor::{tensor, to_f32, to_f64};
+use candle_core::Tensor;
+
+crate::params! {
+    /// Zeiler's three occlusion maps: the class's probability with the patch at each position, the most probable class
+    /// there, and the total activity of the feature map that responds most to the whole image.
+    ///
+    /// Position (i, j) has the patch's top left corner at (i, j) x stride; there are ceil((H - patch) / stride) + 1
+    /// rows, the last patch clipped at the border. For a channel, unit, direction or sum the first map is its score.
+    pub struct Occlusion as "occlusion" {
+        /// Side of the patch, px of the net's input.
+        patch: usize = 32, in 1..=4096;
+        /// Distance between positions, px of the net's input.
+        stride: usize = 8, in 1..=4096;
+        /// What the patch is filled with: "zero" (of the preprocessed input), "mean" (of this input, by channel), "grey" (pixel 127.5), or a colour [r, g, b] in 0-255.
+        fill: Fill = Fill::Zero;
+        /// The layer whose strongest feature map is watched; the last one with maps unless given.
+        layer: Option<LayerName> = None;
+    }
+}
+
+/// What an occluding patch holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fill {
+    /// Zeros of the preprocessed input.
+    Zero,
+    /// The input's own mean, a channel each.
+    Mean,
+    /// Pixel value 127.5.
+    Grey,
+    /// A colour, red, green, blue, 0-255.
+    Colour([f64; 3]),
+}
+
+impl Param for Fill {
+    fn form() -> Form {
+        Form {
+            words: "\"zero\", \"mean\", \"grey\" or a colour [r, g, b]".into(),
+            choices: vec!["zero", "mean", "grey"],
+        }
+    }
+
+    fn read(value: &Value) -> Result<Self> {
+        match value {
+            Value::Text(t) if t == "zero" => Ok(Fill::Zero),
+            Value::Text(t) if t == "mean" => Ok(Fill::Mean),
+            Value::Text(t) if t == "grey" || t == "gray" => Ok(Fill::Grey),
+            Value::Text(t) => Err(Error::value(format!("takes {}, got {t:?}", Self::form().words))),
+            Value::List(_) => {
+                let colour = Vec::<f64>::read(value)?;
+                match <[f64; 3]>::try_from(colour) {
+                    Ok(c) if c.iter().all(|v| (0.0..=255.0).contains(v)) => Ok(Fill::Colour(c)),
+                    _ => Err(Error::value("a colour is three numbers from 0 to 255")),
+                }
+            }
+            other => Err(wrong_kind::<Self>(other)),
+        }
+    }
+
+    fn write(&self) -> Value {
+        match self {
+            Fill::Zero => Value::Text("zero".into()),
+            Fill::Mean => Value::Text("mean".into()),
+            Fill::Grey => Value::Text("grey".into()),
+            Fill::Colour(c) => Value::List(c.iter().map(|v| Value::Float(*v)).collect()),
+        }
+    }
+}
+
+impl Fill {
+    /// The patch's value in each channel of `x` (1 x C x H x W), in the units of the preprocessed input.
+    ///
+    /// # Errors
+    /// For grey and colours where the net's card does not say how pixels are preprocessed.
+    pub fn values(&self, model: &Model, x: &Tensor) -> Result<Vec<f32>> {
+        let channels = x.dims()[1];
+        let colour = |rgb: [f64; 3]| -> Result<Vec<f32>> {
+            let p = model.card().preprocess()?;
+            let bounds = p.bounds();
+            let at = |c: usize| match (channels, p.order) {
+                (3, crate::data::preprocess::Order::Bgr) => rgb[2 - c],
+                (3, _) => rgb[c],
+                _ => 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2],
+            };
+            let value = |c: usize| bounds[c].0 + (bounds[c].1 - bounds[c].0) * (at(c) / 255.0) as f32;
+            Ok((0..channels).map(value).collect())
+        };
+        match self {
+            Fill::Zero => Ok(vec![0.0; channels]),
+            Fill::Mean => {
+                let all = to_f64(x)?;
+                let plane = all.len() / channels;
+                Ok(all.chunks(plane).map(|c| (c.iter().sum::<f64>() / plane as f64) as f32).collect())
+            }
+            Fill::Grey => colour([127.5; 3]),
+            Fill::Colour(c) => colour(*c),
+        }
+    }
+}
+
+/// Where the patch stands, in the order of the map.
+struct Positions {
+    patch: usize,
+    stride: usize,
+    input: [usize; 2],
+    rows: usize,
+    columns: usize,
+}
+
+impl Positions {
+    fn new(patch: usize, stride: usize, input: [usize; 2]) -> Self {
+        let along = |n: usize| n.saturating_sub(patch).div_ceil(stride) + 1;
+        Positions { patch, stride, input, rows: along(input[0]), columns: along(input[1]) }
+    }
+
+    fn len(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// The rows and columns that the patch covers at position `i`.
+    fn cover(&self, i: usize) -> [std::ops::Range<usize>; 2] {
+        let place = [i / self.columns, i % self.columns];
+        [0, 1].map(|a| {
+            let from = place[a] * self.stride;
+            from.min(self.input[a])..(from + self.patch).min(self.input[a])
+        })
+    }
+
+    /// The part of the input that the map covers when each value is drawn around its patch's centre.
+    fn extent(&self) -> [f64; 4] {
+        let start = (self.patch as f64 - self.stride as f64) / 2.0;
+        let end = |n: usize| start + (n * self.stride) as f64;
+        [start, start, end(self.rows), end(self.columns)]
+    }
+}
+
+/// What is noted at each position.
+#[derive(Default)]
+struct Found {
+    score: Vec<f32>,
+    best: Vec<f32>,
+    activity: Vec<f32>,
+}
+
+impl Probe for Occlusion {
+    fn about(&self) -> About {
+        About {
+            family: Family::Where,
+            source: "Zeiler, Fergus 2013, section 4.2",
+            subjects: "a net, class, channel, unit, direction or sum",
+            input: Takes::One,
+            example: "occlusion(#{ patch: 16, stride: 8 }).run(net, image)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let model = on.model()?;
+        let prepared = input.prepared(model)?;
+        let target = on.target(&prepared.x)?;
+        let [_, _, height, width] = prepared.x.dims()[..] else {
+            return Err(Error::subject(format!(
+                "`{}` takes no image: its input is {:?}",
+                model.card().name,
+                model.input_shape()
+            )));
+        };
+        if self.patch > height.min(width) {
+            return Err(Error::value(format!("a patch of {} px on an input of {height} x {width} px", self.patch)));
+        }
+        let watched = match &self.layer {
+            Some(name) => Some(model.layer(&name.0)?),
+            None => last_maps(model),
+        };
+        let places = Positions::new(self.patch, self.stride, [height, width]);
+        let probe = Watch::new(model, &target, watched, &prepared.x)?;
+        let fill = self.fill.values(model, &prepared.x)?;
+        let base = to_f32(&prepared.x)?;
+        let batch = job.batch(2 * model.graph().peak_len() + base.len(), 16);
+        let mut found = Found::default();
+        for chunk in job.steps("occlusion", places.len().div_ceil(batch)) {
+            let upto = ((chunk + 1) * batch).min(places.len());
+            let x = occluded(&base, &fill, &places, chunk * batch..upto)?;
+            probe.note(&x, &mut found)?;
+        }
+        let done = found.score.len();
+        self.artifact(&target, &prepared, &probe, &places, found).map(|a| a.reached(done, places.len()))
+    }
+}
+
+impl Occlusion {
+    fn artifact(
+        &self,
+        target: &Subject,
+        prepared: &Prepared,
+        probe: &Watch<'_>,
+        places: &Positions,
+        found: Found,
+    ) -> Result<Artifact> {
+        let (model, extent) = (probe.model, Some(places.extent()));
+        let missing = places.len() - found.score.len();
+        let grid = |mut values: Vec<f32>| {
+            values.extend(std::iter::repeat_n(f32::NAN, missing));
+            tensor(values, &[places.rows, places.columns])
+        };
+        let map = |title: String, values: &Tensor, label: &str, scale: Scale| {
+            Part::Map(Map {
+                title,
+                values: values.clone(),
+                label: label.to_string(),
+                scale,
+                photo: prepared.photo.clone(),
+                placement: prepared.placement.clone(),
+                extent,
+                input: places.input,
+                style: Style::Overlay,
+            })
+        };
+        let is_class = matches!(target, Subject::Class { .. });
+        let (what, scale) = if is_class {
+            ("probability", Scale::Sequential { low: Some(0.0), high: Some(1.0) })
+        } else {
+            ("score", Scale::Sequential { low: None, high: None })
+        };
+        let classes: Vec<usize> = found.best.iter().map(|b| *b as usize).collect();
+        let (score, best) = (grid(found.score)?, grid(found.best)?);
+        let mut artifact = Artifact::new(format!("occlusion of {target} in {}", model.card().name))
+            .part(map(format!("{what} of {target}"), &score, what, scale))
+            .part(Part::ClassMap(ClassMap {
+                title: "most probable class".into(),
+                values: best.clone(),
+                names: frequent(&classes, model),
+                photo: prepared.photo.clone(),
+                placement: prepared.placement.clone(),
+                extent,
+                input: places.input,
+            }))
+            .array(what, score)
+            .array("best", best);
+        if let Some((node, channel)) = probe.watched {
+            let name = &model.graph().node(node).name;
+            let activity = grid(found.activity)?;
+            let scale = Scale::Sequential { low: None, high: None };
+            artifact = artifact
+                .part(map(format!("activity of {name}[{channel}]"), &activity, "sum of activations", scale))
+                .array("activity", activity)
+                .note(format!(
+                    "{name}[{channel}] responds most to the whole image: its activations sum to {:.4}",
+                    probe.base_activity
+                ));
+        }
+        Ok(artifact.note(format!("without the patch: {what} of {target} {:.4}", probe.base_score)).note(format!(
+            "{} positions, patch {} px, stride {} px",
+            places.len(),
+            self.patch,
+            self.stride
+        )))
+    }
+}
+
+/// What is read from the net at every position.
+struct Watch<'a> {
+    model: &'a Model,
+    target: &'a Subject,
+    watched: Option<(NodeId, usize)>,
+    tap: Tap,
+    base_score: f64,
+    base_activity: f64,
+}
+
+impl<'a> Watch<'a> {
+    fn new(model: &'a Model, target: &'a Subject, layer: Option<NodeId>, x: &Tensor) -> Result<Self> {
+        let mut nodes = target.nodes()?;
+        nodes.push(model.graph().scores());
+        nodes.extend(layer);
+        nodes.sort();
+        nodes.dedup();
+        let tap = Tap::Only(nodes);
+        let mut watch = Watch { model, target, watched: None, tap, base_score: 0.0, base_activity: 0.0 };
+        let trace = model.forward(x, &watch.tap)?;
+        if let Some(node) = layer {
+            let value = trace.get(node)?;
+            if value.dims().len() != 4 {
+                let name = &model.graph().node(node).name;
+                return Err(Error::subject(format!("`{name}` has no maps: its shape is {:?}", &value.dims()[1..])));
+            }
+            let plane = value.dims()[2] * value.dims()[3];
+            let sums: Vec<f64> = to_f64(value)?.chunks(plane).map(|c| c.iter().sum()).collect();
+            let channel = argmax(&sums);
+            watch.watched = Some((node, channel));
+            watch.base_activity = sums[channel];
+        }
+        watch.base_score = watch.scores(&trace)?[0].0;
+        Ok(watch)
+    }
+
+    /// Score (a class's probability) and most probable class of each sample.
+    fn scores(&self, trace: &Trace) -> Result<Vec<(f64, usize)>> {
+        let flat = to_f64(trace.get(self.model.graph().scores())?)?;
+        let n = flat.len() / trace.batch();
+        let rows = flat.chunks(n);
+        if let Subject::Class { index, .. } = self.target {
+            return Ok(rows.map(|r| (norm::softmax(n, 1, false, r)[*index], argmax(r))).collect());
+        }
+        Ok(self.target.scores(trace)?.into_iter().zip(rows.map(argmax)).collect())
+    }
+
+    fn note(&self, x: &Tensor, found: &mut Found) -> Result<()> {
+        let trace = self.model.forward(x, &self.tap)?;
+        for (score, best) in self.scores(&trace)? {
+            found.score.push(score as f32);
+            found.best.push(best as f32);
+        }
+        if let Some((node, channel)) = self.watched {
+            let maps = trace.get(node)?.narrow(1, channel, 1)?.contiguous()?;
+            let plane = maps.dims()[2] * maps.dims()[3];
+            found.activity.extend(to_f64(&maps)?.chunks(plane).map(|m| m.iter().sum::<f64>() as f32));
+        }
+        Ok(())
+    }
+}
+
+/// The base input with the patch at each of `which` positions, a sample each.
+fn occluded(base: &[f32], fill: &[f32], places: &Positions, which: std::ops::Range<usize>) -> Result<Tensor> {
+    let [height, width] = places.input;
+    let mut all = Vec::with_capacity(which.len() * base.len());
+    for i in which.clone() {
+        let from = all.len();
+        all.extend_from_slice(base);
+        let [rows, columns] = places.cover(i);
+        for (c, value) in fill.iter().enumerate() {
+            for y in rows.clone() {
+                let line = from + (c * height + y) * width;
+                all[line + columns.start..line + columns.end].fill(*value);
+            }
+        }
+    }
+    tensor(all, &[which.len(), fill.len(), height, width])
+}
+
+/// The last layer whose value is a map of more than one position.
+pub fn last_maps(model: &Model) -> Option<NodeId> {
+    let graph = model.graph();
+    let maps = |id: &NodeId| matches!(graph.node(*id).shape[..], [_, h, w] if h * w > 1) && *id != graph.input();
+    model.layers().filter(maps).last()
+}
+
+/// The classes that occur, most frequent first, equal ones by number.
+fn frequent(classes: &[usize], model: &Model) -> Vec<(usize, String)> {
+    let mut counts = std::collections::BTreeMap::new();
+    classes.iter().for_each(|c| *counts.entry(*c).or_insert(0usize) += 1);
+    let mut order: Vec<(usize, usize)> = counts.into_iter().collect();
+    order.sort_by_key(|(class, n)| (std::cmp::Reverse(*n), *class));
+    order.into_iter().map(|(class, _)| (class, model.card().class_name(class))).collect()
+}
