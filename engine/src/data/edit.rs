@@ -1,6 +1,7 @@
 //! Changes to an image: geometry (resize, crop, rotate, shift), degradation (blur, noise, brightness, JPEG), fill.
 //!
-//! Resizing is PIL's, bit for bit. Label, path and attributes stay; mask and bounding box follow the geometry.
+//! Resizing is PIL's, bit for bit. Label, path and attributes stay; mask, bounding box and keypoints follow the
+//! geometry.
 //! Positions are in pixels, x to the right and y down, and the centre of the first pixel is at (0.5, 0.5).
 
 use std::sync::Arc;
@@ -58,15 +59,15 @@ impl Image {
             let values = resample::<1>(&mask.values, from, to, Interpolation::Nearest);
             Arc::new(Mask { width, height, values })
         });
+        let (sx, sy) = (width as f64 / from.0 as f64, height as f64 / from.1 as f64);
         let bounding_box = self.bounding_box().and_then(|b| {
-            let (sx, sy) = (width as f64 / from.0 as f64, height as f64 / from.1 as f64);
             outer_box(
                 [b.left as f64 * sx, b.top as f64 * sy],
                 [(b.left + b.width) as f64 * sx, (b.top + b.height) as f64 * sy],
                 (width, height),
             )
         });
-        Ok(self.with_pixels((width, height), pixels, mask, bounding_box))
+        Ok(self.with_pixels((width, height), pixels, mask, bounding_box, |x, y| (x * sx, y * sy)))
     }
 
     /// The part of the image in `area`, which must lie within the image.
@@ -92,7 +93,8 @@ impl Image {
             let end = corner(b.left + b.width, b.top + b.height);
             outer_box(corner(b.left, b.top), end, (area.width, area.height))
         });
-        Ok(self.with_pixels((area.width, area.height), cut(self.pixels(), 3), mask, bounding_box))
+        let moved = |x: f64, y: f64| (x - area.left as f64, y - area.top as f64);
+        Ok(self.with_pixels((area.width, area.height), cut(self.pixels(), 3), mask, bounding_box, moved))
     }
 
     /// The middle `width` x `height` pixels; an odd rest leaves one pixel more at the right and the bottom.
@@ -117,6 +119,7 @@ impl Image {
         };
         let (cx, cy) = (w as f64 / 2.0, h as f64 / 2.0);
         let source = |x: f64, y: f64| (cos * (x - cx) - sin * (y - cy) + cx, sin * (x - cx) + cos * (y - cy) + cy);
+        let moved = |x: f64, y: f64| (cos * (x - cx) + sin * (y - cy) + cx, cos * (y - cy) - sin * (x - cx) + cy);
         let mut pixels = vec![0; 3 * w * h];
         pixels.par_chunks_mut(3 * w).enumerate().for_each(|(y, row)| {
             for (x, out) in row.chunks_exact_mut(3).enumerate() {
@@ -139,15 +142,15 @@ impl Image {
         let bounding_box = self.bounding_box().and_then(|b| {
             let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
             for (x, y) in [(0, 0), (b.width, 0), (0, b.height), (b.width, b.height)] {
-                let (dx, dy) = ((b.left + x) as f64 - cx, (b.top + y) as f64 - cy);
-                for (k, value) in [cos * dx + sin * dy + cx, cos * dy - sin * dx + cy].into_iter().enumerate() {
+                let (x, y) = moved((b.left + x) as f64, (b.top + y) as f64);
+                for (k, value) in [x, y].into_iter().enumerate() {
                     low[k] = low[k].min(value);
                     high[k] = high[k].max(value);
                 }
             }
             outer_box(low, high, (w, h))
         });
-        Ok(self.with_pixels((w, h), pixels, mask, bounding_box))
+        Ok(self.with_pixels((w, h), pixels, mask, bounding_box, moved))
     }
 
     /// The image moved right by `dx` and down by `dy` pixels at the same size; what comes in from outside is black.
@@ -167,7 +170,7 @@ impl Image {
             let corner = |x: usize, y: usize| [x as f64 + dx as f64, y as f64 + dy as f64];
             outer_box(corner(b.left, b.top), corner(b.left + b.width, b.top + b.height), (w, h))
         });
-        self.with_pixels((w, h), moved(self.pixels(), 3), mask, bounding_box)
+        self.with_pixels((w, h), moved(self.pixels(), 3), mask, bounding_box, |x, y| (x + dx as f64, y + dy as f64))
     }
 
     /// The image under a Gaussian of standard deviation `sigma` pixels, cut off at 4 sigma; borders are repeated.
@@ -243,7 +246,8 @@ impl Image {
     }
 
     fn recoloured(&self, pixels: Vec<u8>) -> Self {
-        self.with_pixels((self.width(), self.height()), pixels, self.mask().cloned(), self.bounding_box())
+        let size = (self.width(), self.height());
+        self.with_pixels(size, pixels, self.mask().cloned(), self.bounding_box(), |x, y| (x, y))
     }
 
     /// The colour between the four pixels around (`x`, `y`), where whole numbers are pixel centres; borders repeat.
@@ -337,6 +341,22 @@ mod tests {
         box_and_mask_agree(&image.rotate(180.0).unwrap());
         assert_eq!(image.shift(100, 0).bounding_box(), None);
         assert_eq!(image.shift(i64::MAX, i64::MIN).pixel(0, 0), Some([0; 3]));
+    }
+
+    #[test]
+    fn keypoints_follow_the_geometry_and_go_when_they_leave() {
+        let tip = |image: &Image| image.keypoints().get("tip").copied();
+        let image = ramp(8, 6).with_keypoints([("tip".to_string(), (2.5, 1.5))].into());
+        assert_eq!(tip(&image.brightness(0.5).unwrap()), Some((2.5, 1.5)));
+        assert_eq!(tip(&image.crop(PixelBox::new(2, 1, 4, 4)).unwrap()), Some((0.5, 0.5)));
+        assert_eq!(tip(&image.crop(PixelBox::new(3, 1, 4, 4)).unwrap()), None);
+        assert_eq!(tip(&image.resize(16, 18, Interpolation::Bilinear).unwrap()), Some((5.0, 4.5)));
+        assert_eq!(tip(&image.shift(3, -1)), Some((5.5, 0.5)));
+        assert_eq!(tip(&image.shift(3, -2)), None);
+        assert_eq!(tip(&image.rotate(180.0).unwrap()), Some((5.5, 4.5)));
+        let square = ramp(6, 6).with_keypoints([("tip".to_string(), (4.5, 0.5))].into());
+        assert_eq!(square.rotate(90.0).unwrap().pixel(0, 1), square.pixel(4, 0));
+        assert_eq!(tip(&square.rotate(90.0).unwrap()), Some((0.5, 1.5)));
     }
 
     #[test]

@@ -7,132 +7,15 @@
 //!
 //! The order is that of the paths' bytes, component by component (a table's: its rows).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::image::{Attribute, Image};
+pub use super::dataset::{Dataset, Item, Source};
+use super::image::Attribute;
 use crate::error::{Context, Error, Kind, Result};
 
 const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
 const DEEPEST: usize = 64;
-
-/// A list of images that know their labels and attributes. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Dataset {
-    /// What the data set is called in results.
-    pub name: String,
-    /// Its images in order.
-    pub items: Arc<Vec<Item>>,
-}
-
-/// One image of a data set.
-#[derive(Clone, Debug)]
-pub struct Item {
-    /// Where the pixels are.
-    pub source: Source,
-    /// What the image shows.
-    pub label: Option<String>,
-    /// What else is known about it.
-    pub attributes: BTreeMap<String, Attribute>,
-}
-
-/// Where an item's pixels are.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// In a file, decoded each time it is asked for.
-    File(PathBuf),
-    /// In memory.
-    Memory(Image),
-}
-
-impl Item {
-    /// An unlabelled file.
-    pub fn file(path: impl Into<PathBuf>) -> Self {
-        Item { source: Source::File(path.into()), label: None, attributes: BTreeMap::new() }
-    }
-
-    /// The image with its label and attributes; an error names the file.
-    pub fn image(&self) -> Result<Image> {
-        let image = match &self.source {
-            Source::File(path) => Image::open(path)?,
-            Source::Memory(image) => image.clone(),
-        };
-        Ok(image.with_label(self.label.clone()).with_attributes(self.attributes.clone()))
-    }
-
-    /// The file, if the pixels are in one (or the image in memory came from one).
-    pub fn path(&self) -> Option<&Path> {
-        match &self.source {
-            Source::File(path) => Some(path),
-            Source::Memory(image) => image.path(),
-        }
-    }
-}
-
-impl From<Image> for Item {
-    fn from(image: Image) -> Self {
-        let label = image.label().map(str::to_string);
-        Item { label, attributes: image.attributes().clone(), source: Source::Memory(image) }
-    }
-}
-
-impl Dataset {
-    /// A data set of these items.
-    pub fn new(name: impl Into<String>, items: Vec<Item>) -> Self {
-        Dataset { name: name.into(), items: Arc::new(items) }
-    }
-
-    /// A data set of images in memory, with the labels and attributes that they carry.
-    pub fn from_images(name: impl Into<String>, images: impl IntoIterator<Item = Image>) -> Self {
-        Self::new(name, images.into_iter().map(Item::from).collect())
-    }
-
-    /// How many images there are.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// The image at `index` (from 0), decoded now.
-    pub fn get(&self, index: usize) -> Result<Image> {
-        let Some(item) = self.items.get(index) else {
-            return Err(Error::not_found(format!("no image {index} in `{}`", self.name))
-                .hint(format!("it has {} images, counted from 0", self.len())));
-        };
-        item.image()
-    }
-
-    /// The images in order, each decoded when it is reached.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Image>> + '_ {
-        self.items.iter().map(Item::image)
-    }
-
-    /// The different labels, sorted.
-    pub fn labels(&self) -> Vec<&str> {
-        let labels: BTreeSet<&str> = self.items.iter().filter_map(|i| i.label.as_deref()).collect();
-        labels.into_iter().collect()
-    }
-
-    /// The names of the attributes that any image has, sorted.
-    pub fn attribute_names(&self) -> Vec<&str> {
-        let names: BTreeSet<&str> = self.items.iter().flat_map(|i| i.attributes.keys().map(String::as_str)).collect();
-        names.into_iter().collect()
-    }
-
-    /// The images at `indices`, in that order; an error when one is out of range.
-    pub fn select(&self, indices: &[usize]) -> Result<Self> {
-        let item = |i: &usize| match self.items.get(*i) {
-            Some(item) => Ok(item.clone()),
-            None => Err(Error::not_found(format!("no image {i} in `{}`, which has {}", self.name, self.len()))),
-        };
-        Ok(Self::new(self.name.clone(), indices.iter().map(item).collect::<Result<_>>()?))
-    }
-}
 
 /// The data set that `from` names: a folder, a pattern with `*`, `?` or `[..]`, a `.csv` table, or one image file.
 pub fn load_images(from: impl AsRef<Path>) -> Result<Dataset> {
@@ -270,15 +153,16 @@ fn table(path: &Path) -> Result<Vec<Item>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::data::image::Image;
 
     fn image_file(path: &Path, shade: u8) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         Image::filled(3, 2, [shade; 3]).unwrap().save_png(path).unwrap();
     }
 
-    fn listing(data: &Dataset) -> Vec<(String, Option<&str>)> {
+    fn listing(data: &Dataset) -> Vec<(String, Option<String>)> {
         let name = |i: &Item| i.path().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-        data.items.iter().map(|i| (name(i), i.label.as_deref())).collect()
+        data.items().map(|i| (name(&i), i.label.clone())).collect()
     }
 
     #[test]
@@ -295,7 +179,7 @@ mod tests {
         let data = load_images(root.path()).unwrap();
         let (cat, dog) = (Some("cat"), Some("dog"));
         let expected = [("a.png", cat), ("z.PNG", cat), ("b.png", dog), ("top.png", None)];
-        assert_eq!(listing(&data), expected.map(|(n, l)| (n.to_string(), l)));
+        assert_eq!(listing(&data), expected.map(|(n, l)| (n.to_string(), l.map(String::from))));
         assert_eq!(data.labels(), ["cat", "dog"]);
         let image = data.get(2).unwrap();
         assert_eq!((image.label(), image.pixel(0, 0)), (dog, Some([0; 3])));
@@ -312,9 +196,12 @@ mod tests {
         }
         let data = load_images(root.path().join("*/*.png")).unwrap();
         let expected = [("1.png", Some("a")), ("2.png", Some("a")), ("1.png", Some("b"))];
-        assert_eq!(listing(&data), expected.map(|(n, l)| (n.to_string(), l)));
+        assert_eq!(listing(&data), expected.map(|(n, l)| (n.to_string(), l.map(String::from))));
         let data = load_images(root.path().join("a/?.png")).unwrap();
-        assert_eq!(listing(&data), [("1.png", None), ("2.png", None)].map(|(n, l)| (n.to_string(), l)));
+        assert_eq!(
+            listing(&data),
+            [("1.png", None), ("2.png", None)].map(|(n, l): (_, Option<&str>)| (n.to_string(), l.map(String::from)))
+        );
         let error = load_images(root.path().join("c/*.png")).unwrap_err();
         assert!(error.message.starts_with("no images match"), "{error}");
         assert!(load_images(root.path().join("***")).unwrap_err().message.contains("no file pattern"));
@@ -333,8 +220,8 @@ mod tests {
         assert_eq!(image.label(), Some("cat"));
         assert_eq!(image.attributes()["scale"], Attribute::Number(0.5));
         assert_eq!(image.attributes()["kind"], Attribute::Text("a".into()));
-        assert_eq!(data.items[1].label, None);
-        assert_eq!(data.items[1].attributes["kind"], Attribute::Text("3".into()));
+        assert_eq!(data.item(1).unwrap().label, None);
+        assert_eq!(data.item(1).unwrap().attributes["kind"], Attribute::Text("3".into()));
         let error = data.get(1).unwrap_err();
         assert!(error.message.contains("2.png") && error.message.contains("no such file"), "{error}");
         for (text, part) in

@@ -1,4 +1,5 @@
-//! An image: 8-bit RGB pixels and what is known about them (label, file, attributes, mask, bounding box).
+//! An image: 8-bit RGB pixels and what is known about them (label, file, attributes, mask, bounding box,
+//! keypoints).
 //!
 //! Reading and writing files is in [`super::decode`], changes to the pixels are in [`super::edit`].
 
@@ -25,6 +26,7 @@ struct About {
     attributes: BTreeMap<String, Attribute>,
     mask: Option<Arc<Mask>>,
     bounding_box: Option<PixelBox>,
+    keypoints: BTreeMap<String, (f64, f64)>,
 }
 
 /// What a data set knows about an image beside its label.
@@ -153,19 +155,23 @@ impl Image {
         }
     }
 
-    /// The same description around other pixels of the same or another size; mask and box as given.
+    /// The same description around other pixels of the same or another size; mask and box as given, keypoints where
+    /// `moved` says, those that leave the image dropped.
     pub(super) fn with_pixels(
         &self,
         (width, height): (usize, usize),
         pixels: Vec<u8>,
         mask: Option<Arc<Mask>>,
         bounding_box: Option<PixelBox>,
+        moved: impl Fn(f64, f64) -> (f64, f64),
     ) -> Self {
         debug_assert_eq!(pixels.len(), 3 * width * height);
         let mut about = self.about.clone();
         let changed = Arc::make_mut(&mut about);
         changed.mask = mask;
         changed.bounding_box = bounding_box;
+        changed.keypoints.values_mut().for_each(|p| *p = moved(p.0, p.1));
+        changed.keypoints.retain(|_, (x, y)| (0.0..=width as f64).contains(x) && (0.0..=height as f64).contains(y));
         Image { width, height, pixels: Arc::new(pixels), about }
     }
 
@@ -217,6 +223,12 @@ impl Image {
         self.about.bounding_box
     }
 
+    /// Named points of the object, (x, y) in pixels with (0.5, 0.5) at the centre of the first pixel; they follow the
+    /// geometric edits, and those that leave the image go.
+    pub fn keypoints(&self) -> &BTreeMap<String, (f64, f64)> {
+        &self.about.keypoints
+    }
+
     /// The same image with this label.
     pub fn with_label(mut self, label: Option<String>) -> Self {
         Arc::make_mut(&mut self.about).label = label;
@@ -245,6 +257,12 @@ impl Image {
         }
         Arc::make_mut(&mut self.about).mask = Some(mask);
         Ok(self)
+    }
+
+    /// The same image with these named points.
+    pub fn with_keypoints(mut self, keypoints: BTreeMap<String, (f64, f64)>) -> Self {
+        Arc::make_mut(&mut self.about).keypoints = keypoints;
+        self
     }
 
     /// The same image with its object's bounding box, clipped to the image.

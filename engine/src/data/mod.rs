@@ -1,5 +1,6 @@
 //! Images, preprocessing and data sets.
 
+pub mod dataset;
 pub mod decode;
 pub mod edit;
 pub mod files;
@@ -9,7 +10,8 @@ pub mod preprocess;
 mod resample;
 
 pub use self::image::{Attribute, Image, Mask, PixelBox};
+pub use dataset::{Dataset, Generator, Item, Source};
 pub use edit::Interpolation;
-pub use files::{Dataset, Item, Source, load_images};
+pub use files::load_images;
 pub use npy::load_tensor;
 pub use preprocess::{Crop, Order, Placement, Preprocess, Resize, Size};

@@ -1,0 +1,248 @@
+//! Data sets: images in order that know their labels and attributes, listed one by one or made by a generator.
+//!
+//! What is known of an image ([`Item`]) can be had without its pixels, which are decoded or drawn when asked for.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::image::{Attribute, Image};
+use crate::error::{Error, Result};
+
+/// A list of images that know their labels and attributes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// What the data set is called in results.
+    pub name: String,
+    store: Store,
+}
+
+#[derive(Clone, Debug)]
+enum Store {
+    Listed(Arc<Vec<Item>>),
+    Generated(Arc<dyn Generator>),
+}
+
+/// Makes a data set's images, each from its index alone.
+pub trait Generator: fmt::Debug + Send + Sync {
+    /// How many images there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The label of image `index`, below [`Generator::len`].
+    fn label(&self, index: usize) -> Option<String>;
+
+    /// The attributes of image `index`, below [`Generator::len`].
+    fn attributes(&self, index: usize) -> BTreeMap<String, Attribute>;
+
+    /// Image `index`, below [`Generator::len`]: pixels, mask, bounding box, keypoints.
+    fn image(&self, index: usize) -> Result<Image>;
+
+    /// The different labels, sorted.
+    fn labels(&self) -> Vec<String>;
+}
+
+/// One image of a data set.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Where the pixels are.
+    pub source: Source,
+    /// What the image shows.
+    pub label: Option<String>,
+    /// What else is known about it.
+    pub attributes: BTreeMap<String, Attribute>,
+}
+
+/// Where an item's pixels are.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In a file, decoded each time it is asked for.
+    File(PathBuf),
+    /// In memory.
+    Memory(Image),
+    /// Drawn by a generator each time it is asked for: the image with this index.
+    Generated(Arc<dyn Generator>, usize),
+}
+
+impl Item {
+    /// An unlabelled file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Item { source: Source::File(path.into()), label: None, attributes: BTreeMap::new() }
+    }
+
+    /// The image with its label and attributes; an error names the file.
+    pub fn image(&self) -> Result<Image> {
+        let image = match &self.source {
+            Source::File(path) => Image::open(path)?,
+            Source::Memory(image) => image.clone(),
+            Source::Generated(generator, index) => generator.image(*index)?,
+        };
+        Ok(image.with_label(self.label.clone()).with_attributes(self.attributes.clone()))
+    }
+
+    /// The file, if the pixels are in one (or the image in memory came from one).
+    pub fn path(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::Memory(image) => image.path(),
+            Source::Generated(..) => None,
+        }
+    }
+
+    fn generated(generator: &Arc<dyn Generator>, index: usize) -> Self {
+        Item {
+            label: generator.label(index),
+            attributes: generator.attributes(index),
+            source: Source::Generated(generator.clone(), index),
+        }
+    }
+}
+
+impl From<Image> for Item {
+    fn from(image: Image) -> Self {
+        let label = image.label().map(str::to_string);
+        Item { label, attributes: image.attributes().clone(), source: Source::Memory(image) }
+    }
+}
+
+impl Dataset {
+    /// A data set of these items.
+    pub fn new(name: impl Into<String>, items: Vec<Item>) -> Self {
+        Dataset { name: name.into(), store: Store::Listed(Arc::new(items)) }
+    }
+
+    /// A data set of images in memory, with the labels and attributes that they carry.
+    pub fn from_images(name: impl Into<String>, images: impl IntoIterator<Item = Image>) -> Self {
+        Self::new(name, images.into_iter().map(Item::from).collect())
+    }
+
+    /// A data set whose images are made when asked for; it takes no memory, however many there are.
+    pub fn generated(name: impl Into<String>, generator: Arc<dyn Generator>) -> Self {
+        Dataset { name: name.into(), store: Store::Generated(generator) }
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        match &self.store {
+            Store::Listed(items) => items.len(),
+            Store::Generated(generator) => generator.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What is known of image `index` (from 0), without its pixels.
+    ///
+    /// # Errors
+    /// Where there is no such image.
+    pub fn item(&self, index: usize) -> Result<Cow<'_, Item>> {
+        if index >= self.len() {
+            return Err(Error::not_found(format!("no image {index} in `{}`", self.name))
+                .hint(format!("it has {} images, counted from 0", self.len())));
+        }
+        Ok(self.known(index))
+    }
+
+    /// What is known of each image, in order, without the pixels.
+    pub fn items(&self) -> impl ExactSizeIterator<Item = Cow<'_, Item>> + '_ {
+        (0..self.len()).map(|i| self.known(i))
+    }
+
+    /// The image at `index` (from 0), decoded or drawn now.
+    ///
+    /// # Errors
+    /// Where there is no such image or its file cannot be read.
+    pub fn get(&self, index: usize) -> Result<Image> {
+        self.item(index)?.image()
+    }
+
+    /// The images in order, each decoded or drawn when it is reached.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Image>> + '_ {
+        self.items().map(|item| item.image())
+    }
+
+    /// The different labels, sorted.
+    pub fn labels(&self) -> Vec<String> {
+        let items = match &self.store {
+            Store::Listed(items) => items,
+            Store::Generated(generator) => return generator.labels(),
+        };
+        let labels: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
+        labels.into_iter().cloned().collect()
+    }
+
+    /// The names of the attributes that any image has, sorted (a generator's images have those of its first).
+    pub fn attribute_names(&self) -> Vec<String> {
+        let items = match &self.store {
+            Store::Listed(items) => items,
+            Store::Generated(generator) if generator.is_empty() => return Vec::new(),
+            Store::Generated(generator) => return generator.attributes(0).into_keys().collect(),
+        };
+        let names: BTreeSet<&String> = items.iter().flat_map(|i| i.attributes.keys()).collect();
+        names.into_iter().cloned().collect()
+    }
+
+    /// The images at `indices`, in that order; an error when one is out of range.
+    pub fn select(&self, indices: &[usize]) -> Result<Self> {
+        let items = indices.iter().map(|i| self.item(*i).map(Cow::into_owned)).collect::<Result<_>>()?;
+        Ok(Self::new(self.name.clone(), items))
+    }
+
+    fn known(&self, index: usize) -> Cow<'_, Item> {
+        match &self.store {
+            Store::Listed(items) => Cow::Borrowed(&items[index]),
+            Store::Generated(generator) => Cow::Owned(Item::generated(generator, index)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[derive(Debug)]
+    struct Shades;
+
+    impl Generator for Shades {
+        fn len(&self) -> usize {
+            usize::MAX
+        }
+        fn label(&self, index: usize) -> Option<String> {
+            Some(["even", "odd"][index % 2].into())
+        }
+        fn attributes(&self, index: usize) -> BTreeMap<String, Attribute> {
+            [("shade".to_string(), Attribute::Number((index % 256) as f64))].into()
+        }
+        fn image(&self, index: usize) -> Result<Image> {
+            Image::filled(2, 2, [index as u8; 3])
+        }
+        fn labels(&self) -> Vec<String> {
+            vec!["even".into(), "odd".into()]
+        }
+    }
+
+    #[test]
+    fn a_generator_s_images_are_made_when_asked_for() {
+        let data = Dataset::generated("shades", Arc::new(Shades));
+        assert_eq!(data.len(), usize::MAX);
+        let image = data.get(515).unwrap();
+        assert_eq!((image.label(), image.pixel(0, 0)), (Some("odd"), Some([3; 3])));
+        assert_eq!(image.attributes()["shade"], Attribute::Number(3.0));
+        assert_eq!((data.labels(), data.attribute_names()), (vec!["even".into(), "odd".into()], vec!["shade".into()]));
+        let some = data.select(&[4, 7]).unwrap();
+        assert_eq!(some.items().map(|i| i.label.clone().unwrap()).collect::<Vec<_>>(), ["even", "odd"]);
+        assert_eq!(some.get(1).unwrap().pixel(1, 1), Some([7; 3]));
+        assert_eq!(some.item(2).unwrap_err().hint.unwrap(), "it has 2 images, counted from 0");
+        assert!(data.item(1).unwrap().path().is_none());
+    }
+}
