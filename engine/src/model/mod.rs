@@ -1,6 +1,13 @@
 //! A trained net: its graph, its weights and its card (classes, preprocessing, origin).
 
 pub mod card;
+pub mod fetch;
+pub mod labels;
+pub mod load;
+pub mod pickle;
+pub mod tensors;
+pub mod torch;
+pub mod zoo;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, ParamId};
@@ -8,6 +15,7 @@ use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
 
 pub use card::{Card, Class};
+pub use load::{LoadOptions, load_model};
 
 /// The parameters of a net, in the order in which its graph was built.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,145 @@
+//! Class labels from files: a JSON list, a JSON object from index to name, a table, or a name a line.
+
+use serde_json::Value;
+use std::path::Path;
+
+use crate::error::{Context, Error, Result};
+
+/// The labels in a file, one an output in order. By its ending: `.json` is a list of names, or an object from index to
+/// name (or to a list of names); `.csv` a table whose column `label`, `name` or `class` (else its last) holds names, in
+/// the order of its column `index` or `id` if there is one; anything else is a name a line.
+///
+/// # Errors
+/// Where it cannot be read, or indexes are missing or doubled.
+pub fn read_labels(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::InvalidData => Error::format(format!("`{}` is not a text file", path.display())),
+        _ => Error::io(path, &e),
+    })?;
+    let text = text.trim_start_matches('\u{feff}');
+    let labels = match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("json") => from_json(text),
+        Some("csv") => from_csv(text),
+        _ => Ok(text.lines().map(|l| l.trim().to_string()).filter(|l| !l.is_empty()).collect()),
+    };
+    let labels = labels.context(|| format!("labels `{}`", path.display()))?;
+    if labels.is_empty() {
+        return Err(Error::format(format!("labels `{}`: no names in it", path.display())));
+    }
+    Ok(labels)
+}
+
+/// Labels from JSON: a list, or an object from index to name.
+///
+/// # Errors
+/// Where it is neither.
+pub fn from_json(text: &str) -> Result<Vec<String>> {
+    let wrong = || {
+        Error::format("neither a list of names nor an object from index to name")
+            .hint("such as [\"cat\", \"dog\"] or {\"0\": \"cat\", \"1\": \"dog\"}")
+    };
+    match serde_json::from_str(text).map_err(|e| Error::format(format!("not JSON: {e}")))? {
+        Value::Array(items) => items.iter().map(|i| name(i).ok_or_else(wrong)).collect(),
+        Value::Object(entries) => {
+            let pairs = entries.iter().map(|(k, v)| match (k.trim().parse(), name(v)) {
+                (Ok(index), Some(name)) => Ok((index, name)),
+                _ => Err(wrong()),
+            });
+            in_order(pairs.collect::<Result<_>>()?)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// A string, or strings one after another as synonyms.
+fn name(value: &Value) -> Option<String> {
+    match value {
+        Value::String(s) => Some(s.clone()),
+        Value::Array(parts) => {
+            let parts: Option<Vec<&str>> = parts.iter().map(Value::as_str).collect();
+            parts.filter(|p| !p.is_empty()).map(|p| p.join(", "))
+        }
+        _ => None,
+    }
+}
+
+fn from_csv(text: &str) -> Result<Vec<String>> {
+    let mut table = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let rows: Vec<Vec<String>> = table
+        .records()
+        .map(|r| r.map(|r| r.iter().map(|f| f.trim().to_string()).collect()))
+        .collect::<Result<_, _>>()
+        .map_err(|e| Error::format(e.to_string()))?;
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let column = |names: &[&str]| first.iter().position(|f| names.contains(&f.to_ascii_lowercase().as_str()));
+    let named = column(&["label", "name", "class"]);
+    let index = column(&["index", "id"]).filter(|i| Some(*i) != named);
+    let label = named.unwrap_or(first.len().saturating_sub(1));
+    let body = &rows[usize::from(named.is_some() || index.is_some())..];
+    let field = |row: &Vec<String>, at: usize| {
+        row.get(at)
+            .cloned()
+            .ok_or_else(|| Error::format(format!("a row has {} columns, {} are needed", row.len(), at + 1)))
+    };
+    let Some(index) = index else { return body.iter().map(|row| field(row, label)).collect() };
+    let pairs = body.iter().map(|row| {
+        let text = field(row, index)?;
+        let index = text.parse().map_err(|_| Error::format(format!("`{text}` is no index")))?;
+        Ok((index, field(row, label)?))
+    });
+    in_order(pairs.collect::<Result<_>>()?)
+}
+
+fn in_order(mut pairs: Vec<(usize, String)>) -> Result<Vec<String>> {
+    pairs.sort_by_key(|(index, _)| *index);
+    match pairs.iter().enumerate().find(|(i, (index, _))| i != index) {
+        Some((i, (index, _))) => {
+            Err(Error::format(format!("index {i} is missing, or one before it is there twice (next is {index})"))
+                .hint("indexes go from 0 without gaps"))
+        }
+        None => Ok(pairs.into_iter().map(|(_, name)| name).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn labels(file: &str, text: &str) -> Result<Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file);
+        std::fs::write(&path, text).unwrap();
+        read_labels(&path)
+    }
+
+    #[test]
+    fn every_form_gives_the_same_names() {
+        for (file, text) in [
+            ("a.json", r#"["cat", "dog, hound"]"#),
+            ("a.json", r#"{"1": "dog, hound", "0": "cat"}"#),
+            ("a.json", r#"{"1": ["dog", "hound"], "0": ["cat"]}"#),
+            ("a.txt", "\u{feff}cat\r\ndog, hound\n\n"),
+            ("a.csv", "cat\n\"dog, hound\"\n"),
+            ("a.csv", "index,name\n1,\"dog, hound\"\n0,cat\n"),
+            ("a.csv", "label,colour\ncat,grey\n\"dog, hound\",brown\n"),
+        ] {
+            assert_eq!(labels(file, text).unwrap(), ["cat", "dog, hound"], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (file, text, part) in [
+            ("a.json", r#"{"0": "a", "2": "b"}"#, "index 1 is missing"),
+            ("a.json", "3", "neither a list"),
+            ("a.json", "[", "not JSON"),
+            ("a.csv", "index,name\nx,cat\n", "`x` is no index"),
+            ("a.txt", "\n", "no names"),
+        ] {
+            let error = labels(file, text).unwrap_err();
+            assert!(error.message.contains(part) && error.message.contains(file), "{error}");
+        }
+        assert!(read_labels(Path::new("/nowhere/a.txt")).unwrap_err().message.contains("no such file"));
+    }
+}

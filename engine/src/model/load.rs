@@ -1,0 +1,235 @@
+//! `load_model`: from a name or a path to a net with its card.
+
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+use super::card::Card;
+use super::tensors::Tensors;
+use super::{Model, fetch, labels, zoo};
+use crate::data::edit::Interpolation;
+use crate::data::preprocess::{Crop, Order, Preprocess, Resize, Size};
+use crate::error::{Context, Error, Result, suggestions};
+
+/// What `load_model` accepts, for hints.
+const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a path to an .onnx file, an architecture with \
+                     its weights (load_model(\"resnet18\", #{ weights: \"resnet18.pth\" })) or \"hf:org/repo\"";
+
+/// The options of `load_model`. Those of preprocessing replace what the net's card says, one by one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadOptions {
+    /// The weight file of a named architecture.
+    pub weights: Option<String>,
+    /// The architecture of a weight file that is given as a path.
+    pub arch: Option<String>,
+    /// The names of the outputs.
+    pub labels: Option<Labels>,
+    /// The net's input in pixels.
+    pub size: Option<Size>,
+    /// The short side before the crop, or "direct".
+    pub resize: Option<Resize>,
+    /// How pixels between pixels are computed.
+    pub interpolation: Option<Interpolation>,
+    /// Which part of the resized photo the net sees.
+    pub crop: Option<Crop>,
+    /// The order of the input's channels.
+    pub order: Option<Order>,
+    /// The factor before mean and deviation.
+    pub scale: Option<f32>,
+    /// What is subtracted, one value or one a channel.
+    pub mean: Option<PerChannel>,
+    /// What is divided by, one value or one a channel.
+    pub std: Option<PerChannel>,
+    /// Whether GoogLeNet maps ImageNet's mean and deviation to 0.5 and 0.5 first, as its published weights need.
+    pub transform_input: Option<bool>,
+}
+
+/// Names of outputs, or where they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Labels {
+    /// A file (see [`labels::read_labels`]), or "imagenet".
+    Path(String),
+    /// The names.
+    Names(Vec<String>),
+}
+
+/// One value for all channels, or one each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PerChannel {
+    /// For all.
+    One(f32),
+    /// For each.
+    Each(Vec<f32>),
+}
+
+impl PerChannel {
+    fn spread(&self, channels: usize) -> Vec<f32> {
+        match self {
+            PerChannel::One(x) => vec![*x; channels],
+            PerChannel::Each(values) if values.len() == 1 => vec![values[0]; channels],
+            PerChannel::Each(values) => values.clone(),
+        }
+    }
+}
+
+/// Loads a net: a known net's name, "shapes", an architecture's name with `weights`, a path, or `hf:org/repo`. Paths are
+/// relative to `base`. `report` is told what is being fetched.
+///
+/// # Errors
+/// Where the name is unknown or the file missing, damaged or not of the architecture; the hint says what is accepted.
+pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn Fn(&str)) -> Result<Model> {
+    let spec = spec.trim();
+    if let Some(file) = &options.weights {
+        let named = zoo::architecture(spec).map_err(|e| match is_path(spec) {
+            true => Error::value(format!("`{spec}` is a path, and `weights` names another"))
+                .hint("give the architecture's name and its weights: load_model(\"resnet18\", #{ weights: .. })"),
+            false => e,
+        })?;
+        return from_file(named, &base.join(file), options, base, report);
+    }
+    if let Some(arch) = &options.arch {
+        return from_file(zoo::architecture(arch)?, &base.join(spec), options, base, report);
+    }
+    if fetch::models().iter().any(|m| m.name == spec) {
+        let (architecture, card, path) = fetch::net(spec, report)?;
+        return build(architecture, card, &path, options, base, report);
+    }
+    if is_path(spec) {
+        return from_path(&base.join(spec), options, base, report);
+    }
+    match zoo::architecture(spec) {
+        Ok(_) => Err(Error::value(format!("`{spec}` is an architecture; its weights are in a file"))
+            .hint(format!("load_model(\"{spec}\", #{{ weights: \"{spec}.pth\" }})"))),
+        Err(_) => Err(unknown(spec)),
+    }
+}
+
+/// Whether a name looks like a path: it has a folder or one of the endings of weight files.
+fn is_path(spec: &str) -> bool {
+    let endings = ["onnx", "pth", "pt", "bin", "safetensors", "ckpt", "pkl", "h5", "pb", "tflite", "keras"];
+    let ending = Path::new(spec).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    spec.contains(['/', '\\']) || ending.is_some_and(|e| endings.contains(&e.as_str()))
+}
+
+fn from_path(path: &Path, options: &LoadOptions, base: &Path, report: &dyn Fn(&str)) -> Result<Model> {
+    let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e).hint(format!("load_model takes {FORMS}")))?;
+    if about.is_dir() {
+        return Err(Error::io(path, &std::io::ErrorKind::IsADirectory.into()).hint(format!("load_model takes {FORMS}")));
+    }
+    let _ = (options, base, report);
+    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("onnx") => Err(Error::unsupported("ONNX files")),
+        Some("pth" | "pt" | "bin" | "safetensors" | "ckpt") => {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            Err(Error::value(format!("`{file}` holds weights; which architecture they are of it does not say"))
+                .hint(format!("load_model(\"resnet18\", #{{ weights: \"{file}\" }})")))
+        }
+        _ => Err(Error::unsupported(format!("`{}` is no kind of net that convscope reads", path.display()))
+            .hint(format!("load_model takes {FORMS}"))),
+    }
+}
+
+/// An architecture with a weight file of the user's.
+fn from_file(
+    architecture: &zoo::Architecture,
+    path: &Path,
+    options: &LoadOptions,
+    base: &Path,
+    report: &dyn Fn(&str),
+) -> Result<Model> {
+    let card = Card {
+        source: path.display().to_string(),
+        preprocess: Some(architecture.preprocess()?),
+        ..Card::named(architecture.name)
+    };
+    build(architecture, card, path, options, base, report)
+}
+
+fn build(
+    architecture: &zoo::Architecture,
+    card: Card,
+    path: &Path,
+    options: &LoadOptions,
+    base: &Path,
+    report: &dyn Fn(&str),
+) -> Result<Model> {
+    let tensors = Tensors::open(path)?;
+    let channels = 3;
+    let preprocess = with_options(card.preprocess.clone(), options, None, channels)?;
+    let size = preprocess.as_ref().map_or([224, 224], |p| [p.size.height, p.size.width]);
+    let (graph, weights) = architecture.build(&tensors, size).context(|| format!("`{}`", path.display()))?;
+    let model = Model::new(graph, weights, Card { preprocess, ..card });
+    labelled(model, options, base, report)
+}
+
+/// The net with the labels that the options name.
+fn labelled(model: Model, options: &LoadOptions, base: &Path, report: &dyn Fn(&str)) -> Result<Model> {
+    let labels = match &options.labels {
+        None => return Ok(model),
+        Some(Labels::Names(names)) => names.clone(),
+        Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(report)?,
+        Some(Labels::Path(path)) => labels::read_labels(&base.join(path))?,
+    };
+    let card = model.card().clone().with_labels(&labels, model.output_len())?;
+    Ok(model.with_card(card))
+}
+
+/// A card's preprocessing with the options put in one by one; where the card has none, one is made when an option says
+/// anything of it, for an input of `own` height and width.
+fn with_options(
+    card: Option<Preprocess>,
+    options: &LoadOptions,
+    own: Option<Size>,
+    channels: usize,
+) -> Result<Option<Preprocess>> {
+    let said = options.resize.is_some()
+        || options.interpolation.is_some()
+        || options.crop.is_some()
+        || options.order.is_some()
+        || options.scale.is_some()
+        || options.mean.is_some()
+        || options.std.is_some()
+        || options.size.is_some();
+    let mut made = match (card, options.size.or(own)) {
+        (Some(card), _) => card,
+        (None, Some(size)) if said => Preprocess::new(size, channels)?,
+        (None, None) if said => {
+            return Err(Error::value("the net does not say how large its input is").hint("say it: #{ size: 224 }"));
+        }
+        (None, _) => return Ok(None),
+    };
+    if let Some(size) = options.size {
+        let base = Preprocess::new(size, made.channels)?;
+        made.size = size;
+        if let Resize::Short(_) = made.resize {
+            made.resize = base.resize;
+        }
+    }
+    made.resize = options.resize.unwrap_or(made.resize);
+    made.interpolation = options.interpolation.unwrap_or(made.interpolation);
+    made.crop = options.crop.unwrap_or(made.crop);
+    made.order = options.order.unwrap_or(made.order);
+    made.scale = options.scale.unwrap_or(made.scale);
+    if let Some(mean) = &options.mean {
+        made.mean = mean.spread(made.channels);
+    }
+    if let Some(std) = &options.std {
+        made.std = std.spread(made.channels);
+    }
+    made.check()?;
+    Ok(Some(made))
+}
+
+fn unknown(spec: &str) -> Error {
+    let names =
+        fetch::models().iter().map(|m| m.name).chain(zoo::ARCHITECTURES.iter().map(|a| a.name)).chain(["shapes"]);
+    let close = suggestions(spec, names);
+    let close: Vec<String> = close.iter().map(|c| format!("`{c}`")).collect();
+    let forms = format!("load_model takes {FORMS}");
+    Error::not_found(format!("no net `{spec}`")).hint(match close.is_empty() {
+        true => forms,
+        false => format!("did you mean {}? {forms}", close.join(" or ")),
+    })
+}

@@ -1,0 +1,301 @@
+//! The named tensors of a weight file, read when they are asked for.
+//!
+//! Whatever the file (.safetensors, a PyTorch checkpoint, a pickled dictionary), a tensor is a strided view of mapped
+//! or owned bytes; [`Tensors::tensor`] gathers it into a contiguous f32 tensor.
+
+use candle_core::{DType, Device, Tensor};
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Context, Error, Result};
+
+/// Bytes that tensors are views of: a mapped file or a block in memory.
+#[derive(Clone, Debug)]
+pub enum Bytes {
+    /// A file mapped into memory.
+    Mapped(Arc<Mmap>),
+    /// A block in memory.
+    Owned(Arc<Vec<u8>>),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Owned(block) => block,
+        }
+    }
+}
+
+impl Bytes {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// Where it is missing, a folder, or empty.
+    pub fn map(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io(path, &e))?;
+        let about = file.metadata().map_err(|e| Error::io(path, &e))?;
+        if about.is_dir() {
+            return Err(Error::io(path, &std::io::ErrorKind::IsADirectory.into()));
+        }
+        if !about.is_file() {
+            return Err(Error::format(format!("`{}` is not a regular file", path.display())));
+        }
+        if about.len() == 0 {
+            return Err(Error::format(format!("`{}` is empty (0 bytes)", path.display()))
+                .hint("the download or the copy broke off; get the file again"));
+        }
+        // SAFETY: the map is only read. As with every memory map, another process that shortens the file while it is
+        // in use breaks it; weight files are written once.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, &e))?;
+        Ok(Bytes::Mapped(Arc::new(map)))
+    }
+}
+
+/// One tensor of a file: a strided view of bytes.
+#[derive(Clone, Debug)]
+pub struct View {
+    bytes: Bytes,
+    start: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    strides: Vec<usize>,
+}
+
+impl View {
+    /// A view of the bytes in `range`; strides count values.
+    ///
+    /// # Errors
+    /// Where it reaches beyond the range or the range beyond the bytes, or it shows more values than the range holds.
+    pub fn new(
+        bytes: Bytes,
+        range: Range<usize>,
+        dtype: Dtype,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+    ) -> Result<Self> {
+        let (size, start) = (value_size(dtype)?, range.start);
+        let held = range.end.min(bytes.len()).saturating_sub(start) / size;
+        let count = shape.iter().try_fold(1usize, |n, s| n.checked_mul(*s));
+        let last = shape
+            .iter()
+            .zip(&strides)
+            .try_fold(0usize, |at, (n, stride)| at.checked_add(n.saturating_sub(1).checked_mul(*stride)?));
+        let fits = shape.len() == strides.len()
+            && count.is_some_and(|n| n <= held && (n == 0 || last.is_some_and(|last| last < held)));
+        if !fits {
+            return Err(Error::format(format!("a tensor of {shape:?} lies beyond the {held} values stored for it"))
+                .hint("the file is cut short or damaged"));
+        }
+        Ok(View { bytes, start, dtype, shape, strides })
+    }
+
+    /// A view whose last axis is dense.
+    ///
+    /// # Errors
+    /// As [`View::new`].
+    pub fn dense(bytes: Bytes, range: Range<usize>, dtype: Dtype, shape: Vec<usize>) -> Result<Self> {
+        let strides = dense_strides(&shape);
+        Self::new(bytes, range, dtype, shape, strides)
+    }
+
+    /// The size of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The same values with axes in another order: axis i is axis `perm[i]`; `perm` is an order of the axes.
+    pub fn permuted(&self, perm: &[usize]) -> Self {
+        let pick = |from: &[usize]| perm.iter().map(|a| from[*a]).collect();
+        View { shape: pick(&self.shape), strides: pick(&self.strides), ..self.clone() }
+    }
+
+    /// The values in row-major order, as f32.
+    ///
+    /// # Errors
+    /// Where the kind of number is not one that weights have.
+    pub fn gather(&self) -> Result<Tensor> {
+        let (dtype, size) = (tensor_type(self.dtype)?, value_size(self.dtype)?);
+        let count: usize = self.shape.iter().product();
+        let dense = self.strides == dense_strides(&self.shape);
+        let tensor = if dense {
+            let bytes = &self.bytes[self.start..self.start + count * size];
+            Tensor::from_raw_buffer(bytes, dtype, &self.shape, &Device::Cpu)?
+        } else {
+            let mut out = Vec::with_capacity(count * size);
+            let mut at = vec![0usize; self.shape.len()];
+            for _ in 0..count {
+                let offset: usize = at.iter().zip(&self.strides).map(|(i, s)| i * s).sum();
+                let from = self.start + offset * size;
+                out.extend_from_slice(&self.bytes[from..from + size]);
+                for axis in (0..at.len()).rev() {
+                    at[axis] += 1;
+                    if at[axis] < self.shape[axis] {
+                        break;
+                    }
+                    at[axis] = 0;
+                }
+            }
+            Tensor::from_raw_buffer(&out, dtype, &self.shape, &Device::Cpu)?
+        };
+        Ok(tensor.to_dtype(DType::F32)?)
+    }
+}
+
+/// The named tensors of a file.
+#[derive(Clone, Debug, Default)]
+pub struct Tensors {
+    views: BTreeMap<String, View>,
+}
+
+impl Tensors {
+    /// The tensors of a weight file, whichever format its first bytes show; the file is mapped, not read.
+    ///
+    /// # Errors
+    /// Where it is missing, empty, damaged, of another format, or holds no tensors.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes = Bytes::map(path)?;
+        let tensors = match &bytes[..] {
+            [b'P', b'K', 3 | 5, ..] => super::torch::read_zip(&bytes),
+            [0x80, 1..=5, ..] => super::torch::read_legacy(&bytes),
+            [_, _, _, _, _, _, _, _, b'{', ..] => Self::safetensors(&bytes),
+            _ => Err(unknown(&bytes)),
+        };
+        let tensors = tensors.context(|| format!("`{}`", path.display()))?;
+        if tensors.views.is_empty() {
+            return Err(Error::format(format!("`{}` holds no tensors", path.display()))
+                .hint("save the weights with torch.save(net.state_dict(), \"weights.pth\")"));
+        }
+        Ok(tensors)
+    }
+
+    /// The tensors of a .safetensors file.
+    ///
+    /// # Errors
+    /// Where its header is damaged or it is cut short.
+    pub fn safetensors(bytes: &Bytes) -> Result<Self> {
+        let damaged = |e: &dyn std::fmt::Display| {
+            Error::format(format!("not a whole .safetensors file: {e}")).hint("get the file again")
+        };
+        let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
+        let mut found = Tensors::default();
+        for (name, info) in metadata.tensors() {
+            let (from, to) = info.data_offsets;
+            let range = 8 + header + from..8 + header + to;
+            let view = View::dense(bytes.clone(), range, info.dtype, info.shape.clone());
+            found.insert(name.clone(), view.context(|| format!("tensor `{name}`"))?);
+        }
+        Ok(found)
+    }
+
+    /// Adds a tensor; one of the same name is replaced.
+    pub fn insert(&mut self, name: String, view: View) {
+        self.views.insert(name, view);
+    }
+
+    /// The same tensors under other names; of two that get one name the later in the old names' order stays.
+    pub fn renamed(self, rename: impl Fn(&str) -> String) -> Self {
+        Tensors { views: self.views.into_iter().map(|(name, view)| (rename(&name), view)).collect() }
+    }
+
+    /// All names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.views.keys().map(String::as_str)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.views.is_empty()
+    }
+
+    /// One tensor's view.
+    pub fn view(&self, name: &str) -> Option<&View> {
+        self.views.get(name)
+    }
+
+    /// One tensor's shape.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.views.get(name).map(View::shape)
+    }
+
+    /// One tensor as f32.
+    ///
+    /// # Errors
+    /// Where there is none of that name, or it does not hold numbers.
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        let view = self.views.get(name).ok_or_else(|| Error::not_found(format!("no tensor `{name}`")))?;
+        view.gather().context(|| format!("tensor `{name}`"))
+    }
+}
+
+/// The bytes of a .safetensors file of these tensors (f32), in the names' order.
+pub fn to_safetensors(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    let flat = tensors
+        .iter()
+        .map(|(name, t)| {
+            let values = crate::tensor::to_f32(t)?;
+            Ok((name.as_str(), t.dims().to_vec(), values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let views = flat
+        .iter()
+        .map(|(name, dims, bytes)| {
+            safetensors::tensor::TensorView::new(Dtype::F32, dims.clone(), bytes)
+                .map(|view| (*name, view))
+                .map_err(|e| Error::internal(e.to_string()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    safetensors::serialize(views, None).map_err(|e| Error::internal(e.to_string()))
+}
+
+fn dense_strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(shape[axis].max(1));
+    }
+    strides
+}
+
+fn value_size(dtype: Dtype) -> Result<usize> {
+    match dtype.bitsize() {
+        bits if bits >= 8 && bits.is_multiple_of(8) => Ok(bits / 8),
+        bits => Err(Error::unsupported(format!("numbers of {bits} bits"))),
+    }
+}
+
+fn tensor_type(dtype: Dtype) -> Result<DType> {
+    Ok(match dtype {
+        Dtype::BOOL | Dtype::U8 => DType::U8,
+        Dtype::U32 => DType::U32,
+        Dtype::I16 => DType::I16,
+        Dtype::I32 => DType::I32,
+        Dtype::I64 => DType::I64,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+        other => {
+            return Err(Error::unsupported(format!("weights of type {other:?}"))
+                .hint("convert them to float32 first: {k: v.float() for k, v in net.state_dict().items()}"));
+        }
+    })
+}
+
+fn unknown(bytes: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]);
+    if text.starts_with("version https://git-lfs") {
+        return Error::format("a Git LFS pointer, not the weights").hint("run `git lfs pull` where the file came from");
+    }
+    if text.trim_start().starts_with('<') {
+        return Error::format("a web page, not weights").hint("the download gave an error page; get the file again");
+    }
+    Error::format("neither .safetensors nor a PyTorch checkpoint")
+        .hint("weights are read from .safetensors and from what torch.save(net.state_dict(), ..) writes")
+}

@@ -1,0 +1,251 @@
+//! Writes an architecture down: drives a [`Builder`] from a weight file's named tensors, and keeps a list of what does not fit.
+
+use candle_core::{DType, Device, Tensor};
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::graph::op::{Activation, Binary, Conv, Padding, Pool, Reduction, Window};
+use crate::graph::{Builder, Graph, NodeId, Op, ParamId};
+use crate::model::Weights;
+use crate::model::tensors::Tensors;
+
+/// How many misfits an error lists.
+const LISTED: usize = 8;
+
+/// A net under construction. Methods take the module's path, which is the node's name and the front of its tensors' names.
+pub struct Net<'a> {
+    builder: Builder,
+    tensors: &'a Tensors,
+    used: BTreeSet<String>,
+    misfits: Vec<String>,
+    /// The module paths of the file's heads that are not run; their tensors are no misfits.
+    ignored: Vec<&'static str>,
+    /// Batch normalisation's epsilon.
+    pub eps: f64,
+}
+
+impl<'a> Net<'a> {
+    /// An empty net over a file's tensors; `ignored` are the fronts of names that may be there without being used.
+    pub fn new(tensors: &'a Tensors, ignored: &[&'static str]) -> Self {
+        Net {
+            builder: Builder::new(),
+            tensors,
+            used: BTreeSet::new(),
+            misfits: Vec::new(),
+            ignored: ignored.to_vec(),
+            eps: 1e-5,
+        }
+    }
+
+    /// The net's input of height and width `size`, with as many channels as the weight `first` takes (3 if it is missing).
+    pub fn input(&mut self, first: &str, size: [usize; 2]) -> Result<NodeId> {
+        let channels = match self.tensors.shape(&format!("{first}.weight")) {
+            Some(&[_, c, _, _]) => c,
+            _ => 3,
+        };
+        self.builder.input("input", vec![channels, size[0], size[1]])
+    }
+
+    /// How many outputs the last layer has in the file (1000 if it is missing).
+    pub fn outputs(&self, last: &str) -> usize {
+        self.tensors.shape(&format!("{last}.weight")).and_then(|s| s.first().copied()).unwrap_or(1000)
+    }
+
+    /// The channels of a node's value.
+    pub fn channels(&self, x: NodeId) -> usize {
+        self.builder.shape(x)[0]
+    }
+
+    /// Height and width of a node's value.
+    pub fn size(&self, x: NodeId) -> [usize; 2] {
+        match *self.builder.shape(x) {
+            [_, h, w] => [h, w],
+            _ => [1, 1],
+        }
+    }
+
+    /// A convolution to `out` channels with a bias.
+    pub fn conv(&mut self, name: &str, x: NodeId, out: usize, window: Window) -> Result<NodeId> {
+        self.conv_in_groups(name, x, out, window, 1, true)
+    }
+
+    /// A convolution to `out` channels without one.
+    pub fn plain_conv(&mut self, name: &str, x: NodeId, out: usize, window: Window) -> Result<NodeId> {
+        self.conv_in_groups(name, x, out, window, 1, false)
+    }
+
+    /// A convolution of each channel by itself, without a bias.
+    pub fn depthwise(&mut self, name: &str, x: NodeId, window: Window) -> Result<NodeId> {
+        let channels = self.channels(x);
+        self.conv_in_groups(name, x, channels, window, channels, false)
+    }
+
+    fn conv_in_groups(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        out: usize,
+        window: Window,
+        groups: usize,
+        bias: bool,
+    ) -> Result<NodeId> {
+        let [kh, kw] = window.kernel;
+        let weight = self.param(&format!("{name}.weight"), &[out, self.channels(x) / groups, kh, kw])?;
+        let bias = if bias { Some(self.param(&format!("{name}.bias"), &[out])?) } else { None };
+        self.builder.add(name, Op::Conv2d(Conv { weight, bias, window, groups }), &[x])
+    }
+
+    /// y = x W^T + b
+    pub fn linear(&mut self, name: &str, x: NodeId, out: usize) -> Result<NodeId> {
+        let inputs = self.channels(x);
+        let weight = self.param(&format!("{name}.weight"), &[out, inputs])?;
+        let bias = Some(self.param(&format!("{name}.bias"), &[out])?);
+        self.builder.add(name, Op::Linear { weight, bias }, &[x])
+    }
+
+    /// Batch normalisation with running statistics.
+    pub fn batch_norm(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        let c = [self.channels(x)];
+        let mut part = |leaf: &str| self.param(&format!("{name}.{leaf}"), &c);
+        let (scale, shift) = (part("weight")?, part("bias")?);
+        let (mean, var) = (part("running_mean")?, part("running_var")?);
+        self.builder.add(name, Op::BatchNorm { scale, shift, mean, var, eps: self.eps }, &[x])
+    }
+
+    /// x * factor + shift, a channel each: batch normalisation with constants.
+    pub fn affine(&mut self, name: &str, x: NodeId, factor: &[f32], shift: &[f32]) -> Result<NodeId> {
+        let c = factor.len();
+        let mut constant = |leaf: &str, values: &[f32]| {
+            self.builder.param(&format!("{name}.{leaf}"), Tensor::from_slice(values, c, &Device::Cpu)?)
+        };
+        let (scale, shift) = (constant("scale", factor)?, constant("shift", shift)?);
+        let (mean, var) = (constant("mean", &vec![0.0; c])?, constant("var", &vec![1.0; c])?);
+        self.builder.add(name, Op::BatchNorm { scale, shift, mean, var, eps: 0.0 }, &[x])
+    }
+
+    /// An element-wise function.
+    pub fn activation(&mut self, name: &str, x: NodeId, f: Activation) -> Result<NodeId> {
+        self.builder.add(name, Op::Activation(f), &[x])
+    }
+
+    /// max(0, x)
+    pub fn relu(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        self.activation(name, x, Activation::Relu)
+    }
+
+    /// An element-wise function of two nodes.
+    pub fn binary(&mut self, name: &str, f: Binary, a: NodeId, b: NodeId) -> Result<NodeId> {
+        self.builder.add(name, Op::Binary(f), &[a, b])
+    }
+
+    /// The largest of each window, rounding up in ceil mode.
+    pub fn max_pool(&mut self, name: &str, x: NodeId, window: Window, ceil: bool) -> Result<NodeId> {
+        self.builder.add(name, Op::MaxPool(Pool { window, ceil, count_padding: false }), &[x])
+    }
+
+    /// The mean of each window.
+    pub fn avg_pool(&mut self, name: &str, x: NodeId, window: Window) -> Result<NodeId> {
+        self.builder.add(name, Op::AvgPool(Pool { window, ceil: false, count_padding: true }), &[x])
+    }
+
+    /// Inputs joined along the channels.
+    pub fn concat(&mut self, name: &str, inputs: &[NodeId]) -> Result<NodeId> {
+        self.builder.add(name, Op::Concat { axis: 0 }, inputs)
+    }
+
+    /// The mean of each channel as C x 1 x 1.
+    pub fn global_pool(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        self.builder.add(name, Op::Reduce { reduction: Reduction::Mean, axes: vec![1, 2], keep: true }, &[x])
+    }
+
+    /// The means of `out` x `out` regions that cover the map, as PyTorch's AdaptiveAvgPool2d: region i of n rows goes
+    /// from floor(i n / out) to ceil((i + 1) n / out).
+    pub fn adaptive_pool(&mut self, name: &str, x: NodeId, out: usize) -> Result<NodeId> {
+        let [h, w] = self.size(x);
+        if out == 1 {
+            return self.global_pool(name, x);
+        }
+        if h == out && w == out {
+            return self.builder.add(name, Op::Identity, &[x]);
+        }
+        if h.is_multiple_of(out) && w.is_multiple_of(out) {
+            let step = [h / out, w / out];
+            let window = Window { kernel: step, stride: step, dilation: [1, 1], padding: Padding::default() };
+            return self.avg_pool(name, x, window);
+        }
+        let rows = self.regions(&format!("{name}.rows"), x, 1, out)?;
+        self.regions(name, rows, 2, out)
+    }
+
+    /// The means of `out` regions along one axis.
+    fn regions(&mut self, name: &str, x: NodeId, axis: usize, out: usize) -> Result<NodeId> {
+        let n = self.builder.shape(x)[axis];
+        let mut means = Vec::with_capacity(out);
+        for i in 0..out {
+            let index = (i * n / out..((i + 1) * n).div_ceil(out)).collect();
+            let region = self.builder.add(&format!("{name}.region{i}"), Op::Select { axis, index }, &[x])?;
+            let mean = Op::Reduce { reduction: Reduction::Mean, axes: vec![axis], keep: true };
+            means.push(self.builder.add(&format!("{name}.mean{i}"), mean, &[region])?);
+        }
+        self.builder.add(name, Op::Concat { axis }, &means)
+    }
+
+    /// All values in one row.
+    pub fn flatten(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        let n = self.builder.shape(x).iter().product();
+        self.builder.add(name, Op::Reshape(vec![n]), &[x])
+    }
+
+    /// The padding with which TensorFlow's "same" convolution covers a map: the odd row goes behind.
+    pub fn same_padding(&self, x: NodeId, kernel: usize, stride: usize) -> Padding {
+        let [rows, columns] = self.size(x).map(|n| ((n.div_ceil(stride) - 1) * stride + kernel).saturating_sub(n));
+        Padding { top: rows / 2, left: columns / 2, bottom: rows - rows / 2, right: columns - columns / 2 }
+    }
+
+    /// Closes the net.
+    ///
+    /// # Errors
+    /// Where tensors were missing, had other shapes, or were left over: all of them, up to eight.
+    pub fn finish(mut self, output: NodeId, arch: &str) -> Result<(Graph, Weights)> {
+        for name in self.tensors.names() {
+            let counter = name.ends_with(".num_batches_tracked");
+            let ignored = self.ignored.iter().any(|front| name.starts_with(front));
+            if !counter && !ignored && !self.used.contains(name) {
+                let shape = self.tensors.shape(name).unwrap_or_default();
+                self.misfits.push(format!("`{name}` is {}, `{arch}` has none of that name", dims(shape)));
+            }
+        }
+        if self.misfits.is_empty() {
+            return self.builder.finish(output);
+        }
+        let count = self.misfits.len();
+        let more = if count > LISTED { format!("\n  and {} more", count - LISTED) } else { String::new() };
+        self.misfits.truncate(LISTED);
+        let tensors = if count == 1 { "1 tensor does".to_string() } else { format!("{count} tensors do") };
+        Err(Error::format(format!("{tensors} not fit `{arch}`:\n  {}{more}", self.misfits.join("\n  ")))
+            .hint("is it another architecture's file? `convscope doc load_model` lists the names that are known"))
+    }
+
+    /// A parameter of the shape that the architecture has; zeros stand in for one that does not fit until [`Net::finish`].
+    fn param(&mut self, name: &str, shape: &[usize]) -> Result<ParamId> {
+        self.used.insert(name.to_string());
+        let tensor = match self.tensors.shape(name) {
+            Some(have) if have == shape => self.tensors.tensor(name)?,
+            other => {
+                self.misfits.push(match other {
+                    None => format!("`{name}` is missing, {} is needed", dims(shape)),
+                    Some(have) => format!("`{name}` is {}, {} is needed", dims(have), dims(shape)),
+                });
+                Tensor::zeros(shape, DType::F32, &Device::Cpu)?
+            }
+        };
+        self.builder.param(name, tensor)
+    }
+}
+
+fn dims(shape: &[usize]) -> String {
+    match shape {
+        [] => "a number".into(),
+        _ => shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x "),
+    }
+}
