@@ -2,16 +2,25 @@
 //! [`catalog`]; the script function, the reference, completion and the contract tests follow from there.
 
 pub mod activations;
+pub mod attribution;
+pub mod baseline;
+pub mod cam;
 pub mod filters;
 pub mod gradient;
+pub mod gradient_x_input;
+pub mod integrated_gradients;
 pub mod occlusion;
+pub mod rise;
+pub mod smooth_grad;
 pub mod sparsity;
 
 use crate::error::{Error, Result, did_you_mean};
 use crate::job::Job;
 use crate::params::{Form, Param, Params, Spec, Value, wrong_kind};
+use crate::rules::Rules;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
+use candle_core::Tensor;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -108,6 +117,21 @@ pub trait Probe: Params + Send + Sync + fmt::Debug {
     /// Where the subject or the input is none that the probe takes. An interrupt is no error: the artifact then
     /// comes back with `complete: false`.
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact>;
+
+    /// The raw map of `target` (a subject with a score) for each of the inputs `x`, N x C x H x W: N maps, stacked.
+    /// Probes around probes (SmoothGrad, comparisons, judges) ask here.
+    ///
+    /// # Errors
+    /// As [`Probe::run`].
+    fn attribute(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Tensor> {
+        let one = |n: usize| Ok(self.run(target, &Input::Tensor(x.get(n)?), job)?.value()?.clone());
+        Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    /// The rules of the probe's backward pass, where it is one.
+    fn rules(&self) -> Option<Rules> {
+        None
+    }
 }
 
 /// A probe as a value: for options, lists and scripts.
