@@ -14,6 +14,9 @@ use crate::error::{Context, Error, Result, suggestions};
 const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a path to an .onnx file, an architecture with \
                      its weights (load_model(\"resnet18\", #{ weights: \"resnet18.pth\" })) or \"hf:org/repo\"";
 
+const TRANSFORMED: &str = "the layer `transform_input` maps the usual input to the one that the published weights expect; \
+                           weights trained without it need #{ transform_input: false }";
+
 /// The options of `load_model`. Those of preprocessing replace what the net's card says, one by one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -139,11 +142,7 @@ fn from_file(
     base: &Path,
     report: &dyn Fn(&str),
 ) -> Result<Model> {
-    let card = Card {
-        source: path.display().to_string(),
-        preprocess: Some(architecture.preprocess()?),
-        ..Card::named(architecture.name)
-    };
+    let card = Card { source: path.display().to_string(), ..Card::named(architecture.name) };
     build(architecture, card, path, options, base, report)
 }
 
@@ -156,55 +155,62 @@ fn build(
     report: &dyn Fn(&str),
 ) -> Result<Model> {
     let tensors = Tensors::open(path)?;
-    let channels = 3;
-    let preprocess = with_options(card.preprocess.clone(), options, None, channels)?;
-    let size = preprocess.as_ref().map_or([224, 224], |p| [p.size.height, p.size.width]);
-    let (graph, weights) = architecture.build(&tensors, size).context(|| format!("`{}`", path.display()))?;
-    let model = Model::new(graph, weights, Card { preprocess, ..card });
-    labelled(model, options, base, report)
+    let published = architecture.preprocess()?;
+    let size = options.size.unwrap_or(published.size);
+    let built = architecture.build(&tensors, [size.height, size.width], options.transform_input);
+    let (graph, weights) = built.context(|| format!("`{}`", path.display()))?;
+    let mut card = card;
+    if architecture.transforms_input() && options.transform_input != Some(false) {
+        card.notes.push(TRANSFORMED.to_string());
+    }
+    let model = Model::new(graph, weights, card);
+    let channels = model.input_shape()[0];
+    let known = Some(published).filter(|p| p.channels == channels);
+    finished(&model, known, options, base, report)
 }
 
-/// The net with the labels that the options name.
-fn labelled(model: Model, options: &LoadOptions, base: &Path, report: &dyn Fn(&str)) -> Result<Model> {
+/// The net with the preprocessing that is `known` of it and the labels, as the options change them.
+fn finished(
+    model: &Model,
+    known: Option<Preprocess>,
+    options: &LoadOptions,
+    base: &Path,
+    report: &dyn Fn(&str),
+) -> Result<Model> {
+    let mut card = model.card().clone();
+    card.preprocess = with_options(known, options, model.input_shape())?;
     let labels = match &options.labels {
-        None => return Ok(model),
+        None => return Ok(model.with_card(card)),
         Some(Labels::Names(names)) => names.clone(),
         Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(report)?,
         Some(Labels::Path(path)) => labels::read_labels(&base.join(path))?,
     };
-    let card = model.card().clone().with_labels(&labels, model.output_len())?;
-    Ok(model.with_card(card))
+    Ok(model.with_card(card.with_labels(&labels, model.output_len())?))
 }
 
-/// A card's preprocessing with the options put in one by one; where the card has none, one is made when an option says
-/// anything of it, for an input of `own` height and width.
-fn with_options(
-    card: Option<Preprocess>,
-    options: &LoadOptions,
-    own: Option<Size>,
-    channels: usize,
-) -> Result<Option<Preprocess>> {
+/// The preprocessing that is `known` with the options put in one by one; where none is known, one is made when an option
+/// says anything of it, for the net's own input (channels, height, width).
+fn with_options(known: Option<Preprocess>, options: &LoadOptions, input: &[usize]) -> Result<Option<Preprocess>> {
     let said = options.resize.is_some()
         || options.interpolation.is_some()
         || options.crop.is_some()
         || options.order.is_some()
         || options.scale.is_some()
         || options.mean.is_some()
-        || options.std.is_some()
-        || options.size.is_some();
-    let mut made = match (card, options.size.or(own)) {
-        (Some(card), _) => card,
-        (None, Some(size)) if said => Preprocess::new(size, channels)?,
-        (None, None) if said => {
-            return Err(Error::value("the net does not say how large its input is").hint("say it: #{ size: 224 }"));
+        || options.std.is_some();
+    let mut made = match (known, input) {
+        (Some(known), _) => known,
+        (None, &[channels, height, width]) if said => Preprocess::new(Size { height, width }, channels)?,
+        (None, _) if said => {
+            return Err(Error::value(format!("the net's input is {input:?}, which no photo becomes"))
+                .hint("leave the options of preprocessing out and give it tensors (load_tensor)"));
         }
         (None, _) => return Ok(None),
     };
     if let Some(size) = options.size {
-        let base = Preprocess::new(size, made.channels)?;
         made.size = size;
         if let Resize::Short(_) = made.resize {
-            made.resize = base.resize;
+            made.resize = Preprocess::new(size, made.channels)?.resize;
         }
     }
     made.resize = options.resize.unwrap_or(made.resize);

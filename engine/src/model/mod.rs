@@ -35,8 +35,11 @@ impl Weights {
             _ => tensor.to_dtype(DType::F32)?,
         };
         let tensor = tensor.contiguous()?;
-        let sum = tensor.flatten_all()?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
-        if !sum.is_finite() {
+        let finite = match tensor.dtype() {
+            DType::F64 => crate::tensor::values::<f64>(&tensor)?.iter().all(|v| v.is_finite()),
+            _ => crate::tensor::values::<f32>(&tensor)?.iter().all(|v| v.is_finite()),
+        };
+        if !finite {
             return Err(Error::format(format!("weight `{name}` holds values that are not finite"))
                 .hint("the file is damaged, or its training diverged"));
         }

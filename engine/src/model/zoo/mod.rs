@@ -4,12 +4,17 @@
 //! what is no module, by the path of the block it runs in (`layer1.0.relu_1`, `layer1.0.add`). Widths are those of the
 //! architecture, the number of classes and of input channels that of the file.
 
+mod alexnet;
+mod densenet;
 mod efficientnet;
+mod googlenet;
+mod mobilenet;
 mod net;
+mod resnet;
 mod squeezenet;
 
 use crate::data::edit::Interpolation;
-use crate::data::preprocess::Preprocess;
+use crate::data::preprocess::{Order, Preprocess};
 use crate::error::{Error, Result, did_you_mean};
 use crate::graph::{Graph, NodeId};
 use crate::model::Weights;
@@ -39,39 +44,52 @@ pub struct Architecture {
     pub paper: &'static str,
     write: Write,
     recipe: Recipe,
-    /// Fronts of tensor names that the file may hold although nothing uses them.
-    ignored: &'static [&'static str],
 }
 
-const fn torchvision(name: &'static str, paper: &'static str, write: Write) -> Architecture {
-    Architecture { name, paper, write, recipe: Recipe::Torchvision(Interpolation::Bilinear), ignored: &[] }
+impl Architecture {
+    const fn new(name: &'static str, paper: &'static str, write: Write) -> Self {
+        Architecture { name, paper, write, recipe: Recipe::Torchvision(Interpolation::Bilinear) }
+    }
+
+    const fn with(self, recipe: Recipe) -> Self {
+        Architecture { recipe, ..self }
+    }
 }
+
+const VGG: &str = "Simonyan and Zisserman 2015";
+const RESNET: &str = "He et al. 2016";
+const DENSENET: &str = "Huang et al. 2017";
+const SQUEEZENET: &str = "Iandola et al. 2016";
+const EFFICIENTNET: &str = "Tan and Le 2019";
 
 /// All architectures.
 pub const ARCHITECTURES: &[Architecture] = &[
-    torchvision("squeezenet1_0", "Iandola et al. 2016", squeezenet::squeezenet1_0),
-    torchvision("squeezenet1_1", "Iandola et al. 2016", squeezenet::squeezenet1_1),
-    Architecture {
-        name: "efficientnet_b0",
-        paper: "Tan and Le 2019",
-        write: efficientnet::efficientnet_b0,
-        recipe: Recipe::Torchvision(Interpolation::Bicubic),
-        ignored: &[],
-    },
-    Architecture {
-        name: "efficientnet_lite0",
-        paper: "Tan and Le 2019",
-        write: efficientnet::lite0,
-        recipe: Recipe::Lite,
-        ignored: &[],
-    },
-    Architecture {
-        name: "squeezenet1_1_caffe",
-        paper: "Iandola et al. 2016",
-        write: squeezenet::caffe,
-        recipe: Recipe::Caffe,
-        ignored: &[],
-    },
+    Architecture::new("alexnet", "Krizhevsky 2014", alexnet::alexnet),
+    Architecture::new("vgg11", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG11, false)),
+    Architecture::new("vgg11_bn", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG11, true)),
+    Architecture::new("vgg13", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG13, false)),
+    Architecture::new("vgg13_bn", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG13, true)),
+    Architecture::new("vgg16", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG16, false)),
+    Architecture::new("vgg16_bn", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG16, true)),
+    Architecture::new("vgg19", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG19, false)),
+    Architecture::new("vgg19_bn", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG19, true)),
+    Architecture::new("squeezenet1_0", SQUEEZENET, squeezenet::squeezenet1_0),
+    Architecture::new("squeezenet1_1", SQUEEZENET, squeezenet::squeezenet1_1),
+    Architecture::new("squeezenet1_1_caffe", SQUEEZENET, squeezenet::caffe).with(Recipe::Caffe),
+    Architecture::new("resnet18", RESNET, |n, s| resnet::basic(n, s, [2, 2, 2, 2])),
+    Architecture::new("resnet34", RESNET, |n, s| resnet::basic(n, s, [3, 4, 6, 3])),
+    Architecture::new("resnet50", RESNET, |n, s| resnet::bottleneck(n, s, [3, 4, 6, 3])),
+    Architecture::new("resnet101", RESNET, |n, s| resnet::bottleneck(n, s, [3, 4, 23, 3])),
+    Architecture::new("resnet152", RESNET, |n, s| resnet::bottleneck(n, s, [3, 8, 36, 3])),
+    Architecture::new("googlenet", "Szegedy et al. 2015", googlenet::googlenet),
+    Architecture::new("densenet121", DENSENET, |n, s| densenet::densenet(n, s, 64, 32, [6, 12, 24, 16])),
+    Architecture::new("densenet161", DENSENET, |n, s| densenet::densenet(n, s, 96, 48, [6, 12, 36, 24])),
+    Architecture::new("densenet169", DENSENET, |n, s| densenet::densenet(n, s, 64, 32, [6, 12, 32, 32])),
+    Architecture::new("densenet201", DENSENET, |n, s| densenet::densenet(n, s, 64, 32, [6, 12, 48, 32])),
+    Architecture::new("mobilenet_v2", "Sandler et al. 2018", mobilenet::mobilenet_v2),
+    Architecture::new("efficientnet_b0", EFFICIENTNET, efficientnet::efficientnet_b0)
+        .with(Recipe::Torchvision(Interpolation::Bicubic)),
+    Architecture::new("efficientnet_lite0", EFFICIENTNET, efficientnet::lite0).with(Recipe::Lite),
 ];
 
 /// The architecture of that name.
@@ -90,23 +108,47 @@ pub fn architecture(name: &str) -> Result<&'static Architecture> {
 }
 
 impl Architecture {
-    /// The graph and weights of a file, for an input of height and width `size`.
+    /// The graph and weights of a file, for an input of height and width `size`. `transform_input` is GoogLeNet's option
+    /// (true as torchvision runs its published weights), and an error elsewhere.
     ///
     /// # Errors
     /// Where tensors are missing, left over, or of other shapes (all are listed, up to eight); where the input is too small.
-    pub fn build(&self, tensors: &Tensors, size: [usize; 2]) -> Result<(Graph, Weights)> {
-        let mut net = Net::new(tensors, self.ignored);
+    pub fn build(
+        &self,
+        tensors: &Tensors,
+        size: [usize; 2],
+        transform_input: Option<bool>,
+    ) -> Result<(Graph, Weights)> {
+        if transform_input.is_some() && !self.transforms_input() {
+            return Err(Error::value(format!("`transform_input` is an option of `googlenet`, not of `{}`", self.name)));
+        }
+        let renamed;
+        let tensors = if self.name.starts_with("densenet") {
+            renamed = tensors.clone().renamed(densenet::rename);
+            &renamed
+        } else {
+            tensors
+        };
+        let mut net = Net::new(tensors, transform_input.unwrap_or(true));
         let output = (self.write)(&mut net, size)?;
         net.finish(output, self.name)
     }
 
+    /// Whether the net has torchvision's option `transform_input`.
+    pub fn transforms_input(&self) -> bool {
+        self.name == "googlenet"
+    }
+
     /// How photos become inputs of the published weights.
+    ///
+    /// # Errors
+    /// None that can occur; checked all the same.
     pub fn preprocess(&self) -> Result<Preprocess> {
         let (mean, std) = (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
         Ok(match self.recipe {
             Recipe::Torchvision(interpolation) => Preprocess { interpolation, mean, std, ..Preprocess::new(224, 3)? },
             Recipe::Caffe => Preprocess {
-                order: crate::data::preprocess::Order::Bgr,
+                order: Order::Bgr,
                 scale: 1.0,
                 mean: vec![103.939, 116.779, 123.68],
                 ..Preprocess::new(227, 3)?

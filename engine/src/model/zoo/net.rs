@@ -12,29 +12,25 @@ use crate::model::tensors::Tensors;
 /// How many misfits an error lists.
 const LISTED: usize = 8;
 
+/// Fronts of tensors that are no misfits: heads for training only.
+const HEADS: [&str; 3] = ["aux1.", "aux2.", "AuxLogits."];
+
 /// A net under construction. Methods take the module's path, which is the node's name and the front of its tensors' names.
 pub struct Net<'a> {
     builder: Builder,
     tensors: &'a Tensors,
     used: BTreeSet<String>,
     misfits: Vec<String>,
-    /// The module paths of the file's heads that are not run; their tensors are no misfits.
-    ignored: Vec<&'static str>,
+    /// Whether GoogLeNet transforms its input.
+    pub transform_input: bool,
     /// Batch normalisation's epsilon.
     pub eps: f64,
 }
 
 impl<'a> Net<'a> {
-    /// An empty net over a file's tensors; `ignored` are the fronts of names that may be there without being used.
-    pub fn new(tensors: &'a Tensors, ignored: &[&'static str]) -> Self {
-        Net {
-            builder: Builder::new(),
-            tensors,
-            used: BTreeSet::new(),
-            misfits: Vec::new(),
-            ignored: ignored.to_vec(),
-            eps: 1e-5,
-        }
+    /// An empty net over a file's tensors.
+    pub fn new(tensors: &'a Tensors, transform_input: bool) -> Self {
+        Net { builder: Builder::new(), tensors, used: BTreeSet::new(), misfits: Vec::new(), transform_input, eps: 1e-5 }
     }
 
     /// The net's input of height and width `size`, with as many channels as the weight `first` takes (3 if it is missing).
@@ -209,7 +205,7 @@ impl<'a> Net<'a> {
     pub fn finish(mut self, output: NodeId, arch: &str) -> Result<(Graph, Weights)> {
         for name in self.tensors.names() {
             let counter = name.ends_with(".num_batches_tracked");
-            let ignored = self.ignored.iter().any(|front| name.starts_with(front));
+            let ignored = HEADS.iter().any(|front| name.starts_with(front));
             if !counter && !ignored && !self.used.contains(name) {
                 let shape = self.tensors.shape(name).unwrap_or_default();
                 self.misfits.push(format!("`{name}` is {}, `{arch}` has none of that name", dims(shape)));

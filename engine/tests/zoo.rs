@@ -1,0 +1,184 @@
+//! Holds the named architectures against PyTorch: outputs and input gradients with weights by formula, every tensor's name
+//! and shape of all of them, and what is said of files that do not fit.
+
+mod formula;
+
+use convscope_engine::data::Size;
+use convscope_engine::model::{LoadOptions, load_model, zoo};
+use convscope_engine::pass::Tap;
+use convscope_engine::rules::Rules;
+use convscope_engine::{Device, Error, Model, Tensor};
+use serde_json::{Map, Value};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// Writes a .safetensors file; an entry without a recipe is a hole in the file: zeros.
+fn write_weights(path: &Path, entries: &[Value]) {
+    let (mut header, mut at) = (Map::new(), 0);
+    let mut places = Vec::new();
+    for entry in entries {
+        let whole = entry["dtype"] == "i64";
+        let len = formula::shape(entry).iter().product::<usize>() * if whole { 8 } else { 4 };
+        let about = serde_json::json!({
+            "dtype": if whole { "I64" } else { "F32" }, "shape": entry["shape"], "data_offsets": [at, at + len]
+        });
+        header.insert(entry["name"].as_str().unwrap().to_string(), about);
+        places.push(at);
+        at += len;
+    }
+    let mut header = serde_json::to_vec(&header).unwrap();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = std::fs::File::create(path).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(&header).unwrap();
+    let start = 8 + header.len();
+    file.set_len((start + at) as u64).unwrap();
+    for (entry, place) in entries.iter().zip(places).filter(|(e, _)| e["seed"].is_u64()) {
+        let bytes: Vec<u8> = formula::values(entry).iter().flat_map(|v| v.to_le_bytes()).collect();
+        file.seek(SeekFrom::Start((start + place) as u64)).unwrap();
+        file.write_all(&bytes).unwrap();
+    }
+}
+
+fn load(arch: &str, entries: &[Value], options: LoadOptions) -> Result<Model, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    write_weights(&folder.path().join("net.safetensors"), entries);
+    let options = LoadOptions { weights: Some("net.safetensors".into()), ..options };
+    load_model(arch, &options, folder.path(), &|_| {})
+}
+
+/// Loads the case's architecture with its weights and compares output and input gradient.
+fn check(case: &str) {
+    let zip = formula::golden(&format!("weights/{case}.zip"));
+    let about = formula::json(&zip, "case.json");
+    let arch = about["architecture"].as_str().unwrap();
+    let shape = formula::shape(&about["input"]);
+    let options = LoadOptions {
+        size: Some(Size { height: shape[2], width: shape[3] }),
+        transform_input: (arch == "googlenet").then(|| about["transform_input"] == true),
+        ..LoadOptions::default()
+    };
+    let net = load(arch, about["weights"].as_array().unwrap(), options).unwrap();
+    let x = Tensor::from_vec(formula::values(&about["input"]), shape, &Device::Cpu).unwrap();
+    let trace = net.forward(&x, &Tap::All).unwrap();
+    let (input, output) = (net.graph().input(), net.graph().output());
+    let scores = trace.get(output).unwrap();
+    let off =
+        formula::worst(&scores.flatten_all().unwrap().to_vec1::<f32>().unwrap(), &formula::array(&zip, "output.npy"));
+    assert!(off < 1e-4, "{case}: output off by {off:e}");
+
+    let target = about["target"].as_u64().unwrap() as usize;
+    let seed: Vec<f32> = (0..net.output_len()).map(|i| f32::from(u8::from(i == target))).collect();
+    let seed = Tensor::from_vec(seed, scores.dims(), &Device::Cpu).unwrap();
+    let gradient = trace.backward_to(input, vec![(output, seed)], &Rules::gradient()).unwrap();
+    let gradient = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let stride = about["gradient"]["stride"].as_u64().unwrap() as usize;
+    let sampled: Vec<f32> = gradient.into_iter().step_by(stride).collect();
+    let largest = about["gradient"]["max_abs"].as_f64().unwrap();
+    let kept = formula::array(&zip, "gradient.npy");
+    let off = sampled.iter().zip(&kept).fold(0.0f64, |m, (a, b)| m.max(f64::from((a - b).abs()))) / largest;
+    assert!(sampled.len() == kept.len() && off < 1e-4, "{case}: gradient off by {off:e}");
+
+    let transform = net.weights().iter().filter(|(name, _)| name.starts_with("transform_input")).count();
+    println!("{case}: {} nodes, {transform} constants", net.graph().nodes().len());
+}
+
+macro_rules! cases {
+    ($($case:ident)*) => { $(#[test] fn $case() { check(stringify!($case)); })* };
+}
+
+cases! {
+    alexnet alexnet_small_input vgg11 vgg11_bn squeezenet1_0 squeezenet1_1 resnet18 resnet50 googlenet
+    googlenet_plain_input densenet121 mobilenet_v2 efficientnet_b0
+}
+
+fn listing(arch: &str) -> Vec<Value> {
+    let rows = formula::json(&formula::golden("weights/state_dicts.zip"), &format!("{arch}.json"));
+    let entry = |row: &Value| match row.get(2) {
+        Some(dtype) => serde_json::json!({"name": row[0], "shape": row[1], "dtype": dtype}),
+        None => serde_json::json!({"name": row[0], "shape": row[1]}),
+    };
+    rows.as_array().unwrap().iter().map(entry).collect()
+}
+
+#[test]
+fn every_architecture_takes_the_tensors_that_torchvision_writes() {
+    let own = ["squeezenet1_1_caffe", "efficientnet_lite0"];
+    for arch in zoo::ARCHITECTURES.iter().filter(|a| !own.contains(&a.name)) {
+        let net = load(arch.name, &listing(arch.name), LoadOptions::default()).unwrap();
+        assert_eq!(net.input_shape(), [3, 224, 224], "{}", arch.name);
+        assert_eq!(net.output_len(), 1000, "{}", arch.name);
+    }
+}
+
+#[test]
+fn classes_and_channels_are_those_of_the_file() {
+    let mut entries = listing("resnet18");
+    for entry in &mut entries {
+        match entry["name"].as_str().unwrap() {
+            "conv1.weight" => entry["shape"][1] = 1.into(),
+            "fc.weight" | "fc.bias" => entry["shape"][0] = 7.into(),
+            _ => {}
+        }
+    }
+    let names = ["a", "b", "c", "d", "e", "f"].map(String::from).to_vec();
+    let options: LoadOptions =
+        serde_json::from_value(serde_json::json!({"labels": names, "size": 96, "mean": 0.5, "std": [0.5]})).unwrap();
+    let net = load("resnet18", &entries, options).unwrap();
+    assert_eq!((net.input_shape(), net.output_len()), (&[1, 96, 96][..], 7));
+    assert_eq!(net.card().class_name(0), "background");
+    let preprocess = net.card().preprocess().unwrap();
+    assert_eq!((preprocess.channels, &preprocess.mean[..], &preprocess.std[..]), (1, &[0.5][..], &[0.5][..]));
+    assert!(net.layer("layer1.0.relu_1").is_ok() && net.layer("layer2.0.downsample.0").is_ok());
+}
+
+#[test]
+fn older_names_of_densenet_and_files_without_counters_are_taken() {
+    let mut entries = listing("densenet121");
+    entries.retain(|e| e["dtype"] != "i64");
+    for entry in &mut entries {
+        let name = entry["name"].as_str().unwrap().to_string();
+        let old = ["norm", "conv"].iter().fold(name, |s, part| {
+            if !s.contains("denselayer") {
+                return s;
+            }
+            s.replace(&format!(".{part}1."), &format!(".{part}.1."))
+                .replace(&format!(".{part}2."), &format!(".{part}.2."))
+        });
+        entry["name"] = old.into();
+    }
+    assert!(entries.iter().any(|e| e["name"] == "features.denseblock1.denselayer1.norm.1.weight"));
+    assert!(load("densenet121", &entries, LoadOptions::default()).is_ok());
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_named_with_both_shapes() {
+    let mut entries = listing("resnet18");
+    entries.retain(|e| e["name"] != "layer1.0.conv1.weight");
+    for entry in &mut entries {
+        if entry["name"] == "bn1.weight" {
+            entry["shape"] = serde_json::json!([65]);
+        }
+    }
+    entries.push(serde_json::json!({"name": "head.weight", "shape": [2, 3]}));
+    let error = load("resnet18", &entries, LoadOptions::default()).unwrap_err();
+    for part in [
+        "3 tensors do not fit `resnet18`",
+        "`layer1.0.conv1.weight` is missing, 64 x 64 x 3 x 3 is needed",
+        "`bn1.weight` is 65, 64 is needed",
+        "`head.weight` is 2 x 3, `resnet18` has none of that name",
+    ] {
+        assert!(error.message.contains(part), "{error}");
+    }
+    let error = load("vgg16", &listing("resnet18"), LoadOptions::default()).unwrap_err();
+    assert!(error.message.contains("more") && error.message.lines().count() < 12, "{error}");
+    let error = load("resnet19", &listing("resnet18"), LoadOptions::default()).unwrap_err();
+    assert!(error.hint.unwrap().contains("did you mean `resnet18`"));
+}
+
+#[test]
+fn an_input_too_small_for_the_net_is_an_error() {
+    let options = LoadOptions { size: Some(Size::from(16)), ..LoadOptions::default() };
+    let error = load("alexnet", &listing("alexnet"), options).unwrap_err();
+    assert!(error.message.contains("does not fit"), "{error}");
+}
