@@ -17,6 +17,7 @@ pub mod probes;
 pub mod random;
 pub mod rules;
 pub mod show;
+pub mod stats;
 pub mod subject;
 pub mod tensor;
 

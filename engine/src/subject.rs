@@ -178,6 +178,22 @@ impl Subject {
         }
     }
 
+    /// The same question put to another net with the same graph: its weights changed, or in another kind of number.
+    pub fn with_model(&self, other: &Model) -> Self {
+        let mut changed = self.clone();
+        match &mut changed {
+            Subject::Model(model)
+            | Subject::Class { model, .. }
+            | Subject::Layer { model, .. }
+            | Subject::Channel { model, .. }
+            | Subject::Unit { model, .. }
+            | Subject::Direction { model, .. } => *model = other.clone(),
+            Subject::Models(models) => models.iter_mut().for_each(|m| *m = other.clone()),
+            Subject::Sum(terms) => terms.iter_mut().for_each(|(_, s)| *s = s.with_model(other)),
+        }
+        changed
+    }
+
     /// This subject times `factor` plus `other`: both must have a score and be of one net.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 use super::attribution::{diagnose, input_signal, saliency};
 use super::baseline::Baselines;
+use super::completeness::Promise;
 use super::{About, Family, Probe, Takes};
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -122,6 +123,10 @@ impl Probe for IntegratedGradients {
             .map(|n| Ok(self.integrate(target, &x.narrow(0, n, 1)?, job)?.map))
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&maps, 0)?)
+    }
+
+    fn promise(&self) -> Option<Promise> {
+        Some(Promise::Difference(self.baseline.clone()))
     }
 }
 

@@ -5,15 +5,24 @@ pub mod activations;
 pub mod attribution;
 pub mod baseline;
 pub mod cam;
+pub mod compare;
+pub mod completeness;
 pub mod filters;
 pub mod gradient;
+pub mod gradient_check;
 pub mod gradient_x_input;
+pub mod insertion_deletion;
 pub mod integrated_gradients;
+pub mod judge;
+pub mod model_randomization;
 pub mod occlusion;
+pub mod pointing_game;
 pub mod rise;
+pub mod sensitivity;
 pub mod smooth_grad;
 pub mod sparsity;
 
+use self::completeness::Promise;
 use crate::error::{Error, Result, did_you_mean};
 use crate::job::Job;
 use crate::params::{Form, Param, Params, Spec, Value, wrong_kind};
@@ -131,6 +140,19 @@ pub trait Probe: Params + Send + Sync + fmt::Debug {
     /// The rules of the probe's backward pass, where it is one.
     fn rules(&self) -> Option<Rules> {
         None
+    }
+
+    /// What the values of the probe's map sum to, where its method promises a sum.
+    fn promise(&self) -> Option<Promise> {
+        None
+    }
+
+    /// One of the probe's maps as one importance a pixel of an input of `size`, row by row: larger is more important.
+    ///
+    /// # Errors
+    /// Where the map has no place on the input.
+    fn importance(&self, map: &Tensor, size: [usize; 2]) -> Result<Vec<f64>> {
+        judge::importance(map, size)
     }
 }
 

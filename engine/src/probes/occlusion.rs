@@ -199,6 +199,27 @@ impl Probe for Occlusion {
         let done = found.score.len();
         self.artifact(&target, &prepared, &probe, &places, found).map(|a| a.reached(done, places.len()))
     }
+
+    fn importance(&self, map: &Tensor, size: [usize; 2]) -> Result<Vec<f64>> {
+        // A pixel matters as much as the score is low where patches cover it, on average.
+        let places = Positions::new(self.patch, self.stride, size);
+        let values = to_f64(map)?;
+        if values.len() != places.len() {
+            return Err(Error::shape(format!("{:?} is no occlusion map with this patch and stride", map.dims())));
+        }
+        let (mut sum, mut count) = (vec![0.0; size[0] * size[1]], vec![0usize; size[0] * size[1]]);
+        for (i, value) in values.iter().enumerate() {
+            let [rows, columns] = places.cover(i);
+            for y in rows {
+                for at in y * size[1] + columns.start..y * size[1] + columns.end {
+                    sum[at] -= value;
+                    count[at] += 1;
+                }
+            }
+        }
+        let lowest = -values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Ok(sum.iter().zip(&count).map(|(s, n)| if *n > 0 { s / *n as f64 - lowest } else { 0.0 }).collect())
+    }
 }
 
 impl Occlusion {

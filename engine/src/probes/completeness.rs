@@ -1,0 +1,99 @@
+//! Completeness: does a map sum to what its method promises?
+//!
+//! Sundararajan, Taly, Yan 2017, section 3.1 (S(x) - S(baseline)); Bach et al. 2015, equation 2 (LRP: S(x)).
+
+use super::baseline::Baselines;
+use super::integrated_gradients::IntegratedGradients;
+use super::judge::score;
+use super::{About, Family, Probe, ProbeArg, Takes};
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::show::{Artifact, Part, Table};
+use crate::subject::{Input, Subject};
+use crate::tensor::{tensor, to_f64};
+use candle_core::Tensor;
+use std::sync::Arc;
+
+/// What a map's values should sum to.
+#[derive(Clone, Debug)]
+pub enum Promise {
+    /// The score at the input minus its mean over the baselines.
+    Difference(Baselines),
+    /// The score, less what the biases absorb.
+    Score,
+}
+
+crate::params! {
+    /// The sum of a map beside what its method promises, and the delta between them.
+    pub struct Completeness as "completeness" {
+        /// A probe that promises a sum: integrated_gradients, deep_lift, lrp.
+        probe: ProbeArg = ProbeArg(Arc::new(IntegratedGradients::new()));
+        /// A map to judge in place of the probe's own: it must have come from the same subject and input.
+        map: Option<Tensor> = None;
+        /// The delta allowed, as a share of the promised sum.
+        tolerance: f64 = 0.01, in 0.0..=1.0;
+    }
+}
+
+impl Probe for Completeness {
+    fn about(&self) -> About {
+        About {
+            family: Family::Judge,
+            source: "Sundararajan, Taly, Yan 2017, section 3.1",
+            subjects: "what the inner probe takes",
+            input: Takes::One,
+            example: "completeness(integrated_gradients(#{ steps: 16 })).run(net, image)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let inner = self.probe.0.as_ref();
+        let Some(promise) = inner.promise() else {
+            return Err(Error::subject(format!("`{}` promises no sum", inner.name()))
+                .hint("`integrated_gradients`, `deep_lift` and `lrp` do"));
+        };
+        let model = on.model()?;
+        let prepared = input.prepared(model)?;
+        let target = on.target(&prepared.x)?;
+        let map = match &self.map {
+            Some(map) => map.clone(),
+            None => inner.attribute(&target, &prepared.x, job)?,
+        };
+        let expected = promised(&promise, &target, &prepared.x, job)?;
+        let sum: f64 = to_f64(&map)?.iter().sum();
+        let delta = sum - expected;
+        let holds = delta.abs() <= self.tolerance * expected.abs().max(1e-6);
+        let mut table = Table::new(["probe", "sum of the map", "promised", "delta", "holds"]);
+        table.push([inner.name().into(), sum.into(), expected.into(), delta.into(), holds.into()]);
+        let mut artifact = Artifact::new(format!("completeness of {} for {target}", inner.name()))
+            .part(Part::Table("completeness".into(), table))
+            .array("delta", tensor(vec![delta], &[1])?)
+            .array("holds", tensor(vec![if holds { 1.0f32 } else { 0.0 }], &[1])?);
+        if !holds {
+            artifact = artifact.note(format!(
+                "the map does not sum to what {} promises: {sum:.6} against {expected:.6}",
+                inner.name()
+            ));
+        }
+        Ok(artifact)
+    }
+}
+
+/// What a map of `target` at `x` should sum to.
+///
+/// # Errors
+/// As the forward pass.
+pub fn promised(promise: &Promise, target: &Subject, x: &Tensor, job: &Job) -> Result<f64> {
+    let at = score(target, x)?;
+    match promise {
+        Promise::Score => Ok(at),
+        Promise::Difference(baselines) => {
+            let all = baselines.tensors(target.model()?, x, job)?;
+            let mut mean = 0.0;
+            for b in &all {
+                mean += score(target, b)? / all.len() as f64;
+            }
+            Ok(at - mean)
+        }
+    }
+}
