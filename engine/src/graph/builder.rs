@@ -58,6 +58,16 @@ impl Builder {
             .or_insert(Some(id));
     }
 
+    /// A node made so far.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The parameters added so far.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
     /// The shape of a node made so far.
     pub fn shape(&self, id: NodeId) -> &[usize] {
         &self.nodes[id.0].shape

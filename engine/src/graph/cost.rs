@@ -19,6 +19,7 @@ impl Graph {
             Op::Conv2d(c) => out * (2 * per_value(&c.weight) + usize::from(c.bias.is_some())),
             Op::ConvTranspose2d(c, _) => size(0) * 2 * per_value(&c.weight),
             Op::Linear { weight, bias } => out * (2 * per_value(weight) + usize::from(bias.is_some())),
+            Op::MatMul => 2 * out * self.node(node.inputs[0]).shape.last().copied().unwrap_or(1),
             Op::MaxPool(p) | Op::AvgPool(p) => out * p.window.kernel[0] * p.window.kernel[1],
             Op::BatchNorm { .. } => 2 * out,
             Op::LayerNorm { .. } | Op::GroupNorm { .. } | Op::Softmax { .. } => 5 * out,

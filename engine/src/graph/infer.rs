@@ -12,7 +12,7 @@ use crate::model::Weights;
 pub fn shape(op: &Op, shapes: &[&[usize]], weights: &Weights) -> Result<Shape> {
     let wanted = match op {
         Op::Input | Op::Constant(_) => 0,
-        Op::Binary(_) => 2,
+        Op::Binary(_) | Op::MatMul => 2,
         Op::Concat { .. } => shapes.len().max(1),
         _ => 1,
     };
@@ -26,6 +26,7 @@ pub fn shape(op: &Op, shapes: &[&[usize]], weights: &Weights) -> Result<Shape> {
         Op::Conv2d(c) => conv(c, x, weights),
         Op::ConvTranspose2d(c, extra) => conv_transpose(c, *extra, x, weights),
         Op::Linear { weight, bias } => linear(*weight, *bias, x, weights),
+        Op::MatMul => matmul(x, shapes[1]),
         Op::BatchNorm { scale, shift, mean, var, .. } => {
             per_channel(&[*scale, *shift, *mean, *var], x, weights)?;
             Ok(x.to_vec())
@@ -184,6 +185,15 @@ fn linear(weight: ParamId, bias: Option<ParamId>, x: &[usize], weights: &Weights
     }
     bias_of(bias, out, weights)?;
     Ok(front.iter().copied().chain([out]).collect())
+}
+
+fn matmul(a: &[usize], b: &[usize]) -> Result<Shape> {
+    match (a, b) {
+        ([front @ .., m, k], [others @ .., k2, n]) if k == k2 => {
+            Ok(broadcast(front, others)?.into_iter().chain([*m, *n]).collect())
+        }
+        _ => Err(Error::shape(format!("{a:?} and {b:?} do not multiply as matrices"))),
+    }
 }
 
 fn per_channel(params: &[ParamId], x: &[usize], weights: &Weights) -> Result<()> {

@@ -114,6 +114,8 @@ pub enum Activation {
     },
     /// x where positive, else slope * x
     LeakyRelu(f64),
+    /// x where larger than alpha, else 0
+    ThresholdedRelu(f64),
     /// x where positive, else alpha * (e^x - 1)
     Elu(f64),
     /// scale * (x where positive, else alpha * (e^x - 1))
@@ -246,6 +248,8 @@ pub enum Op {
         /// Bias, out.
         bias: Option<ParamId>,
     },
+    /// Matrix products of two values over the last two axes; the axes before broadcast.
+    MatMul,
     /// (x - mean) / sqrt(var + eps) * scale + shift, a channel each (axis 0).
     BatchNorm {
         /// Scale (gamma), C.
@@ -363,6 +367,7 @@ impl Op {
             Op::Conv2d(_) => "conv2d",
             Op::ConvTranspose2d(..) => "conv_transpose2d",
             Op::Linear { .. } => "linear",
+            Op::MatMul => "matmul",
             Op::BatchNorm { .. } => "batch_norm",
             Op::LayerNorm { .. } => "layer_norm",
             Op::GroupNorm { .. } => "group_norm",
@@ -417,6 +422,7 @@ impl Activation {
             Activation::RELU6 => "relu6",
             Activation::Clip { .. } => "clip",
             Activation::LeakyRelu(_) => "leaky_relu",
+            Activation::ThresholdedRelu(_) => "thresholded_relu",
             Activation::Elu(_) => "elu",
             Activation::Selu { .. } => "selu",
             Activation::Sigmoid => "sigmoid",
@@ -445,6 +451,7 @@ impl Activation {
             self,
             Activation::Relu
                 | Activation::LeakyRelu(_)
+                | Activation::ThresholdedRelu(_)
                 | Activation::Elu(_)
                 | Activation::Selu { .. }
                 | Activation::HardSwish

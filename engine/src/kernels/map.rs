@@ -38,6 +38,13 @@ pub fn value<T: Real>(f: Activation, x: T) -> T {
                 T::of(a) * x
             }
         }
+        Activation::ThresholdedRelu(a) => {
+            if x > T::of(a) {
+                x
+            } else {
+                zero
+            }
+        }
         Activation::Elu(a) => {
             if x > zero {
                 x
@@ -74,6 +81,7 @@ pub fn slope<T: Real>(f: Activation, x: T) -> T {
     let step = |inside: bool| if inside { one } else { zero };
     match f {
         Activation::Relu => step(x > zero),
+        Activation::ThresholdedRelu(a) => step(x > T::of(a)),
         Activation::Clip { low, high } => step(x > T::of(low) && x < T::of(high)),
         Activation::LeakyRelu(a) => {
             if x > zero {

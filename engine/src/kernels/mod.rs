@@ -10,6 +10,7 @@ pub mod map;
 pub mod matmul;
 pub mod norm;
 pub mod pool;
+pub mod product;
 pub mod reduce;
 pub mod resize;
 

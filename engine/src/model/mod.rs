@@ -4,6 +4,7 @@ pub mod card;
 pub mod fetch;
 pub mod labels;
 pub mod load;
+pub mod onnx;
 pub mod pickle;
 pub mod tensors;
 pub mod torch;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::graph::op::{Conv, Op, Pool};
 use crate::graph::{ParamId, Shape};
-use crate::kernels::{binary, conv, layout, linear, map, norm, pool, reduce, resize};
+use crate::kernels::{binary, conv, layout, linear, map, norm, pool, product, reduce, resize};
 use crate::model::Weights;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -62,6 +62,12 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
             let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
             let to = with_batch(a.dims()[0].max(b.dims()[0]), shape);
             return tensor(binary::forward(*f, (&av, a.dims()), (&bv, b.dims()), &to), &to);
+        }
+        Op::MatMul => {
+            let (a, b) = aligned(x, inputs[1], shape.len())?;
+            let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
+            let to = with_batch(a.dims()[0].max(b.dims()[0]), shape);
+            return tensor(product::forward((&av, a.dims()), (&bv, b.dims()), &to), &to);
         }
         Op::MaxPool(p) => pool::max(&pool_geometry(p, dims, shape), &v),
         Op::AvgPool(p) => pool::average(&pool_geometry(p, dims, shape), &v),

@@ -4,7 +4,7 @@
 use super::apply::*;
 use crate::error::{Error, Result};
 use crate::graph::op::{Op, Reduction};
-use crate::kernels::{binary, conv, layout, linear, map, norm, pool, reduce, resize};
+use crate::kernels::{binary, conv, layout, linear, map, norm, pool, product, reduce, resize};
 use crate::rules::Site;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -54,6 +54,12 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
             let (a, b) = aligned(x, site.inputs[1], shape.len())?;
             let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
             let [da, db] = binary::gradient(*f, (&av, a.dims()), (&bv, b.dims()), site.flow.dims(), &g);
+            return Ok(smallvec![tensor(da, dims)?, tensor(db, site.inputs[1].dims())?]);
+        }
+        Op::MatMul => {
+            let (a, b) = aligned(x, site.inputs[1], shape.len())?;
+            let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
+            let [da, db] = product::gradient((&av, a.dims()), (&bv, b.dims()), site.flow.dims(), &g);
             return Ok(smallvec![tensor(da, dims)?, tensor(db, site.inputs[1].dims())?]);
         }
         Op::MaxPool(p) => pool::max_gradient(&pool_geometry(p, dims, shape), &v, &g),

@@ -1,0 +1,68 @@
+//! Matrix products: Gemm with its factors folded, and MatMul with a constant or between two values.
+
+use super::scope::Scope;
+use super::site::Site;
+use super::value::{Const, Value, mixes};
+use crate::error::{Error, Result};
+use crate::graph::Op;
+use candle_core::Tensor;
+
+/// Gemm: alpha A B + beta C
+pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = s.act(site, 0)?;
+    if site.int("transA")?.unwrap_or(0) != 0 {
+        return Err(mixes("it transposes its first input"));
+    }
+    if s.rank(x) != 2 {
+        return Err(Error::shape(format!("takes two axes, got {}", s.rank(x))));
+    }
+    let (alpha, beta) = (site.float("alpha")?.unwrap_or(1.0), site.float("beta")?.unwrap_or(1.0));
+    let b = site.floats(1)?;
+    let &[rows, columns] = b.tensor.dims() else {
+        return Err(Error::shape(format!("its weight has shape {:?}, not two axes", b.tensor.dims())));
+    };
+    let transposed = site.int("transB")?.unwrap_or(0) != 0;
+    let out = if transposed { rows } else { columns };
+    let (how, weight) = if transposed { ("", b.tensor.clone()) } else { ("transposed", b.tensor.t()?.contiguous()?) };
+    let weight = scaled(s, b, how, &weight, alpha)?;
+    let bias = if site.has(2) && beta != 0.0 {
+        let c = site.floats(2)?;
+        let flat = match c.tensor.dims() {
+            [] | [1] | [1, 1] => c.tensor.flatten_all()?.broadcast_as(out)?.contiguous()?,
+            [n] | [1, n] if *n == out => c.tensor.flatten_all()?,
+            other => return Err(Error::shape(format!("{out} outputs, but a bias of shape {other:?}"))),
+        };
+        Some(scaled(s, c, "", &flat, beta)?)
+    } else {
+        None
+    };
+    Ok(vec![Value::Act(s.add(site, Op::Linear { weight, bias }, &[x])?)])
+}
+
+/// MatMul over the last two axes.
+pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    if let (Value::Act(x), Value::Floats(b)) = (site.input(0), site.input(1)) {
+        let dims = b.tensor.dims();
+        let flat = dims.len() >= 2 && dims[..dims.len() - 2].iter().all(|d| *d == 1) && dims.len() <= s.rank(*x);
+        if flat {
+            let square = b.tensor.reshape(&dims[dims.len() - 2..])?;
+            let weight = s.derived(b, "transposed", &square.t()?.contiguous()?)?;
+            return Ok(vec![Value::Act(s.add(site, Op::Linear { weight, bias: None }, &[*x])?)]);
+        }
+    }
+    let operands = s.operands(site)?;
+    let &[a, b] = operands.as_slice() else { return Err(Error::format(format!("{} inputs", operands.len()))) };
+    let (a, b) = s.aligned(&site.name, a, b)?;
+    if [a, b].iter().any(|v| s.sample(*v).len() < 2) {
+        return Err(mixes("it multiplies matrices of which one axis is the batch"));
+    }
+    Ok(vec![Value::Act(s.add(site, Op::MatMul, &[a, b])?)])
+}
+
+fn scaled(s: &mut Scope, c: &Const, how: &str, tensor: &Tensor, factor: f64) -> Result<crate::graph::ParamId> {
+    if factor == 1.0 {
+        return s.derived(c, how, tensor);
+    }
+    let how = if how.is_empty() { format!("times {factor}") } else { format!("{how} times {factor}") };
+    s.derived(c, &how, &(tensor * factor)?)
+}

@@ -1,0 +1,73 @@
+//! Tensors kept in files beside the model (ONNX external data): paths stay inside the model's folder.
+
+use crate::error::{Context, Error, Result};
+use rten_onnx::onnx::TensorProto;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+/// The files beside a model, opened when they are first asked for.
+pub struct Folder {
+    path: PathBuf,
+    open: BTreeMap<PathBuf, (File, u64)>,
+}
+
+impl Folder {
+    /// The folder in which the model `file` lies.
+    pub fn of(file: &Path) -> Self {
+        Folder { path: file.parent().map(Path::to_path_buf).unwrap_or_default(), open: BTreeMap::new() }
+    }
+
+    /// The bytes of `tensor`, which must be `len` of them.
+    ///
+    /// # Errors
+    /// Where the file is missing, lies outside the folder, or is too short.
+    pub fn read(&mut self, tensor: &TensorProto, len: usize) -> Result<Vec<u8>> {
+        let entry = |key: &str| {
+            let found = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key));
+            found.and_then(|e| e.value.as_deref())
+        };
+        let number = |key: &str| {
+            let parse = |v: &str| {
+                v.parse::<u64>().map_err(|_| Error::format(format!("external data with {key} `{v}`, not a number")))
+            };
+            entry(key).map(parse).transpose()
+        };
+        let location = entry("location").ok_or_else(|| Error::format("external data without a location"))?;
+        let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
+        if let Some(said) = length.filter(|said| *said != len as u64) {
+            return Err(Error::format(format!("external data of {said} bytes, its shape and type take {len}")));
+        }
+        let inside = Path::new(location).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        if !inside || location.is_empty() || location.contains('\\') {
+            return Err(Error::format(format!("external data at `{location}`, outside the model's folder"))
+                .hint("external data must lie beside the model, without `..` and not absolute"));
+        }
+        let path = self.path.join(location);
+        if !self.open.contains_key(&path) {
+            let opened = File::open(&path).and_then(|f| Ok((f.metadata()?, f)));
+            let (about, file) = opened.map_err(|e| {
+                Error::io(&path, &e).context("external data").hint("the model keeps its weights in this file beside it")
+            })?;
+            if !about.is_file() {
+                return Err(Error::format(format!("external data at `{}`, not a file", path.display())));
+            }
+            self.open.insert(path.clone(), (file, about.len()));
+        }
+        let Some((file, size)) = self.open.get_mut(&path) else { return Err(Error::internal("a file vanished")) };
+        if offset.checked_add(len as u64).is_none_or(|end| end > *size) {
+            return Err(Error::format(format!(
+                "external data at {offset} of `{}`: {len} bytes are needed, the file has {size}",
+                path.display()
+            ))
+            .hint("is a download or a copy unfinished?"));
+        }
+        let mut bytes = vec![0; len];
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|e| Error::io(&path, &e))
+            .context(|| "external data")?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,87 @@
+//! Constants computed while reading: real numbers by the engine's own kernels, and integers moved by the same
+//! translations (an array of indices goes through, the integers follow it).
+
+use super::ops::Translate;
+use super::scope::Scope;
+use super::site::Site;
+use super::value::{Act, Const, Dim, Ints, Value};
+use crate::error::{Error, Result};
+use crate::graph::{NodeId, Op};
+use crate::pass::apply::apply;
+use candle_core::{Device, Tensor};
+use std::collections::BTreeSet;
+
+/// The most integers that are moved: their indices are exact as f32.
+const MOST: usize = 1 << 24;
+
+/// The outputs of a node whose inputs are constants.
+///
+/// # Errors
+/// As the operator's own.
+pub fn floats(site: &Site<'_>, translate: Translate) -> Result<Vec<Value>> {
+    let mut scratch = Scope::new(None, BTreeSet::new());
+    let outputs = translate(&mut scratch, site)?;
+    let mut known: Vec<Option<Tensor>> = Vec::new();
+    outputs
+        .into_iter()
+        .zip(&site.outputs)
+        .map(|(value, name)| match value {
+            Value::Act(Act { id, .. }) => {
+                let tensor = evaluate(&scratch, id, &mut known)?.squeeze(0)?;
+                Ok(Value::Floats(Const { name: name.clone(), tensor }))
+            }
+            constant => Ok(constant),
+        })
+        .collect()
+}
+
+/// The value of a node that depends on constants alone, with a batch of one.
+fn evaluate(scratch: &Scope, id: NodeId, known: &mut Vec<Option<Tensor>>) -> Result<Tensor> {
+    for i in known.len()..=id.0 {
+        let node = scratch.builder.node(NodeId(i));
+        let inputs: Option<Vec<&Tensor>> = node.inputs.iter().map(|n| known[n.0].as_ref()).collect();
+        let inputs = inputs.ok_or_else(|| Error::internal("a constant depends on an input"))?;
+        let value = match node.op {
+            Op::Input => return Err(Error::internal("a constant depends on an input")),
+            _ => apply(&node.op, &inputs, scratch.builder.weights(), &node.shape)?,
+        };
+        known.push(Some(value));
+    }
+    known[id.0].clone().ok_or_else(|| Error::internal("a constant was not computed"))
+}
+
+/// The outputs of a node that moves integers: the first `data` inputs are moved, the others say how.
+///
+/// # Errors
+/// As the operator's own.
+pub fn ints(site: &mut Site<'_>, data: usize, translate: Translate) -> Result<Vec<Value>> {
+    let mut pool: Vec<Dim> = Vec::new();
+    // An empty part of a list adds nothing to it.
+    if site.op == "Concat" {
+        site.inputs.retain(|v| !matches!(v, Value::Ints(i) if i.values.is_empty()));
+        if site.inputs.is_empty() {
+            return Ok(vec![Value::Ints(Ints::list(Vec::new()))]);
+        }
+    }
+    for (i, input) in site.inputs.iter_mut().take(data).enumerate() {
+        let Value::Ints(v) = input else { continue };
+        let indices: Vec<f32> = (pool.len()..pool.len() + v.values.len()).map(|i| i as f32).collect();
+        pool.extend_from_slice(&v.values);
+        if pool.len() > MOST {
+            return Err(Error::unsupported(format!("shape arithmetic over {} integers", pool.len())));
+        }
+        let tensor = Tensor::from_vec(indices, v.dims.as_slice(), &Device::Cpu)?;
+        *input = Value::Floats(Const { name: format!("integers {i}"), tensor });
+    }
+    let moved = floats(site, translate)?;
+    moved
+        .into_iter()
+        .map(|value| match value {
+            Value::Floats(c) => {
+                let values = crate::tensor::to_f32(&c.tensor)?.into_iter().map(|i| pool[i as usize]).collect();
+                Ok(Value::Ints(Ints { dims: c.tensor.dims().to_vec(), values }))
+            }
+            other => Ok(other),
+        })
+        .collect()
+}

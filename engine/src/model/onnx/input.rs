@@ -1,0 +1,85 @@
+//! The shape of the net's input: what the file fixes, and what it leaves open filled in.
+
+use super::Options;
+use super::links::{Links, name_of};
+use crate::error::{Error, Result};
+use rten_onnx::onnx::DataType;
+
+/// The most values one sample may have.
+const MOST: usize = 1 << 28;
+
+/// What is known of the input.
+pub struct Input {
+    /// The batch size, where the file fixes it.
+    pub batch: Option<usize>,
+    /// The shape of one sample.
+    pub sample: Vec<usize>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// The input's shape with `options.size` where height and width are open.
+///
+/// # Errors
+/// Where a dimension stays open, or the size is not the one that the file fixes.
+pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
+    let name = name_of(links.input);
+    let tensor = links.input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| &s.dim).filter(|d| !d.is_empty());
+    let dims = dims.ok_or_else(|| Error::format(format!("the input `{name}` has no shape")))?;
+    // Zero and negative numbers were once written for open dimensions.
+    let mut open: Vec<Option<usize>> =
+        dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect();
+    let batch = open.remove(0);
+    if let [a, b, c] = open[..] {
+        let channels_last = c.is_some_and(|c| c <= 4) && a.is_none_or(|a| a > 4) && b.is_none_or(|b| b > 4);
+        let at = if channels_last { [0, 1] } else { [1, 2] };
+        if let Some(size) = options.size {
+            fix(&mut open, at, size, name)?;
+        }
+        if !channels_last && a.is_none() {
+            open[0] = channels(links, name);
+        }
+        if at.iter().any(|i| open[*i].is_none()) {
+            return Err(Error::unsupported(format!("the input `{name}` leaves its height and width open"))
+                .hint("say them: load_model(.., #{ size: 224 })"));
+        }
+    }
+    let sample: Option<Vec<usize>> = open.iter().copied().collect();
+    let sample =
+        sample.ok_or_else(|| Error::unsupported(format!("the input `{name}` leaves dimensions open: {open:?}")))?;
+    if sample.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > MOST) {
+        return Err(Error::format(format!("the input `{name}` has shape {sample:?}")));
+    }
+    let kind = tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT);
+    let notes = (kind != DataType::FLOAT).then(|| format!("the file's input is {kind}; the net is computed in f32"));
+    Ok(Input { batch, sample, notes: notes.into_iter().collect() })
+}
+
+fn fix(open: &mut [Option<usize>], at: [usize; 2], size: [usize; 2], name: &str) -> Result<()> {
+    for (i, wanted) in at.into_iter().zip(size) {
+        match open[i] {
+            Some(fixed) if fixed != wanted => {
+                let text = at.map(|i| open[i].map_or("any".into(), |n| n.to_string()));
+                return Err(Error::value(format!(
+                    "size {} x {}, but the file fixes the input `{name}` at {} x {}",
+                    size[0], size[1], text[0], text[1]
+                ))
+                .hint("leave `size` out, or export the net with open height and width"));
+            }
+            _ => open[i] = Some(wanted),
+        }
+    }
+    Ok(())
+}
+
+/// The channels that the first convolution over the input takes.
+fn channels(links: &Links<'_>, name: &str) -> Option<usize> {
+    let conv = |n: &&&rten_onnx::onnx::NodeProto| {
+        n.op_type.as_deref() == Some("Conv") && n.input.first().map(String::as_str) == Some(name)
+    };
+    let node = links.nodes.iter().find(conv)?;
+    let weight = links.initialisers.get(node.input.get(1)?.as_str())?;
+    let groups = node.attribute.iter().find(|a| a.name.as_deref() == Some("group")).and_then(|a| a.i).unwrap_or(1);
+    weight.dims.get(1)?.checked_mul(groups).and_then(|c| usize::try_from(c).ok())
+}

@@ -1,0 +1,250 @@
+//! Shape arithmetic: what `Shape` yields and exporters compute from it, with the batch size as a symbol.
+
+use super::scope::Scope;
+use super::site::Site;
+use super::value::{Const, Dim, Ints, Value, count, mixes};
+use crate::error::{Error, Result};
+use crate::graph::infer;
+use crate::tensor::to_f64;
+use candle_core::{Device, Tensor};
+use rten_onnx::onnx::DataType;
+
+/// The most values that an operator may make from nothing.
+const MOST: usize = 1 << 24;
+
+/// Shape, of an activation or of a constant.
+pub fn shape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let dims = dims_of(s, site)?;
+    let rank = dims.len() as i64;
+    let bound = |name: &str, default: i64| -> Result<usize> {
+        let v = site.int(name)?.unwrap_or(default);
+        Ok((if v < 0 { v + rank } else { v }).clamp(0, rank) as usize)
+    };
+    let (start, end) = (bound("start", 0)?, bound("end", rank)?);
+    Ok(vec![Value::Ints(Ints::list(dims.get(start..end).unwrap_or(&[]).to_vec()))])
+}
+
+/// Size: the number of values.
+pub fn size(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let total = dims_of(s, site)?.into_iter().try_fold(Dim::Known(1), |n, d| combine(s, "Mul", n, d))?;
+    Ok(vec![Value::Ints(Ints { dims: Vec::new(), values: vec![total] })])
+}
+
+fn dims_of(s: &Scope, site: &Site<'_>) -> Result<Vec<Dim>> {
+    let known = |dims: &[usize]| dims.iter().map(|d| Dim::Known(*d as i64)).collect();
+    match site.input(0) {
+        Value::Act(x) => Ok(s.dims(*x).values),
+        Value::Floats(c) => Ok(known(c.tensor.dims())),
+        Value::Ints(v) => Ok(known(&v.dims)),
+        Value::Absent => Err(Error::format("input 0 is missing")),
+    }
+}
+
+/// ConstantOfShape
+pub fn constant_of_shape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let list: Vec<Dim> = site.ints(0)?.values.iter().map(|d| s.resolve(*d)).collect();
+    let (dims, total) = count(&Ints::list(list).known()?)?;
+    if total > MOST {
+        return Err(Error::format(format!("a constant of shape {dims:?}")));
+    }
+    match site.inputs.get(1) {
+        Some(Value::Ints(v)) if v.values.len() == 1 => {
+            Ok(vec![Value::Ints(Ints { dims, values: vec![v.values[0]; total] })])
+        }
+        value => {
+            let value = match value {
+                Some(Value::Floats(c)) if c.tensor.elem_count() == 1 => to_f64(&c.tensor)?[0] as f32,
+                None => 0.0,
+                _ => return Err(Error::format("attribute `value` should be one number")),
+            };
+            let tensor = Tensor::from_vec(vec![value; total], dims, &Device::Cpu)?;
+            Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })])
+        }
+    }
+}
+
+/// Range over integers.
+pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let one = |i: usize| -> Result<i64> {
+        let list: Vec<Dim> = site.ints(i)?.values.iter().map(|d| s.resolve(*d)).collect();
+        match Ints::list(list).known()?[..] {
+            [v] => Ok(v),
+            _ => Err(Error::format(format!("input {i} should be one number"))),
+        }
+    };
+    let (mut v, limit, step) = (one(0)?, one(1)?, one(2)?);
+    let mut values = Vec::new();
+    while (step > 0 && v < limit) || (step < 0 && v > limit) {
+        values.push(Dim::Known(v));
+        if values.len() > MOST {
+            return Err(Error::format("a range beyond reason"));
+        }
+        v = v.saturating_add(step);
+    }
+    Ok(vec![Value::Ints(Ints::list(values))])
+}
+
+/// Cast and CastLike of constants; of an activation only to real numbers, which changes nothing.
+pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let to = match site.op {
+        "CastLike" => match site.input(1) {
+            Value::Ints(_) => DataType::INT64,
+            _ => DataType::FLOAT,
+        },
+        _ => DataType(site.int("to")?.and_then(|v| i32::try_from(v).ok()).unwrap_or(0)),
+    };
+    let real = matches!(to, DataType::FLOAT | DataType::DOUBLE | DataType::FLOAT16 | DataType::BFLOAT16);
+    match site.input(0) {
+        Value::Act(_) if real => super::pointwise::identity(s, site),
+        Value::Floats(_) if real => super::pointwise::identity(s, site),
+        Value::Ints(v) if real => {
+            let values = Ints::list(v.values.iter().map(|d| s.resolve(*d)).collect()).known()?;
+            let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+            let tensor = Tensor::from_vec(values, v.dims.as_slice(), &Device::Cpu)?;
+            Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })])
+        }
+        Value::Ints(v) => {
+            let truth = |d: &Dim| match d {
+                Dim::Known(v) if to == DataType::BOOL => Dim::Known(i64::from(*v != 0)),
+                other => *other,
+            };
+            Ok(vec![Value::Ints(Ints { dims: v.dims.clone(), values: v.values.iter().map(truth).collect() })])
+        }
+        Value::Floats(c) => {
+            let whole = |v: f64| Dim::Known(if to == DataType::BOOL { i64::from(v != 0.0) } else { v.trunc() as i64 });
+            let values = to_f64(&c.tensor)?.into_iter().map(whole).collect();
+            Ok(vec![Value::Ints(Ints { dims: c.tensor.dims().to_vec(), values })])
+        }
+        Value::Act(_) => Err(Error::unsupported(format!("a cast of an activation to {to}"))),
+        Value::Absent => Err(Error::format("input 0 is missing")),
+    }
+}
+
+/// Element-wise operators over integers.
+pub fn elementwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let mut inputs = (0..site.inputs.len()).map(|i| site.ints(i));
+    let mut total = inputs.next().ok_or_else(|| Error::format("no inputs"))??.clone();
+    if inputs.len() == 0 {
+        let single = |d: &Dim| match (site.op, s.resolve(*d)) {
+            ("Neg", Dim::Known(v)) => Ok(Dim::Known(v.saturating_neg())),
+            ("Abs", Dim::Known(v)) => Ok(Dim::Known(v.saturating_abs())),
+            ("Not", Dim::Known(v)) => Ok(Dim::Known(i64::from(v == 0))),
+            ("Sum" | "Max" | "Min" | "Identity", d) => Ok(d),
+            (op, _) => Err(Error::unsupported(format!("`{op}` of integers"))),
+        };
+        let values = total.values.iter().map(single).collect::<Result<_>>()?;
+        return Ok(vec![Value::Ints(Ints { dims: total.dims, values })]);
+    }
+    for next in inputs {
+        let next = next?;
+        let dims = broadcast_dims(&[&total.dims, &next.dims])?;
+        let (a, b) = (spread(&total, &dims), spread(next, &dims));
+        let values = a.into_iter().zip(b).map(|(a, b)| combine(s, site.op, a, b)).collect::<Result<_>>()?;
+        total = Ints { dims, values };
+    }
+    Ok(vec![Value::Ints(total)])
+}
+
+fn combine(s: &Scope, op: &str, a: Dim, b: Dim) -> Result<Dim> {
+    // What holds whatever the batch size is.
+    match (op, a, b) {
+        ("Mul" | "Div", Dim::Batch, Dim::Known(1)) | ("Mul", Dim::Known(1), Dim::Batch) => return Ok(Dim::Batch),
+        ("Add" | "Sub", Dim::Batch, Dim::Known(0)) | ("Add", Dim::Known(0), Dim::Batch) => return Ok(Dim::Batch),
+        ("Max", Dim::Batch, Dim::Known(..=1)) | ("Max", Dim::Known(..=1), Dim::Batch) => return Ok(Dim::Batch),
+        ("Equal", Dim::Batch, Dim::Batch) => return Ok(Dim::Known(1)),
+        ("Equal", Dim::Batch, Dim::Known(..=0)) | ("Equal", Dim::Known(..=0), Dim::Batch) => return Ok(Dim::Known(0)),
+        _ => {}
+    }
+    let (Dim::Known(a), Dim::Known(b)) = (s.resolve(a), s.resolve(b)) else {
+        return Err(mixes("it computes with the batch size"));
+    };
+    let truth = |t: bool| Some(i64::from(t));
+    let value = match op {
+        "Add" | "Sum" => a.checked_add(b),
+        "Sub" => a.checked_sub(b),
+        "Mul" => a.checked_mul(b),
+        "Div" => a.checked_div(b),
+        "Mod" => a.checked_rem_euclid(b),
+        "Max" => Some(a.max(b)),
+        "Min" => Some(a.min(b)),
+        "Equal" => truth(a == b),
+        "Greater" => truth(a > b),
+        "GreaterOrEqual" => truth(a >= b),
+        "Less" => truth(a < b),
+        "LessOrEqual" => truth(a <= b),
+        "And" => truth(a != 0 && b != 0),
+        "Or" => truth(a != 0 || b != 0),
+        other => return Err(Error::unsupported(format!("`{other}` of integers"))),
+    };
+    value.map(Dim::Known).ok_or_else(|| Error::format(format!("{a} {op} {b} has no value")))
+}
+
+/// Where over integers.
+pub fn choose(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let (test, a, b) = (site.ints(0)?, site.ints(1)?, site.ints(2)?);
+    let dims = broadcast_dims(&[&test.dims, &a.dims, &b.dims])?;
+    let (test, a, b) = (spread(test, &dims), spread(a, &dims), spread(b, &dims));
+    let values = (0..test.len()).map(|i| if test[i] == Dim::Known(0) { b[i] } else { a[i] }).collect();
+    Ok(vec![Value::Ints(Ints { dims, values })])
+}
+
+/// ReduceProd, ReduceSum, ReduceMax and ReduceMin of all integers.
+pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = site.ints(0)?;
+    let axes = if site.has(1) { Some(site.ints(1)?.known()?) } else { site.int_list("axes")? };
+    if x.dims.len() > 1 && axes.is_some_and(|a| a.len() != x.dims.len()) {
+        return Err(Error::unsupported("a reduction of some axes of integers"));
+    }
+    let op = match site.op {
+        "ReduceProd" => "Mul",
+        "ReduceSum" => "Add",
+        "ReduceMax" => "Max",
+        "ReduceMin" => "Min",
+        other => return Err(Error::unsupported(format!("`{other}` of integers"))),
+    };
+    let total = x.values.iter().copied().map(Ok).reduce(|a, b| combine(s, op, a?, b?));
+    let total = total.unwrap_or(Ok(Dim::Known(i64::from(op == "Mul"))))?;
+    let keep = site.int("keepdims")?.unwrap_or(1) != 0;
+    let dims = if keep { vec![1; x.dims.len()] } else { Vec::new() };
+    Ok(vec![Value::Ints(Ints { dims, values: vec![total] })])
+}
+
+/// Floor, Ceil and Round of constants.
+pub fn round(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let c = site.floats(0)?;
+    let f: fn(f32) -> f32 = match site.op {
+        "Floor" => f32::floor,
+        "Ceil" => f32::ceil,
+        _ => f32::round_ties_even,
+    };
+    let values: Vec<f32> = crate::tensor::to_f32(&c.tensor)?.into_iter().map(f).collect();
+    let tensor = Tensor::from_vec(values, c.tensor.dims(), &Device::Cpu)?;
+    Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })])
+}
+
+fn broadcast_dims(all: &[&[usize]]) -> Result<Vec<usize>> {
+    let dims = all.iter().try_fold(Vec::new(), |to, d| infer::broadcast(&to, d))?;
+    match dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) {
+        Some(total) if total <= MOST => Ok(dims),
+        _ => Err(Error::format(format!("integers of shape {dims:?}"))),
+    }
+}
+
+/// The values broadcast to `dims`.
+fn spread(x: &Ints, dims: &[usize]) -> Vec<Dim> {
+    let missing = dims.len() - x.dims.len();
+    let own = crate::kernels::layout::strides(&x.dims);
+    (0..dims.iter().product())
+        .map(|mut i| {
+            let mut at = 0;
+            for a in (0..dims.len()).rev() {
+                let place = i % dims[a];
+                i /= dims[a];
+                if a >= missing && x.dims[a - missing] != 1 {
+                    at += place * own[a - missing];
+                }
+            }
+            x.values[at]
+        })
+        .collect()
+}

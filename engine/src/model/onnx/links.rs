@@ -1,0 +1,159 @@
+//! Who makes what in an ONNX graph: names checked, nodes put in order, those the output does not need left out.
+
+use crate::error::{Error, Result};
+use rten_onnx::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A graph's names resolved.
+pub struct Links<'a> {
+    /// Initialisers by name.
+    pub initialisers: BTreeMap<&'a str, &'a TensorProto>,
+    /// The nodes that the output needs, inputs before what they feed.
+    pub nodes: Vec<&'a NodeProto>,
+    /// The one input that the output needs.
+    pub input: &'a ValueInfoProto,
+    /// The name of the first output.
+    pub output: &'a str,
+    /// The names of the nodes' values, an entry for each node, and then that of the input.
+    pub names: Vec<Vec<String>>,
+}
+
+impl<'a> Links<'a> {
+    /// Resolves the names of `graph`.
+    ///
+    /// # Errors
+    /// Where a name is made twice or by nobody, where nodes feed each other in a circle, or where the output needs no
+    /// input or several.
+    pub fn of(graph: &'a GraphProto) -> Result<Self> {
+        let mut initialisers = BTreeMap::new();
+        for tensor in &graph.initializer {
+            let name = tensor.name.as_deref().unwrap_or("");
+            if initialisers.insert(name, tensor).is_some() {
+                return Err(Error::format(format!("two initialisers are called `{name}`")));
+            }
+        }
+        // Before IR version 4 initialisers had to be listed as inputs too.
+        let mut inputs = BTreeMap::new();
+        for input in graph.input.iter().filter(|i| !initialisers.contains_key(name_of(i))) {
+            if inputs.insert(name_of(input), input).is_some() {
+                return Err(Error::format(format!("two inputs are called `{}`", name_of(input))));
+            }
+        }
+        let mut makers = BTreeMap::new();
+        for (i, node) in graph.node.iter().enumerate() {
+            for out in node.output.iter().map(String::as_str).filter(|o| !o.is_empty()) {
+                let taken = initialisers.contains_key(out) || inputs.contains_key(out);
+                if taken || makers.insert(out, i).is_some() {
+                    return Err(Error::format(format!("two things are called `{out}`, one made by {}", shown(node))));
+                }
+            }
+        }
+        let first = graph.output.first().ok_or_else(|| Error::format("the graph names no output"))?;
+        let output = name_of(first);
+        let last = *makers.get(output).ok_or_else(|| Error::format(format!("no node makes the output `{output}`")))?;
+        let order = order(graph, &makers, last)?;
+        let nodes: Vec<&NodeProto> = order.iter().map(|i| &graph.node[*i]).collect();
+        let mut needed: Vec<&'a ValueInfoProto> = Vec::new();
+        for node in &nodes {
+            for name in node.input.iter().map(String::as_str).filter(|n| !n.is_empty() && !makers.contains_key(n)) {
+                match inputs.get(name) {
+                    Some(input) if !needed.iter().any(|n| name_of(n) == name) => needed.push(input),
+                    None if !initialisers.contains_key(name) => {
+                        return Err(Error::format(format!("{} takes `{name}`, which nothing makes", shown(node))));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let [input] = needed[..] else {
+            let all: Vec<String> = needed.iter().map(|n| format!("`{}`", name_of(n))).collect();
+            let what =
+                if all.is_empty() { "no input".into() } else { format!("{} inputs: {}", all.len(), all.join(", ")) };
+            return Err(Error::unsupported(format!("the output `{output}` depends on {what}"))
+                .hint("convscope takes nets with one image input"));
+        };
+        let names = names(&nodes, name_of(input));
+        Ok(Links { initialisers, nodes, input, output, names })
+    }
+}
+
+/// The name of an input or output.
+pub fn name_of(info: &ValueInfoProto) -> &str {
+    info.name.as_deref().unwrap_or("")
+}
+
+/// A node as messages name it.
+pub fn shown(node: &NodeProto) -> String {
+    let name = node.name.as_deref().filter(|n| !n.is_empty()).or(node.output.first().map(String::as_str));
+    format!("node `{}` ({})", name.unwrap_or(""), node.op_type.as_deref().unwrap_or("no operator"))
+}
+
+/// The nodes that node `last` depends on and itself, each after its makers, otherwise in the file's order.
+fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, last: usize) -> Result<Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum State {
+        New,
+        Open,
+        Done,
+    }
+    let mut state = vec![State::New; graph.node.len()];
+    let (mut stack, mut order) = (vec![(last, 0)], Vec::new());
+    while let Some((node, next)) = stack.pop() {
+        state[node] = State::Open;
+        let Some(name) = graph.node[node].input.get(next) else {
+            state[node] = State::Done;
+            order.push(node);
+            continue;
+        };
+        stack.push((node, next + 1));
+        let Some(maker) = makers.get(name.as_str()) else { continue };
+        match state[*maker] {
+            State::New => stack.push((*maker, 0)),
+            State::Open => {
+                let what = shown(&graph.node[*maker]);
+                return Err(Error::format(format!("the graph is cyclic: {what} depends on itself")));
+            }
+            State::Done => {}
+        }
+    }
+    let sorted = {
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        sorted
+    };
+    // A file in order, as it should be, keeps its order.
+    let in_order = sorted
+        .iter()
+        .all(|i| graph.node[*i].input.iter().filter_map(|n| makers.get(n.as_str())).all(|maker| maker < i));
+    Ok(if in_order { sorted } else { order })
+}
+
+/// A unique name for each output of each node and, last, for the input: the node's own, else the output's. Nodes' own
+/// names go first, so that none of them is another node's output's.
+fn names(nodes: &[&NodeProto], input: &str) -> Vec<Vec<String>> {
+    let own = |n: &NodeProto| n.name.clone().filter(|n| !n.is_empty());
+    let mut taken: BTreeSet<String> = nodes.iter().filter_map(|n| own(n)).collect();
+    let mut used: BTreeSet<String> = BTreeSet::new();
+    let mut unique = |wanted: &str, is_own: bool| {
+        let mut name = wanted.to_string();
+        let mut n = 0;
+        while used.contains(&name) || (!(is_own && n == 0) && taken.contains(&name)) {
+            n += 1;
+            name = format!("{wanted}_{n}");
+        }
+        taken.insert(name.clone());
+        used.insert(name.clone());
+        name
+    };
+    let firsts: Vec<Option<String>> = nodes.iter().map(|n| own(n).map(|name| unique(&name, true))).collect();
+    let mut all: Vec<Vec<String>> = nodes
+        .iter()
+        .zip(firsts)
+        .map(|(node, mut first)| {
+            let one = |out: &String| first.take().unwrap_or_else(|| unique(out, false));
+            node.output.iter().map(one).collect()
+        })
+        .collect();
+    all.push(vec![unique(input, false)]);
+    all
+}

@@ -1,0 +1,190 @@
+//! Reads ONNX classifiers (opset 7 and later): the file's nodes become the graph's, constants are computed, shape
+//! arithmetic is carried out with the batch size as a symbol.
+//!
+//! Every activation has the batch as its first axis; what would mix samples is refused. A node is called by its own
+//! name, else by its first output's, and is found by both.
+
+mod dense;
+mod entries;
+mod external;
+mod fold;
+mod input;
+mod ints;
+mod layout;
+mod links;
+mod norm;
+mod ops;
+mod pointwise;
+mod resize;
+mod scope;
+mod site;
+mod value;
+mod window;
+mod wire;
+
+use super::{Card, Model};
+use crate::error::{Context, Error, Result};
+use external::Folder;
+use links::Links;
+use rten_onnx::onnx::ModelProto;
+use scope::Scope;
+use site::Site;
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use value::{Act, Const, Dim, Ints, Value};
+
+/// The oldest operators that are read (ONNX 1.2).
+const OLDEST: i64 = 7;
+
+/// How a file is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Height and width of the input, where the file leaves them open.
+    pub size: Option<[usize; 2]>,
+}
+
+/// The net in an ONNX file. Its card knows the file's name and no preprocessing.
+///
+/// # Errors
+/// Where the file cannot be read, is damaged, or holds what is not supported; the message names the node.
+pub fn load(path: impl AsRef<Path>, options: &Options) -> Result<Model> {
+    let path = path.as_ref();
+    let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
+    if about.is_dir() {
+        return Err(Error::io(path, &std::io::ErrorKind::IsADirectory.into()));
+    }
+    if !about.is_file() {
+        return Err(Error::format(format!("`{}`: not a regular file", path.display())));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+    // A defect met by a damaged file must not end the session.
+    let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let model = wire::model(&bytes)?;
+        drop(bytes);
+        build(&model, path, options)
+    }));
+    read.unwrap_or_else(|_| Err(Error::format("a damaged ONNX model"))).context(|| format!("`{}`", path.display()))
+}
+
+fn build(model: &ModelProto, path: &Path, options: &Options) -> Result<Model> {
+    let opset = opset(model)?;
+    let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
+    let links = Links::of(graph)?;
+    let shape = input::shape(&links, options)?;
+    let reserved = links.names.iter().flatten().cloned().collect();
+    let mut reader =
+        Reader { scope: Scope::new(shape.batch, reserved), folder: Folder::of(path), values: BTreeMap::new() };
+    let input = reader.scope.builder.input(&links.names[links.nodes.len()][0], shape.sample)?;
+    let input_name = links::name_of(links.input);
+    reader.scope.builder.alias(input_name, input);
+    reader.values.insert(input_name, Value::Act(Act { id: input, lead: 1 }));
+    for (node, names) in links.nodes.iter().zip(&links.names) {
+        reader.node(&links, node, names, opset).map_err(|e| {
+            // The builder's own messages name the node already.
+            if e.message.starts_with("node `") { e } else { e.context(links::shown(node)) }
+        })?;
+    }
+    let Some(Value::Act(output)) = reader.values.get(links.output) else {
+        return Err(Error::unsupported(format!("the output `{}` does not depend on the input", links.output)));
+    };
+    let (net, weights) = reader.scope.builder.finish(output.id)?;
+    let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
+    if graph.output.len() > 1 {
+        let others: Vec<String> = graph.output[1..].iter().map(|o| format!("`{}`", links::name_of(o))).collect();
+        card.notes.push(format!("the file has more outputs, which are left out: {}", others.join(", ")));
+    }
+    card.notes.extend(shape.notes);
+    Ok(Model::new(net, weights, card))
+}
+
+fn opset(model: &ModelProto) -> Result<i64> {
+    let own = |d: &Option<String>| matches!(d.as_deref(), None | Some("" | "ai.onnx"));
+    let version = model.opset_import.iter().filter(|o| own(&o.domain)).filter_map(|o| o.version).max();
+    match version {
+        Some(v) if v >= OLDEST => Ok(v),
+        Some(v) => Err(Error::unsupported(format!("operators of version (opset) {v}"))
+            .hint(format!("opset {OLDEST} and later are read: onnx.version_converter brings files up to date"))),
+        None => Err(Error::format("no version of the operators (opset) is named").hint("is it an ONNX classifier?")),
+    }
+}
+
+/// The graph so far and what the file's names stand for.
+struct Reader<'a> {
+    scope: Scope,
+    folder: Folder,
+    values: BTreeMap<&'a str, Value>,
+}
+
+impl<'a> Reader<'a> {
+    fn node(
+        &mut self,
+        links: &Links<'a>,
+        node: &'a rten_onnx::onnx::NodeProto,
+        names: &[String],
+        opset: i64,
+    ) -> Result<()> {
+        let inputs = node.input.iter().map(|name| self.value(links, name)).collect::<Result<Vec<Value>>>()?;
+        let mut site = Site::new(node, opset, inputs, names.to_vec());
+        let domain = node.domain.as_deref().unwrap_or("");
+        let values = if ops::is_constant(site.op, domain) {
+            vec![self.constant(&site)?]
+        } else {
+            if site.op == "ConstantOfShape"
+                && let Some(tensor) = site.tensor("value")?
+            {
+                site.inputs.push(value::decode(&site.name, tensor, &mut self.folder)?);
+            }
+            ops::translate(&mut self.scope, &mut site, domain)?
+        };
+        for (name, value) in node.output.iter().zip(values) {
+            if let Value::Act(x) = value {
+                self.scope.builder.alias(name, x.id);
+            }
+            self.values.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// What a node's input stands for; initialisers are decoded when they are first asked for.
+    fn value(&mut self, links: &Links<'a>, name: &'a str) -> Result<Value> {
+        if name.is_empty() {
+            return Ok(Value::Absent);
+        }
+        if !self.values.contains_key(name) {
+            let tensor = links.initialisers.get(name).ok_or_else(|| {
+                Error::unsupported(format!("it takes `{name}`, an output that its node does not have here"))
+                    .hint("second outputs of pools, dropouts and normalisations are not supported")
+            })?;
+            let value = value::decode(name, tensor, &mut self.folder).context(|| format!("weight `{name}`"))?;
+            self.values.insert(name, value);
+        }
+        Ok(self.values.get(name).cloned().unwrap_or(Value::Absent))
+    }
+
+    fn constant(&mut self, site: &Site<'_>) -> Result<Value> {
+        if let Some(tensor) = site.tensor("value")? {
+            return value::decode(&site.name, tensor, &mut self.folder);
+        }
+        let floats = |values: Vec<f64>, dims: &[usize]| -> Result<Value> {
+            let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+            let tensor = candle_core::Tensor::from_vec(values, dims, &candle_core::Device::Cpu)?;
+            Ok(Value::Floats(Const { name: site.name.clone(), tensor }))
+        };
+        if let Some(v) = site.float("value_float")? {
+            return floats(vec![v], &[]);
+        }
+        if let Some(list) = site.float_list("value_floats")? {
+            let n = list.len();
+            return floats(list, &[n]);
+        }
+        if let Some(v) = site.int("value_int")? {
+            return Ok(Value::Ints(Ints { dims: Vec::new(), values: vec![Dim::Known(v)] }));
+        }
+        if let Some(list) = site.int_list("value_ints")? {
+            return Ok(Value::Ints(Ints::list(list.into_iter().map(Dim::Known).collect())));
+        }
+        Err(Error::unsupported("a constant that is neither a tensor nor numbers"))
+    }
+}

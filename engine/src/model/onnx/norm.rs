@@ -1,0 +1,179 @@
+//! Normalisations, softmax and reductions.
+
+use super::scope::Scope;
+use super::site::Site;
+use super::value::{Act, Const, Value, mixes};
+use crate::error::{Error, Result};
+use crate::graph::op::{Activation, Binary, Reduction};
+use crate::graph::{Op, ParamId};
+
+/// BatchNormalization with the statistics of training.
+pub fn batch(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    if site.int("training_mode")?.unwrap_or(0) != 0 {
+        return Err(Error::unsupported("batch normalisation in training mode")
+            .hint("export the net for inference (`model.eval()`)"));
+    }
+    site.only("spatial", 1)?;
+    let x = channels_first(s, site)?;
+    let mut params = [ParamId(0); 4];
+    for (i, p) in params.iter_mut().enumerate() {
+        let c = site.floats(i + 1)?;
+        *p = s.param(c)?;
+    }
+    let [scale, shift, mean, var] = params;
+    let eps = epsilon(site)?;
+    Ok(vec![Value::Act(s.add(site, Op::BatchNorm { scale, shift, mean, var, eps }, &[x])?)])
+}
+
+/// InstanceNormalization: a group for each channel.
+pub fn instance(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = channels_first(s, site)?;
+    let groups = s.sample(x)[0];
+    group_norm(s, site, x, groups)
+}
+
+/// GroupNormalization; before opset 21 it has one scale a group.
+pub fn group(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = channels_first(s, site)?;
+    let groups = site.int("num_groups")?.ok_or_else(|| Error::format("attribute `num_groups` is missing"))?;
+    let groups = usize::try_from(groups).map_err(|_| Error::format(format!("attribute `num_groups` is {groups}")))?;
+    group_norm(s, site, x, groups)
+}
+
+fn group_norm(s: &mut Scope, site: &Site<'_>, x: Act, groups: usize) -> Result<Vec<Value>> {
+    let channels = s.sample(x)[0];
+    let per_channel = |s: &mut Scope, c: &Const| {
+        let n = c.tensor.elem_count();
+        if n == channels || n != groups || groups == 0 || !channels.is_multiple_of(groups) {
+            return s.param(c);
+        }
+        let spread = c.tensor.reshape((n, 1))?.broadcast_as((n, channels / n))?.flatten_all()?.contiguous()?;
+        s.derived(c, "by channel", &spread)
+    };
+    let (scale, shift) = (per_channel(s, site.floats(1)?)?, per_channel(s, site.floats(2)?)?);
+    let eps = epsilon(site)?;
+    Ok(vec![Value::Act(s.add(site, Op::GroupNorm { groups, scale, shift, eps }, &[x])?)])
+}
+
+/// LayerNormalization over the axes from `axis` on.
+pub fn layer(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = s.act(site, 0)?;
+    let axis = s.axis(x, site.int("axis")?.unwrap_or(-1))?;
+    let over = s.sample(x)[axis..].to_vec();
+    let full = |s: &mut Scope, c: &Const| {
+        if c.tensor.elem_count() == over.iter().product::<usize>() {
+            return s.param(c);
+        }
+        let spread = c.tensor.broadcast_as(over.as_slice());
+        let spread = spread
+            .and_then(|t| t.contiguous())
+            .map_err(|_| Error::shape(format!("normalises {over:?}, its parameter has shape {:?}", c.tensor.dims())))?;
+        s.derived(c, "broadcast", &spread)
+    };
+    let scale = full(s, site.floats(1)?)?;
+    let shift = if site.has(2) { Some(full(s, site.floats(2)?)?) } else { None };
+    let eps = epsilon(site)?;
+    Ok(vec![Value::Act(s.add(site, Op::LayerNorm { axis, scale, shift, eps }, &[x])?)])
+}
+
+/// LRN across channels.
+pub fn local_response(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = channels_first(s, site)?;
+    let size = site.int("size")?.ok_or_else(|| Error::format("attribute `size` is missing"))?;
+    let size = usize::try_from(size).ok().filter(|n| (1..1 << 16).contains(n));
+    let size = size.ok_or_else(|| Error::format("attribute `size` is out of range"))?;
+    let real = |name: &str, default: f64| Ok::<_, Error>(site.float(name)?.unwrap_or(default));
+    let (alpha, beta, bias) = (real("alpha", 1e-4)?, real("beta", 0.75)?, real("bias", 1.0)?);
+    Ok(vec![Value::Act(s.add(site, Op::LocalResponseNorm { size, alpha, beta, bias }, &[x])?)])
+}
+
+/// LpNormalization: x over its norm along an axis.
+pub fn lp(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = s.act(site, 0)?;
+    let axis = s.axis(x, site.int("axis")?.unwrap_or(-1))?;
+    let norm = match site.int("p")?.unwrap_or(2) {
+        1 => power_sum(s, site, x, Activation::Abs, vec![axis], true)?,
+        2 => {
+            let sum = power_sum(s, site, x, Activation::Pow(2.0), vec![axis], true)?;
+            s.step(site, "root", Op::Activation(Activation::Sqrt), &[sum])?
+        }
+        p => return Err(Error::format(format!("attribute `p` is {p}; ONNX knows 1 and 2"))),
+    };
+    Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Div), &[x, norm])?)])
+}
+
+/// Softmax and LogSoftmax; before opset 13 over all axes from `axis` on, as one.
+pub fn softmax(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let log = site.op == "LogSoftmax";
+    let x = s.act(site, 0)?;
+    let axis = s.axis(x, site.int("axis")?.unwrap_or(if site.opset < 13 { 1 } else { -1 }))?;
+    let shape = s.sample(x);
+    if site.opset >= 13 || shape[axis + 1..].iter().all(|n| *n == 1) {
+        return Ok(vec![Value::Act(s.add(site, Op::Softmax { axis, log }, &[x])?)]);
+    }
+    let flat = shape[..axis].iter().copied().chain([shape[axis..].iter().product()]).collect();
+    let flat = s.step(site, "flat", Op::Reshape(flat), &[x])?;
+    let y = s.step(site, "softmax", Op::Softmax { axis, log }, &[flat])?;
+    Ok(vec![Value::Act(s.add(site, Op::Reshape(shape), &[y])?)])
+}
+
+/// ReduceMean, ReduceSum, ReduceMax, ReduceMin, ReduceL1, ReduceL2, ReduceSumSquare.
+pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = s.act(site, 0)?;
+    let listed = if site.has(1) { Some(site.ints(1)?.known()?) } else { site.int_list("axes")? };
+    let listed = listed.filter(|l| !l.is_empty());
+    let keep = site.int("keepdims")?.unwrap_or(1) != 0;
+    let mut axes = match listed {
+        None if site.int("noop_with_empty_axes")?.unwrap_or(0) != 0 => {
+            return Ok(vec![Value::Act(s.add(site, Op::Identity, &[x])?)]);
+        }
+        None if x.lead == 1 => return Err(mixes("it reduces all axes, the batch too")),
+        None => (0..s.rank(x)).collect(),
+        Some(list) => list.iter().map(|a| s.axis(x, *a)).collect::<Result<Vec<usize>>>()?,
+    };
+    axes.sort_unstable();
+    axes.dedup();
+    let plain = |reduction| Op::Reduce { reduction, axes: axes.clone(), keep };
+    let y = match site.op {
+        "ReduceMean" => s.add(site, plain(Reduction::Mean), &[x])?,
+        "ReduceSum" => s.add(site, plain(Reduction::Sum), &[x])?,
+        "ReduceMax" => s.add(site, plain(Reduction::Max), &[x])?,
+        "ReduceMin" => {
+            let minus = s.step(site, "minus", Op::Activation(Activation::Neg), &[x])?;
+            let most = s.step(site, "most", plain(Reduction::Max), &[minus])?;
+            s.activation(site, Activation::Neg, most)?
+        }
+        "ReduceL1" => {
+            let size = s.step(site, "absolute", Op::Activation(Activation::Abs), &[x])?;
+            s.add(site, plain(Reduction::Sum), &[size])?
+        }
+        "ReduceSumSquare" => {
+            let squares = s.step(site, "squares", Op::Activation(Activation::Pow(2.0)), &[x])?;
+            s.add(site, plain(Reduction::Sum), &[squares])?
+        }
+        "ReduceL2" => {
+            let sum = power_sum(s, site, x, Activation::Pow(2.0), axes, keep)?;
+            s.activation(site, Activation::Sqrt, sum)?
+        }
+        other => return Err(Error::internal(format!("`{other}` is no reduction"))),
+    };
+    Ok(vec![Value::Act(y)])
+}
+
+fn power_sum(s: &mut Scope, site: &Site<'_>, x: Act, f: Activation, axes: Vec<usize>, keep: bool) -> Result<Act> {
+    let powers = s.step(site, "powers", Op::Activation(f), &[x])?;
+    s.step(site, "sum", Op::Reduce { reduction: Reduction::Sum, axes, keep }, &[powers])
+}
+
+fn epsilon(site: &Site<'_>) -> Result<f64> {
+    let eps = site.float("epsilon")?.unwrap_or(1e-5);
+    if eps.is_finite() && eps >= 0.0 { Ok(eps) } else { Err(Error::format(format!("attribute `epsilon` is {eps}"))) }
+}
+
+fn channels_first(s: &mut Scope, site: &Site<'_>) -> Result<Act> {
+    let x = s.act(site, 0)?;
+    if x.lead == 1 && !s.sample(x).is_empty() {
+        return Ok(x);
+    }
+    Err(Error::unsupported(format!("takes batch x channels x .., got {:?} without a batch", s.sample(x))))
+}

@@ -1,0 +1,246 @@
+//! Where translated nodes go: the builder, the names already taken, parameters by name, and the axes of ONNX values
+//! (batch first) against those of a sample.
+
+use super::site::Site;
+use super::value::{Act, Const, Dim, Ints, Value, mixes};
+use crate::error::{Error, Result};
+use crate::graph::op::{Activation, Binary};
+use crate::graph::{Builder, NodeId, Op, ParamId};
+use candle_core::{Tensor, TensorId};
+use std::collections::{BTreeSet, HashMap};
+
+/// The most values that a sample may have at a node.
+const MOST: usize = 1 << 30;
+
+/// The graph being built.
+pub struct Scope {
+    /// Nodes and parameters so far.
+    pub builder: Builder,
+    /// The batch size that the file fixes, if it does.
+    pub batch: Option<usize>,
+    reserved: BTreeSet<String>,
+    params: HashMap<(TensorId, String), ParamId>,
+}
+
+impl Scope {
+    /// An empty graph; `reserved` are the names of the file's nodes.
+    pub fn new(batch: Option<usize>, reserved: BTreeSet<String>) -> Self {
+        Scope { builder: Builder::new(), batch, reserved, params: HashMap::new() }
+    }
+
+    /// A constant as a parameter; shared constants give the same one.
+    pub fn param(&mut self, c: &Const) -> Result<ParamId> {
+        self.derived(c, "", &c.tensor)
+    }
+
+    /// A parameter computed from a constant; `how` tells it from the constant itself.
+    pub fn derived(&mut self, c: &Const, how: &str, tensor: &Tensor) -> Result<ParamId> {
+        let key = (c.tensor.id(), how.to_string());
+        if let Some(id) = self.params.get(&key) {
+            return Ok(*id);
+        }
+        let name = if how.is_empty() { c.name.clone() } else { format!("{}/{how}", c.name) };
+        let id = self.builder.param(&name, tensor.clone())?;
+        self.params.insert(key, id);
+        Ok(id)
+    }
+
+    /// A node under the site's own name.
+    pub fn add(&mut self, site: &Site<'_>, op: Op, inputs: &[Act]) -> Result<Act> {
+        self.push(&site.name, op, inputs)
+    }
+
+    /// A step on the way to the site's value, named after it and `part`.
+    pub fn step(&mut self, site: &Site<'_>, part: &str, op: Op, inputs: &[Act]) -> Result<Act> {
+        let name = self.free(&format!("{}/{part}", site.name));
+        self.push(&name, op, inputs)
+    }
+
+    /// A node of that name; its value has a batch where one of its inputs has.
+    pub fn push(&mut self, name: &str, op: Op, inputs: &[Act]) -> Result<Act> {
+        let ids: Vec<NodeId> = inputs.iter().map(|a| a.id).collect();
+        let lead = inputs.iter().map(|a| a.lead).max().unwrap_or(0);
+        let id = self.builder.add(name, op, &ids)?;
+        let shape = self.builder.shape(id);
+        if shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > MOST) {
+            return Err(Error::unsupported(format!("a value of shape {shape:?} a sample")));
+        }
+        Ok(Act { id, lead })
+    }
+
+    /// An element-wise function under the site's own name.
+    pub fn activation(&mut self, site: &Site<'_>, f: Activation, x: Act) -> Result<Act> {
+        self.add(site, Op::Activation(f), &[x])
+    }
+
+    /// Input `i` as a node's value; a constant becomes a node.
+    pub fn act(&mut self, site: &Site<'_>, i: usize) -> Result<Act> {
+        let value = site.input(i);
+        match value {
+            Value::Act(a) => Ok(*a),
+            Value::Floats(c) => self.constant(c),
+            other => Err(site.wants(i, "an activation", other)),
+        }
+    }
+
+    /// All inputs as nodes' values that broadcast against each other by ONNX's rule: axes align at the last.
+    pub fn operands(&mut self, site: &Site<'_>) -> Result<Vec<Act>> {
+        let batched = site.inputs.iter().filter_map(|v| match v {
+            Value::Act(a) if a.lead == 1 => Some(self.rank(*a)),
+            _ => None,
+        });
+        let rank = batched.max();
+        (0..site.inputs.len())
+            .map(|i| match site.input(i) {
+                // A constant's first axis that meets the batch is no axis of a sample.
+                Value::Floats(c) if Some(c.tensor.rank()) == rank && c.tensor.dims()[0] == 1 => {
+                    let tensor = c.tensor.squeeze(0)?;
+                    self.constant(&Const { name: c.name.clone(), tensor })
+                }
+                _ => self.act(site, i),
+            })
+            .collect()
+    }
+
+    /// A constant as a node without a batch.
+    pub fn constant(&mut self, c: &Const) -> Result<Act> {
+        let param = self.param(c)?;
+        let name = self.free(&c.name);
+        Ok(Act { id: self.builder.add(&name, Op::Constant(param), &[])?, lead: 0 })
+    }
+
+    /// A constant number as a node.
+    pub fn number(&mut self, name: &str, value: f64) -> Result<Act> {
+        let tensor = Tensor::new(value as f32, &candle_core::Device::Cpu)?;
+        self.constant(&Const { name: self.free(name), tensor })
+    }
+
+    /// Two values combined, broadcast by ONNX's rule (axes align at the last), under `name`.
+    pub fn binary(&mut self, name: &str, f: Binary, a: Act, b: Act) -> Result<Act> {
+        let (a, b) = self.aligned(name, a, b)?;
+        self.push(name, Op::Binary(f), &[a, b])
+    }
+
+    /// Two operands whose samples' axes align where their ONNX axes do.
+    pub fn aligned(&mut self, name: &str, a: Act, b: Act) -> Result<(Act, Act)> {
+        let (ra, rb) = (self.rank(a), self.rank(b));
+        match (a.lead, b.lead) {
+            (1, 1) if ra != rb => {
+                Err(mixes(format!("it combines values of {ra} and {rb} axes, which joins one's batch to another axis")))
+            }
+            (1, 0) if rb >= ra => Ok((a, self.without_first(name, b, ra)?)),
+            (0, 1) if ra >= rb => Ok((self.without_first(name, a, rb)?, b)),
+            _ => Ok((a, b)),
+        }
+    }
+
+    /// A value without batch and of `rank` ONNX axes, the first of which meets a batch, as that batch's sample.
+    fn without_first(&mut self, name: &str, x: Act, rank: usize) -> Result<Act> {
+        let shape = self.builder.shape(x.id).to_vec();
+        if shape.len() > rank || shape[0] != 1 {
+            return Err(mixes(format!("it combines an activation with {shape:?}, whose first axis meets the batch")));
+        }
+        let name = self.free(&format!("{name}/operand"));
+        self.push(&name, Op::Reshape(shape[1..].to_vec()), &[x])
+    }
+
+    /// The shape of one sample.
+    pub fn sample(&self, x: Act) -> Vec<usize> {
+        self.builder.shape(x.id).to_vec()
+    }
+
+    /// ONNX axes of a value.
+    pub fn rank(&self, x: Act) -> usize {
+        self.builder.shape(x.id).len() + x.lead
+    }
+
+    /// A value's ONNX shape.
+    pub fn dims(&self, x: Act) -> Ints {
+        let batch = (x.lead == 1).then_some(Dim::Batch);
+        Ints::list(batch.into_iter().chain(self.builder.shape(x.id).iter().map(|d| Dim::Known(*d as i64))).collect())
+    }
+
+    /// The number a dimension stands for, where the file fixes the batch.
+    pub fn resolve(&self, d: Dim) -> Dim {
+        match (d, self.batch) {
+            (Dim::Batch, Some(n)) => Dim::Known(n as i64),
+            _ => d,
+        }
+    }
+
+    /// An ONNX axis of `x` (negative ones count from the end) as an axis of its sample; `None` for the batch.
+    ///
+    /// # Errors
+    /// Where there is no such axis.
+    pub fn axis_or_batch(&self, x: Act, axis: i64) -> Result<Option<usize>> {
+        let rank = self.rank(x) as i64;
+        let at = if axis < 0 { axis + rank } else { axis };
+        if !(0..rank).contains(&at) {
+            return Err(Error::shape(format!("axis {axis} of a value with {rank} axes")));
+        }
+        Ok((at as usize).checked_sub(x.lead))
+    }
+
+    /// As [`Scope::axis_or_batch`], where the batch is refused.
+    pub fn axis(&self, x: Act, axis: i64) -> Result<usize> {
+        self.axis_or_batch(x, axis)?.ok_or_else(|| mixes(format!("it works along axis {axis}, the batch")))
+    }
+
+    /// `x` in another ONNX shape, all of it known but for the batch, as node `name`.
+    ///
+    /// # Errors
+    /// Where the first axis is not the batch's.
+    pub fn reshape(&mut self, name: &str, x: Act, to: &[Dim]) -> Result<Act> {
+        let sample = self.sample(x);
+        let len: usize = sample.iter().product();
+        let sizes = |dims: &[Dim]| -> Option<Vec<usize>> {
+            let size = |d: &Dim| match d {
+                Dim::Known(v) => usize::try_from(*v).ok(),
+                Dim::Batch => None,
+            };
+            dims.iter().map(size).collect()
+        };
+        let fits = |s: &Option<Vec<usize>>| {
+            s.as_ref().is_some_and(|s| s.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) == Some(len))
+        };
+        // A batch of one may have been squeezed away; a first axis of one is then as good as a batch.
+        let batched = x.lead == 1 || (self.batch == Some(1) && !matches!(self.builder.op(x.id), Op::Constant(_)));
+        let first = to.first().is_some_and(|d| {
+            *d == Dim::Batch || *d == Dim::Known(1) || self.batch.is_some_and(|n| *d == Dim::Known(n as i64))
+        });
+        let rest = to.get(1..).and_then(sizes);
+        if batched && first && fits(&rest) {
+            let id = self.push(name, Op::Reshape(rest.unwrap_or_default()), &[x])?.id;
+            return Ok(Act { id, lead: 1 });
+        }
+        let known: Vec<Dim> = to.iter().map(|d| self.resolve(*d)).collect();
+        let whole = sizes(&known);
+        if (x.lead == 0 || self.batch == Some(1)) && fits(&whole) {
+            let id = self.push(name, Op::Reshape(whole.unwrap_or_default()), &[x])?.id;
+            return Ok(Act { id, lead: 0 });
+        }
+        let shown = |dims: &[Dim]| {
+            let text = dims.iter().map(|d| match d {
+                Dim::Known(v) => v.to_string(),
+                Dim::Batch => "batch".into(),
+            });
+            text.collect::<Vec<_>>().join(" x ")
+        };
+        Err(mixes(format!("it reshapes {} to {}", shown(&self.dims(x).values), shown(to))))
+    }
+
+    /// The only sample of `x` in a shape of its own, without a batch, as node `name`.
+    pub fn bare(&mut self, name: &str, x: Act, to: &[Dim]) -> Result<Act> {
+        let id = self.reshape(name, x, &[&[Dim::Batch], to].concat())?.id;
+        Ok(Act { id, lead: 0 })
+    }
+
+    /// `name`, or a variant of it, that no node of the file has.
+    pub fn free(&self, name: &str) -> String {
+        let mut free = name.to_string();
+        while self.reserved.contains(&free) {
+            free.push('\'');
+        }
+        free
+    }
+}

@@ -1,0 +1,178 @@
+//! One node of an ONNX graph as its translation sees it: inputs, attributes with their types checked, names.
+
+use super::value::{Const, Ints, Value};
+use crate::error::{Error, Result};
+use rten_onnx::onnx::{AttributeProto, AttributeType, NodeProto, TensorProto};
+
+/// A node to translate.
+pub struct Site<'a> {
+    /// The name its value gets in the graph.
+    pub name: String,
+    /// Its operator.
+    pub op: &'a str,
+    /// Version of the operators.
+    pub opset: i64,
+    /// Its inputs; those left out at the end are not there.
+    pub inputs: Vec<Value>,
+    /// The names its values get, one an output; the first is `name`.
+    pub outputs: Vec<String>,
+    proto: &'a NodeProto,
+}
+
+impl<'a> Site<'a> {
+    /// The node `proto` with its inputs' values and outputs' names.
+    pub fn new(proto: &'a NodeProto, opset: i64, inputs: Vec<Value>, outputs: Vec<String>) -> Self {
+        let name = outputs.first().cloned().unwrap_or_default();
+        Site { name, op: proto.op_type.as_deref().unwrap_or(""), opset, inputs, outputs, proto }
+    }
+
+    /// Input `i`, `Absent` where it was left out.
+    pub fn input(&self, i: usize) -> &Value {
+        self.inputs.get(i).unwrap_or(&Value::Absent)
+    }
+
+    /// Whether input `i` is there.
+    pub fn has(&self, i: usize) -> bool {
+        !matches!(self.input(i), Value::Absent)
+    }
+
+    /// Input `i` as known integers.
+    ///
+    /// # Errors
+    /// Where it is missing or not known while reading.
+    pub fn ints(&self, i: usize) -> Result<&Ints> {
+        match self.input(i) {
+            Value::Ints(v) => Ok(v),
+            other => Err(self.wants(i, "integers known while reading", other)),
+        }
+    }
+
+    /// Input `i` as constant real numbers.
+    ///
+    /// # Errors
+    /// Where it is missing or computed from the net's input.
+    pub fn floats(&self, i: usize) -> Result<&Const> {
+        match self.input(i) {
+            Value::Floats(v) => Ok(v),
+            other => Err(self.wants(i, "a constant", other)),
+        }
+    }
+
+    /// Input `i` as one constant number, `None` where it was left out.
+    ///
+    /// # Errors
+    /// Where it is computed from the net's input or holds several numbers.
+    pub fn scalar(&self, i: usize) -> Result<Option<f64>> {
+        let values = match self.input(i) {
+            Value::Absent => return Ok(None),
+            Value::Floats(c) => crate::tensor::to_f64(&c.tensor)?,
+            Value::Ints(v) => v.known()?.into_iter().map(|v| v as f64).collect(),
+            other => return Err(self.wants(i, "one constant number", other)),
+        };
+        match values[..] {
+            [one] => Ok(Some(one)),
+            _ => Err(Error::unsupported(format!("input {i} holds {} numbers, one is supported", values.len()))),
+        }
+    }
+
+    /// An error: input `i` should be `what`.
+    pub fn wants(&self, i: usize, what: &str, got: &Value) -> Error {
+        let name = self.proto.input.get(i).map(String::as_str).unwrap_or_default();
+        let got = match got {
+            Value::Absent => return Error::format(format!("input {i} is missing; it takes {what}")),
+            Value::Act(_) => "computed from the net's input",
+            Value::Floats(_) => "real numbers",
+            Value::Ints(_) => "integers",
+        };
+        Error::unsupported(format!("input {i}, `{name}`, is {got}; supported is {what}"))
+    }
+
+    /// An integer attribute.
+    ///
+    /// # Errors
+    /// Where it is of another type.
+    pub fn int(&self, name: &str) -> Result<Option<i64>> {
+        self.typed(name, AttributeType::INT, "an integer", |a| a.i)
+    }
+
+    /// A real attribute.
+    ///
+    /// # Errors
+    /// Where it is of another type.
+    pub fn float(&self, name: &str) -> Result<Option<f64>> {
+        self.typed(name, AttributeType::FLOAT, "a real number", |a| a.f).map(|v| v.map(decimal))
+    }
+
+    /// A text attribute.
+    ///
+    /// # Errors
+    /// Where it is of another type.
+    pub fn text(&self, name: &str) -> Result<Option<String>> {
+        self.typed(name, AttributeType::STRING, "text", |a| a.s.clone())
+    }
+
+    /// An attribute that lists integers.
+    ///
+    /// # Errors
+    /// Where it is of another type.
+    pub fn int_list(&self, name: &str) -> Result<Option<Vec<i64>>> {
+        self.typed(name, AttributeType::INTS, "a list of integers", |a| Some(a.ints.clone()))
+    }
+
+    /// An attribute that lists real numbers.
+    ///
+    /// # Errors
+    /// Where it is of another type.
+    pub fn float_list(&self, name: &str) -> Result<Option<Vec<f64>>> {
+        let list = |a: &AttributeProto| Some(a.floats.iter().map(|v| f64::from(*v)).collect());
+        self.typed(name, AttributeType::FLOATS, "a list of real numbers", list)
+    }
+
+    /// A tensor attribute.
+    ///
+    /// # Errors
+    /// Where it is of another type.
+    pub fn tensor(&self, name: &str) -> Result<Option<&'a TensorProto>> {
+        match self.find(name) {
+            None => Ok(None),
+            Some(AttributeProto { t: Some(t), .. }) => Ok(Some(t)),
+            Some(_) => Err(Error::format(format!("attribute `{name}` should be a tensor"))),
+        }
+    }
+
+    /// An error unless attribute `name` has its default, the only value supported.
+    pub fn only(&self, name: &str, default: i64) -> Result<()> {
+        match self.int(name)? {
+            Some(v) if v != default => {
+                Err(Error::unsupported(format!("attribute `{name}` = {v}, supported is {default}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&'a AttributeProto> {
+        self.proto.attribute.iter().find(|a| a.name.as_deref() == Some(name))
+    }
+
+    fn typed<T: Default>(
+        &self,
+        name: &str,
+        kind: AttributeType,
+        what: &str,
+        get: impl Fn(&AttributeProto) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(a) = self.find(name) else { return Ok(None) };
+        let said = a.r#type.filter(|t| *t != AttributeType::UNDEFINED);
+        match (said.is_none_or(|t| t == kind), get(a)) {
+            (true, Some(v)) => Ok(Some(v)),
+            // Writers may leave out a zero or an empty text.
+            (true, None) if said.is_some() => Ok(Some(T::default())),
+            _ => Err(Error::format(format!("attribute `{name}` should be {what}"))),
+        }
+    }
+}
+
+/// An f32 as the decimal number that its writer meant: 0.1, not 0.10000000149.
+fn decimal(v: f32) -> f64 {
+    v.to_string().parse().unwrap_or(f64::from(v))
+}

@@ -1,0 +1,188 @@
+//! What an ONNX name can stand for while a graph is built: an activation, a constant, or integers of shape arithmetic.
+
+use super::external::Folder;
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use candle_core::{Device, Tensor};
+use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
+
+/// A value of the graph being read.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// An optional input left out.
+    Absent,
+    /// Something computed from the net's input.
+    Act(Act),
+    /// Real numbers known while reading.
+    Floats(Const),
+    /// Integers known while reading, but for the batch size.
+    Ints(Ints),
+}
+
+/// A node's value: with the batch as its first ONNX axis, or without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// The node.
+    pub id: NodeId,
+    /// ONNX axes before the sample's: 1 with a batch, 0 where the batch of one was squeezed away.
+    pub lead: usize,
+}
+
+/// A constant of real numbers and the name it has as a parameter.
+#[derive(Clone, Debug)]
+pub struct Const {
+    /// Name of the initialiser it came from.
+    pub name: String,
+    /// Values, f32.
+    pub tensor: Tensor,
+}
+
+/// An integer known while reading, or the batch size, which is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dim {
+    /// A number.
+    Known(i64),
+    /// The number of samples.
+    Batch,
+}
+
+/// An array of integers (truth values are 0 and 1), row-major.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ints {
+    /// Its shape.
+    pub dims: Vec<usize>,
+    /// Its values.
+    pub values: Vec<Dim>,
+}
+
+impl Ints {
+    /// A list.
+    pub fn list(values: Vec<Dim>) -> Self {
+        Ints { dims: vec![values.len()], values }
+    }
+
+    /// All values as numbers.
+    ///
+    /// # Errors
+    /// Where one is the batch size.
+    pub fn known(&self) -> Result<Vec<i64>> {
+        let known = |d: &Dim| match d {
+            Dim::Known(v) => Ok(*v),
+            Dim::Batch => Err(mixes("it computes with the batch size")),
+        };
+        self.values.iter().map(known).collect()
+    }
+}
+
+/// An error about an operation that does not treat samples alike.
+pub fn mixes(what: impl std::fmt::Display) -> Error {
+    Error::unsupported(format!("{what}, but every sample must be treated alike"))
+        .hint("the first axis of every activation must be the batch")
+}
+
+/// The most values a constant may have.
+const MOST: usize = 1 << 31;
+
+/// Number of values in a tensor of `dims`.
+///
+/// # Errors
+/// Where a dimension is negative or the product is beyond reason.
+pub fn count(dims: &[i64]) -> Result<(Vec<usize>, usize)> {
+    let sizes: Option<Vec<usize>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
+    let total = sizes.as_ref().and_then(|s| s.iter().try_fold(1usize, |n, d| n.checked_mul(*d)));
+    match (sizes, total) {
+        (Some(sizes), Some(total)) if total <= MOST => Ok((sizes, total)),
+        _ => Err(Error::format(format!("a tensor of shape {dims:?}"))),
+    }
+}
+
+/// The value of an initialiser or of a constant's attribute.
+///
+/// # Errors
+/// Where its type is not supported, or its data does not fit its shape.
+pub fn decode(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Value> {
+    let (dims, total) = count(&proto.dims)?;
+    let kind = proto.data_type.unwrap_or(DataType(0));
+    let width = match kind {
+        DataType::FLOAT | DataType::INT32 | DataType::UINT32 => 4,
+        DataType::DOUBLE | DataType::INT64 | DataType::UINT64 => 8,
+        DataType::FLOAT16 | DataType::BFLOAT16 | DataType::INT16 | DataType::UINT16 => 2,
+        DataType::INT8 | DataType::UINT8 | DataType::BOOL => 1,
+        other => {
+            return Err(Error::unsupported(format!("a tensor of type {other}"))
+                .hint("real numbers (float, double, float16, bfloat16) and integers of 8 bits or more are read"));
+        }
+    };
+    let raw = if proto.data_location == Some(DataLocation::EXTERNAL) {
+        Some(folder.read(proto, total * width)?)
+    } else {
+        proto.raw_data.as_ref().map(|r| r.take()).filter(|r| !r.is_empty() || total == 0)
+    };
+    if let Some(bytes) = &raw
+        && bytes.len() != total * width
+    {
+        return Err(misfit(&dims, kind, bytes.len(), "bytes"));
+    }
+    let wrong = |n: usize| misfit(&dims, kind, n, "values");
+    let floats = match (kind, &raw) {
+        (DataType::FLOAT, Some(b)) => Some(each(b, f32::from_le_bytes)),
+        (DataType::FLOAT, None) => Some(proto.float_data.clone()),
+        (DataType::DOUBLE, Some(b)) => Some(each(b, |v| f64::from_le_bytes(v) as f32)),
+        (DataType::DOUBLE, None) => Some(proto.double_data.iter().map(|v| *v as f32).collect()),
+        (DataType::FLOAT16, Some(b)) => Some(each(b, |v| half(u16::from_le_bytes(v)))),
+        (DataType::FLOAT16, None) => Some(proto.int32_data.iter().map(|v| half(*v as u16)).collect()),
+        (DataType::BFLOAT16, Some(b)) => Some(each(b, |v| brain(u16::from_le_bytes(v)))),
+        (DataType::BFLOAT16, None) => Some(proto.int32_data.iter().map(|v| brain(*v as u16)).collect()),
+        _ => None,
+    };
+    if let Some(values) = floats {
+        if values.len() != total {
+            return Err(wrong(values.len()));
+        }
+        return Ok(Value::Floats(Const {
+            name: name.to_string(),
+            tensor: Tensor::from_vec(values, dims, &Device::Cpu)?,
+        }));
+    }
+    let ints: Vec<i64> = match (kind, &raw) {
+        (DataType::INT64 | DataType::UINT64, Some(b)) => each(b, i64::from_le_bytes),
+        (DataType::INT32, Some(b)) => each(b, |v| i64::from(i32::from_le_bytes(v))),
+        (DataType::UINT32, Some(b)) => each(b, |v| i64::from(u32::from_le_bytes(v))),
+        (DataType::INT16, Some(b)) => each(b, |v| i64::from(i16::from_le_bytes(v))),
+        (DataType::UINT16, Some(b)) => each(b, |v| i64::from(u16::from_le_bytes(v))),
+        (DataType::INT8, Some(b)) => each(b, |[v]| i64::from(v as i8)),
+        (_, Some(b)) => b.iter().map(|v| i64::from(*v)).collect(),
+        (DataType::INT64 | DataType::UINT64 | DataType::UINT32, None) => proto.int64_data.clone(),
+        (_, None) => proto.int32_data.iter().map(|v| i64::from(*v)).collect(),
+    };
+    if ints.len() != total {
+        return Err(wrong(ints.len()));
+    }
+    Ok(Value::Ints(Ints { dims, values: ints.into_iter().map(Dim::Known).collect() }))
+}
+
+fn misfit(dims: &[usize], kind: DataType, n: usize, what: &str) -> Error {
+    Error::format(format!("a tensor of shape {dims:?} and type {kind} with {n} {what}"))
+        .hint("is a download or a copy unfinished?")
+}
+
+fn each<const N: usize, T>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|b| f(*b)).collect()
+}
+
+/// A bfloat16 is the upper half of an f32.
+fn brain(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// An IEEE half-precision number: 1 sign, 5 exponent, 10 fraction bits.
+fn half(bits: u16) -> f32 {
+    let (sign, exponent, fraction) = (bits >> 15, i32::from(bits >> 10 & 31), f32::from(bits & 1023));
+    let size = match exponent {
+        0 => fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        e => (1.0 + fraction / 1024.0) * 2f32.powi(e - 15),
+    };
+    if sign == 1 { -size } else { size }
+}

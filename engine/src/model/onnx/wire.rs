@@ -1,0 +1,152 @@
+//! Protocol Buffers' wire format, guarded: `rten-onnx` trusts lengths and nesting, a damaged file must do neither harm.
+
+use crate::error::{Error, Result};
+use rten_onnx::onnx::ModelProto;
+use rten_onnx::protobuf::{DecodeMessage, ErrorKind, OwnedValues, ProtobufError, ReadValue};
+
+/// Messages inside messages; deeper files are refused (control flow nests two or three graphs).
+const DEEPEST: usize = 48;
+
+/// The model in the bytes of an ONNX file.
+///
+/// # Errors
+/// Where the bytes are no ONNX model or end too early.
+pub fn model(bytes: &[u8]) -> Result<ModelProto> {
+    if bytes.is_empty() {
+        return Err(Error::format("an empty file").hint("is a download or a copy unfinished?"));
+    }
+    check(bytes, Message::Model, 0)?;
+    let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
+    let model = ModelProto::decode(Bytes { data: bytes, at: 0 }).map_err(damaged)?;
+    if model.graph.as_ref().is_none_or(|g| g.node.is_empty()) {
+        return Err(Error::format("an ONNX file without a graph").hint("is it really an ONNX model?"));
+    }
+    Ok(model)
+}
+
+/// The messages that nest without bound, or that hold those.
+#[derive(Clone, Copy)]
+enum Message {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Value,
+    Type,
+    Sequence,
+    Other,
+}
+
+impl Message {
+    /// The message in field `number`, by onnx.proto.
+    fn inner(self, number: u64) -> Option<Message> {
+        match (self, number) {
+            (Message::Model, 7) => Some(Message::Graph),
+            (Message::Model, 8) => Some(Message::Other),
+            (Message::Graph, 1) => Some(Message::Node),
+            (Message::Graph, 5) | (Message::Attribute, 5) => Some(Message::Other),
+            (Message::Graph, 11..=13) => Some(Message::Value),
+            (Message::Node, 5) => Some(Message::Attribute),
+            (Message::Attribute, 6) => Some(Message::Graph),
+            (Message::Value, 2) | (Message::Sequence, 1) => Some(Message::Type),
+            (Message::Type, 4) => Some(Message::Sequence),
+            _ => None,
+        }
+    }
+}
+
+/// Walks the fields of a message: every length must stay inside what holds it.
+fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
+    let wrong = |what: &str| {
+        Err(Error::format(format!("not an ONNX model, or a damaged one ({what})"))
+            .hint("is a download or a copy unfinished? the file may also be of another kind"))
+    };
+    if depth > DEEPEST {
+        return wrong("messages are nested too deep");
+    }
+    let mut reader = Bytes { data: bytes, at: 0 };
+    while reader.at < bytes.len() {
+        let Ok(tag) = reader.read_varint() else { return wrong("a field ends early") };
+        let step = match tag & 7 {
+            0 => reader.read_varint().map(drop),
+            1 => reader.skip(8),
+            5 => reader.skip(4),
+            2 => match reader.read_varint() {
+                Ok(len) if len <= (bytes.len() - reader.at) as u64 => {
+                    let part = &bytes[reader.at..reader.at + len as usize];
+                    if let Some(inner) = message.inner(tag >> 3) {
+                        check(part, inner, depth + 1)?;
+                    }
+                    reader.skip(part.len())
+                }
+                Ok(_) => return wrong("it ends early"),
+                Err(e) => Err(e),
+            },
+            _ => return wrong("an unknown kind of field"),
+        };
+        if step.is_err() {
+            return wrong("a field ends early");
+        }
+    }
+    Ok(())
+}
+
+/// A reader over a slice that never allocates more than the slice holds.
+struct Bytes<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+impl Bytes<'_> {
+    fn take(&mut self, len: usize) -> Result<&[u8], ProtobufError> {
+        let end = self.at.checked_add(len).filter(|end| *end <= self.data.len());
+        let end = end.ok_or_else(|| ProtobufError::new(ErrorKind::Eof))?;
+        let taken = &self.data[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ProtobufError> {
+        self.take(N)?.try_into().map_err(|_| ProtobufError::new(ErrorKind::Eof))
+    }
+}
+
+impl ReadValue for Bytes<'_> {
+    type Types = OwnedValues;
+
+    fn read_i32(&mut self) -> Result<i32, ProtobufError> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    fn read_i64(&mut self) -> Result<i64, ProtobufError> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    fn read_varint(&mut self) -> Result<u64, ProtobufError> {
+        let mut value = 0u64;
+        for place in 0..10 {
+            let [byte] = self.array()?;
+            value |= u64::from(byte & 0x7f) << (7 * place);
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(ProtobufError::new(ErrorKind::InvalidVarint))
+    }
+
+    fn read_bytes(&mut self, len: usize) -> Result<Vec<u8>, ProtobufError> {
+        self.take(len).map(<[u8]>::to_vec)
+    }
+
+    fn read_string(&mut self, len: usize) -> Result<String, ProtobufError> {
+        String::from_utf8(self.read_bytes(len)?).map_err(|_| ProtobufError::new(ErrorKind::InvalidUtf8))
+    }
+
+    fn skip(&mut self, len: usize) -> Result<(), ProtobufError> {
+        self.take(len).map(drop)
+    }
+
+    fn position(&self) -> u64 {
+        self.at as u64
+    }
+}
