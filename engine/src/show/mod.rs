@@ -1,7 +1,28 @@
 //! What probes return: an [`Artifact`] of parts that say *what* is shown; renderers (text, PNG, SVG, HTML) decide how.
+//!
+//! A figure is laid out once as a [`scene`] and then written as pixels or as vectors.
 
 pub mod artifact;
+pub mod colour;
+pub mod field;
+pub mod figure;
+pub mod font;
+pub mod html;
+pub mod markdown;
+pub mod raster;
+pub mod report;
+pub mod save;
+pub mod scene;
+pub mod single;
+pub mod svg;
 pub mod table;
+pub mod text;
 
 pub use artifact::{Artifact, ClassMap, Grid, Map, Mark, Part, Pictures, Plot, Scale, Series, Style, Tile};
+pub use figure::{png, svg as to_svg};
+pub use html::html as to_html;
+pub use report::{Report, Section};
+pub use save::{Saved, save};
+pub use single::{of_image, of_table, of_tensor};
 pub use table::{Cell, Table};
+pub use text::{TextStyle, text as to_text, text_image, text_table, text_tensor};

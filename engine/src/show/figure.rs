@@ -1,0 +1,172 @@
+//! Lays an [`Artifact`] out as a figure: title, parts, what a reader must know, on a white page of one width.
+
+mod bar;
+mod map;
+mod plot;
+mod table;
+mod tiles;
+
+use super::artifact::{Artifact, Part};
+use super::markdown;
+use super::raster;
+use super::scene::{INK, SOFT, Scene, paragraph};
+use super::svg as vector;
+use crate::data::Image;
+use crate::error::Result;
+
+/// The width that a figure's content may take, px.
+pub const WIDTH: f64 = 900.0;
+/// White around the whole.
+const MARGIN: f64 = 18.0;
+/// White between parts.
+const GAP: f64 = 18.0;
+/// Size of captions and ticks.
+const SMALL: f64 = 11.0;
+/// Size of running text.
+const TEXT: f64 = 12.5;
+
+/// The artifact as the bytes of a PNG file at twice a screen's resolution.
+///
+/// # Errors
+/// Where a part's arrays do not have the shapes that it says, or the figure would be too large.
+pub fn png(artifact: &Artifact) -> Result<Vec<u8>> {
+    raster::draw(&page(artifact)?)?.encode_png()
+}
+
+/// The artifact as an SVG document: plots, tables and letters as vectors, maps and photos embedded.
+///
+/// # Errors
+/// As [`png`].
+pub fn svg(artifact: &Artifact) -> Result<String> {
+    vector::write(&page(artifact)?)
+}
+
+/// One part by itself within `width` px, drawn as [`png`] does; its title is left to the caller.
+///
+/// # Errors
+/// As [`png`].
+pub fn picture(part: &Part, width: f64) -> Result<Image> {
+    raster::draw(&margined(lay(part, width, false)?, 6.0))
+}
+
+/// The artifact's page with its margin.
+fn page(artifact: &Artifact) -> Result<Scene> {
+    let wide = artifact.parts.iter().map(needed).fold(WIDTH, f64::max);
+    Ok(margined(whole(artifact, wide, true)?, MARGIN))
+}
+
+/// The width that a part asks for: figures grow with their columns, up to a limit.
+fn needed(part: &Part) -> f64 {
+    match part {
+        Part::Figure(inner, columns) => {
+            let columns = (*columns).clamp(1, inner.len().max(1)) as f64;
+            (columns * 380.0 + (columns - 1.0) * 2.0 * GAP).clamp(WIDTH, 1900.0)
+        }
+        _ => WIDTH,
+    }
+}
+
+fn margined(content: Scene, margin: f64) -> Scene {
+    let mut page = Scene::new(content.width + 2.0 * margin, content.height + 2.0 * margin);
+    page.put(content, margin, margin);
+    page
+}
+
+/// Title, parts and notes below each other, at most `width` wide.
+fn whole(artifact: &Artifact, width: f64, outermost: bool) -> Result<Scene> {
+    let mut parts = Vec::new();
+    for part in &artifact.parts {
+        let titled = !is_said(&artifact.title, part_title(part));
+        parts.push(lay(part, width, titled)?);
+    }
+    let content = parts.iter().map(|p| p.width).fold(0.0, f64::max);
+    let text = content.max(width.min(420.0));
+    let mut scene = Scene::default();
+    if !artifact.title.is_empty() {
+        let size = if outermost { 16.0 } else { 13.5 };
+        scene.below(paragraph(&artifact.title, size, text, 3, INK, true), 0.0);
+    }
+    for part in parts {
+        scene.below(part, if scene.items.is_empty() { 0.0 } else { GAP * 0.7 });
+    }
+    for (i, note) in artifact.notes.iter().enumerate() {
+        scene.below(paragraph(note, SMALL + 0.5, text, 6, SOFT, false), if i == 0 { 10.0 } else { 2.0 });
+    }
+    Ok(scene)
+}
+
+/// One part, at most `width` wide.
+fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
+    let body = match part {
+        Part::Map(m) => map::heat(m, width)?,
+        Part::ClassMap(m) => map::classes(m, width)?,
+        Part::Grid(g) => tiles::grid(g, width)?,
+        Part::Pictures(p) => tiles::pictures(p, width)?,
+        Part::Table(_, t) => table::drawn(t, width),
+        Part::Plot(p) => plot::drawn(p, width),
+        Part::Text(t) => words(t, width),
+        Part::Figure(inner, columns) => beside(inner, *columns, width)?,
+    };
+    let title = part_title(part);
+    if !titled || title.is_empty() {
+        return Ok(body);
+    }
+    let mut scene = paragraph(title, 13.0, body.width.max(width.min(420.0)), 2, INK, true);
+    scene.below(body, 6.0);
+    Ok(scene)
+}
+
+/// The title of a part; empty where it has none.
+pub fn part_title(part: &Part) -> &str {
+    match part {
+        Part::Map(m) => &m.title,
+        Part::ClassMap(m) => &m.title,
+        Part::Grid(g) => &g.title,
+        Part::Pictures(p) => &p.title,
+        Part::Table(title, _) => title,
+        Part::Plot(p) => &p.title,
+        Part::Text(_) | Part::Figure(..) => "",
+    }
+}
+
+/// Whether a part's title says nothing that the artifact's does not.
+pub fn is_said(title: &str, part: &str) -> bool {
+    !part.is_empty() && title.starts_with(part)
+}
+
+/// Artifacts in columns of one width, rows aligned at their tops.
+fn beside(inner: &[Artifact], columns: usize, width: f64) -> Result<Scene> {
+    let columns = columns.clamp(1, inner.len().max(1));
+    let gap = GAP * 1.4;
+    let cell = (width - gap * (columns - 1) as f64) / columns as f64;
+    let mut scene = Scene::default();
+    for row in inner.chunks(columns) {
+        let mut line = Scene::default();
+        for (i, artifact) in row.iter().enumerate() {
+            let drawn = whole(artifact, cell, false)?;
+            let left = i as f64 * (cell + gap);
+            line.width = line.width.max(left + drawn.width);
+            line.height = line.height.max(drawn.height);
+            line.put(drawn, left, 0.0);
+        }
+        scene.below(line, GAP);
+    }
+    Ok(scene)
+}
+
+/// Markdown as running text.
+fn words(text: &str, width: f64) -> Scene {
+    let mut scene = Scene::default();
+    for block in markdown::blocks(text) {
+        let indent = if block.listed { 14.0 } else { 0.0 };
+        let size = if block.heading { 14.0 } else { TEXT };
+        let drawn = paragraph(&block.text, size, width.min(680.0) - indent, 200, INK, block.heading);
+        let mut line = Scene::new(drawn.width + indent, drawn.height);
+        if block.listed {
+            line.write(2.0, size, "•", size, SOFT, super::scene::Anchor::Start);
+        }
+        line.put(drawn, indent, 0.0);
+        scene.below(line, 5.0);
+    }
+    scene
+}

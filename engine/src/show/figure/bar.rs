@@ -1,0 +1,92 @@
+//! The colour bar beside maps and grids, and round numbers for its ticks and for axes.
+
+use super::super::colour::Ramp;
+use super::super::field::paint;
+use super::super::font::{self, Face};
+use super::super::raster::SCALE;
+use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters};
+use super::super::table::short;
+use super::SMALL;
+use crate::error::Result;
+
+/// The bar's width.
+const BAR: f64 = 13.0;
+
+/// A vertical bar of the ramp's colours, `height` px high, with ticks and the label written upwards. A point at its
+/// end says that values lie beyond.
+///
+/// # Errors
+/// Where its picture cannot be made.
+pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
+    let mut scene = Scene::new(BAR, height);
+    let tip = if ramp.beyond.is_some() { 9.0 } else { 0.0 };
+    let foot = if ramp.beyond.is_some() && ramp.diverging { 9.0 } else { 0.0 };
+    let (top, bottom) = (tip, height - foot);
+    let (columns, rows) = ((BAR * SCALE) as usize, ((bottom - top) * SCALE).round().max(1.0) as usize);
+    let strip = paint(columns, rows, |_, y| ramp.at(1.0 - (y as f64 + 0.5) / rows as f64))?;
+    scene.add(Item::Picture([0.0, top, BAR, rows as f64 / SCALE], strip));
+    if tip > 0.0 {
+        scene.add(Item::Shape(vec![(0.0, top), (BAR / 2.0, 0.0), (BAR, top)], ramp.at(1.0)));
+    }
+    if foot > 0.0 {
+        scene.add(Item::Shape(vec![(0.0, bottom), (BAR / 2.0, height), (BAR, bottom)], ramp.at(0.0)));
+    }
+    scene.add(Item::Frame([0.0, top, BAR, bottom - top], FAINT, 0.7));
+    let mut widest: f64 = 0.0;
+    for tick in ticks(ramp.low, ramp.high, ((bottom - top) / 34.0).clamp(2.0, 6.0) as usize) {
+        let y = bottom - (tick - ramp.low) / (ramp.high - ramp.low) * (bottom - top);
+        scene.rule((BAR, y), (BAR + 3.5, y), SOFT, 0.8);
+        let text = short(tick).replace('-', "−");
+        scene.write(BAR + 6.0, y + SMALL * 0.35, &text, SMALL, SOFT, Anchor::Start);
+        widest = widest.max(font::width(&text, SMALL, Face::Sans));
+    }
+    scene.width = BAR + 6.0 + widest;
+    if !label.is_empty() {
+        let lines = font::wrap(label, SMALL, height.max(60.0), 3);
+        for line in &lines {
+            scene.width += SMALL * 1.35;
+            let base = letters(scene.width, height / 2.0, line, SMALL, INK, Anchor::Middle);
+            scene.add(Item::Letters(Letters { turn: -90.0, ..base }));
+        }
+        scene.width += 3.0;
+    }
+    Ok(scene)
+}
+
+/// Round numbers from `low` to `high`, about `count` of them, 1, 2 or 5 times a power of ten apart; both ends where no
+/// round number lies between.
+pub fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
+    let span = high - low;
+    if span.is_nan() || span <= 0.0 || !span.is_finite() {
+        return vec![low];
+    }
+    let rough = span / count.max(1) as f64;
+    let power = libm::pow(10.0, rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
+    let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
+    let mut out = Vec::new();
+    let mut i = first;
+    while i <= last && out.len() < 50 {
+        // Twelve digits are enough for a tick, and free of what the product leaves behind.
+        let tick = format!("{:.11e}", i * step).parse().unwrap_or(i * step);
+        out.push(if i == 0.0 { 0.0 } else { tick });
+        i += 1.0;
+    }
+    if out.is_empty() { vec![low, high] } else { out }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ticks;
+
+    #[test]
+    fn ticks_are_round_and_within_the_ends() {
+        assert_eq!(ticks(0.0, 1.0, 5), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+        assert_eq!(ticks(-3.0, 3.0, 3), [-2.0, 0.0, 2.0]);
+        assert_eq!(ticks(0.0, 0.0123, 4), [0.0, 0.005, 0.01]);
+        assert_eq!(ticks(2.0, 2.0, 4), [2.0]);
+        assert_eq!(ticks(f64::NAN, 1.0, 4).len(), 1);
+        let far = ticks(1e30, 3e30, 4);
+        assert!(far.iter().all(|t| (1e30..=3e30).contains(t)), "{far:?}");
+    }
+}

@@ -1,0 +1,192 @@
+//! Maps on photos: the photo, the map, and the map over the photo, side by side at the same scale, so that a place is
+//! at the same position in each.
+
+use super::super::artifact::{ClassMap, Map, Style};
+use super::super::colour::{self, BLANK, Ramp, Rgb, blend};
+use super::super::field::{Field, Ground, fitted, paint, remarks};
+use super::super::font::{self, Face};
+use super::super::raster::SCALE;
+use super::super::scene::{Anchor, INK, Item, SOFT, Scene, paragraph};
+use super::super::table::short;
+use super::SMALL;
+use super::bar::colour_bar;
+use crate::data::Image;
+use crate::error::Result;
+
+const BETWEEN: f64 = 12.0;
+/// The longest side of a panel.
+const LARGEST: f64 = 380.0;
+/// What the colour bar may take beside the panels.
+const ROOM: f64 = 84.0;
+/// How much of the map is seen over the photo.
+const OPACITY: f64 = 0.6;
+/// Maps of at least so many values have their scale cut at a quantile.
+const MANY: usize = 1024;
+/// That quantile.
+const QUANTILE: f64 = 0.995;
+
+/// A heat map with its photo and its colour bar.
+///
+/// # Errors
+/// Where the values are no map, or a picture would be too large.
+pub fn heat(map: &Map, width: f64) -> Result<Scene> {
+    let field = Field::of(&map.values)?;
+    let quantile = (map.style == Style::Alone && field.values.len() >= MANY).then_some(QUANTILE);
+    let ramp = Ramp::fit(map.scale, &field.values, quantile);
+    let ground = Ground::of(map, &field);
+    let hue = |v: f32, x: usize, y: usize| ramp.colour(f64::from(v)).unwrap_or_else(|| colour::nan_at(x, y));
+    let cropped = map.photo.is_some() && ground.is_cropped();
+    let (photo, over) = (map.photo.as_ref(), map.style == Style::Overlay);
+    let panels = Panels { ground, photo, field: &field, over, smooth: true };
+    let (mut scene, height) = panels.draw(width - ROOM, &hue)?;
+    let bar = colour_bar(&ramp, &map.label, height)?;
+    let left = scene.width + 10.0;
+    scene.width = left + bar.width;
+    scene.put(bar, left, 0.0);
+    let mut lines = remarks(&field.values);
+    if let Some(largest) = ramp.beyond {
+        let what = if quantile.is_some() { "at the 99.5 % quantile, " } else { "at " };
+        lines.insert(0, format!("colours end {what}{}; the largest value is {}", short(ramp.high), short(largest)));
+    }
+    if cropped {
+        lines.push("the net saw the part inside the frame".into());
+    }
+    Ok(with_lines(scene, &lines))
+}
+
+/// A map of classes with its photo and a legend.
+///
+/// # Errors
+/// As [`heat`].
+pub fn classes(map: &ClassMap, width: f64) -> Result<Scene> {
+    let field = Field::of(&map.values)?;
+    let ground = Ground::of_classes(map, &field);
+    let own = map.names.len().min(colour::CATEGORIES);
+    let hue = |v: f32, x: usize, y: usize| {
+        if v.is_nan() {
+            return colour::nan_at(x, y);
+        }
+        let place = map.names[..own].iter().position(|(number, _)| *number as f32 == v);
+        place.map_or([190; 3], colour::category)
+    };
+    let panels = Panels { ground, photo: map.photo.as_ref(), field: &field, over: true, smooth: false };
+    let (mut scene, _) = panels.draw(width, &hue)?;
+    let mut entries: Vec<(Rgb, String)> =
+        map.names[..own].iter().enumerate().map(|(i, (_, n))| (colour::category(i), n.clone())).collect();
+    if map.names.len() > own {
+        entries.push(([190; 3], format!("{} others", map.names.len() - own)));
+    }
+    scene.below(legend(&entries, scene.width.max(width.min(420.0))), 6.0);
+    let nan = field.values.iter().filter(|v| v.is_nan()).count();
+    let lines = if nan > 0 { vec![format!("{nan} positions hold no class (hatched)")] } else { Vec::new() };
+    Ok(with_lines(scene, &lines))
+}
+
+/// Swatches with names, in as many rows as they need.
+pub fn legend(entries: &[(Rgb, String)], width: f64) -> Scene {
+    let (mut x, mut y): (f64, f64) = (0.0, 0.0);
+    let mut scene = Scene::default();
+    for (hue, name) in entries {
+        let name = font::abbreviate(name, SMALL, width - 20.0);
+        let long = 16.0 + font::width(&name, SMALL, Face::Sans);
+        if x > 0.0 && x + long > width {
+            (x, y) = (0.0, y + SMALL * 1.5);
+        }
+        scene.add(Item::Area([x, y + 2.5, 10.0, 10.0], *hue));
+        scene.write(x + 15.0, y + SMALL + 0.5, &name, SMALL, INK, Anchor::Start);
+        scene.width = scene.width.max(x + long);
+        x += long + 14.0;
+    }
+    scene.height = if entries.is_empty() { 0.0 } else { y + SMALL * 1.5 };
+    scene
+}
+
+/// `scene` with captions below it.
+pub fn with_lines(mut scene: Scene, lines: &[String]) -> Scene {
+    let limit = scene.width.max(260.0);
+    for (i, line) in lines.iter().enumerate() {
+        scene.below(paragraph(line, SMALL, limit, 3, SOFT, false), if i == 0 { 5.0 } else { 1.0 });
+    }
+    scene
+}
+
+/// What is drawn side by side.
+struct Panels<'a> {
+    ground: Ground<'a>,
+    photo: Option<&'a Image>,
+    field: &'a Field,
+    /// Whether the map is drawn over the photo, too.
+    over: bool,
+    /// Whether values between cells are interpolated over the photo.
+    smooth: bool,
+}
+
+impl Panels<'_> {
+    /// The panels within `width`, their names below. The scene is as wide as they are, and a panel as high as is returned.
+    fn draw(&self, width: f64, hue: &dyn Fn(f32, usize, usize) -> Rgb) -> Result<(Scene, f64)> {
+        let size = self.size(width);
+        let (columns, rows) = ((size.0 * SCALE) as usize, (size.1 * SCALE) as usize);
+        let at =
+            |x: usize, y: usize| self.ground.cell((x as f64 + 0.5) / columns as f64, (y as f64 + 0.5) / rows as f64);
+        let value = |(r, c): (f64, f64), smooth: bool| self.field.at(r, c, smooth);
+        let alone = paint(columns, rows, |x, y| at(x, y).map_or(BLANK, |p| hue(value(p, false), x, y)))?;
+        let name = format!("{} × {}", self.field.rows, self.field.columns);
+        let mut panels = vec![(alone, name, false)];
+        if let Some(photo) = self.photo {
+            let under = fitted(photo, columns, rows)?;
+            if self.over {
+                let laid = paint(columns, rows, |x, y| {
+                    let base = under.pixel(x, y).unwrap_or(BLANK);
+                    let grey = under_map(base);
+                    at(x, y).map_or_else(
+                        || blend(base, [255; 3], 0.65),
+                        |p| blend(grey, hue(value(p, self.smooth), x, y), OPACITY),
+                    )
+                })?;
+                panels.push((laid, "overlay".to_string(), true));
+            }
+            panels.insert(0, (under, "photo".to_string(), true));
+        }
+        let mut scene = Scene::new(0.0, size.1 + SMALL * 1.6);
+        for (i, (picture, name, framed)) in panels.into_iter().enumerate() {
+            let left = i as f64 * (size.0 + BETWEEN);
+            scene.add(Item::Picture([left, 0.0, size.0, size.1], picture));
+            if framed && self.ground.is_cropped() {
+                frame(&mut scene, self.ground.crop(), left, size);
+            }
+            let name = font::abbreviate(&name, SMALL, size.0.max(40.0));
+            scene.write(left + size.0 / 2.0, size.1 + SMALL * 1.3, &name, SMALL, SOFT, Anchor::Middle);
+            scene.width = left + size.0;
+        }
+        Ok((scene, size.1))
+    }
+
+    /// The size of a panel: whole pixels, the ground's proportions within reason.
+    fn size(&self, width: f64) -> (f64, f64) {
+        let count = match (self.photo, self.over) {
+            (None, _) => 1.0,
+            (_, false) => 2.0,
+            (_, true) => 3.0,
+        };
+        let (w, h) = self.ground.size();
+        let ratio = (h / w).clamp(0.05, 20.0);
+        let wide = ((width - BETWEEN * (count - 1.0)) / count).clamp(60.0, LARGEST).min(LARGEST / ratio).max(16.0);
+        let whole = |x: f64| (x * SCALE).round().max(2.0) / SCALE;
+        (whole(wide), whole((wide * ratio).max(16.0)))
+    }
+}
+
+/// The photo's colours as they are under a map: nearly grey, so that the map's own colours can be read.
+fn under_map(c: Rgb) -> Rgb {
+    let luma = (0.299 * f64::from(c[0]) + 0.587 * f64::from(c[1]) + 0.114 * f64::from(c[2])) as u8;
+    blend(c, [luma; 3], 0.7)
+}
+
+/// The border of the net's input, light on dark so that it is seen on any photo.
+fn frame(scene: &mut Scene, [l, t, w, h]: [f64; 4], left: f64, (width, height): (f64, f64)) {
+    let (x0, y0) = (left + l.max(0.0) * width, t.max(0.0) * height);
+    let (x1, y1) = (left + (l + w).min(1.0) * width, (t + h).min(1.0) * height);
+    let inset = |d: f64| [x0 + d, y0 + d, (x1 - x0 - 2.0 * d).max(0.5), (y1 - y0 - 2.0 * d).max(0.5)];
+    scene.add(Item::Frame(inset(0.9), INK, 1.8));
+    scene.add(Item::Frame(inset(0.9), [255; 3], 0.8));
+}

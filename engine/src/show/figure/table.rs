@@ -1,0 +1,103 @@
+//! A table drawn as a picture: the first rows, numbers to the right, texts cut where there is no room.
+
+use super::super::font::{self, Face};
+use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters, paragraph};
+use super::super::table::{Cell, Table};
+use super::SMALL;
+
+/// Rows drawn at most.
+const ROWS: usize = 20;
+const SIZE: f64 = 12.0;
+const LINE: f64 = 20.0;
+const PAD: f64 = 9.0;
+const NARROWEST: f64 = 44.0;
+
+/// The table within `width` px.
+pub fn drawn(table: &Table, width: f64) -> Scene {
+    if table.columns().is_empty() {
+        return paragraph("no columns", SMALL, width, 1, SOFT, false);
+    }
+    let rows: Vec<Vec<String>> = table.rows().iter().take(ROWS).map(|r| r.iter().map(shown).collect()).collect();
+    let natural: Vec<f64> = (0..table.columns().len())
+        .map(|c| {
+            let cells = rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans));
+            let head = font::width(&table.columns()[c], SIZE, Face::Sans) * 1.06;
+            cells.fold(head, f64::max) + 2.0 * PAD
+        })
+        .collect();
+    let widths = share(&natural, width);
+    let total: f64 = widths.iter().sum();
+    let mut scene = Scene::new(total, LINE * (rows.len() as f64 + 1.0) + 4.0);
+    let mut left = 0.0;
+    for (c, wide) in widths.iter().enumerate() {
+        let right = table.rows().iter().any(|r| r[c].number().is_some())
+            && table.rows().iter().all(|r| r[c].number().is_some() || r[c] == Cell::Nothing);
+        let (x, anchor) = if right { (left + wide - PAD, Anchor::End) } else { (left + PAD, Anchor::Start) };
+        let room = wide - 2.0 * PAD;
+        let head = font::abbreviate(&table.columns()[c], SIZE * 1.05, room + 1.0);
+        scene.add(Item::Letters(Letters { bold: true, ..letters(x, 14.0, &head, SIZE, INK, anchor) }));
+        for (i, row) in rows.iter().enumerate() {
+            let text = font::abbreviate(&row[c], SIZE, room + 0.5);
+            scene.write(x, LINE * (i as f64 + 1.0) + 17.0, &text, SIZE, INK, anchor);
+        }
+        left += wide;
+    }
+    scene.rule((0.0, LINE), (total, LINE), SOFT, 1.0);
+    for i in 1..rows.len() {
+        let y = LINE * (i as f64 + 1.0) + 2.0;
+        scene.rule((0.0, y), (total, y), FAINT, 0.6);
+    }
+    let hidden = table.columns().len() - widths.len();
+    let mut left_out = Vec::new();
+    if table.len() > ROWS {
+        left_out.push(format!("… {} more rows", table.len() - ROWS));
+    }
+    if hidden > 0 {
+        left_out.push(format!("… {hidden} more columns"));
+    }
+    if table.is_empty() {
+        left_out.push("no rows".to_string());
+    }
+    if !left_out.is_empty() {
+        scene.below(paragraph(&left_out.join(", "), SMALL, width, 1, SOFT, false), 4.0);
+    }
+    scene
+}
+
+fn shown(cell: &Cell) -> String {
+    let text = cell.text();
+    if cell.number().is_some() { text.replace('-', "−") } else { text }
+}
+
+/// Widths of the columns within `width`: natural where they fit, else the widest give way first; columns for which
+/// there is no room at all are left out.
+fn share(natural: &[f64], width: f64) -> Vec<f64> {
+    let count = natural.len().min((width / NARROWEST).floor().max(1.0) as usize);
+    let natural = &natural[..count];
+    if natural.iter().sum::<f64>() <= width {
+        return natural.to_vec();
+    }
+    let mut sorted = natural.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (mut left, mut cap) = (width, width);
+    for (i, w) in sorted.iter().enumerate() {
+        cap = left / (count - i) as f64;
+        if *w > cap {
+            break;
+        }
+        left -= w;
+    }
+    natural.iter().map(|w| w.min(cap)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn the_widest_columns_give_way() {
+        assert_eq!(share(&[50.0, 60.0], 200.0), [50.0, 60.0]);
+        assert_eq!(share(&[50.0, 500.0, 400.0], 250.0), [50.0, 100.0, 100.0]);
+        assert_eq!(share(&[100.0; 50], 440.0).len(), 10);
+    }
+}

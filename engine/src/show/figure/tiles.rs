@@ -1,0 +1,229 @@
+//! Grids of tiles on one shared scale, so that a dead tile looks dead beside a live one, and rows of pictures.
+
+use super::super::artifact::{Grid, Pictures, Scale, Tile};
+use super::super::colour::{self, Ramp};
+use super::super::field::{Field, fitted, paint, remarks};
+use super::super::font::{self, Face};
+use super::super::raster::SCALE;
+use super::super::scene::{Anchor, FAINT, Item, SOFT, Scene, paragraph};
+use super::super::table::short;
+use super::SMALL;
+use super::bar::colour_bar;
+use super::map::with_lines;
+use crate::data::Image;
+use crate::error::{Error, Result};
+use crate::tensor::to_f32;
+use candle_core::Tensor;
+
+/// White between tiles.
+const BETWEEN: f64 = 5.0;
+/// The longest side of a tile.
+const LARGEST: f64 = 220.0;
+
+/// A tile's numbers: one map, or red, green and blue.
+enum Content {
+    Map(Field),
+    Colour([Field; 3]),
+}
+
+/// Tiles with captions and one colour bar.
+///
+/// # Errors
+/// Where a tile is neither a map nor three of them, or the figure would be too large.
+pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
+    if grid.tiles.is_empty() {
+        return Ok(paragraph("no tiles", SMALL, width, 1, SOFT, false));
+    }
+    let contents = grid.tiles.iter().map(|t| content(&t.values)).collect::<Result<Vec<_>>>()?;
+    let all = contents.iter().flat_map(Content::values).collect::<Vec<f32>>();
+    let coloured = contents.iter().all(|c| matches!(c, Content::Colour(_)));
+    let scale = if coloured { symmetric(grid.scale) } else { grid.scale };
+    let ramp = Ramp::fit(scale, &all, None);
+    let columns = columns(contents.len(), grid.columns);
+    let room = if coloured { 0.0 } else { 84.0 };
+    let (rows, cells) = contents.iter().map(Content::size).fold((1, 1), |a, b| (a.0.max(b.0), a.1.max(b.1)));
+    let (wide, high) = tile_size(cells as f64, rows as f64, columns, width - room);
+    let pictures = contents.iter().map(|c| c.picture(&ramp, wide, high)).collect::<Result<Vec<_>>>()?;
+    let captions: Vec<&str> = grid.tiles.iter().map(|t| t.caption.as_str()).collect();
+    let (mut scene, told) = arrange(pictures, &captions, columns, (wide, high), 1);
+    let mut lines = remarks(&all);
+    if coloured {
+        lines.insert(0, format!("one scale for all: zero is mid grey, ±{} the ends", short(ramp.high)));
+    } else {
+        let bar = colour_bar(&ramp, &grid.label, (scene.height - SMALL * 1.5).clamp(90.0, 320.0))?;
+        let left = scene.width + 12.0;
+        scene.width = left + bar.width;
+        scene.height = scene.height.max(bar.height);
+        scene.put(bar, left, 0.0);
+    }
+    if !told {
+        lines.push(numbering(&grid.tiles, columns));
+    }
+    Ok(with_lines(scene, &lines))
+}
+
+/// Pictures with captions, row by row.
+///
+/// # Errors
+/// Where the figure would be too large.
+pub fn pictures(pictures: &Pictures, width: f64) -> Result<Scene> {
+    if pictures.images.is_empty() {
+        return Ok(paragraph("no pictures", SMALL, width, 1, SOFT, false));
+    }
+    let most = if pictures.images.len() <= 4 { pictures.images.len() } else { usize::MAX };
+    let columns = match pictures.columns {
+        Some(c) => c.clamp(1, pictures.images.len()),
+        None => most.min(columns(pictures.images.len(), None).max(4)).min(8),
+    };
+    let size = |(i, _): &(Image, String)| (i.width() as f64, i.height() as f64);
+    let ratio = pictures.images.iter().map(size).map(|(w, h)| h / w).fold(0.0, f64::max).clamp(0.05, 2.0);
+    let widest = pictures.images.iter().map(|p| size(p).0).fold(1.0, f64::max);
+    let room = ((width - BETWEEN * 1.6 * (columns - 1) as f64) / columns as f64).max(8.0);
+    let single = if pictures.images.len() == 1 { 480.0 } else { 300.0 };
+    let wide = room.min(single).min((widest * 8.0).max(96.0)).min(single / ratio).max(8.0);
+    let cell = ((wide * SCALE).floor() / SCALE, (wide * ratio * SCALE).floor() / SCALE);
+    let mut drawn = Vec::new();
+    for (image, _) in &pictures.images {
+        let (w, h) = (image.width() as f64, image.height() as f64);
+        let zoom = (cell.0 / w).min(cell.1 / h);
+        let side = |x: f64| ((x * zoom * SCALE).round() as usize).max(1);
+        drawn.push(fitted(image, side(w), side(h))?);
+    }
+    let captions: Vec<&str> = pictures.images.iter().map(|(_, c)| c.as_str()).collect();
+    Ok(arrange(drawn, &captions, columns, cell, 3).0)
+}
+
+impl Content {
+    fn values(&self) -> Vec<f32> {
+        match self {
+            Content::Map(f) => f.values.clone(),
+            Content::Colour(f) => f.iter().flat_map(|f| f.values.iter().copied()).collect(),
+        }
+    }
+
+    /// Rows and columns.
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Content::Map(f) => (f.rows, f.columns),
+            Content::Colour([f, ..]) => (f.rows, f.columns),
+        }
+    }
+
+    /// The tile within `wide` x `high` px, in its own proportions.
+    fn picture(&self, ramp: &Ramp, wide: f64, high: f64) -> Result<Image> {
+        let (rows, columns) = self.size();
+        let zoom = (wide * SCALE / columns as f64).min(high * SCALE / rows as f64);
+        let side = |cells: usize| ((cells as f64 * zoom).round() as usize).max(1);
+        let (h, w) = (side(rows), side(columns));
+        match self {
+            Content::Map(f) => f.resized(h, w).picture(ramp),
+            Content::Colour(planes) => {
+                let planes = [0, 1, 2].map(|c| planes[c].resized(h, w));
+                paint(w, h, |x, y| {
+                    let v = [0, 1, 2].map(|c: usize| f64::from(planes[c].values[y * w + x]));
+                    if v.iter().any(|v| v.is_nan()) {
+                        return colour::nan_at(x, y);
+                    }
+                    v.map(|v| (ramp.place(v) * 255.0).round() as u8)
+                })
+            }
+        }
+    }
+}
+
+fn content(values: &Tensor) -> Result<Content> {
+    match values.dims() {
+        [3, h, w] if h * w > 0 => {
+            let all = to_f32(values)?;
+            let (rows, columns) = (*h, *w);
+            let plane = |c: usize| Field { rows, columns, values: all[c * h * w..(c + 1) * h * w].to_vec() };
+            Ok(Content::Colour([plane(0), plane(1), plane(2)]))
+        }
+        dims => Field::of(values)
+            .map(Content::Map)
+            .map_err(|_| Error::shape(format!("a tile of {dims:?} is neither rows x columns nor 3 x rows x columns"))),
+    }
+}
+
+/// Colour tiles need zero in the middle.
+fn symmetric(scale: Scale) -> Scale {
+    match scale {
+        Scale::Diverging { .. } => scale,
+        Scale::Sequential { high, .. } => Scale::Diverging { bound: high },
+    }
+}
+
+/// The number of columns asked for, or one that makes the whole wider than high.
+fn columns(count: usize, asked: Option<usize>) -> usize {
+    let near = (count as f64 * 1.6).sqrt().ceil() as usize;
+    let even = (near.saturating_sub(3)..=near + 2).rev().find(|c| *c > 0 && count.is_multiple_of(*c));
+    asked.or(even).unwrap_or(near).clamp(1, count.max(1))
+}
+
+/// The size of a tile of `columns` x `rows` cells: as large as fits, whole pixels a cell where cells are enlarged.
+fn tile_size(cells: f64, rows: f64, columns: usize, width: f64) -> (f64, f64) {
+    let room = (width - BETWEEN * (columns - 1) as f64) / columns as f64;
+    let limit = room.min(LARGEST).min(LARGEST * cells / rows) * SCALE;
+    let zoom = (limit / cells).max(1.0 / cells);
+    let zoom = if zoom >= 2.0 { zoom.floor() } else { zoom };
+    ((cells * zoom).floor() / SCALE, (rows * zoom).floor().max(1.0) / SCALE)
+}
+
+/// Pictures in cells of one size, captions below them in up to `lines` lines; whether all captions could be written.
+fn arrange(images: Vec<Image>, captions: &[&str], columns: usize, cell: (f64, f64), lines: usize) -> (Scene, bool) {
+    let size = if cell.0 < 46.0 { 8.5 } else { SMALL };
+    let longest = captions.iter().map(|c| font::width(c, size, Face::Sans)).fold(0.0, f64::max);
+    let told = longest == 0.0 || cell.0 >= 34.0 || longest <= cell.0;
+    let between = if lines > 1 { BETWEEN * 1.6 } else { BETWEEN };
+    let mut scene = Scene::default();
+    let mut top = 0.0;
+    let mut images = images.into_iter();
+    for row in captions.chunks(columns) {
+        let limit = cell.0 + between * 0.6;
+        let texts: Vec<Vec<String>> = row.iter().map(|c| font::wrap(c, size, limit, lines)).collect();
+        let deepest = if told && longest > 0.0 { texts.iter().map(Vec::len).max().unwrap_or(0) } else { 0 };
+        for (i, (text, image)) in texts.iter().zip(images.by_ref()).enumerate() {
+            let left = i as f64 * (cell.0 + between);
+            let (w, h) = (image.width() as f64 / SCALE, image.height() as f64 / SCALE);
+            let (x, y) = (left + ((cell.0 - w) * SCALE / 2.0).floor() / SCALE, top + cell.1 - h);
+            scene.add(Item::Picture([x, y, w, h], image));
+            scene.add(Item::Frame([x, y, w, h], FAINT, 0.5));
+            scene.width = scene.width.max(left + cell.0);
+            for (n, line) in text.iter().enumerate().take(deepest) {
+                let y = top + cell.1 + size * 1.15 + n as f64 * size * 1.25;
+                scene.write(left + cell.0 / 2.0, y, line, size, SOFT, Anchor::Middle);
+            }
+        }
+        scene.height = top + cell.1 + if deepest > 0 { deepest as f64 * size * 1.25 + 3.0 } else { 0.0 };
+        top = scene.height + between;
+    }
+    (scene, told)
+}
+
+/// In place of captions that would not fit: where the tiles begin and end.
+fn numbering(tiles: &[Tile], columns: usize) -> String {
+    let (first, last) = (&tiles[0].caption, &tiles[tiles.len() - 1].caption);
+    format!("{} tiles, {columns} a row, from {first} at the top left to {last}", tiles.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{columns, tile_size};
+
+    #[test]
+    fn grids_are_wider_than_high_and_full_where_they_can_be() {
+        assert_eq!(columns(64, None), 8);
+        assert_eq!(columns(6, None), 6);
+        assert_eq!(columns(12, None), 6);
+        assert_eq!(columns(1, None), 1);
+        assert_eq!(columns(3, Some(9)), 3);
+        assert_eq!(columns(1000, None), 40);
+    }
+
+    #[test]
+    fn cells_are_enlarged_by_whole_pixels() {
+        assert_eq!(tile_size(7.0, 7.0, 8, 800.0), (94.5, 94.5));
+        assert!(tile_size(500.0, 500.0, 8, 800.0).0 < 100.0);
+        assert!(tile_size(1.0, 4000.0, 1, 800.0).0 > 0.0);
+    }
+}

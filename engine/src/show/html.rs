@@ -1,0 +1,147 @@
+//! Artifacts as self-contained HTML: pictures as data, all texts escaped, nothing loaded from elsewhere.
+
+use super::artifact::{Artifact, Part};
+use super::figure::{self, is_said, part_title};
+use super::markdown;
+use super::raster::SCALE;
+use super::table::{Cell, Table};
+use super::text;
+use crate::data::Image;
+use crate::error::Result;
+use base64::Engine as _;
+
+/// Rows of a table shown at most.
+const ROWS: usize = 200;
+
+/// The artifact as a `<section>`: its title, parts, notes and the list of its arrays.
+///
+/// # Errors
+/// As [`figure::png`].
+pub fn html(artifact: &Artifact) -> Result<String> {
+    section(artifact, figure::WIDTH, 3)
+}
+
+/// An image as an `<img>` with its data, `shown` px wide at most.
+///
+/// # Errors
+/// Where it cannot be encoded.
+pub fn image(image: &Image, alternative: &str, shown: f64) -> Result<String> {
+    let data = base64::engine::general_purpose::STANDARD.encode(image.encode_png()?);
+    Ok(format!(
+        "<img src=\"data:image/png;base64,{data}\" alt=\"{}\" width=\"{shown:.0}\" style=\"max-width:100%;height:auto\">",
+        escape(alternative)
+    ))
+}
+
+/// A table, numbers to the right.
+pub fn table(table: &Table) -> String {
+    if table.columns().is_empty() {
+        return "<p class=\"empty\">no columns</p>\n".into();
+    }
+    let mut out = String::from("<div class=\"table\" style=\"overflow-x:auto\"><table>\n<thead><tr>");
+    for name in table.columns() {
+        out += &format!("<th>{}</th>", escape(name));
+    }
+    out += "</tr></thead>\n<tbody>\n";
+    for row in table.rows().iter().take(ROWS) {
+        out += "<tr>";
+        for cell in row {
+            let number = if cell.number().is_some() { " style=\"text-align:right\"" } else { "" };
+            let full = match cell {
+                Cell::Float(f) => format!(" title=\"{f}\""),
+                _ => String::new(),
+            };
+            out += &format!("<td{number}{full}>{}</td>", escape(&cell.text()));
+        }
+        out += "</tr>\n";
+    }
+    out += "</tbody></table></div>\n";
+    if table.is_empty() {
+        out += "<p class=\"empty\">no rows</p>\n";
+    } else if table.len() > ROWS {
+        out += &format!("<p class=\"empty\">… {} more rows; a .csv file holds all</p>\n", table.len() - ROWS);
+    }
+    out
+}
+
+/// A text in which no character has a meaning in HTML or XML; characters that XML cannot hold become spaces.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn section(artifact: &Artifact, width: f64, level: usize) -> Result<String> {
+    let mut out = String::from("<section class=\"artifact\">\n");
+    if !artifact.title.is_empty() {
+        out += &format!("<h{level}>{}</h{level}>\n", escape(&artifact.title));
+    }
+    if !artifact.complete {
+        out += "<p class=\"stopped\"><strong>incomplete</strong></p>\n";
+    }
+    for part in &artifact.parts {
+        let title = part_title(part);
+        if !title.is_empty() && !is_said(&artifact.title, title) {
+            out += &format!("<h{}>{}</h{}>\n", level + 1, escape(title), level + 1);
+        }
+        out += &body(part, &artifact.title, width, level)?;
+    }
+    if !artifact.notes.is_empty() {
+        out += "<ul class=\"notes\">\n";
+        for note in &artifact.notes {
+            out += &format!("<li>{}</li>\n", escape(note));
+        }
+        out += "</ul>\n";
+    }
+    if !artifact.data.is_empty() {
+        out += &format!("<p class=\"arrays\">{}</p>\n", escape(&text::arrays(artifact)));
+    }
+    Ok(out + "</section>\n")
+}
+
+fn body(part: &Part, title: &str, width: f64, level: usize) -> Result<String> {
+    Ok(match part {
+        Part::Table(_, t) => table(t),
+        Part::Text(t) => format!("<div class=\"text\">{}</div>\n", markdown::to_html(t)),
+        Part::Figure(inner, columns) => {
+            let columns = (*columns).clamp(1, inner.len().max(1));
+            let width = ((width - 20.0 * (columns - 1) as f64) / columns as f64).max(360.0);
+            let mut out = format!(
+                "<div class=\"beside\" style=\"display:grid;gap:20px;grid-template-columns:repeat({columns},minmax(0,1fr))\">\n"
+            );
+            for artifact in inner {
+                out += &section(artifact, width, (level + 1).min(5))?;
+            }
+            out + "</div>\n"
+        }
+        drawn => {
+            let picture = figure::picture(drawn, width)?;
+            let own = part_title(part);
+            let alternative = if own.is_empty() { title } else { own };
+            let alternative = format!("{alternative}: {}", text::summary(part));
+            let shown = picture.width() as f64 / SCALE;
+            format!("<figure>{}</figure>\n", image(&picture, &alternative, shown)?)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn nothing_keeps_a_meaning() {
+        assert_eq!(escape("<a b=\"c\">&'\u{0}"), "&lt;a b=&quot;c&quot;&gt;&amp;&#39; ");
+    }
+}

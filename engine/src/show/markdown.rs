@@ -1,0 +1,114 @@
+//! Markdown for texts in reports: headings, paragraphs, emphasis, code, lists and tables. Raw HTML is shown as it is
+//! written, links as their text and address, so that nothing in a text can load or run anything.
+
+use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
+
+/// A paragraph, heading or list entry without its formatting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// Its words.
+    pub text: String,
+    /// Whether it is a heading.
+    pub heading: bool,
+    /// Whether it is a list's entry.
+    pub listed: bool,
+}
+
+/// The text as HTML that is safe to put anywhere.
+pub fn to_html(text: &str) -> String {
+    let mut address: Vec<String> = Vec::new();
+    let mut events = Vec::new();
+    for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+        match event {
+            Event::Html(t) | Event::InlineHtml(t) => events.push(Event::Text(t)),
+            Event::Start(Tag::HtmlBlock) => events.push(Event::Start(Tag::Paragraph)),
+            Event::End(TagEnd::HtmlBlock) => events.push(Event::End(TagEnd::Paragraph)),
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                address.push(dest_url.to_string());
+            }
+            Event::End(TagEnd::Link | TagEnd::Image) => {
+                let to = address.pop().unwrap_or_default();
+                events.push(Event::Text(format!(" ({to})").into()));
+            }
+            // Headings of a text stand below those of the report.
+            Event::Start(Tag::Heading { level, .. }) => {
+                events.push(Event::Start(Tag::Heading {
+                    level: lower(level),
+                    id: None,
+                    classes: Vec::new(),
+                    attrs: Vec::new(),
+                }));
+            }
+            Event::End(TagEnd::Heading(level)) => events.push(Event::End(TagEnd::Heading(lower(level)))),
+            other => events.push(other),
+        }
+    }
+    let mut out = String::new();
+    html::push_html(&mut out, events.into_iter());
+    out
+}
+
+/// The text's blocks in order, their formatting left out.
+pub fn blocks(text: &str) -> Vec<Block> {
+    let mut out = Vec::new();
+    let mut now = Block::default();
+    let mut flush = |now: &mut Block, next: Block| {
+        let done = std::mem::replace(now, next);
+        if !done.text.trim().is_empty() {
+            out.push(done);
+        }
+    };
+    for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+        match event {
+            Event::Text(t) | Event::Code(t) | Event::Html(t) | Event::InlineHtml(t) => now.text.push_str(&t),
+            Event::SoftBreak | Event::HardBreak => now.text.push(' '),
+            Event::End(TagEnd::TableCell) => now.text.push_str("   "),
+            Event::Start(Tag::Heading { .. }) => flush(&mut now, Block { heading: true, ..Block::default() }),
+            Event::Start(Tag::Item) => flush(&mut now, Block { listed: true, ..Block::default() }),
+            Event::End(
+                TagEnd::Heading(_)
+                | TagEnd::Item
+                | TagEnd::Paragraph
+                | TagEnd::CodeBlock
+                | TagEnd::TableRow
+                | TagEnd::TableHead
+                | TagEnd::HtmlBlock,
+            ) => flush(&mut now, Block::default()),
+            _ => {}
+        }
+    }
+    flush(&mut now, Block::default());
+    out
+}
+
+fn lower(level: HeadingLevel) -> HeadingLevel {
+    match level {
+        HeadingLevel::H1 => HeadingLevel::H2,
+        HeadingLevel::H2 => HeadingLevel::H3,
+        HeadingLevel::H3 => HeadingLevel::H4,
+        _ => HeadingLevel::H5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_html_and_links_are_text() {
+        let out =
+            to_html("# A\n\nx <script>alert(1)</script> [y](javascript:alert(1)) ![z](http://e/x.png)\n\n<b>q</b>");
+        assert!(out.contains("<h2>A</h2>"), "{out}");
+        assert!(out.contains("&lt;script&gt;") && out.contains("y (javascript:alert(1))"), "{out}");
+        assert!(!out.contains("<script") && !out.contains("href") && !out.contains("<img") && !out.contains("<b>"));
+    }
+
+    #[test]
+    fn blocks_keep_the_words() {
+        let found = blocks("## Title\n\nsome *soft* `code`\n\n- one\n- two <i>x</i>\n");
+        let texts: Vec<&str> = found.iter().map(|b| b.text.as_str()).collect();
+        assert_eq!(texts, ["Title", "some soft code", "one", "two <i>x</i>"]);
+        assert!(found[0].heading && !found[1].listed && found[2].listed);
+        assert!(blocks("").is_empty());
+    }
+}

@@ -1,0 +1,244 @@
+//! Writes a value to a file in the format that the file's extension names.
+
+use super::artifact::{Artifact, Part, Plot};
+use super::report::{Report, Section};
+use super::single::{of_image, of_table, of_tensor};
+use super::table::{Cell, Table};
+use super::{figure, html};
+use crate::atomic;
+use crate::data::{Image, npy};
+use crate::error::{Context, Error, Result};
+use crate::tensor::to_f32;
+use candle_core::Tensor;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// What can be saved.
+#[derive(Clone, Debug)]
+pub enum Saved<'a> {
+    /// What a probe found: every format.
+    Artifact(&'a Artifact),
+    /// Numbers: every format.
+    Tensor(&'a Tensor),
+    /// Pixels: .png as they are, .svg and .html.
+    Image(&'a Image),
+    /// Rows: every format but arrays.
+    Table(&'a Table),
+}
+
+const KNOWN: &str = ".png, .svg, .html, .npy, .csv, .json and .safetensors";
+
+/// Writes `what` to `path`, whole or not at all; folders on the way are made. By extension:
+/// .png and .svg the figure (an image: its own pixels); .html a page that loads nothing; .npy the primary array, f32,
+/// as computed, without a batch axis; .csv the first table, or a primary array of one or two axes, or the first plot;
+/// .json title, notes, arrays as nested lists with their shapes, tables; .safetensors all arrays.
+///
+/// # Errors
+/// Where the extension is unknown, the value has nothing to put into such a file, or the file cannot be written.
+pub fn save(what: &Saved<'_>, path: &Path) -> Result<()> {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    let bytes = match extension.as_str() {
+        "png" => match what {
+            Saved::Image(image) => image.encode_png(),
+            _ => figure::png(&artifact(what)?),
+        },
+        "svg" => figure::svg(&artifact(what)?).map(String::into_bytes),
+        "html" => page(&artifact(what)?).map(String::into_bytes),
+        "npy" => array(what).and_then(|t| npy::write(&t)),
+        "csv" => rows(what)?.csv().map(String::into_bytes),
+        "json" => document(what).map(|d| (d.to_string() + "\n").into_bytes()),
+        "safetensors" => tensors(what),
+        "" => return Err(unknown(format!("`{}` has no extension", path.display()))),
+        other => return Err(unknown(format!("no format is known by the extension `.{other}`"))),
+    };
+    let bytes = bytes.context(|| format!("`{}`", path.display()))?;
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
+    }
+    atomic::write(path, &bytes)
+}
+
+fn unknown(message: String) -> Error {
+    Error::value(message).hint(format!("{KNOWN} are known"))
+}
+
+fn artifact(what: &Saved<'_>) -> Result<Artifact> {
+    match what {
+        Saved::Artifact(a) => Ok((*a).clone()),
+        Saved::Tensor(t) => of_tensor(t),
+        Saved::Image(i) => Ok(of_image(i)),
+        Saved::Table(t) => Ok(of_table(t)),
+    }
+}
+
+fn page(artifact: &Artifact) -> Result<String> {
+    let title = if artifact.title.is_empty() { "result".to_string() } else { artifact.title.clone() };
+    let untitled = Artifact { title: String::new(), ..artifact.clone() };
+    let sections = vec![Section::Artifact(html::html(&untitled)?)];
+    Report { title, script: None, sections, manifest: artifact.manifest.clone() }.html()
+}
+
+/// The array that `what` mainly is.
+fn array(what: &Saved<'_>) -> Result<Tensor> {
+    match what {
+        Saved::Tensor(t) => Ok((*t).clone()),
+        Saved::Artifact(a) => {
+            let value = a.value().map_err(|e| e.hint(possible(a)))?;
+            Ok(if value.rank() == 4 && value.dim(0)? == 1 { value.squeeze(0)? } else { value.clone() })
+        }
+        Saved::Image(_) => Err(Error::unsupported("an image is no array of numbers")
+            .hint("save it as .png, or save `net.preprocess(image)`")),
+        Saved::Table(_) => {
+            Err(Error::unsupported("a table is no array of numbers").hint("save it as .csv, .json, .html or .png"))
+        }
+    }
+}
+
+fn rows(what: &Saved<'_>) -> Result<Table> {
+    match what {
+        Saved::Table(t) => Ok((*t).clone()),
+        Saved::Tensor(t) => flat(t).ok_or_else(|| {
+            let message = format!("a tensor of {:?} does not fit into rows and columns", t.dims());
+            Error::unsupported(message).hint("save it as .npy, or take a slice of it")
+        }),
+        Saved::Artifact(a) => {
+            let plot = || a.parts.iter().find_map(|p| if let Part::Plot(p) = p { Some(points(p)) } else { None });
+            let table = a.table().cloned().or_else(|| a.value().ok().and_then(flat)).or_else(plot);
+            table.ok_or_else(|| {
+                let message = format!("\"{}\" holds neither a table nor an array of one or two axes", a.title);
+                Error::unsupported(message).hint(possible(a))
+            })
+        }
+        Saved::Image(_) => Err(Error::unsupported("an image is no table").hint("save it as .png")),
+    }
+}
+
+fn possible(artifact: &Artifact) -> String {
+    let mut kinds = vec![".png", ".svg", ".html", ".json"];
+    if !artifact.data.is_empty() {
+        kinds.extend([".npy", ".safetensors"]);
+    }
+    if artifact.table().is_some() {
+        kinds.push(".csv");
+    }
+    format!("{} can hold it", kinds.join(", "))
+}
+
+/// A tensor of one or two axes as a table; columns are called by their index.
+fn flat(tensor: &Tensor) -> Option<Table> {
+    let values = to_f32(tensor).ok()?;
+    let cell = |v: &f32| Cell::Float(full(*v));
+    match tensor.dims() {
+        [_] => {
+            let mut table = Table::new(["value"]);
+            values.iter().for_each(|v| table.push([cell(v)]));
+            Some(table)
+        }
+        [_, w] if *w > 0 => {
+            let mut table = Table::new((0..*w).map(|c| c.to_string()));
+            values.chunks(*w).for_each(|row| table.push(row.iter().map(cell)));
+            Some(table)
+        }
+        _ => None,
+    }
+}
+
+/// A plot's points, a row each.
+fn points(plot: &Plot) -> Table {
+    let mut table = Table::new(["series", "x", "y", "low", "high"]);
+    for series in &plot.series {
+        for (i, (x, y)) in series.x.iter().zip(&series.y).enumerate() {
+            let name = (x.fract() == 0.0 && *x >= 0.0).then(|| plot.categories.get(*x as usize)).flatten();
+            let place = name.map_or(Cell::Float(*x), |n| n.as_str().into());
+            let end = |pick: fn(&(f64, f64)) -> f64| series.bars.get(i).map_or(Cell::Nothing, |b| pick(b).into());
+            table.push([series.name.as_str().into(), place, (*y).into(), end(|b| b.0), end(|b| b.1)]);
+        }
+    }
+    table
+}
+
+fn document(what: &Saved<'_>) -> Result<Value> {
+    Ok(match what {
+        Saved::Tensor(t) => listed(t)?,
+        Saved::Table(t) => table_json("", t),
+        Saved::Image(i) => {
+            return Err(Error::unsupported(format!("an image of {} x {} has no JSON form", i.width(), i.height()))
+                .hint("save it as .png"));
+        }
+        Saved::Artifact(a) => {
+            let mut data = serde_json::Map::new();
+            for (name, tensor) in &a.data {
+                data.insert(name.clone(), listed(tensor)?);
+            }
+            let mut tables = Vec::new();
+            let mut plots = Vec::new();
+            for part in &a.parts {
+                match part {
+                    Part::Table(title, t) => tables.push(table_json(title, t)),
+                    Part::Plot(p) => plots.push(table_json(&p.title, &points(p))),
+                    _ => {}
+                }
+            }
+            json!({
+                "title": a.title,
+                "notes": a.notes,
+                "complete": a.complete,
+                "primary": a.primary,
+                "data": data,
+                "tables": tables,
+                "plots": plots,
+                "manifest": a.manifest,
+            })
+        }
+    })
+}
+
+fn table_json(title: &str, table: &Table) -> Value {
+    let cell = |c: &Cell| match c {
+        Cell::Nothing => Value::Null,
+        Cell::Bool(b) => json!(b),
+        Cell::Int(i) => json!(i),
+        Cell::Float(f) => json!(f),
+        Cell::Text(t) => json!(t),
+    };
+    let rows: Vec<Vec<Value>> = table.rows().iter().map(|r| r.iter().map(cell).collect()).collect();
+    json!({ "title": title, "columns": table.columns(), "rows": rows })
+}
+
+/// A tensor's shape and its values as nested lists; what is no finite number is null.
+fn listed(tensor: &Tensor) -> Result<Value> {
+    let mut lists: Vec<Value> = to_f32(tensor)?.iter().map(|v| json!(full(*v))).collect();
+    let dims = tensor.dims();
+    for axis in dims.iter().skip(1).rev() {
+        lists = lists.chunks((*axis).max(1)).map(|c| Value::Array(c.to_vec())).collect();
+    }
+    let values = if dims.is_empty() { lists.pop().unwrap_or_default() } else { Value::Array(lists) };
+    Ok(json!({ "shape": dims, "values": values }))
+}
+
+/// The f64 that prints as the f32 does.
+fn full(v: f32) -> f64 {
+    v.to_string().parse().unwrap_or(f64::from(v))
+}
+
+fn tensors(what: &Saved<'_>) -> Result<Vec<u8>> {
+    let named: Vec<(String, Tensor)> = match what {
+        Saved::Artifact(a) => {
+            a.value().map_err(|e| e.hint(possible(a)))?;
+            a.data.iter().map(|(n, t)| (n.clone(), t.clone())).collect()
+        }
+        other => vec![("tensor".to_string(), array(other)?)],
+    };
+    let mut held = Vec::new();
+    for (name, tensor) in &named {
+        let bytes: Vec<u8> = to_f32(tensor)?.iter().flat_map(|v| v.to_le_bytes()).collect();
+        held.push((name.as_str(), tensor.dims().to_vec(), bytes));
+    }
+    let wrong = |e: safetensors::SafeTensorError| Error::internal(e.to_string());
+    let views = held
+        .iter()
+        .map(|(name, dims, bytes)| Ok((*name, TensorView::new(Dtype::F32, dims.clone(), bytes).map_err(wrong)?)))
+        .collect::<Result<Vec<_>>>()?;
+    safetensors::serialize(views, None).map_err(wrong)
+}
