@@ -157,6 +157,7 @@ pub fn slope<T: Real>(f: Activation, x: T) -> T {
         }
         Activation::Neg => zero - one,
         Activation::Reciprocal => zero - one / (x * x),
+        Activation::Pow(0.0) => zero,
         Activation::Pow(p) => T::of(p) * x.powf(T::of(p - 1.0)),
     }
 }
