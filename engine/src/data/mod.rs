@@ -8,6 +8,7 @@ pub mod image;
 pub mod npy;
 pub mod preprocess;
 mod resample;
+pub mod shapes;
 
 pub use self::image::{Attribute, Image, Mask, PixelBox};
 pub use dataset::{Dataset, Generator, Item, Source};
@@ -15,3 +16,4 @@ pub use edit::Interpolation;
 pub use files::load_images;
 pub use npy::load_tensor;
 pub use preprocess::{Crop, Order, Placement, Preprocess, Resize, Size};
+pub use shapes::{Shapes, shapes};

@@ -95,6 +95,13 @@ pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn F
     if let Some(arch) = &options.arch {
         return from_file(zoo::architecture(arch)?, &base.join(spec), options, base, report);
     }
+    if spec == "shapes" {
+        let net = match options.size {
+            None => super::shapes::load()?,
+            Some(size) => super::shapes::load_sized(size)?,
+        };
+        return finished(&net, net.card().preprocess.clone(), options, base, report);
+    }
     if fetch::models().iter().any(|m| m.name == spec) {
         let (architecture, card, path) = fetch::net(spec, report)?;
         return build(architecture, card, &path, options, base, report);

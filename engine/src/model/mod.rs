@@ -6,6 +6,7 @@ pub mod labels;
 pub mod load;
 pub mod onnx;
 pub mod pickle;
+pub mod shapes;
 pub mod tensors;
 pub mod torch;
 pub mod zoo;
