@@ -61,6 +61,13 @@ impl Graph {
         &self.nodes[id.0]
     }
 
+    /// The same graph with other operations at some nodes, of the same inputs and shapes.
+    pub(crate) fn with_ops(&self, changed: impl IntoIterator<Item = (NodeId, Op)>) -> Self {
+        let mut graph = self.clone();
+        changed.into_iter().for_each(|(id, op)| graph.nodes[id.0].op = op);
+        graph
+    }
+
     /// The node that stands for the net's input.
     pub fn input(&self) -> NodeId {
         self.input

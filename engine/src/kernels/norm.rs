@@ -34,7 +34,8 @@ pub struct Blocks<'a, T> {
 }
 
 impl<T: Real> Blocks<'_, T> {
-    fn first(&self, block: usize) -> usize {
+    /// The parameter at which a block begins.
+    pub(crate) fn first(&self, block: usize) -> usize {
         block % self.periods * (self.len / self.repeat)
     }
 }
@@ -96,12 +97,13 @@ pub struct Response {
 
 impl Response {
     /// The channels whose squares count at channel c: (size - 1) / 2 before, the rest behind.
-    fn reach(&self, c: usize, channels: usize) -> std::ops::Range<usize> {
+    pub(crate) fn reach(&self, c: usize, channels: usize) -> std::ops::Range<usize> {
         let before = (self.size - 1) / 2;
         c.saturating_sub(before)..(c + self.size - before).min(channels)
     }
 
-    fn denominators<T: Real>(&self, channels: usize, plane: usize, x: &[T]) -> Vec<f64> {
+    /// bias + alpha / size * sum of squares, for each value of one sample.
+    pub(crate) fn denominators<T: Real>(&self, channels: usize, plane: usize, x: &[T]) -> Vec<f64> {
         let mut d = vec![0.0; x.len()];
         for c in 0..channels {
             for p in 0..plane {

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod backward;
+pub mod fold;
 pub mod forward;
 pub mod vjp;
 

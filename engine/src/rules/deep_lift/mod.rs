@@ -1,0 +1,159 @@
+//! DeepLIFT's rescale rule: what flows back is a multiplier, the change of the output for each unit of change of the
+//! input against a baseline. Every multiplier here is complete: the multipliers times the inputs' changes sum to the
+//! output's change, so that a map sums to S(x) - S(x').
+//!
+//! Shrikumar, Greenside, Kundaje, "Learning Important Features Through Propagating Activation Differences", 2017,
+//! sections 3.2 and 3.5.1. Products, quotients and normalisations, which the paper leaves open, are taken apart into
+//! sums, products and functions of one variable; a product's change is split evenly: d(ab) = da mean(b) + db mean(a).
+
+mod norm;
+
+use super::{Rule, Site};
+use crate::error::{Error, Result};
+use crate::graph::Op;
+use crate::graph::op::{Activation, Binary, Reduction};
+use crate::kernels::{binary, map};
+use crate::pass::Trace;
+use crate::pass::apply::aligned;
+use crate::pass::vjp::vjp;
+use crate::tensor::{Real, tensor, values};
+use crate::with_real;
+use candle_core::Tensor;
+use smallvec::{SmallVec, smallvec};
+
+/// Below this change of an input its multiplier is the gradient (of a max pool: zero).
+const TINY: f64 = 1e-6;
+
+/// The rescale rule against the values of a pass over the baseline, whose batch is that of the pass it explains.
+#[derive(Clone, Debug)]
+pub struct Rescale {
+    /// The pass over the baseline.
+    pub baseline: Trace,
+}
+
+impl Rule for Rescale {
+    fn name(&self) -> String {
+        "deep_lift".into()
+    }
+
+    fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+        let inputs = site.node.inputs.iter().map(|i| self.baseline.get(*i)).collect::<Result<Vec<_>>>()?;
+        let base = Site { inputs: &inputs, output: self.baseline.get(site.id)?, ..*site };
+        if base.output.dims() != site.output.dims() {
+            let (a, b) = (base.output.dims(), site.output.dims());
+            return Err(Error::shape(format!("a baseline of {a:?} at `{}`, where the input gives {b:?}", site.node.name)));
+        }
+        with_real!(site.flow, T => typed::<T>(site, &base))
+    }
+}
+
+fn typed<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+    match &site.node.op {
+        Op::Activation(f) => rescaled::<T>(*f, site, base),
+        Op::MaxPool(_) | Op::Reduce { reduction: Reduction::Max, .. } | Op::Binary(Binary::Max) => {
+            winners::<T>(site, base, map::larger)
+        }
+        Op::Binary(Binary::Min) => winners::<T>(site, base, map::smaller),
+        Op::Binary(Binary::Mul) => product(site, base),
+        Op::Binary(f @ (Binary::Div | Binary::Prelu)) => pairs::<T>(*f, site, base),
+        Op::Softmax { .. } | Op::LayerNorm { .. } | Op::GroupNorm { .. } | Op::LocalResponseNorm { .. } => {
+            norm::multipliers::<T>(site, base)
+        }
+        Op::Conv2d(_)
+        | Op::ConvTranspose2d(..)
+        | Op::Linear { .. }
+        | Op::BatchNorm { .. }
+        | Op::Binary(Binary::Add | Binary::Sub)
+        | Op::AvgPool(_)
+        | Op::Reduce { reduction: Reduction::Sum | Reduction::Mean, .. }
+        | Op::Concat { .. }
+        | Op::Select { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Pad { .. }
+        | Op::Resize { .. }
+        | Op::Identity
+        | Op::Input
+        | Op::Constant(_) => vjp(site),
+    }
+}
+
+/// change of y / change of x, or `slope` where x hardly changes.
+fn ratio<T: Real>(dx: T, dy: T, slope: impl FnOnce() -> T) -> T {
+    if dx.f64().abs() < TINY { slope() } else { dy / dx }
+}
+
+fn half<T: Real>(a: T, b: T) -> T {
+    T::of(0.5) * (a + b)
+}
+
+/// An element-wise function: the multiplier is change over change.
+fn rescaled<T: Real>(f: Activation, site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+    let (x, x0) = (values::<T>(site.inputs[0])?, values::<T>(base.inputs[0])?);
+    let (y, y0) = (values::<T>(site.output)?, values::<T>(base.output)?);
+    let g = values::<T>(site.flow)?;
+    let m = (0..x.len()).map(|i| match g[i] == T::zero() {
+        true => g[i],
+        false => g[i] * ratio(x[i] - x0[i], y[i] - y0[i], || map::slope(f, x[i])),
+    });
+    Ok(smallvec![tensor(m.collect(), site.inputs[0].dims())?])
+}
+
+/// A maximum over a window or of two values: with t = max(y, y'), t - y' goes to the winner at x and y - t to the
+/// winner at the baseline, added where windows overlap, then divided by that input's change.
+/// A minimum is the same with t = min(y, y').
+fn winners<T: Real>(site: &Site<'_>, base: &Site<'_>, t: impl Fn(T, T) -> T) -> Result<SmallVec<[Tensor; 2]>> {
+    let (y, y0, g) = (values::<T>(site.output)?, values::<T>(base.output)?, values::<T>(site.flow)?);
+    let (mut here, mut there) = (Vec::with_capacity(g.len()), Vec::with_capacity(g.len()));
+    for i in 0..g.len() {
+        let t = t(y[i], y0[i]);
+        here.push(g[i] * (t - y0[i]));
+        there.push(g[i] * (y[i] - t));
+    }
+    let dims = site.flow.dims();
+    let here = vjp(&Site { flow: &tensor(here, dims)?, ..*site })?;
+    let there = vjp(&Site { flow: &tensor(there, dims)?, ..*base })?;
+    let shares = here.iter().zip(&there).zip(site.inputs.iter().zip(base.inputs));
+    shares
+        .map(|((a, b), (input, before))| {
+            let (a, b, x, x0) = (values::<T>(a)?, values::<T>(b)?, values::<T>(input)?, values::<T>(before)?);
+            let m = (0..x.len()).map(|i| ratio(x[i] - x0[i], a[i] + b[i], T::zero));
+            tensor(m.collect(), input.dims())
+        })
+        .collect()
+}
+
+/// d(ab) = da mean(b) + db mean(a): the gradient halfway.
+fn product(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+    let mean = |i: usize| Ok::<Tensor, Error>(((site.inputs[i] + base.inputs[i])? * 0.5)?);
+    let (a, b) = (mean(0)?, mean(1)?);
+    vjp(&Site { inputs: &[&a, &b], ..*site })
+}
+
+/// A quotient a / b is the product of a and 1 / b; a learned slope gives max(a, 0) + b min(a, 0).
+fn pairs<T: Real>(f: Binary, site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+    let rank = site.node.shape.len();
+    let to = site.flow.dims();
+    let (a, b) = aligned(site.inputs[0], site.inputs[1], rank)?;
+    let (a0, b0) = aligned(base.inputs[0], base.inputs[1], rank)?;
+    let spread = |t: &Tensor| Ok::<Tensor, Error>(t.broadcast_as(to)?.contiguous()?);
+    let (wa, wb, wa0, wb0) = (spread(&a)?, spread(&b)?, spread(&a0)?, spread(&b0)?);
+    let (va, vb, va0, vb0) = (values::<T>(&wa)?, values::<T>(&wb)?, values::<T>(&wa0)?, values::<T>(&wb0)?);
+    let g = values::<T>(site.flow)?;
+    let (zero, one) = (T::zero(), T::one());
+    let slopes = |i: usize| {
+        let (a, b, a0, b0) = (va[i], vb[i], va0[i], vb0[i]);
+        if f == Binary::Div {
+            return (half(one / b, one / b0), zero - half(a, a0) / (b * b0));
+        }
+        let above = map::larger(a, zero) - map::larger(a0, zero);
+        let (below, below0) = (map::smaller(a, zero), map::smaller(a0, zero));
+        let by_a = ratio(a - a0, above + half(b, b0) * (below - below0), || if a > zero { one } else { b });
+        (by_a, half(below, below0))
+    };
+    let (da, db): (Vec<T>, Vec<T>) = (0..g.len()).map(|i| (slopes(i), g[i])).map(|((a, b), g)| (g * a, g * b)).unzip();
+    Ok(smallvec![
+        tensor(binary::collapse(&da, a.dims(), to), site.inputs[0].dims())?,
+        tensor(binary::collapse(&db, b.dims(), to), site.inputs[1].dims())?
+    ])
+}

@@ -1,0 +1,117 @@
+//! Multipliers of normalisations: each is taken apart into sums, products and functions of one variable.
+//!
+//! - layer and group normalisation: c = x - mean(x), v = mean(c^2), r = (v + eps)^-1/2, y = c r scale + shift;
+//! - local response normalisation: d = bias + alpha / size sum of x^2, y = x d^-beta;
+//! - softmax: e = exp(x), s = sum of e, y = e / s; its logarithm x - ln s.
+
+use super::half;
+use crate::error::{Error, Result};
+use crate::graph::Op;
+use crate::kernels::norm::{Blocks, Response};
+use crate::pass::apply::{response_of, with_blocks};
+use crate::rules::Site;
+use crate::tensor::{Real, tensor, values};
+use candle_core::Tensor;
+use smallvec::{SmallVec, smallvec};
+
+/// The multipliers of the normalisation at `site` for its input.
+pub(super) fn multipliers<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+    let wide = |t: &Tensor| -> Result<Vec<f64>> { Ok(values::<T>(t)?.iter().map(|v| v.f64()).collect()) };
+    let pair = Pair { x: &wide(site.inputs[0])?, x0: &wide(base.inputs[0])?, g: &wide(site.flow)? };
+    let dims = site.inputs[0].dims();
+    let m = match &site.node.op {
+        op @ (Op::LayerNorm { .. } | Op::GroupNorm { .. }) => {
+            with_blocks::<T, _>(op, dims, site.model.weights(), |b| pair.blocks(b))?
+        }
+        op @ Op::LocalResponseNorm { .. } => pair.response(&response_of(op)?, dims[1], dims[2..].iter().product()),
+        Op::Softmax { axis, log } => pair.softmax(dims[axis + 1], dims[axis + 2..].iter().product(), *log),
+        _ => return Err(Error::internal("not a normalisation")),
+    };
+    Ok(smallvec![tensor(m.into_iter().map(T::of).collect::<Vec<T>>(), dims)?])
+}
+
+/// An input, its baseline, and the multipliers at the output.
+struct Pair<'a> {
+    x: &'a [f64],
+    x0: &'a [f64],
+    g: &'a [f64],
+}
+
+impl Pair<'_> {
+    fn blocks<T: Real>(&self, b: &Blocks<'_, T>) -> Vec<f64> {
+        let n = b.len as f64;
+        let mut m = vec![0.0; self.x.len()];
+        for (block, m) in m.chunks_mut(b.len).enumerate() {
+            let from = block * b.len;
+            let centred = |x: &[f64]| -> Vec<f64> {
+                let mean = x[from..from + b.len].iter().sum::<f64>() / n;
+                x[from..from + b.len].iter().map(|v| v - mean).collect()
+            };
+            let (c, c0) = (centred(self.x), centred(self.x0));
+            let variance = |c: &[f64]| c.iter().map(|v| v * v).sum::<f64>() / n + b.eps;
+            let (v, v0) = (variance(&c), variance(&c0));
+            let (r, r0) = (1.0 / v.sqrt(), 1.0 / v0.sqrt());
+            let by_variance = change(v - v0, r - r0, -0.5 * r / v);
+            let g: Vec<f64> =
+                (0..b.len).map(|j| self.g[from + j] * b.scale[b.first(block) + j / b.repeat].f64()).collect();
+            let at_r: f64 = (0..b.len).map(|j| g[j] * half(c[j], c0[j])).sum();
+            let at_c: Vec<f64> =
+                (0..b.len).map(|j| g[j] * half(r, r0) + at_r * by_variance * (c[j] + c0[j]) / n).collect();
+            let mean = at_c.iter().sum::<f64>() / n;
+            m.iter_mut().zip(at_c).for_each(|(m, v)| *m = v - mean);
+        }
+        m
+    }
+
+    fn response(&self, r: &Response, channels: usize, plane: usize) -> Vec<f64> {
+        let mut m = vec![0.0; self.x.len()];
+        let len = channels * plane;
+        for (sample, m) in m.chunks_mut(len).enumerate() {
+            let part = |v: &'_ [f64]| v[sample * len..(sample + 1) * len].to_vec();
+            let (x, x0, g) = (part(self.x), part(self.x0), part(self.g));
+            let (d, d0) = (r.denominators(channels, plane, &x), r.denominators(channels, plane, &x0));
+            for c in 0..channels {
+                for p in 0..plane {
+                    let i = c * plane + p;
+                    let (f, f0) = (libm::pow(d[i], -r.beta), libm::pow(d0[i], -r.beta));
+                    m[i] += g[i] * half(f, f0);
+                    let by_sum = change(d[i] - d0[i], f - f0, -r.beta * f / d[i]) * r.alpha / r.size as f64;
+                    let at_sum = g[i] * half(x[i], x0[i]) * by_sum;
+                    r.reach(c, channels).map(|k| k * plane + p).for_each(|k| m[k] += at_sum * (x[k] + x0[k]));
+                }
+            }
+        }
+        m
+    }
+
+    fn softmax(&self, len: usize, inner: usize, log: bool) -> Vec<f64> {
+        let mut m = vec![0.0; self.x.len()];
+        for outer in 0..self.x.len() / (len * inner) {
+            for i in 0..inner {
+                let at = |k: usize| (outer * len + k) * inner + i;
+                // One shift for both, so that their exponentials can be compared.
+                let top = (0..len).map(|k| self.x[at(k)].max(self.x0[at(k)])).fold(f64::NEG_INFINITY, f64::max);
+                let exp = |x: &[f64]| (0..len).map(|k| libm::exp(x[at(k)] - top)).collect::<Vec<f64>>();
+                let (e, e0) = (exp(self.x), exp(self.x0));
+                let (s, s0) = (e.iter().sum::<f64>().max(f64::MIN_POSITIVE), e0.iter().sum::<f64>().max(f64::MIN_POSITIVE));
+                let g = |k: usize| self.g[at(k)];
+                let at_sum: f64 = if log {
+                    -(0..len).map(g).sum::<f64>() * change(s - s0, libm::log(s) - libm::log(s0), 1.0 / s)
+                } else {
+                    -(0..len).map(|k| g(k) * half(e[k], e0[k])).sum::<f64>() / s / s0
+                };
+                for k in 0..len {
+                    let by_x = change(self.x[at(k)] - self.x0[at(k)], e[k] - e0[k], e[k]);
+                    let own = if log { g(k) } else { g(k) * half(1.0 / s, 1.0 / s0) * by_x };
+                    m[at(k)] = own + at_sum * by_x;
+                }
+            }
+        }
+        m
+    }
+}
+
+/// A change for each unit of another, or the slope where that hardly changes.
+fn change(of: f64, by: f64, slope: f64) -> f64 {
+    if of.abs() < 1e-9 { slope } else { by / of }
+}

@@ -1,0 +1,61 @@
+//! LRP as tables: which rule passes which operation.
+//!
+//! The composites are those of Zennit (Anders et al. 2021), after Lapuschkin et al. 2017, Montavon et al. 2019 and Kohlbrenner
+//! et al. 2020. Batch normalisations are expected to be folded into the layers before them ([`crate::pass::fold`]).
+
+use super::{Carrier, LrpRule, Pass, Proportional, STABILISER};
+use crate::rules::{On, Rule, Rules};
+use std::sync::Arc;
+
+/// Operations that relevance passes unchanged.
+const PASSED: &[&str] = &["batch_norm", "layer_norm", "group_norm", "local_response_norm", "softmax", "log_softmax", "prelu"];
+
+/// Operations that share relevance in proportion to contributions.
+const SHARED: &[&str] = &["add", "sub", "avg_pool", "reduce_sum", "reduce_mean", "resize"];
+
+impl Rules {
+    /// One LRP rule at every convolution and linear layer.
+    pub fn lrp(rule: LrpRule) -> Self {
+        Rules::lrp_table(vec![(On::Convolution, rule.clone()), (On::Dense, rule)])
+    }
+
+    /// z+ at convolutions, epsilon at linear layers.
+    pub fn epsilon_plus(epsilon: f64) -> Self {
+        Rules::lrp_table(vec![(On::Convolution, LrpRule::Z_PLUS), (On::Dense, LrpRule::Epsilon(epsilon))])
+    }
+
+    /// z-box at the first convolutions, gamma at the others, epsilon at linear layers. `low` and `high` as of [`LrpRule::ZBox`].
+    pub fn epsilon_gamma_box(epsilon: f64, gamma: f64, low: Vec<f64>, high: Vec<f64>) -> Self {
+        Rules::lrp_table(vec![
+            (On::FirstConvolution, LrpRule::ZBox { low, high }),
+            (On::Convolution, LrpRule::Gamma(gamma)),
+            (On::Dense, LrpRule::Epsilon(epsilon)),
+        ])
+    }
+
+    /// alpha 2, beta 1 at convolutions, epsilon at linear layers.
+    pub fn epsilon_alpha2_beta1(epsilon: f64) -> Self {
+        Rules::lrp_table(vec![(On::Convolution, LrpRule::AlphaBeta(2.0)), (On::Dense, LrpRule::Epsilon(epsilon))])
+    }
+
+    /// z-box at the first convolutions, epsilon at the others and at linear layers.
+    pub fn epsilon_box(epsilon: f64, low: Vec<f64>, high: Vec<f64>) -> Self {
+        Rules::lrp_table(vec![
+            (On::FirstConvolution, LrpRule::ZBox { low, high }),
+            (On::Convolution, LrpRule::Epsilon(epsilon)),
+            (On::Dense, LrpRule::Epsilon(epsilon)),
+        ])
+    }
+
+    /// These rules, then what all LRP tables share: sums and averages in proportion, products to their signal,
+    /// activations and normalisations passed, and the gradient elsewhere (the winner of a max pool takes all).
+    pub fn lrp_table(layers: Vec<(On, LrpRule)>) -> Self {
+        let mut table: Vec<(On, Arc<dyn Rule>)> =
+            layers.into_iter().map(|(on, rule)| (on, Arc::new(rule) as Arc<dyn Rule>)).collect();
+        table.push((On::Kinds(SHARED), Arc::new(Proportional(STABILISER))));
+        table.push((On::Kinds(&["mul", "div"]), Arc::new(Carrier)));
+        table.push((On::Activation, Arc::new(Pass)));
+        table.push((On::Kinds(PASSED), Arc::new(Pass)));
+        Rules(table)
+    }
+}
