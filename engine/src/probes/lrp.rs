@@ -4,7 +4,7 @@
 
 use super::attribution::{diagnose, heat_map, saliency};
 use super::{About, Family, Probe, Takes};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::job::Job;
 use crate::model::Model;

@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod cam;
 pub mod compare;
 pub mod completeness;
+pub mod deep_lift;
 pub mod filters;
 pub mod gradient;
 pub mod gradient_check;
@@ -16,6 +17,7 @@ pub mod insertion_deletion;
 pub mod integrated_gradients;
 pub mod judge;
 pub mod model_randomization;
+pub mod lrp;
 pub mod occlusion;
 pub mod pointing_game;
 pub mod rise;
@@ -245,7 +247,13 @@ fn build<P: Probe + Default + 'static>(given: &[Value], options: &BTreeMap<Strin
 
 /// Every probe, in the order of the reference.
 pub fn catalog() -> Vec<Entry> {
-    vec![Entry::of::<activations::Activations>(), Entry::of::<sparsity::Sparsity>(), Entry::of::<gradient::Gradient>()]
+    vec![
+        Entry::of::<activations::Activations>(),
+        Entry::of::<sparsity::Sparsity>(),
+        Entry::of::<gradient::Gradient>(),
+        Entry::of::<lrp::Lrp>(),
+        Entry::of::<deep_lift::DeepLift>(),
+    ]
 }
 
 /// The catalog's entry called `name`.

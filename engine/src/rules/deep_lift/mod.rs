@@ -54,7 +54,7 @@ fn typed<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 
             winners::<T>(site, base, map::larger)
         }
         Op::Binary(Binary::Min) => winners::<T>(site, base, map::smaller),
-        Op::Binary(Binary::Mul) => product(site, base),
+        Op::Binary(Binary::Mul) | Op::MatMul => product(site, base),
         Op::Binary(f @ (Binary::Div | Binary::Prelu)) => pairs::<T>(*f, site, base),
         Op::Softmax { .. } | Op::LayerNorm { .. } | Op::GroupNorm { .. } | Op::LocalResponseNorm { .. } => {
             norm::multipliers::<T>(site, base)

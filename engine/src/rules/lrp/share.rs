@@ -1,6 +1,6 @@
 //! How relevance passes operations that have no weights of their own.
 
-use super::share_of;
+use super::{STABILISER, share_of};
 use crate::error::Result;
 use crate::graph::op::{Activation, Binary, Op};
 use crate::graph::{Graph, NodeId};
@@ -40,19 +40,25 @@ impl Rule for Proportional {
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
-        let flow = with_real!(site.flow, T => {
-            let (r, y) = (values::<T>(site.flow)?, values::<T>(site.output)?);
-            tensor::<T>(map::each(&r, &y, |r, y| share_of(r, y, self.0)), site.flow.dims())
-        })?;
-        let parts = vjp(&Site { flow: &flow, ..*site })?;
-        parts.iter().zip(site.inputs).map(|(part, x)| Ok((part * *x)?)).collect()
+        contributions(site, self.0)
     }
 }
 
-/// Products and quotients: all relevance goes to the signal, none to what gates it.
+/// x J^T (R / (y + e sign(y))) for each input.
+fn contributions(site: &Site<'_>, epsilon: f64) -> Result<SmallVec<[Tensor; 2]>> {
+    let flow = with_real!(site.flow, T => {
+        let (r, y) = (values::<T>(site.flow)?, values::<T>(site.output)?);
+        tensor::<T>(map::each(&r, &y, |r, y| share_of(r, y, epsilon)), site.flow.dims())
+    })?;
+    let parts = vjp(&Site { flow: &flow, ..*site })?;
+    parts.iter().zip(site.inputs).map(|(part, x)| Ok((part * *x)?)).collect()
+}
+
+/// Products, quotients and matrix products: all relevance goes to the signal, none to what gates it.
 ///
-/// A constant gates what depends on the input; the smaller of two operands (a factor for each channel) gates the larger;
-/// of two equally large ones a sigmoid or softmax gates the other, and two alike share by halves. The divisor gates.
+/// A constant gates what depends on the input; the smaller of two factors (one for each channel) gates the larger; else
+/// a sigmoid or softmax gates the other, and two alike share by halves. The divisor gates. Within a matrix product
+/// relevance is shared in proportion to contributions.
 #[derive(Clone, Copy, Debug)]
 pub struct Carrier;
 
@@ -63,6 +69,10 @@ impl Rule for Carrier {
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
         let weights = carried(site);
+        if site.node.op == Op::MatMul {
+            let parts = contributions(site, STABILISER)?;
+            return parts.iter().zip(weights).map(|(part, w)| Ok((part * w)?)).collect();
+        }
         with_real!(site.flow, T => handed::<T>(site, weights))
     }
 }
@@ -84,7 +94,10 @@ fn carried(site: &Site<'_>) -> [f64; 2] {
     let graph = site.model.graph();
     let reached = graph.descendants(graph.input());
     let [a, b] = [site.node.inputs[0], site.node.inputs[1]];
-    let size = |id: NodeId| graph.node(id).shape.iter().product::<usize>();
+    let size = |id: NodeId| match site.node.op {
+        Op::MatMul => 0,
+        _ => graph.node(id).shape.iter().product::<usize>(),
+    };
     match (reached[a.0], reached[b.0]) {
         (true, false) => return [1.0, 0.0],
         (false, true) => return [0.0, 1.0],
@@ -112,7 +125,7 @@ fn is_gate(graph: &Graph, reached: &[bool], mut id: NodeId) -> bool {
                 return true;
             }
             Op::Activation(Activation::Clip { low, .. }) => return *low >= 0.0,
-            Op::Identity | Op::Reshape(_) | Op::Resize { .. } => node.inputs[0],
+            Op::Identity | Op::Reshape(_) | Op::Transpose(_) | Op::Resize { .. } => node.inputs[0],
             Op::Binary(Binary::Mul | Binary::Div) if !reached[node.inputs[1].0] => node.inputs[0],
             Op::Binary(Binary::Mul) if !reached[node.inputs[0].0] => node.inputs[1],
             _ => return false,

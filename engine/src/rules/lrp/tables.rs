@@ -53,7 +53,7 @@ impl Rules {
         let mut table: Vec<(On, Arc<dyn Rule>)> =
             layers.into_iter().map(|(on, rule)| (on, Arc::new(rule) as Arc<dyn Rule>)).collect();
         table.push((On::Kinds(SHARED), Arc::new(Proportional(STABILISER))));
-        table.push((On::Kinds(&["mul", "div"]), Arc::new(Carrier)));
+        table.push((On::Kinds(&["mul", "div", "matmul"]), Arc::new(Carrier)));
         table.push((On::Activation, Arc::new(Pass)));
         table.push((On::Kinds(PASSED), Arc::new(Pass)));
         Rules(table)

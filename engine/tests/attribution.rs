@@ -1,0 +1,88 @@
+//! LRP and DeepLIFT give what Zennit and the reference rescale rule give for small nets (`tests/golden/attribution`).
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+mod formula;
+
+use std::path::{Path, PathBuf};
+
+use convscope_engine::model::onnx::{Options, load};
+use convscope_engine::probes::Probe;
+use convscope_engine::probes::deep_lift::DeepLift;
+use convscope_engine::probes::lrp::{Lrp, PerChannel, Tables};
+use convscope_engine::{DType, Device, Input, Job, Model, Subject, Tensor};
+use serde_json::Value;
+
+/// What a map may differ from the reference, relative to its largest absolute value. In f64 nothing is left but the
+/// references' own f32.
+const LIMITS: [(DType, f64); 2] = [(DType::F64, 1e-5), (DType::F32, 1e-3)];
+
+fn cases() -> Vec<PathBuf> {
+    let mut cases: Vec<PathBuf> =
+        std::fs::read_dir(formula::golden("attribution")).unwrap().map(|e| e.unwrap().path()).collect();
+    cases.retain(|p| p.extension().is_some_and(|e| e == "zip"));
+    cases.sort();
+    assert!(!cases.is_empty());
+    cases
+}
+
+fn read(case: &Path) -> (Value, Model, Tensor) {
+    let told = formula::json(case, "case.json");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.onnx");
+    std::fs::write(&file, formula::entry(case, "model.onnx")).unwrap();
+    let model = load(&file, &Options::default()).unwrap();
+    let x = Tensor::from_vec(formula::array(case, "input.npy"), &[1, 3, 14, 16], &Device::Cpu).unwrap();
+    (told, model, x)
+}
+
+fn probe(map: &str, told: &Value) -> Option<Box<dyn Probe>> {
+    let side = |i: usize| PerChannel::from(told["box"][i].as_f64().unwrap());
+    let lrp = |rule: Tables| Lrp::new().rule(rule).low(side(0)).high(side(1));
+    Some(match map {
+        "deep_lift" => Box::new(DeepLift::new()),
+        "lrp_epsilon_plus" => Box::new(lrp(Tables::EpsilonPlus)),
+        "lrp_epsilon_gamma_box" => Box::new(lrp(Tables::EpsilonGammaBox)),
+        "lrp_epsilon_alpha2_beta1" => Box::new(lrp(Tables::EpsilonAlpha2Beta1)),
+        "lrp_epsilon" => Box::new(lrp(Tables::Epsilon)),
+        "lrp_epsilon_large" => Box::new(lrp(Tables::Epsilon).epsilon(0.1)),
+        "lrp_gamma" => Box::new(lrp(Tables::Gamma)),
+        "lrp_alpha_beta" => Box::new(lrp(Tables::AlphaBeta)),
+        "lrp_z_plus" => Box::new(lrp(Tables::ZPlus)),
+        "lrp_w_square" => Box::new(lrp(Tables::WSquare)),
+        "lrp_flat" => Box::new(lrp(Tables::Flat)),
+        "lrp_z_box" => Box::new(lrp(Tables::ZBox)),
+        _ => return None,
+    })
+}
+
+#[test]
+fn maps_agree_with_zennit_and_the_rescale_rule() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for case in cases() {
+        let (told, model, x) = read(&case);
+        let target = told["target"].as_u64().unwrap() as usize;
+        for map in told["maps"].as_array().unwrap().iter().map(|m| m.as_str().unwrap()) {
+            let Some(probe) = probe(map, &told) else { continue };
+            let want = formula::array(&case, &format!("{map}.npy"));
+            for (dtype, limit) in LIMITS {
+                let model = model.to_dtype(dtype).unwrap();
+                let on = Subject::Class { model, index: target };
+                let found = probe.run(&on, &Input::Tensor(x.clone()), &Job::new()).unwrap();
+                let ours: Vec<f32> =
+                    found.value().unwrap().to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+                let error = formula::worst(&ours, &want);
+                let line = format!("{:12} {map:26} {dtype:?} {error:.1e}", told["name"].as_str().unwrap());
+                println!("{line}");
+                seen += 1;
+                if error.is_nan() || error > limit {
+                    wrong.push(line);
+                }
+            }
+        }
+    }
+    assert_eq!(seen, 2 * 12 * 5);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
