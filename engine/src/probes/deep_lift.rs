@@ -8,7 +8,7 @@ use super::{About, Family, Probe, Takes};
 use crate::error::Result;
 use crate::job::Job;
 use crate::pass::Tap;
-use crate::rules::{Rescale, On, Rules};
+use crate::rules::{On, Rescale, Rules};
 use crate::show::{Artifact, Scale, Style};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};

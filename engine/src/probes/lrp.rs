@@ -244,7 +244,8 @@ impl Lrp {
             return Ok((low.0.clone(), high.0.clone()));
         }
         let card = model.card().preprocess().map_err(|e| {
-            e.context("the z-box rule").hint("give the bounds of the preprocessed input: lrp(#{ low: -2.2, high: 2.7, .. })")
+            e.context("the z-box rule")
+                .hint("give the bounds of the preprocessed input: lrp(#{ low: -2.2, high: 2.7, .. })")
         })?;
         let (low, high): (Vec<f64>, Vec<f64>) =
             card.bounds().iter().map(|(l, h)| (f64::from(*l), f64::from(*h))).unzip();
@@ -266,8 +267,11 @@ impl Start {
         let model = fold(target.model()?, &nodes)?;
         let tap = if let [one] = nodes[..] { Tap::Until(one) } else { Tap::All };
         let trace = model.forward(x, &tap)?;
-        let relevance =
-            target.seed(&trace)?.into_iter().map(|(id, w)| Ok((id, (w * trace.get(id)?)?))).collect::<Result<Seed>>()?;
+        let relevance = target
+            .seed(&trace)?
+            .into_iter()
+            .map(|(id, w)| Ok((id, (w * trace.get(id)?)?)))
+            .collect::<Result<Seed>>()?;
         let mut score = 0.0;
         for (_, r) in &relevance {
             score += to_f64(r)?.iter().sum::<f64>();

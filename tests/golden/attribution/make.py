@@ -26,18 +26,30 @@ LOW, HIGH = -2.0, 2.0
 LIMIT = 5e-6  # what f32 may differ from f64 in any map
 
 
+class Merge(SequentialMergeBatchNorm):
+    """Zennit's canonizer leaves a merged BatchNorm dividing by sqrt(1 + eps); here it becomes an exact identity."""
+
+    def register(self, linears, batch_norm):
+        super().register(linears, batch_norm)
+        self.eps, batch_norm.eps = batch_norm.eps, 0.0
+
+    def remove(self):
+        super().remove()
+        self.batch_norm.eps = self.eps
+
+
 def single(rule):
     """One rule at every convolution and linear layer; Zennit's usual passes elsewhere."""
-    return composites.LayerMapComposite(composites.layer_map_base() + [(Linear, rule)], canonizers=[SequentialMergeBatchNorm()])
+    return composites.LayerMapComposite(composites.layer_map_base() + [(Linear, rule)], canonizers=[Merge()])
 
 
 def z_box(x):
     box = rules.ZBox(torch.full_like(x, LOW), torch.full_like(x, HIGH))
-    return composites.SpecialFirstLayerMapComposite(composites.layer_map_base() + [(Linear, rules.Epsilon(1e-6))], [(Convolution, box)], canonizers=[SequentialMergeBatchNorm()])
+    return composites.SpecialFirstLayerMapComposite(composites.layer_map_base() + [(Linear, rules.Epsilon(1e-6))], [(Convolution, box)], canonizers=[Merge()])
 
 
 def lrp_composites(x):
-    merge = dict(canonizers=[SequentialMergeBatchNorm()])
+    merge = dict(canonizers=[Merge()])
     return dict(
         lrp_epsilon_plus=composites.EpsilonPlus(**merge),
         lrp_epsilon_gamma_box=composites.EpsilonGammaBox(torch.full_like(x, LOW), torch.full_like(x, HIGH), **merge),

@@ -41,7 +41,10 @@ impl Rule for Rescale {
         let base = Site { inputs: &inputs, output: self.baseline.get(site.id)?, ..*site };
         if base.output.dims() != site.output.dims() {
             let (a, b) = (base.output.dims(), site.output.dims());
-            return Err(Error::shape(format!("a baseline of {a:?} at `{}`, where the input gives {b:?}", site.node.name)));
+            return Err(Error::shape(format!(
+                "a baseline of {a:?} at `{}`, where the input gives {b:?}",
+                site.node.name
+            )));
         }
         with_real!(site.flow, T => typed::<T>(site, &base))
     }

@@ -93,7 +93,8 @@ impl Pair<'_> {
                 let top = (0..len).map(|k| self.x[at(k)].max(self.x0[at(k)])).fold(f64::NEG_INFINITY, f64::max);
                 let exp = |x: &[f64]| (0..len).map(|k| libm::exp(x[at(k)] - top)).collect::<Vec<f64>>();
                 let (e, e0) = (exp(self.x), exp(self.x0));
-                let (s, s0) = (e.iter().sum::<f64>().max(f64::MIN_POSITIVE), e0.iter().sum::<f64>().max(f64::MIN_POSITIVE));
+                let (s, s0) =
+                    (e.iter().sum::<f64>().max(f64::MIN_POSITIVE), e0.iter().sum::<f64>().max(f64::MIN_POSITIVE));
                 let g = |k: usize| self.g[at(k)];
                 let at_sum: f64 = if log {
                     -(0..len).map(g).sum::<f64>() * change(s - s0, libm::log(s) - libm::log(s0), 1.0 / s)

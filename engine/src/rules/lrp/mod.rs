@@ -88,8 +88,11 @@ impl LrpRule {
     fn typed<T: Real>(&self, site: &Site<'_>) -> Result<Shares> {
         let Some(map) = Affine::<T>::of(site)? else {
             let kind = site.node.op.kind();
-            return Err(Error::unsupported(format!("the rule {} at an operation that is not linear ({kind})", self.name()))
-                .hint("it is for convolutions, linear maps, batch normalisations, averages and sums"));
+            return Err(Error::unsupported(format!(
+                "the rule {} at an operation that is not linear ({kind})",
+                self.name()
+            ))
+            .hint("it is for convolutions, linear maps, batch normalisations, averages and sums"));
         };
         let (x, r) = (values::<T>(site.inputs[0])?, values::<T>(site.flow)?);
         let (x, r, w, b) = (&x[..], &r[..], &map.weight[..], map.bias.as_deref());

@@ -8,7 +8,8 @@ use crate::rules::{On, Rule, Rules};
 use std::sync::Arc;
 
 /// Operations that relevance passes unchanged.
-const PASSED: &[&str] = &["batch_norm", "layer_norm", "group_norm", "local_response_norm", "softmax", "log_softmax", "prelu"];
+const PASSED: &[&str] =
+    &["batch_norm", "layer_norm", "group_norm", "local_response_norm", "softmax", "log_softmax", "prelu"];
 
 /// Operations that share relevance in proportion to contributions.
 const SHARED: &[&str] = &["add", "sub", "avg_pool", "reduce_sum", "reduce_mean", "resize"];
