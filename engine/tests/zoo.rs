@@ -8,41 +8,11 @@ use convscope_engine::model::{LoadOptions, load_model, zoo};
 use convscope_engine::pass::Tap;
 use convscope_engine::rules::Rules;
 use convscope_engine::{Device, Error, Model, Tensor};
-use serde_json::{Map, Value};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
-
-/// Writes a .safetensors file; an entry without a recipe is a hole in the file: zeros.
-fn write_weights(path: &Path, entries: &[Value]) {
-    let (mut header, mut at) = (Map::new(), 0);
-    let mut places = Vec::new();
-    for entry in entries {
-        let whole = entry["dtype"] == "i64";
-        let len = formula::shape(entry).iter().product::<usize>() * if whole { 8 } else { 4 };
-        let about = serde_json::json!({
-            "dtype": if whole { "I64" } else { "F32" }, "shape": entry["shape"], "data_offsets": [at, at + len]
-        });
-        header.insert(entry["name"].as_str().unwrap().to_string(), about);
-        places.push(at);
-        at += len;
-    }
-    let mut header = serde_json::to_vec(&header).unwrap();
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut file = std::fs::File::create(path).unwrap();
-    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
-    file.write_all(&header).unwrap();
-    let start = 8 + header.len();
-    file.set_len((start + at) as u64).unwrap();
-    for (entry, place) in entries.iter().zip(places).filter(|(e, _)| e["seed"].is_u64()) {
-        let bytes: Vec<u8> = formula::values(entry).iter().flat_map(|v| v.to_le_bytes()).collect();
-        file.seek(SeekFrom::Start((start + place) as u64)).unwrap();
-        file.write_all(&bytes).unwrap();
-    }
-}
+use serde_json::Value;
 
 fn load(arch: &str, entries: &[Value], options: LoadOptions) -> Result<Model, Error> {
     let folder = tempfile::tempdir().unwrap();
-    write_weights(&folder.path().join("net.safetensors"), entries);
+    formula::write_weights(&folder.path().join("net.safetensors"), entries);
     let options = LoadOptions { weights: Some("net.safetensors".into()), ..options };
     load_model(arch, &options, folder.path(), &|_| {})
 }
@@ -92,20 +62,11 @@ cases! {
     googlenet_plain_input densenet121 mobilenet_v2 efficientnet_b0
 }
 
-fn listing(arch: &str) -> Vec<Value> {
-    let rows = formula::json(&formula::golden("weights/state_dicts.zip"), &format!("{arch}.json"));
-    let entry = |row: &Value| match row.get(2) {
-        Some(dtype) => serde_json::json!({"name": row[0], "shape": row[1], "dtype": dtype}),
-        None => serde_json::json!({"name": row[0], "shape": row[1]}),
-    };
-    rows.as_array().unwrap().iter().map(entry).collect()
-}
-
 #[test]
 fn every_architecture_takes_the_tensors_that_torchvision_writes() {
     let own = ["squeezenet1_1_caffe", "efficientnet_lite0"];
     for arch in zoo::ARCHITECTURES.iter().filter(|a| !own.contains(&a.name)) {
-        let net = load(arch.name, &listing(arch.name), LoadOptions::default()).unwrap();
+        let net = load(arch.name, &formula::listing(arch.name), LoadOptions::default()).unwrap();
         assert_eq!(net.input_shape(), [3, 224, 224], "{}", arch.name);
         assert_eq!(net.output_len(), 1000, "{}", arch.name);
     }
@@ -113,7 +74,7 @@ fn every_architecture_takes_the_tensors_that_torchvision_writes() {
 
 #[test]
 fn classes_and_channels_are_those_of_the_file() {
-    let mut entries = listing("resnet18");
+    let mut entries = formula::listing("resnet18");
     for entry in &mut entries {
         match entry["name"].as_str().unwrap() {
             "conv1.weight" => entry["shape"][1] = 1.into(),
@@ -134,7 +95,7 @@ fn classes_and_channels_are_those_of_the_file() {
 
 #[test]
 fn older_names_of_densenet_and_files_without_counters_are_taken() {
-    let mut entries = listing("densenet121");
+    let mut entries = formula::listing("densenet121");
     entries.retain(|e| e["dtype"] != "i64");
     for entry in &mut entries {
         let name = entry["name"].as_str().unwrap().to_string();
@@ -153,7 +114,7 @@ fn older_names_of_densenet_and_files_without_counters_are_taken() {
 
 #[test]
 fn tensors_that_do_not_fit_are_named_with_both_shapes() {
-    let mut entries = listing("resnet18");
+    let mut entries = formula::listing("resnet18");
     entries.retain(|e| e["name"] != "layer1.0.conv1.weight");
     for entry in &mut entries {
         if entry["name"] == "bn1.weight" {
@@ -170,15 +131,15 @@ fn tensors_that_do_not_fit_are_named_with_both_shapes() {
     ] {
         assert!(error.message.contains(part), "{error}");
     }
-    let error = load("vgg16", &listing("resnet18"), LoadOptions::default()).unwrap_err();
+    let error = load("vgg16", &formula::listing("resnet18"), LoadOptions::default()).unwrap_err();
     assert!(error.message.contains("more") && error.message.lines().count() < 12, "{error}");
-    let error = load("resnet19", &listing("resnet18"), LoadOptions::default()).unwrap_err();
+    let error = load("resnet19", &formula::listing("resnet18"), LoadOptions::default()).unwrap_err();
     assert!(error.hint.unwrap().contains("did you mean `resnet18`"));
 }
 
 #[test]
 fn an_input_too_small_for_the_net_is_an_error() {
     let options = LoadOptions { size: Some(Size::from(16)), ..LoadOptions::default() };
-    let error = load("alexnet", &listing("alexnet"), options).unwrap_err();
+    let error = load("alexnet", &formula::listing("alexnet"), options).unwrap_err();
     assert!(error.message.contains("does not fit"), "{error}");
 }

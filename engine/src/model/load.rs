@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::card::Card;
 use super::tensors::Tensors;
-use super::{Model, fetch, labels, zoo};
+use super::{Model, fetch, hub, labels, zoo};
 use crate::data::edit::Interpolation;
 use crate::data::preprocess::{Crop, Order, Preprocess, Resize, Size};
 use crate::error::{Context, Error, Result, suggestions};
@@ -84,16 +84,17 @@ impl PerChannel {
 /// Where the name is unknown or the file missing, damaged or not of the architecture; the hint says what is accepted.
 pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn Fn(&str)) -> Result<Model> {
     let spec = spec.trim();
+    let asked = Asked { options, base, report };
     if let Some(file) = &options.weights {
-        let named = zoo::architecture(spec).map_err(|e| match is_path(spec) {
+        let architecture = zoo::architecture(spec).map_err(|e| match is_path(spec) {
             true => Error::value(format!("`{spec}` is a path, and `weights` names another"))
                 .hint("give the architecture's name and its weights: load_model(\"resnet18\", #{ weights: .. })"),
             false => e,
         })?;
-        return from_file(named, &base.join(file), options, base, report);
+        return asked.weights(architecture, &base.join(file));
     }
     if let Some(arch) = &options.arch {
-        return from_file(zoo::architecture(arch)?, &base.join(spec), options, base, report);
+        return asked.weights(zoo::architecture(arch)?, &base.join(spec));
     }
     if spec == "shapes" {
         let net = match options.size {
@@ -104,10 +105,13 @@ pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn F
     }
     if fetch::models().iter().any(|m| m.name == spec) {
         let (architecture, card, path) = fetch::net(spec, report)?;
-        return build(architecture, card, &path, options, base, report);
+        return asked.architecture(architecture, card, &path, None);
+    }
+    if let Some(id) = spec.strip_prefix("hf:") {
+        return asked.hub(id);
     }
     if is_path(spec) {
-        return from_path(&base.join(spec), options, base, report);
+        return asked.path(&base.join(spec));
     }
     match zoo::architecture(spec) {
         Ok(_) => Err(Error::value(format!("`{spec}` is an architecture; its weights are in a file"))
@@ -123,76 +127,97 @@ fn is_path(spec: &str) -> bool {
     spec.contains(['/', '\\']) || ending.is_some_and(|e| endings.contains(&e.as_str()))
 }
 
-fn from_path(path: &Path, options: &LoadOptions, base: &Path, report: &dyn Fn(&str)) -> Result<Model> {
-    let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e).hint(format!("load_model takes {FORMS}")))?;
-    if about.is_dir() {
-        return Err(Error::io(path, &std::io::ErrorKind::IsADirectory.into()).hint(format!("load_model takes {FORMS}")));
-    }
-    let _ = (options, base, report);
-    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("onnx") => Err(Error::unsupported("ONNX files")),
-        Some("pth" | "pt" | "bin" | "safetensors" | "ckpt") => {
-            let file = path.file_name().unwrap_or_default().to_string_lossy();
-            Err(Error::value(format!("`{file}` holds weights; which architecture they are of it does not say"))
-                .hint(format!("load_model(\"resnet18\", #{{ weights: \"{file}\" }})")))
+/// What `load_model` was asked for, beside the net itself.
+struct Asked<'a> {
+    options: &'a LoadOptions,
+    base: &'a Path,
+    report: &'a dyn Fn(&str),
+}
+
+impl Asked<'_> {
+    /// A file that says itself what it is.
+    fn path(&self, path: &Path) -> Result<Model> {
+        let forms = || format!("load_model takes {FORMS}");
+        let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e).hint(forms()))?;
+        if about.is_dir() {
+            return Err(Error::io(path, &std::io::ErrorKind::IsADirectory.into()).hint(forms()));
         }
-        _ => Err(Error::unsupported(format!("`{}` is no kind of net that convscope reads", path.display()))
-            .hint(format!("load_model takes {FORMS}"))),
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+            Some("onnx") => self.onnx(path, None),
+            Some("pth" | "pt" | "bin" | "safetensors" | "ckpt") => {
+                Err(Error::value(format!("`{file}` holds weights; which architecture's it does not say"))
+                    .hint(format!("load_model(\"resnet18\", #{{ weights: \"{file}\" }})")))
+            }
+            _ => Err(Error::unsupported(format!("`{file}` is no kind of net that convscope reads")).hint(forms())),
+        }
     }
-}
 
-/// An architecture with a weight file of the user's.
-fn from_file(
-    architecture: &zoo::Architecture,
-    path: &Path,
-    options: &LoadOptions,
-    base: &Path,
-    report: &dyn Fn(&str),
-) -> Result<Model> {
-    let card = Card { source: path.display().to_string(), ..Card::named(architecture.name) };
-    build(architecture, card, path, options, base, report)
-}
-
-fn build(
-    architecture: &zoo::Architecture,
-    card: Card,
-    path: &Path,
-    options: &LoadOptions,
-    base: &Path,
-    report: &dyn Fn(&str),
-) -> Result<Model> {
-    let tensors = Tensors::open(path)?;
-    let published = architecture.preprocess()?;
-    let size = options.size.unwrap_or(published.size);
-    let built = architecture.build(&tensors, [size.height, size.width], options.transform_input);
-    let (graph, weights) = built.context(|| format!("`{}`", path.display()))?;
-    let mut card = card;
-    if architecture.transforms_input() && options.transform_input != Some(false) {
-        card.notes.push(TRANSFORMED.to_string());
+    fn onnx(&self, path: &Path, known: Option<Preprocess>) -> Result<Model> {
+        let _ = known;
+        Err(Error::unsupported(format!("`{}` is an ONNX file", path.display())))
     }
-    let model = Model::new(graph, weights, card);
-    let channels = model.input_shape()[0];
-    let known = Some(published).filter(|p| p.channels == channels);
-    finished(&model, known, options, base, report)
-}
 
-/// The net with the preprocessing that is `known` of it and the labels, as the options change them.
-fn finished(
-    model: &Model,
-    known: Option<Preprocess>,
-    options: &LoadOptions,
-    base: &Path,
-    report: &dyn Fn(&str),
-) -> Result<Model> {
-    let mut card = model.card().clone();
-    card.preprocess = with_options(known, options, model.input_shape())?;
-    let labels = match &options.labels {
-        None => return Ok(model.with_card(card)),
-        Some(Labels::Names(names)) => names.clone(),
-        Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(report)?,
-        Some(Labels::Path(path)) => labels::read_labels(&base.join(path))?,
-    };
-    Ok(model.with_card(card.with_labels(&labels, model.output_len())?))
+    /// A repository of the Hugging Face Hub.
+    fn hub(&self, id: &str) -> Result<Model> {
+        let fetched = hub::fetch(id, self.report)?;
+        let card = Card { source: format!("hf:{id}"), license: fetched.license, ..Card::named(id) };
+        let model = match fetched.architecture {
+            Some(architecture) => self.architecture(architecture, card, &fetched.file, fetched.preprocess)?,
+            None => {
+                let model = self.onnx(&fetched.file, fetched.preprocess)?;
+                let card = Card { classes: model.card().classes.clone(), ..card };
+                model.with_card(Card { preprocess: model.card().preprocess.clone(), ..card })
+            }
+        };
+        match fetched.labels {
+            Some(names) if self.options.labels.is_none() => {
+                let labelled = model.card().clone().with_labels(&names, model.output_len());
+                Ok(labelled.map_or(model.clone(), |card| model.with_card(card)))
+            }
+            _ => Ok(model),
+        }
+    }
+
+    /// An architecture with a weight file of the user's.
+    fn weights(&self, architecture: &zoo::Architecture, path: &Path) -> Result<Model> {
+        let card = Card { source: path.display().to_string(), ..Card::named(architecture.name) };
+        self.architecture(architecture, card, path, None)
+    }
+
+    /// An architecture with a weight file; `known` is its preprocessing where that is not the published weights'.
+    fn architecture(
+        &self,
+        architecture: &zoo::Architecture,
+        mut card: Card,
+        path: &Path,
+        known: Option<Preprocess>,
+    ) -> Result<Model> {
+        let tensors = Tensors::open(path)?;
+        let known = known.map_or_else(|| architecture.preprocess(), Ok)?;
+        let size = self.options.size.unwrap_or(known.size);
+        let built = architecture.build(&tensors, [size.height, size.width], self.options.transform_input);
+        let (graph, weights) = built.context(|| format!("`{}`", path.display()))?;
+        if architecture.transforms_input() && self.options.transform_input != Some(false) {
+            card.notes.push(TRANSFORMED.to_string());
+        }
+        let model = Model::new(graph, weights, card);
+        let channels = model.input_shape()[0];
+        self.finished(&model, Some(known).filter(|p| p.channels == channels))
+    }
+
+    /// The net with the preprocessing that is `known` of it and the labels, as the options change them.
+    fn finished(&self, model: &Model, known: Option<Preprocess>) -> Result<Model> {
+        let mut card = model.card().clone();
+        card.preprocess = with_options(known, self.options, model.input_shape())?;
+        let labels = match &self.options.labels {
+            None => return Ok(model.with_card(card)),
+            Some(Labels::Names(names)) => names.clone(),
+            Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(self.report)?,
+            Some(Labels::Path(path)) => labels::read_labels(&self.base.join(path))?,
+        };
+        Ok(model.with_card(card.with_labels(&labels, model.output_len())?))
+    }
 }
 
 /// The preprocessing that is `known` with the options put in one by one; where none is known, one is made when an option

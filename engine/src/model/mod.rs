@@ -2,6 +2,7 @@
 
 pub mod card;
 pub mod fetch;
+pub mod hub;
 pub mod labels;
 pub mod load;
 pub mod onnx;

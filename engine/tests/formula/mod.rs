@@ -1,9 +1,11 @@
 //! What `tests/golden` at the workspace's root stands for: weights by formula (its golden.py says which), case files,
 //! reference arrays.
 
+#![allow(dead_code)] // each test takes what it needs
+
 use convscope_engine::data::npy;
-use serde_json::Value;
-use std::io::Read;
+use serde_json::{Map, Value};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A file of the folder of reference values.
@@ -58,4 +60,42 @@ pub fn worst(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let largest = want.iter().fold(1e-30f64, |m, v| m.max(f64::from(v.abs())));
     got.iter().zip(want).fold(0.0f64, |m, (a, b)| m.max(f64::from((a - b).abs()))) / largest
+}
+
+/// Writes a .safetensors file; an entry without a recipe is a hole in the file: zeros.
+pub fn write_weights(path: &Path, entries: &[Value]) {
+    let (mut header, mut at) = (Map::new(), 0);
+    let mut places = Vec::new();
+    for entry in entries {
+        let whole = entry["dtype"] == "i64";
+        let len = shape(entry).iter().product::<usize>() * if whole { 8 } else { 4 };
+        let about = serde_json::json!({
+            "dtype": if whole { "I64" } else { "F32" }, "shape": entry["shape"], "data_offsets": [at, at + len]
+        });
+        header.insert(entry["name"].as_str().unwrap().to_string(), about);
+        places.push(at);
+        at += len;
+    }
+    let mut header = serde_json::to_vec(&header).unwrap();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = std::fs::File::create(path).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(&header).unwrap();
+    let start = 8 + header.len();
+    file.set_len((start + at) as u64).unwrap();
+    for (entry, place) in entries.iter().zip(places).filter(|(e, _)| e["seed"].is_u64()) {
+        let bytes: Vec<u8> = values(entry).iter().flat_map(|v| v.to_le_bytes()).collect();
+        file.seek(SeekFrom::Start((start + place) as u64)).unwrap();
+        file.write_all(&bytes).unwrap();
+    }
+}
+
+/// Every entry that torchvision's state_dict of an architecture has: name, shape, and dtype where it is not f32.
+pub fn listing(arch: &str) -> Vec<Value> {
+    let rows = json(&golden("weights/state_dicts.zip"), &format!("{arch}.json"));
+    let entry = |row: &Value| match row.get(2) {
+        Some(dtype) => serde_json::json!({"name": row[0], "shape": row[1], "dtype": dtype}),
+        None => serde_json::json!({"name": row[0], "shape": row[1]}),
+    };
+    rows.as_array().unwrap().iter().map(entry).collect()
 }

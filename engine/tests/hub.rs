@@ -1,0 +1,98 @@
+//! `load_model("hf:org/repo")` against a small Hub on loopback: timm's files, an unknown repository, the cache when the Hub
+//! is gone.
+
+mod formula;
+
+use convscope_engine::Kind;
+use convscope_engine::data::{Interpolation, Resize, Size};
+use convscope_engine::model::{LoadOptions, load_model};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// Answers one connection as the Hub does: files under /org/repo/resolve/main/, 404 with X-Error-Code for all else.
+fn answer(mut stream: TcpStream, files: &BTreeMap<String, Vec<u8>>, gone: &AtomicBool) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut request = String::new();
+    reader.read_line(&mut request)?;
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let mut words = request.split_whitespace();
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let path = path.split('?').next().unwrap_or_default();
+    if gone.load(Ordering::SeqCst) {
+        return write!(stream, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+    let (status, code, body) = match files.get(path) {
+        Some(body) => ("200 OK", "", body.clone()),
+        None if path.contains("/org/") && !path.contains("nothing") => ("404 Not Found", "EntryNotFound", Vec::new()),
+        None => ("404 Not Found", "RepoNotFound", Vec::new()),
+    };
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n", body.len())?;
+    write!(stream, "X-Repo-Commit: {COMMIT}\r\nETag: \"{:x}\"\r\n", path.len() * 1_000_003 + body.len())?;
+    if !code.is_empty() {
+        write!(stream, "X-Error-Code: {code}\r\n")?;
+    }
+    write!(stream, "\r\n")?;
+    if method == "GET" { stream.write_all(&body) } else { Ok(()) }
+}
+
+#[test]
+fn a_repository_is_loaded_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("net.safetensors");
+    formula::write_weights(&weights, &formula::listing("squeezenet1_1"));
+    let config = r#"{"architecture": "squeezenet1_1", "num_classes": 1000, "pretrained_cfg": {"mean": [0.5, 0.4, 0.3],
+        "std": [0.2, 0.2, 0.1], "input_size": [3, 160, 160], "interpolation": "bilinear", "crop_pct": 0.95,
+        "license": "mit"}}"#;
+    let other = r#"{"architecture": "vit_base_patch16_224"}"#;
+    let listing = r#"[{"type": "file", "oid": "a", "size": 1, "path": "README.md"}]"#;
+    let files: BTreeMap<String, Vec<u8>> = [
+        ("/org/net/resolve/main/config.json", config.as_bytes().to_vec()),
+        ("/org/net/resolve/main/model.safetensors", std::fs::read(&weights).unwrap()),
+        ("/org/other/resolve/main/config.json", other.as_bytes().to_vec()),
+        ("/api/models/org/other/tree/main", listing.as_bytes().to_vec()),
+    ]
+    .map(|(path, body)| (path.to_string(), body))
+    .into();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = Arc::new(AtomicBool::new(false));
+    // SAFETY: the only test of this program, and no other thread runs yet.
+    unsafe {
+        std::env::set_var("HF_ENDPOINT", format!("http://{}", server.local_addr().unwrap()));
+        std::env::set_var("HF_HOME", folder.path().join("hub"));
+        std::env::set_var("NO_PROXY", "127.0.0.1");
+        for name in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN"] {
+            std::env::remove_var(name);
+        }
+    }
+    let switch = gone.clone();
+    std::thread::spawn(move || server.incoming().flatten().for_each(|s| drop(answer(s, &files, &switch))));
+
+    let load = |name: &str, options: LoadOptions| load_model(name, &options, folder.path(), &|_| {});
+    let net = load("hf:org/net", LoadOptions::default()).unwrap();
+    let preprocess = net.card().preprocess().unwrap();
+    assert_eq!((preprocess.size, preprocess.resize), (Size::from(160), Resize::Short(168)));
+    assert_eq!((preprocess.interpolation, &preprocess.mean[..]), (Interpolation::Bilinear, &[0.5, 0.4, 0.3][..]));
+    assert_eq!((net.input_shape(), net.output_len()), (&[3, 160, 160][..], 1000));
+    assert_eq!((&net.card().source[..], &net.card().license[..]), ("hf:org/net", "mit"));
+
+    let error = load("hf:org/other", LoadOptions::default()).unwrap_err();
+    assert!(error.kind == Kind::Unsupported && error.message.contains("vit_base_patch16_224"), "{error}");
+    let error = load("hf:nobody/nothing", LoadOptions::default()).unwrap_err();
+    assert!(error.message.contains("no repository `hf:nobody/nothing`"), "{error}");
+    for bad in ["hf:net", "hf:/net", "hf:org/", "hf:a/b/c"] {
+        assert_eq!(load(bad, LoadOptions::default()).unwrap_err().kind, Kind::Value, "{bad}");
+    }
+
+    gone.store(true, Ordering::SeqCst);
+    let options = LoadOptions { size: Some(Size::from(96)), ..LoadOptions::default() };
+    assert_eq!(load("hf:org/net", options).unwrap().input_shape(), [3, 96, 96]);
+    assert_eq!(load("hf:org/unseen", LoadOptions::default()).unwrap_err().kind, Kind::Io);
+}
