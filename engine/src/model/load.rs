@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::card::Card;
 use super::tensors::Tensors;
-use super::{Model, fetch, hub, labels, zoo};
+use super::{Model, fetch, hub, labels, onnx, shapes, zoo};
 use crate::data::edit::Interpolation;
 use crate::data::preprocess::{Crop, Order, Preprocess, Resize, Size};
 use crate::error::{Context, Error, Result, suggestions};
@@ -97,11 +97,8 @@ pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn F
         return asked.weights(zoo::architecture(arch)?, &base.join(spec));
     }
     if spec == "shapes" {
-        let net = match options.size {
-            None => super::shapes::load()?,
-            Some(size) => super::shapes::load_sized(size)?,
-        };
-        return finished(&net, net.card().preprocess.clone(), options, base, report);
+        let net = options.size.map_or_else(shapes::load, shapes::load_sized)?;
+        return asked.finished(&net, net.card().preprocess.clone());
     }
     if fetch::models().iter().any(|m| m.name == spec) {
         let (architecture, card, path) = fetch::net(spec, report)?;
@@ -154,8 +151,17 @@ impl Asked<'_> {
     }
 
     fn onnx(&self, path: &Path, known: Option<Preprocess>) -> Result<Model> {
-        let _ = known;
-        Err(Error::unsupported(format!("`{}` is an ONNX file", path.display())))
+        if self.options.transform_input.is_some() {
+            return Err(Error::value("`transform_input` is an option of `googlenet`, not of ONNX files"));
+        }
+        let size = self.options.size.map(|s| [s.height, s.width]);
+        let model = onnx::load(path, &onnx::Options { size })?;
+        let [height, width] = match *model.input_shape() {
+            [_, height, width] => [height, width],
+            _ => return self.finished(&model, None),
+        };
+        let fits = |p: &Preprocess| p.size == Size { height, width } && p.channels == model.input_shape()[0];
+        self.finished(&model, known.filter(fits))
     }
 
     /// A repository of the Hugging Face Hub.

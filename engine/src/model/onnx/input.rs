@@ -12,8 +12,10 @@ const MOST: usize = 1 << 28;
 pub struct Input {
     /// The batch size, where the file fixes it.
     pub batch: Option<usize>,
-    /// The shape of one sample.
+    /// The shape of one sample, as the file has it.
     pub sample: Vec<usize>,
+    /// Whether that is rows x columns x channels of a photo.
+    pub channels_last: bool,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -52,8 +54,9 @@ pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
         return Err(Error::format(format!("the input `{name}` has shape {sample:?}")));
     }
     let kind = tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT);
+    let channels_last = matches!(sample[..], [h, w, 1 | 3] if h > 4 && w > 4);
     let notes = (kind != DataType::FLOAT).then(|| format!("the file's input is {kind}; the net is computed in f32"));
-    Ok(Input { batch, sample, notes: notes.into_iter().collect() })
+    Ok(Input { batch, sample, channels_last, notes: notes.into_iter().collect() })
 }
 
 fn fix(open: &mut [Option<usize>], at: [usize; 2], size: [usize; 2], name: &str) -> Result<()> {

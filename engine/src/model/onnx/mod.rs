@@ -24,6 +24,7 @@ mod wire;
 
 use super::{Card, Model};
 use crate::error::{Context, Error, Result};
+use crate::graph::Op;
 use external::Folder;
 use links::Links;
 use rten_onnx::onnx::ModelProto;
@@ -75,7 +76,15 @@ fn build(model: &ModelProto, path: &Path, options: &Options) -> Result<Model> {
     let reserved = links.names.iter().flatten().cloned().collect();
     let mut reader =
         Reader { scope: Scope::new(shape.batch, reserved), folder: Folder::of(path), values: BTreeMap::new() };
-    let input = reader.scope.builder.input(&links.names[links.nodes.len()][0], shape.sample)?;
+    let name = &links.names[links.nodes.len()][0];
+    let input = if shape.channels_last {
+        // Photos are channels x rows x columns everywhere else.
+        let turned = [2, 0, 1].map(|axis| shape.sample[axis]).to_vec();
+        let input = reader.scope.builder.input(name, turned)?;
+        reader.scope.builder.add(&format!("{name}/channels_last"), Op::Transpose(vec![1, 2, 0]), &[input])?
+    } else {
+        reader.scope.builder.input(name, shape.sample)?
+    };
     let input_name = links::name_of(links.input);
     reader.scope.builder.alias(input_name, input);
     reader.values.insert(input_name, Value::Act(Act { id: input, lead: 1 }));

@@ -1,0 +1,143 @@
+//! `load_model`: what it accepts, what it says of what it does not, and how options change a net's card.
+
+use convscope_engine::data::{Image, Interpolation, Order, Resize, Size};
+use convscope_engine::model::{LoadOptions, load_model};
+use convscope_engine::{Error, Kind, Model};
+use serde_json::json;
+use std::path::Path;
+
+/// A field of a protobuf message.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    assert!(bytes.len() < 128);
+    [&[number << 3 | 2, bytes.len() as u8], bytes].concat()
+}
+
+fn number(number: u8, value: u8) -> Vec<u8> {
+    vec![number << 3, value]
+}
+
+fn node(op: &str, input: &str, output: &str, attribute: &[u8]) -> Vec<u8> {
+    field(
+        1,
+        &[field(1, input.as_bytes()), field(2, output.as_bytes()), field(4, op.as_bytes()), attribute.to_vec()]
+            .concat(),
+    )
+}
+
+/// An ONNX net that gives the mean of each channel of an input of these axes (batch first); 0 leaves one open.
+fn means(axes: [u8; 4]) -> Vec<u8> {
+    let dims: Vec<u8> = axes.iter().flat_map(|d| field(1, &if *d == 0 { vec![] } else { number(1, *d) })).collect();
+    let kind = field(2, &field(1, &[number(1, 1), field(2, &dims)].concat()));
+    let perm: Vec<u8> = [0, 3, 1, 2].iter().flat_map(|axis| number(8, *axis)).collect();
+    let perm = field(5, &[field(1, b"perm"), perm, vec![0xa0, 1, 7]].concat());
+    let last = axes[3] == 3;
+    let first = if last { node("Transpose", "photo", "turned", &perm) } else { node("Relu", "photo", "turned", &[]) };
+    let graph = [
+        first,
+        node("GlobalAveragePool", "turned", "pooled", &[]),
+        node("Flatten", "pooled", "scores", &[]),
+        field(11, &[field(1, b"photo"), kind].concat()),
+        field(12, &field(1, b"scores")),
+    ]
+    .concat();
+    let length = [graph.len() as u8 & 0x7f | 0x80, (graph.len() >> 7) as u8];
+    [number(1, 7), vec![7 << 3 | 2], length.to_vec(), graph, field(8, &number(2, 13))].concat()
+}
+
+/// Loads `spec` in a folder that has `net.onnx`.
+fn load(axes: [u8; 4], spec: &str, options: serde_json::Value) -> Result<Model, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("net.onnx"), means(axes)).unwrap();
+    std::fs::write(folder.path().join("empty.onnx"), b"").unwrap();
+    std::fs::write(folder.path().join("net.safetensors"), b"").unwrap();
+    std::fs::write(folder.path().join("labels.txt"), "red\ngreen\nblue\n").unwrap();
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    load_model(spec, &serde_json::from_value::<LoadOptions>(options).unwrap(), folder.path(), &|_| {})
+}
+
+const FIXED: [u8; 4] = [0, 3, 8, 10];
+
+#[test]
+fn options_make_a_card_for_a_net_that_has_none() {
+    let net = load(FIXED, "net.onnx", json!({})).unwrap();
+    let error = net.card().preprocess().unwrap_err();
+    assert!(error.hint.unwrap().contains("mean"));
+    assert_eq!(net.card().class_name(2), "class 2");
+
+    let options = json!({"mean": 0.5, "std": [0.1, 0.2, 0.4], "order": "BGR", "labels": "labels.txt"});
+    let net = load(FIXED, "net.onnx", options).unwrap();
+    let preprocess = net.card().preprocess().unwrap();
+    assert_eq!((preprocess.size, preprocess.resize), (Size { height: 8, width: 10 }, Resize::Short(11)));
+    assert_eq!((preprocess.order, preprocess.interpolation), (Order::Bgr, Interpolation::Bicubic));
+    assert_eq!((&preprocess.mean[..], &preprocess.std[..]), (&[0.5; 3][..], &[0.1, 0.2, 0.4][..]));
+    assert_eq!(net.card().class_index("Green").unwrap(), 1);
+
+    let net = load([0, 3, 0, 0], "net.onnx", json!({"size": 16, "resize": "direct", "labels": ["a", "b"]})).unwrap();
+    assert_eq!(net.input_shape(), [3, 16, 16]);
+    assert_eq!(net.card().preprocess().unwrap().resize, Resize::Direct);
+    assert_eq!(net.card().class_name(0), "background");
+}
+
+#[test]
+fn photos_pass_nets_whose_channels_come_last() {
+    let net = load([0, 8, 10, 3], "net.onnx", json!({"scale": 1.0})).unwrap();
+    assert_eq!(net.input_shape(), [3, 8, 10]);
+    let photo = Image::filled(20, 20, [10, 20, 30]).unwrap();
+    let x = net.card().preprocess().unwrap().apply(&photo).unwrap();
+    assert_eq!(net.output(&x).unwrap().to_vec2::<f32>().unwrap(), [[10.0, 20.0, 30.0]]);
+}
+
+#[test]
+fn what_cannot_be_loaded_is_said() {
+    for (spec, options, kind, message, hint) in [
+        ("squeezenet1.1", json!({}), Kind::NotFound, "no net `squeezenet1.1`", "did you mean `squeezenet1_1`"),
+        ("xyz", json!({}), Kind::NotFound, "no net `xyz`", "load_model takes a known net"),
+        ("resnet18", json!({}), Kind::Value, "is an architecture", "weights: \"resnet18.pth\""),
+        ("net.safetensors", json!({}), Kind::Value, "which architecture's it does not say", "resnet18"),
+        ("resnet18", json!({"weights": "net.safetensors"}), Kind::Format, "is empty (0 bytes)", "again"),
+        ("resnet18", json!({"weights": "none.pth"}), Kind::Io, "no such file", ""),
+        ("resnet18", json!({"weights": "folder"}), Kind::Io, "is a directory", ""),
+        ("net.safetensors", json!({"arch": "resnet"}), Kind::NotFound, "no architecture `resnet`", "did you mean"),
+        ("net.onnx", json!({"weights": "net.safetensors"}), Kind::Value, "is a path", "architecture's name"),
+        ("none.onnx", json!({}), Kind::Io, "no such file", "load_model takes"),
+        ("./folder", json!({}), Kind::Io, "is a directory", "load_model takes"),
+        ("empty.onnx", json!({}), Kind::Format, "empty", ""),
+        ("labels.txt/", json!({}), Kind::Io, "", ""),
+        ("./labels.txt", json!({}), Kind::Unsupported, "no kind of net", "load_model takes"),
+        ("net.onnx", json!({"size": 16}), Kind::Value, "16 x 16", "size"),
+        ("net.onnx", json!({"labels": ["a"]}), Kind::Value, "1 labels for 3 outputs", "one label an output"),
+        ("net.onnx", json!({"labels": "none.txt"}), Kind::Io, "no such file", ""),
+        ("net.onnx", json!({"mean": [0.5, 0.5]}), Kind::Value, "mean has 2 values", ""),
+        ("net.onnx", json!({"scale": 0.0}), Kind::Value, "scale is 0", ""),
+        ("net.onnx", json!({"scale": 1.0, "resize": 5}), Kind::Value, "a short side of 5", "at least 10"),
+        ("net.onnx", json!({"transform_input": true}), Kind::Value, "option of `googlenet`", ""),
+    ] {
+        let error = load(FIXED, spec, options.clone()).unwrap_err();
+        assert!(error.message.contains(message), "{spec} {options}: {error}");
+        assert!(error.hint.clone().unwrap_or_default().contains(hint), "{spec} {options}: {:?}", error.hint);
+        assert_eq!(error.kind, kind, "{spec} {options}: {error}");
+    }
+}
+
+#[test]
+fn the_reference_net_gives_its_reference_prediction() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    if !shared.join("nets/mobilenet_v1_0.25_224.onnx").is_file() {
+        println!("skipped: no {}", shared.display());
+        return;
+    }
+    let options = json!({"size": 224, "scale": 1.0, "mean": [127.5, 127.5, 127.5], "std": 127.5,
+        "labels": "../labels/imagenet.json"});
+    let options: LoadOptions = serde_json::from_value(options).unwrap();
+    let net = load_model("mobilenet_v1_0.25_224.onnx", &options, &shared.join("nets"), &|_| {}).unwrap();
+    assert_eq!((net.output_len(), net.card().class_name(0)), (1001, "background".to_string()));
+    let known: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(shared.join("photos/predictions.json")).unwrap()).unwrap();
+    for (photo, rows) in known["mobilenet_v1_0.25_224"].as_object().unwrap() {
+        let image = Image::open(shared.join("photos").join(photo)).unwrap();
+        let x = net.card().preprocess().unwrap().apply(&image).unwrap();
+        let scores = net.output(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap();
+        assert_eq!(net.card().class_name(best), rows[0][1].as_str().unwrap(), "{photo}");
+    }
+}
