@@ -141,7 +141,7 @@ pub fn pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let list = if site.opset >= 11 { site.ints(1)?.known()? } else { site.int_list("pads")?.unwrap_or_default() };
     let value = if site.opset >= 11 { site.scalar(2)? } else { site.float("value")? }.unwrap_or(0.0);
     let axes = if site.has(3) { site.ints(3)?.known()? } else { (0..rank as i64).collect() };
-    if list.len() != 2 * axes.len() || list.iter().any(|p| p.abs() > MOST) {
+    if list.len() != 2 * axes.len() || list.iter().any(|p| p.unsigned_abs() > MOST as u64) {
         return Err(Error::format(format!("pads {list:?} for {} axes", axes.len())));
     }
     let border = match site.text("mode")?.as_deref() {

@@ -33,6 +33,9 @@ pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
     let mut open: Vec<Option<usize>> =
         dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect();
     let batch = open.remove(0);
+    if batch.is_some_and(|n| n > MOST) {
+        return Err(Error::format(format!("the input `{name}` has {} samples", batch.unwrap_or(0))));
+    }
     if let [a, b, c] = open[..] {
         let channels_last = c.is_some_and(|c| c <= 4) && a.is_none_or(|a| a > 4) && b.is_none_or(|b| b > 4);
         let at = if channels_last { [0, 1] } else { [1, 2] };

@@ -37,11 +37,10 @@ fn fill(s: &Scope, x: Act, to: &mut [Dim]) -> Result<()> {
     };
     let len: i64 = s.sample(x).iter().product::<usize>() as i64;
     let product = |numbers: bool| {
-        let others = to.iter().enumerate().filter(|(i, _)| *i != at);
-        others.fold(Some(1i64), |n, (_, d)| match d {
-            Dim::Known(v) => n?.checked_mul(*v),
-            Dim::Batch if numbers => n?.checked_mul(s.batch? as i64),
-            Dim::Batch => n,
+        to.iter().enumerate().filter(|(i, _)| *i != at).try_fold(1i64, |n, (_, d)| match d {
+            Dim::Known(v) => n.checked_mul(*v),
+            Dim::Batch if numbers => n.checked_mul(s.batch? as i64),
+            Dim::Batch => Some(n),
         })
     };
     let batches = to.iter().filter(|d| **d == Dim::Batch).count();

@@ -10,7 +10,7 @@ use candle_core::{Tensor, TensorId};
 use std::collections::{BTreeSet, HashMap};
 
 /// The most values that a sample may have at a node.
-const MOST: usize = 1 << 30;
+const MOST: usize = 1 << 28;
 
 /// The graph being built.
 pub struct Scope {

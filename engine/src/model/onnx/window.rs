@@ -182,7 +182,7 @@ fn groups(site: &Site<'_>) -> Result<usize> {
     let groups = site.int("group")?.unwrap_or(1);
     usize::try_from(groups)
         .ok()
-        .filter(|g| *g > 0)
+        .filter(|g| (1..=MOST as usize).contains(g))
         .ok_or_else(|| Error::format(format!("attribute `group` is {groups}")))
 }
 

@@ -24,7 +24,7 @@ pub fn model(bytes: &[u8]) -> Result<ModelProto> {
     Ok(model)
 }
 
-/// The messages that nest without bound, or that hold those.
+/// The messages that are read; a flat one holds no others.
 #[derive(Clone, Copy)]
 enum Message {
     Model,
@@ -34,7 +34,10 @@ enum Message {
     Value,
     Type,
     Sequence,
-    Other,
+    Tensor,
+    TensorType,
+    Shape,
+    Flat,
 }
 
 impl Message {
@@ -42,14 +45,16 @@ impl Message {
     fn inner(self, number: u64) -> Option<Message> {
         match (self, number) {
             (Message::Model, 7) => Some(Message::Graph),
-            (Message::Model, 8) => Some(Message::Other),
+            (Message::Model, 8 | 14) | (Message::Tensor, 13) | (Message::Shape, 1) => Some(Message::Flat),
             (Message::Graph, 1) => Some(Message::Node),
-            (Message::Graph, 5) | (Message::Attribute, 5) => Some(Message::Other),
+            (Message::Graph, 5) | (Message::Attribute, 5) => Some(Message::Tensor),
             (Message::Graph, 11..=13) => Some(Message::Value),
             (Message::Node, 5) => Some(Message::Attribute),
             (Message::Attribute, 6) => Some(Message::Graph),
             (Message::Value, 2) | (Message::Sequence, 1) => Some(Message::Type),
             (Message::Type, 4) => Some(Message::Sequence),
+            (Message::Type, 1) => Some(Message::TensorType),
+            (Message::TensorType, 2) => Some(Message::Shape),
             _ => None,
         }
     }
