@@ -17,7 +17,9 @@ pub const BLANK: Rgb = [238, 238, 238];
 static SEQUENTIAL: LazyLock<[Rgb; 256]> = LazyLock::new(|| {
     std::array::from_fn(|i| {
         let t = i as f64 / 255.0;
-        oklch(0.10 + 0.86 * t, 0.40 * (t * (1.0 - t) * 4.0).max(0.0).sqrt().min(0.5 + 0.1 * t), 285.0 + 180.0 * t)
+        // The strongest chroma lies where sRGB has most of it, around red; both ends keep some.
+        let chroma = if t < 0.5 { 0.05 + 0.38 * t } else { 0.24 - 0.24 * (t - 0.5) };
+        oklch(0.12 + 0.82 * libm::pow(t, 0.92), chroma, 285.0 + 178.0 * t)
     })
 });
 
@@ -145,9 +147,16 @@ impl Ramp {
         match scale {
             Scale::Sequential { low, high } => {
                 finite.sort_by(f64::total_cmp);
-                let first = low.unwrap_or_else(|| finite.first().copied().unwrap_or(0.0));
-                let last = high.unwrap_or_else(|| end(&finite).unwrap_or(first));
-                let last = if last > first { last } else { first + if first == 0.0 { 1.0 } else { first.abs() } };
+                let mut first = low.unwrap_or_else(|| finite.first().copied().unwrap_or(0.0));
+                let mut last = high.unwrap_or_else(|| end(&finite).unwrap_or(first));
+                if last <= first {
+                    // All values are one: the scale then runs between zero and it, so that it still tells its size.
+                    (first, last) = match low {
+                        Some(low) => (low, low + if low == 0.0 { 1.0 } else { low.abs() }),
+                        None if first == 0.0 => (0.0, 1.0),
+                        None => (first.min(0.0), first.max(0.0)),
+                    };
+                }
                 let beyond = finite.last().copied().filter(|v| *v > last);
                 Ramp { low: first, high: last, diverging: false, beyond }
             }

@@ -46,7 +46,7 @@ pub fn svg(artifact: &Artifact) -> Result<String> {
 /// # Errors
 /// As [`png`].
 pub fn picture(part: &Part, width: f64) -> Result<Image> {
-    raster::draw(&margined(lay(part, width, false)?, 6.0))
+    raster::draw(&margined(lay(part, width, false)?, 1.0))
 }
 
 /// The artifact's page with its margin.

@@ -1,6 +1,6 @@
 //! The colour bar beside maps and grids, and round numbers for its ticks and for axes.
 
-use super::super::colour::Ramp;
+use super::super::colour::{Ramp, Rgb};
 use super::super::field::paint;
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
@@ -26,14 +26,14 @@ pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
     let strip = paint(columns, rows, |_, y| ramp.at(1.0 - (y as f64 + 0.5) / rows as f64))?;
     scene.add(Item::Picture([0.0, top, BAR, rows as f64 / SCALE], strip));
     if tip > 0.0 {
-        scene.add(Item::Shape(vec![(0.0, top), (BAR / 2.0, 0.0), (BAR, top)], ramp.at(1.0)));
+        point(&mut scene, [(0.0, top), (BAR / 2.0, 0.0), (BAR, top)], ramp.at(1.0));
     }
     if foot > 0.0 {
-        scene.add(Item::Shape(vec![(0.0, bottom), (BAR / 2.0, height), (BAR, bottom)], ramp.at(0.0)));
+        point(&mut scene, [(0.0, bottom), (BAR / 2.0, height), (BAR, bottom)], ramp.at(0.0));
     }
     scene.add(Item::Frame([0.0, top, BAR, bottom - top], FAINT, 0.7));
     let mut widest: f64 = 0.0;
-    for tick in ticks(ramp.low, ramp.high, ((bottom - top) / 34.0).clamp(2.0, 6.0) as usize) {
+    for tick in enough(ramp, bottom - top) {
         let y = bottom - (tick - ramp.low) / (ramp.high - ramp.low) * (bottom - top);
         scene.rule((BAR, y), (BAR + 3.5, y), SOFT, 0.8);
         let text = short(tick).replace('-', "−");
@@ -51,6 +51,27 @@ pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
         scene.width += 3.0;
     }
     Ok(scene)
+}
+
+/// The end of a bar beyond which values lie.
+fn point(scene: &mut Scene, corners: [(f64, f64); 3], colour: Rgb) {
+    scene.add(Item::Shape(corners.to_vec(), colour));
+    scene.add(Item::Line(corners.to_vec(), FAINT, 0.7, false));
+}
+
+/// Ticks about 34 px apart; on short bars closer, so that there are at least two beside zero.
+fn enough(ramp: &Ramp, length: f64) -> Vec<f64> {
+    let (wanted, most) = (if ramp.diverging { 3 } else { 2 }, (length / 14.0) as usize);
+    let first = (length / 34.0).clamp(2.0, 6.0) as usize;
+    let mut found = ticks(ramp.low, ramp.high, first);
+    for count in first + 1..=8 {
+        let closer = ticks(ramp.low, ramp.high, count);
+        if found.len() >= wanted || closer.len() > most {
+            break;
+        }
+        found = closer;
+    }
+    found
 }
 
 /// Round numbers from `low` to `high`, about `count` of them, 1, 2 or 5 times a power of ten apart; both ends where no

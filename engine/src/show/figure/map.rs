@@ -18,8 +18,12 @@ const BETWEEN: f64 = 12.0;
 const LARGEST: f64 = 380.0;
 /// What the colour bar may take beside the panels.
 const ROOM: f64 = 84.0;
-/// How much of the map is seen over the photo.
+/// Opacity of a class over the photo.
 const OPACITY: f64 = 0.6;
+/// Narrower than this, only two panels are drawn (without the photo by itself).
+const NARROW: f64 = 500.0;
+/// Narrower than this, one.
+const NARROWER: f64 = 300.0;
 /// Maps of at least so many values have their scale cut at a quantile.
 const MANY: usize = 1024;
 /// That quantile.
@@ -34,7 +38,10 @@ pub fn heat(map: &Map, width: f64) -> Result<Scene> {
     let quantile = (map.style == Style::Alone && field.values.len() >= MANY).then_some(QUANTILE);
     let ramp = Ramp::fit(map.scale, &field.values, quantile);
     let ground = Ground::of(map, &field);
-    let hue = |v: f32, x: usize, y: usize| ramp.colour(f64::from(v)).unwrap_or_else(|| colour::nan_at(x, y));
+    let hue = |v: f32, x: usize, y: usize| match ramp.colour(f64::from(v)) {
+        Some(c) => (c, opacity(&ramp, f64::from(v))),
+        None => (colour::nan_at(x, y), OPACITY),
+    };
     let cropped = map.photo.is_some() && ground.is_cropped();
     let (photo, over) = (map.photo.as_ref(), map.style == Style::Overlay);
     let panels = Panels { ground, photo, field: &field, over, smooth: true };
@@ -48,7 +55,7 @@ pub fn heat(map: &Map, width: f64) -> Result<Scene> {
         let what = if quantile.is_some() { "at the 99.5 % quantile, " } else { "at " };
         lines.insert(0, format!("colours end {what}{}; the largest value is {}", short(ramp.high), short(largest)));
     }
-    if cropped {
+    if cropped && (over || scene.width > NARROWER) {
         lines.push("the net saw the part inside the frame".into());
     }
     Ok(with_lines(scene, &lines))
@@ -64,10 +71,10 @@ pub fn classes(map: &ClassMap, width: f64) -> Result<Scene> {
     let own = map.names.len().min(colour::CATEGORIES);
     let hue = |v: f32, x: usize, y: usize| {
         if v.is_nan() {
-            return colour::nan_at(x, y);
+            return (colour::nan_at(x, y), OPACITY);
         }
         let place = map.names[..own].iter().position(|(number, _)| *number as f32 == v);
-        place.map_or([190; 3], colour::category)
+        (place.map_or([190; 3], colour::category), OPACITY)
     };
     let panels = Panels { ground, photo: map.photo.as_ref(), field: &field, over: true, smooth: false };
     let (mut scene, _) = panels.draw(width, &hue)?;
@@ -110,6 +117,12 @@ pub fn with_lines(mut scene: Scene, lines: &[String]) -> Scene {
     scene
 }
 
+/// How much of a value's colour is seen over the photo: the more, the further it is from the scale's quiet end.
+fn opacity(ramp: &Ramp, value: f64) -> f64 {
+    let t = ramp.place(value);
+    if ramp.diverging { 0.12 + 0.68 * (2.0 * t - 1.0).abs().sqrt() } else { 0.45 + 0.25 * t }
+}
+
 /// What is drawn side by side.
 struct Panels<'a> {
     ground: Ground<'a>,
@@ -121,31 +134,46 @@ struct Panels<'a> {
     smooth: bool,
 }
 
+/// Which panels are drawn.
+struct Shown {
+    photo: bool,
+    map: bool,
+    overlay: bool,
+}
+
+impl Shown {
+    fn count(&self) -> f64 {
+        f64::from(u8::from(self.photo) + u8::from(self.map) + u8::from(self.overlay))
+    }
+}
+
 impl Panels<'_> {
-    /// The panels within `width`, their names below. The scene is as wide as they are, and a panel as high as is returned.
-    fn draw(&self, width: f64, hue: &dyn Fn(f32, usize, usize) -> Rgb) -> Result<(Scene, f64)> {
-        let size = self.size(width);
+    /// The panels within `width`, their names below. Also returns a panel's height. `hue` gives a value's colour
+    /// and its opacity over the photo.
+    fn draw(&self, width: f64, hue: &dyn Fn(f32, usize, usize) -> (Rgb, f64)) -> Result<(Scene, f64)> {
+        let shown = self.shown(width);
+        let size = self.size(width, shown.count());
         let (columns, rows) = ((size.0 * SCALE) as usize, (size.1 * SCALE) as usize);
         let at =
             |x: usize, y: usize| self.ground.cell((x as f64 + 0.5) / columns as f64, (y as f64 + 0.5) / rows as f64);
-        let value = |(r, c): (f64, f64), smooth: bool| self.field.at(r, c, smooth);
-        let alone = paint(columns, rows, |x, y| at(x, y).map_or(BLANK, |p| hue(value(p, false), x, y)))?;
-        let name = format!("{} × {}", self.field.rows, self.field.columns);
-        let mut panels = vec![(alone, name, false)];
-        if let Some(photo) = self.photo {
-            let under = fitted(photo, columns, rows)?;
-            if self.over {
-                let laid = paint(columns, rows, |x, y| {
-                    let base = under.pixel(x, y).unwrap_or(BLANK);
-                    let grey = under_map(base);
-                    at(x, y).map_or_else(
-                        || blend(base, [255; 3], 0.65),
-                        |p| blend(grey, hue(value(p, self.smooth), x, y), OPACITY),
-                    )
-                })?;
-                panels.push((laid, "overlay".to_string(), true));
-            }
-            panels.insert(0, (under, "photo".to_string(), true));
+        let mut panels = Vec::new();
+        let photo = self.photo.map(|p| fitted(p, columns, rows)).transpose()?;
+        if let Some(photo) = photo.as_ref().filter(|_| shown.photo) {
+            panels.push((photo.clone(), "photo".to_string(), true));
+        }
+        if shown.map {
+            let cell = |x, y, (r, c): (f64, f64)| hue(self.field.at(r, c, false), x, y).0;
+            let alone = paint(columns, rows, |x, y| at(x, y).map_or(BLANK, |p| cell(x, y, p)))?;
+            panels.push((alone, format!("{} × {}", self.field.rows, self.field.columns), false));
+        }
+        if let Some(photo) = photo.filter(|_| shown.overlay) {
+            let laid = paint(columns, rows, |x, y| {
+                let base = photo.pixel(x, y).unwrap_or(BLANK);
+                let Some((r, c)) = at(x, y) else { return blend(base, [255; 3], 0.65) };
+                let (colour, opacity) = hue(self.field.at(r, c, self.smooth), x, y);
+                blend(under_map(base), colour, opacity)
+            })?;
+            panels.push((laid, "overlay".to_string(), true));
         }
         let mut scene = Scene::new(0.0, size.1 + SMALL * 1.6);
         for (i, (picture, name, framed)) in panels.into_iter().enumerate() {
@@ -161,13 +189,18 @@ impl Panels<'_> {
         Ok((scene, size.1))
     }
 
+    /// Which panels there is room for.
+    fn shown(&self, width: f64) -> Shown {
+        let over = self.over && self.photo.is_some();
+        Shown {
+            photo: self.photo.is_some() && width >= if over { NARROW } else { NARROWER },
+            map: !over || width >= NARROWER,
+            overlay: over,
+        }
+    }
+
     /// The size of a panel: whole pixels, the ground's proportions within reason.
-    fn size(&self, width: f64) -> (f64, f64) {
-        let count = match (self.photo, self.over) {
-            (None, _) => 1.0,
-            (_, false) => 2.0,
-            (_, true) => 3.0,
-        };
+    fn size(&self, width: f64, count: f64) -> (f64, f64) {
         let (w, h) = self.ground.size();
         let ratio = (h / w).clamp(0.05, 20.0);
         let wide = ((width - BETWEEN * (count - 1.0)) / count).clamp(60.0, LARGEST).min(LARGEST / ratio).max(16.0);

@@ -11,6 +11,8 @@ use super::bar::ticks;
 use super::map::legend;
 
 const HEIGHT: f64 = 300.0;
+/// The height of a scatter of many points, whose two axes matter alike.
+const CLOUD: f64 = 480.0;
 const WIDEST: f64 = 680.0;
 /// The longest that a category's name is written.
 const NAME: f64 = 130.0;
@@ -21,7 +23,9 @@ const STANDING: f64 = 16.0;
 pub fn drawn(plot: &Plot, width: f64) -> Scene {
     let named = plot.categories.len();
     let width = if named > 40 { width } else { width.min(WIDEST) };
-    let height = HEIGHT.min(width * 0.7);
+    let cloud =
+        plot.series.iter().all(|s| s.mark == Mark::Point) && plot.series.iter().map(|s| s.x.len()).sum::<usize>() > 60;
+    let height = if cloud { CLOUD.min(width * 0.8) } else { HEIGHT.min(width * 0.7) };
     let Some((xs, ys)) = ranges(plot) else {
         return paragraph("no points", SMALL, width, 1, SOFT, false);
     };
@@ -156,7 +160,7 @@ fn spacing(plot: &Plot) -> f64 {
 fn overhang(plot: &Plot, frame: &Frame) -> f64 {
     let reach = |(i, name): (usize, &String)| {
         let long = font::width(&font::abbreviate(name, SMALL, NAME), SMALL, Face::Sans);
-        long * 0.766 - frame.x(i as f64) - 4.0
+        long * 0.766 + SMALL * 0.6 - frame.x(i as f64)
     };
     let step = frame.step(plot);
     let slanted = step >= STANDING && !flat(plot, step);

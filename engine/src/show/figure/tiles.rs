@@ -45,7 +45,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
     let (wide, high) = tile_size(cells as f64, rows as f64, columns, width - room);
     let pictures = contents.iter().map(|c| c.picture(&ramp, wide, high)).collect::<Result<Vec<_>>>()?;
     let captions: Vec<&str> = grid.tiles.iter().map(|t| t.caption.as_str()).collect();
-    let (mut scene, told) = arrange(pictures, &captions, columns, (wide, high), 1);
+    let (mut scene, told) = arrange(pictures, &captions, columns, wide, between(columns), 1);
     let mut lines = remarks(&all);
     if coloured {
         lines.insert(0, format!("one scale for all: zero is mid grey, ±{} the ends", short(ramp.high)));
@@ -70,27 +70,25 @@ pub fn pictures(pictures: &Pictures, width: f64) -> Result<Scene> {
     if pictures.images.is_empty() {
         return Ok(paragraph("no pictures", SMALL, width, 1, SOFT, false));
     }
-    let most = if pictures.images.len() <= 4 { pictures.images.len() } else { usize::MAX };
-    let columns = match pictures.columns {
-        Some(c) => c.clamp(1, pictures.images.len()),
-        None => most.min(columns(pictures.images.len(), None).max(4)).min(8),
-    };
+    let count = pictures.images.len();
+    let columns = if count <= 4 { pictures.columns.unwrap_or(count) } else { columns(count, pictures.columns).min(10) };
+    let columns = columns.clamp(1, count);
     let size = |(i, _): &(Image, String)| (i.width() as f64, i.height() as f64);
-    let ratio = pictures.images.iter().map(size).map(|(w, h)| h / w).fold(0.0, f64::max).clamp(0.05, 2.0);
+    let ratio = pictures.images.iter().map(size).map(|(w, h)| h / w).fold(0.0, f64::max).clamp(0.05, 1.25);
     let widest = pictures.images.iter().map(|p| size(p).0).fold(1.0, f64::max);
-    let room = ((width - BETWEEN * 1.6 * (columns - 1) as f64) / columns as f64).max(8.0);
-    let single = if pictures.images.len() == 1 { 480.0 } else { 300.0 };
+    let room = ((width - 2.0 * BETWEEN * (columns - 1) as f64) / columns as f64).max(8.0);
+    let single = if count == 1 { 480.0 } else { 300.0 };
     let wide = room.min(single).min((widest * 8.0).max(96.0)).min(single / ratio).max(8.0);
     let cell = ((wide * SCALE).floor() / SCALE, (wide * ratio * SCALE).floor() / SCALE);
     let mut drawn = Vec::new();
     for (image, _) in &pictures.images {
         let (w, h) = (image.width() as f64, image.height() as f64);
-        let zoom = (cell.0 / w).min(cell.1 / h);
+        let zoom = (cell.0 / w).min(cell.1 / h).min(8.0);
         let side = |x: f64| ((x * zoom * SCALE).round() as usize).max(1);
         drawn.push(fitted(image, side(w), side(h))?);
     }
     let captions: Vec<&str> = pictures.images.iter().map(|(_, c)| c.as_str()).collect();
-    Ok(arrange(drawn, &captions, columns, cell, 3).0)
+    Ok(arrange(drawn, &captions, columns, cell.0, 2.0 * BETWEEN, 3).0)
 }
 
 impl Content {
@@ -160,41 +158,51 @@ fn columns(count: usize, asked: Option<usize>) -> usize {
     asked.or(even).unwrap_or(near).clamp(1, count.max(1))
 }
 
+/// White between tiles: less where they are many and small.
+fn between(columns: usize) -> f64 {
+    if columns > 16 { BETWEEN / 2.0 } else { BETWEEN }
+}
+
 /// The size of a tile of `columns` x `rows` cells: as large as fits, whole pixels a cell where cells are enlarged.
 fn tile_size(cells: f64, rows: f64, columns: usize, width: f64) -> (f64, f64) {
-    let room = (width - BETWEEN * (columns - 1) as f64) / columns as f64;
+    let room = (width - between(columns) * (columns - 1) as f64) / columns as f64;
     let limit = room.min(LARGEST).min(LARGEST * cells / rows) * SCALE;
     let zoom = (limit / cells).max(1.0 / cells);
     let zoom = if zoom >= 2.0 { zoom.floor() } else { zoom };
     ((cells * zoom).floor() / SCALE, (rows * zoom).floor().max(1.0) / SCALE)
 }
 
-/// Pictures in cells of one size, captions below them in up to `lines` lines; whether all captions could be written.
-fn arrange(images: Vec<Image>, captions: &[&str], columns: usize, cell: (f64, f64), lines: usize) -> (Scene, bool) {
-    let size = if cell.0 < 46.0 { 8.5 } else { SMALL };
+/// Pictures in columns `wide` px wide, captions below them in up to `lines` lines; whether all could be written.
+fn arrange(
+    images: Vec<Image>,
+    captions: &[&str],
+    columns: usize,
+    wide: f64,
+    between: f64,
+    lines: usize,
+) -> (Scene, bool) {
+    let size = if wide < 46.0 { 8.5 } else { SMALL };
     let longest = captions.iter().map(|c| font::width(c, size, Face::Sans)).fold(0.0, f64::max);
-    let told = longest == 0.0 || cell.0 >= 34.0 || longest <= cell.0;
-    let between = if lines > 1 { BETWEEN * 1.6 } else { BETWEEN };
+    let told = longest == 0.0 || wide >= 34.0 || longest <= wide;
     let mut scene = Scene::default();
     let mut top = 0.0;
-    let mut images = images.into_iter();
-    for row in captions.chunks(columns) {
-        let limit = cell.0 + between * 0.6;
-        let texts: Vec<Vec<String>> = row.iter().map(|c| font::wrap(c, size, limit, lines)).collect();
+    for (row, images) in captions.chunks(columns).zip(images.chunks(columns)) {
+        let high = images.iter().map(|i| i.height() as f64 / SCALE).fold(0.0, f64::max);
+        let texts: Vec<Vec<String>> = row.iter().map(|c| font::wrap(c, size, wide + between * 0.5, lines)).collect();
         let deepest = if told && longest > 0.0 { texts.iter().map(Vec::len).max().unwrap_or(0) } else { 0 };
-        for (i, (text, image)) in texts.iter().zip(images.by_ref()).enumerate() {
-            let left = i as f64 * (cell.0 + between);
+        for (i, (text, image)) in texts.iter().zip(images).enumerate() {
+            let left = i as f64 * (wide + between);
             let (w, h) = (image.width() as f64 / SCALE, image.height() as f64 / SCALE);
-            let (x, y) = (left + ((cell.0 - w) * SCALE / 2.0).floor() / SCALE, top + cell.1 - h);
-            scene.add(Item::Picture([x, y, w, h], image));
+            let (x, y) = (left + ((wide - w) * SCALE / 2.0).floor() / SCALE, top + high - h);
+            scene.add(Item::Picture([x, y, w, h], image.clone()));
             scene.add(Item::Frame([x, y, w, h], FAINT, 0.5));
-            scene.width = scene.width.max(left + cell.0);
+            scene.width = scene.width.max(left + wide);
             for (n, line) in text.iter().enumerate().take(deepest) {
-                let y = top + cell.1 + size * 1.15 + n as f64 * size * 1.25;
-                scene.write(left + cell.0 / 2.0, y, line, size, SOFT, Anchor::Middle);
+                let y = top + high + size * 1.15 + n as f64 * size * 1.25;
+                scene.write(left + wide / 2.0, y, line, size, SOFT, Anchor::Middle);
             }
         }
-        scene.height = top + cell.1 + if deepest > 0 { deepest as f64 * size * 1.25 + 3.0 } else { 0.0 };
+        scene.height = top + high + if deepest > 0 { deepest as f64 * size * 1.25 + 3.0 } else { 0.0 };
         top = scene.height + between;
     }
     (scene, told)
