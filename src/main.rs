@@ -1,1 +1,19 @@
-fn main() {}
+//! The `convscope` command: reads its arguments, does what they say, and ends with the exit code that says how it went.
+
+mod cli;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A defect in native code becomes an error message of the run; the default hook would print a trace before it.
+    std::panic::set_hook(Box::new(|_| {}));
+    let arguments = cli::Arguments::parse();
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli::main(arguments))) {
+        Ok(code) => ExitCode::from(code),
+        Err(_) => {
+            cli::terminal::complain("error: a defect of convscope\n  hint: please report it with the command that shows it");
+            ExitCode::from(cli::FAILED)
+        }
+    }
+}

@@ -1,1 +1,25 @@
-//! stub
+//! The script language of convscope: rhai with nets, subjects, images, tensors and every probe of the engine's catalog
+//! as values, errors that point at the place and say what to do, completion and a reference.
+//!
+//! A [`Session`] holds the variables and functions of a script, a REPL or a notebook; its caller supplies an [`Output`].
+
+pub mod bind;
+pub mod complete;
+pub mod context;
+pub mod convert;
+pub mod diag;
+pub mod fault;
+pub mod inspect;
+pub mod library;
+pub mod output;
+pub mod reference;
+pub mod script;
+pub mod session;
+pub mod source;
+pub mod values;
+
+pub use context::{Context, Place};
+pub use diag::Diagnostic;
+pub use library::{Function, Library};
+pub use output::{Output, Shown, Silent};
+pub use session::{CellResult, Session};

@@ -9,6 +9,7 @@ pub mod error;
 pub mod graph;
 pub mod job;
 pub mod kernels;
+pub mod manifest;
 pub mod model;
 #[macro_use]
 pub mod params;

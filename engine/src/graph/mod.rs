@@ -7,6 +7,7 @@ pub mod cost;
 pub mod field;
 pub mod infer;
 pub mod op;
+pub mod rewrite;
 
 use smallvec::SmallVec;
 use std::collections::BTreeMap;

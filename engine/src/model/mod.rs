@@ -1,6 +1,8 @@
 //! A trained net: its graph, its weights and its card (classes, preprocessing, origin).
 
+pub mod ablate;
 pub mod card;
+pub mod evaluate;
 pub mod fetch;
 pub mod hub;
 pub mod labels;
@@ -8,6 +10,7 @@ pub mod load;
 pub mod onnx;
 pub mod pickle;
 pub mod shapes;
+pub mod summary;
 pub mod tensors;
 pub mod torch;
 pub mod zoo;

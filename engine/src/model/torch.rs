@@ -1,7 +1,7 @@
 //! PyTorch checkpoints: zip files (`torch.save` since 1.6), the older stream of pickles, and pickled NumPy arrays.
 //!
-//! The pickles are read as data ([`super::pickle`]): nothing in a checkpoint is executed. One reader serves all forms:
-//! candle reads zip files only, and finds no tensors and no fault in those that hold more than a state_dict.
+//! The pickles are read as data ([`super::pickle`]): nothing in a checkpoint is executed. One reader serves all forms,
+//! because the older ones have none in candle and its reader of zip files takes a checkpoint's folder for an empty net.
 
 use safetensors::Dtype;
 use std::collections::BTreeMap;

@@ -249,10 +249,31 @@ fn build<P: Probe + Default + 'static>(given: &[Value], options: &BTreeMap<Strin
 pub fn catalog() -> Vec<Entry> {
     vec![
         Entry::of::<activations::Activations>(),
+        Entry::of::<filters::Filters>(),
         Entry::of::<sparsity::Sparsity>(),
+        Entry::of::<occlusion::Occlusion>(),
         Entry::of::<gradient::Gradient>(),
+        Entry::of::<gradient::GuidedBackprop>(),
+        Entry::of::<gradient::Deconvnet>(),
+        Entry::of::<gradient_x_input::GradientXInput>(),
+        Entry::of::<integrated_gradients::IntegratedGradients>(),
+        Entry::of::<smooth_grad::SmoothGrad>(),
+        Entry::of::<cam::GradCam>(),
+        Entry::of::<cam::GradCamPlusPlus>(),
+        Entry::of::<cam::LayerCam>(),
+        Entry::of::<cam::ScoreCam>(),
+        Entry::of::<cam::GuidedGradCam>(),
         Entry::of::<lrp::Lrp>(),
         Entry::of::<deep_lift::DeepLift>(),
+        Entry::of::<rise::Rise>(),
+        Entry::of::<saliency_box::SaliencyBox>(),
+        Entry::of::<compare::Compare>(),
+        Entry::of::<completeness::Completeness>(),
+        Entry::of::<insertion_deletion::InsertionDeletion>(),
+        Entry::of::<pointing_game::PointingGame>(),
+        Entry::of::<sensitivity::Sensitivity>(),
+        Entry::of::<model_randomization::ModelRandomization>(),
+        Entry::of::<gradient_check::GradientCheck>(),
     ]
 }
 

@@ -94,11 +94,10 @@ impl Package {
             if said.contains("No module named pip") {
                 continue;
             }
-            return Err(Error::new(Kind::Io, format!("{what} could not be got: {}", complaint(&said)))
-                .hint(format!("connect to the network, or {}", by_hand())));
+            return Err(Error::new(Kind::Io, format!("{what} could not be got: {}", complaint(&said))).hint(offline()));
         }
         Err(Error::new(Kind::NotFound, format!("{what} is got with pip, and there is no pip on this machine"))
-            .hint(format!("install Python 3 with pip, or {}", by_hand())))
+            .hint(format!("install Python 3 with pip; or {}", offline())))
     }
 }
 
@@ -110,10 +109,12 @@ fn complaint(said: &str) -> String {
     line.chars().take(300).collect()
 }
 
-/// What to do where nothing can be fetched.
-fn by_hand() -> String {
-    let folder = cache_dir().map_or_else(|_| "the cache folder".to_string(), |f| format!("`{}`", f.display()));
-    format!("copy {folder} from a machine that has fetched (CONVSCOPE_CACHE can name another folder)")
+fn offline() -> String {
+    let folder = cache_dir().map_or_else(|_| "the cache folder".to_string(), |f| f.display().to_string());
+    format!(
+        "the network is needed once; a machine without it works with a copy of {folder} from one that has fetched \
+         (CONVSCOPE_CACHE can name another folder)"
+    )
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf> {

@@ -1,0 +1,103 @@
+//! The catalog as script functions: for each probe `name()`, `name(#{ options })`, and with the values it takes by place
+//! before the map; a probe's value has `.run(subject [, input])`.
+
+use crate::context::Context;
+use crate::convert::{cast, input, kind, options, subject, value};
+use crate::fault::{Fallible, Raise};
+use crate::library::Library;
+use crate::output::Shown;
+use convscope_engine::probes::{Entry, ProbeArg, catalog};
+use convscope_engine::{Artifact, Error, Result};
+use rhai::{Dynamic, Map};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Binds every probe of the catalog and the probe's methods.
+pub fn bind(library: &mut Library<'_>, context: &Context) {
+    library.kind::<ProbeArg>("probe", "A technique with its settings: a question that can be put to a subject.");
+    for entry in catalog() {
+        constructors(library, Arc::new(entry));
+    }
+    let shared = context.clone();
+    library.add(
+        "probe.run(subject) -> artifact",
+        "Puts the question to a subject (a net, a class, a layer, a part of one, a list of nets), without an input or \
+         with an image, a tensor, a data set or a list of images.",
+        move |probe: ProbeArg, on: Dynamic| run(&shared, &probe, &on, &Dynamic::UNIT),
+    );
+    let shared = context.clone();
+    library.add("probe.run(subject, input) -> artifact", "", move |probe: ProbeArg, on: Dynamic, with: Dynamic| {
+        run(&shared, &probe, &on, &with)
+    });
+    library.getter("probe.name -> text", "The technique's name.", |p: &mut ProbeArg| p.0.name().to_string());
+    library.getter("probe.options -> map", "The options and their values.", |p: &mut ProbeArg| {
+        let specs = p.0.specs();
+        specs.iter().map(|s| (s.name.into(), crate::convert::dynamic(&s.default))).collect::<Map>()
+    });
+    library.text::<ProbeArg>(describe);
+}
+
+/// A probe as it would be written: `occlusion(#{ patch: 32 })`, with the options that differ from their defaults.
+pub fn describe(probe: &ProbeArg) -> String {
+    let default = convscope_engine::probes::find(probe.0.name()).map(|e| e.default_probe().specs()).unwrap_or_default();
+    let changed: Vec<String> = probe
+        .0
+        .specs()
+        .iter()
+        .filter(|s| default.iter().find(|d| d.name == s.name).is_none_or(|d| d.default.json() != s.default.json()))
+        .map(|s| match &s.default {
+            convscope_engine::params::Value::Probe(p) => format!("{}: {}", s.name, describe(p)),
+            other => format!("{}: {}", s.name, other.json()),
+        })
+        .collect();
+    if changed.is_empty() {
+        return format!("{}()", probe.0.name());
+    }
+    format!("{}(#{{ {} }})", probe.0.name(), changed.join(", "))
+}
+
+fn run(context: &Context, probe: &ProbeArg, on: &Dynamic, with: &Dynamic) -> Fallible<Artifact> {
+    let ask = || -> Result<Artifact> { probe.ask(&subject(on)?, &input(with)?, &context.job) };
+    let artifact = ask().raise()?;
+    if !artifact.complete && context.job.stopped() {
+        context.output.show(&Shown::Artifact(Box::new(artifact.clone())));
+    }
+    Ok(artifact)
+}
+
+fn constructors(library: &mut Library<'_>, entry: Arc<Entry>) {
+    let name = entry.name();
+    let positional = entry.default_probe().specs().iter().filter(|s| s.positional).count();
+    let make = {
+        let entry = entry.clone();
+        move |given: Vec<Dynamic>| build(&entry, given).raise()
+    };
+    let f = make.clone();
+    library.also(name, move || f(Vec::new()));
+    let f = make.clone();
+    library.also(name, move |a: Dynamic| f(vec![a]));
+    let f = make.clone();
+    library.also(name, move |a: Dynamic, b: Dynamic| f(vec![a, b]));
+    if positional > 1 {
+        library.also(name, move |a: Dynamic, b: Dynamic, c: Dynamic| make(vec![a, b, c]));
+    }
+}
+
+/// The probe with values by place and, last, an option map.
+fn build(entry: &Entry, mut given: Vec<Dynamic>) -> Result<ProbeArg> {
+    let named = match given.last().and_then(cast::<Map>) {
+        Some(map) => {
+            given.pop();
+            options(&map)?
+        }
+        None => BTreeMap::new(),
+    };
+    let name = entry.name();
+    if let Some(wrong) = given.iter().find(|g| subject(g).is_ok() || cast::<convscope_engine::data::Image>(g).is_some())
+        && !entry.default_probe().specs().iter().any(|s| s.positional)
+    {
+        return Err(Error::value(format!("`{name}` takes its options in a map, got {}", kind(wrong)))
+            .hint(format!("make the probe first, then ask: {name}().run(subject, input)")));
+    }
+    entry.build(&given.iter().map(value).collect::<Result<Vec<_>>>()?, &named)
+}

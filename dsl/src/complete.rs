@@ -1,0 +1,166 @@
+//! What could stand at the cursor: names, methods and properties of the value before a dot, options inside a probe's map,
+//! layers, classes, nets and files inside quotes.
+
+mod chain;
+mod strings;
+
+use crate::session::Session;
+use crate::source::{Class, Token, tokens};
+use convscope_engine::data::shapes::Shapes;
+use convscope_engine::params::{Params, Spec};
+use convscope_engine::probes::{catalog, find};
+use std::collections::BTreeSet;
+
+/// One thing that could stand there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The whole word.
+    pub text: String,
+    /// "function", "probe", "method", "property", "option", "variable", "keyword", "layer", "class", "net", "file", "value".
+    pub kind: &'static str,
+    /// How it is called, or what it is.
+    pub detail: String,
+}
+
+/// What could stand at a cursor, and which bytes of the text it replaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completion {
+    /// The first byte that is replaced.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+    /// What could stand there, sorted.
+    pub candidates: Vec<Candidate>,
+}
+
+const KEYWORDS: [&str; 21] = [
+    "let", "const", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue", "return", "fn",
+    "switch", "try", "catch", "throw", "true", "false", "this",
+];
+
+impl Session {
+    /// What could stand at byte `cursor` of `text`.
+    pub fn complete(&self, text: &str, cursor: usize) -> Completion {
+        let end = (0..=cursor.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        let before = &text[..end];
+        let mut tokens = tokens(before);
+        if tokens.iter().any(|t| matches!(t.class, Class::Comment { .. }) && t.at.end == end) {
+            return Completion { start: end, end, candidates: Vec::new() };
+        }
+        if let Some(open) = tokens.pop_if(|t| t.class == (Class::Text { closed: false })) {
+            let start = open.at.start + 1;
+            let found = strings::candidates(self, before, &tokens, &before[start..]);
+            return finished(start, end, &before[start..], found);
+        }
+        tokens.retain(|t| !matches!(t.class, Class::Comment { .. }));
+        let partial = tokens.pop_if(|t| t.class == Class::Word && t.at.end == end);
+        let start = partial.map_or(end, |t| t.at.start);
+        let word = &before[start..end];
+        let found = match tokens.last().map(|t| t.text(before)) {
+            Some("." | "?.") => self.members(before, &tokens[..tokens.len() - 1]),
+            Some("#{" | ",") if map_owner(before, &tokens).is_some() => self.options(before, &tokens),
+            _ => self.names(before, &tokens),
+        };
+        finished(start, end, word, found)
+    }
+
+    fn members(&self, text: &str, tokens: &[Token]) -> Vec<Candidate> {
+        let kind = chain::kind(self, text, tokens);
+        let of = self.functions().iter().filter(|f| f.of.is_some() && f.name != "[]");
+        of.filter(|f| kind.as_ref().is_none_or(|k| f.belongs_to(k)))
+            .map(|f| Candidate {
+                text: f.name.clone(),
+                kind: if f.property { "property" } else { "method" },
+                detail: f.signature.to_string(),
+            })
+            .collect()
+    }
+
+    fn options(&self, text: &str, tokens: &[Token]) -> Vec<Candidate> {
+        let Some(owner) = map_owner(text, tokens) else { return Vec::new() };
+        let simple = |names: &[&str]| {
+            let option = |n: &&str| Candidate { text: n.to_string(), kind: "option", detail: String::new() };
+            names.iter().map(option).collect()
+        };
+        let given = |specs: &[Spec]| {
+            let option = |s: &Spec| Candidate {
+                text: s.name.to_string(),
+                kind: "option",
+                detail: format!("{}, default {}", s.form.words, s.default.json()),
+            };
+            specs.iter().filter(|s| !s.positional).map(option).collect()
+        };
+        match owner.as_str() {
+            "load_model" => simple(&crate::script::LOAD_MODEL),
+            "plot" => simple(&crate::script::PLOT),
+            "figure" => simple(&crate::script::FIGURE),
+            "shapes" => given(&Shapes::default().specs()),
+            name => find(name).map_or_else(|_| Vec::new(), |entry| given(&entry.default_probe().specs())),
+        }
+    }
+
+    fn names(&self, text: &str, tokens: &[Token]) -> Vec<Candidate> {
+        let simple = |text: &str, kind: &'static str| Candidate { text: text.into(), kind, detail: String::new() };
+        let global = self.functions().iter().filter(|f| f.of.is_none());
+        let mut found: Vec<Candidate> = global
+            .map(|f| Candidate { text: f.name.clone(), kind: "function", detail: f.signature.to_string() })
+            .collect();
+        found.extend(catalog().iter().map(|e| {
+            let probe = e.default_probe();
+            let first = probe.doc().trim().split(['.', '\n']).next().unwrap_or("").to_string();
+            Candidate { text: e.name().to_string(), kind: "probe", detail: first }
+        }));
+        found.extend(self.variables().iter().map(|v| simple(v, "variable")));
+        let declared = tokens.windows(2).filter(|w| matches!(w[0].text(text), "let" | "const" | "for"));
+        found.extend(declared.filter(|w| w[1].class == Class::Word).map(|w| simple(w[1].text(text), "variable")));
+        found.extend(self.known().defined.iter().map(|(n, _)| simple(n, "function")));
+        found.extend(KEYWORDS.iter().map(|k| simple(k, "keyword")));
+        found
+    }
+}
+
+/// The function whose option map the cursor stands in, where it stands at a key.
+fn map_owner(text: &str, tokens: &[Token]) -> Option<String> {
+    let mut depth = 0usize;
+    for (i, token) in tokens.iter().enumerate().rev() {
+        match token.text(text) {
+            ")" | "]" | "}" => depth += 1,
+            "(" | "[" | "{" if depth > 0 => depth -= 1,
+            "#{" if depth > 0 => depth -= 1,
+            "#{" => {
+                let open = call_around(text, &tokens[..i])?;
+                return Some(tokens[open].text(text).to_string());
+            }
+            "(" | "[" | "{" => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The index of the name of the call that is still open at the end of `tokens`.
+fn call_around(text: &str, tokens: &[Token]) -> Option<usize> {
+    let mut depth = 0usize;
+    for (i, token) in tokens.iter().enumerate().rev() {
+        match token.text(text) {
+            ")" | "]" | "}" => depth += 1,
+            "(" if depth == 0 => return (i > 0 && tokens[i - 1].class == Class::Word).then(|| i - 1),
+            "(" | "[" | "{" | "#{" => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The candidates that begin with what is there, each once, sorted; case counts only where it makes a difference.
+fn finished(start: usize, end: usize, word: &str, found: Vec<Candidate>) -> Completion {
+    let lower = word.to_lowercase();
+    let mut seen = BTreeSet::new();
+    let mut candidates: Vec<Candidate> = found
+        .into_iter()
+        .filter(|c| c.text.to_lowercase().starts_with(&lower))
+        .filter(|c| seen.insert(c.text.clone()))
+        .collect();
+    candidates.sort_by(|a, b| a.text.cmp(&b.text));
+    Completion { start, end, candidates }
+}

@@ -1,0 +1,123 @@
+//! What went wrong, where, and what to do about it, in one form for parse errors, errors of scripts and errors of the engine:
+//!
+//! ```text
+//! error: no layer `conv_5` in `squeezenet1_1`
+//!   cat.rhai:2:19
+//!   2 | let l = net.layer("conv_5");
+//!     |                   ^^^^^^^^
+//!   hint: did you mean `conv10` or `conv1`? `net.layers` lists all 66
+//! ```
+
+mod explain;
+mod span;
+
+pub use explain::Known;
+
+use convscope_engine::Error;
+use convscope_engine::error::Kind;
+use rhai::{EvalAltResult, ParseError, Position};
+use std::fmt;
+
+/// A place in a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The script as its user named it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The text of the line.
+    pub text: String,
+    /// How many characters are meant, at least 1.
+    pub length: usize,
+}
+
+/// An error as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What kind of error.
+    pub kind: Kind,
+    /// What was asked and what is there.
+    pub message: String,
+    /// Where, if it is known.
+    pub spot: Option<Spot>,
+    /// The calls that led there, innermost first: function and place.
+    pub calls: Vec<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error without a place.
+    pub fn of(error: Error) -> Self {
+        Diagnostic { kind: error.kind, message: error.message, spot: None, calls: Vec::new(), hint: error.hint }
+    }
+
+    /// What a parser says about `source`.
+    pub fn parse(file: &str, source: &str, error: &ParseError, known: &Known<'_>) -> Self {
+        Self::at(file, source, &EvalAltResult::ErrorParsing((*error.err_type()).clone(), error.position()), known)
+    }
+
+    /// What went wrong in running `source`.
+    pub fn at(file: &str, source: &str, error: &EvalAltResult, known: &Known<'_>) -> Self {
+        let mut calls = Vec::new();
+        let mut inner = error;
+        let mut inside = None;
+        while let EvalAltResult::ErrorInFunctionCall(name, _, next, position) = inner {
+            let name = if name.starts_with("anon$") { "a closure".to_string() } else { format!("`{name}`") };
+            if !position.is_none() {
+                let line = position.line().unwrap_or(0);
+                calls.push(format!("in {name}, called from {file}:{line}:{}", position.position().unwrap_or(1)));
+            }
+            inside = Some(name);
+            inner = next;
+        }
+        calls.reverse();
+        let (kind, message, hint) = explain::explain(inner, source, inside.as_deref(), known);
+        let place = explain::unclosed_comment(source, inner).or_else(|| start(source, inner.position()));
+        let spot = place.map(|at| {
+            let range = span::span(source, at, inner, &message);
+            spot(file, source, range)
+        });
+        Diagnostic { kind, message, spot, calls, hint }
+    }
+}
+
+fn start(source: &str, position: Position) -> Option<usize> {
+    Some(crate::source::offset(source, position.line()?, position.position().unwrap_or(1)))
+}
+
+fn spot(file: &str, source: &str, range: std::ops::Range<usize>) -> Spot {
+    let (line, column) = crate::source::line_column(source, range.start);
+    let text = source.lines().nth(line - 1).unwrap_or("").to_string();
+    let room = text.chars().count().saturating_sub(column - 1);
+    let meant = source.get(range).map_or(1, |s| s.lines().next().unwrap_or("").trim_end().chars().count());
+    Spot { file: file.to_string(), line, column, length: meant.min(room).max(1), text }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        if let Some(spot) = &self.spot {
+            let number = spot.line.to_string();
+            let gutter = " ".repeat(number.len());
+            let before: String = spot
+                .text
+                .chars()
+                .take(spot.column - 1)
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
+            write!(f, "\n  {}:{}:{}", spot.file, spot.line, spot.column)?;
+            write!(f, "\n  {number} | {}", spot.text)?;
+            write!(f, "\n  {gutter} | {before}{}", "^".repeat(spot.length))?;
+        }
+        for call in &self.calls {
+            write!(f, "\n  {call}")?;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}

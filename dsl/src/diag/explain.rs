@@ -1,0 +1,251 @@
+//! rhai's errors in people's words: what was asked, what is there, what to do.
+
+use crate::fault::carried;
+use crate::library::{Function, plain};
+use crate::source::{Class, tokens};
+use convscope_engine::error::{Kind, did_you_mean};
+use rhai::{Dynamic, Engine, EvalAltResult, LexError, ParseErrorType};
+use std::collections::BTreeSet;
+
+/// What a script could have meant: the names at hand.
+pub struct Known<'a> {
+    /// The engine, for the names of its standard functions and types.
+    pub engine: &'a Engine,
+    /// The functions of convscope.
+    pub functions: &'a [Function],
+    /// The variables at the script's top level.
+    pub variables: Vec<String>,
+    /// The functions that the script defines, with the number of their parameters.
+    pub defined: Vec<(String, usize)>,
+}
+
+impl Known<'_> {
+    fn function_names(&self) -> BTreeSet<String> {
+        let standard = self.engine.collect_fn_metadata(None, |f| Some(f.metadata.name.to_string()), true);
+        let own = self.functions.iter().filter(|f| !f.property).map(|f| f.name.clone());
+        let named = |n: &String| n.starts_with(|c: char| c.is_alphabetic()) && !n.contains('$');
+        standard.into_iter().chain(own).chain(self.defined.iter().map(|d| d.0.clone())).filter(named).collect()
+    }
+
+    /// The ways of calling `name`, of convscope's functions or the script's own.
+    fn signatures(&self, name: &str) -> Vec<String> {
+        let own = self.functions.iter().filter(|f| f.name == name && !f.property).map(|f| f.signature.to_string());
+        let defined = self.defined.iter().filter(|d| d.0 == name).map(|(n, k)| match k {
+            1 => format!("{n} with 1 value"),
+            _ => format!("{n} with {k} values"),
+        });
+        own.chain(defined).collect()
+    }
+}
+
+type Words = (Kind, String, Option<String>);
+
+/// Kind, message and hint of an error; `inside` names the function it happened in.
+pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known: &Known<'_>) -> Words {
+    use EvalAltResult as E;
+    if let Some(error) = carried(error) {
+        return (error.kind, error.message, error.hint);
+    }
+    let say = |kind: Kind, message: String, hint: Option<String>| (kind, message, hint);
+    match error {
+        E::ErrorParsing(parse, _) => parsing(parse, source),
+        E::ErrorVariableNotFound(name, _) => variable(name, inside, known),
+        E::ErrorFunctionNotFound(signature, _) => function(signature, known),
+        E::ErrorDotExpr(text, _) => property(text, known),
+        E::ErrorPropertyNotFound(name, _) => say(Kind::NotFound, format!("no property `{name}` in this map"), None),
+        E::ErrorIndexNotFound(index, _) => say(Kind::NotFound, format!("no entry `{index}`"), None),
+        E::ErrorIndexingType(text, _) => {
+            let (of, by) = text.split_once(" [").map_or((text.as_str(), ""), |(a, b)| (a, b.trim_end_matches(']')));
+            let by = if by.is_empty() { String::new() } else { format!(" by {}", plain(by)) };
+            let hint = match of {
+                "net" => Some("`net.layers[i]`, `net.layer(name)` and `net.class(name)` are parts of a net".to_string()),
+                _ => None,
+            };
+            say(Kind::Value, format!("{} cannot be indexed{by}", plain(of)), hint)
+        }
+        E::ErrorArrayBounds(0, index, _) => say(Kind::NotFound, format!("no element {index}: the list is empty"), None),
+        E::ErrorArrayBounds(n, index, _) => {
+            let hint = format!("elements are counted from 0; the last is {}", n - 1);
+            say(Kind::NotFound, format!("no element {index} in a list of {n}"), Some(hint))
+        }
+        E::ErrorStringBounds(n, index, _) => {
+            say(Kind::NotFound, format!("no character {index} in a text of {n}"), None)
+        }
+        E::ErrorMismatchDataType(wanted, got, _) | E::ErrorMismatchOutputType(wanted, got, _) => {
+            say(Kind::Value, format!("{} is asked for, got {}", plain(wanted), plain(got)), None)
+        }
+        E::ErrorFor(_) => {
+            let hint = "lists, ranges (0..10), data sets, tables, tensors, maps' `.keys()` and `progress(..)` can be";
+            say(Kind::Value, "this cannot be looped over".into(), Some(hint.into()))
+        }
+        E::ErrorAssignmentToConstant(name, _) => {
+            say(Kind::Value, format!("`{name}` is constant"), Some("declare it with `let` to change it".into()))
+        }
+        E::ErrorArithmetic(text, _) => say(Kind::Value, lower(text), None),
+        E::ErrorTooManyOperations(_) | E::ErrorTooManyVariables(_) | E::ErrorTooManyModules(_) => {
+            say(Kind::Value, "the script is too large".into(), None)
+        }
+        E::ErrorStackOverflow(_) => {
+            let hint = "does a function call itself without end?";
+            say(Kind::Value, "functions call each other too deeply".into(), Some(hint.into()))
+        }
+        E::ErrorDataTooLarge(what, _) => say(Kind::Value, format!("{} grew too large", plain(what)), None),
+        E::ErrorTerminated(..) => say(Kind::Interrupted, "interrupted".into(), None),
+        E::ErrorModuleNotFound(name, _) => {
+            let hint = "scripts are one file; put shared functions into it";
+            say(Kind::Unsupported, format!("no module `{name}`"), Some(hint.into()))
+        }
+        E::ErrorRuntime(value, _) => say(Kind::Value, thrown(value), None),
+        E::ErrorDataRace(name, _) => {
+            let hint = "copy the value into another variable before the closure";
+            say(Kind::Value, format!("`{name}` is changed while it is in use"), Some(hint.into()))
+        }
+        other => {
+            let mut bare = other.to_string();
+            if let Some(at) = bare.rfind(" (line ") {
+                bare.truncate(at);
+            }
+            say(Kind::Value, lower(&bare), None)
+        }
+    }
+}
+
+/// Where a comment begins that never ends, if that is what the parser stumbled over at the end of the script.
+pub fn unclosed_comment(source: &str, error: &EvalAltResult) -> Option<usize> {
+    matches!(error, EvalAltResult::ErrorParsing(..)).then_some(())?;
+    tokens(source).into_iter().find(|t| t.class == Class::Comment { closed: false }).map(|t| t.at.start)
+}
+
+fn thrown(value: &Dynamic) -> String {
+    match value.read_lock::<rhai::Map>() {
+        Some(map) => map.get("message").map_or_else(|| value.to_string(), ToString::to_string),
+        None if value.is_unit() => "the script threw an error".into(),
+        None => value.to_string(),
+    }
+}
+
+fn variable(name: &str, inside: Option<&str>, known: &Known<'_>) -> Words {
+    let message = format!("no variable `{name}`");
+    if let Some(function) = inside
+        && known.variables.iter().any(|v| v == name)
+    {
+        let hint = format!(
+            "a function does not see the variables of the script around it: give {function} a parameter `{name}` and pass it"
+        );
+        return (Kind::NotFound, format!("{message} in {function}"), Some(hint));
+    }
+    let hint = if !known.signatures(name).is_empty() {
+        Some(format!("`{name}` is a function: call it, as in `{name}()`"))
+    } else {
+        did_you_mean(name, known.variables.iter().map(String::as_str))
+            .or_else(|| did_you_mean(name, known.function_names().iter().map(String::as_str)))
+            .or_else(|| Some(format!("make it first: let {name} = ..")))
+    };
+    (Kind::NotFound, message, hint)
+}
+
+fn function(signature: &str, known: &Known<'_>) -> Words {
+    let (name, kinds) = signature.split_once(" (").unwrap_or((signature, ")"));
+    let kinds = kinds.trim_end_matches(')');
+    let given: Vec<&str> = if kinds.is_empty() { Vec::new() } else { kinds.split(", ").map(plain).collect() };
+    let symbol = !name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    if symbol {
+        let message = match given[..] {
+            [one] => format!("`{name}` does not take {one}"),
+            _ => format!("`{name}` does not work between {}", given.join(" and ")),
+        };
+        return (Kind::Value, message, None);
+    }
+    let ways = known.signatures(name);
+    if !ways.is_empty() {
+        let got = if given.is_empty() { "no values".to_string() } else { given.join(", ") };
+        let hint = format!("call it as {}", ways.join(" or "));
+        return (Kind::Value, format!("`{name}` does not take {got}"), Some(hint));
+    }
+    let own = known.functions.iter().find(|f| f.name == name && f.property);
+    if let Some(own) = own {
+        return (Kind::Value, format!("`{name}` is no function"), Some(format!("it is read without parentheses: {}", own.signature)));
+    }
+    let names = known.function_names();
+    if names.contains(name) {
+        let got = if given.is_empty() { "no values".to_string() } else { given.join(", ") };
+        return (Kind::Value, format!("`{name}` does not take {got}"), None);
+    }
+    if known.variables.iter().any(|v| v == name) {
+        return (Kind::NotFound, format!("`{name}` is a variable, no function"), None);
+    }
+    let of: Vec<&Function> = match kinds.split(", ").next() {
+        Some(kind) => known.functions.iter().filter(|f| f.belongs_to(kind)).collect(),
+        None => Vec::new(),
+    };
+    let hint = did_you_mean(name, of.iter().map(|f| f.name.as_str()))
+        .or_else(|| did_you_mean(name, names.iter().map(String::as_str)))
+        .or_else(|| Some("`convscope doc` lists all functions".to_string()));
+    (Kind::NotFound, format!("no function `{name}`"), hint)
+}
+
+/// rhai's words: "Unknown property 'x' - a getter is not registered for type 'net'".
+fn property(text: &str, known: &Known<'_>) -> Words {
+    let quoted: Vec<&str> = text.split('\'').skip(1).step_by(2).collect();
+    let [name, kind] = quoted[..] else { return (Kind::Value, lower(text), None) };
+    let of: Vec<&Function> = known.functions.iter().filter(|f| f.belongs_to(kind)).collect();
+    let hint = match of.iter().find(|f| f.name == name && !f.property) {
+        Some(method) => Some(format!("it is a function: {}", method.signature)),
+        None => did_you_mean(name, of.iter().map(|f| f.name.as_str())).or_else(|| {
+            let list: Vec<String> = of.iter().map(|f| format!("`.{}`", f.name)).collect::<BTreeSet<_>>().into_iter().collect();
+            (!list.is_empty()).then(|| format!("it has {}", list.join(", ")))
+        }),
+    };
+    (Kind::NotFound, format!("{} has no `.{name}`", plain(kind)), hint)
+}
+
+fn parsing(error: &ParseErrorType, source: &str) -> Words {
+    use ParseErrorType as P;
+    if tokens(source).iter().any(|t| t.class == Class::Comment { closed: false }) {
+        return (Kind::Format, "a comment `/*` that does not end".into(), Some("close it with `*/`".into()));
+    }
+    let (message, hint) = match error {
+        P::Reserved(word) if word.starts_with(|c: char| c.is_alphabetic()) => {
+            (format!("`{word}` is a reserved word"), Some(format!("choose another name, such as `my_{word}`")))
+        }
+        P::Reserved(mark) => (format!("`{mark}` has no meaning here"), symbol_hint(mark)),
+        P::BadInput(LexError::UnterminatedString) => {
+            ("a text that does not end".into(), Some("close it with the quote it began with".into()))
+        }
+        P::BadInput(LexError::ImproperSymbol(mark, _)) => (format!("`{mark}` has no meaning here"), symbol_hint(mark)),
+        P::BadInput(other) => (lower(&other.to_string()), None),
+        P::MissingToken(token, why) => (format!("`{token}` is missing {}", lower(why)).trim().to_string(), None),
+        P::UnexpectedEOF => ("the script ends too early".into(), Some("is a bracket left open?".into())),
+        P::VariableExpected => ("the name of a variable is missing".into(), None),
+        P::ExprTooDeep => ("this expression is nested too deeply".into(), Some("split it with `let`".into())),
+        P::FnDuplicatedDefinition(name, n) => (format!("function `{name}` with {n} parameters is defined twice"), None),
+        P::LoopBreak => ("`break` and `continue` stand inside a loop only".into(), None),
+        P::AssignmentToConstant(name) => {
+            (format!("`{name}` is constant"), Some("declare it with `let` to change it".into()))
+        }
+        P::UnknownOperator(mark) => (format!("no operator `{mark}`"), symbol_hint(mark)),
+        other => (lower(&other.to_string()), None),
+    };
+    (Kind::Format, message, hint)
+}
+
+fn symbol_hint(mark: &str) -> Option<String> {
+    match mark {
+        "++" | "--" => Some("write `x += 1` or `x -= 1`".into()),
+        "===" | "!==" => Some("write `==` or `!=`".into()),
+        ":=" => Some("write `let x = ..`".into()),
+        "#" => Some("comments begin with `//`; maps are written #{ name: value }".into()),
+        _ => None,
+    }
+}
+
+/// The same words beginning with a small letter and without a full stop; quotes as in all messages.
+fn lower(text: &str) -> String {
+    let text = text.trim().trim_end_matches('.').replace('\'', "`");
+    let mut chars = text.chars();
+    let second_small = text.chars().nth(1).is_none_or(|c| !c.is_uppercase());
+    match chars.next() {
+        Some(first) if second_small => first.to_lowercase().chain(chars).collect(),
+        _ => text,
+    }
+}

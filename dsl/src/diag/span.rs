@@ -1,0 +1,67 @@
+//! Which part of the source an error is about: from the place that rhai names to the argument, option or call that is meant.
+
+use crate::fault::carried;
+use crate::source::{Class, Token, closing, tokens};
+use rhai::EvalAltResult;
+use std::ops::Range;
+
+/// The bytes to underline for an error whose place begins at byte `at`.
+pub fn span(source: &str, at: usize, error: &EvalAltResult, message: &str) -> Range<usize> {
+    let tokens = tokens(source);
+    let Some(first) = tokens.iter().position(|t| t.at.end > at) else {
+        let end = source.trim_end().len();
+        return end.saturating_sub(1)..end;
+    };
+    let start = &tokens[first];
+    if start.class == Class::Mark && matches!(start.text(source), "." | "?.") && first + 1 < tokens.len() {
+        return span(source, tokens[first + 1].at.start, error, message);
+    }
+    let call = call(source, &tokens, first);
+    if carried(error).is_some()
+        && let Some(call) = &call
+        && let Some(found) = meant(source, &tokens[call.clone()], message)
+    {
+        return found;
+    }
+    let whole = matches!(error, EvalAltResult::ErrorRuntime(..) | EvalAltResult::ErrorFunctionNotFound(..));
+    match call {
+        Some(call) if whole => {
+            let end = tokens[call.end - 1].at.end;
+            let one_line = !source[start.at.start..end].contains('\n');
+            if one_line { start.at.start..end } else { start.at.clone() }
+        }
+        _ if start.text(source) == "[" => {
+            let end = closing(source, &tokens, first).map_or(start.at.end, |i| tokens[i].at.end);
+            start.at.start..end
+        }
+        _ => start.at.clone(),
+    }
+}
+
+/// The tokens of the call that begins at `first`: its name up to its closing parenthesis.
+fn call(source: &str, tokens: &[Token], first: usize) -> Option<Range<usize>> {
+    let open = first + 1;
+    let called = tokens[first].class == Class::Word && tokens.get(open)?.text(source) == "(";
+    let end = if called { closing(source, tokens, open)? } else { return None };
+    Some(first..end + 1)
+}
+
+/// The argument or option of a call that the message names between back-quotes or as a quoted text.
+fn meant(source: &str, call: &[Token], message: &str) -> Option<Range<usize>> {
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).chain(message.split('"').skip(1).step_by(2)).collect();
+    let inside = call.get(2..call.len() - 1)?;
+    for name in names {
+        let hit = inside.iter().find(|token| {
+            let text = token.text(source);
+            match token.class {
+                Class::Text { .. } => text.trim_matches(['"', '\'', '`']) == name,
+                Class::Word => text == name,
+                _ => false,
+            }
+        });
+        if let Some(token) = hit {
+            return Some(token.at.clone());
+        }
+    }
+    None
+}

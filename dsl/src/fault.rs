@@ -1,0 +1,60 @@
+//! Engine errors on their way through rhai: as a value with `.message`, `.hint` and `.kind`, which `catch` sees.
+
+use crate::library::Library;
+use convscope_engine::Error;
+use rhai::{Dynamic, EvalAltResult, Position};
+use std::fmt;
+
+/// What rhai functions return.
+pub type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+/// An engine error as a script's value.
+#[derive(Clone, Debug)]
+pub struct Caught(pub Error);
+
+impl fmt::Display for Caught {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The rhai error that carries `error`; rhai adds the position of the call.
+pub fn raise(error: Error) -> Box<EvalAltResult> {
+    EvalAltResult::ErrorRuntime(Dynamic::from(Caught(error)), Position::NONE).into()
+}
+
+/// Turns an engine's result into a rhai function's.
+pub trait Raise<T> {
+    /// The same value, or the error as rhai carries it.
+    fn raise(self) -> Fallible<T>;
+}
+
+impl<T, E: Into<Error>> Raise<T> for Result<T, E> {
+    fn raise(self) -> Fallible<T> {
+        self.map_err(|e| raise(e.into()))
+    }
+}
+
+/// The engine error inside a rhai error, if it carries one.
+pub fn carried(error: &EvalAltResult) -> Option<Error> {
+    match error {
+        EvalAltResult::ErrorRuntime(value, _) => value.clone().try_cast::<Caught>().map(|c| c.0),
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => carried(inner),
+        _ => None,
+    }
+}
+
+/// Binds the getters of a caught error.
+pub fn bind(library: &mut Library<'_>) {
+    library.kind::<Caught>("error", "What went wrong, in a `catch (e)` block.");
+    library.getter("error.message -> text", "What was asked and what is there.", |e: &mut Caught| e.0.message.clone());
+    library.getter("error.hint -> text", "What to do about it; empty where nothing is known.", |e: &mut Caught| {
+        e.0.hint.clone().unwrap_or_default()
+    });
+    library.getter(
+        "error.kind -> text",
+        "One word: not_found, value, shape, subject, io, format, unsupported, internal.",
+        |e: &mut Caught| e.0.kind.name().to_string(),
+    );
+    library.text::<Caught>(|e| e.0.message.clone());
+}

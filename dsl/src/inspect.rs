@@ -1,0 +1,67 @@
+//! What is known of the name at the cursor: a function's or probe's entry in the reference, a variable's value; and
+//! whether a text is a whole script or waits for more.
+
+use crate::session::Session;
+use crate::source::{Class, closing, tokens};
+use rhai::ParseErrorType;
+
+/// Whether a text can be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// It can.
+    Complete,
+    /// It waits for more: a bracket, a text or a comment is open.
+    Incomplete,
+    /// It cannot, and more text will not help.
+    Invalid,
+}
+
+impl Session {
+    /// What is known of the name at byte `cursor` of `text`, as text; nothing where there is no known name.
+    pub fn inspect(&self, text: &str, cursor: usize) -> Option<String> {
+        let all = tokens(text);
+        let at = all.iter().position(|t| t.class == Class::Word && t.at.start <= cursor && cursor <= t.at.end).or_else(|| {
+            // Inside a call's brackets: the function that is called.
+            let before = all.iter().take_while(|t| t.at.end <= cursor).count();
+            (0..before).rev().find(|i| {
+                all[*i].class == Class::Word
+                    && all.get(i + 1).is_some_and(|t| t.text(text) == "(")
+                    && closing(text, &all, i + 1).is_none_or(|close| all[close].at.start >= cursor)
+            })
+        })?;
+        let name = all[at].text(text);
+        if let Some(value) = self.scope.get(name) {
+            let kind = crate::convert::kind(value);
+            return Some(format!("{name}: {kind}\n  {}\n", crate::script::text(value)));
+        }
+        let reference = self.reference();
+        let found = reference.find(name).ok()?;
+        Some(found.iter().map(|e| e.text()).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Whether `source` can be run, or waits for more.
+    pub fn completeness(&self, source: &str) -> Completeness {
+        let all = tokens(source);
+        let open = |t: &crate::source::Token| match t.class {
+            Class::Comment { closed } => !closed,
+            Class::Text { closed } => !closed && t.text(source).starts_with('`'),
+            _ => false,
+        };
+        let mut depth = 0i64;
+        for token in all.iter().filter(|t| t.class == Class::Mark) {
+            match token.text(source) {
+                "(" | "[" | "{" | "#{" => depth += 1,
+                ")" | "]" | "}" => depth -= 1,
+                _ => {}
+            }
+        }
+        if all.iter().any(open) || depth > 0 {
+            return Completeness::Incomplete;
+        }
+        match self.engine.compile(source) {
+            Ok(_) => Completeness::Complete,
+            Err(e) if matches!(e.err_type(), ParseErrorType::UnexpectedEOF) => Completeness::Incomplete,
+            Err(_) => Completeness::Invalid,
+        }
+    }
+}

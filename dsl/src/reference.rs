@@ -1,0 +1,285 @@
+//! The reference: every probe from the catalog, every function, method and property as it was bound; as data, as text
+//! and as JSON.
+
+use crate::library::{Function, Kind};
+use convscope_engine::error::{Error, Result, did_you_mean};
+use convscope_engine::data::shapes::Shapes;
+use convscope_engine::params::{Params, Spec};
+use convscope_engine::probes::{Family, Takes, catalog};
+use serde_json::json;
+use std::fmt::Write;
+
+/// One option of a probe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptionDoc {
+    /// Its name.
+    pub name: String,
+    /// What may be given, in words.
+    pub takes: String,
+    /// The words that may be given, where it is one of a few.
+    pub choices: Vec<String>,
+    /// What holds if nothing is given.
+    pub default: serde_json::Value,
+    /// The allowed range.
+    pub range: Option<String>,
+    /// Whether it stands before the option map.
+    pub positional: bool,
+    /// What it does.
+    pub doc: String,
+}
+
+/// One thing that the reference tells of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Its name: `occlusion`, `net.layer`, `load_model`.
+    pub name: String,
+    /// "probe", "function", "method", "property" or "kind" (of value).
+    pub what: &'static str,
+    /// The heading that it stands under.
+    pub section: String,
+    /// How it is called.
+    pub signatures: Vec<String>,
+    /// What it does.
+    pub doc: String,
+    /// A probe's options.
+    pub options: Vec<OptionDoc>,
+    /// The subjects that a probe takes, in words.
+    pub subjects: String,
+    /// The input that a probe takes, in words.
+    pub input: String,
+    /// The paper that defines it.
+    pub source: String,
+    /// A line of script.
+    pub example: String,
+}
+
+/// Everything, in the order of the reference.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reference {
+    /// The entries.
+    pub entries: Vec<Entry>,
+}
+
+impl Reference {
+    /// The reference of what a session bound.
+    pub fn new(functions: &[Function], kinds: &[Kind]) -> Self {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut probes: Vec<(Family, Entry)> = catalog().iter().map(|e| probe(e.default_probe().as_ref())).collect();
+        probes.sort_by_key(|(family, _)| *family);
+        entries.extend(probes.into_iter().map(|(_, e)| e));
+        for function in functions.iter().filter(|f| f.of.is_none()) {
+            add(&mut entries, function, "functions".into(), "function");
+        }
+        if let Some(entry) = entries.iter_mut().find(|e| e.name == "shapes") {
+            entry.options = Shapes::default().specs().iter().map(option).collect();
+        }
+        for kind in kinds {
+            entries.push(Entry { doc: kind.doc.into(), ..bare(kind.name, "kind", format!("values: {}", kind.name)) });
+            for function in functions.iter().filter(|f| f.belongs_to(kind.name)) {
+                let what = if function.property { "property" } else { "method" };
+                add(&mut entries, function, format!("values: {}", kind.name), what);
+            }
+        }
+        for function in functions.iter().filter(|f| f.of.as_deref() == Some("list")) {
+            add(&mut entries, function, "values: list".into(), "method");
+        }
+        Reference { entries }
+    }
+
+    /// The entries called `name`, with or without the kind of value they belong to.
+    ///
+    /// # Errors
+    /// Where there is none; the hint names the closest.
+    pub fn find(&self, name: &str) -> Result<Vec<&Entry>> {
+        let name = name.trim().trim_end_matches("()");
+        let short = |e: &Entry| e.name.rsplit('.').next().unwrap_or("").to_string();
+        let exact: Vec<&Entry> = self.entries.iter().filter(|e| e.name == name).collect();
+        let found = match exact.is_empty() {
+            true => self.entries.iter().filter(|e| short(e) == name).collect(),
+            false => exact,
+        };
+        if found.is_empty() {
+            let shorts: Vec<String> = self.entries.iter().map(short).collect();
+            let names = self.entries.iter().map(|e| e.name.as_str()).chain(shorts.iter().map(String::as_str));
+            let hint = did_you_mean(name, names).unwrap_or_else(|| "`convscope doc` lists all".into());
+            return Err(Error::not_found(format!("no `{name}` in the reference")).hint(hint));
+        }
+        Ok(found)
+    }
+
+    /// All of it as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        self.entries.iter().map(Entry::json).collect()
+    }
+
+    /// A line an entry, under headings.
+    pub fn overview(&self) -> String {
+        let mut out = String::new();
+        let mut section = "";
+        for entry in &self.entries {
+            if entry.section != section {
+                section = &entry.section;
+                let _ = write!(out, "{}{section}\n", if out.is_empty() { "" } else { "\n" });
+            }
+            let first = entry.doc.split_once(['.', '\n']).map_or(entry.doc.as_str(), |(first, _)| first);
+            let _ = writeln!(out, "  {:<28} {}", entry.name, first.trim());
+        }
+        out
+    }
+}
+
+impl Entry {
+    /// The entry as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        let options: Vec<_> = self
+            .options
+            .iter()
+            .map(|o| {
+                json!({ "name": o.name, "takes": o.takes, "choices": o.choices, "default": o.default, "range": o.range,
+                        "positional": o.positional, "doc": o.doc })
+            })
+            .collect();
+        json!({ "name": self.name, "what": self.what, "section": self.section, "signatures": self.signatures,
+                "doc": self.doc, "options": options, "subjects": self.subjects, "input": self.input,
+                "source": self.source, "example": self.example })
+    }
+
+    /// The entry as text.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for signature in &self.signatures {
+            let _ = writeln!(out, "{signature}");
+        }
+        if self.signatures.is_empty() {
+            let _ = writeln!(out, "{}", self.name);
+        }
+        for line in wrap(&self.doc, 96) {
+            let _ = writeln!(out, "  {line}");
+        }
+        if !self.options.is_empty() {
+            let _ = writeln!(out, "\n  options");
+        }
+        for o in &self.options {
+            let range = o.range.as_ref().map_or(String::new(), |r| format!(" in {r}"));
+            let place = if o.positional { ", given before the map" } else { "" };
+            let _ = writeln!(out, "    {}: {}{range}, default {}{place}", o.name, o.takes, o.default);
+            for line in wrap(&o.doc, 92) {
+                let _ = writeln!(out, "      {line}");
+            }
+        }
+        if !self.options.is_empty() {
+            out.push('\n');
+        }
+        for (name, text) in
+            [("subjects", &self.subjects), ("input", &self.input), ("source", &self.source), ("example", &self.example)]
+        {
+            if !text.is_empty() {
+                let _ = writeln!(out, "  {name}: {text}");
+            }
+        }
+        out
+    }
+}
+
+/// The text in lines of at most `width` characters, paragraphs joined.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty() && lines[last].chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_string());
+        } else {
+            if !lines[last].is_empty() {
+                lines[last].push(' ');
+            }
+            lines[last].push_str(word);
+        }
+    }
+    lines
+}
+
+fn bare(name: &str, what: &'static str, section: String) -> Entry {
+    Entry {
+        name: name.to_string(),
+        what,
+        section,
+        signatures: Vec::new(),
+        doc: String::new(),
+        options: Vec::new(),
+        subjects: String::new(),
+        input: String::new(),
+        source: String::new(),
+        example: String::new(),
+    }
+}
+
+/// Adds a function, or one more way of calling it to the entry that it belongs to.
+fn add(entries: &mut Vec<Entry>, function: &Function, section: String, what: &'static str) {
+    let name = function.of.as_ref().map_or(function.name.clone(), |of| format!("{of}.{}", function.name));
+    match entries.iter_mut().find(|e| e.name == name && e.section == section && e.what == what) {
+        Some(entry) => entry.signatures.push(function.signature.to_string()),
+        None => entries.push(Entry {
+            signatures: vec![function.signature.to_string()],
+            doc: function.doc.clone(),
+            ..bare(&name, what, section)
+        }),
+    }
+}
+
+fn probe(probe: &dyn convscope_engine::probes::Probe) -> (Family, Entry) {
+    let about = probe.about();
+    let specs = probe.specs();
+    let name = probe.name();
+    let places: Vec<&str> = specs.iter().filter(|s| s.positional).map(|s| s.name).collect();
+    let map = if specs.len() > places.len() { vec!["#{ .. }"] } else { Vec::new() };
+    let inside: Vec<&str> = places.into_iter().chain(map).collect();
+    let run = match about.input {
+        Takes::Nothing => ".run(subject)",
+        _ => ".run(subject, input)",
+    };
+    let input = match about.input {
+        Takes::One => "an image or a tensor",
+        Takes::Nothing => "none",
+        Takes::Data => "a data set",
+        Takes::Any => "an image, a tensor or a data set",
+    };
+    let entry = Entry {
+        signatures: vec![format!("{name}({}){run} -> artifact", inside.join(", "))],
+        doc: tidy(probe.doc()),
+        options: specs.iter().map(option).collect(),
+        subjects: about.subjects.into(),
+        input: input.into(),
+        source: about.source.into(),
+        example: about.example.into(),
+        ..bare(name, "probe", format!("probes: {}", about.family.title()))
+    };
+    (about.family, entry)
+}
+
+fn option(spec: &Spec) -> OptionDoc {
+    OptionDoc {
+        name: spec.name.into(),
+        takes: spec.form.words.clone(),
+        choices: spec.form.choices.iter().map(ToString::to_string).collect(),
+        default: spec.default.json(),
+        range: spec.range.map(range),
+        positional: spec.positional,
+        doc: tidy(spec.doc),
+    }
+}
+
+/// A Rust range as people write it: `1..=64` is "1 to 64".
+fn range(rust: &str) -> String {
+    let plain = rust.replace(' ', "");
+    match (plain.split_once("..="), plain.split_once("..")) {
+        (Some((low, high)), _) => format!("{low} to {high}"),
+        (None, Some((low, ""))) => format!("{low} or more"),
+        (None, Some((low, high))) => format!("{low} up to, not including, {high}"),
+        _ => plain,
+    }
+}
+
+/// A doc comment without the blank at the start of its lines.
+fn tidy(doc: &str) -> String {
+    doc.lines().map(str::trim).collect::<Vec<_>>().join("\n").trim().to_string()
+}

@@ -1,0 +1,261 @@
+//! The tools of scripts that belong to no value: loading, showing, saving, parameters, progress, plots, figures.
+
+mod compose;
+mod loading;
+mod saving;
+
+pub use compose::{FIGURE, PLOT};
+pub use loading::LOAD_MODEL;
+
+use crate::context::Context;
+use crate::convert::{cast, kind};
+use crate::fault::{Fallible, Raise, raise};
+use crate::library::Library;
+use crate::output::Shown;
+use convscope_engine::data::{Dataset, Image};
+use convscope_engine::params::Value;
+use convscope_engine::probes::ProbeArg;
+use convscope_engine::show::{Part, Pictures, Table, of_image, of_table, of_tensor};
+use convscope_engine::{Artifact, Error, Model, Result, Tensor};
+use rhai::{Array, Dynamic, Map};
+
+/// Images of a data set shown at most.
+const FIRST: usize = 16;
+
+/// Binds the tools.
+pub fn bind(library: &mut Library<'_>, context: &Context) {
+    loading::bind(library, context);
+    compose::bind(library, context);
+    saving::bind(library, context);
+    let shared = context.clone();
+    library.add(
+        "show(value)",
+        "Shows a value: in the terminal and in the report, or under the notebook's cell.",
+        move |value: Dynamic| {
+            shared.output.show(&shown(&value).raise()?);
+            Fallible::Ok(())
+        },
+    );
+    let shared = context.clone();
+    library.add(
+        "param(name: text, default) -> value",
+        "A setting of the script: the value given by `--param name=value`, else the default; it is read as the default's kind.",
+        move |name: &str, default: Dynamic| param(&shared, name, &default).raise(),
+    );
+    library.add(
+        "assert(condition: bool, message: text)",
+        "Ends the script with the message where the condition does not hold.",
+        |holds: bool, message: &str| if holds { Fallible::Ok(()) } else { Err(raise(Error::value(message))) },
+    );
+    library.add("assert(condition: bool)", "", |holds: bool| {
+        if holds { Fallible::Ok(()) } else { Err(raise(Error::value("an assertion does not hold"))) }
+    });
+    library.add("list.flatten() -> list", "The entries of the lists in a list, one after another.", |list: Array| flat(&list));
+    progress(library, context);
+}
+
+fn flat(list: &Array) -> Array {
+    let mut out = Array::new();
+    for item in list {
+        match item.read_lock::<Array>() {
+            Some(inner) => out.extend(flat(&inner)),
+            None => out.push(item.clone()),
+        }
+    }
+    out
+}
+
+/// Whether a closure said yes.
+///
+/// # Errors
+/// Where it said neither true nor false.
+pub fn truth(answer: Dynamic) -> Fallible<bool> {
+    answer.as_bool().map_err(|_| {
+        raise(Error::value(format!("the function must say true or false, not {}", kind(&answer))))
+    })
+}
+
+/// What `show` shows of a value.
+///
+/// # Errors
+/// Where an image cannot be read.
+pub fn shown(value: &Dynamic) -> Result<Shown> {
+    Ok(match artifact(value)? {
+        Some(a) => Shown::Artifact(Box::new(a)),
+        None => Shown::Text(text(value)),
+    })
+}
+
+/// A value as a text, as `print` writes it.
+pub fn text(value: &Dynamic) -> String {
+    if let Some(list) = value.read_lock::<Array>() {
+        return format!("[{}]", list.iter().map(text).collect::<Vec<_>>().join(", "));
+    }
+    if let Some(map) = value.read_lock::<Map>() {
+        let entries: Vec<String> = map.iter().map(|(k, v)| format!("{k}: {}", text(v))).collect();
+        return if entries.is_empty() { "#{}".into() } else { format!("#{{ {} }}", entries.join(", ")) };
+    }
+    if let Some(t) = cast::<Tensor>(value) {
+        return crate::values::tensor::describe(&t);
+    }
+    if let Some(p) = cast::<ProbeArg>(value) {
+        return crate::bind::describe(&p);
+    }
+    match crate::convert::value(value) {
+        Ok(Value::Subject(s)) => s.to_string(),
+        Ok(Value::Model(m)) => m.card().name.clone(),
+        Ok(Value::Image(i)) => format!("image {} x {}", i.width(), i.height()),
+        Ok(Value::Data(d)) => format!("data set `{}` of {} images", d.name, d.len()),
+        Ok(Value::Float(f)) => float(f),
+        _ => value.to_string(),
+    }
+}
+
+/// A number as rhai prints it: 1.0, not 1.
+fn float(f: f64) -> String {
+    Dynamic::from(f).to_string()
+}
+
+/// The value as an artifact, where it is more than text.
+///
+/// # Errors
+/// Where an image cannot be read.
+pub fn artifact(value: &Dynamic) -> Result<Option<Artifact>> {
+    if let Some(a) = cast::<Artifact>(value) {
+        return Ok(Some(a));
+    }
+    if let Some(table) = cast::<Table>(value) {
+        return Ok(Some(of_table(&table)));
+    }
+    if let Some(image) = cast::<Image>(value) {
+        return Ok(Some(of_image(&image)));
+    }
+    if let Some(data) = cast::<Dataset>(value) {
+        let caption = |image: Image| (image.clone(), image.label().unwrap_or_default().to_string());
+        let images = data.iter().take(FIRST).map(|i| i.map(caption)).collect::<Result<Vec<_>>>()?;
+        let artifact = Artifact::new(format!("{}: {} images", data.name, data.len()));
+        let artifact = artifact.part(Part::Pictures(Pictures { title: String::new(), images, columns: None }));
+        return Ok(Some(match data.len() > FIRST {
+            true => artifact.note(format!("the first {FIRST} are shown")),
+            false => artifact,
+        }));
+    }
+    if let Some(model) = cast::<Model>(value) {
+        return Ok(Some(model.summary()));
+    }
+    if let Some(tensor) = cast::<Tensor>(value) {
+        return of_tensor(&tensor).map(Some);
+    }
+    if let Some(list) = value.read_lock::<Array>() {
+        let parts: Vec<Option<Artifact>> = list.iter().map(artifact).collect::<Result<_>>()?;
+        let whole: Option<Vec<Artifact>> = parts.into_iter().collect();
+        return Ok(whole.filter(|w| !w.is_empty()).map(|artifacts| {
+            let columns = artifacts.len().min(3);
+            Artifact::new("").part(Part::Figure(artifacts, columns))
+        }));
+    }
+    Ok(None)
+}
+
+fn param(context: &Context, name: &str, default: &Dynamic) -> Result<Dynamic> {
+    let value = match context.param(name) {
+        None => default.clone(),
+        Some(given) => {
+            let wrong = |kind: &str| Error::value(format!("parameter `{name}` must be {kind}, got `{given}`"));
+            if default.is_bool() {
+                match given.as_str() {
+                    "true" | "yes" | "1" => true.into(),
+                    "false" | "no" | "0" => false.into(),
+                    _ => return Err(wrong("true or false")),
+                }
+            } else if default.is_int() {
+                given.parse::<i64>().map_err(|_| wrong("a whole number"))?.into()
+            } else if default.is_float() {
+                given.parse::<f64>().map_err(|_| wrong("a number"))?.into()
+            } else if default.is_string() || default.is_unit() {
+                given.into()
+            } else {
+                return Err(Error::value(format!("parameter `{name}`: the default is {}", kind(default)))
+                    .hint("defaults are texts, numbers, true or false"));
+            }
+        }
+    };
+    context.used_param(name, crate::convert::value(&value).map_or(serde_json::Value::Null, |v| v.json()));
+    Ok(value)
+}
+
+/// A loop that reports where it is.
+#[derive(Clone)]
+struct Progress {
+    items: Dynamic,
+    len: usize,
+    label: String,
+    context: Context,
+}
+
+fn progress(library: &mut Library<'_>, context: &Context) {
+    library.engine.register_type_with_name::<Progress>("progress");
+    let shared = context.clone();
+    library.add(
+        "progress(over: list, label: text) -> loop",
+        "Loops over a list, a range, a number (0 to n - 1), a data set, a table or a tensor and reports how far it is.",
+        move |items: Dynamic, label: &str| start(&shared, items, label).raise(),
+    );
+    let shared = context.clone();
+    library.add("progress(over: list) -> loop", "", move |items: Dynamic| start(&shared, items, "loop").raise());
+    library.loops::<Progress>(|p| {
+        let mut next = 0;
+        Box::new(std::iter::from_fn(move || {
+            p.context.output.progress(&p.label, next, p.len);
+            if next >= p.len || p.context.job.stopped() {
+                return None;
+            }
+            next += 1;
+            Some(p.entry(next - 1).raise())
+        }))
+    });
+}
+
+fn start(context: &Context, items: Dynamic, label: &str) -> Result<Progress> {
+    let len = if let Ok(n) = items.as_int() {
+        crate::convert::count(n, "the number of steps")?
+    } else if let Some(range) = crate::convert::whole_numbers(&items) {
+        usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0)
+    } else if let Some(list) = items.read_lock::<Array>() {
+        list.len()
+    } else if let Some(data) = cast::<Dataset>(&items) {
+        data.len()
+    } else if let Some(table) = cast::<Table>(&items) {
+        table.len()
+    } else if let Some(t) = cast::<Tensor>(&items) {
+        t.dims().first().copied().unwrap_or(0)
+    } else {
+        return Err(Error::value(format!("{} cannot be looped over", kind(&items)))
+            .hint("progress takes a list, a range, a number, a data set, a table or a tensor"));
+    };
+    Ok(Progress { items, len, label: label.to_string(), context: context.clone() })
+}
+
+impl Progress {
+    fn entry(&self, i: usize) -> Result<Dynamic> {
+        if self.items.is_int() {
+            return Ok((i as i64).into());
+        }
+        if let Some(range) = crate::convert::whole_numbers(&self.items) {
+            return Ok((range.start + i as i64).into());
+        }
+        if let Some(list) = self.items.read_lock::<Array>() {
+            return Ok(list[i].clone());
+        }
+        if let Some(data) = self.items.read_lock::<Dataset>() {
+            return data.get(i).map(Dynamic::from);
+        }
+        if let Some(table) = self.items.read_lock::<Table>() {
+            return Ok(Dynamic::from_map(crate::convert::row(&table, &table.rows()[i])));
+        }
+        match self.items.read_lock::<Tensor>() {
+            Some(t) => Ok(Dynamic::from(t.get(i)?)),
+            None => Ok(Dynamic::UNIT),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `load_model`, `load_image`, `load_images`, `load_tensor`, `sample_image`: what scripts begin with.
+
+use crate::context::Context;
+use crate::convert::options;
+use crate::fault::Raise;
+use crate::library::Library;
+use convscope_engine::data::shapes::{Shapes, shapes};
+use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
+use convscope_engine::error::did_you_mean;
+use convscope_engine::model::fetch::{sample_image, sample_images};
+use convscope_engine::model::{LoadOptions, load_model};
+use convscope_engine::params::{Params, Value};
+use convscope_engine::{Error, Model, Result};
+use rhai::{Array, Dynamic, Map};
+
+/// The options of `load_model`, for hints and completion.
+pub const LOAD_MODEL: [&str; 12] = [
+    "weights", "arch", "labels", "size", "resize", "interpolation", "crop", "order", "scale", "mean", "std",
+    "transform_input",
+];
+
+/// Binds the loaders.
+pub fn bind(library: &mut Library<'_>, context: &Context) {
+    let shared = context.clone();
+    library.add(
+        "load_model(name: text) -> net",
+        "A trained net: a known one by its name (`convscope models` lists them), the embedded \"shapes\", an .onnx file, an \
+         architecture with its weights (#{ weights: \"resnet18.pth\" }), or \"hf:org/repo\". Options: weights, arch, labels, \
+         size, resize, interpolation, crop, order, scale, mean, std, transform_input; x = (pixel * scale - mean) / std.",
+        move |name: &str| model(&shared, name, &Map::new()).raise(),
+    );
+    let shared = context.clone();
+    library.add("load_model(name: text, options: map) -> net", "", move |name: &str, options: Map| {
+        model(&shared, name, &options).raise()
+    });
+    let shared = context.clone();
+    library.add("load_image(path: text) -> image", "A photo: PNG, JPEG, BMP, GIF, WebP or TIFF.", move |path: &str| {
+        Image::open(shared.input(path)).raise()
+    });
+    let shared = context.clone();
+    library.add(
+        "load_images(from: text) -> data",
+        "A data set: a folder (sub-folders are labels), a pattern such as \"photos/*.jpg\", or a .csv table with the columns path, label and any attributes.",
+        move |from: &str| load_images(shared.input(from)).raise(),
+    );
+    let shared = context.clone();
+    library.add(
+        "load_tensor(path: text) -> tensor",
+        "Numbers from a .npy file; as an input they count as already preprocessed, C x H x W.",
+        move |path: &str| load_tensor(shared.input(path)).raise(),
+    );
+    library.add(
+        "shapes(options: map) -> data",
+        "Generated images of textured shapes on cluttered ground, with label, mask, box and attributes known; the embedded \
+         net `shapes` was trained on others of them.",
+        |options: Map| generated(&options).raise(),
+    );
+    library.add("shapes(n: number) -> data", "", |n: i64| {
+        generated(&[("n".into(), n.into())].into_iter().collect()).raise()
+    });
+    library.add("shapes() -> data", "", || generated(&Map::new()).raise());
+    let shared = context.clone();
+    library.add("sample_image(name: text) -> image", "A labelled photo to try things on; `sample_images()` lists the names.", move |name: &str| {
+        sample_image(name, &|line| shared.output.progress(line, 0, 0)).raise()
+    });
+    library.add("sample_images() -> list", "The names that `sample_image` knows.", || {
+        sample_images().iter().map(|s| Dynamic::from(s.name.to_string())).collect::<Array>()
+    });
+}
+
+/// The net called so, with options as scripts give them.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn model(context: &Context, name: &str, given: &Map) -> Result<Model> {
+    let read = load_options(given)?;
+    let base = context.place().inputs;
+    for file in std::iter::once(name).chain(read.weights.as_deref()) {
+        if base.join(file).is_file() {
+            context.input(file);
+        }
+    }
+    let model = load_model(name, &read, &base, &|line| context.output.progress(line, 0, 0))?;
+    context.loaded(&model);
+    Ok(model)
+}
+
+fn generated(given: &Map) -> Result<Dataset> {
+    let mut asked = Shapes::default();
+    for (name, value) in options(given)? {
+        asked.set(&name, &value)?;
+    }
+    shapes(&asked)
+}
+
+fn load_options(given: &Map) -> Result<LoadOptions> {
+    let known = LOAD_MODEL.map(|o| format!("`{o}`")).join(", ");
+    for name in given.keys().filter(|k| !LOAD_MODEL.contains(&k.as_str())) {
+        let close = did_you_mean(name, LOAD_MODEL).map_or(String::new(), |c| c + " ");
+        return Err(Error::not_found(format!("`load_model` has no option `{name}`"))
+            .hint(format!("{close}the options are {known}")));
+    }
+    let values = Value::Map(options(given)?);
+    serde_json::from_value(values.json()).map_err(|e| {
+        let each = given.iter().find(|(k, v)| {
+            let one: Map = [((*k).clone(), (*v).clone())].into_iter().collect();
+            options(&one).is_ok_and(|o| serde_json::from_value::<LoadOptions>(Value::Map(o).json()).is_err())
+        });
+        let what = each.map_or_else(|| "options of `load_model`".to_string(), |(k, _)| format!("option `{k}` of `load_model`"));
+        Error::value(format!("{what}: {e}"))
+    })
+}

@@ -1,0 +1,159 @@
+//! Nets in scripts: their layers and classes, predictions, accuracy, what they look like without some channels.
+
+use crate::context::Context;
+use crate::convert::{count, input};
+use crate::fault::Raise;
+use crate::library::Library;
+use convscope_engine::data::Image;
+use convscope_engine::show::Table;
+use convscope_engine::{Error, Input, Model, Result, Subject, Tensor};
+use rhai::{Array, Dynamic, Map};
+
+/// Binds nets.
+pub fn bind(library: &mut Library<'_>, context: &Context) {
+    library.kind::<Model>("net", "A trained net: as a subject, its most probable class.");
+    library.getter("net.name -> text", "What it is called.", |m: &mut Model| m.card().name.clone());
+    library.getter("net.layers -> list", "Its layers, from the input to the output.", |m: &mut Model| -> Array {
+        let model = m.clone();
+        m.layers().map(|node| Dynamic::from(Subject::Layer { model: model.clone(), node })).collect()
+    });
+    library.getter("net.classes -> list", "The names of its classes, in the order of its outputs.", |m: &mut Model| -> Array {
+        m.card().classes.iter().map(|c| Dynamic::from(c.name.clone())).collect()
+    });
+    library.getter("net.card -> map", "What is known of it: source, license, notes, preprocessing, digest.", |m: &mut Model| card(m));
+    library.getter("net.input_size -> list", "[rows, columns] of its input, px.", |m: &mut Model| -> Array {
+        m.input_shape().iter().skip(1).map(|n| Dynamic::from(*n as i64)).collect()
+    });
+    library.add("net.layer(name: text) -> layer", "The layer of that name, or number i of `net.layers`.", |m: &mut Model, name: &str| {
+        Subject::layer(m, name).raise()
+    });
+    library.add("net.layer(i: number) -> layer", "", |m: &mut Model, i: i64| super::subject::layer_at(m, i).raise());
+    library.add(
+        "net.class(name: text) -> subject",
+        "A class by its name (but for case), a synonym, or the first letters of a word that only one class has; or by its index.",
+        |m: &mut Model, name: &str| Subject::class(m, name).raise(),
+    );
+    library.add("net.class(index: number) -> subject", "", |m: &mut Model, i: i64| class_at(m, i).raise());
+    library.add("net.forward(x) -> tensor", "The graph's raw output for an image or a tensor.", |m: &mut Model, x: Dynamic| {
+        forward(m, &x).raise()
+    });
+    library.add("net.preprocess(image) -> tensor", "The photo as the net sees it, C x H x W.", |m: &mut Model, image: Image| {
+        m.card().preprocess().and_then(|p| p.apply(&image)).raise()
+    });
+    library.add("net.unpreprocess(x: tensor) -> image", "The picture that a preprocessed tensor shows.", |m: &mut Model, x: Tensor| {
+        m.card().preprocess().and_then(|p| p.undo(&x)).raise()
+    });
+    predictions(library, context);
+    library.add(
+        "net.ablate(subject) -> net",
+        "The net without some channels: a channel's values, or all of a layer's, are zero wherever they are read.",
+        |m: &mut Model, s: Subject| m.ablate(&[s]).raise(),
+    );
+    library.add("net.ablate(subjects: list) -> net", "", |m: &mut Model, list: Array| {
+        list.iter().map(crate::convert::subject).collect::<Result<Vec<_>>>().and_then(|s| m.ablate(&s)).raise()
+    });
+    library.add("net.summary() -> artifact", "Its layers with shapes, parameters, operations and receptive fields.", |m: &mut Model| m.summary());
+    library.text::<Model>(|m| {
+        let shape = m.input_shape().iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
+        let (layers, params) = (m.layers().count(), m.weights().count());
+        format!("{}: {layers} layers, {params} parameters, input {shape}, {} outputs", m.card().name, m.output_len())
+    });
+}
+
+fn predictions(library: &mut Library<'_>, context: &Context) {
+    let job = context.job.clone();
+    library.add(
+        "net.predict(input) -> table",
+        "The k most probable classes (5 unless said otherwise): class, index, probability; for a data set a row an image: \
+         file, label, class, index, probability.",
+        move |m: &mut Model, x: Dynamic| predict(m, &x, 5, &job).raise(),
+    );
+    let job = context.job.clone();
+    library.add("net.predict(input, k: number) -> table", "", move |m: &mut Model, x: Dynamic, k: i64| {
+        count(k, "k").and_then(|k| predict(m, &x, k, &job)).raise()
+    });
+    let job = context.job.clone();
+    library.add(
+        "net.probability(input, class) -> number",
+        "The probability of a class, given by name, index or as a subject; for a data set a tensor, one value an image.",
+        move |m: &mut Model, x: Dynamic, class: Dynamic| probability(m, &x, &class, &job).raise(),
+    );
+    let job = context.job.clone();
+    library.add(
+        "net.accuracy(data) -> artifact",
+        "How often the label is the most probable class (top1) and among the five most probable (top5), with 95 % Wilson intervals.",
+        move |m: &mut Model, d: Dynamic| super::data::of(&d).and_then(|d| m.accuracy(&d, &job)).raise(),
+    );
+    let job = context.job.clone();
+    library.add("net.confusion(data) -> artifact", "How often each label is taken for each class.", move |m: &mut Model, d: Dynamic| {
+        super::data::of(&d).and_then(|d| m.confusion(&d, &job)).raise()
+    });
+}
+
+fn class_at(model: &Model, i: i64) -> Result<Subject> {
+    Subject::class_at(model, count(i, "a class's index")?)
+}
+
+fn class_index(model: &Model, class: &Dynamic) -> Result<usize> {
+    if let Some(Subject::Class { index, .. }) = crate::convert::cast::<Subject>(class) {
+        return Ok(index);
+    }
+    let subject = match (class.as_int(), class.is_string()) {
+        (Ok(i), _) => class_at(model, i)?,
+        (_, true) => Subject::class(model, &class.to_string())?,
+        _ => return Err(Error::value(format!("a class is asked for, got {}", crate::convert::kind(class)))),
+    };
+    match subject {
+        Subject::Class { index, .. } => Ok(index),
+        _ => Err(Error::internal("a class is no class")),
+    }
+}
+
+fn forward(model: &Model, x: &Dynamic) -> Result<Tensor> {
+    let x = match input(x)? {
+        Input::Tensor(t) => model.batched(&t)?,
+        other => other.prepared(model)?.x,
+    };
+    let out = model.output(&x)?;
+    if out.dims()[0] == 1 { Ok(out.squeeze(0)?) } else { Ok(out) }
+}
+
+fn predict(model: &Model, x: &Dynamic, k: usize, job: &convscope_engine::Job) -> Result<Table> {
+    match input(x)? {
+        Input::Data(data) => model.predict_all(&data, job),
+        one => model.predict(&one, k),
+    }
+}
+
+fn probability(model: &Model, x: &Dynamic, class: &Dynamic, job: &convscope_engine::Job) -> Result<Dynamic> {
+    let index = class_index(model, class)?;
+    match input(x)? {
+        Input::Data(data) => {
+            let values: Vec<f64> = model.probabilities_of(&data, job)?.iter().map(|p| p[index]).collect();
+            let n = values.len();
+            Ok(Dynamic::from(super::tensor::of(values, &[n])?))
+        }
+        one => Ok(model.probabilities(&one.prepared(model)?.x)?[0][index].into()),
+    }
+}
+
+fn card(model: &Model) -> Map {
+    let json = serde_json::to_value(model.card()).unwrap_or_default();
+    let mut map = Map::new();
+    for (name, value) in json.as_object().into_iter().flatten().filter(|(k, _)| *k != "classes") {
+        map.insert(name.as_str().into(), from_json(value));
+    }
+    map
+}
+
+fn from_json(value: &serde_json::Value) -> Dynamic {
+    use serde_json::Value as J;
+    match value {
+        J::Null => Dynamic::UNIT,
+        J::Bool(b) => (*b).into(),
+        J::Number(n) => n.as_i64().map_or_else(|| n.as_f64().unwrap_or(f64::NAN).into(), Dynamic::from),
+        J::String(s) => s.clone().into(),
+        J::Array(a) => Dynamic::from_array(a.iter().map(from_json).collect()),
+        J::Object(o) => Dynamic::from_map(o.iter().map(|(k, v)| (k.as_str().into(), from_json(v))).collect()),
+    }
+}

@@ -1,0 +1,208 @@
+//! How well a net does: its predictions, accuracy with intervals and confusions, streamed over data sets in batches
+//! that follow from the job's memory.
+
+use super::Model;
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::show::{Artifact, Cell, Map, Part, Scale, Style, Table};
+use crate::stats::{Z95, wilson};
+use crate::subject::Input;
+use candle_core::{Device, Tensor};
+
+impl Model {
+    /// The `k` most probable classes for one input: class, index, probability; equal ones by index.
+    ///
+    /// # Errors
+    /// As [`Input::prepared`] and the forward pass.
+    pub fn predict(&self, input: &Input, k: usize) -> Result<Table> {
+        let probabilities = self.probabilities(&input.prepared(self)?.x)?;
+        let mut table = Table::new(["class", "index", "probability"]);
+        for i in ranked(&probabilities[0]).into_iter().take(k) {
+            table.push([self.card().class_name(i).into(), i.into(), probabilities[0][i].into()]);
+        }
+        Ok(table)
+    }
+
+    /// The most probable class of each image: file, label, class, index, probability.
+    ///
+    /// # Errors
+    /// Where an image cannot be read, or the net's card does not say how photos are preprocessed.
+    pub fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table> {
+        let mut table = Table::new(["file", "label", "class", "index", "probability"]);
+        self.each(data, job, "predict", |i, probabilities| {
+            let item = data.item(i)?;
+            let best = ranked(probabilities)[0];
+            let file = item.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
+            table.push([
+                file.map_or_else(|| Cell::from(i), Cell::from),
+                item.label.clone().map_or(Cell::Nothing, Cell::from),
+                self.card().class_name(best).into(),
+                best.into(),
+                probabilities[best].into(),
+            ]);
+            Ok(())
+        })?;
+        Ok(table)
+    }
+
+    /// The class probabilities of each image; fewer than there are images where the job was stopped.
+    ///
+    /// # Errors
+    /// As [`Model::predict_all`].
+    pub fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<Vec<Vec<f64>>> {
+        let mut all = Vec::with_capacity(data.len());
+        self.each(data, job, "predict", |_, probabilities| {
+            all.push(probabilities.to_vec());
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// How often the label is the most probable class (`top1`) and among the five most probable (`top5`), over all and by
+    /// label, with Wilson 95 % intervals.
+    ///
+    /// # Errors
+    /// Where no image has a label, a label is no class of the net, or an image cannot be read.
+    pub fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
+        let labels = self.labels_of(data)?;
+        let mut hits: Vec<[usize; 3]> = vec![[0; 3]; self.card().classes.len()];
+        let seen = self.each(data, job, "accuracy", |i, probabilities| {
+            let Some(label) = labels[i] else { return Ok(()) };
+            let place = ranked(probabilities).iter().position(|c| *c == label).unwrap_or(usize::MAX);
+            hits[label][0] += 1;
+            hits[label][1] += usize::from(place < 1);
+            hits[label][2] += usize::from(place < 5);
+            Ok(())
+        })?;
+        let [n, top1, top5] = hits.iter().fold([0; 3], |a, h| [a[0] + h[0], a[1] + h[1], a[2] + h[2]]);
+        let mut overall = Table::new(["measure", "share", "low", "high", "right", "images"]);
+        let mut artifact = Artifact::new(format!("accuracy of {} on {}", self.card().name, data.name));
+        for (name, hit) in [("top1", top1), ("top5", top5)] {
+            let (share, (low, high)) = (hit as f64 / n.max(1) as f64, wilson(hit, n, Z95));
+            overall.push([name.into(), share.into(), low.into(), high.into(), hit.into(), n.into()]);
+            artifact = artifact.array(name, scalar(share)?);
+            artifact = artifact.array(&format!("{name}_low"), scalar(low)?);
+            artifact = artifact.array(&format!("{name}_high"), scalar(high)?);
+        }
+        let mut by_label = Table::new(["label", "top1", "low", "high", "top5", "images"]);
+        for (c, [n, top1, top5]) in hits.into_iter().enumerate().filter(|(_, h)| h[0] > 0) {
+            let (low, high) = wilson(top1, n, Z95);
+            let share = |hit: usize| Cell::from(hit as f64 / n as f64);
+            by_label.push([
+                self.card().class_name(c).into(),
+                share(top1),
+                low.into(),
+                high.into(),
+                share(top5),
+                n.into(),
+            ]);
+        }
+        let unlabelled = labels.iter().filter(|l| l.is_none()).count();
+        if unlabelled > 0 {
+            artifact = artifact.note(format!("{unlabelled} images without a label are left out"));
+        }
+        Ok(artifact
+            .array("images", scalar(n as f64)?)
+            .note("intervals are Wilson's, 95 %")
+            .part(Part::Table("accuracy".into(), overall))
+            .part(Part::Table("by label".into(), by_label))
+            .reached(seen, data.len()))
+    }
+
+    /// How often each label is taken for each class: a map (rows are labels, columns the same classes, then all others)
+    /// and a table of the confusions, most frequent first.
+    ///
+    /// # Errors
+    /// As [`Model::accuracy`].
+    pub fn confusion(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
+        let labels = self.labels_of(data)?;
+        let mut present: Vec<usize> = labels.iter().flatten().copied().collect();
+        present.sort_unstable();
+        present.dedup();
+        let n = present.len();
+        let mut counts = vec![0usize; n * (n + 1)];
+        let mut pairs = std::collections::BTreeMap::<(usize, usize), usize>::new();
+        let seen = self.each(data, job, "confusion", |i, probabilities| {
+            let Some(label) = labels[i] else { return Ok(()) };
+            let best = ranked(probabilities)[0];
+            let row = present.binary_search(&label).unwrap_or(0);
+            counts[row * (n + 1) + present.binary_search(&best).unwrap_or(n)] += 1;
+            *pairs.entry((label, best)).or_default() += 1;
+            Ok(())
+        })?;
+        let mut wrong: Vec<((usize, usize), usize)> = pairs.into_iter().filter(|((l, c), _)| l != c).collect();
+        wrong.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        let mut table = Table::new(["label", "taken for", "images"]);
+        for ((label, class), count) in wrong {
+            table.push([self.card().class_name(label).into(), self.card().class_name(class).into(), count.into()]);
+        }
+        let values = Tensor::from_vec(counts.iter().map(|c| *c as f32).collect::<Vec<_>>(), (n, n + 1), &Device::Cpu)?;
+        let names: Vec<String> = present.iter().map(|c| self.card().class_name(*c)).collect();
+        let map = Map {
+            title: "label (rows) against most probable class (columns)".into(),
+            values: values.clone(),
+            label: "images".into(),
+            scale: Scale::Sequential { low: Some(0.0), high: None },
+            photo: None,
+            placement: None,
+            extent: None,
+            input: [n, n + 1],
+            style: Style::Alone,
+        };
+        Ok(Artifact::new(format!("confusions of {} on {}", self.card().name, data.name))
+            .array("counts", values)
+            .part(Part::Map(map))
+            .part(Part::Table("confusions".into(), table))
+            .note(format!("rows and columns: {}; the last column is every other class", names.join(", ")))
+            .reached(seen, data.len()))
+    }
+
+    /// The class of each image's label.
+    fn labels_of(&self, data: &Dataset) -> Result<Vec<Option<usize>>> {
+        let classes = data
+            .labels()
+            .iter()
+            .map(|l| Ok((l.to_string(), self.card().class_index(l)?)))
+            .collect::<Result<std::collections::BTreeMap<String, usize>>>()
+            .map_err(|e| e.context(format!("the labels of `{}`", data.name)))?;
+        if classes.is_empty() {
+            return Err(Error::value(format!("no image of `{}` has a label", data.name))
+                .hint("a folder's sub-folders are labels; a .csv table has a column `label`"));
+        }
+        Ok(data.items().map(|i| i.label.as_ref().and_then(|l| classes.get(l).copied())).collect())
+    }
+
+    /// Calls `f` with each image's index and class probabilities, in order; says how many were seen.
+    fn each(
+        &self,
+        data: &Dataset,
+        job: &Job,
+        label: &str,
+        mut f: impl FnMut(usize, &[f64]) -> Result<()>,
+    ) -> Result<usize> {
+        let batch = job.batch(2 * self.graph().peak_len(), 16);
+        let preprocess = self.card().preprocess()?;
+        let mut seen = 0;
+        for chunk in job.steps(label, data.len().div_ceil(batch)) {
+            let range = chunk * batch..((chunk + 1) * batch).min(data.len());
+            let rows = range.clone().map(|i| preprocess.apply(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
+            for (i, probabilities) in range.zip(self.probabilities(&Tensor::stack(&rows, 0)?)?) {
+                f(i, &probabilities)?;
+                seen += 1;
+            }
+        }
+        Ok(seen)
+    }
+}
+
+/// The indexes from the largest value to the smallest; equal ones in their order.
+fn ranked(values: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
+    order
+}
+
+fn scalar(x: f64) -> Result<Tensor> {
+    Ok(Tensor::new(&[x], &Device::Cpu)?)
+}

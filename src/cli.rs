@@ -1,0 +1,142 @@
+//! The command line: one variant a command. Exit codes: 0 done, 1 the script or its data failed, 2 usage, 130 interrupted.
+
+mod bars;
+mod explain;
+mod housekeeping;
+mod inspect;
+mod reference;
+mod run;
+pub mod terminal;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use convscope_engine::{Error, Job, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The script or its data failed.
+pub const FAILED: u8 = 1;
+/// Stopped by the user; what was done is saved.
+pub const INTERRUPTED: u8 = 130;
+
+/// Look inside a trained ConvNet with a few lines of script.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a script; its report, figures and manifest go to a folder.
+    Run(run::Run),
+    /// Run a line of script and print what it is worth.
+    Eval(run::Eval),
+    /// Print the reference: all of it, or one entry.
+    Doc(reference::Doc),
+    /// List the nets that are known by name.
+    Models(housekeeping::Models),
+    /// Get a known net, so that it is there when it is needed.
+    Fetch(housekeeping::Fetch),
+    /// Explain what a net sees in an image, without a script.
+    Explain(explain::Explain),
+    /// Print a net's layers, shapes, parameters, operations, receptive fields and card.
+    Inspect(inspect::Inspect),
+    /// List or clear what was fetched.
+    Cache(housekeeping::Cache),
+    /// Print a shell's completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How work is run.
+#[derive(Args, Clone)]
+pub struct Work {
+    /// The number from which all randomness follows.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads; all cores unless said otherwise. Results do not depend on it.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// The memory that probes may hold at once, MB.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
+    memory: u64,
+    /// Show nothing and report no progress; what `print` writes is written.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Work {
+    /// The job, on as many threads as were asked for. Ctrl-C sets its signal; a second one ends the program.
+    fn job(&self) -> Result<Job> {
+        let threads = self.threads.map_or(0, usize::from);
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(|e| Error::internal(format!("threads: {e}")))?;
+        let mut job = Job::new();
+        (job.seed, job.memory) = (self.seed, self.memory << 20);
+        let signal = job.signal.clone();
+        ctrlc::set_handler(move || {
+            if signal.is_set() {
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+            signal.stop();
+            terminal::complain("interrupted: finishing the step and saving what is done; once more ends at once");
+        })
+        .map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
+        Ok(job)
+    }
+}
+
+/// `--param name=value`.
+#[derive(Args, Clone)]
+pub struct Params {
+    /// Sets what `param(name, default)` gives in the script.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    params: Vec<(String, String)>,
+}
+
+impl Params {
+    fn map(&self) -> BTreeMap<String, String> {
+        self.params.iter().cloned().collect()
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_string(), value.to_string())),
+        _ => Err("write it as name=value".into()),
+    }
+}
+
+/// The folder that a run's files go to, unless one is named: `convscope-out/NAME`.
+fn out_folder(given: Option<&PathBuf>, name: &str) -> PathBuf {
+    given.cloned().unwrap_or_else(|| PathBuf::from("convscope-out").join(name))
+}
+
+/// Does what the arguments say; the exit code.
+pub fn main(arguments: Arguments) -> u8 {
+    let done = match arguments.command {
+        Command::Run(run) => run.main(),
+        Command::Eval(eval) => eval.main(),
+        Command::Doc(doc) => doc.main().map(|()| 0),
+        Command::Models(models) => models.main().map(|()| 0),
+        Command::Fetch(fetch) => fetch.main().map(|()| 0),
+        Command::Explain(explain) => explain.main(),
+        Command::Inspect(inspect) => inspect.main().map(|()| 0),
+        Command::Cache(cache) => cache.main().map(|()| 0),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "convscope", &mut script);
+            terminal::say(&String::from_utf8_lossy(&script));
+            Ok(0)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        terminal::complain(&convscope_dsl::Diagnostic::of(error).to_string());
+        FAILED
+    })
+}

@@ -1,0 +1,93 @@
+//! `convscope models`, `fetch` and `cache`: known nets, and what was fetched.
+
+use super::terminal::{complain, say};
+use clap::{Args, Subcommand};
+use convscope_engine::model::fetch::cache::{cache_clear, cache_dir, cache_list};
+use convscope_engine::model::{fetch, zoo};
+use convscope_engine::{Error, Result};
+
+/// List the nets that are known by name.
+#[derive(Args)]
+pub struct Models {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Get a known net, so that it is there when it is needed.
+#[derive(Args)]
+pub struct Fetch {
+    /// The net's name.
+    name: String,
+}
+
+/// List or clear what was fetched.
+#[derive(Args)]
+pub struct Cache {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The files and their sizes.
+    List,
+    /// Delete them.
+    Clear,
+}
+
+impl Models {
+    /// Prints them.
+    pub fn main(self) -> Result<()> {
+        let architectures: Vec<_> = zoo::ARCHITECTURES.iter().map(|a| (a.name, a.paper)).collect();
+        if self.json {
+            let all = serde_json::json!({
+                "embedded": ["shapes"],
+                "fetched": fetch::models(),
+                "architectures": architectures.iter().map(|(n, p)| serde_json::json!({ "name": n, "paper": p })).collect::<Vec<_>>(),
+            });
+            say(&(serde_json::to_string_pretty(&all).map_err(|e| Error::internal(e.to_string()))? + "\n"));
+            return Ok(());
+        }
+        let mut out = String::from("embedded\n  shapes                a small net for generated images of textured shapes\n");
+        out += "\nfetched by name\n";
+        for net in fetch::models() {
+            out += &format!("  {:<21} {}; {:.1} MB, {}\n", net.name, net.what, net.bytes as f64 / 1e6, net.license);
+        }
+        out += "\narchitectures, with a weight file of yours: load_model(NAME, #{ weights: FILE })\n";
+        for (name, paper) in architectures {
+            out += &format!("  {name:<21} {paper}\n");
+        }
+        out += "\nand any ONNX classifier by its path, or \"hf:org/repo\"\n";
+        say(&out);
+        Ok(())
+    }
+}
+
+impl Fetch {
+    /// Gets it and says where it is.
+    pub fn main(self) -> Result<()> {
+        let path = fetch::fetch(&self.name, &complain)?;
+        say(&format!("{}\n", path.display()));
+        Ok(())
+    }
+}
+
+impl Cache {
+    /// Lists or clears it.
+    pub fn main(self) -> Result<()> {
+        let (files, verb) = match self.what {
+            What::List => (cache_list()?, "in"),
+            What::Clear => (cache_clear()?, "deleted from"),
+        };
+        let bytes: u64 = files.iter().map(|f| f.bytes).sum();
+        let mut out = String::new();
+        for file in &files {
+            out += &format!("{:>10.1} MB  {}\n", file.bytes as f64 / 1e6, file.path.display());
+        }
+        let folder = cache_dir()?;
+        out += &format!("{} files, {:.1} MB {verb} {}\n", files.len(), bytes as f64 / 1e6, folder.display());
+        say(&out);
+        Ok(())
+    }
+}
