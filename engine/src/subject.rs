@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::kernels::norm;
 use crate::model::Model;
-use crate::pass::{Seed, Trace};
+use crate::pass::{Seed, Tap, Trace};
 use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 use std::fmt;
@@ -276,6 +276,17 @@ impl Subject {
         self.nodes()?.into_iter().max().ok_or_else(|| Error::subject("an empty sum"))
     }
 
+    /// What a forward pass must keep for a backward pass from this score.
+    ///
+    /// # Errors
+    /// For a subject without a score.
+    pub fn tap(&self) -> Result<Tap> {
+        Ok(match self.nodes()?[..] {
+            [one] => Tap::Until(one),
+            _ => Tap::All,
+        })
+    }
+
     /// The score of each sample of a trace.
     ///
     /// # Errors
@@ -389,7 +400,7 @@ impl Model {
     /// As [`Model::forward`].
     pub fn scores(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
         let node = self.graph().scores();
-        let trace = self.forward(x, &crate::pass::Tap::Only(vec![node]))?;
+        let trace = self.forward(x, &Tap::Only(vec![node]))?;
         let flat = to_f64(trace.get(node)?)?;
         let n = scores_len(self);
         Ok(flat.chunks(n).map(<[f64]>::to_vec).collect())

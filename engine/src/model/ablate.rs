@@ -25,9 +25,7 @@ impl Model {
                 return Err(Error::subject(format!("{subject} belongs to another net than `{}`", self.card().name)));
             }
             let (node, places) = places(subject)?;
-            let mask = masks.entry(node).or_insert_with(|| {
-                vec![1.0; self.graph().node(node).shape.iter().product()]
-            });
+            let mask = masks.entry(node).or_insert_with(|| vec![1.0; self.graph().node(node).shape.iter().product()]);
             mask[places].fill(0.0);
         }
         // From the last node to the first, so that earlier nodes keep their numbers.

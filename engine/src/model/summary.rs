@@ -35,7 +35,11 @@ impl Model {
         }
         let parameters = self.weights().count();
         let mut artifact = Artifact::new(format!("{}: {} layers", card.name, table.len()))
-            .note(format!("{} parameters, {} FLOPs an input (a multiply-add is two)", grouped(parameters as u64), grouped(flops)))
+            .note(format!(
+                "{} parameters, {} FLOPs an input (a multiply-add is two)",
+                grouped(parameters as u64),
+                grouped(flops)
+            ))
             .note(match card.classes.len() {
                 0 => format!("{} outputs, whose labels are unknown", self.output_len()),
                 n => format!("{n} classes, {} outputs", self.output_len()),

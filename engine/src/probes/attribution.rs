@@ -19,7 +19,7 @@ use candle_core::Tensor;
 /// As the passes.
 pub fn input_signal(target: &Subject, x: &Tensor, rules: &Rules) -> Result<Tensor> {
     let model = target.model()?;
-    let trace = model.forward(x, &Tap::Until(target.last_node()?))?;
+    let trace = model.forward(x, &target.tap()?)?;
     trace.backward_to(model.graph().input(), target.seed(&trace)?, rules)
 }
 
@@ -102,13 +102,13 @@ pub fn diagnose(map: &Tensor, target: &Subject, x: &Tensor, rules: &Rules) -> Re
     let values = to_f32(map)?;
     let model = target.model()?;
     if values.iter().any(|v| !v.is_finite()) {
-        let trace = model.forward(x, &Tap::Until(target.last_node()?))?;
+        let trace = model.forward(x, &target.tap()?)?;
         return Ok(vec![first_not_finite(model, &trace)?]);
     }
     if values.iter().any(|v| *v != 0.0) {
         return Ok(saturated(model, target, x)?.into_iter().collect());
     }
-    let trace = model.forward(x, &Tap::Until(target.last_node()?))?;
+    let trace = model.forward(x, &target.tap()?)?;
     if let Some(reason) = saturated(model, target, x)? {
         return Ok(vec![format!("the map is zero everywhere: {reason}")]);
     }

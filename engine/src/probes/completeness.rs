@@ -1,6 +1,7 @@
 //! Completeness: does a map sum to what its method promises?
 //!
-//! Sundararajan, Taly, Yan 2017, section 3.1 (S(x) - S(baseline)); Bach et al. 2015, equation 2 (LRP: S(x)).
+//! Sundararajan, Taly, Yan 2017, section 3.1. LRP conserves relevance only up to what biases absorb, which `lrp` lists
+//! itself.
 
 use super::baseline::Baselines;
 use super::integrated_gradients::IntegratedGradients;
@@ -19,14 +20,12 @@ use std::sync::Arc;
 pub enum Promise {
     /// The score at the input minus its mean over the baselines.
     Difference(Baselines),
-    /// The score, less what the biases absorb.
-    Score,
 }
 
 crate::params! {
     /// The sum of a map beside what its method promises, and the delta between them.
     pub struct Completeness as "completeness" {
-        /// A probe that promises a sum: integrated_gradients, deep_lift, lrp.
+        /// A probe that promises a sum: integrated_gradients or deep_lift.
         probe: ProbeArg = ProbeArg(Arc::new(IntegratedGradients::new()));
         /// A map to judge in place of the probe's own: it must have come from the same subject and input.
         map: Option<Tensor> = None;
@@ -50,7 +49,7 @@ impl Probe for Completeness {
         let inner = self.probe.0.as_ref();
         let Some(promise) = inner.promise() else {
             return Err(Error::subject(format!("`{}` promises no sum", inner.name()))
-                .hint("`integrated_gradients`, `deep_lift` and `lrp` do"));
+                .hint("`integrated_gradients` and `deep_lift` do; `lrp` lists what its biases absorb"));
         };
         let model = on.model()?;
         let prepared = input.prepared(model)?;
@@ -85,15 +84,11 @@ impl Probe for Completeness {
 /// As the forward pass.
 pub fn promised(promise: &Promise, target: &Subject, x: &Tensor, job: &Job) -> Result<f64> {
     let at = score(target, x)?;
-    match promise {
-        Promise::Score => Ok(at),
-        Promise::Difference(baselines) => {
-            let all = baselines.tensors(target.model()?, x, job)?;
-            let mut mean = 0.0;
-            for b in &all {
-                mean += score(target, b)? / all.len() as f64;
-            }
-            Ok(at - mean)
-        }
+    let Promise::Difference(baselines) = promise;
+    let all = baselines.tensors(target.model()?, x, job)?;
+    let mut mean = 0.0;
+    for b in &all {
+        mean += score(target, b)? / all.len() as f64;
     }
+    Ok(at - mean)
 }

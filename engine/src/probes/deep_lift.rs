@@ -4,10 +4,10 @@
 
 use super::attribution::{diagnose, heat_map, saliency};
 use super::baseline::Baselines;
+use super::completeness::Promise;
 use super::{About, Family, Probe, Takes};
 use crate::error::Result;
 use crate::job::Job;
-use crate::pass::Tap;
 use crate::rules::{On, Rescale, Rules};
 use crate::show::{Artifact, Scale, Style};
 use crate::subject::{Input, Subject};
@@ -66,6 +66,10 @@ impl Probe for DeepLift {
         let one = |n: usize| Ok(self.compare(target, &x.narrow(0, n, 1)?.contiguous()?, job)?.map);
         Ok(Tensor::cat(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
     }
+
+    fn promise(&self) -> Option<Promise> {
+        Some(Promise::Difference(self.baseline.clone()))
+    }
 }
 
 /// A map and the score's difference that it explains, means over baselines.
@@ -77,8 +81,7 @@ struct Found {
 impl DeepLift {
     fn compare(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Found> {
         let model = target.model()?;
-        let nodes = target.nodes()?;
-        let tap = if let [one] = nodes[..] { Tap::Until(one) } else { Tap::All };
+        let tap = target.tap()?;
         let trace = model.forward(x, &tap)?;
         let baselines = self.baseline.tensors(model, x, job)?;
         let mut found = Found { map: x.zeros_like()?, difference: 0.0 };
