@@ -59,10 +59,10 @@ fn series(x: Vec<f64>, y: Vec<f64>, mark: Mark) -> Series {
 #[test]
 fn the_largest_value_has_the_top_colour_and_the_rest_of_the_page_is_white() {
     let image = drawn(Part::Map(map(tensor(&[0.0, 1.0, 2.0, 4.0], &[2, 2]), OPEN)));
-    assert!(image.width() > 600 && image.height() > 600);
+    assert!(image.width() > 300 && image.height() > 300);
     assert_eq!(image.pixel(0, 0), Some([255; 3]));
     for place in [0.0, 0.25, 0.5, 1.0] {
-        assert!(count(&image, sequential(place)) > 100_000, "{place}");
+        assert!(count(&image, sequential(place)) > 5_000, "{place}");
     }
     let signed = drawn(Part::Map(map(tensor(&[-1.0, 0.0, 0.0, 2.0], &[2, 2]), SIGNED)));
     assert!(count(&signed, diverging(1.0)) > 10_000 && count(&signed, diverging(0.25)) > 10_000);
@@ -127,7 +127,7 @@ fn odd_values_neither_break_a_renderer_nor_go_unsaid() {
         values: tensor(&[0.0, 5.0, f32::NAN, 99.0], &[2, 2]),
         names: (0..30).map(|i| (i, format!("class {i} {long}"))).collect(),
         photo: Some(photo.clone()),
-        placement: Some(far.clone()),
+        placement: Some(far),
         extent: Some([f64::NAN, 0.0, 0.0, -1.0]),
         input: [0, 0],
     };

@@ -72,7 +72,7 @@ pub const CATEGORIES: usize = 12;
 
 /// The hatch's colour at a pixel.
 pub fn nan_at(x: usize, y: usize) -> Rgb {
-    if (x + y) / 4 % 2 == 0 { NAN } else { NAN_LIGHT }
+    if ((x + y) / 4).is_multiple_of(2) { NAN } else { NAN_LIGHT }
 }
 
 /// `over` at opacity `alpha` over `under`.

@@ -145,17 +145,17 @@ pub struct Ground<'a> {
 impl<'a> Ground<'a> {
     /// The ground of a heat map.
     pub fn of(map: &'a Map, field: &Field) -> Self {
-        Self::new(map.photo.as_ref(), &map.placement, map.extent, map.input, field)
+        Self::new(map.photo.as_ref(), map.placement, map.extent, map.input, field)
     }
 
     /// The ground of a class map.
     pub fn of_classes(map: &'a ClassMap, field: &Field) -> Self {
-        Self::new(map.photo.as_ref(), &map.placement, map.extent, map.input, field)
+        Self::new(map.photo.as_ref(), map.placement, map.extent, map.input, field)
     }
 
     fn new(
         photo: Option<&'a Image>,
-        placement: &Option<Placement>,
+        placement: Option<Placement>,
         extent: Option<[f64; 4]>,
         input: [usize; 2],
         field: &Field,
@@ -164,7 +164,7 @@ impl<'a> Ground<'a> {
         let input = if input[0] * input[1] == 0 { cells } else { input.map(|d| d as f64) };
         let whole = [0.0, 0.0, input[0], input[1]];
         let fits = |e: &[f64; 4]| e.iter().all(|v| v.is_finite()) && e[2] > e[0] && e[3] > e[1];
-        Ground { photo, placement: placement.clone(), extent: extent.filter(fits).unwrap_or(whole), input, cells }
+        Ground { photo, placement, extent: extent.filter(fits).unwrap_or(whole), input, cells }
     }
 
     /// Width and height of the photo, or of the net's input where there is none.
@@ -175,7 +175,7 @@ impl<'a> Ground<'a> {
     /// The rectangle of the net's input on the ground, in shares of its size: left, top, width, height.
     pub fn crop(&self) -> [f64; 4] {
         let (w, h) = self.size();
-        match (self.photo, &self.placement) {
+        match (self.photo, self.placement) {
             (Some(_), Some(p)) => [p.left / w, p.top / h, p.width / w, p.height / h],
             _ => [0.0, 0.0, 1.0, 1.0],
         }
@@ -257,13 +257,13 @@ mod tests {
         let size = Size { height: 50, width: 50 };
         let f = field(2, 2, &[0.0; 4]);
         let placement = Placement { left: 50.0, top: 0.0, width: 100.0, height: 100.0, input: size };
-        let ground = Ground::new(Some(&photo), &Some(placement.clone()), None, [50, 50], &f);
+        let ground = Ground::new(Some(&photo), Some(placement), None, [50, 50], &f);
         assert!(ground.is_cropped());
         assert_eq!(ground.cell(0.2, 0.5), None);
         assert_eq!(ground.cell(0.5, 0.5), Some((1.0, 1.0)));
-        let half = Ground::new(Some(&photo), &Some(placement), Some([0.0, 0.0, 25.0, 50.0]), [50, 50], &f);
+        let half = Ground::new(Some(&photo), Some(placement), Some([0.0, 0.0, 25.0, 50.0]), [50, 50], &f);
         assert_eq!(half.cell(0.5, 0.75), None);
         assert_eq!(half.cell(0.5, 0.25), Some((1.0, 1.0)));
-        assert!(!Ground::new(None, &None, None, [0, 0], &f).is_cropped());
+        assert!(!Ground::new(None, None, None, [0, 0], &f).is_cropped());
     }
 }

@@ -16,6 +16,8 @@ use crate::error::Result;
 const BETWEEN: f64 = 12.0;
 /// The longest side of a panel.
 const LARGEST: f64 = 380.0;
+/// The longest side of a cell.
+const CELL: f64 = 60.0;
 /// What the colour bar may take beside the panels.
 const ROOM: f64 = 84.0;
 /// Opacity of a class over the photo.
@@ -203,7 +205,10 @@ impl Panels<'_> {
     fn size(&self, width: f64, count: f64) -> (f64, f64) {
         let (w, h) = self.ground.size();
         let ratio = (h / w).clamp(0.05, 20.0);
-        let wide = ((width - BETWEEN * (count - 1.0)) / count).clamp(60.0, LARGEST).min(LARGEST / ratio).max(16.0);
+        // A map of a few cells by itself needs no more room than its cells do.
+        let cells = self.field.rows.max(self.field.columns) as f64;
+        let largest = if self.photo.is_none() { LARGEST.min((cells * CELL).max(120.0)) } else { LARGEST };
+        let wide = ((width - BETWEEN * (count - 1.0)) / count).clamp(60.0, largest).min(largest / ratio).max(16.0);
         let whole = |x: f64| (x * SCALE).round().max(2.0) / SCALE;
         (whole(wide), whole((wide * ratio).max(16.0)))
     }
