@@ -326,6 +326,7 @@ fn graphs_that_make_no_sense_are_refused() {
         r#type: Some(AttributeType::FLOAT),
         ..Default::default()
     };
+    let two_samples = |n: NodeProto| file(graph(vec![n], vec![], &[2, 3], "y"), 13);
     let custom = NodeProto { domain: text("my.ops"), ..node("Magic", "m", &["x"], &["y"], vec![]) };
     for (what, bytes, wanted) in [
         (
@@ -356,7 +357,7 @@ fn graphs_that_make_no_sense_are_refused() {
         ("three strides", conv(vec![ints("strides", &[1, 1, 1])]), "`strides`"),
         ("groups", conv(vec![int("group", 2)]), "groups"),
         ("no groups", conv(vec![int("group", 0)]), "`group` is 0"),
-        ("batch first", net(vec![node("Transpose", "t", &["x"], &["y"], vec![])]), "batch"),
+        ("batch first", two_samples(node("Transpose", "t", &["x"], &["y"], vec![])), "batch"),
         ("batch mixed", net(vec![node("Concat", "t", &["x", "x"], &["y"], vec![int("axis", 0)])]), "batch"),
         ("NaN", file(small(floats("w", &[2, 3], &[f32::NAN; 6])), 13), "not finite"),
         ("short weight", file(small(floats("w", &[2, 3], &[1.0; 5])), 13), "5 values"),
@@ -370,6 +371,28 @@ fn graphs_that_make_no_sense_are_refused() {
     }
     // What the output does not need does no harm.
     assert!(read(&sized(&[-5])).is_ok());
+}
+
+/// An index over the flattened batch, as exporters write strided views, is an index over each sample.
+#[test]
+fn samples_may_pass_one_by_one() {
+    let nodes = vec![
+        node("Shape", "", &["x"], &["s"], vec![]),
+        node("Gather", "", &["s", "first"], &["n"], vec![]),
+        node("Range", "", &["first", "n", "one"], &["each"], vec![]),
+        node("Mul", "", &["each", "three"], &["starts"], vec![]),
+        node("Unsqueeze", "", &["starts", "axis"], &["columns"], vec![]),
+        node("Add", "", &["columns", "offsets"], &["places"], vec![]),
+        node("Reshape", "", &["x", "all"], &["flat"], vec![]),
+        node("Gather", "picked", &["flat", "places"], &["y"], vec![]),
+    ];
+    let number = |name: &str, v: i64| TensorProto { int64_data: vec![v], ..tensor(name, &[], DataType::INT64) };
+    let offsets = TensorProto { int64_data: vec![2, 0], ..tensor("offsets", &[1, 2], DataType::INT64) };
+    let numbers = [number("first", 0), number("one", 1), number("three", 3), offsets];
+    let weights = numbers.into_iter().chain([whole("axis", &[1]), whole("all", &[-1])]).collect();
+    let model = read(&file(graph(nodes, weights, &[-1, 3], "y"), 13)).unwrap();
+    assert_eq!(output(&model, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]), [3.0, 1.0, 6.0, 4.0]);
+    assert!(model.card().notes.iter().any(|n| n.contains("mixes samples")), "{:?}", model.card().notes);
 }
 
 #[test]

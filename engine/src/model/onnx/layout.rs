@@ -130,13 +130,18 @@ fn axes_of(site: &Site<'_>, rank: usize) -> Result<Option<Vec<usize>>> {
 
 /// Transpose
 pub fn transpose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let x = s.act(site, 0)?;
+    let mut x = s.act(site, 0)?;
     let rank = s.rank(x);
     let perm = site.int_list("perm")?.unwrap_or_else(|| (0..rank as i64).rev().collect());
     let mut sorted = perm.clone();
     sorted.sort_unstable();
     if sorted != (0..rank as i64).collect::<Vec<_>>() {
         return Err(Error::shape(format!("axes {perm:?} are no order of {rank}")));
+    }
+    if x.lead == 1 && perm[0] != 0 && s.batch == Some(1) {
+        let name = s.free(&format!("{}/sample", site.name));
+        let id = s.push(&name, Op::Reshape([&[1], s.sample(x).as_slice()].concat()), &[x])?.id;
+        x = Act { id, lead: 0 };
     }
     if x.lead == 1 && perm[0] != 0 {
         return Err(mixes(format!("it puts axis {} in the batch's place", perm[0])));

@@ -22,8 +22,9 @@ mod value;
 mod window;
 mod wire;
 
-use super::{Card, Model};
+use super::{Card, Model, Weights};
 use crate::error::{Context, Error, Result};
+use crate::graph::Graph;
 use crate::graph::Op;
 use external::Folder;
 use links::Links;
@@ -73,6 +74,33 @@ fn build(model: &ModelProto, path: &Path, options: &Options) -> Result<Model> {
     let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
     let links = Links::of(graph)?;
     let shape = input::shape(&links, options)?;
+    let mut notes = shape.notes.clone();
+    let (net, weights) = match translate(&links, &shape, path, opset) {
+        Err(_) if shape.batch.is_none() => {
+            // Where the symbolic batch is in the way, each sample may still pass as a batch of its own.
+            let alone = input::Input { batch: Some(1), ..shape };
+            match translate(&links, &alone, path, opset) {
+                Ok(parts) => {
+                    notes.push("the file mixes samples; each is computed as a batch of its own".into());
+                    parts
+                }
+                Err(_) => translate(&links, &input::Input { batch: None, ..alone }, path, opset)?,
+            }
+        }
+        done => done?,
+    };
+    let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
+    if graph.output.len() > 1 {
+        let others: Vec<String> = graph.output[1..].iter().map(|o| format!("`{}`", links::name_of(o))).collect();
+        card.notes.push(format!("the file has more outputs, which are left out: {}", others.join(", ")));
+    }
+    card.notes.extend(notes);
+    Ok(Model::new(net, weights, card))
+}
+
+/// The file's nodes as a graph, for the batch size that `shape` names.
+fn translate(links: &Links<'_>, shape: &input::Input, path: &Path, opset: i64) -> Result<(Graph, Weights)> {
     let reserved = links.names.iter().flatten().cloned().collect();
     let mut reader =
         Reader { scope: Scope::new(shape.batch, reserved), folder: Folder::of(path), values: BTreeMap::new() };
@@ -83,13 +111,13 @@ fn build(model: &ModelProto, path: &Path, options: &Options) -> Result<Model> {
         let input = reader.scope.builder.input(name, turned)?;
         reader.scope.builder.add(&format!("{name}/channels_last"), Op::Transpose(vec![1, 2, 0]), &[input])?
     } else {
-        reader.scope.builder.input(name, shape.sample)?
+        reader.scope.builder.input(name, shape.sample.clone())?
     };
     let input_name = links::name_of(links.input);
     reader.scope.builder.alias(input_name, input);
     reader.values.insert(input_name, Value::Act(Act { id: input, lead: 1 }));
     for (node, names) in links.nodes.iter().zip(&links.names) {
-        reader.node(&links, node, names, opset).map_err(|e| {
+        reader.node(links, node, names, opset).map_err(|e| {
             // The builder's own messages name the node already.
             if e.message.starts_with("node `") { e } else { e.context(links::shown(node)) }
         })?;
@@ -97,15 +125,7 @@ fn build(model: &ModelProto, path: &Path, options: &Options) -> Result<Model> {
     let Some(Value::Act(output)) = reader.values.get(links.output) else {
         return Err(Error::unsupported(format!("the output `{}` does not depend on the input", links.output)));
     };
-    let (net, weights) = reader.scope.builder.finish(output.id)?;
-    let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
-    if graph.output.len() > 1 {
-        let others: Vec<String> = graph.output[1..].iter().map(|o| format!("`{}`", links::name_of(o))).collect();
-        card.notes.push(format!("the file has more outputs, which are left out: {}", others.join(", ")));
-    }
-    card.notes.extend(shape.notes);
-    Ok(Model::new(net, weights, card))
+    reader.scope.builder.finish(output.id)
 }
 
 fn opset(model: &ModelProto) -> Result<i64> {

@@ -113,18 +113,21 @@ pub fn decode(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Va
                 .hint("real numbers (float, double, float16, bfloat16) and integers of 8 bits or more are read"));
         }
     };
-    let raw = if proto.data_location == Some(DataLocation::EXTERNAL) {
-        Some(folder.read(proto, total * width)?)
+    let held = proto.raw_data.as_ref().map(|r| r.borrow());
+    let read;
+    let raw: Option<&[u8]> = if proto.data_location == Some(DataLocation::EXTERNAL) {
+        read = folder.read(proto, total * width)?;
+        Some(&read)
     } else {
-        proto.raw_data.as_ref().map(|r| r.take()).filter(|r| !r.is_empty() || total == 0)
+        held.as_deref().map(Vec::as_slice).filter(|r| !r.is_empty() || total == 0)
     };
-    if let Some(bytes) = &raw
+    if let Some(bytes) = raw
         && bytes.len() != total * width
     {
         return Err(misfit(&dims, kind, bytes.len(), "bytes"));
     }
     let wrong = |n: usize| misfit(&dims, kind, n, "values");
-    let floats = match (kind, &raw) {
+    let floats = match (kind, raw) {
         (DataType::FLOAT, Some(b)) => Some(each(b, f32::from_le_bytes)),
         (DataType::FLOAT, None) => Some(proto.float_data.clone()),
         (DataType::DOUBLE, Some(b)) => Some(each(b, |v| f64::from_le_bytes(v) as f32)),
@@ -144,7 +147,7 @@ pub fn decode(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Va
             tensor: Tensor::from_vec(values, dims, &Device::Cpu)?,
         }));
     }
-    let ints: Vec<i64> = match (kind, &raw) {
+    let ints: Vec<i64> = match (kind, raw) {
         (DataType::INT64 | DataType::UINT64, Some(b)) => each(b, i64::from_le_bytes),
         (DataType::INT32, Some(b)) => each(b, |v| i64::from(i32::from_le_bytes(v))),
         (DataType::UINT32, Some(b)) => each(b, |v| i64::from(u32::from_le_bytes(v))),
