@@ -99,3 +99,95 @@ fn shifted(
     let n = values.len();
     weights.push(&name, tensor(values, &[n])?.to_dtype(dtype)?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::Tensor;
+    use crate::graph::op::Window;
+    use crate::graph::{Builder, NodeId};
+    use crate::model::Card;
+    use crate::pass::Tap;
+    use crate::random::Stream;
+
+    fn random(b: &mut Builder, name: &str, dims: &[usize]) -> ParamId {
+        let stream = Stream::new(5, name);
+        let values: Vec<f64> = (0..dims.iter().product()).map(|i: usize| 0.5 + stream.uniform_at(i as u64)).collect();
+        b.param(name, tensor(values, dims).unwrap()).unwrap()
+    }
+
+    fn norm(b: &mut Builder, name: &str, c: usize) -> Op {
+        let [scale, shift, mean, var] =
+            ["scale", "shift", "mean", "var"].map(|p| random(b, &format!("{name}.{p}"), &[c]));
+        Op::BatchNorm { scale, shift, mean, var, eps: 1e-3 }
+    }
+
+    fn conv(weight: ParamId, bias: Option<ParamId>, window: Window, groups: usize) -> Conv {
+        Conv { weight, bias, window, groups }
+    }
+
+    /// Grouped, transposed and twice used convolutions, a linear layer, and a normalisation that stays.
+    fn net() -> Model {
+        let mut b = Builder::new();
+        let x = b.input("x", vec![4, 5, 5]).unwrap();
+        let first = norm(&mut b, "first", 4);
+        let mut at = b.add("first", first, &[x]).unwrap();
+        let shared = random(&mut b, "shared", &[4, 2, 3, 3]);
+        for name in ["a", "b"] {
+            let bias = (name == "a").then(|| random(&mut b, "bias", &[4]));
+            at = b.add(name, Op::Conv2d(conv(shared, bias, Window::square(3, 1, 1), 2)), &[at]).unwrap();
+            let op = norm(&mut b, &format!("{name}/bn"), 4);
+            at = b.add(&format!("{name}/bn"), op, &[at]).unwrap();
+        }
+        let weight = random(&mut b, "up", &[4, 3, 2, 2]);
+        at = b.add("up", Op::ConvTranspose2d(conv(weight, None, Window::square(2, 2, 0), 2), [0, 0]), &[at]).unwrap();
+        let op = norm(&mut b, "up/bn", 6);
+        at = b.add("up/bn", op, &[at]).unwrap();
+        at = b.add("flat", Op::Reshape(vec![600]), &[at]).unwrap();
+        let (weight, bias) = (random(&mut b, "fc", &[3, 600]), Some(random(&mut b, "fc.bias", &[3])));
+        at = b.add("fc", Op::Linear { weight, bias }, &[at]).unwrap();
+        let op = norm(&mut b, "fc/bn", 3);
+        at = b.add("fc/bn", op, &[at]).unwrap();
+        let (graph, weights) = b.finish(at).unwrap();
+        Model::new(graph, weights, Card::named("net"))
+    }
+
+    fn values(model: &Model, at: NodeId) -> Vec<f64> {
+        let stream = Stream::new(1, "x");
+        let x = tensor((0..100).map(|i| stream.normal_at(i)).collect::<Vec<f64>>(), &[1, 4, 5, 5]).unwrap();
+        let trace = model.forward(&x, &Tap::All).unwrap();
+        let value: &Tensor = trace.get(at).unwrap();
+        to_f64(value).unwrap()
+    }
+
+    #[test]
+    fn folded_nets_compute_the_same_under_the_same_names() {
+        let model = net();
+        let folded = fold(&model, &[]).unwrap();
+        let norms = |m: &Model| m.graph().nodes().iter().filter(|n| matches!(n.op, Op::BatchNorm { .. })).count();
+        assert_eq!((norms(&model), norms(&folded)), (5, 1));
+        for id in model.graph().ids() {
+            let (before, after) = (model.graph().node(id), folded.graph().node(id));
+            assert_eq!((&before.name, &before.inputs, &before.shape), (&after.name, &after.inputs, &after.shape));
+            if matches!(before.op, Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::Linear { .. }) {
+                continue;
+            }
+            let (a, b) = (values(&model, id), values(&folded, id));
+            let largest = a.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12 * largest), "{}", before.name);
+        }
+    }
+
+    #[test]
+    fn a_kept_node_keeps_its_value() {
+        let model = net();
+        let id = model.graph().find("b").unwrap();
+        let (kept, changed) = (fold(&model, &[id]).unwrap(), fold(&model, &[]).unwrap());
+        let apart = |m: &Model| {
+            values(&model, id).iter().zip(values(m, id)).map(|(a, b)| (a - b).abs() / a.abs()).fold(0.0, f64::max)
+        };
+        assert!(apart(&kept) < 1e-12 && apart(&changed) > 1e-3);
+    }
+}

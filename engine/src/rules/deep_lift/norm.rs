@@ -2,12 +2,13 @@
 //!
 //! - layer and group normalisation: c = x - mean(x), v = mean(c^2), r = (v + eps)^-1/2, y = c r scale + shift;
 //! - local response normalisation: d = bias + alpha / size sum of x^2, y = x d^-beta;
-//! - softmax: e = exp(x), s = sum of e, y = e / s; its logarithm x - ln s.
+//! - softmax: z = x - ln sum exp(x), y = exp(z). With r the changes of y over those of z, that y sums to 1 on both sides
+//!   makes the change of the logarithm of the sum equal to sum r dx / sum r.
 
 use super::half;
 use crate::error::{Error, Result};
 use crate::graph::Op;
-use crate::kernels::norm::{Blocks, Response};
+use crate::kernels::norm::{self, Blocks, Response};
 use crate::pass::apply::{response_of, with_blocks};
 use crate::rules::Site;
 use crate::tensor::{Real, tensor, values};
@@ -86,26 +87,17 @@ impl Pair<'_> {
 
     fn softmax(&self, len: usize, inner: usize, log: bool) -> Vec<f64> {
         let mut m = vec![0.0; self.x.len()];
+        let logarithm = |x: &[f64]| norm::softmax(len, inner, true, x);
+        let (z, z0) = (logarithm(self.x), logarithm(self.x0));
         for outer in 0..self.x.len() / (len * inner) {
             for i in 0..inner {
                 let at = |k: usize| (outer * len + k) * inner + i;
-                // One shift for both, so that their exponentials can be compared.
-                let top = (0..len).map(|k| self.x[at(k)].max(self.x0[at(k)])).fold(f64::NEG_INFINITY, f64::max);
-                let exp = |x: &[f64]| (0..len).map(|k| libm::exp(x[at(k)] - top)).collect::<Vec<f64>>();
-                let (e, e0) = (exp(self.x), exp(self.x0));
-                let (s, s0) =
-                    (e.iter().sum::<f64>().max(f64::MIN_POSITIVE), e0.iter().sum::<f64>().max(f64::MIN_POSITIVE));
-                let g = |k: usize| self.g[at(k)];
-                let at_sum: f64 = if log {
-                    -(0..len).map(g).sum::<f64>() * change(s - s0, libm::log(s) - libm::log(s0), 1.0 / s)
-                } else {
-                    -(0..len).map(|k| g(k) * half(e[k], e0[k])).sum::<f64>() / s / s0
-                };
-                for k in 0..len {
-                    let by_x = change(self.x[at(k)] - self.x0[at(k)], e[k] - e0[k], e[k]);
-                    let own = if log { g(k) } else { g(k) * half(1.0 / s, 1.0 / s0) * by_x };
-                    m[at(k)] = own + at_sum * by_x;
-                }
+                let by_z = |i: usize| change(z[i] - z0[i], libm::exp(z[i]) - libm::exp(z0[i]), libm::exp(z[i]));
+                let r: Vec<f64> = (0..len).map(|k| by_z(at(k))).collect();
+                let total: f64 = r.iter().sum();
+                let own = |k: usize| if log { self.g[at(k)] } else { self.g[at(k)] * r[k] };
+                let at_sum = (0..len).map(own).sum::<f64>() / total;
+                (0..len).for_each(|k| m[at(k)] = own(k) - at_sum * r[k]);
             }
         }
         m

@@ -193,13 +193,11 @@ impl<T: Real> Passed<T> {
     }
 }
 
-/// r / (z + e sign(z)), sign(0) = 1; nothing of nothing.
+/// r / (z + e sign(z)), sign(0) = 1; nothing where that is zero.
 fn share_of<T: Real>(r: T, z: T, epsilon: f64) -> T {
-    if r == T::zero() {
-        return r;
-    }
     let e = T::of(epsilon);
-    r / if z < T::zero() { z - e } else { z + e }
+    let d = if z < T::zero() { z - e } else { z + e };
+    if r == T::zero() || d == T::zero() { T::zero() } else { r / d }
 }
 
 fn positive<T: Real>(v: &[T]) -> Vec<T> {
