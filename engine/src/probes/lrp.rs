@@ -180,6 +180,12 @@ impl Probe for Lrp {
             "the score {:.6} = {total:.6} at the input + {biases:.6} taken by biases + {lost:.6} by stabilisers, padding and silent outputs",
             start.score
         ));
+        if start.score != 0.0 && total.abs() < LITTLE * start.score.abs() {
+            artifact = artifact.note(
+                "biases take nearly all relevance in this net, so the map tells little of the score; `deep_lift` and \
+                 `integrated_gradients` explain it against a baseline",
+            );
+        }
         Ok(artifact
             .note(format!("rules: {rules}"))
             .part(Part::Table("relevance by layer".into(), account(model.graph(), &entries, start.score)))
@@ -283,6 +289,9 @@ impl Start {
         self.trace.backward_to(self.trace.model().graph().input(), self.relevance.clone(), rules)
     }
 }
+
+/// Below this share of the score at the input the map tells little.
+const LITTLE: f64 = 0.1;
 
 /// Below this share of the score a loss is not listed.
 const NOTICEABLE: f64 = 1e-6;
