@@ -20,7 +20,9 @@ pub mod prelude {
     pub use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
     pub use convscope_engine::model::{LoadOptions, load_model};
     pub use convscope_engine::params::Params;
-    pub use convscope_engine::probes::{Probe, ProbeArg, activations::Activations, gradient::Gradient, occlusion::Occlusion};
+    pub use convscope_engine::probes::{
+        Probe, ProbeArg, activations::Activations, gradient::Gradient, occlusion::Occlusion,
+    };
     pub use convscope_engine::show::{Saved, save};
     pub use convscope_engine::{Artifact, Error, Input, Job, Model, Result, Subject, Tensor};
 

@@ -12,7 +12,9 @@ fn main() -> ExitCode {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli::main(arguments))) {
         Ok(code) => ExitCode::from(code),
         Err(_) => {
-            cli::terminal::complain("error: a defect of convscope\n  hint: please report it with the command that shows it");
+            cli::terminal::complain(
+                "error: a defect of convscope\n  hint: please report it with the command that shows it",
+            );
             ExitCode::from(cli::FAILED)
         }
     }

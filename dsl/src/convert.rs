@@ -138,7 +138,8 @@ pub fn subject(from: &Dynamic) -> Result<Subject> {
             return Ok(Subject::Models(models));
         }
     }
-    let hint = match cast::<Image>(from).is_some() || cast::<Dataset>(from).is_some() || cast::<Tensor>(from).is_some() {
+    let hint = match cast::<Image>(from).is_some() || cast::<Dataset>(from).is_some() || cast::<Tensor>(from).is_some()
+    {
         true => "the subject comes first, then the input: probe.run(net, image)",
         false => "ask about a net, `net.class(name)`, `net.layer(name)`, a part of a layer, or a list of nets",
     };

@@ -102,12 +102,8 @@ impl fmt::Display for Diagnostic {
         if let Some(spot) = &self.spot {
             let number = spot.line.to_string();
             let gutter = " ".repeat(number.len());
-            let before: String = spot
-                .text
-                .chars()
-                .take(spot.column - 1)
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
-                .collect();
+            let before: String =
+                spot.text.chars().take(spot.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
             write!(f, "\n  {}:{}:{}", spot.file, spot.line, spot.column)?;
             write!(f, "\n  {number} | {}", spot.text)?;
             write!(f, "\n  {gutter} | {before}{}", "^".repeat(spot.length))?;

@@ -39,7 +39,9 @@ impl<T, E: Into<Error>> Raise<T> for Result<T, E> {
 pub fn carried(error: &EvalAltResult) -> Option<Error> {
     match error {
         EvalAltResult::ErrorRuntime(value, _) => value.clone().try_cast::<Caught>().map(|c| c.0),
-        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => carried(inner),
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => {
+            carried(inner)
+        }
         _ => None,
     }
 }

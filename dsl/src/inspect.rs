@@ -20,15 +20,18 @@ impl Session {
     /// What is known of the name at byte `cursor` of `text`, as text; nothing where there is no known name.
     pub fn inspect(&self, text: &str, cursor: usize) -> Option<String> {
         let all = tokens(text);
-        let at = all.iter().position(|t| t.class == Class::Word && t.at.start <= cursor && cursor <= t.at.end).or_else(|| {
-            // Inside a call's brackets: the function that is called.
-            let before = all.iter().take_while(|t| t.at.end <= cursor).count();
-            (0..before).rev().find(|i| {
-                all[*i].class == Class::Word
-                    && all.get(i + 1).is_some_and(|t| t.text(text) == "(")
-                    && closing(text, &all, i + 1).is_none_or(|close| all[close].at.start >= cursor)
-            })
-        })?;
+        let at = all
+            .iter()
+            .position(|t| t.class == Class::Word && t.at.start <= cursor && cursor <= t.at.end)
+            .or_else(|| {
+                // Inside a call's brackets: the function that is called.
+                let before = all.iter().take_while(|t| t.at.end <= cursor).count();
+                (0..before).rev().find(|i| {
+                    all[*i].class == Class::Word
+                        && all.get(i + 1).is_some_and(|t| t.text(text) == "(")
+                        && closing(text, &all, i + 1).is_none_or(|close| all[close].at.start >= cursor)
+                })
+            })?;
         let name = all[at].text(text);
         if let Some(value) = self.scope.get(name) {
             let kind = crate::convert::kind(value);

@@ -2,8 +2,8 @@
 //! and as JSON.
 
 use crate::library::{Function, Kind};
-use convscope_engine::error::{Error, Result, did_you_mean};
 use convscope_engine::data::shapes::Shapes;
+use convscope_engine::error::{Error, Result, did_you_mean};
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{Family, Takes, catalog};
 use serde_json::json;

@@ -50,7 +50,9 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add("assert(condition: bool)", "", |holds: bool| {
         if holds { Fallible::Ok(()) } else { Err(raise(Error::value("an assertion does not hold"))) }
     });
-    library.add("list.flatten() -> list", "The entries of the lists in a list, one after another.", |list: Array| flat(&list));
+    library.add("list.flatten() -> list", "The entries of the lists in a list, one after another.", |list: Array| {
+        flat(&list)
+    });
     progress(library, context);
 }
 
@@ -70,9 +72,9 @@ fn flat(list: &Array) -> Array {
 /// # Errors
 /// Where it said neither true nor false.
 pub fn truth(answer: Dynamic) -> Fallible<bool> {
-    answer.as_bool().map_err(|_| {
-        raise(Error::value(format!("the function must say true or false, not {}", kind(&answer))))
-    })
+    answer
+        .as_bool()
+        .map_err(|_| raise(Error::value(format!("the function must say true or false, not {}", kind(&answer)))))
 }
 
 /// What `show` shows of a value.

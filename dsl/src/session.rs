@@ -139,9 +139,8 @@ impl Session {
         };
         ast.set_source(file);
         let whole = self.defined.merge(&ast);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole)
-        }));
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole)));
         self.defined = whole.clone_functions_only();
         let result = match outcome {
             Ok(Ok(value)) => self.worth(&value),

@@ -49,7 +49,8 @@ impl Models {
             say(&(serde_json::to_string_pretty(&all).map_err(|e| Error::internal(e.to_string()))? + "\n"));
             return Ok(());
         }
-        let mut out = String::from("embedded\n  shapes                a small net for generated images of textured shapes\n");
+        let mut out =
+            String::from("embedded\n  shapes                a small net for generated images of textured shapes\n");
         out += "\nfetched by name\n";
         for net in fetch::models() {
             out += &format!("  {:<21} {}; {:.1} MB, {}\n", net.name, net.what, net.bytes as f64 / 1e6, net.license);

@@ -66,7 +66,8 @@ impl Run {
 /// A script's text.
 fn read(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::format(format!("`{}` is not a text file", path.display())))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Error::format(format!("`{}` is not a text file", path.display())))?;
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_string))
 }
 

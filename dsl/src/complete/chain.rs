@@ -61,14 +61,7 @@ fn global(session: &Session, name: &str) -> Option<String> {
     session.functions().iter().find(|f| f.of.is_none() && f.name == name)?.returns().map(normal)
 }
 
-fn member(
-    session: &Session,
-    text: &str,
-    before: &[Token],
-    name: &str,
-    property: bool,
-    left: usize,
-) -> Option<String> {
+fn member(session: &Session, text: &str, before: &[Token], name: &str, property: bool, left: usize) -> Option<String> {
     let of = kind_within(session, text, before, left);
     let mut known = session.functions().iter().filter(|f| f.name == name && f.property == property && f.of.is_some());
     known.find(|f| of.as_ref().is_none_or(|k| f.belongs_to(k)))?.returns().map(normal)
@@ -77,7 +70,9 @@ fn member(
 /// The kind of a variable: of the value it has, or of what a `let` before the cursor gives it.
 fn variable(session: &Session, text: &str, tokens: &[Token], name: &str, left: usize) -> Option<String> {
     let declared = (0..tokens.len().saturating_sub(3)).rev().find(|i| {
-        matches!(tokens[*i].text(text), "let" | "const") && tokens[i + 1].text(text) == name && tokens[i + 2].text(text) == "="
+        matches!(tokens[*i].text(text), "let" | "const")
+            && tokens[i + 1].text(text) == name
+            && tokens[i + 2].text(text) == "="
     });
     if let Some(at) = declared {
         let value = &tokens[at + 3..];
@@ -108,7 +103,7 @@ fn opening(text: &str, tokens: &[Token]) -> Option<usize> {
 /// The net that the chain at the end of `tokens` begins with, or else the last net among the variables.
 pub fn model(session: &Session, text: &str, tokens: &[Token]) -> Option<Model> {
     let mut names = tokens.iter().rev().filter(|t| t.class == Class::Word).take(8);
-    names.find_map(|t| session.value::<Model>(t.text(text))).or_else(|| {
-        session.variables().iter().rev().find_map(|name| session.value::<Model>(name))
-    })
+    names
+        .find_map(|t| session.value::<Model>(t.text(text)))
+        .or_else(|| session.variables().iter().rev().find_map(|name| session.value::<Model>(name)))
 }

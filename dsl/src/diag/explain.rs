@@ -58,7 +58,9 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
             let (of, by) = text.split_once(" [").map_or((text.as_str(), ""), |(a, b)| (a, b.trim_end_matches(']')));
             let by = if by.is_empty() { String::new() } else { format!(" by {}", plain(by)) };
             let hint = match of {
-                "net" => Some("`net.layers[i]`, `net.layer(name)` and `net.class(name)` are parts of a net".to_string()),
+                "net" => {
+                    Some("`net.layers[i]`, `net.layer(name)` and `net.class(name)` are parts of a net".to_string())
+                }
                 _ => None,
             };
             say(Kind::Value, format!("{} cannot be indexed{by}", plain(of)), hint)
@@ -164,7 +166,11 @@ fn function(signature: &str, known: &Known<'_>) -> Words {
     }
     let own = known.functions.iter().find(|f| f.name == name && f.property);
     if let Some(own) = own {
-        return (Kind::Value, format!("`{name}` is no function"), Some(format!("it is read without parentheses: {}", own.signature)));
+        return (
+            Kind::Value,
+            format!("`{name}` is no function"),
+            Some(format!("it is read without parentheses: {}", own.signature)),
+        );
     }
     let names = known.function_names();
     if names.contains(name) {
@@ -192,7 +198,8 @@ fn property(text: &str, known: &Known<'_>) -> Words {
     let hint = match of.iter().find(|f| f.name == name && !f.property) {
         Some(method) => Some(format!("it is a function: {}", method.signature)),
         None => did_you_mean(name, of.iter().map(|f| f.name.as_str())).or_else(|| {
-            let list: Vec<String> = of.iter().map(|f| format!("`.{}`", f.name)).collect::<BTreeSet<_>>().into_iter().collect();
+            let list: Vec<String> =
+                of.iter().map(|f| format!("`.{}`", f.name)).collect::<BTreeSet<_>>().into_iter().collect();
             (!list.is_empty()).then(|| format!("it has {}", list.join(", ")))
         }),
     };

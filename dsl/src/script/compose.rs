@@ -35,14 +35,22 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add("plot(x: list, y: list, options: map) -> artifact", "", |x: Dynamic, y: Dynamic, options: Map| {
         plot(Some(&x), &y, &options).raise()
     });
-    library.add("figure(parts: list) -> artifact", "Artifacts, images and tables side by side. Options: columns, title.", |parts: Array| {
-        figure(&parts, &Map::new()).raise()
+    library.add(
+        "figure(parts: list) -> artifact",
+        "Artifacts, images and tables side by side. Options: columns, title.",
+        |parts: Array| figure(&parts, &Map::new()).raise(),
+    );
+    library.add("figure(parts: list, options: map) -> artifact", "", |parts: Array, options: Map| {
+        figure(&parts, &options).raise()
     });
-    library.add("figure(parts: list, options: map) -> artifact", "", |parts: Array, options: Map| figure(&parts, &options).raise());
     let output = context.output.clone();
-    library.add("markdown(text)", "Shows a text in Markdown, in the report or under the notebook's cell.", move |text: &str| {
-        output.show(&Shown::Artifact(Box::new(Artifact::new("").part(Part::Text(text.to_string())))));
-    });
+    library.add(
+        "markdown(text)",
+        "Shows a text in Markdown, in the report or under the notebook's cell.",
+        move |text: &str| {
+            output.show(&Shown::Artifact(Box::new(Artifact::new("").part(Part::Text(text.to_string())))));
+        },
+    );
 }
 
 fn check(what: &str, options: &Map, known: &[&'static str]) -> Result<()> {
@@ -67,7 +75,8 @@ fn plot(x: Option<&Dynamic>, y: &Dynamic, options: &Map) -> Result<Artifact> {
         "bar" => Mark::Bar,
         "point" => Mark::Point,
         other => {
-            let error = Error::value(format!("option `mark` of `plot` takes \"line\", \"bar\" or \"point\", got {other:?}"));
+            let error =
+                Error::value(format!("option `mark` of `plot` takes \"line\", \"bar\" or \"point\", got {other:?}"));
             return Err(match did_you_mean(other, ["line", "bar", "point"]) {
                 Some(close) => error.hint(close),
                 None => error,

@@ -15,7 +15,17 @@ use rhai::{Array, Dynamic, Map};
 
 /// The options of `load_model`, for hints and completion.
 pub const LOAD_MODEL: [&str; 12] = [
-    "weights", "arch", "labels", "size", "resize", "interpolation", "crop", "order", "scale", "mean", "std",
+    "weights",
+    "arch",
+    "labels",
+    "size",
+    "resize",
+    "interpolation",
+    "crop",
+    "order",
+    "scale",
+    "mean",
+    "std",
     "transform_input",
 ];
 
@@ -60,9 +70,11 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     });
     library.add("shapes() -> data", "", || generated(&Map::new()).raise());
     let shared = context.clone();
-    library.add("sample_image(name: text) -> image", "A labelled photo to try things on; `sample_images()` lists the names.", move |name: &str| {
-        sample_image(name, &|line| shared.output.progress(line, 0, 0)).raise()
-    });
+    library.add(
+        "sample_image(name: text) -> image",
+        "A labelled photo to try things on; `sample_images()` lists the names.",
+        move |name: &str| sample_image(name, &|line| shared.output.progress(line, 0, 0)).raise(),
+    );
     library.add("sample_images() -> list", "The names that `sample_image` knows.", || {
         sample_images().iter().map(|s| Dynamic::from(s.name.to_string())).collect::<Array>()
     });
@@ -106,7 +118,8 @@ fn load_options(given: &Map) -> Result<LoadOptions> {
             let one: Map = [((*k).clone(), (*v).clone())].into_iter().collect();
             options(&one).is_ok_and(|o| serde_json::from_value::<LoadOptions>(Value::Map(o).json()).is_err())
         });
-        let what = each.map_or_else(|| "options of `load_model`".to_string(), |(k, _)| format!("option `{k}` of `load_model`"));
+        let what = each
+            .map_or_else(|| "options of `load_model`".to_string(), |(k, _)| format!("option `{k}` of `load_model`"));
         Error::value(format!("{what}: {e}"))
     })
 }

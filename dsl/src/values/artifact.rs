@@ -12,13 +12,19 @@ use rhai::{Array, Dynamic};
 /// Binds artifacts.
 pub fn bind(library: &mut Library<'_>) {
     library.kind::<Artifact>("artifact", "A result: parts to show, arrays to compute with, notes to read.");
-    library.add("artifact.data(name: text) -> tensor", "The array of that name, raw.", |a: &mut Artifact, name: &str| {
-        a.array_named(name).cloned().raise()
-    });
+    library.add(
+        "artifact.data(name: text) -> tensor",
+        "The array of that name, raw.",
+        |a: &mut Artifact, name: &str| a.array_named(name).cloned().raise(),
+    );
     library.getter("artifact.names -> list", "The names of its arrays.", |a: &mut Artifact| {
         a.data.keys().map(|k| Dynamic::from(k.clone())).collect::<Array>()
     });
-    library.getter("artifact.value -> tensor", "Its primary array, or a number where that holds one.", |a: &mut Artifact| value(a).raise());
+    library.getter(
+        "artifact.value -> tensor",
+        "Its primary array, or a number where that holds one.",
+        |a: &mut Artifact| value(a).raise(),
+    );
     library.getter("artifact.notes -> list", "What a reader should know.", |a: &mut Artifact| {
         a.notes.iter().map(|n| Dynamic::from(n.clone())).collect::<Array>()
     });
@@ -35,11 +41,25 @@ pub fn bind(library: &mut Library<'_>) {
         let pictures = a.parts.iter().filter_map(|p| if let Part::Pictures(p) = p { Some(&p.images) } else { None });
         pictures.flatten().map(|(i, _)| Dynamic::from(i.clone())).collect::<Array>()
     });
-    library.getter("artifact.title -> text", "Its title; `a.title = \"..\"` sets another.", |a: &mut Artifact| a.title.clone());
+    library.getter("artifact.title -> text", "Its title; `a.title = \"..\"` sets another.", |a: &mut Artifact| {
+        a.title.clone()
+    });
     library.engine.register_set("title", |a: &mut Artifact, title: &str| a.title = title.to_string());
-    library.add("artifact.title(text) -> artifact", "The same artifact with another title.", |a: Artifact, title: &str| a.with_title(title));
-    library.add("artifact.note(text) -> artifact", "The same artifact with a note added.", |a: Artifact, note: &str| a.note(note));
-    library.add("artifact.overlay(image) -> artifact", "Its maps drawn over an image.", |a: &mut Artifact, image: Dynamic| overlay(a, &image).raise());
+    library.add(
+        "artifact.title(text) -> artifact",
+        "The same artifact with another title.",
+        |a: Artifact, title: &str| a.with_title(title),
+    );
+    library.add(
+        "artifact.note(text) -> artifact",
+        "The same artifact with a note added.",
+        |a: Artifact, note: &str| a.note(note),
+    );
+    library.add(
+        "artifact.overlay(image) -> artifact",
+        "Its maps drawn over an image.",
+        |a: &mut Artifact, image: Dynamic| overlay(a, &image).raise(),
+    );
     library.engine.register_indexer_get(named);
     library.text::<Artifact>(|a| {
         let arrays: Vec<String> = a

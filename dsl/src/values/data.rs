@@ -47,9 +47,15 @@ pub fn bind(library: &mut Library<'_>) {
         "The images for which the function says true, asked with #{ label, path, attributes, index }: data.filter(|x| x.label == \"cat\"). No pixels are read.",
         |context: NativeCallContext, d: Dataset, keep: FnPtr| filter(&context, &d, &keep),
     );
-    library.add("data.map(f: function) -> list", "What the function makes of each image.", |context: NativeCallContext, d: Dataset, f: FnPtr| {
-        d.iter().map(|image| f.call_within_context::<Dynamic>(&context, (image.raise()?,))).collect::<Fallible<Array>>()
-    });
+    library.add(
+        "data.map(f: function) -> list",
+        "What the function makes of each image.",
+        |context: NativeCallContext, d: Dataset, f: FnPtr| {
+            d.iter()
+                .map(|image| f.call_within_context::<Dynamic>(&context, (image.raise()?,)))
+                .collect::<Fallible<Array>>()
+        },
+    );
     library.loops::<Dataset>(|d| Box::new((0..d.len()).map(move |i| d.get(i).map(Dynamic::from).raise())));
     library.text::<Dataset>(|d| format!("data set `{}` of {} images", d.name, d.len()));
 }

@@ -10,9 +10,11 @@ use rhai::{Array, Dynamic, Map};
 /// Binds images.
 pub fn bind(library: &mut Library<'_>) {
     library.kind::<Image>("image", "A photo or another picture: 8-bit RGB pixels, a label, attributes.");
-    library.getter("image.label -> text", "What it shows, as its data set says; () where that is unknown.", |i: &mut Image| {
-        i.label().map_or(Dynamic::UNIT, |l| l.to_string().into())
-    });
+    library.getter(
+        "image.label -> text",
+        "What it shows, as its data set says; () where that is unknown.",
+        |i: &mut Image| i.label().map_or(Dynamic::UNIT, |l| l.to_string().into()),
+    );
     library.getter("image.path -> text", "The file it came from; () where there is none.", |i: &mut Image| {
         i.path().map_or(Dynamic::UNIT, |p| p.display().to_string().into())
     });
@@ -24,38 +26,65 @@ pub fn bind(library: &mut Library<'_>) {
     });
     library.getter("image.width -> number", "Columns.", |i: &mut Image| i.width() as i64);
     library.getter("image.height -> number", "Rows.", |i: &mut Image| i.height() as i64);
-    library.add("image.resize(size: number) -> image", "The shorter side brought to a size in px, or width and height.", |i: &mut Image, s: i64| {
-        resize_short(i, s).raise()
-    });
+    library.add(
+        "image.resize(size: number) -> image",
+        "The shorter side brought to a size in px, or width and height.",
+        |i: &mut Image, s: i64| resize_short(i, s).raise(),
+    );
     library.add("image.resize(width: number, height: number) -> image", "", |i: &mut Image, w: i64, h: i64| {
         resize(i, w, h, "bicubic").raise()
     });
-    library.add("image.resize(width: number, height: number, interpolation: text) -> image", "", |i: &mut Image, w: i64, h: i64, how: &str| {
-        resize(i, w, h, how).raise()
-    });
-    library.add("image.crop(box: list) -> image", "The part in a box [left, top, width, height], px.", |i: &mut Image, area: Dynamic| {
-        pixel_box(&area).and_then(|b| i.crop(b)).raise()
-    });
-    library.add("image.blur(sigma: number) -> image", "Blurred by a Gaussian of sigma px.", |i: &mut Image, sigma: Dynamic| {
-        number(&sigma).and_then(|s| i.blur(s)).raise()
-    });
-    library.add("image.noise(sigma: number, seed: number) -> image", "With normal noise of sigma (0-255) added.", |i: &mut Image, sigma: Dynamic, seed: i64| {
-        number(&sigma).and_then(|s| i.noise(s, seed as u64)).raise()
-    });
-    library.add("image.rotate(degrees: number) -> image", "Turned about its centre.", |i: &mut Image, degrees: Dynamic| {
-        number(&degrees).and_then(|d| i.rotate(d)).raise()
-    });
-    library.add("image.shift(dx: number, dy: number) -> image", "Moved right and down by whole px.", |i: &mut Image, dx: i64, dy: i64| i.shift(dx, dy));
-    library.add("image.brightness(factor: number) -> image", "Every value times a factor.", |i: &mut Image, factor: Dynamic| {
-        number(&factor).and_then(|f| i.brightness(f)).raise()
-    });
-    library.add("image.jpeg(quality: number) -> image", "As it comes out of a JPEG file of that quality, 1-100.", |i: &mut Image, q: i64| {
-        u8::try_from(q).map_err(|_| Error::value(format!("a JPEG quality lies in 1-100, got {q}"))).and_then(|q| i.jpeg(q)).raise()
-    });
+    library.add(
+        "image.resize(width: number, height: number, interpolation: text) -> image",
+        "",
+        |i: &mut Image, w: i64, h: i64, how: &str| resize(i, w, h, how).raise(),
+    );
+    library.add(
+        "image.crop(box: list) -> image",
+        "The part in a box [left, top, width, height], px.",
+        |i: &mut Image, area: Dynamic| pixel_box(&area).and_then(|b| i.crop(b)).raise(),
+    );
+    library.add(
+        "image.blur(sigma: number) -> image",
+        "Blurred by a Gaussian of sigma px.",
+        |i: &mut Image, sigma: Dynamic| number(&sigma).and_then(|s| i.blur(s)).raise(),
+    );
+    library.add(
+        "image.noise(sigma: number, seed: number) -> image",
+        "With normal noise of sigma (0-255) added.",
+        |i: &mut Image, sigma: Dynamic, seed: i64| number(&sigma).and_then(|s| i.noise(s, seed as u64)).raise(),
+    );
+    library.add(
+        "image.rotate(degrees: number) -> image",
+        "Turned about its centre.",
+        |i: &mut Image, degrees: Dynamic| number(&degrees).and_then(|d| i.rotate(d)).raise(),
+    );
+    library.add(
+        "image.shift(dx: number, dy: number) -> image",
+        "Moved right and down by whole px.",
+        |i: &mut Image, dx: i64, dy: i64| i.shift(dx, dy),
+    );
+    library.add(
+        "image.brightness(factor: number) -> image",
+        "Every value times a factor.",
+        |i: &mut Image, factor: Dynamic| number(&factor).and_then(|f| i.brightness(f)).raise(),
+    );
+    library.add(
+        "image.jpeg(quality: number) -> image",
+        "As it comes out of a JPEG file of that quality, 1-100.",
+        |i: &mut Image, q: i64| {
+            u8::try_from(q)
+                .map_err(|_| Error::value(format!("a JPEG quality lies in 1-100, got {q}")))
+                .and_then(|q| i.jpeg(q))
+                .raise()
+        },
+    );
     library.add("image.grey() -> image", "Without colours.", |i: &mut Image| i.grey());
-    library.add("image.fill(box: list, colour: list) -> image", "A box [left, top, width, height] painted in a colour [r, g, b].", |i: &mut Image, area: Dynamic, c: Dynamic| {
-        Fallible::Ok(i.fill(pixel_box(&area).raise()?, colour(&c).raise()?))
-    });
+    library.add(
+        "image.fill(box: list, colour: list) -> image",
+        "A box [left, top, width, height] painted in a colour [r, g, b].",
+        |i: &mut Image, area: Dynamic, c: Dynamic| Fallible::Ok(i.fill(pixel_box(&area).raise()?, colour(&c).raise()?)),
+    );
     library.also("==", |a: Image, b: Image| a == b);
     library.also("!=", |a: Image, b: Image| a != b);
     library.text::<Image>(|i| {
@@ -102,6 +131,8 @@ pub fn pixel_box(value: &Dynamic) -> Result<PixelBox> {
 /// A colour written [r, g, b], 0-255.
 fn colour(value: &Dynamic) -> Result<[u8; 3]> {
     let v = whole_list(value, 3, "a colour [r, g, b]")?;
-    let channel = |i: usize| u8::try_from(v[i]).map_err(|_| Error::value(format!("a colour's value lies in 0-255, got {}", v[i])));
+    let channel = |i: usize| {
+        u8::try_from(v[i]).map_err(|_| Error::value(format!("a colour's value lies in 0-255, got {}", v[i])))
+    };
     Ok([channel(0)?, channel(1)?, channel(2)?])
 }

@@ -17,16 +17,24 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         let model = m.clone();
         m.layers().map(|node| Dynamic::from(Subject::Layer { model: model.clone(), node })).collect()
     });
-    library.getter("net.classes -> list", "The names of its classes, in the order of its outputs.", |m: &mut Model| -> Array {
-        m.card().classes.iter().map(|c| Dynamic::from(c.name.clone())).collect()
-    });
-    library.getter("net.card -> map", "What is known of it: source, license, notes, preprocessing, digest.", |m: &mut Model| card(m));
+    library.getter(
+        "net.classes -> list",
+        "The names of its classes, in the order of its outputs.",
+        |m: &mut Model| -> Array { m.card().classes.iter().map(|c| Dynamic::from(c.name.clone())).collect() },
+    );
+    library.getter(
+        "net.card -> map",
+        "What is known of it: source, license, notes, preprocessing, digest.",
+        |m: &mut Model| card(m),
+    );
     library.getter("net.input_size -> list", "[rows, columns] of its input, px.", |m: &mut Model| -> Array {
         m.input_shape().iter().skip(1).map(|n| Dynamic::from(*n as i64)).collect()
     });
-    library.add("net.layer(name: text) -> layer", "The layer of that name, or number i of `net.layers`.", |m: &mut Model, name: &str| {
-        Subject::layer(m, name).raise()
-    });
+    library.add(
+        "net.layer(name: text) -> layer",
+        "The layer of that name, or number i of `net.layers`.",
+        |m: &mut Model, name: &str| Subject::layer(m, name).raise(),
+    );
     library.add("net.layer(i: number) -> layer", "", |m: &mut Model, i: i64| super::subject::layer_at(m, i).raise());
     library.add(
         "net.class(name: text) -> subject",
@@ -34,15 +42,21 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         |m: &mut Model, name: &str| Subject::class(m, name).raise(),
     );
     library.add("net.class(index: number) -> subject", "", |m: &mut Model, i: i64| class_at(m, i).raise());
-    library.add("net.forward(x) -> tensor", "The graph's raw output for an image or a tensor.", |m: &mut Model, x: Dynamic| {
-        forward(m, &x).raise()
-    });
-    library.add("net.preprocess(image) -> tensor", "The photo as the net sees it, C x H x W.", |m: &mut Model, image: Image| {
-        m.card().preprocess().and_then(|p| p.apply(&image)).raise()
-    });
-    library.add("net.unpreprocess(x: tensor) -> image", "The picture that a preprocessed tensor shows.", |m: &mut Model, x: Tensor| {
-        m.card().preprocess().and_then(|p| p.undo(&x)).raise()
-    });
+    library.add(
+        "net.forward(x) -> tensor",
+        "The graph's raw output for an image or a tensor.",
+        |m: &mut Model, x: Dynamic| forward(m, &x).raise(),
+    );
+    library.add(
+        "net.preprocess(image) -> tensor",
+        "The photo as the net sees it, C x H x W.",
+        |m: &mut Model, image: Image| m.card().preprocess().and_then(|p| p.apply(&image)).raise(),
+    );
+    library.add(
+        "net.unpreprocess(x: tensor) -> image",
+        "The picture that a preprocessed tensor shows.",
+        |m: &mut Model, x: Tensor| m.card().preprocess().and_then(|p| p.undo(&x)).raise(),
+    );
     predictions(library, context);
     library.add(
         "net.ablate(subject) -> net",
@@ -52,7 +66,11 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add("net.ablate(subjects: list) -> net", "", |m: &mut Model, list: Array| {
         list.iter().map(crate::convert::subject).collect::<Result<Vec<_>>>().and_then(|s| m.ablate(&s)).raise()
     });
-    library.add("net.summary() -> artifact", "Its layers with shapes, parameters, operations and receptive fields.", |m: &mut Model| m.summary());
+    library.add(
+        "net.summary() -> artifact",
+        "Its layers with shapes, parameters, operations and receptive fields.",
+        |m: &mut Model| m.summary(),
+    );
     library.text::<Model>(|m| {
         let shape = m.input_shape().iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
         let (layers, params) = (m.layers().count(), m.weights().count());
@@ -85,9 +103,11 @@ fn predictions(library: &mut Library<'_>, context: &Context) {
         move |m: &mut Model, d: Dynamic| super::data::of(&d).and_then(|d| m.accuracy(&d, &job)).raise(),
     );
     let job = context.job.clone();
-    library.add("net.confusion(data) -> artifact", "How often each label is taken for each class.", move |m: &mut Model, d: Dynamic| {
-        super::data::of(&d).and_then(|d| m.confusion(&d, &job)).raise()
-    });
+    library.add(
+        "net.confusion(data) -> artifact",
+        "How often each label is taken for each class.",
+        move |m: &mut Model, d: Dynamic| super::data::of(&d).and_then(|d| m.confusion(&d, &job)).raise(),
+    );
 }
 
 fn class_at(model: &Model, i: i64) -> Result<Subject> {

@@ -15,13 +15,19 @@ pub fn bind(library: &mut Library<'_>) {
         "What is asked about: a class, a layer, a channel, a unit, a direction, or a weighted sum of these.",
     );
     library.getter("subject.name -> text", "What it is called in results.", |s: &mut Subject| s.to_string());
-    library.getter("subject.kind -> text", "For a layer its operation (conv, relu, ..); else what it is.", |s: &mut Subject| {
-        kind(s)
-    });
-    library.getter("layer.shape -> list", "A layer's shape for one input: [channels, rows, columns].", |s: &mut Subject| {
-        let (model, node) = place(s).raise()?;
-        Fallible::Ok(list(&model.graph().node(node).shape))
-    });
+    library.getter(
+        "subject.kind -> text",
+        "For a layer its operation (conv, relu, ..); else what it is.",
+        |s: &mut Subject| kind(s),
+    );
+    library.getter(
+        "layer.shape -> list",
+        "A layer's shape for one input: [channels, rows, columns].",
+        |s: &mut Subject| {
+            let (model, node) = place(s).raise()?;
+            Fallible::Ok(list(&model.graph().node(node).shape))
+        },
+    );
     library.getter(
         "layer.weights -> tensor",
         "A layer's weights; those of a convolution are out x in x rows x columns.",
@@ -37,9 +43,11 @@ pub fn bind(library: &mut Library<'_>) {
         Subject::Class { index, .. } | Subject::Channel { index, .. } => Ok(*index as i64),
         other => Err(Error::subject(format!("{other} has no index"))).raise(),
     });
-    library.add("layer.channel(i: number) -> subject", "A channel: the mean over its positions.", |s: &mut Subject, i: i64| {
-        channel(s, i).raise()
-    });
+    library.add(
+        "layer.channel(i: number) -> subject",
+        "A channel: the mean over its positions.",
+        |s: &mut Subject, i: i64| channel(s, i).raise(),
+    );
     library.add(
         "layer.unit(i: number, y: number, x: number) -> subject",
         "One activation: channel, row, column; of a layer that is a vector, its index.",

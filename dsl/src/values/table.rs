@@ -10,9 +10,11 @@ use rhai::{Array, Dynamic, FnPtr, Map, NativeCallContext};
 /// Binds tables.
 pub fn bind(library: &mut Library<'_>) {
     library.kind::<Table>("table", "Named columns of numbers and texts.");
-    library.add("table(rows: list) -> table", "A table from a list of maps, one a row; the columns in the order of their names, or as given.", |rows: Array| {
-        from_rows(&rows, None).raise()
-    });
+    library.add(
+        "table(rows: list) -> table",
+        "A table from a list of maps, one a row; the columns in the order of their names, or as given.",
+        |rows: Array| from_rows(&rows, None).raise(),
+    );
     library.add("table(rows: list, columns: list) -> table", "", |rows: Array, columns: Array| {
         let columns = columns.iter().map(ToString::to_string).collect();
         from_rows(&rows, Some(columns)).raise()
@@ -30,18 +32,31 @@ pub fn bind(library: &mut Library<'_>) {
         Fallible::Ok(row(t, &t.rows()[at]))
     });
     library.add("table.len() -> number", "The number of rows.", |t: &mut Table| t.len() as i64);
-    library.add("table.sort(column: text) -> table", "The rows by a column, smallest first; with `true` largest first.", |t: &mut Table, c: &str| {
-        t.sorted(c, false).raise()
-    });
-    library.add("table.sort(column: text, descending: bool) -> table", "", |t: &mut Table, c: &str, descending: bool| {
-        t.sorted(c, descending).raise()
-    });
-    library.add("table.filter(keep: function) -> table", "The rows for which the function says true: t.filter(|row| row.probability > 0.5).", |context: NativeCallContext, t: Table, keep: FnPtr| {
-        filter(&context, &t, &keep)
-    });
-    library.add("table.map(f: function) -> list", "What the function makes of each row.", |context: NativeCallContext, t: Table, f: FnPtr| {
-        t.rows().iter().map(|r| f.call_within_context::<Dynamic>(&context, (row(&t, r),))).collect::<Fallible<Array>>()
-    });
+    library.add(
+        "table.sort(column: text) -> table",
+        "The rows by a column, smallest first; with `true` largest first.",
+        |t: &mut Table, c: &str| t.sorted(c, false).raise(),
+    );
+    library.add(
+        "table.sort(column: text, descending: bool) -> table",
+        "",
+        |t: &mut Table, c: &str, descending: bool| t.sorted(c, descending).raise(),
+    );
+    library.add(
+        "table.filter(keep: function) -> table",
+        "The rows for which the function says true: t.filter(|row| row.probability > 0.5).",
+        |context: NativeCallContext, t: Table, keep: FnPtr| filter(&context, &t, &keep),
+    );
+    library.add(
+        "table.map(f: function) -> list",
+        "What the function makes of each row.",
+        |context: NativeCallContext, t: Table, f: FnPtr| {
+            t.rows()
+                .iter()
+                .map(|r| f.call_within_context::<Dynamic>(&context, (row(&t, r),)))
+                .collect::<Fallible<Array>>()
+        },
+    );
     library.add("table.head(n: number) -> table", "The first n rows.", |t: &mut Table, n: i64| {
         Fallible::Ok(t.head(count(n, "the number of rows").raise()?))
     });
@@ -58,7 +73,9 @@ fn from_rows(rows: &Array, columns: Option<Vec<String>>) -> Result<Table> {
     let maps: Option<Vec<Map>> = rows.iter().map(crate::convert::cast::<Map>).collect();
     let Some(maps) = maps else {
         let other = rows.iter().find(|r| !r.is_map()).map_or_else(|| "nothing".into(), kind);
-        return Err(Error::value(format!("a row must be a map, got {other}")).hint("table([#{ name: \"a\", value: 1 }])"));
+        return Err(
+            Error::value(format!("a row must be a map, got {other}")).hint("table([#{ name: \"a\", value: 1 }])")
+        );
     };
     let columns = columns.unwrap_or_else(|| {
         let mut names: Vec<String> = Vec::new();

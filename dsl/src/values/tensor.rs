@@ -13,23 +13,30 @@ use rhai::{Array, Dynamic};
 /// Binds tensors.
 pub fn bind(library: &mut Library<'_>) {
     library.kind::<Tensor>("tensor", "Numbers in rows, columns and more axes; 32-bit.");
-    library.add("tensor(values: list) -> tensor", "A tensor from a list of numbers, or of lists of the same length.", |v: Array| {
-        from_list(&Dynamic::from_array(v)).raise()
-    });
+    library.add(
+        "tensor(values: list) -> tensor",
+        "A tensor from a list of numbers, or of lists of the same length.",
+        |v: Array| from_list(&Dynamic::from_array(v)).raise(),
+    );
     library.getter("tensor.shape -> list", "Its sizes, one an axis.", |t: &mut Tensor| {
         t.dims().iter().map(|n| Dynamic::from(*n as i64)).collect::<Array>()
     });
     library.add("tensor.len() -> number", "The size of its first axis.", |t: &mut Tensor| length(t));
     library.add("tensor.to_array() -> list", "The numbers as a list (of lists).", |t: &mut Tensor| to_array(t).raise());
-    library.add("tensor.reshape(shape: list) -> tensor", "The same numbers in another shape; one size may be -1.", |t: &mut Tensor, shape: Array| {
-        reshape(t, &shape).raise()
+    library.add(
+        "tensor.reshape(shape: list) -> tensor",
+        "The same numbers in another shape; one size may be -1.",
+        |t: &mut Tensor, shape: Array| reshape(t, &shape).raise(),
+    );
+    library.add("tensor.flatten() -> tensor", "The same numbers along one axis.", |t: &mut Tensor| {
+        t.flatten_all().raise()
     });
-    library.add("tensor.flatten() -> tensor", "The same numbers along one axis.", |t: &mut Tensor| t.flatten_all().raise());
     library.add("tensor.transpose() -> tensor", "The axes in reverse, or in the order given.", |t: &mut Tensor| {
         let axes: Vec<usize> = (0..t.rank()).rev().collect();
         t.permute(axes).and_then(|t| t.contiguous()).raise()
     });
-    library.add("tensor.transpose(axes: list) -> tensor", "", |t: &mut Tensor, axes: Array| transpose(t, &axes).raise());
+    library
+        .add("tensor.transpose(axes: list) -> tensor", "", |t: &mut Tensor, axes: Array| transpose(t, &axes).raise());
     slice::bind(library);
     reduce::bind(library);
     arithmetic(library);
@@ -120,10 +127,13 @@ pub fn describe(t: &Tensor) -> String {
 }
 
 fn reshape(t: &Tensor, shape: &Array) -> Result<Tensor> {
-    let sizes = shape.iter().map(|d| d.as_int().map_err(|_| Error::value(format!("a size must be a whole number, got {}", kind(d)))));
+    let sizes = shape
+        .iter()
+        .map(|d| d.as_int().map_err(|_| Error::value(format!("a size must be a whole number, got {}", kind(d)))));
     let sizes: Vec<i64> = sizes.collect::<Result<_>>()?;
     let known: usize = sizes.iter().filter(|s| **s >= 0).map(|s| *s as usize).product();
-    let wrong = || Error::shape(format!("{} values of shape {:?} do not fit the shape {sizes:?}", t.elem_count(), t.dims()));
+    let wrong =
+        || Error::shape(format!("{} values of shape {:?} do not fit the shape {sizes:?}", t.elem_count(), t.dims()));
     let free = sizes.iter().filter(|s| **s < 0).count();
     let rest = match free {
         0 => 0,
@@ -213,20 +223,36 @@ fn same(a: &Tensor, b: &Tensor) -> Result<bool> {
 
 fn functions(library: &mut Library<'_>) {
     library.add("tensor.abs() -> tensor", "The magnitude of each number.", |t: &mut Tensor| map(t, f64::abs).raise());
-    library.add("tensor.sqrt() -> tensor", "The square root of each number.", |t: &mut Tensor| map(t, f64::sqrt).raise());
+    library
+        .add("tensor.sqrt() -> tensor", "The square root of each number.", |t: &mut Tensor| map(t, f64::sqrt).raise());
     library.add("tensor.exp() -> tensor", "e to the power of each number.", |t: &mut Tensor| map(t, f64::exp).raise());
-    library.add("tensor.log() -> tensor", "The natural logarithm of each number.", |t: &mut Tensor| map(t, f64::ln).raise());
-    library.add("tensor.clamp(low: number, high: number) -> tensor", "Each number, brought between two bounds.", |t: &mut Tensor, low: Dynamic, high: Dynamic| {
-        let (low, high) = (number(&low).raise()?, number(&high).raise()?);
-        map(t, |x| x.max(low).min(high)).raise()
+    library.add("tensor.log() -> tensor", "The natural logarithm of each number.", |t: &mut Tensor| {
+        map(t, f64::ln).raise()
     });
-    library.add("tensor.dot(other: tensor) -> number", "The sum of the products of two tensors' numbers.", |t: &mut Tensor, other: Tensor| {
-        if t.dims() != other.dims() {
-            return Err(Error::shape(format!("shapes {:?} and {:?} do not fit each other", t.dims(), other.dims()))).raise();
-        }
-        let (a, b) = (to_f64(t).raise()?, to_f64(&other).raise()?);
-        Fallible::Ok(a.iter().zip(&b).map(|(x, y)| x * y).sum::<f64>())
-    });
+    library.add(
+        "tensor.clamp(low: number, high: number) -> tensor",
+        "Each number, brought between two bounds.",
+        |t: &mut Tensor, low: Dynamic, high: Dynamic| {
+            let (low, high) = (number(&low).raise()?, number(&high).raise()?);
+            map(t, |x| x.max(low).min(high)).raise()
+        },
+    );
+    library.add(
+        "tensor.dot(other: tensor) -> number",
+        "The sum of the products of two tensors' numbers.",
+        |t: &mut Tensor, other: Tensor| {
+            if t.dims() != other.dims() {
+                return Err(Error::shape(format!(
+                    "shapes {:?} and {:?} do not fit each other",
+                    t.dims(),
+                    other.dims()
+                )))
+                .raise();
+            }
+            let (a, b) = (to_f64(t).raise()?, to_f64(&other).raise()?);
+            Fallible::Ok(a.iter().zip(&b).map(|(x, y)| x * y).sum::<f64>())
+        },
+    );
     library.add("tensor.norm() -> number", "The root of the sum of squares.", |t: &mut Tensor| {
         to_f64(t).map(|v| v.iter().map(|x| x * x).sum::<f64>().sqrt()).raise()
     });
@@ -236,7 +262,10 @@ fn functions(library: &mut Library<'_>) {
 
 fn filled(shape: &Array, value: f64) -> Result<Tensor> {
     let dims = shape.iter().map(|d| {
-        count(d.as_int().map_err(|_| Error::value(format!("a size must be a whole number, got {}", kind(d))))?, "a size")
+        count(
+            d.as_int().map_err(|_| Error::value(format!("a size must be a whole number, got {}", kind(d))))?,
+            "a size",
+        )
     });
     let dims: Vec<usize> = dims.collect::<Result<_>>()?;
     let n = dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).filter(|n| *n <= 1 << 28);

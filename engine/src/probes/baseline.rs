@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
-use crate::tensor::{tensor, to_f32};
+use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
 
 /// One baseline.
@@ -133,29 +133,32 @@ impl Baseline {
     }
 }
 
-/// The input under a separable Gaussian blur, edges repeated.
+/// The input under a Gaussian blur with a standard deviation of a tenth of its shorter side.
 fn blurred(x: &Tensor) -> Result<Tensor> {
     let [_, _, height, width] = *x.dims() else { return Err(Error::subject("only an image can be blurred")) };
     let sigma = height.min(width) as f64 / 10.0;
+    let mut values = to_f64(x)?;
+    values.chunks_mut(height * width).for_each(|plane| blur(plane, [height, width], sigma));
+    tensor(values.into_iter().map(|v| v as f32).collect::<Vec<_>>(), x.dims())
+}
+
+/// A plane under a separable Gaussian blur, edges repeated.
+pub fn blur(plane: &mut [f64], [height, width]: [usize; 2], sigma: f64) {
     let reach = (3.0 * sigma).ceil() as isize;
     let kernel: Vec<f64> = (-reach..=reach).map(|d| libm::exp(-(d * d) as f64 / (2.0 * sigma * sigma))).collect();
     let total: f64 = kernel.iter().sum();
-    let pass = |source: &[f32], n: usize, at: &dyn Fn(usize, usize) -> usize, lines: usize, out: &mut [f32]| {
+    let pass = |source: &[f64], n: usize, at: &dyn Fn(usize, usize) -> usize, lines: usize, out: &mut [f64]| {
         for line in 0..lines {
             for i in 0..n {
                 let tap = |k: usize| {
                     let j = (i as isize + k as isize - reach).clamp(0, n as isize - 1) as usize;
-                    kernel[k] * f64::from(source[at(line, j)])
+                    kernel[k] * source[at(line, j)]
                 };
-                out[at(line, i)] = ((0..kernel.len()).map(tap).sum::<f64>() / total) as f32;
+                out[at(line, i)] = (0..kernel.len()).map(tap).sum::<f64>() / total;
             }
         }
     };
-    let mut values = to_f32(x)?;
     let mut half = vec![0.0; height * width];
-    for plane in values.chunks_mut(height * width) {
-        pass(plane, width, &|y, x| y * width + x, height, &mut half);
-        pass(&half, height, &|x, y| y * width + x, width, plane);
-    }
-    tensor(values, x.dims())
+    pass(plane, width, &|y, x| y * width + x, height, &mut half);
+    pass(&half, height, &|x, y| y * width + x, width, plane);
 }

@@ -30,6 +30,9 @@ crate::params! {
     }
 }
 
+/// Rows of the smoothness table that are shown; the array holds all.
+const LEAST: usize = 10;
+
 /// A layer's weights seen as planes: filters x input channels x rows x columns.
 struct Planes {
     weight: Tensor,
@@ -76,7 +79,14 @@ impl Probe for Filters {
                     format!("{n} of {filters} filters are noisy (smoothness below {}): {}", self.noisy, some_of(&noisy))
                 }
             });
-            artifact = artifact.part(Part::Table("smoothness".into(), table));
+            let n = table.len();
+            let values =
+                table.column("smoothness")?.iter().map(|c| c.number().unwrap_or(f64::NAN) as f32).collect::<Vec<_>>();
+            let least = table.sorted("smoothness", false)?.head(LEAST);
+            let title =
+                if n > LEAST { format!("the {LEAST} least smooth of {n} filters") } else { "smoothness".into() };
+            artifact = artifact.array("filters", planes.weight.clone()).array("smoothness", tensor(values, &[n])?);
+            artifact = artifact.part(Part::Table(title, least));
         }
         Ok(artifact.array("filters", planes.weight))
     }

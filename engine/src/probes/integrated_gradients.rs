@@ -14,7 +14,7 @@ use crate::pass::Tap;
 use crate::rules::Rules;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
-use crate::tensor::{tensor, to_f64};
+use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
 
 crate::choice! {
@@ -193,15 +193,15 @@ impl IntegratedGradients {
     fn along(&self, target: &Subject, x: &Tensor, b: &Tensor, steps: usize, job: &Job) -> Result<(Vec<f64>, usize)> {
         let points = self.method.points(steps);
         let (from, to) = (to_f64(b)?, to_f64(x)?);
+        let (start, end) = (to_f32(b)?, to_f32(x)?);
         let batch = job.batch(3 * target.model()?.graph().trace_len(), 8);
         let mut mean = vec![0.0f64; to.len()];
         let mut done = 0;
         for chunk in job.steps("integrated_gradients", steps.div_ceil(batch)) {
             let part = &points[chunk * batch..((chunk + 1) * batch).min(steps)];
-            let places: Vec<f32> = part
-                .iter()
-                .flat_map(|(a, _)| from.iter().zip(&to).map(move |(f, t)| (f + a * (t - f)) as f32))
-                .collect();
+            // The points are formed in single precision, as the net computes.
+            let point = |a: f64| start.iter().zip(&end).map(move |(f, t)| f + a as f32 * (t - f));
+            let places: Vec<f32> = part.iter().flat_map(|(a, _)| point(*a)).collect();
             let stacked = tensor(places, &[&[part.len()], &x.dims()[1..]].concat())?;
             let gradients = to_f64(&input_signal(target, &stacked, &Rules::gradient())?)?;
             for ((_, w), g) in part.iter().zip(gradients.chunks(to.len())) {

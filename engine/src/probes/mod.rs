@@ -19,6 +19,7 @@ pub mod judge;
 pub mod lrp;
 pub mod model_randomization;
 pub mod occlusion;
+pub mod part_correspondence;
 pub mod pointing_game;
 pub mod rise;
 pub mod saliency_box;
@@ -267,6 +268,7 @@ pub fn catalog() -> Vec<Entry> {
         Entry::of::<deep_lift::DeepLift>(),
         Entry::of::<rise::Rise>(),
         Entry::of::<saliency_box::SaliencyBox>(),
+        Entry::of::<part_correspondence::PartCorrespondence>(),
         Entry::of::<compare::Compare>(),
         Entry::of::<completeness::Completeness>(),
         Entry::of::<insertion_deletion::InsertionDeletion>(),

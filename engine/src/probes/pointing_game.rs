@@ -2,6 +2,7 @@
 //!
 //! Zhang, Lin, Brandt, Shen, Sclaroff, "Top-down Neural Attention by Excitation Backprop", 2016, section 4.1.
 
+use super::baseline::blur;
 use super::judge::{ProbeList, pixels};
 use super::{About, Family, Probe, Takes};
 use crate::data::image::Image;
@@ -21,6 +22,8 @@ crate::params! {
         probes: ProbeList = ProbeList::default();
         /// Distance from the object at which a point still hits, px of the photo.
         tolerance: f64 = 0.0, in 0.0..=1000.0;
+        /// Standard deviation of the Gaussian blur under which a map's highest point is sought, as a share of the input's shorter side; 0 for none.
+        blur: f64 = 0.05, in 0.0..=0.5;
     }
 }
 
@@ -60,7 +63,10 @@ impl Probe for PointingGame {
                 hits[player] += usize::from(object.hit(px, py, self.tolerance));
             };
             for (player, probe) in probes.iter().enumerate() {
-                let map = pixels(probe.0.as_ref(), &target, &prepared.x, job)?;
+                let mut map = pixels(probe.0.as_ref(), &target, &prepared.x, job)?;
+                if self.blur > 0.0 {
+                    blur(&mut map, [height, width], self.blur * height.min(width) as f64);
+                }
                 let top = crate::subject::argmax(&map);
                 hit(player, (top % width) as f64 + 0.5, (top / width) as f64 + 0.5);
             }

@@ -21,13 +21,17 @@ pub fn bind(library: &mut Library<'_>) {
     reduction!("std", "The standard deviation (dividing by n) of all numbers, or along an axis.", std);
     reduction!("min", "The smallest number, or along an axis.", |v| v.iter().copied().fold(f64::INFINITY, f64::min));
     reduction!("max", "The largest number, or along an axis.", |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-    library.add("tensor.argmax() -> number", "The place of the largest number in the flattened tensor, or along an axis; the first of equals.", |t: &mut Tensor| {
-        all(t, largest).map(|i| i as i64).raise()
-    });
+    library.add(
+        "tensor.argmax() -> number",
+        "The place of the largest number in the flattened tensor, or along an axis; the first of equals.",
+        |t: &mut Tensor| all(t, largest).map(|i| i as i64).raise(),
+    );
     library.add("tensor.argmax(axis: number) -> tensor", "", |t: &mut Tensor, a: i64| along(t, a, largest).raise());
-    library.add("tensor.argmin() -> number", "The place of the smallest number in the flattened tensor, or along an axis; the first of equals.", |t: &mut Tensor| {
-        all(t, smallest).map(|i| i as i64).raise()
-    });
+    library.add(
+        "tensor.argmin() -> number",
+        "The place of the smallest number in the flattened tensor, or along an axis; the first of equals.",
+        |t: &mut Tensor| all(t, smallest).map(|i| i as i64).raise(),
+    );
     library.add("tensor.argmin(axis: number) -> tensor", "", |t: &mut Tensor, a: i64| along(t, a, smallest).raise());
 }
 
@@ -57,7 +61,8 @@ fn along(t: &Tensor, i: i64, f: fn(&[f64]) -> f64) -> Result<Tensor> {
     if dims[axis] == 0 {
         return Err(Error::shape(format!("axis {i} of a tensor of shape {dims:?} holds nothing")));
     }
-    let (outer, n, inner) = (dims[..axis].iter().product::<usize>(), dims[axis], dims[axis + 1..].iter().product::<usize>());
+    let (outer, n, inner) =
+        (dims[..axis].iter().product::<usize>(), dims[axis], dims[axis + 1..].iter().product::<usize>());
     let values = to_f64(t)?;
     let mut line = vec![0.0; n];
     let mut out = Vec::with_capacity(outer * inner);

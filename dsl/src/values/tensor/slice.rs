@@ -16,10 +16,14 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.engine.register_indexer_get(|t: &mut Tensor, i: i64| get(t, i).raise());
     library.engine.register_indexer_get(|t: &mut Tensor, r: Range<i64>| part(t, &[r.into()]).raise());
-    library.engine.register_indexer_get(|t: &mut Tensor, r: std::ops::RangeInclusive<i64>| part(t, &[r.into()]).raise());
-    library.add("tensor.at(place: list) -> number", "The number at a place, one index an axis; a tensor where there are fewer.", |t: &mut Tensor, place: Array| {
-        part(t, &place).raise()
-    });
+    library
+        .engine
+        .register_indexer_get(|t: &mut Tensor, r: std::ops::RangeInclusive<i64>| part(t, &[r.into()]).raise());
+    library.add(
+        "tensor.at(place: list) -> number",
+        "The number at a place, one index an axis; a tensor where there are fewer.",
+        |t: &mut Tensor, place: Array| part(t, &place).raise(),
+    );
     library.add(
         "tensor.slice(parts: list) -> tensor",
         "A part: for each axis an index (the axis goes), a range (0..3), or () for all.",
