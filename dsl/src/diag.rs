@@ -18,6 +18,9 @@ use convscope_engine::error::Kind;
 use rhai::{EvalAltResult, ParseError, Position};
 use std::fmt;
 
+/// Calls that are listed at most.
+const DEEPEST: usize = 6;
+
 /// A place in a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
@@ -74,6 +77,11 @@ impl Diagnostic {
             inner = next;
         }
         calls.reverse();
+        if calls.len() > DEEPEST {
+            let more = calls.len() - DEEPEST;
+            calls.truncate(DEEPEST);
+            calls.push(format!("and {more} calls more"));
+        }
         let (kind, message, hint) = explain::explain(inner, source, inside.as_deref(), known);
         let place = explain::unclosed_comment(source, inner).or_else(|| start(source, inner.position()));
         let spot = place.map(|at| {

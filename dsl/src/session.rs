@@ -193,15 +193,17 @@ impl Session {
     /// Forgets the shadowed values of variables that were declared again, which would keep nets in memory.
     fn compact(&mut self) {
         let mut kept: Vec<(String, bool, Dynamic)> = Vec::new();
+        // From the last declared to the first.
         for (name, constant, value) in self.scope.iter_raw() {
-            kept.retain(|(n, _, _)| n != name);
-            kept.push((name.to_string(), constant, value.clone()));
+            if !kept.iter().any(|(n, _, _)| n == name) {
+                kept.push((name.to_string(), constant, value.clone()));
+            }
         }
         if kept.len() == self.scope.len() {
             return;
         }
         self.scope.clear();
-        for (name, constant, value) in kept {
+        for (name, constant, value) in kept.into_iter().rev() {
             match constant {
                 true => self.scope.push_constant_dynamic(name, value),
                 false => self.scope.push_dynamic(name, value),

@@ -4,7 +4,7 @@ use crate::fault::carried;
 use crate::library::{Function, plain};
 use crate::source::{Class, tokens};
 use convscope_engine::error::{Kind, did_you_mean};
-use rhai::{Dynamic, Engine, EvalAltResult, LexError, ParseErrorType};
+use rhai::{Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Position};
 use std::collections::BTreeSet;
 
 /// What a script could have meant: the names at hand.
@@ -50,7 +50,7 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
     match error {
         E::ErrorParsing(parse, _) => parsing(parse, source),
         E::ErrorVariableNotFound(name, _) => variable(name, inside, known),
-        E::ErrorFunctionNotFound(signature, _) => function(signature, known),
+        E::ErrorFunctionNotFound(signature, at) => function(signature, method(source, *at), known),
         E::ErrorDotExpr(text, _) => property(text, known),
         E::ErrorPropertyNotFound(name, _) => say(Kind::NotFound, format!("no property `{name}` in this map"), None),
         E::ErrorIndexNotFound(index, _) => say(Kind::NotFound, format!("no entry `{index}`"), None),
@@ -146,10 +146,18 @@ fn variable(name: &str, inside: Option<&str>, known: &Known<'_>) -> Words {
     (Kind::NotFound, message, hint)
 }
 
-fn function(signature: &str, known: &Known<'_>) -> Words {
+/// Whether the function at a place is called on a value: `value.name(..)`.
+fn method(source: &str, at: Position) -> bool {
+    let line = at.line().and_then(|l| source.lines().nth(l - 1)).unwrap_or("");
+    let before: String = line.chars().take(at.position().unwrap_or(1).saturating_sub(1)).collect();
+    before.trim_end().ends_with('.')
+}
+
+fn function(signature: &str, method: bool, known: &Known<'_>) -> Words {
     let (name, kinds) = signature.split_once(" (").unwrap_or((signature, ")"));
     let kinds = kinds.trim_end_matches(')');
-    let given: Vec<&str> = if kinds.is_empty() { Vec::new() } else { kinds.split(", ").map(plain).collect() };
+    let kinds: Vec<&str> = if kinds.is_empty() { Vec::new() } else { kinds.split(", ").collect() };
+    let given: Vec<&str> = kinds.iter().map(|k| plain(k)).collect();
     let symbol = !name.starts_with(|c: char| c.is_alphabetic() || c == '_');
     if symbol {
         let message = match given[..] {
@@ -158,36 +166,51 @@ fn function(signature: &str, known: &Known<'_>) -> Words {
         };
         return (Kind::Value, message, None);
     }
+    let list = |given: &[&str]| if given.is_empty() { "no values".to_string() } else { given.join(", ") };
+    let of: Vec<&Function> = match kinds.first() {
+        Some(kind) => known.functions.iter().filter(|f| f.belongs_to(kind)).collect(),
+        None => Vec::new(),
+    };
+    if let Some(own) = of.iter().find(|f| f.name == name && f.property) {
+        let hint = format!("it is read without parentheses: {}", own.signature);
+        return (Kind::Value, format!("`{name}` of {} is no function", given[0]), Some(hint));
+    }
+    let own: Vec<String> = of.iter().filter(|f| f.name == name).map(|f| f.signature.to_string()).collect();
+    if !own.is_empty() {
+        let message = format!("`{name}` of {} does not take {}", given[0], list(&given[1..]));
+        return (Kind::Value, message, Some(format!("call it as {}", own.join(" or "))));
+    }
+    if method && !of.is_empty() && !known.signatures(name).is_empty() {
+        let ways = known.signatures(name);
+        let hint = format!("there is {}", ways.join(" and "));
+        return (Kind::NotFound, format!("{} has no `{name}`", given[0]), Some(hint));
+    }
     let ways = known.signatures(name);
     if !ways.is_empty() {
-        let got = if given.is_empty() { "no values".to_string() } else { given.join(", ") };
         let hint = format!("call it as {}", ways.join(" or "));
-        return (Kind::Value, format!("`{name}` does not take {got}"), Some(hint));
-    }
-    let own = known.functions.iter().find(|f| f.name == name && f.property);
-    if let Some(own) = own {
-        return (
-            Kind::Value,
-            format!("`{name}` is no function"),
-            Some(format!("it is read without parentheses: {}", own.signature)),
-        );
+        return (Kind::Value, format!("`{name}` does not take {}", list(&given)), Some(hint));
     }
     let names = known.function_names();
     if names.contains(name) {
-        let got = if given.is_empty() { "no values".to_string() } else { given.join(", ") };
-        return (Kind::Value, format!("`{name}` does not take {got}"), None);
+        return (Kind::Value, format!("`{name}` does not take {}", list(&given)), None);
     }
     if known.variables.iter().any(|v| v == name) {
         return (Kind::NotFound, format!("`{name}` is a variable, no function"), None);
     }
-    let of: Vec<&Function> = match kinds.split(", ").next() {
-        Some(kind) => known.functions.iter().filter(|f| f.belongs_to(kind)).collect(),
-        None => Vec::new(),
-    };
-    let hint = did_you_mean(name, of.iter().map(|f| f.name.as_str()))
+    let near = did_you_mean(name, of.iter().map(|f| f.name.as_str()));
+    if method && !of.is_empty() {
+        return (Kind::NotFound, format!("{} has no `{name}`", given[0]), near.or_else(|| members(&of)));
+    }
+    let hint = near
         .or_else(|| did_you_mean(name, names.iter().map(String::as_str)))
         .or_else(|| Some("`convscope doc` lists all functions".to_string()));
     (Kind::NotFound, format!("no function `{name}`"), hint)
+}
+
+/// "it has `.a`, `.b`", of the methods and properties of a kind of value.
+fn members(of: &[&Function]) -> Option<String> {
+    let names: BTreeSet<String> = of.iter().filter(|f| f.name != "[]").map(|f| format!("`.{}`", f.name)).collect();
+    (!names.is_empty()).then(|| format!("it has {}", names.into_iter().collect::<Vec<_>>().join(", ")))
 }
 
 /// rhai's words: "Unknown property 'x' - a getter is not registered for type 'net'".
@@ -197,11 +220,7 @@ fn property(text: &str, known: &Known<'_>) -> Words {
     let of: Vec<&Function> = known.functions.iter().filter(|f| f.belongs_to(kind)).collect();
     let hint = match of.iter().find(|f| f.name == name && !f.property) {
         Some(method) => Some(format!("it is a function: {}", method.signature)),
-        None => did_you_mean(name, of.iter().map(|f| f.name.as_str())).or_else(|| {
-            let list: Vec<String> =
-                of.iter().map(|f| format!("`.{}`", f.name)).collect::<BTreeSet<_>>().into_iter().collect();
-            (!list.is_empty()).then(|| format!("it has {}", list.join(", ")))
-        }),
+        None => did_you_mean(name, of.iter().map(|f| f.name.as_str())).or_else(|| members(&of)),
     };
     (Kind::NotFound, format!("{} has no `.{name}`", plain(kind)), hint)
 }
@@ -220,8 +239,20 @@ fn parsing(error: &ParseErrorType, source: &str) -> Words {
             ("a text that does not end".into(), Some("close it with the quote it began with".into()))
         }
         P::BadInput(LexError::ImproperSymbol(mark, _)) => (format!("`{mark}` has no meaning here"), symbol_hint(mark)),
+        P::BadInput(LexError::UnexpectedInput(c)) => {
+            let hint = "names are made of a to z, A to Z, 0 to 9 and _; other letters stand in texts and comments only";
+            (format!("`{c}` has no meaning here"), Some(hint.into()))
+        }
         P::BadInput(other) => (lower(&other.to_string()), None),
-        P::MissingToken(token, why) => (format!("`{token}` is missing {}", lower(why)).trim().to_string(), None),
+        P::MissingToken(token, why) => (
+            format!(
+                "`{token}` is missing {}",
+                lower(why).replace("array literal", "list").replace("object map literal", "map")
+            )
+            .trim()
+            .to_string(),
+            None,
+        ),
         P::UnexpectedEOF => ("the script ends too early".into(), Some("is a bracket left open?".into())),
         P::VariableExpected => ("the name of a variable is missing".into(), None),
         P::ExprTooDeep => ("this expression is nested too deeply".into(), Some("split it with `let`".into())),

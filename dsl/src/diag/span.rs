@@ -23,7 +23,16 @@ pub fn span(source: &str, at: usize, error: &EvalAltResult, message: &str) -> Ra
     {
         return found;
     }
-    let whole = matches!(error, EvalAltResult::ErrorRuntime(..) | EvalAltResult::ErrorFunctionNotFound(..));
+    if let EvalAltResult::ErrorVariableNotFound(name, _) = error
+        && let Some(found) = interpolated(source, start, name)
+    {
+        return found;
+    }
+    let whole = match error {
+        EvalAltResult::ErrorRuntime(..) => true,
+        EvalAltResult::ErrorFunctionNotFound(..) => message.contains("does not take"),
+        _ => false,
+    };
     match call {
         Some(call) if whole => {
             let end = tokens[call.end - 1].at.end;
@@ -35,6 +44,22 @@ pub fn span(source: &str, at: usize, error: &EvalAltResult, message: &str) -> Ra
             start.at.start..end
         }
         _ => start.at.clone(),
+    }
+}
+
+/// Where a name stands within a back-quoted text: rhai names the place of the text only.
+fn interpolated(source: &str, text: &Token, name: &str) -> Option<Range<usize>> {
+    let Class::Text { .. } = text.class else { return None };
+    let inside = text.text(source);
+    let mut from = inside.find("${")?;
+    loop {
+        let at = from + inside[from..].find(name)?;
+        let part = |c: char| c.is_alphanumeric() || c == '_';
+        let end = at + name.len();
+        if !inside[..at].ends_with(part) && !inside[end..].starts_with(part) {
+            return Some(text.at.start + at..text.at.start + end);
+        }
+        from = end;
     }
 }
 

@@ -1,0 +1,69 @@
+//! What a notebook kernel asks of a language, and the script language's answers.
+
+use convscope_dsl::complete::Completion;
+use convscope_dsl::inspect::Completeness;
+use convscope_dsl::{CellResult, Session};
+use convscope_engine::job::Signal;
+
+/// A language whose cells run one after another. Whatever a cell prints or shows while it runs goes to the output that
+/// the language was made with.
+pub trait Language: Send {
+    /// Runs a cell; a stop that was asked for before it began is forgotten.
+    fn execute(&mut self, code: &str) -> CellResult;
+
+    /// What could stand at byte `cursor` of `code`.
+    fn complete(&self, code: &str, cursor: usize) -> Completion;
+
+    /// What is known of the name at byte `cursor` of `code`, as text.
+    fn inspect(&self, code: &str, cursor: usize) -> Option<String>;
+
+    /// Whether `code` can be run or waits for more.
+    fn is_complete(&self, code: &str) -> Completeness;
+
+    /// Set, from any thread, to stop the cell that runs.
+    fn interrupt(&self) -> Signal;
+}
+
+impl Language for Session {
+    fn execute(&mut self, code: &str) -> CellResult {
+        self.context().job.signal.reset();
+        self.run_cell(code)
+    }
+
+    fn complete(&self, code: &str, cursor: usize) -> Completion {
+        Session::complete(self, code, cursor)
+    }
+
+    fn inspect(&self, code: &str, cursor: usize) -> Option<String> {
+        Session::inspect(self, code, cursor)
+    }
+
+    fn is_complete(&self, code: &str) -> Completeness {
+        self.completeness(code)
+    }
+
+    fn interrupt(&self) -> Signal {
+        self.context().job.signal.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use convscope_dsl::Silent;
+    use convscope_engine::Job;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_session_answers_a_kernel() {
+        let mut language: Box<dyn Language> = Box::new(Session::new(Job::new(), Arc::new(Silent)));
+        assert!(language.execute("let x = 41;").error.is_none());
+        assert!(format!("{:?}", language.execute("x + 1").value).contains("42"));
+        assert_eq!(language.complete("gradie", 6).candidates[0].text, "gradient");
+        assert!(language.inspect("gradient", 2).is_some());
+        assert_eq!(language.is_complete("f("), Completeness::Incomplete);
+        language.interrupt().stop();
+        assert!(!language.execute("x").interrupted);
+    }
+}

@@ -1,0 +1,167 @@
+//! What holds for every probe in the catalog: it is listed, documented and sourced, its example runs on the embedded net,
+//! wrong options and subjects are errors that say what to do, and the number of threads changes no bit.
+#![allow(clippy::unwrap_used)]
+
+use convscope_dsl::{Session, Silent};
+use convscope_engine::Job;
+use convscope_engine::error::Kind;
+use convscope_engine::params::Value;
+use convscope_engine::probes::catalog;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+const AT_HAND: &str =
+    "let net = load_model(\"shapes\"); let data = shapes(#{ n: 20, seed: 11 }); let image = data[4];\n";
+
+#[test]
+fn every_probe_is_listed() {
+    let listed: BTreeSet<String> = catalog().iter().map(|e| e.name().to_string()).collect();
+    assert_eq!(listed.len(), catalog().len(), "a name stands twice");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("engine/src/probes");
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).unwrap();
+            let probes = source.matches("impl Probe for ").count();
+            for line in source.lines().filter(|l| l.trim_start().starts_with("pub struct ") && l.contains(" as \"")) {
+                let name = line.split('"').nth(1).unwrap();
+                assert!(probes == 0 || listed.contains(name), "`{name}` in {} is not in the catalog", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_probe_says_what_it_is() {
+    for entry in catalog() {
+        let probe = entry.default_probe();
+        let (name, about) = (probe.name(), probe.about());
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{name}");
+        assert!(probe.doc().trim().len() > 20, "`{name}` has no doc");
+        for (what, text) in [("source", about.source), ("subjects", about.subjects), ("example", about.example)] {
+            assert!(!text.trim().is_empty(), "`{name}` has no {what}");
+        }
+        assert!(about.example.contains(name), "the example of `{name}` does not use it");
+        for option in probe.specs() {
+            assert!(!option.doc.trim().is_empty(), "option `{}` of `{name}` has no doc", option.name);
+            assert!(!option.form.words.is_empty(), "option `{}` of `{name}` takes nothing", option.name);
+        }
+    }
+}
+
+#[test]
+fn every_default_lies_within_its_range() {
+    for entry in catalog() {
+        let mut probe = entry.default_probe();
+        for option in entry.default_probe().specs() {
+            let kept = probe.set(option.name, &option.default);
+            assert!(kept.is_ok(), "`{}`: {}", probe.name(), kept.unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn every_example_runs() {
+    for entry in catalog() {
+        let example = entry.default_probe().about().example;
+        let mut session = Session::new(Job::new(), Arc::new(Silent));
+        assert!(session.run_cell(AT_HAND).error.is_none());
+        let result = session.run_cell(example);
+        assert!(result.error.is_none(), "{}", result.error.unwrap());
+        assert!(result.value.is_some(), "`{example}` is worth nothing");
+    }
+}
+
+#[test]
+fn unknown_options_are_named_with_what_was_meant() {
+    for entry in catalog() {
+        let name = entry.name();
+        let wrong = |option: &str| {
+            let map: BTreeMap<String, Value> = [(option.to_string(), Value::Int(1))].into();
+            entry.build(&[], &map).unwrap_err()
+        };
+        let error = wrong("no_such_option");
+        assert_eq!(error.kind, Kind::NotFound, "{name}: {error}");
+        assert!(error.message.contains(name) && error.hint.is_some(), "{error}");
+        if let Some(option) = entry.default_probe().specs().iter().find(|s| s.name.len() > 3) {
+            let hint = wrong(&format!("{}x", option.name)).hint.unwrap();
+            assert!(hint.contains(&format!("did you mean `{}`", option.name)), "{name}: {hint}");
+        }
+    }
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_errors() {
+    for entry in catalog() {
+        for option in entry.default_probe().specs() {
+            let map: BTreeMap<String, Value> = [(option.name.to_string(), Value::Map(BTreeMap::new()))].into();
+            let error = entry.build(&[], &map).map(|_| ()).unwrap_err();
+            assert!(error.message.contains(option.name), "{}: {error}", entry.name());
+        }
+    }
+}
+
+#[test]
+fn wrong_subjects_and_inputs_are_errors_and_no_defects() {
+    let subjects = [
+        "net",
+        "net.class(0)",
+        "net.layers[0]",
+        "net.layer(\"conv2\")",
+        "net.layer(\"conv2\").channel(1)",
+        "net.layer(\"conv1\").unit(0, 0, 0)",
+        "net.layer(\"conv2\").random_direction(1)",
+        "net.class(0) - net.class(1)",
+        "[net, net]",
+    ];
+    let inputs =
+        ["", ", image", ", data.take(2)", ", zeros([3, 64, 64])", ", zeros([1, 2])", ", zeros([2, 3, 64, 64])"];
+    for entry in catalog() {
+        let example = entry.default_probe().about().example;
+        let Some((probe, _)) = example.rsplit_once(".run(") else { panic!("`{example}` runs nothing") };
+        let mut session = Session::new(Job::new(), Arc::new(Silent));
+        session.run_cell(AT_HAND);
+        session.run_cell(&format!("let probe = {probe};"));
+        for subject in subjects {
+            for input in inputs {
+                // Whole data sets with every subject take long where they work; that they work is for the examples to show.
+                let line = format!("probe.run({subject}{input})");
+                if let Some(error) = session.run_cell(&line).error {
+                    assert_ne!(error.kind, Kind::Internal, "`{probe}`: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("all.rhai");
+    let shows: String = catalog().iter().map(|e| format!("show({});\n", e.default_probe().about().example)).collect();
+    std::fs::write(&script, format!("{AT_HAND}{shows}")).unwrap();
+    let arrays = |threads: &str| {
+        let out = folder.path().join(threads);
+        let run = Command::new(env!("CARGO_BIN_EXE_convscope"))
+            .args(["run", "--json", "--quiet", "--seed", "5", "--threads", threads, "--out"])
+            .args([&out, &script])
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let manifest: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        let shown = manifest["shown"].as_array().unwrap().clone();
+        shown.into_iter().map(|s| (s["title"].clone(), s["arrays"].clone())).collect::<Vec<_>>()
+    };
+    let (one, three) = (arrays("1"), arrays("3"));
+    assert!(one.len() >= catalog().len());
+    for (a, b) in one.iter().zip(&three) {
+        assert_eq!(a, b);
+    }
+}

@@ -1,0 +1,264 @@
+//! The command line: exit codes, what goes where, and clear errors for files that are not what they seem.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// The command in an empty folder.
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Bench { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_convscope"));
+        command.args(arguments).current_dir(self.folder.path()).env("CONVSCOPE_CACHE", self.path("cache"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+}
+
+fn exists(folder: &Path, name: &str) -> bool {
+    folder.join(name).is_file()
+}
+
+#[test]
+fn a_run_leaves_a_report_figures_and_a_manifest() {
+    let bench = Bench::new();
+    bench.file(
+        "study.rhai",
+        "let net = load_model(\"shapes\");\nlet image = shapes(1)[0];\nmarkdown(\"# A study\");\nshow(gradient().run(net, image));\nshow(net.predict(image));\nsave(gradient().run(net, image), \"deep/g.npy\");\nprint(\"done\");\n",
+    );
+    let (code, out, err) = bench.run(&["run", "study.rhai"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("gradient") && out.contains("probability") && out.ends_with("done\n"), "{out}");
+    let folder = bench.path("convscope-out/study");
+    let figures: Vec<String> = std::fs::read_dir(folder.join("figures"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(figures.len(), 1);
+    assert!(figures[0].starts_with("01-gradient-of"), "{figures:?}");
+    assert!(exists(&folder, "deep/g.npy"));
+    let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(report.contains("A study") && report.contains("load_model") && report.contains("data:image/png"));
+    let manifest: Value = serde_json::from_slice(&std::fs::read(folder.join("run.json")).unwrap()).unwrap();
+    assert_eq!(manifest["outputs"][0]["path"], "deep/g.npy");
+    assert_eq!(manifest["shown"][0]["settings"]["probe"]["name"], "gradient");
+    assert_eq!(manifest["complete"], true);
+    assert_eq!(manifest["nets"][0]["name"], "shapes");
+}
+
+#[test]
+fn the_same_run_twice_is_the_same_but_for_its_duration() {
+    let bench = Bench::new();
+    bench.file(
+        "s.rhai",
+        "let d = shapes(3); show(smooth_grad(gradient(), #{ samples: 3 }).run(load_model(\"shapes\"), d[0]));",
+    );
+    let manifest = |out: &str| {
+        assert_eq!(bench.run(&["run", "s.rhai", "--quiet", "--out", out]).0, 0);
+        let mut value: Value =
+            serde_json::from_slice(&std::fs::read(bench.path(out).join("run.json")).unwrap()).unwrap();
+        value["seconds"] = Value::Null;
+        value
+    };
+    assert_eq!(manifest("a"), manifest("b"));
+}
+
+#[test]
+fn parameters_have_the_kind_of_their_defaults() {
+    let bench = Bench::new();
+    bench.file("p.rhai", "print(param(\"n\", 5) + 1); print(param(\"x\", 0.5)); print(param(\"name\", \"a\")); print(param(\"on\", false));");
+    let (code, out, err) = bench
+        .run(&["run", "p.rhai", "--param", "n=7", "--param", "name=b=c", "--param", "on=true", "--param", "unused=1"]);
+    assert_eq!((code, out.as_str()), (0, "8\n0.5\nb=c\ntrue\n"), "{err}");
+    assert!(err.contains("`unused`"), "{err}");
+    let (code, _, err) = bench.run(&["run", "p.rhai", "--param", "n=many"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("parameter `n` must be a whole number, got `many`"), "{err}");
+    assert_eq!(bench.run(&["run", "p.rhai", "--param", "n"]).0, 2);
+}
+
+#[test]
+fn quiet_says_nothing_and_json_only_json() {
+    let bench = Bench::new();
+    bench.file("q.rhai", "show(5); show(shapes(1)[0]);");
+    assert_eq!(bench.run(&["run", "q.rhai", "--quiet"]), (0, String::new(), String::new()));
+    let (code, out, _) = bench.run(&["run", "q.rhai", "--json"]);
+    let manifest: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, manifest["seed"].as_u64()), (0, Some(0)));
+}
+
+#[test]
+fn exit_codes_say_how_it_went() {
+    let bench = Bench::new();
+    bench.file("bad.rhai", "let x = 1;\nload_model(\"shapes\").layer(\"conv_5\");");
+    let (code, out, err) = bench.run(&["run", "bad.rhai"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains("bad.rhai:2:28") && err.contains("^^^^^^^^") && err.contains("hint: did you mean `conv5`"),
+        "{err}"
+    );
+    assert!(exists(&bench.path("convscope-out/bad"), "run.json"), "what was done is saved");
+    assert_eq!(bench.run(&["eval", "1 + 1"]), (0, "2\n".into(), String::new()));
+    assert_eq!(bench.run(&["eval", "1 +"]).0, 1);
+    assert_eq!(bench.run(&["run", "nothing.rhai"]).0, 1);
+    assert_eq!(bench.run(&["fly"]).0, 2);
+    assert_eq!(bench.run(&["run"]).0, 2);
+    assert_eq!(bench.run(&["run", "bad.rhai", "--seed", "x"]).0, 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_what_is_done() {
+    use std::io::{BufRead, BufReader};
+    let bench = Bench::new();
+    bench.file("long.rhai", "show(shapes(1)[0]); print(\"ready\"); while true {}");
+    let mut child = bench.command(&["run", "long.rhai"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|l| l.unwrap() == "ready"));
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let folder = bench.path("convscope-out/long");
+    assert!(exists(&folder, "report.html"));
+    let manifest: Value = serde_json::from_slice(&std::fs::read(folder.join("run.json")).unwrap()).unwrap();
+    assert_eq!(manifest["complete"], false);
+    assert_eq!(manifest["shown"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_reader_that_goes_away_stops_nothing() {
+    let bench = Bench::new();
+    bench.file("much.rhai", "for i in 0..20000 { print(i); } save(tensor([1, 2]), \"end.npy\");");
+    let mut child = bench.command(&["run", "much.rhai"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(exists(&bench.path("convscope-out/much"), "end.npy"));
+}
+
+/// A PNG whose header claims 100,000 x 100,000 pixels.
+fn huge_png() -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    png.extend([0, 1, 0x86, 0xA0, 0, 1, 0x86, 0xA0, 8, 2, 0, 0, 0, 0x53, 0x7B, 0x2D, 0x64]);
+    png.extend(b"\0\0\0\0IDAT\x35\xAF\x06\x1E\0\0\0\0IEND\xAE\x42\x60\x82");
+    png
+}
+
+#[test]
+fn files_that_are_not_what_they_seem() {
+    let bench = Bench::new();
+    bench.file("text.onnx", "this is no net");
+    bench.file("empty.onnx", "");
+    bench.file("cut.onnx", b"\x08\x07\x12\x07pytorch\x3a\xff\xff\x7f\x0a\x10");
+    bench.file("empty.png", "");
+    bench.file("huge.png", huge_png());
+    bench.file("text.png", "hello");
+    bench.file("text.npy", "hello");
+    bench.file("text.csv", "a,b\n1,2\n");
+    bench.file("weights.pth", "hello");
+    bench.file("folder/readme.txt", "no image");
+    for (call, part) in [
+        ("load_model(\"text.onnx\")", "text.onnx"),
+        ("load_model(\"empty.onnx\")", "empty.onnx"),
+        ("load_model(\"cut.onnx\")", "cut.onnx"),
+        ("load_model(\"missing.onnx\")", "no such file"),
+        ("load_model(\"folder\")", "folder"),
+        ("load_model(\"./folder\")", "directory"),
+        ("load_model(\"resnet18\", #{ weights: \"weights.pth\" })", "weights.pth"),
+        ("load_image(\"empty.png\")", "empty.png"),
+        ("load_image(\"huge.png\")", "huge.png"),
+        ("load_image(\"text.png\")", "text.png"),
+        ("load_image(\"missing.png\")", "no such file"),
+        ("load_image(\"folder\")", "folder"),
+        ("load_images(\"folder\")", "no images"),
+        ("load_images(\"missing\")", "no such file"),
+        ("load_images(\"text.csv\")", "no column `path`"),
+        ("load_tensor(\"text.npy\")", "not a .npy file"),
+        ("load_tensor(\"missing.npy\")", "no such file"),
+        ("load_model(\"shapes\", #{ labels: \"missing.txt\" })", "no such file"),
+    ] {
+        bench.file("s.rhai", format!("let x = {call};\n"));
+        let (code, out, err) = bench.run(&["run", "s.rhai", "--quiet"]);
+        assert_eq!((code, out.as_str()), (1, ""), "{call}: {err}");
+        assert!(err.starts_with("error: ") && err.contains(part) && err.contains("s.rhai:1:"), "{call}: {err}");
+        assert!(!err.contains("defect"), "{call}: {err}");
+    }
+    bench.file("s.rhai", [0xFF, 0xFE, 0x00]);
+    assert!(bench.run(&["run", "s.rhai"]).2.contains("not a text file"));
+}
+
+#[test]
+fn paths_are_the_script_s_for_reading_and_out_s_for_writing() {
+    let bench = Bench::new();
+    let save = bench.file("deep/save.rhai", "save(tensor([1, 2]), \"t.npy\"); save(shapes(1)[0], \"i.png\");");
+    assert_eq!(bench.run(&["run", "deep/save.rhai", "--out", "deep"]).0, 0);
+    bench.file("deep/read.rhai", "print(load_tensor(\"t.npy\").sum()); print(load_image(\"i.png\").size);");
+    let (code, out, err) = bench.run(&["run", "deep/read.rhai", "--quiet"]);
+    assert_eq!((code, out.as_str()), (0, "3.0\n[64, 64]\n"), "{err}");
+    let absolute = bench.path("elsewhere/t.npy");
+    bench.file("deep/save.rhai", format!("save(tensor([1]), {:?});", absolute.display().to_string()));
+    assert_eq!(bench.run(&["run", save.to_str().unwrap(), "-q"]).0, 0);
+    assert!(absolute.is_file());
+}
+
+#[test]
+fn the_reference_is_printed() {
+    let bench = Bench::new();
+    let (code, out, _) = bench.run(&["doc"]);
+    assert!(code == 0 && out.contains("occlusion") && out.contains("load_model") && out.contains("net.layer"));
+    let (_, out, _) = bench.run(&["doc", "occlusion"]);
+    assert!(out.contains("patch") && out.contains("source:") && out.contains("default"), "{out}");
+    let (_, out, _) = bench.run(&["doc", "layer"]);
+    assert!(out.contains("net.layer(name: text)"), "{out}");
+    let (_, out, _) = bench.run(&["doc", "--json"]);
+    let all: Value = serde_json::from_str(&out).unwrap();
+    assert!(all.as_array().unwrap().len() > 80);
+    let (code, _, err) = bench.run(&["doc", "oclusion"]);
+    assert!(code == 1 && err.contains("did you mean `occlusion`"), "{err}");
+}
+
+#[test]
+fn nets_are_listed_inspected_and_explained() {
+    let bench = Bench::new();
+    let (code, out, _) = bench.run(&["models", "--json"]);
+    assert_eq!(code, 0);
+    assert!(serde_json::from_str::<Value>(&out).unwrap()["fetched"].as_array().unwrap().len() >= 2);
+    let (code, out, _) = bench.run(&["inspect", "shapes"]);
+    assert!(code == 0 && out.contains("conv1") && out.contains("receptive field") && out.contains("parameters"));
+    let (_, out, _) = bench.run(&["inspect", "shapes", "--json"]);
+    assert!(serde_json::from_str::<Value>(&out).unwrap()["layers"].as_array().unwrap().len() > 5);
+    assert_eq!(bench.run(&["inspect", "no_such_net"]).0, 1);
+    assert_eq!(bench.run(&["eval", "save(shapes(1)[0], \"shape.png\")"]).0, 0);
+    let (code, out, err) = bench.run(&["explain", "shapes", "shape.png"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("occlusion") && exists(&bench.path("convscope-out/explain-shape"), "report.html"), "{out}");
+    let (code, _, err) = bench.run(&["explain", "shapes", "shape.png", "--class", "strawberry", "--quiet"]);
+    assert!(code == 1 && err.contains("no class `strawberry`"), "{err}");
+    let (code, out, _) = bench.run(&["cache", "list"]);
+    assert!(code == 0 && out.contains("0 files"));
+    assert!(bench.run(&["completions", "bash"]).1.contains("convscope"));
+    assert!(bench.run(&["fetch", "no_such_net"]).2.contains("known are"));
+}
