@@ -4,6 +4,7 @@
 
 use convscope_dsl::{Session, Silent};
 use convscope_engine::Job;
+use convscope_engine::data::Dataset;
 use convscope_engine::error::Kind;
 use convscope_engine::params::Value;
 use convscope_engine::probes::catalog;
@@ -99,11 +100,19 @@ fn unknown_options_are_named_with_what_was_meant() {
 
 #[test]
 fn values_of_the_wrong_kind_are_errors() {
+    let data = Dataset::from_images("none", []);
+    let kinds = [Value::Map(BTreeMap::new()), Value::Data(data), Value::Bool(true), Value::Text("?".into())];
     for entry in catalog() {
         for option in entry.default_probe().specs() {
-            let map: BTreeMap<String, Value> = [(option.name.to_string(), Value::Map(BTreeMap::new()))].into();
-            let error = entry.build(&[], &map).map(|_| ()).unwrap_err();
-            assert!(error.message.contains(option.name), "{}: {error}", entry.name());
+            let refusals = kinds.iter().filter_map(|kind| {
+                let map: BTreeMap<String, Value> = [(option.name.to_string(), kind.clone())].into();
+                entry.build(&[], &map).err()
+            });
+            let refusals: Vec<_> = refusals.collect();
+            assert!(refusals.len() > 1, "option `{}` of `{}` takes anything", option.name, entry.name());
+            for error in refusals {
+                assert!(error.message.contains(option.name), "{}: {error}", entry.name());
+            }
         }
     }
 }

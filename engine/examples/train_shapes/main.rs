@@ -146,7 +146,7 @@ impl Net {
         let (loss, right, dy) = cross_entropy(&y, labels);
         let last = net_file::SIDES[3];
         let d = self.head.backward(n, &dy, last * last);
-        let mut back = |block: &mut Block, d: Vec<f32>| block.backward(n, d, true).unwrap_or_default();
+        let back = |block: &mut Block, d: Vec<f32>| block.backward(n, d, true).unwrap_or_default();
         let d = back(b5, d);
         let d = back(b4, p3.backward(&d));
         let d = back(b3, d);

@@ -1,3 +1,5 @@
+//! What stands in a terminal: tables, maps, plots.
+
 #![allow(clippy::unwrap_used)]
 use super::super::artifact::{Mark, Plot, Scale, Series, Style, Tile};
 use super::*;
