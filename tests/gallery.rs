@@ -45,7 +45,10 @@ fn every_script_runs_to_its_end() {
             .unwrap();
         assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
         let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
-        assert!(report.contains("Content-Security-Policy") && !report.contains("src=\"http"), "{name}: the report loads something");
+        assert!(
+            report.contains("Content-Security-Policy") && !report.contains("src=\"http"),
+            "{name}: the report loads something"
+        );
         assert!(folder.join("run.json").is_file(), "{name}: no manifest");
     }
 }
