@@ -119,7 +119,7 @@ impl Reference {
         for entry in &self.entries {
             if entry.section != section {
                 section = &entry.section;
-                let _ = write!(out, "{}{section}\n", if out.is_empty() { "" } else { "\n" });
+                let _ = writeln!(out, "{}{section}", if out.is_empty() { "" } else { "\n" });
             }
             let first = entry.doc.split_once(['.', '\n']).map_or(entry.doc.as_str(), |(first, _)| first);
             let _ = writeln!(out, "  {:<28} {}", entry.name, first.trim());

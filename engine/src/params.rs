@@ -1,4 +1,4 @@
-//! Options of probes as data: name, type, default, range and doc stand once, in a [`params!`] block next to the
+//! Options of probes as data: name, type, default, range and doc stand once, in a [`params!`](crate::params!) block next to the
 //! code that uses them; the Rust setters, the script's option maps, the reference, completion and manifests read
 //! them from there.
 

@@ -1,6 +1,8 @@
 //! Holds the readers of checkpoints against files that PyTorch and NumPy wrote (`tests/golden/checkpoints`), and against
 //! damage: whatever the bytes, the answer is tensors or an error.
 
+#![allow(clippy::unwrap_used)]
+
 mod formula;
 
 use convscope_engine::Kind;

@@ -3,6 +3,8 @@
 //! Runs where CONVSCOPE_TEST_FETCH=1 (it needs pip and its index). The photos with onnxruntime's predictions lie outside
 //! of the repository, in `../shared/data/photos`; without them that part is skipped.
 
+#![allow(clippy::unwrap_used)]
+
 use convscope_engine::data::{Image, Order, Preprocess};
 use convscope_engine::model::fetch::{self, cache};
 use convscope_engine::model::{LoadOptions, load_model};

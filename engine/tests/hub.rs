@@ -1,6 +1,8 @@
 //! `load_model("hf:org/repo")` against a small Hub on loopback: timm's files, an unknown repository, the cache when the Hub
 //! is gone.
 
+#![allow(clippy::unwrap_used)]
+
 mod formula;
 
 use convscope_engine::Kind;

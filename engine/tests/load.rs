@@ -1,5 +1,7 @@
 //! `load_model`: what it accepts, what it says of what it does not, and how options change a net's card.
 
+#![allow(clippy::unwrap_used)]
+
 use convscope_engine::data::{Image, Interpolation, Order, Resize, Size};
 use convscope_engine::model::{LoadOptions, load_model};
 use convscope_engine::{Error, Kind, Model};

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod formula;
 
 use std::io::{Seek, SeekFrom, Write};

@@ -1,6 +1,8 @@
 //! Holds the named architectures against PyTorch: outputs and input gradients with weights by formula, every tensor's name
 //! and shape of all of them, and what is said of files that do not fit.
 
+#![allow(clippy::unwrap_used)]
+
 mod formula;
 
 use convscope_engine::data::Size;

@@ -191,9 +191,9 @@ impl Script {
         }
         manifest.seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let text = serde_json::to_string_pretty(&manifest).map_err(|e| Error::internal(e.to_string()))?;
-        atomic::write(&out.join("run.json"), (text + "\n").as_bytes())?;
+        atomic::write(out.join("run.json"), (text + "\n").as_bytes())?;
         report.manifest = serde_json::to_value(&manifest).map_err(|e| Error::internal(e.to_string()))?;
-        atomic::write(&out.join("report.html"), report.html()?.as_bytes())?;
+        atomic::write(out.join("report.html"), report.html()?.as_bytes())?;
         Ok(manifest)
     }
 }

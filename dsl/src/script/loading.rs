@@ -107,7 +107,7 @@ fn generated(given: &Map) -> Result<Dataset> {
 
 fn load_options(given: &Map) -> Result<LoadOptions> {
     let known = LOAD_MODEL.map(|o| format!("`{o}`")).join(", ");
-    for name in given.keys().filter(|k| !LOAD_MODEL.contains(&k.as_str())) {
+    if let Some(name) = given.keys().find(|k| !LOAD_MODEL.contains(&k.as_str())) {
         let close = did_you_mean(name, LOAD_MODEL).map_or(String::new(), |c| c + " ");
         return Err(Error::not_found(format!("`load_model` has no option `{name}`"))
             .hint(format!("{close}the options are {known}")));

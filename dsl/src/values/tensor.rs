@@ -137,7 +137,7 @@ fn reshape(t: &Tensor, shape: &Array) -> Result<Tensor> {
     let free = sizes.iter().filter(|s| **s < 0).count();
     let rest = match free {
         0 => 0,
-        1 if known > 0 && t.elem_count() % known == 0 => t.elem_count() / known,
+        1 if known > 0 && t.elem_count().is_multiple_of(known) => t.elem_count() / known,
         _ => return Err(wrong()),
     };
     let dims: Vec<usize> = sizes.iter().map(|s| if *s < 0 { rest } else { *s as usize }).collect();

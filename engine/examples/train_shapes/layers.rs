@@ -111,10 +111,8 @@ impl Block {
         self.centre = moments.iter().map(|m| (m[0] / n) as f32).collect();
         let variance: Vec<f64> = moments.iter().map(|m| (m[1] / n - (m[0] / n) * (m[0] / n)).max(0.0)).collect();
         self.inverse = variance.iter().map(|v| (1.0 / (v + f64::from(EPS)).sqrt()) as f32).collect();
-        for c in 0..out {
-            self.mean[c] += 0.03 * (self.centre[c] - self.mean[c]);
-            self.variance[c] += 0.03 * (variance[c] as f32 - self.variance[c]);
-        }
+        self.mean.iter_mut().zip(&self.centre).for_each(|(kept, now)| *kept += 0.03 * (now - *kept));
+        self.variance.iter_mut().zip(&variance).for_each(|(kept, now)| *kept += 0.03 * (*now as f32 - *kept));
         self.output = vec![0.0; self.sums.len()];
         self.output.par_chunks_mut(plane).zip(self.sums.par_chunks(plane)).enumerate().for_each(|(p, (y, s))| {
             let c = p % out;

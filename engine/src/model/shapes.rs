@@ -1,5 +1,5 @@
 //! The embedded net `shapes`: five convolutions, 16 to 64 channels, trained on the generated images of
-//! [`crate::data::shapes`] by `examples/train_shapes`.
+//! [`mod@crate::data::shapes`] by `examples/train_shapes`.
 //!
 //! Small, quick and free of anything fetched, it is the net of tests and quick starts. Its layers teach: 7 x 7 filters
 //! first, overlapping pools, a spatial mean before the linear layer. The file is safetensors; its metadata `card` is

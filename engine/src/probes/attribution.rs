@@ -87,7 +87,7 @@ pub fn heat_map(
         label: label.to_string(),
         scale,
         photo: prepared.photo.clone(),
-        placement: prepared.placement.clone(),
+        placement: prepared.placement,
         extent: None,
         input: [height, width],
         style,
@@ -116,7 +116,7 @@ pub fn diagnose(map: &Tensor, target: &Subject, x: &Tensor, rules: &Rules) -> Re
     // The signal dies at the first node, on its way back, that is reached by a non-zero signal and passes none.
     for id in model.graph().ids().rev() {
         let Some(signal) = flow.get(id) else { continue };
-        let passed = |i: &NodeId| flow.get(*i).map(|t| any_nonzero(t)).transpose();
+        let passed = |i: &NodeId| flow.get(*i).map(any_nonzero).transpose();
         let node = model.graph().node(id);
         let mut alive = false;
         for input in &node.inputs {

@@ -34,9 +34,9 @@ impl Mixture {
                 for (sum, odd) in sums.iter_mut().zip(odds) {
                     let share = odd / total;
                     sum.0 += share;
-                    for a in 0..3 {
-                        sum.1[a] += share * c[a];
-                        sum.2[a] += share * c[a] * c[a];
+                    for (v, (first, second)) in c.iter().zip(sum.1.iter_mut().zip(sum.2.iter_mut())) {
+                        *first += share * v;
+                        *second += share * v * v;
                     }
                 }
             }

@@ -244,7 +244,7 @@ impl Occlusion {
                 label: label.to_string(),
                 scale,
                 photo: prepared.photo.clone(),
-                placement: prepared.placement.clone(),
+                placement: prepared.placement,
                 extent,
                 input: places.input,
                 style: Style::Overlay,
@@ -265,7 +265,7 @@ impl Occlusion {
                 values: best.clone(),
                 names: frequent(&classes, model),
                 photo: prepared.photo.clone(),
-                placement: prepared.placement.clone(),
+                placement: prepared.placement,
                 extent,
                 input: places.input,
             }))

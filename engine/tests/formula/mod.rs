@@ -1,7 +1,7 @@
 //! What `tests/golden` at the workspace's root stands for: weights by formula (its golden.py says which), case files,
 //! reference arrays.
 
-#![allow(dead_code)] // each test takes what it needs
+#![allow(clippy::unwrap_used, dead_code)] // each test takes what it needs
 
 use convscope_engine::data::npy;
 use serde_json::{Map, Value};

@@ -8,8 +8,10 @@ use crate::graph::op::Window;
 /// Channels of an inception module: 1 x 1; reduction and 3 x 3; reduction and second 3 x 3; after the pool.
 type Widths = [usize; 6];
 
-/// Modules and, after some, a max pool's number and kernel.
-const MODULES: [(&str, Widths, Option<(usize, usize)>); 9] = [
+/// A module: its name, its widths and, behind some, a max pool's number and kernel.
+type Module = (&'static str, Widths, Option<(usize, usize)>);
+
+const MODULES: [Module; 9] = [
     ("inception3a", [64, 96, 128, 16, 32, 32], None),
     ("inception3b", [128, 128, 192, 32, 96, 64], Some((3, 3))),
     ("inception4a", [192, 96, 208, 16, 48, 64], None),
