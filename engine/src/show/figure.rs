@@ -1,8 +1,10 @@
 //! Lays an [`Artifact`] out as a figure: title, parts, what a reader must know, on a white page of one width.
 
+mod axis;
 mod bar;
 mod map;
 mod plot;
+mod recorder;
 mod table;
 mod tiles;
 
@@ -103,7 +105,7 @@ fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
         Part::Grid(g) => tiles::grid(g, width)?,
         Part::Pictures(p) => tiles::pictures(p, width)?,
         Part::Table(_, t) => table::drawn(t, width),
-        Part::Plot(p) => plot::drawn(p, width),
+        Part::Plot(p) => plot::drawn(p, width)?,
         Part::Text(t) => words(t, width),
         Part::Figure(inner, columns) => beside(inner, *columns, width)?,
     };

@@ -1,5 +1,5 @@
-//! Plots: axes with round ticks, lines, bars and points with error bars, a legend above, names of categories turned
-//! where they are long.
+//! Plots, drawn by plotters on a [`Recorder`]: axes with round ticks, lines, bars and points with error bars; a legend
+//! above, where it covers nothing, and names of categories turned where they are long.
 
 use super::super::artifact::{Mark, Plot, Series};
 use super::super::colour::{self, Rgb};
@@ -7,8 +7,16 @@ use super::super::font::{self, Face};
 use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters, paragraph};
 use super::super::table::short;
 use super::SMALL;
+use super::axis::{Axis, ranges, spacing};
 use super::bar::ticks;
 use super::map::legend;
+use super::recorder::{Recorder, fine, px};
+use crate::error::{Error, Result};
+use plotters::prelude::{
+    Cartesian2d, ChartBuilder, ChartContext, Circle, Color as _, DrawingAreaErrorKind, IntoDrawingArea, IntoFont,
+    LineSeries, PathElement, RGBColor, Rectangle, ShapeStyle, TextStyle,
+};
+use std::convert::Infallible;
 
 const HEIGHT: f64 = 300.0;
 /// The height of a scatter of many points, whose two axes matter alike.
@@ -18,16 +26,24 @@ const WIDEST: f64 = 680.0;
 const NAME: f64 = 130.0;
 /// Names closer to each other than this stand upright.
 const STANDING: f64 = 16.0;
+/// White above and to the right of the axes.
+const ROOM: (f64, f64) = (6.0, 14.0);
+/// The length of a tick; its text is twice as far from the axis.
+const TICK: f64 = 4.0;
+/// The size of an axis's name, and the room for it.
+const LABEL: (f64, f64) = (SMALL + 1.0, 18.0);
 
 /// The plot, at most `width` wide.
-pub fn drawn(plot: &Plot, width: f64) -> Scene {
-    let named = plot.categories.len();
-    let width = if named > 40 { width } else { width.min(WIDEST) };
+///
+/// # Errors
+/// Where plotters refuses to draw, which no value makes it do.
+pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
+    let width = if plot.categories.len() > 40 { width } else { width.min(WIDEST) };
     let cloud =
         plot.series.iter().all(|s| s.mark == Mark::Point) && plot.series.iter().map(|s| s.x.len()).sum::<usize>() > 60;
     let height = if cloud { CLOUD.min(width * 0.8) } else { HEIGHT.min(width * 0.7) };
     let Some((xs, ys)) = ranges(plot) else {
-        return paragraph("no points", SMALL, width, 1, SOFT, false);
+        return Ok(paragraph("no points", SMALL, width, 1, SOFT, false));
     };
     let mut scene = Scene::default();
     if plot.series.len() > 1 {
@@ -35,235 +51,316 @@ pub fn drawn(plot: &Plot, width: f64) -> Scene {
             plot.series.iter().enumerate().map(|(i, s)| (colour::category(i), s.name.clone())).collect();
         scene.below(legend(&entries, width), 0.0);
     }
-    let marks = ticks(ys.0, ys.1, 6);
-    let labels: Vec<String> = marks.iter().map(|t| number(*t)).collect();
-    let gutter = labels.iter().map(|l| font::width(l, SMALL, Face::Sans)).fold(0.0, f64::max);
-    let left = gutter + 9.0 + if plot.y_label.is_empty() { 0.0 } else { 18.0 };
-    let mut frame = Frame { left, top: 6.0, right: width - 14.0, bottom: height, xs, ys };
-    frame.left += overhang(plot, &frame);
-    let mut panel = Scene::new(width, height);
-    for (tick, label) in marks.iter().zip(&labels) {
-        let y = frame.y(*tick);
-        panel.rule((frame.left, y), (frame.right, y), FAINT, if *tick == 0.0 { 1.3 } else { 0.7 });
-        panel.write(frame.left - 6.0, y + SMALL * 0.35, label, SMALL, SOFT, Anchor::End);
-    }
-    let mut base = height;
-    if named > 0 {
-        base += categories(&mut panel, plot, &frame);
-    } else {
-        let mut free = f64::NEG_INFINITY;
-        for tick in ticks(xs.0, xs.1, 8) {
-            let (x, label) = (frame.x(tick), number(tick));
-            let half = font::width(&label, SMALL, Face::Sans) / 2.0;
-            panel.rule((x, frame.bottom), (x, frame.bottom + 4.0), SOFT, 0.8);
-            if x - half > free {
-                panel.write(x, frame.bottom + 16.0, &label, SMALL, SOFT, Anchor::Middle);
-                free = x + half + 6.0;
-            }
-        }
-        base += 19.0;
-    }
-    bars(&mut panel, plot, &frame);
-    for (i, series) in plot.series.iter().enumerate() {
-        points(&mut panel, series, colour::category(i), &frame);
-    }
-    panel.rule((frame.left, frame.bottom), (frame.right, frame.bottom), SOFT, 1.0);
-    if !plot.x_label.is_empty() {
-        let text = font::abbreviate(&plot.x_label, SMALL + 1.0, frame.right - frame.left);
-        let middle = (frame.left + frame.right) / 2.0;
-        panel.write(middle, base + 13.0, &text, SMALL + 1.0, INK, Anchor::Middle);
-        base += 19.0;
-    }
-    if !plot.y_label.is_empty() {
-        let text = font::abbreviate(&plot.y_label, SMALL + 1.0, frame.bottom - frame.top);
-        let middle = (frame.top + frame.bottom) / 2.0;
-        let upright = letters(12.0, middle, &text, SMALL + 1.0, INK, Anchor::Middle);
-        panel.add(Item::Letters(Letters { turn: -90.0, ..upright }));
-    }
-    panel.height = base;
+    let named = |label: &str| if label.is_empty() { 0.0 } else { LABEL.1 };
+    let marks: Vec<(f64, String)> = ticks(ys.0, ys.1, 6).into_iter().map(|t| (t, number(t))).collect();
+    let gutter = marks.iter().map(|(_, l)| font::width(l, SMALL, Face::Sans)).fold(0.0, f64::max);
+    let mut left = gutter + 2.0 * TICK + 1.0 + named(&plot.y_label);
+    let names = Names::fitting(&plot.categories, left, width - ROOM.1);
+    left += names.overhang(left, width - ROOM.1);
+    let foot = names.height() + named(&plot.x_label);
+    let mut panel = Scene::new(width, height + foot);
+    let frame = Frame { left, foot, xs, ys };
+    let places = chart(plot, &frame, marks, &names, &mut panel)
+        .map_err(|e| Error::internal(format!("the plot \"{}\" cannot be drawn: {e}", plot.title)))?;
+    names.write(&places, &mut panel);
     scene.below(panel, 4.0);
-    scene
+    Ok(scene)
 }
 
-/// Where numbers lie on the page.
+/// The room beside and below the axes, px, and the ends of both.
 struct Frame {
     left: f64,
-    top: f64,
-    right: f64,
-    bottom: f64,
+    foot: f64,
     xs: (f64, f64),
     ys: (f64, f64),
 }
 
-impl Frame {
-    fn x(&self, x: f64) -> f64 {
-        self.left + (x - self.xs.0) / (self.xs.1 - self.xs.0) * (self.right - self.left)
-    }
+type Wrong = DrawingAreaErrorKind<Infallible>;
+type Chart<'a, 'b> = ChartContext<'a, Recorder<'b>, Cartesian2d<Axis, Axis>>;
 
-    /// The distance between categories.
-    fn step(&self, plot: &Plot) -> f64 {
-        (self.right - self.left) / plot.categories.len().max(1) as f64
+/// Draws axes and series; returns where the categories' names belong on the axis, px.
+fn chart(
+    plot: &Plot,
+    frame: &Frame,
+    marks: Vec<(f64, String)>,
+    names: &Names,
+    panel: &mut Scene,
+) -> std::result::Result<Vec<(f64, f64)>, Wrong> {
+    let across = panel.width - ROOM.1 - frame.left;
+    let upright = panel.height - ROOM.0 - frame.foot;
+    let area = Recorder::new(panel).into_drawing_area();
+    let zero = marks.iter().any(|(at, _)| *at == 0.0);
+    let mut chart: Chart = ChartBuilder::on(&area)
+        .margin_top(fine(ROOM.0))
+        .margin_right(fine(ROOM.1))
+        .y_label_area_size(fine(frame.left))
+        .x_label_area_size(fine(frame.foot))
+        .build_cartesian_2d(
+            Axis::new(frame.xs, if plot.categories.is_empty() { numbers(frame.xs, across) } else { names.marks() }),
+            Axis::new(frame.ys, marks),
+        )?;
+    let (x_label, y_label) =
+        (font::abbreviate(&plot.x_label, LABEL.0, across), font::abbreviate(&plot.y_label, LABEL.0, upright));
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_x_mesh()
+        .bold_line_style(line(FAINT, 0.7))
+        .axis_style(line(SOFT, 0.8))
+        .label_style(text(SMALL, SOFT))
+        .axis_desc_style(text(LABEL.0, INK))
+        .set_all_tick_mark_size(fine(TICK));
+    if !x_label.is_empty() {
+        mesh.x_desc(x_label);
     }
-
-    fn y(&self, y: f64) -> f64 {
-        self.bottom - (y - self.ys.0) / (self.ys.1 - self.ys.0) * (self.bottom - self.top)
+    if !y_label.is_empty() {
+        mesh.y_desc(y_label);
     }
+    mesh.draw()?;
+    if zero {
+        chart.draw_series(LineSeries::new([(frame.xs.0, 0.0), (frame.xs.1, 0.0)], line(FAINT, 1.3)))?;
+    }
+    let unit = (frame.xs.1 - frame.xs.0) / across;
+    bars(&mut chart, plot, unit)?;
+    for (i, series) in plot.series.iter().enumerate().filter(|(_, s)| s.mark != Mark::Bar) {
+        points(&mut chart, series, colour::category(i), unit)?;
+    }
+    let place = |i: usize| chart.backend_coord(&(i as f64, frame.ys.0));
+    Ok((0..plot.categories.len()).map(place).map(|(x, y)| (px(x), px(y))).collect())
 }
 
-/// The ends of both axes, or nothing where no point is finite.
-fn ranges(plot: &Plot) -> Option<((f64, f64), (f64, f64))> {
-    let finite = |v: f64| v.is_finite().then_some(v);
-    let ends = |values: Vec<f64>| {
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        (low.is_finite()).then(|| (low, values.iter().copied().fold(f64::NEG_INFINITY, f64::max)))
-    };
-    let seen = |s: &Series| s.x.iter().zip(&s.y).filter(|(x, y)| x.is_finite() && y.is_finite()).count() > 0;
-    if !plot.series.iter().any(seen) {
-        return None;
-    }
-    let mut ys: Vec<f64> = plot.series.iter().flat_map(|s| s.y.iter().copied().filter_map(finite)).collect();
-    let errors = plot.series.iter().flat_map(|s| s.bars.iter().flat_map(|(a, b)| [*a, *b]));
-    ys.extend(errors.filter_map(finite));
-    let has_bars = plot.series.iter().any(|s| s.mark == Mark::Bar);
-    if has_bars {
-        ys.push(0.0);
-    }
-    let (low, high) = ends(ys)?;
-    let margin = if high > low { (high - low) * 0.05 } else { low.abs().max(1.0) * 0.1 };
-    // An end at zero stays there: nothing lies beyond it.
-    let low = if low == 0.0 || (low > 0.0 && low < (high - low) * 0.3) { 0.0 } else { low - margin };
-    let high = if high == 0.0 { 0.0 } else { high + margin };
-    let xs = if plot.categories.is_empty() {
-        let (a, b) = ends(plot.series.iter().flat_map(|s| s.x.iter().copied().filter_map(finite)).collect())?;
-        let all_lines = !has_bars && plot.series.iter().all(|s| s.mark == Mark::Line);
-        let pad = match (b > a, has_bars) {
-            (false, _) => 0.5,
-            (true, true) => spacing(plot) * 0.6,
-            (true, false) => (b - a) * if all_lines { 0.01 } else { 0.03 },
-        };
-        (a - pad, b + pad)
-    } else {
-        (-0.5, plot.categories.len() as f64 - 0.5)
-    };
-    Some((xs, (low, high)))
-}
-
-/// The least distance between places along x.
-fn spacing(plot: &Plot) -> f64 {
-    let mut xs: Vec<f64> = plot.series.iter().flat_map(|s| s.x.iter().copied()).filter(|x| x.is_finite()).collect();
-    xs.sort_by(f64::total_cmp);
-    let gap = xs.windows(2).map(|w| w[1] - w[0]).filter(|d| *d > 0.0).fold(f64::INFINITY, f64::min);
-    if gap.is_finite() { gap } else { 1.0 }
-}
-
-/// How far slanted names of categories would reach beyond the left border.
-fn overhang(plot: &Plot, frame: &Frame) -> f64 {
-    let reach = |(i, name): (usize, &String)| {
-        let long = font::width(&font::abbreviate(name, SMALL, NAME), SMALL, Face::Sans);
-        long * 0.766 + SMALL * 0.6 - frame.x(i as f64)
-    };
-    let step = frame.step(plot);
-    let slanted = step >= STANDING && !flat(plot, step);
-    if slanted { plot.categories.iter().enumerate().map(reach).fold(0.0, f64::max) } else { 0.0 }
-}
-
-/// Whether the names of the categories fit upright.
-fn flat(plot: &Plot, step: f64) -> bool {
-    plot.categories.iter().all(|c| font::width(c, SMALL, Face::Sans) + 8.0 <= step)
-}
-
-/// Writes the categories' names below the axis: upright where they fit, else slanted, else standing, every n-th where
-/// even that is too dense. Returns the height that they take.
-fn categories(panel: &mut Scene, plot: &Plot, frame: &Frame) -> f64 {
-    let step = frame.step(plot);
-    let names: Vec<String> = plot.categories.iter().map(|c| font::abbreviate(c, SMALL, NAME)).collect();
-    let longest = names.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
-    let flat = flat(plot, step);
-    let standing = step < STANDING;
-    let every = if flat { 1 } else { ((SMALL + 2.0) / step).ceil().max(1.0) as usize };
-    for (i, name) in names.iter().enumerate().step_by(every) {
-        let x = frame.x(i as f64);
-        panel.rule((x, frame.bottom), (x, frame.bottom + 3.0), SOFT, 0.7);
-        let (at, turn, anchor) = match (flat, standing) {
-            (true, _) => ((x, frame.bottom + 16.0), 0.0, Anchor::Middle),
-            (false, false) => ((x + 4.0, frame.bottom + 13.0), -40.0, Anchor::End),
-            (false, true) => ((x + SMALL * 0.35, frame.bottom + 7.0), -90.0, Anchor::End),
-        };
-        panel.add(Item::Letters(Letters { turn, ..letters(at.0, at.1, name, SMALL, SOFT, anchor) }));
-    }
-    match (flat, standing) {
-        (true, _) => 19.0,
-        (false, false) => longest * 0.643 + 20.0,
-        (false, true) => longest + 10.0,
-    }
-}
-
-/// Bars of all series, side by side at each place.
-fn bars(panel: &mut Scene, plot: &Plot, frame: &Frame) {
+/// Bars of all series, side by side at each place; `unit` is how much of x is a px.
+fn bars(chart: &mut Chart, plot: &Plot, unit: f64) -> std::result::Result<(), Wrong> {
     let those: Vec<(usize, &Series)> = plot.series.iter().enumerate().filter(|(_, s)| s.mark == Mark::Bar).collect();
     let gap = if plot.categories.is_empty() { spacing(plot) } else { 1.0 };
-    let room = (frame.x(frame.xs.0 + gap) - frame.left) * 0.8;
-    let wide = (room / those.len().max(1) as f64).min(48.0);
+    let wide = (gap / unit * 0.8 / those.len().max(1) as f64).min(48.0);
+    let inset = if wide > 6.0 { 0.5 } else { 0.0 };
     for (place, (index, series)) in those.iter().enumerate() {
         let shift = (place as f64 - those.len() as f64 / 2.0) * wide;
-        for (i, (x, y)) in series.x.iter().zip(&series.y).enumerate() {
-            if !x.is_finite() || !y.is_finite() {
-                continue;
-            }
-            let (left, from, to) = (frame.x(*x) + shift, frame.y(0.0), frame.y(*y));
-            let inset = if wide > 6.0 { 0.5 } else { 0.0 };
-            let rect = [left + inset, from.min(to), (wide - 2.0 * inset).max(0.5), (from - to).abs().max(0.3)];
-            panel.add(Item::Area(rect, colour::category(*index)));
+        for (i, x, y) in finite(series) {
+            let (from, to) = (x + (shift + inset) * unit, x + (shift + wide - inset) * unit);
+            chart.draw_series([Rectangle::new([(from, 0.0), (to, y)], rgb(colour::category(*index)).filled())])?;
             if let Some(ends) = series.bars.get(i) {
-                whisker(panel, left + wide / 2.0, *ends, INK, frame, wide.min(8.0) / 2.0);
+                let half = wide.min(8.0) / 2.0 * unit;
+                chart.draw_series(whisker(x + (shift + wide / 2.0) * unit, *ends, half, INK))?;
             }
         }
     }
+    Ok(())
 }
 
 /// Lines and points of a series; a point that is not finite breaks its line.
-fn points(panel: &mut Scene, series: &Series, hue: Rgb, frame: &Frame) {
-    if series.mark == Mark::Bar {
-        return;
-    }
-    let mut run: Vec<(f64, f64)> = Vec::new();
-    let mut runs = Vec::new();
-    let mut dots = Vec::new();
-    for (i, (x, y)) in series.x.iter().zip(&series.y).enumerate() {
-        if !x.is_finite() || !y.is_finite() {
-            runs.push(std::mem::take(&mut run));
-            continue;
-        }
-        let at = (frame.x(*x), frame.y(*y));
-        run.push(at);
-        dots.push(at);
-        if let Some(ends) = series.bars.get(i) {
-            whisker(panel, at.0, *ends, hue, frame, 3.0);
+fn points(chart: &mut Chart, series: &Series, hue: Rgb, unit: f64) -> std::result::Result<(), Wrong> {
+    let dots: Vec<(usize, f64, f64)> = finite(series).collect();
+    for (i, x, _) in &dots {
+        if let Some(ends) = series.bars.get(*i) {
+            chart.draw_series(whisker(*x, *ends, 3.0 * unit, hue))?;
         }
     }
-    runs.push(run);
-    let few = dots.len() <= 40;
     if series.mark == Mark::Line {
-        for run in runs.into_iter().filter(|r| r.len() > 1) {
-            panel.add(Item::Line(run, hue, 1.8, false));
+        for run in dots.chunk_by(|a, b| a.0 + 1 == b.0).filter(|r| r.len() > 1) {
+            chart.draw_series(LineSeries::new(run.iter().map(|(_, x, y)| (*x, *y)), line(hue, 1.8)))?;
         }
     }
-    if series.mark == Mark::Point || few {
-        let radius = if dots.len() > 400 { 1.4 } else { 2.6 };
-        dots.into_iter().for_each(|(x, y)| panel.add(Item::Dot(x, y, radius, hue)));
+    if series.mark == Mark::Point || dots.len() <= 40 {
+        let radius = fine(if dots.len() > 400 { 1.4 } else { 2.6 });
+        chart.draw_series(dots.iter().map(|(_, x, y)| Circle::new((*x, *y), radius, rgb(hue).filled())))?;
     }
+    Ok(())
 }
 
-fn whisker(panel: &mut Scene, x: f64, (low, high): (f64, f64), hue: Rgb, frame: &Frame, half: f64) {
-    if !low.is_finite() || !high.is_finite() {
-        return;
+/// The finite points of a series with their numbers.
+fn finite(series: &Series) -> impl Iterator<Item = (usize, f64, f64)> {
+    let all = series.x.iter().zip(&series.y).enumerate();
+    all.map(|(i, (x, y))| (i, *x, *y)).filter(|(_, x, y)| x.is_finite() && y.is_finite())
+}
+
+/// An error bar with caps in one stroke, `half` of x to either side; plotters' own puts a circle on the value.
+fn whisker(x: f64, (low, high): (f64, f64), half: f64, hue: Rgb) -> Option<PathElement<(f64, f64)>> {
+    let path = vec![(x - half, low), (x + half, low), (x, low), (x, high), (x - half, high), (x + half, high)];
+    (low.is_finite() && high.is_finite()).then(|| PathElement::new(path, line(hue, 1.1)))
+}
+
+/// Marks on an x axis of numbers `across` px long, as many as have room beside each other.
+fn numbers(xs: (f64, f64), across: f64) -> Vec<(f64, String)> {
+    let marked =
+        |count| -> Vec<(f64, String)> { ticks(xs.0, xs.1, count).into_iter().map(|t| (t, number(t))).collect() };
+    let wide = |marks: &[(f64, String)]| -> f64 {
+        let widest = marks.iter().map(|(_, l)| font::width(l, SMALL, Face::Sans)).fold(0.0, f64::max);
+        (widest + 8.0) * marks.len() as f64
+    };
+    (2..=8).rev().map(marked).find(|m| wide(m) <= across).unwrap_or_else(|| marked(1))
+}
+
+/// How the categories' names are written below the axis.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Flat,
+    Slanted,
+    Standing,
+}
+
+/// The categories' names: upright where they fit, else slanted, else standing, every n-th where even that is too dense.
+struct Names {
+    texts: Vec<String>,
+    longest: f64,
+    turn: Turn,
+    every: usize,
+}
+
+impl Names {
+    /// The names for an axis from `left` to `right`.
+    fn fitting(categories: &[String], left: f64, right: f64) -> Names {
+        let step = (right - left) / categories.len().max(1) as f64;
+        let texts: Vec<String> = categories.iter().map(|c| font::abbreviate(c, SMALL, NAME)).collect();
+        let longest = texts.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
+        let turn = match step {
+            s if categories.iter().all(|c| font::width(c, SMALL, Face::Sans) + 8.0 <= s) => Turn::Flat,
+            s if s >= STANDING => Turn::Slanted,
+            _ => Turn::Standing,
+        };
+        let every = if turn == Turn::Flat { 1 } else { ((SMALL + 2.0) / step).ceil().max(1.0) as usize };
+        Names { texts, longest, turn, every }
     }
-    let (bottom, top) = (frame.y(low), frame.y(high));
-    panel.rule((x, bottom), (x, top), hue, 1.1);
-    panel.rule((x - half, bottom), (x + half, bottom), hue, 1.1);
-    panel.rule((x - half, top), (x + half, top), hue, 1.1);
+
+    /// How far slanted names would reach beyond the left border.
+    fn overhang(&self, left: f64, right: f64) -> f64 {
+        if self.turn != Turn::Slanted {
+            return 0.0;
+        }
+        let step = (right - left) / self.texts.len().max(1) as f64;
+        let reach = |(i, name): (usize, &String)| {
+            font::width(name, SMALL, Face::Sans) * 0.766 + SMALL * 0.6 - (left + (i as f64 + 0.5) * step)
+        };
+        self.texts.iter().enumerate().map(reach).fold(0.0, f64::max)
+    }
+
+    /// The height that they take; without names, that of the numbers.
+    fn height(&self) -> f64 {
+        match self.turn {
+            Turn::Flat => 19.0,
+            Turn::Slanted => self.longest * 0.643 + 20.0,
+            Turn::Standing => self.longest + 10.0,
+        }
+    }
+
+    /// What plotters writes on the axis itself: the names that are not turned.
+    fn marks(&self) -> Vec<(f64, String)> {
+        let flat = self.turn == Turn::Flat;
+        self.texts.iter().enumerate().filter(|_| flat).map(|(i, n)| (i as f64, n.clone())).collect()
+    }
+
+    /// Writes turned names below their `places` on the axis; plotters turns by right angles only.
+    fn write(&self, places: &[(f64, f64)], panel: &mut Scene) {
+        for (name, (x, y)) in self.texts.iter().zip(places).step_by(self.every) {
+            let (at, turn) = match self.turn {
+                Turn::Flat => return,
+                Turn::Slanted => ((x + 4.0, y + 13.0), -40.0),
+                Turn::Standing => ((x + SMALL * 0.35, y + 7.0), -90.0),
+            };
+            panel.rule((*x, *y), (*x, y + 3.0), SOFT, 0.7);
+            panel.add(Item::Letters(Letters { turn, ..letters(at.0, at.1, name, SMALL, SOFT, Anchor::End) }));
+        }
+    }
 }
 
 fn number(x: f64) -> String {
     short(x).replace('-', "−")
+}
+
+fn rgb([r, g, b]: Rgb) -> RGBColor {
+    RGBColor(r, g, b)
+}
+
+fn line(hue: Rgb, width: f64) -> ShapeStyle {
+    rgb(hue).stroke_width(fine(width).unsigned_abs())
+}
+
+fn text(size: f64, hue: Rgb) -> TextStyle<'static> {
+    ("sans-serif", fine(size)).into_font().color(&rgb(hue))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn plot(series: Vec<Series>, categories: &[&str]) -> Plot {
+        let (title, x_label, y_label) = ("a plot".to_string(), "place".to_string(), "value".to_string());
+        Plot { title, x_label, y_label, categories: categories.iter().map(|c| c.to_string()).collect(), series }
+    }
+
+    fn series(x: &[f64], y: &[f64], bars: &[(f64, f64)], mark: Mark) -> Series {
+        Series { name: "s".into(), x: x.to_vec(), y: y.to_vec(), bars: bars.to_vec(), mark }
+    }
+
+    fn texts(scene: &Scene) -> Vec<&str> {
+        scene.items.iter().filter_map(|i| if let Item::Letters(l) = i { Some(l.text.as_str()) } else { None }).collect()
+    }
+
+    #[test]
+    fn axes_are_named_and_marked_with_round_numbers() {
+        let line = series(&[0.0, 1.0, 2.0], &[0.0, 0.5, 1.0], &[], Mark::Line);
+        let scene = drawn(&plot(vec![line], &[]), 600.0).unwrap();
+        let said = texts(&scene);
+        for wanted in ["place", "value", "0.5", "1", "2"] {
+            assert!(said.contains(&wanted), "{wanted}: {said:?}");
+        }
+        let tiny = series(&[0.0, 1e-17], &[0.0, 1e-17], &[], Mark::Point);
+        assert!(texts(&drawn(&plot(vec![tiny], &[]), 600.0).unwrap()).len() > 6);
+    }
+
+    #[test]
+    fn bars_stand_on_zero_above_their_names_with_the_error_over_them() {
+        let bars = series(&[0.0, 1.0], &[2.0, -1.0], &[(1.0, 3.0), (-2.0, -0.5)], Mark::Bar);
+        let scene = drawn(&plot(vec![bars], &["left", "right"]), 600.0).unwrap();
+        let areas: Vec<[f64; 4]> =
+            scene.items.iter().filter_map(|i| if let Item::Area(r, _) = i { Some(*r) } else { None }).collect();
+        let [up, down] = areas[..] else { panic!("{areas:?}") };
+        assert!((up[1] + up[3] - down[1]).abs() < 0.2 && (up[3] / down[3] - 2.0).abs() < 0.02, "{areas:?}");
+        let middles: Vec<f64> = scene
+            .items
+            .iter()
+            .filter_map(|i| match i {
+                Item::Letters(l) if ["left", "right"].contains(&l.text.as_str()) => Some(l.x),
+                _ => None,
+            })
+            .collect();
+        let whiskers: Vec<f64> = scene
+            .items
+            .iter()
+            .filter_map(|i| match i {
+                Item::Line(p, INK, ..) if p.len() == 6 => Some(p[2].0),
+                _ => None,
+            })
+            .collect();
+        for (i, bar) in [up, down].iter().enumerate() {
+            let centre = bar[0] + bar[2] / 2.0;
+            assert!(
+                (middles[i] - centre).abs() < 0.2 && (whiskers[i] - centre).abs() < 0.2,
+                "{middles:?} {whiskers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn odd_values_neither_break_a_plot_nor_leave_the_page() {
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        let wild = [nan, inf, -1e300, 1e300, 0.0, f64::MAX, f64::MIN, 1e-310];
+        let ends = [(nan, 1.0), (-inf, inf), (f64::MIN, f64::MAX), (1.0, -1.0)];
+        let long = "a name that goes on ".repeat(40);
+        let many: Vec<&str> = (0..300).map(|_| "many").collect();
+        for mark in [Mark::Line, Mark::Bar, Mark::Point] {
+            let all = || vec![series(&wild, &wild, &ends, mark), series(&[0.0], &[f64::MAX], &[], mark)];
+            for names in [&[][..], &["one"], &[long.as_str(), "b", "c"], &many] {
+                for width in [40.0, 300.0, 900.0] {
+                    drawn(&plot(all(), names), width).unwrap();
+                    drawn(&plot(vec![series(&[0.0, 7.0], &[1.0], &[], mark)], names), width).unwrap();
+                    drawn(&plot(vec![series(&[f64::MAX], &[f64::MIN], &ends, mark)], names), width).unwrap();
+                }
+            }
+        }
+        assert_eq!(
+            texts(&drawn(&plot(vec![series(&[1.0], &[nan], &[], Mark::Line)], &[]), 300.0).unwrap()),
+            ["no points"]
+        );
+    }
 }
