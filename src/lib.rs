@@ -20,9 +20,19 @@ pub mod prelude {
     pub use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
     pub use convscope_engine::model::{LoadOptions, load_model};
     pub use convscope_engine::params::Params;
-    pub use convscope_engine::probes::{
-        Probe, ProbeArg, activations::Activations, gradient::Gradient, occlusion::Occlusion,
-    };
+    pub use convscope_engine::probes::activations::Activations;
+    pub use convscope_engine::probes::cam::{GradCam, GradCamPlusPlus, GuidedGradCam, LayerCam, ScoreCam};
+    pub use convscope_engine::probes::deep_lift::DeepLift;
+    pub use convscope_engine::probes::filters::Filters;
+    pub use convscope_engine::probes::gradient::{Deconvnet, Gradient, GuidedBackprop};
+    pub use convscope_engine::probes::gradient_x_input::GradientXInput;
+    pub use convscope_engine::probes::integrated_gradients::IntegratedGradients;
+    pub use convscope_engine::probes::lrp::Lrp;
+    pub use convscope_engine::probes::occlusion::Occlusion;
+    pub use convscope_engine::probes::rise::Rise;
+    pub use convscope_engine::probes::smooth_grad::SmoothGrad;
+    pub use convscope_engine::probes::sparsity::Sparsity;
+    pub use convscope_engine::probes::{Probe, ProbeArg};
     pub use convscope_engine::show::{Saved, save};
     pub use convscope_engine::{Artifact, Error, Input, Job, Model, Result, Subject, Tensor};
 
