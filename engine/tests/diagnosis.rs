@@ -5,9 +5,9 @@
 use convscope_engine::graph::Builder;
 use convscope_engine::graph::op::{Activation, Conv, Op, Reduction, Window};
 use convscope_engine::model::Card;
+use convscope_engine::probes::Probe;
 use convscope_engine::probes::cam::GradCam;
 use convscope_engine::probes::gradient::Gradient;
-use convscope_engine::probes::Probe;
 use convscope_engine::{Device, Input, Job, Model, Subject, Tensor};
 
 /// conv (1 x 1, the given weight and bias), ReLU, mean over positions, linear with these weights, softmax if asked for.

@@ -5,7 +5,7 @@
 //! Convolutional Networks", 2013, section 2.1.
 
 use super::attribution::{self, input_signal};
-use super::{About, Family, Probe, Takes};
+use super::{About, Family, Probe, Takes, projections};
 use crate::error::Result;
 use crate::job::Job;
 use crate::rules::Rules;
@@ -28,7 +28,12 @@ crate::params! {
 crate::params! {
     /// The signal that DeconvNet projects back to the input: pools unpool by their switches, a rectifier passes what is
     /// positive of the signal (whatever its own input was), convolutions run transposed.
-    pub struct Deconvnet as "deconvnet" {}
+    ///
+    /// Asked of a channel over a data set, it shows the crops that excite the channel most beside their projections.
+    pub struct Deconvnet as "deconvnet" {
+        /// Crops shown where a data set is given.
+        top: usize = 9, in 1..=100;
+    }
 }
 
 /// A probe that is one backward pass under some rules.
@@ -67,4 +72,30 @@ signal!(
     "guided_backprop().run(net, image)",
     Rules::guided_backprop()
 );
-signal!(Deconvnet, "Zeiler, Fergus 2013, section 2.1", "deconvnet().run(net, image)", Rules::deconvnet());
+
+impl Probe for Deconvnet {
+    fn about(&self) -> About {
+        About {
+            family: Family::Where,
+            source: "Zeiler, Fergus 2013, section 2.1",
+            subjects: "a net, class, channel, unit, direction or sum; a channel where a data set is given",
+            input: Takes::Any,
+            example: "deconvnet().run(net.layer(\"conv2\").channel(3), data)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        match input {
+            Input::Data(data) => projections::figure("deconvnet", &Rules::deconvnet(), self.top, on, data, job),
+            _ => attribution::of_input(self, on, input, job),
+        }
+    }
+
+    fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
+        input_signal(target, x, &Rules::deconvnet())
+    }
+
+    fn rules(&self) -> Option<Rules> {
+        Some(Rules::deconvnet())
+    }
+}

@@ -21,6 +21,7 @@ pub mod model_randomization;
 pub mod occlusion;
 pub mod part_correspondence;
 pub mod pointing_game;
+pub mod projections;
 pub mod rise;
 pub mod saliency_box;
 pub mod sensitivity;
