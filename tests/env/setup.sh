@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Makes target/test-env, a virtual environment with what the tests in Python need (tests/env/requirements.txt), and
+# installs Chromium with its driver where they are absent, apt is there and the user may use it. Run again, it does
+# nothing. Tests that need a part that is absent say so and are skipped.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+environment="${CARGO_TARGET_DIR:-target}/test-env"
+wanted=$(cksum tests/env/requirements.txt)
+if [ "$(cat "$environment/installed" 2>/dev/null)" != "$wanted" ]; then
+    python3 -m venv --clear "$environment"
+    "$environment/bin/pip" install --quiet --disable-pip-version-check --requirement tests/env/requirements.txt
+    echo "$wanted" > "$environment/installed"
+fi
+
+if ! command -v chromedriver > /dev/null || ! command -v chromium > /dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver > /dev/null
+    else
+        echo "tests/env/setup.sh: no chromium and chromedriver; the tests in a browser will be skipped" >&2
+    fi
+fi
