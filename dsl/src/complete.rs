@@ -33,7 +33,8 @@ pub struct Completion {
     pub candidates: Vec<Candidate>,
 }
 
-const KEYWORDS: [&str; 21] = [
+/// The words of the language.
+pub const KEYWORDS: [&str; 21] = [
     "let", "const", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue", "return", "fn",
     "switch", "try", "catch", "throw", "true", "false", "this",
 ];

@@ -116,9 +116,11 @@ impl Context {
         self.state().read.clone()
     }
 
-    /// Notes a net that was loaded.
+    /// Notes a net that was loaded, in the place of the same one loaded before: a long session keeps one of each.
     pub fn loaded(&self, model: &Model) {
-        self.state().nets.push(model.clone());
+        let (mut state, card) = (self.state(), model.card());
+        state.nets.retain(|m| (&m.card().name, &m.card().source) != (&card.name, &card.source));
+        state.nets.push(model.clone());
     }
 
     /// What identifies the nets that were loaded, each once, in order.

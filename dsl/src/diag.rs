@@ -16,7 +16,9 @@ pub use explain::Known;
 use convscope_engine::Error;
 use convscope_engine::error::Kind;
 use rhai::{EvalAltResult, ParseError, Position};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Calls that are listed at most.
 const DEEPEST: usize = 6;
@@ -35,6 +37,23 @@ pub struct Spot {
     /// How many characters are meant, at least 1.
     pub length: usize,
 }
+
+/// Where code came from: the name that messages call it, and its text.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    file: Arc<str>,
+    source: Arc<str>,
+}
+
+impl Origin {
+    /// The text `source`, called `file` in messages.
+    pub fn new(file: &str, source: &str) -> Self {
+        Origin { file: file.into(), source: source.into() }
+    }
+}
+
+/// Where the functions of a session were defined, by name.
+pub type Origins = BTreeMap<String, Origin>;
 
 /// An error as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,22 +78,29 @@ impl Diagnostic {
 
     /// What a parser says about `source`.
     pub fn parse(file: &str, source: &str, error: &ParseError, known: &Known<'_>) -> Self {
-        Self::at(file, source, &EvalAltResult::ErrorParsing((*error.err_type()).clone(), error.position()), known)
+        let error = EvalAltResult::ErrorParsing((*error.err_type()).clone(), error.position());
+        Self::at(&Origin::new(file, source), &Origins::new(), &error, known)
     }
 
-    /// What went wrong in running `source`.
-    pub fn at(file: &str, source: &str, error: &EvalAltResult, known: &Known<'_>) -> Self {
+    /// What went wrong in running the code of `origin`, which may call functions that were defined elsewhere.
+    pub fn at(origin: &Origin, origins: &Origins, error: &EvalAltResult, known: &Known<'_>) -> Self {
         let mut calls = Vec::new();
         let mut inner = error;
         let mut inside = None;
-        while let EvalAltResult::ErrorInFunctionCall(name, _, next, position) = inner {
-            let name = if name.starts_with("anon$") { "a closure".to_string() } else { format!("`{name}`") };
+        let mut origin = origin;
+        while let EvalAltResult::ErrorInFunctionCall(raw, _, next, position) = inner {
+            let name = if raw.starts_with("anon$") { "a closure".to_string() } else { format!("`{raw}`") };
             if !position.is_none() {
                 let line = position.line().unwrap_or(0);
-                calls.push(format!("in {name}, called from {file}:{line}:{}", position.position().unwrap_or(1)));
+                calls.push(format!(
+                    "in {name}, called from {}:{line}:{}",
+                    origin.file,
+                    position.position().unwrap_or(1)
+                ));
             }
             inside = Some(name);
             inner = next;
+            origin = origins.get(raw).unwrap_or(origin);
         }
         calls.reverse();
         if calls.len() > DEEPEST {
@@ -82,13 +108,29 @@ impl Diagnostic {
             calls.truncate(DEEPEST);
             calls.push(format!("and {more} calls more"));
         }
+        let source = &*origin.source;
         let (kind, message, hint) = explain::explain(inner, source, inside.as_deref(), known);
         let place = explain::unclosed_comment(source, inner).or_else(|| start(source, inner.position()));
         let spot = place.map(|at| {
             let range = span::span(source, at, inner, &message);
-            spot(file, source, range)
+            spot(&origin.file, source, range)
         });
         Diagnostic { kind, message, spot, calls, hint }
+    }
+
+    /// The error for a terminal or a notebook: as [`Display`](fmt::Display) writes it, coloured with ANSI codes.
+    pub fn ansi(&self) -> String {
+        let paint = |line: &str| {
+            let (code, from) = match line.trim_start() {
+                l if l.starts_with("error: ") => ("1;31", 0),
+                l if l.starts_with("hint: ") => ("32", 0),
+                l if l.starts_with("| ") && l.ends_with('^') => ("1;31", line.find('^').unwrap_or(0)),
+                l if l.contains(" | ") => return line.to_string(),
+                _ => ("36", 0),
+            };
+            format!("{}\x1b[{code}m{}\x1b[0m", &line[..from], &line[from..])
+        };
+        self.to_string().lines().map(paint).collect::<Vec<_>>().join("\n")
     }
 }
 

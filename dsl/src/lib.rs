@@ -11,6 +11,7 @@ pub mod diag;
 pub mod fault;
 pub mod inspect;
 pub mod library;
+mod memory;
 pub mod output;
 pub mod reference;
 pub mod script;

@@ -1,7 +1,7 @@
 //! Where results go: the terminal, a report, a notebook. The session's caller supplies it.
 
-use convscope_engine::Artifact;
 use convscope_engine::data::Image;
+use convscope_engine::{Artifact, Error, Result};
 
 /// What `show` was given.
 #[derive(Clone, Debug)]
@@ -19,6 +19,30 @@ pub trait Output: Send + Sync {
 
     /// A result that the script showed.
     fn show(&self, shown: &Shown);
+
+    /// A part of a line.
+    fn write(&self, text: &str) {
+        self.print(text);
+    }
+
+    /// What `debug` writes: beside the results.
+    fn debug(&self, text: &str) {
+        self.print(text);
+    }
+
+    /// Asks the person in front of it for a line.
+    ///
+    /// # Errors
+    /// Where nobody can be asked, or the answer was refused.
+    fn ask(&self, prompt: &str) -> Result<String> {
+        let _ = prompt;
+        Err(Error::unsupported("there is nobody to ask").hint("run it in a terminal or a notebook"))
+    }
+
+    /// Takes away what was shown, at once or when the next output comes.
+    fn clear(&self, wait: bool) {
+        let _ = wait;
+    }
 
     /// `done` of `total` steps of the work called `label`.
     fn progress(&self, label: &str, done: usize, total: usize) {

@@ -3,6 +3,7 @@
 mod compose;
 mod loading;
 mod saving;
+mod talking;
 
 pub use compose::{FIGURE, PLOT};
 pub use loading::LOAD_MODEL;
@@ -27,6 +28,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     loading::bind(library, context);
     compose::bind(library, context);
     saving::bind(library, context);
+    talking::bind(library, context);
     let shared = context.clone();
     library.add(
         "show(value)",

@@ -4,14 +4,15 @@
 //! a defect in native code ends the cell and not the process.
 
 use crate::context::{Context, Place};
-use crate::diag::{Diagnostic, Known};
+use crate::diag::{Diagnostic, Known, Origin, Origins};
 use crate::library::{Function, Kind, Library};
+use crate::memory::Watch;
 use crate::output::{Output, Shown};
 use convscope_engine::{Error, Job};
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 const STACK: usize = 256 << 20;
 
@@ -34,6 +35,8 @@ pub struct Session {
     pub(crate) kinds: Vec<Kind>,
     context: Context,
     defined: AST,
+    origins: Origins,
+    watch: Arc<Mutex<Watch>>,
 }
 
 impl Session {
@@ -51,9 +54,17 @@ impl Session {
         let printer = context.output.clone();
         engine.on_print(move |text| printer.print(text));
         let printer = context.output.clone();
-        engine.on_debug(move |text, _, _| printer.print(text));
+        engine.on_debug(move |text, _, _| printer.debug(text));
         let signal = context.job.signal.clone();
-        engine.on_progress(move |_| signal.is_set().then_some(Dynamic::UNIT));
+        let watch = Arc::new(Mutex::new(Watch::new()));
+        let watched = watch.clone();
+        engine.on_progress(move |step| {
+            if signal.is_set() {
+                return Some(Dynamic::UNIT);
+            }
+            let full = watched.lock().unwrap_or_else(PoisonError::into_inner).is_full(step);
+            full.then(|| crate::memory::FULL.into())
+        });
         engine.set_module_resolver(rhai::module_resolvers::DummyModuleResolver::new());
         engine.disable_symbol("eval");
         let mut library = Library::new(&mut engine);
@@ -62,7 +73,8 @@ impl Session {
         crate::values::bind(&mut library, &context);
         crate::bind::bind(&mut library, &context);
         let (functions, kinds) = library.finish();
-        Session { engine, scope: Scope::new(), functions, kinds, context, defined: AST::empty() }
+        let (scope, defined, origins) = (Scope::new(), AST::empty(), Origins::default());
+        Session { engine, scope, functions, kinds, context, defined, origins, watch }
     }
 
     /// What the session's functions share: the job, where files lie, what was read and written.
@@ -138,13 +150,24 @@ impl Session {
             Err(diagnostic) => return failed(*diagnostic),
         };
         ast.set_source(file);
+        let origin = Origin::new(file, source);
+        self.origins.extend(ast.iter_functions().map(|f| (f.name.to_string(), origin.clone())));
         let whole = self.defined.merge(&ast);
+        let before = self.scope.len();
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).begin();
         let outcome =
             catch_unwind(AssertUnwindSafe(|| self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole)));
         self.defined = whole.clone_functions_only();
         let result = match outcome {
+            Ok(Ok(_)) if ends_quietly(source) => CellResult::default(),
             Ok(Ok(value)) => self.worth(&value),
-            Ok(Err(error)) => self.ended(file, source, &error),
+            Ok(Err(error)) => {
+                if crate::memory::filled(&error) {
+                    // What the cell made is what filled it; without this the next cell would end the same way.
+                    self.scope.rewind(before);
+                }
+                self.ended(&origin, &error)
+            }
             Err(panic) => failed(Diagnostic::of(defect(panic.as_ref()))),
         };
         self.compact();
@@ -183,33 +206,37 @@ impl Session {
         }
     }
 
-    fn ended(&self, file: &str, source: &str, error: &EvalAltResult) -> CellResult {
+    fn ended(&self, origin: &Origin, error: &EvalAltResult) -> CellResult {
         match error {
             EvalAltResult::Exit(value, _) | EvalAltResult::Return(value, _) => self.worth(value),
-            _ => failed(Diagnostic::at(file, source, error, &self.known())),
+            _ => failed(Diagnostic::at(origin, &self.origins, error, &self.known())),
         }
     }
 
     /// Forgets the shadowed values of variables that were declared again, which would keep nets in memory.
     fn compact(&mut self) {
-        let mut kept: Vec<(String, bool, Dynamic)> = Vec::new();
         // From the last declared to the first.
-        for (name, constant, value) in self.scope.iter_raw() {
-            if !kept.iter().any(|(n, _, _)| n == name) {
-                kept.push((name.to_string(), constant, value.clone()));
-            }
-        }
-        if kept.len() == self.scope.len() {
+        let mut seen = BTreeSet::new();
+        let latest: Vec<bool> = self.scope.iter_raw().map(|(name, _, _)| seen.insert(name.to_string())).collect();
+        if latest.iter().all(|is| *is) {
             return;
         }
-        self.scope.clear();
-        for (name, constant, value) in kept.into_iter().rev() {
-            match constant {
-                true => self.scope.push_constant_dynamic(name, value),
-                false => self.scope.push_dynamic(name, value),
-            };
+        // Values are moved: a copy of a large list would take long.
+        for ((name, value, _), is_latest) in std::mem::take(&mut self.scope).into_iter().zip(latest.iter().rev()) {
+            match (is_latest, value.is_read_only()) {
+                (false, _) => {}
+                (true, true) => drop(self.scope.push_constant_dynamic(name, value)),
+                (true, false) => drop(self.scope.push_dynamic(name, value)),
+            }
         }
     }
+}
+
+/// Whether a cell ends in `;`: its value is not asked for.
+fn ends_quietly(source: &str) -> bool {
+    let all = crate::source::tokens(source);
+    let last = all.iter().rfind(|t| !matches!(t.class, crate::source::Class::Comment { .. }));
+    last.is_some_and(|t| t.text(source) == ";")
 }
 
 fn failed(error: Diagnostic) -> CellResult {
@@ -234,4 +261,71 @@ fn defect(panic: &(dyn std::any::Any + Send)) -> Error {
         .or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()))
         .unwrap_or_else(|| "a defect without a message".into());
     Error::internal(format!("a defect of convscope: {text}")).hint("please report it with the script that shows it")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::output::Silent;
+
+    fn session() -> Session {
+        let mut session = Session::new(Job::new(), Arc::new(Silent));
+        assert!(session.run_cell("let kept = 7;").error.is_none());
+        session
+    }
+
+    fn has_kept(session: &mut Session) -> bool {
+        format!("{:?}", session.run_cell("kept").value).contains('7')
+    }
+
+    #[test]
+    fn a_panic_in_native_code_ends_the_cell_only() {
+        std::panic::set_hook(Box::new(|_| {}));
+        let mut session = session();
+        session.engine.register_fn("crash", || -> i64 { panic!("out of order") });
+        let result = session.run_cell("let lost = crash();");
+        assert!(result.error.unwrap().message.contains("out of order"));
+        assert!(has_kept(&mut session));
+    }
+
+    #[test]
+    fn a_script_that_fills_the_memory_ends_and_what_it_made_is_gone() {
+        let mut session = session();
+        *session.watch.lock().unwrap() = Watch::of(crate::memory::held().map(|held| held + (20 << 20)));
+        let result =
+            session.run_cell("let t = `x`; for i in 0..20 { t += t; } let big = []; loop { big.push(t + big.len()); }");
+        if crate::memory::held().is_some() {
+            assert_eq!(result.error.unwrap().message, "the values of the script fill the memory");
+            assert_eq!(session.variables(), ["kept"]);
+        }
+        assert!(has_kept(&mut session));
+    }
+
+    #[test]
+    fn an_error_is_placed_where_its_function_was_defined() {
+        let mut session = session();
+        session.run("cell[1]", "let a = 1;\nfn f(n) { n.nope() }");
+        let error = session.run("cell[2]", "\n\nf(3)").error.unwrap();
+        let spot = error.spot.unwrap();
+        assert_eq!((spot.file.as_str(), spot.line, spot.text.as_str()), ("cell[1]", 2, "fn f(n) { n.nope() }"));
+        assert_eq!(error.calls, ["in `f`, called from cell[2]:3:1"]);
+    }
+
+    #[test]
+    fn a_closing_semicolon_keeps_the_value_quiet() {
+        let mut session = session();
+        assert!(session.run_cell("kept; // said").value.is_none());
+        assert!(session.run_cell("kept // said;").value.is_some());
+    }
+
+    #[test]
+    fn constants_and_the_latest_values_are_kept() {
+        let mut session = session();
+        session.run_cell("const C = 1; let x = 1; let x = 2; let y = 3;");
+        session.run_cell("let x = 5; let x = 6;");
+        assert_eq!(session.variables(), ["C", "kept", "x", "y"]);
+        assert!(format!("{:?}", session.run_cell("[C, x, y]").value).contains("[1, 6, 3]"));
+        assert!(session.run_cell("C = 2").error.unwrap().message.contains("constant"));
+    }
 }

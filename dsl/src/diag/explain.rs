@@ -91,7 +91,18 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
             let hint = "does a function call itself without end?";
             say(Kind::Value, "functions call each other too deeply".into(), Some(hint.into()))
         }
-        E::ErrorDataTooLarge(what, _) => say(Kind::Value, format!("{} grew too large", plain(what)), None),
+        E::ErrorDataTooLarge(what, _) => {
+            let what = match what.to_lowercase() {
+                w if w.contains("array") => "a list",
+                w if w.contains("map") => "a map",
+                _ => "a text",
+            };
+            say(Kind::Value, format!("{what} grew too large"), None)
+        }
+        terminated if crate::memory::filled(terminated) => {
+            let hint = "what the cell made is gone; variables of earlier cells are as they were left";
+            say(Kind::Value, "the values of the script fill the memory".into(), Some(hint.into()))
+        }
         E::ErrorTerminated(..) => say(Kind::Interrupted, "interrupted".into(), None),
         E::ErrorModuleNotFound(name, _) => {
             let hint = "scripts are one file; put shared functions into it";

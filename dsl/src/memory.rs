@@ -1,0 +1,108 @@
+//! How much memory the process holds and may hold, so that a script that fills it ends with an error and not with the
+//! process. Where the system does not say (outside Linux), nothing is watched.
+
+use rhai::EvalAltResult;
+use std::fs::read_to_string;
+use std::time::{Duration, Instant};
+
+/// Steps of a script between two looks at the clock.
+const STEPS: u64 = 8;
+/// Time between two looks at the memory.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Of the machine's memory, the share that scripts may fill.
+const SHARE: f64 = 0.8;
+/// The share that a cell may add where that much is held already.
+const MORE: f64 = 0.1;
+
+/// What a script that fills the memory is ended with.
+pub const FULL: &str = "memory";
+
+/// Whether an error ended a script that filled the memory.
+pub fn filled(error: &EvalAltResult) -> bool {
+    match error {
+        EvalAltResult::ErrorTerminated(token, _) => token.is_string(),
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => filled(inner),
+        _ => false,
+    }
+}
+
+/// Watches the memory while a script runs.
+#[derive(Debug)]
+pub struct Watch {
+    total: Option<u64>,
+    limit: Option<u64>,
+    looked: Instant,
+}
+
+impl Watch {
+    /// A watch with a limit of its own.
+    #[cfg(test)]
+    pub fn of(limit: Option<u64>) -> Self {
+        Watch { total: None, limit, looked: Instant::now() }
+    }
+
+    /// A watch that lets scripts fill most of the machine's (or the container's) memory.
+    pub fn new() -> Self {
+        let total = total();
+        Watch { total, limit: total.map(share(SHARE)), looked: Instant::now() }
+    }
+
+    /// Lets a new cell add some, whatever is held already.
+    pub fn begin(&mut self) {
+        if let (Some(total), Some(held)) = (self.total, held()) {
+            self.limit = Some(share(SHARE)(total).max(held + share(MORE)(total)));
+        }
+    }
+
+    /// Whether the script holds too much; looks now and then only.
+    pub fn is_full(&mut self, step: u64) -> bool {
+        if !step.is_multiple_of(STEPS) || self.limit.is_none() || self.looked.elapsed() < PAUSE {
+            return false;
+        }
+        self.looked = Instant::now();
+        held().zip(self.limit).is_some_and(|(held, limit)| held > limit)
+    }
+}
+
+fn share(part: f64) -> impl Fn(u64) -> u64 {
+    move |total| (total as f64 * part) as u64
+}
+
+/// The bytes that the process holds in memory.
+pub fn held() -> Option<u64> {
+    entry(&read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+/// The machine's memory or the container's, whichever is less, in bytes.
+fn total() -> Option<u64> {
+    let machine = entry(&read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
+    let bounds = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let container = bounds.iter().find_map(|f| read_to_string(f).ok()?.trim().parse::<u64>().ok());
+    Some(container.map_or(machine, |c| c.min(machine)))
+}
+
+/// An entry in kB of a file in /proc, as bytes.
+fn entry(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kb| kb << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_in_bytes() {
+        assert_eq!(entry("A: 3 kB\nVmRSS:\t  12 kB\n", "VmRSS:"), Some(12 << 10));
+        assert_eq!(entry("A: 3 kB", "B:"), None);
+    }
+
+    #[test]
+    fn a_watch_tells_when_its_limit_is_passed() {
+        let mut watch = Watch { total: None, limit: Some(1), looked: Instant::now() - PAUSE };
+        assert_eq!(watch.is_full(STEPS), held().is_some());
+        assert!(!watch.is_full(STEPS), "it has just looked");
+        let mut roomy = Watch { total: None, limit: Some(u64::MAX), looked: Instant::now() - PAUSE };
+        assert!(!roomy.is_full(STEPS));
+    }
+}
