@@ -193,6 +193,15 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// Whether some part of it is a picture: not only tables and texts.
+    pub fn is_drawn(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Table(..) | Part::Text(_) => false,
+            Part::Figure(inner, _) => inner.iter().any(Artifact::is_drawn),
+            Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) => true,
+        })
+    }
+
     /// A complete artifact with a title and nothing in it.
     pub fn new(title: impl Into<String>) -> Self {
         Artifact { title: title.into(), complete: true, ..Artifact::default() }

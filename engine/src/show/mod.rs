@@ -9,6 +9,7 @@ pub mod figure;
 pub mod font;
 pub mod html;
 pub mod markdown;
+pub mod mime;
 pub mod raster;
 pub mod report;
 pub mod save;

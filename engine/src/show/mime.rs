@@ -1,0 +1,89 @@
+//! Artifacts in the forms that notebooks choose from, by MIME type: figures as PNG, tables as HTML, prose as Markdown,
+//! and always plain text.
+
+use super::artifact::{Artifact, Part};
+use super::raster::SCALE;
+use super::{TextStyle, figure, html, text};
+use crate::data::Image;
+use crate::error::Result;
+use base64::Engine as _;
+
+/// One form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Its MIME type.
+    pub mime: &'static str,
+    /// Its content; of pictures in base64.
+    pub content: String,
+    /// The width and height that a picture is shown with, px.
+    pub size: Option<(u32, u32)>,
+}
+
+impl Form {
+    /// A form that is a text.
+    pub fn text(mime: &'static str, content: impl Into<String>) -> Self {
+        Form { mime, content: content.into(), size: None }
+    }
+}
+
+/// The forms of an artifact, the richest first. What cannot be drawn is text that says why.
+pub fn forms(artifact: &Artifact) -> Vec<Form> {
+    let plain = text::text(artifact, &TextStyle::default());
+    let mut forms = match rich(artifact) {
+        Ok(rich) => vec![rich],
+        Err(error) => return vec![Form::text("text/plain", format!("{plain}note: {error}"))],
+    };
+    forms.push(Form::text("text/plain", plain.trim_end()));
+    forms
+}
+
+/// An image as it is, pixel by pixel, called `label`.
+///
+/// # Errors
+/// Where it cannot be encoded.
+pub fn image(image: &Image, label: &str) -> Result<Vec<Form>> {
+    Ok(vec![png(&image.encode_png()?, 1.0), Form::text("text/plain", label)])
+}
+
+fn rich(artifact: &Artifact) -> Result<Form> {
+    if let [Part::Text(markdown)] = &artifact.parts[..]
+        && artifact.title.is_empty()
+        && artifact.notes.is_empty()
+    {
+        return Ok(Form::text("text/markdown", markdown));
+    }
+    match artifact.is_drawn() {
+        true => Ok(png(&figure::png(artifact)?, SCALE)),
+        false => Ok(Form::text("text/html", html::html(artifact)?)),
+    }
+}
+
+/// A PNG with `scale` pixels a px of the screen.
+fn png(bytes: &[u8], scale: f64) -> Form {
+    // The size stands in the header chunk, which comes first.
+    let number = |at: usize| bytes.get(at..at + 4).map_or(0, |b| b.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)));
+    let size = |at| (f64::from(number(at)) / scale).round() as u32;
+    let content = base64::engine::general_purpose::STANDARD.encode(bytes);
+    Form { mime: "image/png", content, size: Some((size(16), size(20))) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::show::{Table, of_image, of_table};
+
+    #[test]
+    fn each_kind_of_result_has_its_forms() {
+        let types = |artifact: &Artifact| forms(artifact).iter().map(|f| f.mime).collect::<Vec<_>>();
+        assert_eq!(types(&of_table(&Table::new(["a"]))), ["text/html", "text/plain"]);
+        assert_eq!(types(&Artifact::new("").part(Part::Text("*x*".into()))), ["text/markdown", "text/plain"]);
+        assert_eq!(types(&of_image(&Image::filled(30, 20, [1; 3]).unwrap())), ["image/png", "text/plain"]);
+    }
+
+    #[test]
+    fn pictures_say_their_size() {
+        let forms = image(&Image::filled(30, 20, [1; 3]).unwrap(), "x").unwrap();
+        assert_eq!(forms[0].size, Some((30, 20)));
+    }
+}
