@@ -3,13 +3,12 @@
 use convscope_dsl::complete::Completion;
 use convscope_dsl::inspect::Completeness;
 use convscope_dsl::{CellResult, Session};
-use convscope_engine::job::Signal;
 
 /// A language whose cells run one after another. Whatever a cell prints or shows while it runs goes to the output that
 /// the language was made with.
-pub trait Language: Send {
-    /// Runs a cell; a stop that was asked for before it began is forgotten.
-    fn execute(&mut self, code: &str) -> CellResult;
+pub trait Language {
+    /// Runs a cell that messages call `name`; a stop that was asked for before it began is forgotten.
+    fn execute(&mut self, name: &str, code: &str) -> CellResult;
 
     /// What could stand at byte `cursor` of `code`.
     fn complete(&self, code: &str, cursor: usize) -> Completion;
@@ -19,15 +18,12 @@ pub trait Language: Send {
 
     /// Whether `code` can be run or waits for more.
     fn is_complete(&self, code: &str) -> Completeness;
-
-    /// Set, from any thread, to stop the cell that runs.
-    fn interrupt(&self) -> Signal;
 }
 
 impl Language for Session {
-    fn execute(&mut self, code: &str) -> CellResult {
+    fn execute(&mut self, name: &str, code: &str) -> CellResult {
         self.context().job.signal.reset();
-        self.run_cell(code)
+        self.run(name, code)
     }
 
     fn complete(&self, code: &str, cursor: usize) -> Completion {
@@ -41,10 +37,6 @@ impl Language for Session {
     fn is_complete(&self, code: &str) -> Completeness {
         self.completeness(code)
     }
-
-    fn interrupt(&self) -> Signal {
-        self.context().job.signal.clone()
-    }
 }
 
 #[cfg(test)]
@@ -57,13 +49,15 @@ mod tests {
 
     #[test]
     fn a_session_answers_a_kernel() {
-        let mut language: Box<dyn Language> = Box::new(Session::new(Job::new(), Arc::new(Silent)));
-        assert!(language.execute("let x = 41;").error.is_none());
-        assert!(format!("{:?}", language.execute("x + 1").value).contains("42"));
+        let job = Job::new();
+        let signal = job.signal.clone();
+        let mut language: Box<dyn Language> = Box::new(Session::new(job, Arc::new(Silent)));
+        assert!(language.execute("cell[1]", "let x = 41;").error.is_none());
+        assert!(format!("{:?}", language.execute("cell[2]", "x + 1").value).contains("42"));
         assert_eq!(language.complete("gradie", 6).candidates[0].text, "gradient");
         assert!(language.inspect("gradient", 2).is_some());
         assert_eq!(language.is_complete("f("), Completeness::Incomplete);
-        language.interrupt().stop();
-        assert!(!language.execute("x").interrupted);
+        signal.stop();
+        assert!(!language.execute("cell[3]", "x").interrupted);
     }
 }

@@ -1,6 +1,22 @@
 //! The Jupyter side of convscope. [`language::Language`] is the border between a kernel and a language: what a front end
 //! may ask, in terms of neither.
+//!
+//! [`serve::serve`] runs a kernel, [`spec`] tells front ends of it.
 
+pub mod about;
+pub mod bundle;
+pub mod connection;
+pub mod control;
+pub mod history;
 pub mod language;
+pub mod logo;
+pub mod notebook;
+pub mod progress;
+pub mod publisher;
+pub mod serve;
+pub mod shell;
+pub mod spec;
+pub mod wire;
 
 pub use language::Language;
+pub use serve::serve;

@@ -1,0 +1,35 @@
+//! Results as MIME bundles: what a front end chooses from.
+
+use convscope_dsl::Shown;
+use convscope_engine::show::mime::{Form, forms};
+use serde_json::{Map, Value, json};
+
+/// `data` by MIME type, `metadata` by the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bundle {
+    /// A representation for each MIME type.
+    pub data: Value,
+    /// Widths and heights of pictures.
+    pub metadata: Value,
+}
+
+impl From<Vec<Form>> for Bundle {
+    fn from(forms: Vec<Form>) -> Self {
+        let (mut data, mut metadata) = (Map::new(), Map::new());
+        for form in forms {
+            if let Some((width, height)) = form.size {
+                metadata.insert(form.mime.into(), json!({ "width": width, "height": height }));
+            }
+            data.insert(form.mime.into(), form.content.into());
+        }
+        Bundle { data: data.into(), metadata: metadata.into() }
+    }
+}
+
+/// The bundle of what was shown.
+pub fn bundle(shown: &Shown) -> Bundle {
+    match shown {
+        Shown::Text(text) => vec![Form::text("text/plain", text)].into(),
+        Shown::Artifact(artifact) => forms(artifact).into(),
+    }
+}

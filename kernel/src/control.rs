@@ -1,0 +1,54 @@
+//! The requests that are answered at once, whatever the cells do: interrupt, shutdown, and what the kernel is.
+
+use crate::about;
+use crate::publisher::Publisher;
+use crate::shell::{eprint, failure, reply_kind};
+use crate::wire::{Outgoing, Request, Signer};
+use bytes::Bytes;
+use convscope_engine::job::Signal;
+use serde_json::{Value, json};
+
+/// Answers the control channel.
+#[derive(Clone)]
+pub struct Control {
+    /// Stops the cell that runs.
+    pub signal: Signal,
+    /// What everybody sees.
+    pub publisher: Publisher,
+    /// Signs replies.
+    pub signer: Signer,
+}
+
+impl Control {
+    /// The reply to a request, if it has one, and whether the kernel ends.
+    pub fn answer(&self, request: &Request) -> (Option<Vec<Bytes>>, bool) {
+        self.publisher.status(&request.header, "busy");
+        let (content, end) = match request.kind.as_str() {
+            "kernel_info_request" => (Some(about::kernel_info()), false),
+            "interrupt_request" => {
+                self.signal.stop();
+                (Some(json!({ "status": "ok" })), false)
+            }
+            "shutdown_request" => {
+                self.signal.stop();
+                let content = json!({ "status": "ok", "restart": request.flag("restart", false) });
+                self.publisher.aside("shutdown_reply", &request.header, content.clone());
+                (Some(content), true)
+            }
+            other => {
+                let message = format!("this kernel does not answer {other} on the control channel");
+                eprint(&message);
+                (other.ends_with("_request").then(|| failure("Unsupported", &message)), false)
+            }
+        };
+        let reply = content.map(|content| self.reply(request, content));
+        self.publisher.status(&request.header, "idle");
+        (reply, end)
+    }
+
+    fn reply(&self, request: &Request, content: Value) -> Vec<Bytes> {
+        let kind = reply_kind(&request.kind);
+        let message = Outgoing { kind: &kind, parent: &request.header, metadata: json!({}), content };
+        self.signer.frames(&request.route, &message)
+    }
+}

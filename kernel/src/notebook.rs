@@ -1,0 +1,134 @@
+//! A notebook's cell as the place where a session prints, shows and asks.
+
+use crate::bundle::bundle;
+use crate::progress::Progress;
+use crate::publisher::{Publisher, Stream};
+use crate::wire::{Outgoing, Request, Signer};
+use bytes::Bytes;
+use convscope_dsl::{Output, Shown};
+use convscope_engine::data::Image;
+use convscope_engine::error::Kind;
+use convscope_engine::job::Signal;
+use convscope_engine::{Error, Result};
+use serde_json::{Value, json};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How often a question looks whether it was interrupted.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// The output of the cells of one kernel.
+pub struct Notebook {
+    publisher: Publisher,
+    signer: Signer,
+    signal: Signal,
+    questions: UnboundedSender<Vec<Bytes>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    progress: Progress,
+    asker: Option<Asker>,
+    answers: Receiver<Request>,
+}
+
+/// Whom a cell may ask.
+struct Asker {
+    route: Vec<Bytes>,
+    header: Value,
+}
+
+impl Notebook {
+    /// An output that publishes, sends questions and waits for their answers.
+    pub fn new(
+        publisher: Publisher,
+        signer: Signer,
+        signal: Signal,
+        questions: UnboundedSender<Vec<Bytes>>,
+        answers: Receiver<Request>,
+    ) -> Self {
+        let state = State { progress: Progress::default(), asker: None, answers };
+        Notebook { publisher, signer, signal, questions, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A cell begins; it may ask where the request allows it.
+    pub fn begin(&self, request: &Request) {
+        let asker = Asker { route: request.route.clone(), header: request.header.clone() };
+        self.state().asker = request.flag("allow_stdin", true).then_some(asker);
+    }
+
+    /// The cell has ended.
+    pub fn end(&self) {
+        let mut state = self.state();
+        state.progress.end(&self.publisher);
+        state.asker = None;
+    }
+}
+
+impl Output for Notebook {
+    fn print(&self, text: &str) {
+        self.publisher.write(Stream::Stdout, text);
+        self.publisher.write(Stream::Stdout, "\n");
+    }
+
+    fn write(&self, text: &str) {
+        self.publisher.write(Stream::Stdout, text);
+    }
+
+    fn debug(&self, text: &str) {
+        self.publisher.write(Stream::Stderr, &format!("{text}\n"));
+    }
+
+    fn show(&self, shown: &Shown) {
+        let bundle = bundle(shown);
+        let content = json!({ "data": bundle.data, "metadata": bundle.metadata, "transient": {} });
+        self.publisher.publish("display_data", content);
+    }
+
+    fn progress(&self, label: &str, done: usize, total: usize) {
+        match total {
+            0 => self.debug(label),
+            _ => self.state().progress.step(&self.publisher, label, done, total),
+        }
+    }
+
+    fn picture(&self, label: &str, image: &Image) {
+        self.state().progress.picture(&self.publisher, label, image);
+    }
+
+    fn ask(&self, prompt: &str) -> Result<String> {
+        let state = self.state();
+        let Some(asker) = &state.asker else {
+            return Err(Error::unsupported("`input`: this front end takes no input")
+                .hint("run the cell where somebody can answer, or use `param(name, default)`"));
+        };
+        // Answers to questions that were interrupted.
+        while state.answers.try_recv().is_ok() {}
+        let content = json!({ "prompt": prompt, "password": false });
+        let message = Outgoing { kind: "input_request", parent: &asker.header, metadata: json!({}), content };
+        self.publisher.flush();
+        let gone = |_| Error::internal("the kernel is shutting down");
+        self.questions.send(self.signer.frames(&asker.route, &message)).map_err(gone)?;
+        loop {
+            match state.answers.recv_timeout(GLANCE) {
+                Ok(answer) if answer.kind == "input_reply" => return Ok(answer.text("value").to_string()),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) if self.signal.is_set() => {
+                    return Err(Error::new(Kind::Interrupted, "interrupted"));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("the kernel is shutting down")),
+            }
+        }
+    }
+
+    fn clear(&self, wait: bool) {
+        self.publisher.publish("clear_output", json!({ "wait": wait }));
+    }
+}

@@ -1,0 +1,148 @@
+//! What everybody sees, in one ordered queue: printed text is gathered and leaves before whatever is published after it.
+
+use crate::wire::{Outgoing, Signer};
+use bytes::Bytes;
+use convscope_engine::job::Signal;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Gathered text leaves when it has this many bytes.
+const FULL: usize = 1 << 16;
+/// Bytes that may wait for slow readers before the script that prints has to wait too.
+const WAITING: usize = 64 << 20;
+
+/// Published frames on their way; they count as waiting until they are dropped.
+pub struct Parcel {
+    /// The frames.
+    pub frames: Vec<Bytes>,
+    waiting: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::SeqCst);
+    }
+}
+
+/// The two streams of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Results.
+    Stdout,
+    /// Remarks.
+    Stderr,
+}
+
+/// Publishes; cheap to clone.
+#[derive(Clone)]
+pub struct Publisher {
+    queue: UnboundedSender<Parcel>,
+    signer: Signer,
+    signal: Signal,
+    waiting: Arc<AtomicUsize>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    parent: Value,
+    quiet: bool,
+    stream: Stream,
+    gathered: String,
+}
+
+impl Publisher {
+    /// A publisher into `queue`; a set `signal` lets printing go on when readers are slow.
+    pub fn new(queue: UnboundedSender<Parcel>, signer: Signer, signal: Signal) -> Self {
+        let state = State { parent: json!({}), quiet: false, stream: Stream::Stdout, gathered: String::new() };
+        Publisher { queue, signer, signal, waiting: Arc::default(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is published from now on belongs to this request; nothing but its status is where it is `quiet`.
+    pub fn answer(&self, parent: &Value, quiet: bool) {
+        let mut state = self.state();
+        self.send_gathered(&mut state);
+        (state.parent, state.quiet) = (parent.clone(), quiet);
+    }
+
+    /// Publishes what belongs to the request that is answered now.
+    pub fn publish(&self, kind: &str, content: Value) {
+        let mut state = self.state();
+        self.send_gathered(&mut state);
+        if !state.quiet {
+            self.send(kind, &state.parent, content);
+        }
+    }
+
+    /// Publishes whether the kernel works on a request.
+    pub fn status(&self, parent: &Value, status: &str) {
+        let mut state = self.state();
+        self.send_gathered(&mut state);
+        self.send("status", parent, json!({ "execution_state": status }));
+    }
+
+    /// Publishes what belongs to another request than the one that is answered now.
+    pub fn aside(&self, kind: &str, parent: &Value, content: Value) {
+        let mut state = self.state();
+        self.send_gathered(&mut state);
+        self.send(kind, parent, content);
+    }
+
+    /// Adds text to a stream.
+    pub fn write(&self, stream: Stream, text: &str) {
+        while self.waiting.load(Ordering::SeqCst) > WAITING && !self.signal.is_set() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut state = self.state();
+        if state.quiet {
+            return;
+        }
+        if state.stream != stream {
+            self.send_gathered(&mut state);
+            state.stream = stream;
+        }
+        state.gathered.push_str(text);
+        if state.gathered.len() >= FULL {
+            self.send_gathered(&mut state);
+        }
+    }
+
+    /// Whether something was published that has not left yet.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    /// Sends the gathered text.
+    pub fn flush(&self) {
+        self.send_gathered(&mut self.state());
+    }
+
+    fn send_gathered(&self, state: &mut State) {
+        if state.gathered.is_empty() {
+            return;
+        }
+        let name = match state.stream {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        };
+        let text = std::mem::take(&mut state.gathered);
+        self.send("stream", &state.parent, json!({ "name": name, "text": text }));
+    }
+
+    fn send(&self, kind: &str, parent: &Value, content: Value) {
+        let message = Outgoing { kind, parent, metadata: json!({}), content };
+        let topic = Bytes::copy_from_slice(kind.as_bytes());
+        let frames = self.signer.frames(&[topic], &message);
+        let bytes = frames.iter().map(Bytes::len).sum();
+        self.waiting.fetch_add(bytes, Ordering::SeqCst);
+        // Nobody listens any more only when the kernel ends.
+        let _ = self.queue.send(Parcel { frames, waiting: self.waiting.clone(), bytes });
+    }
+}

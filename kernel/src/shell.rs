@@ -1,0 +1,141 @@
+//! The requests that are answered one after another: running cells, completion, inspection, history.
+
+mod execute;
+mod lookup;
+
+use crate::about;
+use crate::history::History;
+use crate::language::Language;
+use crate::notebook::Notebook;
+use crate::publisher::Publisher;
+use crate::wire::{Outgoing, Request, Signer};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Requests that come within this time of a failed cell's end were sent with it.
+const TOGETHER: Duration = Duration::from_millis(10);
+
+/// Answers the requests of the shell channel on the thread that runs cells.
+pub struct Shell {
+    /// What runs the cells.
+    pub language: Box<dyn Language>,
+    /// What everybody sees.
+    pub publisher: Publisher,
+    /// Where cells print and ask.
+    pub notebook: Arc<Notebook>,
+    /// What was run.
+    pub history: History,
+    /// Signs replies.
+    pub signer: Signer,
+    /// Replies on their way.
+    pub replies: UnboundedSender<Vec<Bytes>>,
+    /// Requests in the order they came.
+    pub requests: Receiver<Request>,
+    /// Requests that were taken out of the queue already.
+    pub waiting: VecDeque<Request>,
+    /// Cells run so far.
+    pub count: i64,
+    /// Whether the cells that were taken in are answered without being run.
+    pub aborting: bool,
+}
+
+impl Shell {
+    /// Answers until nobody asks any more.
+    pub fn run(mut self) {
+        while let Some(request) = self.next() {
+            self.answer(&request);
+        }
+    }
+
+    fn next(&mut self) -> Option<Request> {
+        self.waiting.pop_front().or_else(|| self.requests.recv().ok())
+    }
+
+    fn answer(&mut self, request: &Request) {
+        self.publisher.status(&request.header, "busy");
+        if catch_unwind(AssertUnwindSafe(|| self.dispatch(request))).is_err() {
+            let message = format!("a defect of convscope in answering {}", request.kind);
+            self.reply(request, failure("Internal", &message));
+        }
+        self.publisher.status(&request.header, "idle");
+        if std::mem::take(&mut self.aborting) {
+            self.abort();
+        }
+    }
+
+    fn dispatch(&mut self, request: &Request) {
+        match request.kind.as_str() {
+            "execute_request" => self.execute(request),
+            "complete_request" => self.complete(request),
+            "inspect_request" => self.inspect(request),
+            "is_complete_request" => self.is_complete(request),
+            "history_request" => self.history(request),
+            "kernel_info_request" => self.reply(request, about::kernel_info()),
+            "comm_info_request" => self.reply(request, json!({ "status": "ok", "comms": {} })),
+            "comm_open" => {
+                // There are no comm targets: the protocol asks to close such a comm at once.
+                let content = json!({ "comm_id": request.text("comm_id"), "data": {} });
+                self.publisher.aside("comm_close", &request.header, content);
+            }
+            "comm_msg" | "comm_close" => {}
+            other => {
+                let message = format!("this kernel does not answer {other}");
+                eprint(&message);
+                if other.ends_with("_request") {
+                    self.reply(request, failure("Unsupported", &message));
+                }
+            }
+        }
+    }
+
+    /// Sends the reply to a request.
+    fn reply(&self, request: &Request, content: Value) {
+        let kind = reply_kind(&request.kind);
+        let message = Outgoing { kind: &kind, parent: &request.header, metadata: json!({}), content };
+        // Nobody takes replies any more only when the kernel ends.
+        let _ = self.replies.send(self.signer.frames(&request.route, &message));
+    }
+
+    /// Takes in the requests that were sent together with a cell that failed.
+    fn take_in(&mut self) {
+        while let Ok(request) = self.requests.recv_timeout(TOGETHER) {
+            self.waiting.push_back(request);
+        }
+        self.aborting = true;
+    }
+
+    /// Answers the requests that were taken in: cells are not run.
+    fn abort(&mut self) {
+        for request in std::mem::take(&mut self.waiting) {
+            if request.kind != "execute_request" {
+                self.answer(&request);
+                continue;
+            }
+            self.publisher.status(&request.header, "busy");
+            self.reply(&request, json!({ "status": "aborted", "execution_count": self.count }));
+            self.publisher.status(&request.header, "idle");
+        }
+    }
+}
+
+/// `x_request` is answered by `x_reply`.
+pub fn reply_kind(request: &str) -> String {
+    format!("{}_reply", request.strip_suffix("_request").unwrap_or(request))
+}
+
+/// The content of a reply that says what went wrong.
+pub fn failure(name: &str, message: &str) -> Value {
+    json!({ "status": "error", "ename": name, "evalue": message, "traceback": [format!("{name}: {message}")] })
+}
+
+/// A remark for the front end's log.
+pub fn eprint(message: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "convscope kernel: {message}");
+}

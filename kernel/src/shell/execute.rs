@@ -1,0 +1,99 @@
+//! Running a cell: what is published, what is replied, what happens to the cells behind one that failed.
+
+use super::Shell;
+use crate::bundle::bundle;
+use crate::wire::Request;
+use convscope_dsl::{CellResult, Diagnostic};
+use serde_json::{Map, Value, json};
+
+impl Shell {
+    /// Runs a cell and replies.
+    pub fn execute(&mut self, request: &Request) {
+        let code = request.text("code");
+        let silent = request.flag("silent", false);
+        let kept = !silent && request.flag("store_history", true) && !code.trim().is_empty();
+        self.count += i64::from(kept);
+        self.publisher.answer(&request.header, silent);
+        self.publisher.publish("execute_input", json!({ "code": code, "execution_count": self.count }));
+        self.notebook.begin(request);
+        let result = self.language.execute(&format!("cell[{}]", self.count), code);
+        self.notebook.end();
+        let output = self.publish(&result);
+        if kept && let Err(error) = self.history.add(self.count, code, output) {
+            super::eprint(&format!("history: {error}"));
+        }
+        match &result.error {
+            None => {
+                let reply = json!({
+                    "status": "ok",
+                    "execution_count": self.count,
+                    "user_expressions": self.expressions(request),
+                    "payload": [],
+                });
+                self.publisher.flush();
+                self.reply(request, reply);
+            }
+            Some(error) => {
+                if request.flag("stop_on_error", true) && !silent {
+                    self.take_in();
+                }
+                let mut reply = told(error);
+                reply.insert("status".into(), "error".into());
+                reply.insert("execution_count".into(), self.count.into());
+                reply.insert("user_expressions".into(), json!({}));
+                reply.insert("payload".into(), json!([]));
+                self.publisher.flush();
+                self.reply(request, Value::Object(reply));
+            }
+        }
+    }
+
+    /// Publishes a cell's value and error; the value as text.
+    fn publish(&self, result: &CellResult) -> Option<String> {
+        let mut output = None;
+        if let Some(value) = &result.value {
+            let bundle = bundle(value);
+            output = bundle.data.get("text/plain").and_then(Value::as_str).map(str::to_string);
+            let content = json!({ "execution_count": self.count, "data": bundle.data, "metadata": bundle.metadata });
+            self.publisher.publish("execute_result", content);
+        }
+        if let Some(error) = &result.error {
+            self.publisher.publish("error", Value::Object(told(error)));
+        }
+        output
+    }
+
+    /// The values of `user_expressions`, which a front end asks for beside a cell; they show nothing.
+    fn expressions(&mut self, request: &Request) -> Value {
+        let Some(Value::Object(asked)) = request.content.get("user_expressions") else { return json!({}) };
+        let mut values = Map::new();
+        self.publisher.answer(&request.header, true);
+        for (name, code) in asked {
+            let result = self.language.execute("expression", code.as_str().unwrap_or(""));
+            let value = match (&result.error, &result.value) {
+                (Some(error), _) => {
+                    let mut told = told(error);
+                    told.insert("status".into(), "error".into());
+                    Value::Object(told)
+                }
+                (None, Some(value)) => {
+                    let bundle = bundle(value);
+                    json!({ "status": "ok", "data": bundle.data, "metadata": bundle.metadata })
+                }
+                (None, None) => json!({ "status": "ok", "data": { "text/plain": "" }, "metadata": {} }),
+            };
+            values.insert(name.clone(), value);
+        }
+        Value::Object(values)
+    }
+}
+
+/// An error as the protocol has it.
+fn told(error: &Diagnostic) -> Map<String, Value> {
+    let lines: Vec<Value> = error.ansi().lines().map(Value::from).collect();
+    let mut told = Map::new();
+    told.insert("ename".into(), format!("{:?}", error.kind).into());
+    told.insert("evalue".into(), error.message.clone().into());
+    told.insert("traceback".into(), lines.into());
+    told
+}

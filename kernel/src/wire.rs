@@ -1,0 +1,239 @@
+//! Jupyter's messages as frames: identities, the delimiter, an HMAC-SHA256 signature, four JSON objects, buffers
+//! (Jupyter messaging protocol 5.5, "The wire protocol").
+//!
+//! The framing is written here and not taken from a crate of typed messages, because a kernel must take what front ends
+//! really send (fields left out, fields unknown), must say what it refuses and go on, and must echo a request's header
+//! as it came.
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::time::SystemTime;
+
+/// The version of the protocol that is spoken.
+pub const VERSION: &str = "5.5";
+const DELIMITER: &[u8] = b"<IDS|MSG>";
+/// Signatures that are remembered, so that a message sent again is refused.
+const REMEMBERED: usize = 1 << 16;
+
+/// A message that came in.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The frames before the delimiter: the way back.
+    pub route: Vec<Bytes>,
+    /// `header.msg_type`.
+    pub kind: String,
+    /// The header as it came; it is the parent of every answer.
+    pub header: Value,
+    /// What is asked.
+    pub content: Map<String, Value>,
+}
+
+impl Request {
+    /// A text of the content, empty where there is none.
+    pub fn text(&self, name: &str) -> &str {
+        self.content.get(name).and_then(Value::as_str).unwrap_or("")
+    }
+
+    /// A flag of the content.
+    pub fn flag(&self, name: &str, default: bool) -> bool {
+        self.content.get(name).and_then(Value::as_bool).unwrap_or(default)
+    }
+
+    /// A whole number of the content.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.content.get(name).and_then(Value::as_i64)
+    }
+}
+
+/// A message to send.
+#[derive(Clone, Debug)]
+pub struct Outgoing<'a> {
+    /// Its `msg_type`.
+    pub kind: &'a str,
+    /// The header of the request that it answers; an empty object where there is none.
+    pub parent: &'a Value,
+    /// `metadata`.
+    pub metadata: Value,
+    /// `content`.
+    pub content: Value,
+}
+
+/// Why a message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No delimiter, or fewer than five frames after it.
+    Frames,
+    /// The signature does not fit.
+    Signature,
+    /// The same message came before.
+    Replay,
+    /// A part is no JSON object, or the header has no `msg_type`.
+    Json,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refused::Frames => "its frames are not those of a Jupyter message",
+            Refused::Signature => "its signature does not fit the connection's key",
+            Refused::Replay => "it came before",
+            Refused::Json => "a part of it is no JSON object",
+        })
+    }
+}
+
+/// Signs what is sent in a session.
+#[derive(Clone)]
+pub struct Signer {
+    key: Vec<u8>,
+    /// The kernel's own session.
+    pub session: String,
+}
+
+impl Signer {
+    /// A signer with the connection's key; an empty key signs nothing.
+    pub fn new(key: &str) -> Self {
+        Signer { key: key.as_bytes().to_vec(), session: uuid::Uuid::new_v4().to_string() }
+    }
+
+    fn mac<'a>(&self, parts: impl Iterator<Item = &'a [u8]>) -> Option<Hmac<Sha256>> {
+        if self.key.is_empty() {
+            return None;
+        }
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+        parts.for_each(|part| mac.update(part));
+        Some(mac)
+    }
+
+    /// The frames of a message that goes by `route` (a topic, for what is published).
+    pub fn frames(&self, route: &[Bytes], message: &Outgoing<'_>) -> Vec<Bytes> {
+        let header = json!({
+            "msg_id": uuid::Uuid::new_v4().to_string(),
+            "session": self.session,
+            "username": "kernel",
+            "date": humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+            "msg_type": message.kind,
+            "version": VERSION,
+        });
+        let parts = [&header, message.parent, &message.metadata, &message.content].map(|v| v.to_string().into_bytes());
+        let mac = self.mac(parts.iter().map(Vec::as_slice));
+        let signature = mac.map_or(String::new(), |m| hex(&m.finalize().into_bytes()));
+        let mut frames = route.to_vec();
+        frames.extend([Bytes::from_static(DELIMITER), signature.into()]);
+        frames.extend(parts.map(Bytes::from));
+        frames
+    }
+}
+
+/// Reads and checks what comes in.
+pub struct Reader {
+    signer: Signer,
+    seen: HashSet<Bytes>,
+    order: VecDeque<Bytes>,
+}
+
+impl Reader {
+    /// A reader that checks with the same key.
+    pub fn new(signer: Signer) -> Self {
+        Reader { signer, seen: HashSet::new(), order: VecDeque::new() }
+    }
+
+    /// The message in these frames.
+    ///
+    /// # Errors
+    /// Where it is refused, and why.
+    pub fn read(&mut self, mut frames: Vec<Bytes>) -> Result<Request, Refused> {
+        let at = frames.iter().position(|f| f == DELIMITER).ok_or(Refused::Frames)?;
+        let message = frames.split_off(at);
+        let [_, signature, header, parent, metadata, content, ..] = &message[..] else { return Err(Refused::Frames) };
+        let parts = [header, parent, metadata, content];
+        if let Some(mac) = self.signer.mac(parts.iter().map(|p| p.as_ref())) {
+            let given = unhex(signature).ok_or(Refused::Signature)?;
+            mac.verify_slice(&given).map_err(|_| Refused::Signature)?;
+            self.remember(signature)?;
+        }
+        let object = |part: &Bytes| match serde_json::from_slice(part) {
+            Ok(Value::Object(map)) => Ok(map),
+            _ => Err(Refused::Json),
+        };
+        let header = object(header)?;
+        let kind = header.get("msg_type").and_then(Value::as_str).ok_or(Refused::Json)?.to_string();
+        Ok(Request { route: frames, kind, header: Value::Object(header), content: object(content)? })
+    }
+
+    fn remember(&mut self, signature: &Bytes) -> Result<(), Refused> {
+        if !self.seen.insert(signature.clone()) {
+            return Err(Refused::Replay);
+        }
+        self.order.push_back(signature.clone());
+        if self.order.len() > REMEMBERED
+            && let Some(old) = self.order.pop_front()
+        {
+            self.seen.remove(&old);
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok().filter(|t| t.is_ascii() && t.len().is_multiple_of(2))?;
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn message(signer: &Signer) -> Vec<Bytes> {
+        let outgoing =
+            Outgoing { kind: "x_request", parent: &json!({}), metadata: json!({}), content: json!({ "a": 1 }) };
+        signer.frames(&[Bytes::from_static(b"me")], &outgoing)
+    }
+
+    #[test]
+    fn the_signature_is_that_of_rfc_4231() {
+        // Test case 2 of RFC 4231.
+        let signer = Signer { key: b"Jefe".to_vec(), session: String::new() };
+        let mac = signer.mac([b"what do ya want ".as_slice(), b"for nothing?"].into_iter()).unwrap();
+        let wanted = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(hex(&mac.finalize().into_bytes()), wanted);
+    }
+
+    #[test]
+    fn what_was_signed_is_read_once() {
+        let signer = Signer::new("key");
+        let mut reader = Reader::new(signer.clone());
+        let frames = message(&signer);
+        let request = reader.read(frames.clone()).unwrap();
+        assert_eq!((request.kind.as_str(), request.number("a")), ("x_request", Some(1)));
+        assert_eq!(request.route, [Bytes::from_static(b"me")]);
+        assert_eq!(reader.read(frames).unwrap_err(), Refused::Replay);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let signer = Signer::new("key");
+        let mut reader = Reader::new(signer.clone());
+        assert_eq!(reader.read(message(&Signer::new("other"))).unwrap_err(), Refused::Signature);
+        assert_eq!(reader.read(message(&Signer::new(""))).unwrap_err(), Refused::Signature);
+        let mut odd = message(&signer);
+        odd[2] = Bytes::from_static("é".as_bytes());
+        assert_eq!(reader.read(odd).unwrap_err(), Refused::Signature);
+        assert_eq!(reader.read(vec![Bytes::from_static(b"x")]).unwrap_err(), Refused::Frames);
+        assert_eq!(reader.read(message(&signer)[..5].to_vec()).unwrap_err(), Refused::Frames);
+        let open = Signer::new("");
+        let mut reader = Reader::new(open.clone());
+        let mut frames = message(&open);
+        frames[6] = Bytes::from_static(b"[1");
+        assert_eq!(reader.read(frames).unwrap_err(), Refused::Json);
+    }
+}
