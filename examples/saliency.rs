@@ -2,7 +2,6 @@
 //!
 //! `cargo run --release --example saliency` writes three figures to `convscope-out/saliency/`.
 
-use convscope::data::shapes::{Shapes, shapes};
 use convscope::prelude::*;
 use std::path::Path;
 

@@ -4,7 +4,9 @@ mod bars;
 mod explain;
 mod housekeeping;
 mod inspect;
+mod kernel;
 mod reference;
+mod repl;
 mod run;
 pub mod terminal;
 
@@ -32,6 +34,10 @@ enum Command {
     Run(run::Run),
     /// Run a line of script and print what it is worth.
     Eval(run::Eval),
+    /// A session in the terminal: lines with completion, pictures and history.
+    Repl(repl::Repl),
+    /// Install, run or uninstall the Jupyter kernel.
+    Kernel(kernel::Kernel),
     /// Print the reference: all of it, or one entry.
     Doc(reference::Doc),
     /// List the nets that are known by name.
@@ -69,8 +75,8 @@ pub struct Work {
 }
 
 impl Work {
-    /// The job, on as many threads as were asked for. Ctrl-C sets its signal; a second one ends the program.
-    fn job(&self) -> Result<Job> {
+    /// The job, on as many threads as were asked for.
+    fn bare_job(&self) -> Result<Job> {
         let threads = self.threads.map_or(0, usize::from);
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -78,6 +84,12 @@ impl Work {
             .map_err(|e| Error::internal(format!("threads: {e}")))?;
         let mut job = Job::new();
         (job.seed, job.memory) = (self.seed, self.memory << 20);
+        Ok(job)
+    }
+
+    /// The same; Ctrl-C sets its signal, and a second one ends the program.
+    fn job(&self) -> Result<Job> {
+        let job = self.bare_job()?;
         let signal = job.signal.clone();
         ctrlc::set_handler(move || {
             if signal.is_set() {
@@ -122,6 +134,8 @@ pub fn main(arguments: Arguments) -> u8 {
     let done = match arguments.command {
         Command::Run(run) => run.main(),
         Command::Eval(eval) => eval.main(),
+        Command::Repl(repl) => repl.main().map(|()| 0),
+        Command::Kernel(kernel) => kernel.main().map(|()| 0),
         Command::Doc(doc) => doc.main().map(|()| 0),
         Command::Models(models) => models.main().map(|()| 0),
         Command::Fetch(fetch) => fetch.main().map(|()| 0),

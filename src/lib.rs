@@ -1,22 +1,46 @@
 //! convscope: look inside a trained ConvNet. This crate is the face that Rust programs and evcxr notebooks import.
 //!
-//! ```no_run
+//! Everything is `probe.run(subject, input, job)`: a probe is made by its type's `new`, its options are set by methods
+//! of the same names as in scripts, and what comes back is an [`Artifact`].
+//!
+//! Where does a net look?
+//!
+//! ```
 //! use convscope::prelude::*;
 //!
 //! # fn main() -> Result<()> {
 //! let net = load("shapes")?;
-//! let image = Image::open("shape.png")?;
-//! let class = Subject::class(&net, "star")?;
-//! let map = Gradient::new().run(&class, &Input::Image(image), &Job::new())?;
-//! save(&Saved::Artifact(&map), "gradient.png".as_ref())?;
+//! let image = shapes(&Shapes::new().n(1usize).seed(3u64))?.get(0)?;
+//! let class = Subject::class(&net, image.label().unwrap_or("star"))?;
+//! let map = Occlusion::new().patch(16usize).stride(8usize).run(&class, &Input::Image(image), &Job::new())?;
+//! assert_eq!(map.value()?.dims(), [7, 7]);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What is inside?
+//!
+//! ```
+//! # use convscope::prelude::*;
+//! # fn main() -> Result<()> {
+//! let net = load("shapes")?;
+//! let filters = Filters::new().run(&Subject::layer(&net, "conv1")?, &Input::None, &Job::new())?;
+//! assert_eq!(filters.value()?.dims(), [16, 3, 7, 7]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In an evcxr notebook `:dep convscope = { path = "..", default-features = false }` leaves the command line, the script
+//! language and the kernel out; values are shown by [`evcxr::EvcxrDisplay`].
+
+pub mod evcxr;
 
 pub use convscope_engine::*;
 
 /// What most programs need, in one line.
 pub mod prelude {
+    pub use crate::evcxr::EvcxrDisplay;
+    pub use convscope_engine::data::shapes::{Shapes, shapes};
     pub use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
     pub use convscope_engine::model::{LoadOptions, load_model};
     pub use convscope_engine::params::Params;
@@ -33,7 +57,7 @@ pub mod prelude {
     pub use convscope_engine::probes::smooth_grad::SmoothGrad;
     pub use convscope_engine::probes::sparsity::Sparsity;
     pub use convscope_engine::probes::{Probe, ProbeArg};
-    pub use convscope_engine::show::{Saved, save};
+    pub use convscope_engine::show::{Saved, Table, save};
     pub use convscope_engine::{Artifact, Error, Input, Job, Model, Result, Subject, Tensor};
 
     /// The net of that name or path with the options its card gives; see [`load_model`].

@@ -4,6 +4,7 @@
 use super::bars::Bars;
 use convscope_dsl::{Output, Shown};
 use convscope_engine::show::{TextStyle, to_text};
+use convscope_engine::{Error, Result};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -76,6 +77,27 @@ impl Output for Terminal {
         match self.mode {
             Mode::Plain | Mode::Quiet => say(&format!("{line}\n")),
             Mode::Json => complain(line),
+        }
+    }
+
+    fn write(&self, text: &str) {
+        self.bars.clear();
+        say(text);
+    }
+
+    fn debug(&self, text: &str) {
+        self.bars.clear();
+        complain(text);
+    }
+
+    fn ask(&self, prompt: &str) -> Result<String> {
+        self.bars.clear();
+        let mut err = std::io::stderr().lock();
+        let _ = err.write_all(prompt.as_bytes()).and_then(|()| err.flush());
+        let mut line = String::new();
+        match std::io::stdin().read_line(&mut line).map_err(|e| Error::io("stdin", &e))? {
+            0 => Err(Error::value("`input`: there are no more lines to read")),
+            _ => Ok(line.trim_end_matches(['\n', '\r']).to_string()),
         }
     }
 
