@@ -171,7 +171,11 @@ impl Session {
             Err(panic) => failed(Diagnostic::of(defect(panic.as_ref()))),
         };
         self.compact();
-        CellResult { interrupted: self.context.job.stopped(), ..result }
+        let interrupted = self.context.job.stopped();
+        // A call that ended early gave what it had; the cell is not done all the same.
+        let stopped = || Diagnostic::of(Error::new(convscope_engine::error::Kind::Interrupted, "interrupted"));
+        let error = result.error.or_else(|| interrupted.then(stopped));
+        CellResult { error, interrupted, ..result }
     }
 
     fn compile(&self, file: &str, source: &str) -> Result<AST, Box<Diagnostic>> {
