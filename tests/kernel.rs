@@ -202,8 +202,9 @@ fn long_work_shows_a_bar_that_goes_when_it_is_done() {
     let answer = front.run("for i in progress(6, \"steps\") { sleep(0.2); }");
     let (shown, updates) = (answer.all("display_data"), answer.all("update_display_data"));
     assert_eq!(shown.len(), 1);
-    assert!(shown[0]["data"]["text/plain"].as_str().unwrap().starts_with("steps ["));
-    assert!(shown[0]["data"]["text/html"].as_str().unwrap().contains("<progress"));
+    assert_eq!(shown[0]["data"], json!({}), "readers that know no updates keep nothing");
+    assert!(updates[0]["data"]["text/plain"].as_str().unwrap().starts_with("steps ["));
+    assert!(updates[0]["data"]["text/html"].as_str().unwrap().contains("<progress"));
     assert!(updates.iter().all(|u| u["transient"] == shown[0]["transient"]));
     assert_eq!(updates.last().unwrap()["data"], json!({}));
     assert!(front.run("for i in progress(6, \"steps\") { i; }").all("display_data").is_empty());

@@ -41,14 +41,18 @@ impl Display {
         self.last.is_none_or(|last| last.elapsed() >= PAUSE)
     }
 
+    /// Shows it: a display that is empty at first and then updated, so that readers that know no updates keep nothing.
     fn show(&mut self, publisher: &Publisher, data: Value, metadata: Value) {
-        let (kind, id) = match &self.id {
-            Some(id) => ("update_display_data", id.clone()),
-            None => ("display_data", uuid::Uuid::new_v4().to_string()),
+        let send = |kind: &str, id: &str, data: Value, metadata: Value| {
+            publisher.publish(kind, json!({ "data": data, "metadata": metadata, "transient": { "display_id": id } }));
         };
-        let content = json!({ "data": data, "metadata": metadata, "transient": { "display_id": id } });
-        publisher.publish(kind, content);
-        (self.id, self.last) = (Some(id), Some(Instant::now()));
+        let id = self.id.get_or_insert_with(|| {
+            let id = uuid::Uuid::new_v4().to_string();
+            send("display_data", &id, json!({}), json!({}));
+            id
+        });
+        send("update_display_data", id, data, metadata);
+        self.last = Some(Instant::now());
     }
 
     fn take_away(&mut self, publisher: &Publisher) {
