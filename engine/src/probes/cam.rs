@@ -118,7 +118,7 @@ impl Probe for GuidedGradCam {
         let cam = weighted(target, node, x, mean_gradient)?;
         let guided = attribution::input_signal(target, x, &Rules::guided_backprop())?;
         let [_, _, height, width] = *x.dims() else { return Err(Error::internal("a map over no image")) };
-        let large = enlarge(&cam, [height, width])?.unsqueeze(1)?;
+        let large = enlarge(&cam, [height, width])?.unsqueeze(1)?.to_dtype(guided.dtype())?;
         Ok(guided.broadcast_mul(&large)?)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim, "Sanity Checks for Saliency Maps", 2018, section 3.
 
-use super::judge::{ProbeList, pixels};
+use super::judge::ProbeList;
 use super::{About, Family, Probe, Takes};
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
@@ -16,6 +16,10 @@ use crate::tensor::{tensor, to_f64};
 crate::params! {
     /// Rank correlation and structural similarity between a map and the maps of the same net with its layers'
     /// weights randomised one after another, from the top ("cascading").
+    ///
+    /// Three figures, as in the paper: Spearman over magnitudes (the largest over channels at each pixel), Spearman over
+    /// the raw, signed values, and SSIM of the magnitudes. The arrays `spearman`, `spearman_signed` and `ssim` hold those
+    /// of the fully randomised net, one value a probe.
     pub struct ModelRandomization as "model_randomization" {
         /// The probes whose maps are judged.
         probes: ProbeList = ProbeList::default();
@@ -44,25 +48,29 @@ impl Probe for ModelRandomization {
                 .hint("weights above a unit play no part in its map; ask about a class"));
         };
         let [.., height, width] = *prepared.x.dims() else { return Err(Error::subject("maps are judged over images")) };
-        let map = |model: &Model, probe: &dyn Probe| pixels(probe, &Subject::class_at(model, index)?, &prepared.x, job);
-        let originals = self.probes.0.iter().map(|p| map(model, p.0.as_ref())).collect::<Result<Vec<_>>>()?;
+        let maps = |model: &Model, probe: &dyn Probe| -> Result<[Vec<f64>; 2]> {
+            let raw = probe.attribute(&Subject::class_at(model, index)?, &prepared.x, job)?.squeeze(0)?;
+            Ok([probe.importance(&raw, [height, width])?, to_f64(&raw)?])
+        };
+        let originals = self.probes.0.iter().map(|p| maps(model, p.0.as_ref())).collect::<Result<Vec<_>>>()?;
         let layers = with_weights(model);
         let stages = self.stages.min(layers.len());
-        let mut table = Table::new(["randomised from the top down to", "probe", "spearman", "ssim"]);
+        let mut table = Table::new(["randomised from the top down to", "probe", "spearman", "spearman signed", "ssim"]);
         let mut names = Vec::new();
-        let mut found: Vec<Vec<[f64; 2]>> = vec![Vec::new(); self.probes.0.len()];
+        let mut found: Vec<Vec<[f64; 3]>> = vec![Vec::new(); self.probes.0.len()];
         for stage in job.steps("model_randomization", stages) {
             let count = layers.len() * (stage + 1) / stages;
             let randomised = randomise(model, &layers[..count], job)?;
             let name = model.graph().node(layers[count - 1]).name.clone();
             for (i, probe) in self.probes.0.iter().enumerate() {
-                let now = map(&randomised, probe.0.as_ref())?;
-                let pair = [
-                    spearman(&originals[i], &now).unwrap_or(0.0),
-                    ssim(&unit(&originals[i]), &unit(&now), height, width),
+                let ([before, raw_before], [now, raw_now]) = (&originals[i], maps(&randomised, probe.0.as_ref())?);
+                let alike = [
+                    spearman(before, &now).unwrap_or(0.0),
+                    spearman(raw_before, &raw_now).unwrap_or(0.0),
+                    ssim(&unit(before), &unit(&now), height, width),
                 ];
-                table.push([name.as_str().into(), probe.0.name().into(), pair[0].into(), pair[1].into()]);
-                found[i].push(pair);
+                table.push([name.as_str().into(), probe.0.name().into()].into_iter().chain(alike.map(Into::into)));
+                found[i].push(alike);
             }
             names.push(name);
         }
@@ -82,13 +90,19 @@ impl Probe for ModelRandomization {
                 series: series.collect(),
             })
         };
-        let last: Vec<f64> = found.iter().map(|f| f.last().map_or(f64::NAN, |v| v[0])).collect();
+        let last = |which: usize| {
+            let values: Vec<f64> = found.iter().map(|f| f.last().map_or(f64::NAN, |v| v[which])).collect();
+            tensor(values, &[self.probes.0.len()])
+        };
         let done = names.len();
         Ok(Artifact::new(format!("sanity check of maps of {target} in {}", model.card().name))
-            .part(plot("spearman", 0))
-            .part(plot("ssim", 1))
+            .part(plot("spearman of magnitudes", 0))
+            .part(plot("spearman of signed values", 1))
+            .part(plot("ssim", 2))
             .part(Part::Table("similarity to the original map".into(), table))
-            .array("spearman", tensor(last, &[self.probes.0.len()])?)
+            .array("spearman", last(0)?)
+            .array("spearman_signed", last(1)?)
+            .array("ssim", last(2)?)
             .note("a map that stays alike on a randomised net shows the input's edges, not what the net learned")
             .reached(done, stages))
     }

@@ -87,7 +87,7 @@ impl SmoothGrad {
                     base.iter().enumerate().map(|(i, v)| v + (sigma * noise.normal_at(offset + i as u64)) as f32),
                 );
             }
-            let x = tensor(copies, &[&[n], &x.dims()[1..]].concat())?;
+            let x = tensor(copies, &[&[n], &x.dims()[1..]].concat())?.to_dtype(x.dtype())?;
             let maps = self.probe.0.attribute(target, &x, job)?;
             dims = maps.dims()[1..].to_vec();
             let values = to_f64(&maps)?;
