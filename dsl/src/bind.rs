@@ -6,6 +6,7 @@ use crate::convert::{cast, input, kind, options, subject, value};
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use crate::output::Shown;
+use convscope_engine::params::Value;
 use convscope_engine::probes::{Entry, ProbeArg, catalog};
 use convscope_engine::{Artifact, Error, Result};
 use rhai::{Dynamic, Map};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.kind::<ProbeArg>("probe", "A technique with its settings: a question that can be put to a subject.");
     for entry in catalog() {
-        constructors(library, Arc::new(entry));
+        constructors(library, context, Arc::new(entry));
     }
     let shared = context.clone();
     library.add(
@@ -46,7 +47,7 @@ pub fn describe(probe: &ProbeArg) -> String {
         .iter()
         .filter(|s| default.iter().find(|d| d.name == s.name).is_none_or(|d| d.default.json() != s.default.json()))
         .map(|s| match &s.default {
-            convscope_engine::params::Value::Probe(p) => format!("{}: {}", s.name, describe(p)),
+            Value::Probe(p) => format!("{}: {}", s.name, describe(p)),
             other => format!("{}: {}", s.name, other.json()),
         })
         .collect();
@@ -65,12 +66,12 @@ fn run(context: &Context, probe: &ProbeArg, on: &Dynamic, with: &Dynamic) -> Fal
     Ok(artifact)
 }
 
-fn constructors(library: &mut Library<'_>, entry: Arc<Entry>) {
+fn constructors(library: &mut Library<'_>, context: &Context, entry: Arc<Entry>) {
     let name = entry.name();
     let positional = entry.default_probe().specs().iter().filter(|s| s.positional).count();
     let make = {
-        let entry = entry.clone();
-        move |given: Vec<Dynamic>| build(&entry, given).raise()
+        let (entry, context) = (entry.clone(), context.clone());
+        move |given: Vec<Dynamic>| build(&entry, given, &context).raise()
     };
     let f = make.clone();
     library.also(name, move || f(Vec::new()));
@@ -84,14 +85,19 @@ fn constructors(library: &mut Library<'_>, entry: Arc<Entry>) {
 }
 
 /// The probe with values by place and, last, an option map.
-fn build(entry: &Entry, mut given: Vec<Dynamic>) -> Result<ProbeArg> {
-    let named = match given.last().and_then(cast::<Map>) {
+fn build(entry: &Entry, mut given: Vec<Dynamic>, context: &Context) -> Result<ProbeArg> {
+    let mut named = match given.last().and_then(cast::<Map>) {
         Some(map) => {
             given.pop();
             options(&map)?
         }
         None => BTreeMap::new(),
     };
+    for spec in entry.default_probe().specs().iter().filter(|s| s.file) {
+        if let Some(Value::Text(path)) = named.get_mut(spec.name) {
+            *path = context.input(path).to_string_lossy().into_owned();
+        }
+    }
     let name = entry.name();
     if let Some(wrong) = given.iter().find(|g| subject(g).is_ok() || cast::<convscope_engine::data::Image>(g).is_some())
         && !entry.default_probe().specs().iter().any(|s| s.positional)

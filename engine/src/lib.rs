@@ -7,6 +7,7 @@ pub mod atomic;
 pub mod data;
 pub mod error;
 pub mod graph;
+pub mod humans;
 pub mod job;
 pub mod kernels;
 pub mod manifest;

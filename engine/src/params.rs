@@ -104,6 +104,9 @@ pub trait Param: Sized + Clone {
     /// Whether the option is given by its place before the option map: probes around probes.
     const POSITIONAL: bool = false;
 
+    /// Whether a text is a file's path, which scripts resolve against their own folder.
+    const FILE: bool = false;
+
     /// What a person may give.
     fn form() -> Form;
 
@@ -153,6 +156,8 @@ plain!(Tensor, "a tensor", Value::Tensor(t) => t.clone(); s => Value::Tensor(s.c
 plain!(Dataset, "a data set", Value::Data(d) => d.clone(); s => Value::Data(s.clone()));
 
 impl<T: Param> Param for Option<T> {
+    const FILE: bool = T::FILE;
+
     fn form() -> Form {
         T::form()
     }
@@ -219,6 +224,8 @@ pub struct Spec {
     pub range: Option<&'static str>,
     /// Whether it stands before the option map.
     pub positional: bool,
+    /// Whether a text is a file's path.
+    pub file: bool,
 }
 
 /// A thing with options.
@@ -342,6 +349,7 @@ macro_rules! params {
                         default: $crate::params::Param::write(&self.$field),
                         range,
                         positional: <$ty as $crate::params::Param>::POSITIONAL,
+                        file: <$ty as $crate::params::Param>::FILE,
                     }
                 }),*]
             }

@@ -1,4 +1,6 @@
-//! The statistics that probes report: intervals for shares, rank correlation, structural similarity.
+//! The statistics that probes report: intervals for shares, rank correlation, structural similarity, two judges compared.
+
+pub mod agreement;
 
 /// The Wilson interval of a share of `hits` in `n` at normal quantile `z` (1.96 for 95 %); 0 to 1 where n is 0.
 ///
@@ -15,6 +17,23 @@ pub fn wilson(hits: usize, n: usize, z: f64) -> (f64, f64) {
 
 /// The normal quantile of a two-sided 95 % interval.
 pub const Z95: f64 = 1.959_963_984_540_054;
+
+/// The share of a standard normal distribution above `z`.
+pub fn normal_above(z: f64) -> f64 {
+    0.5 * libm::erfc(z / std::f64::consts::SQRT_2)
+}
+
+/// The entropy of a distribution, nats; zeros count nothing.
+pub fn entropy(shares: &[f64]) -> f64 {
+    shares.iter().filter(|p| **p > 0.0).map(|p| -p * libm::log(*p)).sum()
+}
+
+/// The value below which a share `q` of sorted `values` lies, between the two nearest ones (R's type 7). None of none.
+pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
+    let at = q * (values.len().checked_sub(1)?) as f64;
+    let (low, high) = (values[at.floor() as usize], values[at.ceil() as usize]);
+    Some(low + (high - low) * (at - at.floor()))
+}
 
 /// Spearman's rank correlation; ties share their mean rank. None where either side is constant.
 pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {

@@ -6,6 +6,7 @@ pub mod attribution;
 pub mod baseline;
 pub mod cam;
 pub mod compare;
+pub mod compare_with_humans;
 pub mod completeness;
 pub mod deep_lift;
 pub mod filters;
@@ -25,6 +26,7 @@ pub mod projections;
 pub mod rise;
 pub mod saliency_box;
 pub mod sensitivity;
+pub mod shape_bias;
 pub mod smooth_grad;
 pub mod sparsity;
 
@@ -270,6 +272,8 @@ pub fn catalog() -> Vec<Entry> {
         Entry::of::<rise::Rise>(),
         Entry::of::<saliency_box::SaliencyBox>(),
         Entry::of::<part_correspondence::PartCorrespondence>(),
+        Entry::of::<compare_with_humans::CompareWithHumans>(),
+        Entry::of::<shape_bias::ShapeBias>(),
         Entry::of::<compare::Compare>(),
         Entry::of::<completeness::Completeness>(),
         Entry::of::<insertion_deletion::InsertionDeletion>(),

@@ -1,0 +1,16 @@
+//! What people say of images, and how it is told apart from what nets say: sessions of the labelling page, trials of
+//! published experiments, the classes that may be chosen, the kinds of errors.
+//!
+//! Karpathy, "What I learned from competing against a ConvNet on ImageNet", 2014; Russakovsky et al., "ImageNet Large
+//! Scale Visual Recognition Challenge", 2014, section 6.4.
+
+pub mod classes;
+pub mod images;
+pub mod log;
+pub mod taxonomy;
+pub mod trials;
+
+pub use classes::Classes;
+pub use images::Keys;
+pub use log::{Answer, Entry, Log, Tag};
+pub use trials::{Trial, Trials};

@@ -1,0 +1,30 @@
+//! The kinds of errors that nets and people make on photos of objects.
+//!
+//! Karpathy 2014 ("Analysis of errors"); Russakovsky et al. 2014, section 6.4.3.
+
+/// One kind of error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Its name in files and tables.
+    pub name: &'static str,
+    /// When it applies.
+    pub about: &'static str,
+}
+
+/// All kinds, in the order of the papers: first what both err by, then nets more, then people more.
+pub const KINDS: [Kind; 9] = [
+    Kind { name: "multiple objects", about: "the image holds several of the classes, and the label names another one" },
+    Kind { name: "wrong label", about: "the label itself is wrong" },
+    Kind { name: "small or thin object", about: "the object takes up little of the image" },
+    Kind { name: "image filter", about: "odd contrast or colours, a filter, a strange viewpoint" },
+    Kind { name: "abstract representation", about: "a drawing, a statue, a toy or a picture of the object" },
+    Kind { name: "fine-grained", about: "a class much like the right one: a kind of dog, bird or snake" },
+    Kind { name: "class unawareness", about: "the annotator did not know that the class is there to be chosen" },
+    Kind { name: "too few examples", about: "the class's examples did not show what it can look like" },
+    Kind { name: "other", about: "none of these" },
+];
+
+/// The kind called `name`.
+pub fn find(name: &str) -> Option<Kind> {
+    KINDS.into_iter().find(|k| k.name == name)
+}
