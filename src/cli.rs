@@ -5,6 +5,7 @@ mod explain;
 mod housekeeping;
 mod inspect;
 mod kernel;
+mod label;
 mod reference;
 mod repl;
 mod run;
@@ -48,6 +49,8 @@ enum Command {
     Explain(explain::Explain),
     /// Print a net's layers, shapes, parameters, operations, receptive fields and card.
     Inspect(inspect::Inspect),
+    /// Label images in a browser, to compare people with nets.
+    Label(label::Label),
     /// List or clear what was fetched.
     Cache(housekeeping::Cache),
     /// Print a shell's completions.
@@ -141,6 +144,7 @@ pub fn main(arguments: Arguments) -> u8 {
         Command::Fetch(fetch) => fetch.main().map(|()| 0),
         Command::Explain(explain) => explain.main(),
         Command::Inspect(inspect) => inspect.main().map(|()| 0),
+        Command::Label(label) => label.main(),
         Command::Cache(cache) => cache.main().map(|()| 0),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,0 +1,139 @@
+//! `convscope label`: the labelling page on loopback.
+
+use super::terminal;
+use crate::label::{Desk, Examples, Oracle, Settings, serve};
+use clap::Args;
+use convscope_engine::data::{Dataset, Shapes, load_images, shapes};
+use convscope_engine::humans::Classes;
+use convscope_engine::model::{LoadOptions, load_model};
+use convscope_engine::{Error, Model, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Label images in a browser, to compare people with nets.
+///
+/// The page is served on this machine alone, at an address that holds a secret. Answers are appended to a file, each on
+/// the disk before the page goes on; ending the program or the page loses nothing, and the next start goes on from there.
+/// `compare_with_humans(#{ labels: "labels.jsonl" }).run(net, data)` tells who errs where.
+#[derive(Args)]
+pub struct Label {
+    /// The images: a folder (sub-folders are the right classes), a pattern, a .csv table, or `shapes` for generated ones.
+    dataset: PathBuf,
+    /// The classes to choose from: names in a .txt, .json or .csv file; the net's or the data set's own unless given.
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+    /// A net whose answers are shown in training and in the review; it chooses among the same classes.
+    #[arg(long)]
+    net: Option<String>,
+    /// The file of the answers.
+    #[arg(long, short, default_value = "labels.jsonl")]
+    out: PathBuf,
+    /// Labelled images that show what each class looks like: a folder, a pattern or a .csv table; other images than those to label.
+    #[arg(long, value_name = "DATASET")]
+    examples: Option<PathBuf>,
+    /// Show the right class and the net's answer after each image, to learn the classes.
+    #[arg(long)]
+    training: bool,
+    /// Tell the kinds of errors apart that people and the net made.
+    #[arg(long, conflicts_with = "training")]
+    review: bool,
+    /// Guesses at most for an image.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=5))]
+    guesses: u8,
+    /// Images of `shapes`.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    n: u32,
+    /// The number from which the images' order follows (and, of `shapes`, the images).
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The port; a free one, and the same one after a new start, unless given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+}
+
+impl Label {
+    /// Serves until Ctrl-C.
+    pub fn main(self) -> Result<u8> {
+        let data = self.data()?;
+        let net = self.net.as_deref().map(net).transpose()?;
+        let classes = self.classes(net.as_ref(), &data)?;
+        let examples = match &self.examples {
+            Some(from) => Some(load_images(from).map_err(|e| e.context("the examples"))?),
+            None if self.generated() => Some(shapes(&Shapes::new().n(400usize).seed(self.seed.wrapping_add(1)))?),
+            None => None,
+        };
+        if self.training || self.review {
+            let known = data.items().any(|i| i.label.as_deref().is_some_and(|l| classes.index(l).is_ok()));
+            if !known {
+                return Err(Error::value(format!("no image of `{}` has one of the classes as its label", data.name))
+                    .hint(
+                        "training and review need the right classes: sub-folders, or a column `label` in a .csv table",
+                    ));
+            }
+        }
+        let settings = Settings {
+            seed: self.seed,
+            guesses: usize::from(self.guesses),
+            training: self.training,
+            review: self.review,
+        };
+        let examples = Examples::of(examples, &classes, self.seed);
+        let oracle = net.map(|net| Oracle::new(net, &classes)).transpose()?;
+        let desk = Desk::open(data, classes, examples, oracle, settings, &self.out)?;
+        let stop = Arc::new(tokio::sync::Notify::new());
+        let stopped = stop.clone();
+        ctrlc::set_handler(move || stopped.notify_one()).map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
+        let total = desk.order.len();
+        let desk = serve(
+            desk,
+            &self.out,
+            self.port,
+            |address| {
+                terminal::say(&format!("{}\n", address.url()));
+                terminal::complain(&format!(
+                    "{total} images; answers go to {}; open the address in a browser, Ctrl-C ends",
+                    self.out.display()
+                ));
+            },
+            async move { stop.notified().await },
+        )?;
+        for (name, done) in desk.people() {
+            terminal::complain(&format!("{name}: {done} of {total}"));
+        }
+        Ok(0)
+    }
+
+    fn generated(&self) -> bool {
+        self.dataset == Path::new("shapes") && !self.dataset.exists()
+    }
+
+    fn data(&self) -> Result<Dataset> {
+        if self.generated() {
+            return shapes(&Shapes::new().n(self.n as usize).seed(self.seed));
+        }
+        load_images(&self.dataset)
+    }
+
+    fn classes(&self, net: Option<&Model>, data: &Dataset) -> Result<Classes> {
+        if let Some(file) = &self.classes {
+            return Classes::read(file);
+        }
+        let own = net.map(|n| &n.card().classes).filter(|c| !c.is_empty());
+        let labels: Vec<String> = match own {
+            Some(classes) => classes
+                .iter()
+                .map(|c| std::iter::once(&c.name).chain(&c.synonyms).cloned().collect::<Vec<_>>().join(", "))
+                .collect(),
+            None => data.labels(),
+        };
+        if labels.is_empty() {
+            return Err(Error::value(format!("the classes are not known: no image of `{}` has a label", data.name))
+                .hint("name them: --classes classes.txt, one a line"));
+        }
+        Ok(Classes::of(&labels))
+    }
+}
+
+fn net(name: &str) -> Result<Model> {
+    load_model(name, &LoadOptions::default(), Path::new(""), &|line| terminal::complain(line))
+}

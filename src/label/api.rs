@@ -1,0 +1,203 @@
+//! What the labelling page asks. Before an answer is given, nothing says what an image shows: images are named by their
+//! place in the session's order.
+
+use super::desk::{Desk, Progress};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use convscope_engine::data::Source;
+use convscope_engine::humans::{Answer, Classes};
+use convscope_engine::{Error, Kind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// An error as the page shows it.
+pub struct Refusal(Error);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match self.0.kind {
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::Value | Kind::Subject | Kind::Shape => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(json!({ "error": self.0.message, "hint": self.0.hint }))).into_response()
+    }
+}
+
+/// Runs `f` where it may wait for the disk.
+pub async fn apart<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(done) => done.map_err(Refusal),
+        Err(e) => Err(Refusal(Error::internal(e.to_string()))),
+    }
+}
+
+/// What the page needs once.
+pub async fn session(State(desk): State<Arc<Desk>>) -> Json<Value> {
+    let classes: Vec<Value> = desk
+        .classes
+        .list()
+        .iter()
+        .enumerate()
+        .map(|(i, c)| json!({ "name": c.name, "synonyms": c.synonyms, "examples": desk.examples.count(i) }))
+        .collect();
+    let people: Vec<Value> =
+        desk.people().into_iter().map(|(name, done)| json!({ "name": name, "done": done })).collect();
+    Json(json!({
+        "name": desk.data.name,
+        "total": desk.order.len(),
+        "classes": classes,
+        "guesses": desk.settings.guesses,
+        "training": desk.settings.training,
+        "net": desk.oracle.as_ref().map(|o| o.name()),
+        "people": people,
+        "kinds": convscope_engine::humans::taxonomy::KINDS.map(|k| json!({ "name": k.name, "about": k.about })),
+    }))
+}
+
+/// Who asks for the next image.
+#[derive(Deserialize)]
+pub struct Who {
+    labeller: String,
+    #[serde(default)]
+    again: bool,
+}
+
+/// The next images of a person.
+pub async fn next(State(desk): State<Arc<Desk>>, Query(who): Query<Who>) -> Json<Value> {
+    Json(shown(&desk.progress(who.labeller.trim(), who.again)))
+}
+
+fn shown(progress: &Progress) -> Value {
+    json!({ "done": progress.done, "skipped": progress.skipped, "next": progress.next })
+}
+
+/// An answer as the page sends it.
+#[derive(Deserialize)]
+pub struct Given {
+    id: String,
+    labeller: String,
+    place: usize,
+    guesses: Vec<String>,
+    #[serde(default)]
+    skipped: bool,
+    time_s: Option<f64>,
+    #[serde(default)]
+    again: bool,
+}
+
+/// Keeps an answer; when this returns, it is on the disk.
+pub async fn answer(State(desk): State<Arc<Desk>>, Json(given): Json<Given>) -> Result<Json<Value>, Refusal> {
+    apart(move || {
+        let Given { id, labeller, place, guesses, skipped, time_s, again } = given;
+        let name = labeller.trim().to_string();
+        let answer = Answer {
+            id,
+            labeller,
+            image: String::new(),
+            guesses: guesses.clone(),
+            skipped,
+            time_s,
+            training: false,
+            at: 0.0,
+        };
+        desk.answer(answer, place)?;
+        let mut reply = shown(&desk.progress(&name, again));
+        if desk.settings.training && !skipped {
+            reply["feedback"] = serde_json::to_value(feedback(&desk, place, &guesses)?).unwrap_or_default();
+        }
+        Ok(Json(reply))
+    })
+    .await
+}
+
+/// What is told after an answer in training.
+#[derive(Serialize)]
+struct Feedback {
+    /// The right class and its index.
+    truth: Option<(usize, String)>,
+    /// Which guess was right, from 1.
+    rank: Option<usize>,
+    /// The net's most probable classes.
+    net: Vec<(String, f64)>,
+}
+
+fn feedback(desk: &Desk, place: usize, guesses: &[String]) -> Result<Feedback> {
+    let truth = desk.truth(place);
+    let rank = guesses.iter().position(|g| desk.classes.index(g).ok() == truth && truth.is_some()).map(|i| i + 1);
+    let net = net_guesses(desk, place)?;
+    Ok(Feedback { truth: truth.map(|t| (t, desk.classes.name(t).to_string())), rank, net })
+}
+
+/// The net's guesses for the image at `place` by name; none where there is no net.
+pub fn net_guesses(desk: &Desk, place: usize) -> Result<Vec<(String, f64)>> {
+    let named = |classes: &Classes, all: Vec<(usize, f64)>| {
+        all.into_iter().map(|(c, p)| (classes.name(c).to_string(), p)).collect()
+    };
+    match &desk.oracle {
+        Some(oracle) => Ok(named(&desk.classes, oracle.guesses(&desk.data, desk.order[place])?)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Who takes back.
+#[derive(Deserialize)]
+pub struct Back {
+    id: String,
+    labeller: String,
+}
+
+/// Takes back a person's last answer.
+pub async fn undo(State(desk): State<Arc<Desk>>, Json(back): Json<Back>) -> Result<Json<Value>, Refusal> {
+    apart(move || {
+        let name = back.labeller.trim();
+        let (place, guesses) = desk.undo(name, &back.id)?;
+        let mut reply = shown(&desk.progress(name, false));
+        reply["undone"] = json!({ "place": place, "guesses": guesses });
+        Ok(Json(reply))
+    })
+    .await
+}
+
+/// The image at a place of the session's order.
+pub async fn image(State(desk): State<Arc<Desk>>, Path(place): Path<usize>) -> Result<Response, Refusal> {
+    apart(move || {
+        let index = *desk.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
+        let item = desk.data.item(index)?;
+        if let Source::File(path) = &item.source {
+            let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+            if let Some(kind) = kind_of(&bytes) {
+                return Ok(picture(kind, bytes));
+            }
+        }
+        Ok(picture("image/png", item.image()?.encode_png()?))
+    })
+    .await
+}
+
+/// The kind of image that browsers show as it is, by its first bytes.
+fn kind_of(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
+        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        _ => None,
+    }
+}
+
+/// The examples of a class side by side.
+pub async fn examples(State(desk): State<Arc<Desk>>, Path(class): Path<usize>) -> Result<Response, Refusal> {
+    apart(move || match desk.examples.strip(class)? {
+        Some(strip) => Ok(picture("image/jpeg", strip.to_vec())),
+        None => Err(Error::not_found(format!("no examples of class {class}"))),
+    })
+    .await
+}
+
+fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=86400")], bytes).into_response()
+}

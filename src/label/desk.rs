@@ -1,0 +1,273 @@
+//! Whose turn it is with which image: the session's file as it stands, person by person.
+
+use super::examples::Examples;
+use super::oracle::Oracle;
+use convscope_engine::data::Dataset;
+use convscope_engine::humans::{Answer, Classes, Entry, Keys, Log, Tag};
+use convscope_engine::random::Stream;
+use convscope_engine::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How a session is held.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The images' order follows from it.
+    pub seed: u64,
+    /// Guesses at most.
+    pub guesses: usize,
+    /// Whether the right class is shown after each answer.
+    pub training: bool,
+    /// Whether errors are told apart instead.
+    pub review: bool,
+}
+
+/// A labelling session.
+pub struct Desk {
+    /// The images.
+    pub data: Dataset,
+    /// Their names.
+    pub keys: Keys,
+    /// What may be chosen.
+    pub classes: Classes,
+    /// Thumbnails of each class.
+    pub examples: Examples,
+    /// What a net says.
+    pub oracle: Option<Oracle>,
+    /// How the session is held.
+    pub settings: Settings,
+    /// The images in the order in which they are shown: all people see the same.
+    pub order: Vec<usize>,
+    book: Mutex<Book>,
+}
+
+struct Book {
+    log: Log,
+    people: BTreeMap<String, Person>,
+}
+
+/// The standing answers of one person, the last one last.
+#[derive(Default)]
+struct Person {
+    answers: Vec<Answer>,
+    seen: BTreeSet<String>,
+}
+
+/// How far a person is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// Images answered or skipped.
+    pub done: usize,
+    /// Images skipped.
+    pub skipped: usize,
+    /// The places, in the session's order, of the next images.
+    pub next: Vec<usize>,
+}
+
+impl Desk {
+    /// A session over `data` whose answers are kept in the file at `out`.
+    ///
+    /// # Errors
+    /// Where the file cannot be written, or answers are about images or classes that this session does not have.
+    pub fn open(
+        data: Dataset,
+        classes: Classes,
+        examples: Examples,
+        oracle: Option<Oracle>,
+        settings: Settings,
+        out: &Path,
+    ) -> Result<Self> {
+        let keys = Keys::of(&data);
+        let log = Log::open(out)?;
+        for entry in log.entries() {
+            let Entry::Answer(a) = entry else { continue };
+            let unknown = match keys.index(&a.image) {
+                None => Some(format!("the image `{}`", a.image)),
+                Some(_) => a.guesses.iter().find(|g| classes.index(g).is_err()).map(|g| format!("the class `{g}`")),
+            };
+            if let Some(unknown) = unknown {
+                return Err(Error::value(format!(
+                    "`{}` holds answers of another session: {unknown} is not here",
+                    out.display()
+                ))
+                .hint("name another file with --out"));
+            }
+        }
+        let mut people = BTreeMap::new();
+        log.entries().iter().for_each(|e| count(&mut people, e));
+        let order = Stream::new(settings.seed, "label").permutation(data.len());
+        Ok(Desk { data, keys, classes, examples, oracle, settings, order, book: Mutex::new(Book { log, people }) })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everyone who answered, with how many images they have done.
+    pub fn people(&self) -> Vec<(String, usize)> {
+        self.book().people.iter().map(|(name, p)| (name.clone(), p.seen.len())).collect()
+    }
+
+    /// How far `name` is; with `again`, skipped images come once more.
+    pub fn progress(&self, name: &str, again: bool) -> Progress {
+        let book = self.book();
+        let none = Person::default();
+        let person = book.people.get(name).unwrap_or(&none);
+        let skipped: BTreeSet<&str> = person.answers.iter().filter(|a| a.skipped).map(|a| a.image.as_str()).collect();
+        let open = |place: &usize| {
+            let key = self.keys.name(self.order[*place]);
+            !person.seen.contains(key) || (again && skipped.contains(key))
+        };
+        Progress {
+            done: person.seen.len(),
+            skipped: skipped.len(),
+            next: (0..self.order.len()).filter(open).take(3).collect(),
+        }
+    }
+
+    /// Keeps an answer to the image at `place`: it is on the disk when this returns. Sent again, it is kept once.
+    ///
+    /// # Errors
+    /// Where it makes no sense, or the disk does not take it.
+    pub fn answer(&self, mut answer: Answer, place: usize) -> Result<()> {
+        let index = *self.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
+        answer.labeller = named(&answer.labeller)?;
+        answer.image = self.keys.name(index).to_string();
+        answer.training = self.settings.training;
+        answer.at = now();
+        checked_id(&answer.id)?;
+        if answer.guesses.len() > self.settings.guesses {
+            return Err(Error::value(format!(
+                "{} guesses, at most {} are taken",
+                answer.guesses.len(),
+                self.settings.guesses
+            )));
+        }
+        if answer.skipped != answer.guesses.is_empty() {
+            return Err(Error::value("an answer holds guesses, or the image is skipped"));
+        }
+        let mut chosen = BTreeSet::new();
+        for guess in &mut answer.guesses {
+            let class = self.classes.index(guess)?;
+            if !chosen.insert(class) {
+                return Err(Error::value(format!("`{guess}` is guessed twice")));
+            }
+            *guess = self.classes.name(class).to_string();
+        }
+        if answer.time_s.is_some_and(|t| !(0.0..=1e7).contains(&t)) {
+            return Err(Error::value("a time that is no time"));
+        }
+        self.write(Entry::Answer(answer))
+    }
+
+    /// Takes back the last answer of `name`: the place of its image and its guesses. Sent again, nothing more is taken back.
+    ///
+    /// # Errors
+    /// Where there is no answer, or the disk does not take it.
+    pub fn undo(&self, name: &str, id: &str) -> Result<(usize, Vec<String>)> {
+        checked_id(id)?;
+        let last = {
+            let book = self.book();
+            if book.log.holds(id) {
+                let of = book.log.entries().iter().find_map(|e| match e {
+                    Entry::Undo { id: own, of, .. } if own == id => Some(of.clone()),
+                    _ => None,
+                });
+                let back = book.log.entries().iter().find_map(|e| match (e, &of) {
+                    (Entry::Answer(a), Some(of)) if a.id == *of => Some(a.clone()),
+                    _ => None,
+                });
+                return back.map(|a| self.taken_back(&a)).unwrap_or_else(|| Err(Error::value("that is no undo")));
+            }
+            let person = book.people.get(name).and_then(|p| p.answers.last()).cloned();
+            person.ok_or_else(|| Error::not_found(format!("{name} has given no answer to take back")))?
+        };
+        self.write(Entry::Undo { id: id.to_string(), of: last.id.clone(), at: now() })?;
+        self.taken_back(&last)
+    }
+
+    fn taken_back(&self, answer: &Answer) -> Result<(usize, Vec<String>)> {
+        let index = self.keys.index(&answer.image);
+        let place = self.order.iter().position(|i| Some(*i) == index);
+        Ok((place.ok_or_else(|| Error::internal("an answer about no image"))?, answer.guesses.clone()))
+    }
+
+    /// Keeps what kinds of error an answer is.
+    ///
+    /// # Errors
+    /// Where a kind is none, or the disk does not take it.
+    pub fn tag(&self, mut tag: Tag, place: usize) -> Result<()> {
+        let index = *self.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
+        tag.image = self.keys.name(index).to_string();
+        tag.by = named(&tag.by)?;
+        tag.at = now();
+        checked_id(&tag.id)?;
+        if let Some(wrong) = tag.kinds.iter().find(|k| convscope_engine::humans::taxonomy::find(k).is_none()) {
+            return Err(Error::not_found(format!("no kind of error `{wrong}`")));
+        }
+        self.write(Entry::Tag(tag))
+    }
+
+    fn write(&self, entry: Entry) -> Result<()> {
+        let mut book = self.book();
+        if !book.log.holds(entry.id()) {
+            book.log.append(entry.clone())?;
+            count(&mut book.people, &entry);
+        }
+        Ok(())
+    }
+
+    /// The right class of the image at `place`, where it is known.
+    pub fn truth(&self, place: usize) -> Option<usize> {
+        let item = self.data.item(*self.order.get(place)?).ok()?;
+        self.classes.index(item.label.as_deref()?).ok()
+    }
+
+    /// The standing answers of everyone, and what was said of errors.
+    pub fn standing(&self) -> (Vec<Answer>, Vec<Tag>) {
+        use convscope_engine::humans::log::{standing, tags};
+        let book = self.book();
+        let entries = book.log.entries();
+        (standing(entries).into_iter().cloned().collect(), tags(entries).into_iter().cloned().collect())
+    }
+}
+
+fn count(people: &mut BTreeMap<String, Person>, entry: &Entry) {
+    match entry {
+        Entry::Answer(a) => {
+            let person = people.entry(a.labeller.clone()).or_default();
+            person.answers.retain(|b| b.image != a.image);
+            person.answers.push(a.clone());
+            person.seen.insert(a.image.clone());
+        }
+        Entry::Undo { of, .. } => {
+            for person in people.values_mut() {
+                if let Some(i) = person.answers.iter().position(|a| a.id == *of) {
+                    let back = person.answers.remove(i);
+                    person.seen.remove(&back.image);
+                }
+            }
+        }
+        Entry::Tag(_) => {}
+    }
+}
+
+/// A person's name as it is kept: without spaces around it, not empty, at most 60 letters, nothing that hides.
+fn named(name: &str) -> Result<String> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
+        return Err(Error::value("a name has 1 to 60 letters"));
+    }
+    Ok(name.to_string())
+}
+
+fn checked_id(id: &str) -> Result<()> {
+    let fine = (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if fine { Ok(()) } else { Err(Error::value("an id has 8 to 64 letters and digits")) }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| (d.as_secs_f64() * 1000.0).round() / 1000.0)
+}

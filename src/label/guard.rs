@@ -1,0 +1,77 @@
+//! Who may ask: only the holder of the address, from a page of this very server.
+//!
+//! Other sites in the same browser are kept out by the token in the path, by the `Host` (a foreign name that resolves to
+//! loopback) and by the `Origin` (a page elsewhere that posts here). Every answer forbids what the page does not need.
+
+use super::serve::Address;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+/// What every answer carries.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+];
+
+/// Lets a request through, or refuses it without saying what is here.
+pub async fn guard(State(address): State<Arc<Address>>, request: Request, next: Next) -> Response {
+    let mut response = match refused(&address, &request) {
+        Some(status) => (status, status.canonical_reason().unwrap_or("refused")).into_response(),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refused(address: &Address, request: &Request<Body>) -> Option<StatusCode> {
+    let headers = request.headers();
+    let host = one(headers, header::HOST).or_else(|| request.uri().authority().map(|a| a.as_str()));
+    if !host.is_some_and(|h| address.is_own_host(h)) {
+        return Some(StatusCode::MISDIRECTED_REQUEST);
+    }
+    if !same_token(request.uri().path(), &address.token) {
+        return Some(StatusCode::NOT_FOUND);
+    }
+    if headers.contains_key(header::ORIGIN)
+        && !one(headers, header::ORIGIN).and_then(|o| o.strip_prefix("http://")).is_some_and(|h| address.is_own_host(h))
+    {
+        return Some(StatusCode::FORBIDDEN);
+    }
+    let site = HeaderName::from_static("sec-fetch-site");
+    if headers.contains_key(&site) && !one(headers, site).is_some_and(|s| matches!(s, "same-origin" | "none")) {
+        return Some(StatusCode::FORBIDDEN);
+    }
+    // A form of another page can post, but not JSON.
+    let json = one(headers, header::CONTENT_TYPE).is_some_and(|t| t.split(';').next() == Some("application/json"));
+    (request.method() == Method::POST && !json).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+/// A header that must be there just once.
+fn one(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut all = headers.get_all(name).iter();
+    let first = all.next()?.to_str().ok()?;
+    all.next().is_none().then_some(first)
+}
+
+/// Whether the path's first part is the token; how long this takes does not tell how much of it is right.
+fn same_token(path: &str, token: &str) -> bool {
+    let given = path.strip_prefix('/').and_then(|p| p.split('/').next()).unwrap_or_default();
+    given.len() == token.len() && given.bytes().zip(token.bytes()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
+}

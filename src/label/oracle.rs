@@ -1,0 +1,52 @@
+//! What a net says of the session's images, asked when it is needed and remembered.
+
+use convscope_engine::data::Dataset;
+use convscope_engine::humans::Classes;
+use convscope_engine::humans::classes::{best, shares};
+use convscope_engine::subject::scores_len;
+use convscope_engine::{Input, Model, Result};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A class and the net's probability for it.
+pub type Guess = (usize, f64);
+
+/// A net that chooses among the session's classes.
+pub struct Oracle {
+    net: Model,
+    outputs: Vec<Vec<usize>>,
+    known: Mutex<BTreeMap<usize, Vec<Guess>>>,
+}
+
+impl Oracle {
+    /// The net; its outputs must mean all of the classes.
+    ///
+    /// # Errors
+    /// Where one is missing, or the net cannot take photos.
+    pub fn new(net: Model, classes: &Classes) -> Result<Self> {
+        net.card().preprocess()?;
+        let outputs = classes.outputs(net.card(), scores_len(&net))?;
+        Ok(Oracle { net, outputs, known: Mutex::default() })
+    }
+
+    /// The net's name.
+    pub fn name(&self) -> &str {
+        &self.net.card().name
+    }
+
+    /// The five most probable classes for image `index`.
+    ///
+    /// # Errors
+    /// Where the image cannot be read.
+    pub fn guesses(&self, data: &Dataset, index: usize) -> Result<Vec<Guess>> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known().get(&index) {
+            return Ok(found.clone());
+        }
+        let x = Input::Image(data.get(index)?).prepared(&self.net)?.x;
+        let p = shares(&self.net.probabilities(&x)?[0], &self.outputs);
+        let found: Vec<Guess> = best(&p, 5).into_iter().map(|c| (c, p[c])).collect();
+        known().insert(index, found.clone());
+        Ok(found)
+    }
+}

@@ -1,0 +1,101 @@
+//! The second page: each error of people and of the net, and what kind of error it is.
+
+use super::api::{Refusal, apart, net_guesses};
+use super::desk::Desk;
+use axum::Json;
+use axum::extract::State;
+use convscope_engine::Result;
+use convscope_engine::humans::Tag;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Every error, image by image in the session's order: people's answers of which no guess is right, and the net's where
+/// people answered and none of its five guesses is right.
+pub async fn errors(State(desk): State<Arc<Desk>>) -> Result<Json<Value>, Refusal> {
+    apart(move || {
+        let (answers, tags) = desk.standing();
+        let place_of: BTreeMap<&str, usize> =
+            desk.order.iter().enumerate().map(|(place, i)| (desk.keys.name(*i), place)).collect();
+        let mut found: Vec<(usize, Value)> = Vec::new();
+        let mut judged = BTreeSet::new();
+        let kinds = |subject: &str, image: &str| -> BTreeMap<String, Vec<String>> {
+            let of = tags.iter().filter(|t| t.subject == subject && t.image == image);
+            of.map(|t| (t.by.clone(), t.kinds.clone())).collect()
+        };
+        for answer in answers.iter().filter(|a| !a.skipped) {
+            let Some(place) = place_of.get(answer.image.as_str()).copied() else { continue };
+            let Some(truth) = desk.truth(place) else { continue };
+            judged.insert(place);
+            if !answer.guesses.iter().any(|g| desk.classes.index(g).ok() == Some(truth)) {
+                let guesses: Vec<(String, Option<f64>)> = answer.guesses.iter().map(|g| (g.clone(), None)).collect();
+                found.push((
+                    place,
+                    entry(
+                        &desk,
+                        place,
+                        truth,
+                        &answer.labeller,
+                        true,
+                        &guesses,
+                        kinds(&answer.labeller, &answer.image),
+                    ),
+                ));
+            }
+        }
+        if let Some(oracle) = &desk.oracle {
+            for place in judged {
+                let Some(truth) = desk.truth(place) else { continue };
+                let guesses = net_guesses(&desk, place)?;
+                if !guesses.iter().any(|(g, _)| g == desk.classes.name(truth)) {
+                    let guesses: Vec<(String, Option<f64>)> = guesses.into_iter().map(|(g, p)| (g, Some(p))).collect();
+                    let said = kinds(oracle.name(), desk.keys.name(desk.order[place]));
+                    found.push((place, entry(&desk, place, truth, oracle.name(), false, &guesses, said)));
+                }
+            }
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Ok(Json(found.into_iter().map(|(_, v)| v).collect()))
+    })
+    .await
+}
+
+fn entry(
+    desk: &Desk,
+    place: usize,
+    truth: usize,
+    subject: &str,
+    person: bool,
+    guesses: &[(String, Option<f64>)],
+    kinds: BTreeMap<String, Vec<String>>,
+) -> Value {
+    json!({
+        "place": place,
+        "subject": subject,
+        "person": person,
+        "truth": { "index": truth, "name": desk.classes.name(truth) },
+        "guesses": guesses,
+        "kinds": kinds,
+    })
+}
+
+/// What a reviewer says of an error.
+#[derive(Deserialize)]
+pub struct Said {
+    id: String,
+    by: String,
+    subject: String,
+    place: usize,
+    kinds: Vec<String>,
+}
+
+/// Keeps what a reviewer says; when this returns, it is on the disk.
+pub async fn tag(State(desk): State<Arc<Desk>>, Json(said): Json<Said>) -> Result<Json<Value>, Refusal> {
+    apart(move || {
+        let Said { id, by, subject, place, kinds } = said;
+        desk.tag(Tag { id, by, subject, image: String::new(), kinds, at: 0.0 }, place)?;
+        Ok(Json(json!({})))
+    })
+    .await
+}

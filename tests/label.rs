@@ -1,0 +1,408 @@
+//! The labelling page: what is acknowledged is on the disk once, strangers are kept out, and a person in a browser gets
+//! through a session whatever happens to the server (`tests/label/browser.py`, where Chromium is there).
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A server on its own folder; it is killed when the test ends.
+struct Server {
+    child: Child,
+    port: u16,
+    token: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What came back: status, headers, body.
+struct Reply {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+impl Server {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_convscope"))
+            .arg("label")
+            .args(arguments)
+            .args(["--out", "labels.jsonl"])
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let rest = line.trim().strip_prefix("http://127.0.0.1:").unwrap_or_else(|| panic!("no address: {line:?}"));
+        let (port, token) = rest.trim_end_matches('/').split_once('/').unwrap();
+        Server { child, port: port.parse().unwrap(), token: token.to_string() }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// A request as bytes say it; `Host` and `Connection` are in `headers`.
+    fn raw(&self, request: &str) -> Reply {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        let end = all.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(all.len());
+        let head = String::from_utf8_lossy(&all[..end]).to_string();
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+        Reply { status, head, body: all.get(end + 4..).unwrap_or_default().to_vec() }
+    }
+
+    fn with(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
+        self.raw(&format!(
+            "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        ))
+    }
+
+    fn host(&self) -> String {
+        format!("Host: 127.0.0.1:{}\r\n", self.port)
+    }
+
+    fn get(&self, path: &str) -> Reply {
+        self.with("GET", &format!("/{}/{path}", self.token), &self.host(), "")
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Reply {
+        let headers = format!("{}Content-Type: application/json\r\n", self.host());
+        self.with("POST", &format!("/{}/{path}", self.token), &headers, &body.to_string())
+    }
+}
+
+fn answer(id: &str, place: u64, guess: &str) -> Value {
+    json!({ "id": format!("answer-{id}"), "labeller": "ann", "place": place, "guesses": [guess], "time_s": 1.25 })
+}
+
+fn lines(folder: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder.join("labels.jsonl")).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "the last line is whole");
+    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+const SHAPES: [&str; 5] = ["shapes", "--n", "20", "--seed", "3"];
+
+#[test]
+fn answers_outlive_the_server_and_stand_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &SHAPES);
+    let (port, token) = (server.port, server.token.clone());
+    let session = server.get("api/session").json();
+    assert_eq!(session["total"], 20);
+    assert_eq!(session["classes"].as_array().unwrap().len(), 10);
+    assert_eq!(session["classes"][0]["examples"], 13);
+    let first = server.get("api/next?labeller=ann").json()["next"][0].as_u64().unwrap();
+    let told = server.post("api/answer", &answer("one", first, "star")).json();
+    assert_eq!((told["done"].as_u64(), told.get("feedback")), (Some(1), None), "blind: nothing is told");
+    // The acknowledgement was lost and the page sends it again.
+    assert_eq!(server.post("api/answer", &answer("one", first, "star")).json()["done"], 1);
+    let second = told["next"][0].as_u64().unwrap();
+    assert_eq!(server.post("api/answer", &answer("two", second, "Ring")).status, 200);
+    server.kill();
+    // What a crash leaves of a line that was never acknowledged goes.
+    let path = folder.path().join("labels.jsonl");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{whole}{{\"kind\":\"answer\",\"id\":\"tor")).unwrap();
+
+    let server = Server::start(folder.path(), &SHAPES);
+    assert_eq!((server.port, &server.token), (port, &token), "an open page goes on");
+    assert_eq!(server.post("api/answer", &answer("two", second, "ring")).json()["done"], 2);
+    let all = lines(folder.path());
+    assert_eq!(all.iter().map(|l| l["id"].as_str().unwrap()).collect::<Vec<_>>(), ["answer-one", "answer-two"]);
+    assert_eq!(all[1]["guesses"], json!(["ring"]));
+    assert_eq!(all[0]["time_s"], 1.25);
+    // Taking back, sent twice, takes back one answer.
+    let back = json!({ "id": "undo-0001", "labeller": "ann" });
+    assert_eq!(server.post("api/undo", &back).json()["undone"], json!({ "place": second, "guesses": ["ring"] }));
+    let told = server.post("api/undo", &back).json();
+    assert_eq!((&told["done"], &told["undone"]["place"]), (&json!(1), &json!(second)));
+    assert_eq!(lines(folder.path()).len(), 3);
+    // Another person has a session of their own, in the same order.
+    let bob = server.get("api/next?labeller=bob").json();
+    assert_eq!((bob["done"].as_u64(), bob["next"][0].as_u64()), (Some(0), Some(first)));
+    let people = server.get("api/session").json()["people"].clone();
+    assert_eq!(people, json!([{ "name": "ann", "done": 1 }]));
+    // A second server on the same file is refused.
+    let other = Command::new(env!("CARGO_BIN_EXE_convscope"))
+        .args(["label", "shapes"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&other.stderr).contains("in use by another session"));
+}
+
+#[test]
+fn answers_that_make_no_sense_are_refused_and_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &SHAPES);
+    let with = |key: &str, value: Value| {
+        let mut a = answer("odd", 0, "star");
+        a[key] = value;
+        server.post("api/answer", &a)
+    };
+    for (key, value) in [
+        ("guesses", json!(["unicorn"])),
+        ("guesses", json!(["star", "STAR"])),
+        ("guesses", json!([])),
+        ("guesses", json!(["star", "ring", "heart", "cross", "arrow", "circle"])),
+        ("skipped", json!(true)),
+        ("place", json!(20)),
+        ("place", json!(-1)),
+        ("place", json!("../0")),
+        ("labeller", json!("  ")),
+        ("labeller", json!("a\nb")),
+        ("labeller", json!("x".repeat(61))),
+        ("id", json!("short")),
+        ("id", json!("with spaces in it")),
+        ("time_s", json!(-1)),
+        ("time_s", json!(1e300)),
+    ] {
+        let reply = with(key, value.clone());
+        assert!((400..500).contains(&reply.status), "{key}: {value} gives {}", reply.status);
+    }
+    let long = format!("{{\"id\":\"{}\"}}", "x".repeat(100_000));
+    let headers = format!("{}Content-Type: application/json\r\n", server.host());
+    assert_eq!(server.with("POST", &format!("/{}/api/answer", server.token), &headers, &long).status, 413);
+    assert_eq!(server.post("api/undo", &json!({ "id": "undo-0001", "labeller": "ann" })).status, 404);
+    assert!(lines(folder.path()).is_empty());
+}
+
+#[test]
+fn strangers_are_kept_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret.txt"), "secret").unwrap();
+    let server = Server::start(folder.path(), &SHAPES);
+    let (host, port, token) = (server.host(), server.port, server.token.clone());
+    let page = server.get("");
+    assert_eq!(page.status, 200);
+    for header in [
+        "content-security-policy: default-src 'none'",
+        "nosniff",
+        "no-referrer",
+        "cache-control: no-store",
+        "x-frame-options: DENY",
+    ] {
+        assert!(page.head.to_lowercase().contains(&header.to_lowercase()), "no {header} in {}", page.head);
+    }
+    assert!(!page.head.to_lowercase().contains("access-control-allow"));
+    let text = String::from_utf8(page.body).unwrap();
+    assert!(
+        !text.contains("http://") && !text.contains("https://") && !text.contains("//cdn"),
+        "the page loads something"
+    );
+
+    // Without the token, with a wrong one, or a part of it: nothing is here.
+    let wrong = format!("{}0", &token[..31]).replace(&token, "f");
+    for path in [
+        "/",
+        "/api/session",
+        "/image/0",
+        &format!("/{}/", &token[..31]),
+        &format!("/{wrong}x/"),
+        &format!("//{token}/"),
+    ] {
+        assert_eq!(server.with("GET", path, &host, "").status, 404, "{path}");
+    }
+    // Foreign hosts: a name that was made to point here, another port, none, two.
+    let inside = format!("/{token}/api/session");
+    for bad in [
+        format!("Host: evil.example:{port}\r\n"),
+        "Host: 127.0.0.1\r\n".to_string(),
+        format!("Host: 127.0.0.1.evil.example:{port}\r\n"),
+        format!("Host: 127.0.0.1:{}\r\n", port ^ 1),
+        format!("Host: evil@127.0.0.1:{port}\r\n"),
+        format!("{host}Host: evil.example:{port}\r\n"),
+        String::new(),
+    ] {
+        let status = server.with("GET", &inside, &bad, "").status;
+        assert!((400..500).contains(&status), "{bad:?} gives {status}");
+    }
+    assert_eq!(server.with("GET", &inside, &format!("Host: localhost:{port}\r\n"), "").status, 200);
+    // Other origins: pages elsewhere, and this machine's other servers.
+    for bad in [
+        "Origin: http://evil.example\r\n".to_string(),
+        "Origin: null\r\n".to_string(),
+        format!("Origin: https://127.0.0.1:{port}\r\n"),
+        format!("Origin: http://127.0.0.1:{}\r\n", port ^ 1),
+        "Sec-Fetch-Site: cross-site\r\n".to_string(),
+        "Sec-Fetch-Site: same-site\r\n".to_string(),
+    ] {
+        let json = "Content-Type: application/json\r\n";
+        let body = answer("evil", 0, "star").to_string();
+        let status = server.with("POST", &format!("/{token}/api/answer"), &format!("{host}{bad}{json}"), &body).status;
+        assert_eq!(status, 403, "{bad}");
+    }
+    // What a form of another page can send.
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        let headers = format!("{host}Content-Type: {kind}\r\n");
+        let body = answer("form", 0, "star").to_string();
+        assert_eq!(server.with("POST", &format!("/{token}/api/answer"), &headers, &body).status, 415, "{kind}");
+    }
+    assert!(lines(folder.path()).is_empty());
+    // Paths that lead elsewhere.
+    for path in [
+        "../secret.txt",
+        "image/../../secret.txt",
+        "image/..%2f..%2fsecret.txt",
+        "image/%2e%2e/secret.txt",
+        "examples/../secret.txt",
+        "image/0/../../../secret.txt",
+        "page.js/../../secret.txt",
+        "image/secret.txt",
+        "image/-1",
+        "image/99999999999999999999",
+        "image/0%00",
+        "..\\secret.txt",
+        "labels.jsonl",
+        "%2e%2e%2fsecret.txt",
+        "image//etc/passwd",
+    ] {
+        let reply = server.get(path);
+        assert!((400..500).contains(&reply.status), "{path} gives {}", reply.status);
+        assert!(!String::from_utf8_lossy(&reply.body).contains("secret\n") && reply.body != b"secret");
+    }
+    for method in ["PUT", "DELETE", "OPTIONS", "TRACE"] {
+        let status = server.with(method, &format!("/{token}/api/answer"), &host, "").status;
+        assert!((400..500).contains(&status), "{method} gives {status}");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(folder.path().join("labels.jsonl.address")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "the address is its owner's alone");
+    }
+}
+
+#[test]
+fn training_tells_and_blindness_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &[&SHAPES[..], &["--training", "--net", "shapes"]].concat());
+    let told = server.post("api/answer", &answer("one", 0, "star")).json();
+    let feedback = &told["feedback"];
+    assert!(feedback["truth"][1].is_string(), "{feedback}");
+    let net = feedback["net"].as_array().unwrap();
+    assert_eq!(net.len(), 5);
+    assert!(net[0][1].as_f64() >= net[1][1].as_f64());
+    assert_eq!(lines(folder.path())[0]["training"], true);
+    // Nothing that the page is told before an answer names what an image shows.
+    let before = server.get("api/next?labeller=bob");
+    assert!(!String::from_utf8_lossy(&before.body).contains("shapes/"));
+    let picture = server.get("image/0");
+    assert!(picture.head.contains("image/png") && !picture.head.to_lowercase().contains("filename"));
+    let strip = server.get("examples/0");
+    assert!(strip.head.contains("image/jpeg") && strip.body.len() > 1000);
+}
+
+#[test]
+fn reviewers_tell_errors_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let label = Server::start(folder.path(), &SHAPES);
+    for place in 0..20 {
+        label.post("api/answer", &answer(&format!("{place:04}"), place, "star"));
+    }
+    label.kill();
+    let server = Server::start(folder.path(), &[&SHAPES[..], &["--review", "--net", "shapes"]].concat());
+    let errors = server.get("api/errors").json();
+    let errors = errors.as_array().unwrap();
+    // Each block of ten images holds each of the ten classes once: two of twenty are stars.
+    assert_eq!(errors.iter().filter(|e| e["person"] == true).count(), 18);
+    let first = &errors[0];
+    let tag = json!({ "id": "tag-000001", "by": "rev", "subject": first["subject"], "place": first["place"], "kinds": ["fine-grained"] });
+    assert_eq!(server.post("api/tag", &tag).status, 200);
+    let odd = json!({ "id": "tag-000002", "by": "rev", "subject": "ann", "place": 0, "kinds": ["bad luck"] });
+    assert_eq!(server.post("api/tag", &odd).status, 404);
+    let again = server.get("api/errors").json();
+    let of = again
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|e| e["place"] == first["place"] && e["subject"] == first["subject"])
+        .unwrap();
+    assert_eq!(of["kinds"]["rev"], json!(["fine-grained"]));
+}
+
+/// The Python of `tests/env/setup.sh`, where Selenium and Chromium are there; else why not.
+fn browser() -> Result<PathBuf, String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+    let python = target.join("test-env/bin/python");
+    let has = |program: &Path, arguments: &[&str]| {
+        Command::new(program)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|s| s.success())
+    };
+    if !has(&python, &["-c", "import selenium"]) {
+        return Err(format!("no Python with Selenium at {}", python.display()));
+    }
+    for program in ["chromium", "chromedriver"] {
+        if !has(Path::new(program), &["--version"]) {
+            return Err(format!("no {program}"));
+        }
+    }
+    Ok(python)
+}
+
+#[test]
+fn a_person_in_a_browser_labels_twenty_images_whatever_happens() {
+    let python = match browser() {
+        Ok(python) => python,
+        Err(why) => {
+            writeln!(std::io::stderr(), "skipped: {why}; tests/env/setup.sh installs it").unwrap();
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let run = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/label/browser.py"))
+        .arg(env!("CARGO_BIN_EXE_convscope"))
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout).to_string();
+    assert!(run.status.success(), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    // What the browser saw acknowledged, answer by answer, is in the file, each exactly once.
+    let seen: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let all = lines(folder.path());
+    let answers: Vec<&Value> = all.iter().filter(|l| l["kind"] == "answer").collect();
+    let ids: BTreeSet<&str> = answers.iter().map(|a| a["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), answers.len(), "an answer stands twice");
+    let undone: BTreeSet<&str> =
+        all.iter().filter(|l| l["kind"] == "undo").map(|l| l["of"].as_str().unwrap()).collect();
+    assert_eq!(undone.len(), 1);
+    let standing: Vec<&Value> = answers.into_iter().filter(|a| !undone.contains(a["id"].as_str().unwrap())).collect();
+    assert_eq!(standing.len(), 20, "{all:?}");
+    assert_eq!(standing.iter().map(|a| a["image"].as_str().unwrap()).collect::<BTreeSet<_>>().len(), 20);
+    let told = seen["answers"].as_array().unwrap();
+    assert_eq!(told.len(), 20);
+    for (answer, told) in standing.iter().zip(told) {
+        assert_eq!(answer["guesses"], *told, "{answer}");
+        assert!(answer["labeller"] == "ann" && answer["time_s"].as_f64().unwrap() >= 0.0);
+    }
+}
