@@ -79,7 +79,9 @@ impl Paired {
 ///
 /// Cohen, "A coefficient of agreement for nominal scales", 1960.
 pub fn kappa(observed: f64, expected: f64) -> Option<f64> {
-    (expected < 1.0).then(|| (observed - expected) / (1.0 - expected))
+    // What is left of a difference of equal shares is rounding.
+    let beyond = if (observed - expected).abs() < 1e-12 { 0.0 } else { observed - expected };
+    (expected < 1.0).then(|| beyond / (1.0 - expected))
 }
 
 /// Cohen's kappa of two lists of categories. None for empty lists, or where both name one and the same category always.
