@@ -8,7 +8,11 @@ cd "$(dirname "$0")/../.."
 environment="${CARGO_TARGET_DIR:-target}/test-env"
 wanted=$(cksum tests/env/requirements.txt)
 if [ "$(cat "$environment/installed" 2>/dev/null)" != "$wanted" ]; then
-    python3 -m venv --clear "$environment"
+    # Some systems ship Python without venv; pip has its twin.
+    if ! python3 -m venv --clear "$environment" 2> /dev/null; then
+        PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --disable-pip-version-check virtualenv
+        python3 -m virtualenv --quiet --clear "$environment"
+    fi
     "$environment/bin/pip" install --quiet --disable-pip-version-check --requirement tests/env/requirements.txt
     echo "$wanted" > "$environment/installed"
 fi
