@@ -95,6 +95,15 @@ impl Item {
         }
     }
 
+    /// A few words that tell image `index` of a data set from the others: its file's name, or its number and label.
+    pub fn caption(&self, index: usize) -> String {
+        match (self.path().and_then(Path::file_name), &self.label) {
+            (Some(file), _) => file.to_string_lossy().into_owned(),
+            (None, Some(label)) => format!("{index} {label}"),
+            (None, None) => format!("image {index}"),
+        }
+    }
+
     fn generated(generator: &Arc<dyn Generator>, index: usize) -> Self {
         Item {
             label: generator.label(index),

@@ -8,7 +8,9 @@ pub mod image;
 pub mod npy;
 pub mod preprocess;
 mod resample;
+pub mod running;
 pub mod shapes;
+pub mod stream;
 
 pub use self::image::{Attribute, Image, Mask, PixelBox};
 pub use dataset::{Dataset, Generator, Item, Source};

@@ -18,6 +18,8 @@ pub mod insertion_deletion;
 pub mod integrated_gradients;
 pub mod judge;
 pub mod lrp;
+pub mod max_activating;
+pub mod maxima;
 pub mod model_randomization;
 pub mod occlusion;
 pub mod part_correspondence;
@@ -271,6 +273,7 @@ pub fn catalog() -> Vec<Entry> {
         Entry::of::<deep_lift::DeepLift>(),
         Entry::of::<rise::Rise>(),
         Entry::of::<saliency_box::SaliencyBox>(),
+        Entry::of::<max_activating::MaxActivating>(),
         Entry::of::<part_correspondence::PartCorrespondence>(),
         Entry::of::<compare_with_humans::CompareWithHumans>(),
         Entry::of::<shape_bias::ShapeBias>(),

@@ -89,7 +89,7 @@ fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, usize)> 
 }
 
 /// A signal C x H x W as a picture: zero is grey, the largest magnitude black or white, in the photo's order of colours.
-fn picture(model: &Model, signal: &Tensor) -> Result<Image> {
+pub(super) fn picture(model: &Model, signal: &Tensor) -> Result<Image> {
     let (channels, height, width) = signal.dims3()?;
     let values = to_f32(signal)?;
     let largest = values.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
