@@ -5,6 +5,7 @@
 
 pub mod atomic;
 pub mod data;
+pub mod embed;
 pub mod error;
 pub mod graph;
 pub mod humans;
@@ -19,6 +20,7 @@ pub mod probes;
 pub mod random;
 pub mod rules;
 pub mod show;
+pub mod space;
 pub mod stats;
 pub mod subject;
 pub mod tensor;

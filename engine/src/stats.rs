@@ -102,6 +102,127 @@ pub fn ssim(a: &[f64], b: &[f64], rows: usize, columns: usize) -> f64 {
     sum / count as f64
 }
 
+/// A test of whether hits grow or fall with a quantity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trend {
+    /// Standard normal where there is no trend; positive where hits have the larger values.
+    pub z: f64,
+    /// The two-sided p-value.
+    pub p: f64,
+    /// The probability that a hit's value is above a miss's, ties half: 0.5 without a trend.
+    pub above: f64,
+}
+
+/// Wilcoxon's rank-sum test of the values of hits against those of misses, ties shared, strata apart (van Elteren 1960)
+/// where `strata` are given: only values of one stratum are compared. None where nothing can be compared.
+pub fn trend(values: &[f64], hits: &[bool], strata: &[usize]) -> Option<Trend> {
+    let count = strata.iter().max().map_or(1, |m| m + 1);
+    let (mut excess, mut variance, mut above, mut pairs) = (0.0, 0.0, 0.0, 0.0);
+    for stratum in 0..count {
+        let those: Vec<usize> = (0..values.len()).filter(|i| strata.get(*i).copied().unwrap_or(0) == stratum).collect();
+        let own: Vec<f64> = those.iter().map(|i| values[*i]).collect();
+        let n = own.len() as f64;
+        let h = those.iter().filter(|i| hits[**i]).count() as f64;
+        if h == 0.0 || h == n {
+            continue;
+        }
+        let ranks = ranks(&own);
+        let sum: f64 = ranks.iter().zip(&those).filter(|(_, i)| hits[**i]).map(|(r, _)| r).sum();
+        let mean = (n + 1.0) / 2.0;
+        let spread: f64 = ranks.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        // Strata weigh by 1 / (n + 1), van Elteren's choice.
+        let weight = 1.0 / (n + 1.0);
+        excess += weight * (sum - h * mean);
+        variance += weight * weight * h * (n - h) / n * spread;
+        above += sum - h * (h + 1.0) / 2.0;
+        pairs += h * (n - h);
+    }
+    (variance > 0.0).then(|| {
+        let z = excess / variance.sqrt();
+        Trend { z, p: two_sided(z), above: above / pairs }
+    })
+}
+
+/// The probability that a standard normal value is farther from zero than z.
+pub fn two_sided(z: f64) -> f64 {
+    libm::erfc(z.abs() / std::f64::consts::SQRT_2)
+}
+
+/// Pearson's chi-square test that all groups, given as (hits, n), have one share: the statistic, its degrees of freedom and
+/// p. None with fewer than two groups, or where all are hits or none is.
+pub fn homogeneity(groups: &[(usize, usize)]) -> Option<(f64, usize, f64)> {
+    let groups: Vec<(f64, f64)> = groups.iter().filter(|g| g.1 > 0).map(|g| (g.0 as f64, g.1 as f64)).collect();
+    let (hits, n) = groups.iter().fold((0.0, 0.0), |a, g| (a.0 + g.0, a.1 + g.1));
+    if groups.len() < 2 || hits == 0.0 || hits == n {
+        return None;
+    }
+    let p = hits / n;
+    let statistic: f64 = groups.iter().map(|(h, n)| (h - n * p).powi(2) / (n * p * (1.0 - p))).sum();
+    let degrees = groups.len() - 1;
+    Some((statistic, degrees, upper_gamma(degrees as f64 / 2.0, statistic / 2.0)))
+}
+
+/// The regularised upper incomplete gamma function Q(a, x): a series below a + 1, a continued fraction above.
+fn upper_gamma(a: f64, x: f64) -> f64 {
+    if x <= 0.0 {
+        return 1.0;
+    }
+    let scale = libm::exp(a * libm::log(x) - x - libm::lgamma(a));
+    if x < a + 1.0 {
+        let (mut term, mut sum, mut k) = (1.0 / a, 1.0 / a, a);
+        while term > sum * 1e-16 {
+            k += 1.0;
+            term *= x / k;
+            sum += term;
+        }
+        return (1.0 - scale * sum).max(0.0);
+    }
+    let tiny = 1e-300;
+    let mut b = x + 1.0 - a;
+    let (mut c, mut d) = (1.0 / tiny, 1.0 / b);
+    let mut h = d;
+    for i in 1..500 {
+        let step = -(i as f64) * (i as f64 - a);
+        b += 2.0;
+        d = 1.0 / {
+            let v = step * d + b;
+            if v.abs() < tiny { tiny } else { v }
+        };
+        c = b + step / c;
+        if c.abs() < tiny {
+            c = tiny;
+        }
+        h *= d * c;
+        if (d * c - 1.0).abs() < 1e-15 {
+            break;
+        }
+    }
+    scale * h
+}
+
+/// The 95 % percentile bootstrap interval of a statistic of n items: `statistic` of `rounds` resamples with replacement.
+pub fn bootstrap(
+    n: usize,
+    rounds: usize,
+    stream: &mut crate::random::Stream,
+    mut statistic: impl FnMut(&[usize]) -> f64,
+) -> (f64, f64) {
+    if n == 0 || rounds == 0 {
+        return (f64::NAN, f64::NAN);
+    }
+    let mut sample = vec![0; n];
+    let mut values: Vec<f64> = (0..rounds)
+        .map(|_| {
+            sample.iter_mut().for_each(|s| *s = ((stream.next_u64() >> 32) * n as u64 >> 32) as usize);
+            statistic(&sample)
+        })
+        .filter(|v| v.is_finite())
+        .collect();
+    values.sort_by(f64::total_cmp);
+    let at = |q: f64| values.get(((values.len().max(1) - 1) as f64 * q).round() as usize).copied().unwrap_or(f64::NAN);
+    (at(0.025), at(0.975))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +249,43 @@ mod tests {
         let b: Vec<f64> = (0..100).map(|i| f64::from(i * 61 % 100)).collect();
         assert!((ssim(&a, &a, 10, 10) - 1.0).abs() < 1e-12);
         assert!(ssim(&a, &b, 10, 10) < 0.5);
+    }
+
+    #[test]
+    fn the_trend_test_is_wilcoxon_s() {
+        // SciPy: mannwhitneyu([1, 3, 5, 5], [2, 4, 5, 6, 7], use_continuity=False): U = 5.5, p = .264...
+        let values = [1.0, 3.0, 5.0, 5.0, 2.0, 4.0, 5.0, 6.0, 7.0];
+        let hits = [true, true, true, true, false, false, false, false, false];
+        let found = trend(&values, &hits, &[]).unwrap();
+        // By hand: mean U 10, tie-corrected variance 4 * 5 / 12 * (10 - 24 / 72) = 16.111; z = -4 / 4.0139.
+        assert!((found.above - 6.0 / 20.0).abs() < 1e-12, "{found:?}");
+        assert!((found.z + 4.0 / (20.0 / 12.0 * (10.0 - 24.0 / 72.0) as f64).sqrt()).abs() < 1e-9, "{found:?}");
+        assert_eq!(trend(&values, &[true; 9], &[]), None);
+        // Two strata of one trend each; between them the opposite.
+        let values: Vec<f64> = (0..40).map(|i| f64::from(i % 20) + if i < 20 { 100.0 } else { 0.0 }).collect();
+        let hits: Vec<bool> = (0..40).map(|i| i % 20 >= if i < 20 { 15 } else { 5 }).collect();
+        let strata: Vec<usize> = (0..40).map(|i| i / 20).collect();
+        assert!(trend(&values, &hits, &strata).unwrap().z > 4.0);
+        assert!(trend(&values, &hits, &[]).unwrap().z < 1.0);
+    }
+
+    #[test]
+    fn chi_square_agrees_with_tables() {
+        // The 95 % quantiles of chi-square: 3.841, 5.991, 18.307 at 1, 2, 10 degrees.
+        for (degrees, quantile) in [(1.0, 3.841_458_8), (2.0, 5.991_464_5), (10.0, 18.307_038)] {
+            assert!((upper_gamma(degrees / 2.0, quantile / 2.0) - 0.05).abs() < 1e-7);
+        }
+        let (statistic, degrees, p) = homogeneity(&[(30, 50), (20, 50)]).unwrap_or_default();
+        assert!((statistic - 4.0).abs() < 1e-12 && degrees == 1 && (p - 0.0455).abs() < 1e-4);
+        assert!((two_sided(1.959_963_984_540_054) - 0.05).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_bootstrap_agrees_with_the_normal_interval_of_a_mean() {
+        let mut stream = crate::random::Stream::new(3, "bootstrap");
+        let hits = |sample: &[usize]| sample.iter().filter(|i| **i < 60).count() as f64 / 200.0;
+        let (low, high) = bootstrap(200, 2000, &mut stream, hits);
+        let half = 1.96 * (0.3f64 * 0.7 / 200.0).sqrt();
+        assert!((low - 0.3 + half).abs() < 0.012 && (high - 0.3 - half).abs() < 0.012, "{low} {high}");
     }
 }

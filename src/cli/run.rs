@@ -226,6 +226,7 @@ fn drawn(part: &Part) -> bool {
         Part::Table(..) | Part::Text(_) => false,
         Part::Figure(inner, _) => inner.iter().any(|a| a.parts.iter().any(drawn)),
         Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) => true,
+        Part::Cloud(_) | Part::Mosaic(_) => true,
     }
 }
 

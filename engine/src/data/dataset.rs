@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::image::{Attribute, Image};
+use super::known::Known;
 use crate::error::{Error, Result};
 
 /// A list of images that know their labels and attributes. Cheap to clone.
@@ -57,6 +58,8 @@ pub struct Item {
     pub label: Option<String>,
     /// What else is known about it.
     pub attributes: BTreeMap<String, Attribute>,
+    /// Where the object is, as an annotation file says; nothing for images that know themselves.
+    pub known: Option<Arc<Known>>,
 }
 
 /// Where an item's pixels are.
@@ -73,7 +76,7 @@ pub enum Source {
 impl Item {
     /// An unlabelled file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Item { source: Source::File(path.into()), label: None, attributes: BTreeMap::new() }
+        Item { source: Source::File(path.into()), label: None, attributes: BTreeMap::new(), known: None }
     }
 
     /// The image with its label and attributes; an error names the file.
@@ -82,6 +85,10 @@ impl Item {
             Source::File(path) => Image::open(path)?,
             Source::Memory(image) => image.clone(),
             Source::Generated(generator, index) => generator.image(*index)?,
+        };
+        let image = match &self.known {
+            Some(known) => known.onto(image)?,
+            None => image,
         };
         Ok(image.with_label(self.label.clone()).with_attributes(self.attributes.clone()))
     }
@@ -109,6 +116,7 @@ impl Item {
             label: generator.label(index),
             attributes: generator.attributes(index),
             source: Source::Generated(generator.clone(), index),
+            known: None,
         }
     }
 }
@@ -116,7 +124,7 @@ impl Item {
 impl From<Image> for Item {
     fn from(image: Image) -> Self {
         let label = image.label().map(str::to_string);
-        Item { label, attributes: image.attributes().clone(), source: Source::Memory(image) }
+        Item { label, attributes: image.attributes().clone(), source: Source::Memory(image), known: None }
     }
 }
 

@@ -1,40 +1,77 @@
-//! Data sets of image files: a folder, a pattern, or a CSV table. Files are decoded when an image is asked for.
+//! Data sets from files: a folder, a pattern, a table, annotations, records. Files are decoded when an image is asked for.
 //!
 //! - A folder with sub-folders: each image's label is its sub-folder's name. A flat folder: no labels.
 //! - A pattern (`photos/*.jpg`, `**` for any depth): when the files lie in several folders, those name the labels.
-//! - A CSV table: `path` (relative to the table), `label` if there is one; every other column is an attribute, a
-//!   number where all its values are.
+//! - A CSV table: `path` (relative to the table); `label`, `box` (left top width height), `mask` (a file) and `keypoints`
+//!   (`tip 3 4; left 5 6`) if they are there; every other column is an attribute, a number where all its values are.
+//! - A JSON file: COCO's annotations, or a list of images ([`super::coco`]).
+//! - A folder of VOC's XML annotations, or one of them ([`super::voc`]).
+//! - CIFAR-10's binary batches (a file or their folder) and IDX files such as MNIST's ([`super::records`]).
 //!
 //! The order is that of the paths' bytes, component by component (a table's: its rows).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::coco::json;
 pub use super::dataset::{Dataset, Item, Source};
 use super::image::Attribute;
+use super::known::{Known, Outline, four, points};
+use super::records::{is_records, records};
+use super::voc::voc;
 use crate::error::{Context, Error, Kind, Result};
 
 const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
 const DEEPEST: usize = 64;
 
-/// The data set that `from` names: a folder, a pattern with `*`, `?` or `[..]`, a `.csv` table, or one image file.
+/// The data set that `from` names: a folder, a pattern with `*`, `?` or `[..]`, a `.csv` table, a `.json` or `.xml` file of
+/// annotations, a file of records, or one image file.
+///
+/// # Errors
+/// Where there is nothing of the kind, or a table or annotation is damaged.
 pub fn load_images(from: impl AsRef<Path>) -> Result<Dataset> {
     let from = from.as_ref();
     let name = from.file_stem().map_or_else(|| from.display().to_string(), |n| n.to_string_lossy().into_owned());
     let items = if from.is_dir() {
-        folder(from)?
+        let (annotations, batches) = (files_in(from, |p| extension(p) == "xml")?, files_in(from, is_batch)?);
+        let images = !files_in(from, is_image)?.is_empty();
+        match () {
+            () if !batches.is_empty() && !images => return records(name, &batches),
+            () if !annotations.is_empty() && !images => voc(&annotations)?,
+            () => folder(from)?,
+        }
     } else if from.is_file() {
         match extension(from).as_str() {
             "csv" => table(from)?,
+            "json" => json(from)?,
+            "xml" => voc(&[from.to_path_buf()])?,
+            _ if is_records(from) => return records(name, &[from.to_path_buf()]),
             _ => vec![Item::file(from)],
         }
     } else if from.to_string_lossy().contains(['*', '?', '[']) {
         pattern(from)?
     } else {
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(Error::io(from, &missing).hint("a folder, a pattern such as `photos/*.jpg`, or a .csv table"));
+        return Err(Error::io(from, &missing)
+            .hint("a folder, a pattern such as `photos/*.jpg`, a .csv table, .json or .xml annotations, or CIFAR or IDX files"));
     };
     Ok(Dataset::new(name, items))
+}
+
+/// The files right in a folder that `fit`, sorted.
+fn files_in(folder: &Path, fit: fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))?;
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_file() && fit(p)).collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Whether a file of a folder is a training batch of CIFAR-10; its test batch is a data set of its own.
+fn is_batch(path: &Path) -> bool {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    name.starts_with("data_batch") && name.ends_with(".bin")
 }
 
 fn extension(path: &Path) -> String {
@@ -126,8 +163,10 @@ fn table(path: &Path) -> Result<Vec<Item>> {
         return Err(Error::format("a table without rows").context(at()));
     }
     let number = |text: &str| text.parse::<f64>().ok().filter(|v| v.is_finite());
+    let column = |name: &str| header.iter().position(|h| h.eq_ignore_ascii_case(name));
+    let places = ["box", "mask", "keypoints"].map(column);
     let attributes: Vec<(usize, &str, bool)> = (0..header.len())
-        .filter(|c| *c != path_column && Some(*c) != label_column)
+        .filter(|c| *c != path_column && Some(*c) != label_column && !places.contains(&Some(*c)))
         .map(|c| (c, header[c], rows.iter().all(|row| row[c].is_empty() || number(&row[c]).is_some())))
         .collect();
     let base = path.parent().unwrap_or(Path::new(""));
@@ -140,10 +179,18 @@ fn table(path: &Path) -> Result<Vec<Item>> {
             let number = number(text).filter(|_| numeric).map(Attribute::Number);
             (!text.is_empty()).then(|| (name.to_string(), number.unwrap_or_else(|| Attribute::Text(text.to_string()))))
         };
+        let text = |c: Option<usize>| c.map(|c| &row[c]).filter(|t| !t.is_empty());
+        let place = || format!("row {} of `{}`", line + 1, path.display());
+        let known = Known {
+            bounding_box: text(places[0]).map(four).transpose().context(place)?,
+            mask: text(places[1]).map(|m| Outline::File(base.join(m))),
+            keypoints: text(places[2]).map(points).transpose().context(place)?.unwrap_or_default(),
+        };
         Ok(Item {
             source: Source::File(base.join(&row[path_column])),
             label: label_column.map(|c| row[c].to_string()).filter(|label| !label.is_empty()),
             attributes: attributes.iter().filter_map(value).collect(),
+            known: (known != Known::default()).then(|| Arc::new(known)),
         })
     };
     rows.iter().enumerate().map(item).collect()

@@ -1,16 +1,22 @@
 //! Images, preprocessing and data sets.
 
+pub mod coco;
 pub mod dataset;
 pub mod decode;
 pub mod edit;
 pub mod files;
 pub mod image;
+pub mod known;
+pub mod measure;
 pub mod npy;
+pub mod perturb;
 pub mod preprocess;
+pub mod records;
 mod resample;
 pub mod running;
 pub mod shapes;
 pub mod stream;
+pub mod voc;
 
 pub use self::image::{Attribute, Image, Mask, PixelBox};
 pub use dataset::{Dataset, Generator, Item, Source};

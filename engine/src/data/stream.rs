@@ -50,10 +50,8 @@ pub fn stream<T: Send>(
     mut take: impl FnMut(Vec<(usize, T)>) -> Result<()>,
 ) -> Result<Streamed> {
     let batch = batch.max(1);
-    let chunks: Vec<Range<usize>> = ranges
-        .iter()
-        .flat_map(|r| r.clone().step_by(batch).map(move |from| from..(from + batch).min(r.end)))
-        .collect();
+    let chunks: Vec<Range<usize>> =
+        ranges.iter().flat_map(|r| r.clone().step_by(batch).map(move |from| from..(from + batch).min(r.end))).collect();
     let mut told = Streamed::default();
     let mut first: Option<Error> = None;
     std::thread::scope(|scope| {

@@ -69,9 +69,7 @@ impl Asked {
                 Ok(Asked { model: model.clone(), names: vec![on.to_string()], node: Some(*node), map: [1, 1], kind })
             }
             Subject::Direction { model, node, vector } => match channels(model, *node) {
-                Ok((n, _)) if n == vector.len() => {
-                    Self::directions(model, *node, vector.clone(), vec![on.to_string()])
-                }
+                Ok((n, _)) if n == vector.len() => Self::directions(model, *node, vector.clone(), vec![on.to_string()]),
                 _ => Ok(score(model)),
             },
             Subject::Class { model, .. } => Ok(score(model)),
@@ -250,8 +248,7 @@ impl Thinning {
     fn shared(&self, a: usize, b: usize, columns: usize) -> f64 {
         let Field::Local { size, stride, .. } = self.field else { return 1.0 };
         let apart = [(a / columns).abs_diff(b / columns), (a % columns).abs_diff(b % columns)];
-        let common: f64 =
-            (0..2).map(|i| size[i].saturating_sub(apart[i] * stride[i]) as f64).product();
+        let common: f64 = (0..2).map(|i| size[i].saturating_sub(apart[i] * stride[i]) as f64).product();
         common / (2.0 * (size[0] * size[1]) as f64 - common)
     }
 }

@@ -1,14 +1,22 @@
 //! The catalog of probes. A probe is one file with a [`params!`](crate::params!) block and a [`Probe`] impl, plus its line in
 //! [`catalog`]; the script function, the reference, completion and the contract tests follow from there.
 
+pub mod accuracy_by_attribute;
 pub mod activations;
+pub mod alignment;
 pub mod attribution;
 pub mod baseline;
+pub mod basis_test;
 pub mod cam;
+pub mod codes;
+pub mod coding;
 pub mod compare;
 pub mod compare_with_humans;
 pub mod completeness;
+pub mod correspondence;
 pub mod deep_lift;
+pub mod embedding;
+pub mod feature_reconstruction;
 pub mod filters;
 pub mod gradient;
 pub mod gradient_check;
@@ -17,20 +25,28 @@ pub mod graph_cut;
 pub mod insertion_deletion;
 pub mod integrated_gradients;
 pub mod judge;
+pub mod keypoint_classification;
+pub mod keypoint_transfer;
 pub mod lrp;
 pub mod max_activating;
 pub mod maxima;
 pub mod model_randomization;
+pub mod nearest;
 pub mod occlusion;
+pub mod pairing;
 pub mod part_correspondence;
+pub mod pca;
+pub mod perturbation_sweep;
 pub mod pointing_game;
 pub mod projections;
 pub mod rise;
 pub mod saliency_box;
+pub mod scoring;
 pub mod sensitivity;
 pub mod shape_bias;
 pub mod smooth_grad;
 pub mod sparsity;
+pub mod tsne;
 
 use self::completeness::Promise;
 use crate::error::{Error, Result, did_you_mean};
@@ -274,9 +290,24 @@ pub fn catalog() -> Vec<Entry> {
         Entry::of::<rise::Rise>(),
         Entry::of::<saliency_box::SaliencyBox>(),
         Entry::of::<max_activating::MaxActivating>(),
+        Entry::of::<basis_test::BasisTest>(),
+        Entry::of::<codes::CodesOf>(),
+        Entry::of::<tsne::Tsne>(),
+        Entry::of::<pca::PcaOf>(),
+        Entry::of::<nearest::Nearest>(),
+        Entry::of::<correspondence::Correspondence>(),
+        Entry::of::<alignment::Alignment>(),
+        Entry::of::<keypoint_transfer::KeypointTransfer>(),
+        Entry::of::<keypoint_classification::KeypointClassification>(),
+        Entry::of::<feature_reconstruction::FeatureReconstruction>(),
         Entry::of::<part_correspondence::PartCorrespondence>(),
+<<<<<<< HEAD
         Entry::of::<compare_with_humans::CompareWithHumans>(),
         Entry::of::<shape_bias::ShapeBias>(),
+=======
+        Entry::of::<accuracy_by_attribute::AccuracyByAttribute>(),
+        Entry::of::<perturbation_sweep::PerturbationSweep>(),
+>>>>>>> c961529 (Embed, match and measure many images)
         Entry::of::<compare::Compare>(),
         Entry::of::<completeness::Completeness>(),
         Entry::of::<insertion_deletion::InsertionDeletion>(),

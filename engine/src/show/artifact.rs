@@ -152,9 +152,49 @@ pub struct Plot {
     pub series: Vec<Series>,
 }
 
+/// Points of a plane whose place matters and whose axes do not: an embedding.
+#[derive(Clone, Debug, Default)]
+pub struct Cloud {
+    /// What it shows.
+    pub title: String,
+    /// The points, y upwards.
+    pub points: Vec<[f64; 2]>,
+    /// Each point's group, a number in `names`; beyond them: no group.
+    pub groups: Vec<usize>,
+    /// The groups' names.
+    pub names: Vec<String>,
+    /// What is drawn in place of dots, one a point, or none.
+    pub thumbnails: Vec<Image>,
+    /// Points drawn with a ring around them, by number: the last ones, put in afterwards.
+    pub ringed: std::ops::Range<usize>,
+    /// The axes' names where they mean something.
+    pub axes: Option<[String; 2]>,
+}
+
+/// Many small pictures edge to edge, framed in their groups' colours; in HTML it can be zoomed.
+#[derive(Clone, Debug, Default)]
+pub struct Mosaic {
+    /// What it shows.
+    pub title: String,
+    /// The pictures, row by row.
+    pub images: Vec<Image>,
+    /// What each is.
+    pub captions: Vec<String>,
+    /// Each one's group, a number in `names`; beyond them: no group.
+    pub groups: Vec<usize>,
+    /// The groups' names.
+    pub names: Vec<String>,
+    /// Pictures in a row.
+    pub columns: usize,
+}
+
 /// One part of an artifact.
 #[derive(Clone, Debug)]
 pub enum Part {
+    /// An embedding.
+    Cloud(Cloud),
+    /// Many small pictures.
+    Mosaic(Mosaic),
     /// A heat map.
     Map(Map),
     /// A map of classes.

@@ -2,7 +2,9 @@
 
 mod axis;
 mod bar;
+mod cloud;
 mod map;
+mod mosaic;
 mod plot;
 mod recorder;
 mod table;
@@ -15,6 +17,9 @@ use super::scene::{INK, SOFT, Scene, paragraph};
 use super::svg as vector;
 use crate::data::Image;
 use crate::error::Result;
+
+pub use cloud::{entries as group_entries, hue as group_hue};
+pub use mosaic::square as mosaic_square;
 
 /// The width that a figure's content may take, px.
 pub const WIDTH: f64 = 900.0;
@@ -106,6 +111,8 @@ fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
         Part::Pictures(p) => tiles::pictures(p, width)?,
         Part::Table(_, t) => table::drawn(t, width),
         Part::Plot(p) => plot::drawn(p, width)?,
+        Part::Cloud(c) => cloud::drawn(c, width)?,
+        Part::Mosaic(m) => mosaic::drawn(m, width)?,
         Part::Text(t) => words(t, width),
         Part::Figure(inner, columns) => beside(inner, *columns, width)?,
     };
@@ -127,6 +134,8 @@ pub fn part_title(part: &Part) -> &str {
         Part::Pictures(p) => &p.title,
         Part::Table(title, _) => title,
         Part::Plot(p) => &p.title,
+        Part::Cloud(c) => &c.title,
+        Part::Mosaic(m) => &m.title,
         Part::Text(_) | Part::Figure(..) => "",
     }
 }

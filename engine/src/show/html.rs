@@ -125,6 +125,7 @@ fn body(part: &Part, title: &str, width: f64, level: usize) -> Result<String> {
             }
             out + "</div>\n"
         }
+        Part::Mosaic(m) => super::zoom::mosaic(m)?,
         drawn => {
             let picture = figure::picture(drawn, width)?;
             let own = part_title(part);

@@ -18,8 +18,11 @@ pub mod single;
 pub mod svg;
 pub mod table;
 pub mod text;
+mod zoom;
 
-pub use artifact::{Artifact, ClassMap, Grid, Map, Mark, Part, Pictures, Plot, Scale, Series, Style, Tile};
+pub use artifact::{
+    Artifact, ClassMap, Cloud, Grid, Map, Mark, Mosaic, Part, Pictures, Plot, Scale, Series, Style, Tile,
+};
 pub use figure::{png, svg as to_svg};
 pub use html::html as to_html;
 pub use report::{Report, Section};

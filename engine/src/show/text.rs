@@ -5,7 +5,7 @@ mod blocks;
 mod columns;
 mod plot;
 
-use super::artifact::{Artifact, Grid, Map, Part, Pictures};
+use super::artifact::{Artifact, Grid, Map, Mosaic, Part, Pictures};
 use super::colour::Ramp;
 use super::field::{Field, remarks};
 use super::figure::{is_said, part_title};
@@ -127,6 +127,8 @@ pub fn summary(part: &Part) -> String {
                 let names: Vec<&str> = p.series.iter().map(|s| s.name.as_str()).collect();
                 format!("plot of {} by {}: {}", p.y_label, p.x_label, names.join(", "))
             }
+            Part::Cloud(c) => format!("{} points in {} groups", c.points.len(), c.names.len()),
+            Part::Mosaic(m) => format!("{} pictures on a grid of {} columns", m.images.len(), m.columns),
             Part::Text(_) => "text".into(),
             Part::Figure(inner, _) => format!("{} results side by side", inner.len()),
         })
@@ -149,6 +151,8 @@ fn body(part: &Part, style: &TextStyle) -> Result<String> {
         Part::Pictures(p) => pictures(p, style)?,
         Part::Table(_, t) => text_table(t, style.width, LINES),
         Part::Plot(p) => plot::chart(p, style.width),
+        Part::Cloud(c) => plot::chart(&c.plot(), style.width),
+        Part::Mosaic(m) => mosaic(m, style)?,
         Part::Text(t) => {
             let line = |b: &markdown::Block| {
                 let bullet = if b.listed { "• " } else { "" };
@@ -233,6 +237,19 @@ fn pictures(pictures: &Pictures, style: &TextStyle) -> Result<String> {
         out += &format!("… {} more pictures\n", pictures.images.len() - 12);
     }
     Ok(out)
+}
+
+fn mosaic(mosaic: &Mosaic, style: &TextStyle) -> Result<String> {
+    let mut out = format!("{} pictures, {} a row\n", mosaic.images.len(), mosaic.columns);
+    if style.colour {
+        let first: Vec<_> = mosaic.images.iter().take(8).map(|i| (i.clone(), String::new())).collect();
+        out += &blocks::images(&first, style.width, LINES / 2)?;
+    }
+    let mut table = Table::new(["group", "pictures"]);
+    for (g, name) in mosaic.names.iter().enumerate() {
+        table.push([name.as_str().into(), mosaic.groups.iter().filter(|x| **x == g).count().into()]);
+    }
+    Ok(if table.is_empty() { out } else { out + &text_table(&table, style.width, LINES) })
 }
 
 /// Smallest, mean and largest of the values that are numbers.

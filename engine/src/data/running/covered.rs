@@ -92,7 +92,7 @@ mod tests {
         }
         assert_eq!(c.ranges(), [0..20, 30..31]);
         assert_eq!((c.count(), c.missing(0..40)), (21, vec![20..30, 31..40]));
-        assert_eq!(c.missing(3..12), vec![]);
+        assert!(c.missing(3..12).is_empty());
         assert_eq!(c.add(19..25).unwrap_err().message, "images 19 to 19 are counted already");
         let mut d = Covered::new();
         d.add(20..30).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// The folders within the cache; nothing else in it is ever touched.
-const FOLDERS: [&str; 4] = ["nets", "labels", "photos", "hub"];
+const FOLDERS: [&str; 5] = ["nets", "labels", "photos", "hub", "codes"];
 
 /// A file in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]

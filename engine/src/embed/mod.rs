@@ -1,0 +1,14 @@
+//! Codes as points: exact nearest neighbours, principal components, t-SNE, how good an embedding is, and images on a grid.
+//!
+//! Everything is f32 or f64 row-major, parallel over rows, and the same bits on every number of threads.
+
+pub mod grid;
+pub mod knn;
+pub mod pca;
+mod perplexity;
+mod quadtree;
+pub mod quality;
+pub mod transform;
+pub mod tsne;
+
+pub use knn::{Metric, Neighbours};

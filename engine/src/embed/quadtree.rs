@@ -1,0 +1,164 @@
+//! Repulsion by a quadtree (Barnes and Hut 1986; van der Maaten, "Accelerating t-SNE using tree-based algorithms", 2014).
+//!
+//! Points are put in Morton order once an iteration; the tree lies in one array in depth-first order, each node with the
+//! place to go on at when it is far enough away, so that a walk needs no stack.
+
+use rayon::prelude::*;
+
+/// A node: the points of a square.
+#[derive(Clone, Copy)]
+struct Node {
+    /// The points' mean.
+    x: f64,
+    y: f64,
+    /// How many points.
+    count: f64,
+    /// The square's side over theta, squared: nearer than this the node must be opened.
+    near: f64,
+    /// The node to go on with when this one is done with.
+    skip: u32,
+}
+
+/// A tree over points in the plane.
+pub struct Quadtree {
+    nodes: Vec<Node>,
+}
+
+/// Deeper than this points count as one place.
+const DEEPEST: u32 = 31;
+
+impl Quadtree {
+    /// The tree over `points`; `theta` is how large a square may look before it is opened (0 is exact).
+    pub fn new(points: &[[f64; 2]], theta: f64) -> Self {
+        let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
+        for p in points {
+            for a in 0..2 {
+                low[a] = low[a].min(p[a]);
+                high[a] = high[a].max(p[a]);
+            }
+        }
+        let side = (high[0] - low[0]).max(high[1] - low[1]).max(1e-12) * (1.0 + 1e-9);
+        let cells = f64::from(1u32 << DEEPEST) / side;
+        let mut order: Vec<(u64, u32)> = points
+            .par_iter()
+            .enumerate()
+            .map(|(i, p)| {
+                let [x, y] = [0, 1].map(|a| spread(((p[a] - low[a]) * cells) as u32));
+                (x | y << 1, i as u32)
+            })
+            .collect();
+        order.par_sort_unstable();
+        let mut tree = Quadtree { nodes: Vec::with_capacity(2 * points.len()) };
+        let theta = theta.max(1e-9);
+        tree.build(&order, points, 2 * (DEEPEST - 1), side / theta);
+        tree
+    }
+
+    /// Adds the node for `order` (points that share all Morton bits above `shift`) and all below it.
+    fn build(&mut self, order: &[(u64, u32)], points: &[[f64; 2]], shift: u32, reach: f64) {
+        let at = self.nodes.len();
+        let count = order.len() as f64;
+        self.nodes.push(Node { x: 0.0, y: 0.0, count, near: 0.0, skip: 0 });
+        let (mut x, mut y) = (0.0, 0.0);
+        let single = order.len() == 1 || order[0].0 == order[order.len() - 1].0;
+        if single {
+            for (_, i) in order {
+                x += points[*i as usize][0];
+                y += points[*i as usize][1];
+            }
+        } else {
+            // Squares in which all points lie in one quarter are passed over.
+            let (mut shift, mut reach) = (shift, reach);
+            while order[0].0 >> shift == order[order.len() - 1].0 >> shift {
+                shift -= 2;
+                reach /= 2.0;
+            }
+            self.nodes[at].near = reach * reach;
+            let mut from = 0;
+            while from < order.len() {
+                let quarter = order[from].0 >> shift;
+                let to = from + order[from..].partition_point(|(m, _)| m >> shift == quarter);
+                let child = self.nodes.len();
+                self.build(&order[from..to], points, shift.saturating_sub(2), reach / 2.0);
+                x += self.nodes[child].x * self.nodes[child].count;
+                y += self.nodes[child].y * self.nodes[child].count;
+                from = to;
+            }
+        }
+        let skip = self.nodes.len() as u32;
+        let node = &mut self.nodes[at];
+        (node.x, node.y, node.skip) = (x / count, y / count, skip);
+    }
+
+    /// For a point: sum of q^2 (p - p_j) over all points, and sum of q, with q = 1 / (1 + |p - p_j|^2). The point itself,
+    /// where it is one of the tree's, adds nothing to the first and 1 to the second.
+    pub fn repulsion(&self, [x, y]: [f64; 2]) -> ([f64; 2], f64) {
+        let (mut fx, mut fy, mut z) = (0.0, 0.0, 0.0);
+        let mut at = 0;
+        while let Some(node) = self.nodes.get(at) {
+            let (dx, dy) = (x - node.x, y - node.y);
+            let d = dx * dx + dy * dy;
+            if d < node.near {
+                at += 1;
+                continue;
+            }
+            let q = 1.0 / (1.0 + d);
+            let nq = node.count * q;
+            z += nq;
+            let force = nq * q;
+            fx += force * dx;
+            fy += force * dy;
+            at = node.skip as usize;
+        }
+        ([fx, fy], z)
+    }
+}
+
+/// The 32 bits of `v` at the even places of 64.
+fn spread(v: u32) -> u64 {
+    let mut x = u64::from(v);
+    x = (x | x << 16) & 0x0000_ffff_0000_ffff;
+    x = (x | x << 8) & 0x00ff_00ff_00ff_00ff;
+    x = (x | x << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    x = (x | x << 2) & 0x3333_3333_3333_3333;
+    (x | x << 1) & 0x5555_5555_5555_5555
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    #[test]
+    fn forces_are_those_of_all_pairs() {
+        let stream = Stream::new(6, "plane");
+        let mut points: Vec<[f64; 2]> =
+            (0..500u64).map(|i| [stream.normal_at(2 * i) * 20.0, stream.normal_at(2 * i + 1) * 5.0]).collect();
+        points.push(points[3]);
+        for (theta, tolerance) in [(0.0, 1e-9), (0.5, 0.05)] {
+            let tree = Quadtree::new(&points, theta);
+            for p in &points {
+                let ([fx, fy], z) = tree.repulsion(*p);
+                let (mut want, mut all, mut size) = ([0.0; 2], 0.0, 0.0);
+                for o in &points {
+                    let d = [p[0] - o[0], p[1] - o[1]];
+                    let q = 1.0 / (1.0 + d[0] * d[0] + d[1] * d[1]);
+                    want[0] += q * q * d[0];
+                    want[1] += q * q * d[1];
+                    all += q;
+                    size += q * q * (d[0] * d[0] + d[1] * d[1]).sqrt();
+                }
+                assert!((z - all).abs() <= tolerance * all, "{z} {all}");
+                assert!((fx - want[0]).hypot(fy - want[1]) <= tolerance * size.max(1e-9) * 2.0);
+            }
+        }
+    }
+
+    #[test]
+    fn one_place_for_all_is_no_trouble() {
+        let tree = Quadtree::new(&[[1.0, 1.0]; 9], 0.5);
+        let (force, z) = tree.repulsion([1.0, 1.0]);
+        assert!(force[0].abs() < 1e-12 && (z - 9.0).abs() < 1e-12);
+        assert_eq!(Quadtree::new(&[[0.0, 0.0]], 0.5).repulsion([0.0, 0.0]).1, 1.0);
+    }
+}

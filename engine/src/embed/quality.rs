@@ -1,0 +1,120 @@
+//! How well an embedding keeps what the codes say (Kobak and Berens 2019; Venna and Kaski 2001), for every figure to print.
+
+use super::knn::{Metric, Neighbours, nearest, squared};
+use crate::stats::spearman;
+use rayon::prelude::*;
+
+/// Figures of an embedding.
+#[derive(Clone, Copy, Debug)]
+pub struct Quality {
+    /// The share of each point's nearest codes that are among its nearest points (KNN).
+    pub preserved: f64,
+    /// 1 less what points near in the plane only cost, by their rank among the codes; 1 is perfect.
+    pub trustworthiness: f64,
+    /// Spearman's correlation of distances between codes and between points (CPD).
+    pub distances: f64,
+    /// The neighbours that the first two look at.
+    pub k: usize,
+}
+
+/// Rows whose ranks are looked up, and pairs that are correlated, come from at most so many points, evenly spaced.
+const SAMPLE: usize = 1000;
+
+/// The figures of `points` for codes whose neighbours (at least k each) are `near`.
+pub fn quality(codes: &[f32], d: usize, near: &Neighbours, points: &[[f64; 2]], metric: Metric) -> Quality {
+    let n = points.len();
+    let k = 10.min(near.k).min(n.saturating_sub(1));
+    let flat: Vec<f32> = points.iter().flat_map(|p| p.map(|v| v as f32)).collect();
+    let plane = nearest(&flat, 2, None, k, Metric::Euclidean);
+    let kept: usize = (0..n).map(|i| plane.of(i).iter().filter(|j| near.of(i)[..k].contains(j)).count()).sum();
+    let sample: Vec<usize> = (0..n.min(SAMPLE)).map(|i| i * n / n.min(SAMPLE)).collect();
+    let scaled = unit(codes, d, metric);
+    let row = |i: usize| &scaled[i * d..(i + 1) * d];
+    let costs: Vec<f64> = sample
+        .par_iter()
+        .map(|i| {
+            let all: Vec<f64> = (0..n).map(|j| squared(row(*i), row(j))).collect();
+            let rank = |j: usize| (0..n).filter(|o| o != i && (all[*o], *o) < (all[j], j)).count() + 1;
+            plane.of(*i).iter().map(|j| rank(*j as usize).saturating_sub(k) as f64).sum()
+        })
+        .collect();
+    let worst = sample.len() as f64 * k as f64 * (2.0 * n as f64 - 3.0 * k as f64 - 1.0).max(1.0);
+    let (mut high, mut low) = (Vec::new(), Vec::new());
+    let few: Vec<usize> = sample.iter().step_by(sample.len().div_ceil(400).max(1)).copied().collect();
+    for (a, i) in few.iter().enumerate() {
+        for j in &few[..a] {
+            high.push(squared(row(*i), row(*j)).sqrt());
+            low.push((points[*i][0] - points[*j][0]).hypot(points[*i][1] - points[*j][1]));
+        }
+    }
+    Quality {
+        preserved: kept as f64 / (n * k).max(1) as f64,
+        trustworthiness: 1.0 - 2.0 * costs.iter().sum::<f64>() / worst.max(1.0),
+        distances: spearman(&high, &low).unwrap_or(0.0),
+        k,
+    }
+}
+
+/// The share of each labelled point's k nearest labelled points that bear its label.
+pub fn purity(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Option<f64> {
+    let (mut same, mut all) = (0usize, 0usize);
+    for (i, label) in labels.iter().enumerate().filter_map(|(i, l)| l.map(|l| (i, l))) {
+        for other in near.of(i).iter().take(k).filter_map(|j| labels[*j as usize]) {
+            same += usize::from(other == label);
+            all += 1;
+        }
+    }
+    (all > 0).then(|| same as f64 / all as f64)
+}
+
+/// For each labelled point, the label most frequent among its k nearest labelled ones; the nearest of equals decides.
+pub fn votes(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Vec<Option<usize>> {
+    (0..near.indices.len() / near.k.max(1))
+        .map(|i| {
+            let around: Vec<usize> = near.of(i).iter().filter_map(|j| labels[*j as usize]).take(k).collect();
+            let count = |label: usize| around.iter().filter(|l| **l == label).count();
+            let most = around.iter().map(|l| count(*l)).max()?;
+            around.iter().copied().find(|l| count(*l) == most)
+        })
+        .collect()
+}
+
+/// Rows of length 1 where angles count.
+fn unit(codes: &[f32], d: usize, metric: Metric) -> Vec<f32> {
+    let mut out = codes.to_vec();
+    if metric == Metric::Cosine {
+        out.par_chunks_mut(d.max(1)).for_each(|row| {
+            let length = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt().max(1e-300);
+            row.iter_mut().for_each(|v| *v = (f64::from(*v) / length) as f32);
+        });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    #[test]
+    fn a_plane_in_itself_is_perfect_and_a_shuffled_one_is_chance() {
+        let stream = Stream::new(1, "plane");
+        let codes: Vec<f32> = (0..400u64).map(|i| stream.normal_at(i) as f32).collect();
+        let near = nearest(&codes, 2, None, 10, Metric::Euclidean);
+        let points: Vec<[f64; 2]> = codes.chunks(2).map(|p| [f64::from(p[0]) * 3.0, f64::from(p[1]) * 3.0]).collect();
+        let q = quality(&codes, 2, &near, &points, Metric::Euclidean);
+        assert!(q.preserved > 0.999 && q.trustworthiness > 0.9999 && q.distances > 0.9999, "{q:?}");
+        let order = Stream::new(2, "order").permutation(200);
+        let shuffled: Vec<[f64; 2]> = order.iter().map(|i| points[*i]).collect();
+        let q = quality(&codes, 2, &near, &shuffled, Metric::Euclidean);
+        assert!(q.preserved < 0.12 && q.trustworthiness < 0.6 && q.distances.abs() < 0.2, "{q:?}");
+    }
+
+    #[test]
+    fn labels_are_voted_for_by_the_nearest() {
+        let near = Neighbours { k: 3, indices: vec![1, 2, 3, 0, 2, 3, 3, 0, 1, 2, 0, 1], distances: vec![0.0; 12] };
+        let labels = [Some(0), Some(0), Some(1), None];
+        assert_eq!(votes(&near, 2, &labels), [Some(0), Some(0), Some(0), Some(1)]);
+        assert_eq!(purity(&near, 3, &labels), Some(2.0 / 6.0));
+    }
+}

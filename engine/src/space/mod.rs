@@ -1,0 +1,12 @@
+//! Where features are: their lattice on the input, matching between images, and baselines without a net.
+//!
+//! Long, Zhang, Darrell, "Do Convnets Learn Correspondence?", 2014.
+
+pub mod features;
+pub mod hog;
+pub mod matching;
+pub mod svm;
+pub mod warp;
+
+pub use features::{FeatureMap, Lattice};
+pub use warp::Warp;
