@@ -239,6 +239,7 @@ impl Artifact {
             Part::Table(..) | Part::Text(_) => false,
             Part::Figure(inner, _) => inner.iter().any(Artifact::is_drawn),
             Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) => true,
+            Part::Cloud(_) | Part::Mosaic(_) => true,
         })
     }
 
