@@ -2,6 +2,9 @@
 //!
 //! Everything is f32 or f64 row-major, parallel over rows, and the same bits on every number of threads.
 
+// Indices are the formulas' letters here.
+#![allow(clippy::needless_range_loop)]
+
 pub mod grid;
 pub mod knn;
 pub mod pca;

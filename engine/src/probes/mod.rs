@@ -301,13 +301,10 @@ pub fn catalog() -> Vec<Entry> {
         Entry::of::<keypoint_classification::KeypointClassification>(),
         Entry::of::<feature_reconstruction::FeatureReconstruction>(),
         Entry::of::<part_correspondence::PartCorrespondence>(),
-<<<<<<< HEAD
         Entry::of::<compare_with_humans::CompareWithHumans>(),
         Entry::of::<shape_bias::ShapeBias>(),
-=======
         Entry::of::<accuracy_by_attribute::AccuracyByAttribute>(),
         Entry::of::<perturbation_sweep::PerturbationSweep>(),
->>>>>>> c961529 (Embed, match and measure many images)
         Entry::of::<compare::Compare>(),
         Entry::of::<completeness::Completeness>(),
         Entry::of::<insertion_deletion::InsertionDeletion>(),

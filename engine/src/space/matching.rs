@@ -25,7 +25,7 @@ pub fn independent(a: &FeatureMap, b: &FeatureMap, metric: Metric) -> Matches {
 }
 
 /// The most pairs of positions that smooth matches weigh.
-const MOST: usize = 1 << 24;
+const MOST: usize = 1 << 21;
 /// Rounds of message passing.
 const ROUNDS: usize = 40;
 /// The share of an old message that a new one keeps.

@@ -57,6 +57,7 @@ pub fn entries(names: &[String]) -> Vec<(Rgb, String)> {
 ///
 /// # Errors
 /// Where a thumbnail cannot be drawn.
+#[allow(clippy::needless_range_loop)]
 pub fn drawn(cloud: &Cloud, width: f64) -> Result<Scene> {
     let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
     for p in cloud.points.iter().filter(|p| p.iter().all(|v| v.is_finite())) {
