@@ -82,7 +82,8 @@ fn the_blog_s_numbers_follow_from_its_counts() {
     }
     drop(log);
     log = Log::open(&path).unwrap();
-    let counts: [(&str, [(&str, usize); 7], usize); 2] = [
+    type Errors = (&'static str, [(&'static str, usize); 7], usize);
+    let counts: [Errors; 2] = [
         (
             "GoogLeNet",
             [

@@ -94,7 +94,7 @@ impl Param for Columns {
 
     fn read(value: &Value) -> Result<Self> {
         let Value::Map(map) = value else { return Err(wrong_kind::<Self>(value)) };
-        for name in map.keys().filter(|k| !COLUMNS.iter().any(|(c, _)| c == k)) {
+        if let Some(name) = map.keys().find(|k| !COLUMNS.iter().any(|(c, _)| c == k)) {
             let hint = did_you_mean(name, COLUMNS.map(|c| c.0)).unwrap_or_else(|| Self::form().words);
             return Err(Error::not_found(format!("no column `{name}` can be mapped")).hint(hint));
         }
