@@ -17,8 +17,9 @@ at the left border, 1.4 at the right) with a colour cast. A layer's feature at a
 with all positions of the copy by its angle; the best position is refined by a parabola. Raw patches (as they are) and HOG
 (SIFT's form) stand on the first layer's positions. PCK@a is the share of points found within a times the longer side of the
 object's box (of the image for photos). Errors are medians, in pixels of the net's input and in receptive fields: localisation
-is much finer than the receptive field. Raw patches do well where only geometry changes a little, and fall behind the middle
-layers where the light changes; HOG, made for that, stays ahead of single layers on these small changes.
+is much finer than the receptive field of all layers but the first. Raw patches do well where only the geometry changes a
+little, and fall far behind the middle layers where the light changes. HOG, made for that, leads on the small shapes; on photos
+the deeper layers lead under rotation and under the change of light.
 
 Made by `python3 docs/correspondence.py`.
 """
