@@ -24,10 +24,14 @@ pub trait Real: WithDType + std::iter::Sum {
     fn f64(self) -> f64;
     /// Whether it is not a number.
     fn is_nan_value(self) -> bool;
+    /// The values, where this kind is f32.
+    fn singles(values: &[Self]) -> Option<&[f32]>;
+    /// Values of f32 in this kind.
+    fn of_singles(values: Vec<f32>) -> Vec<Self>;
 }
 
 macro_rules! real {
-    ($t:ty, $exp:path, $ln:path, $tanh:path, $erf:path, $pow:path) => {
+    ($t:ty, $exp:path, $ln:path, $tanh:path, $erf:path, $pow:path, $singles:expr, $of_singles:expr) => {
         impl Real for $t {
             fn exp(self) -> Self {
                 $exp(self)
@@ -56,13 +60,24 @@ macro_rules! real {
             fn is_nan_value(self) -> bool {
                 self.is_nan()
             }
+            fn singles(values: &[Self]) -> Option<&[f32]> {
+                let singles: fn(&[Self]) -> Option<&[f32]> = $singles;
+                singles(values)
+            }
+            fn of_singles(values: Vec<f32>) -> Vec<Self> {
+                let of_singles: fn(Vec<f32>) -> Vec<Self> = $of_singles;
+                of_singles(values)
+            }
         }
     };
 }
 
 // libm's functions give the same bits on every machine; the system's differ between C libraries.
-real!(f32, libm::expf, libm::logf, libm::tanhf, libm::erff, libm::powf);
-real!(f64, libm::exp, libm::log, libm::tanh, libm::erf, libm::pow);
+real!(f32, libm::expf, libm::logf, libm::tanhf, libm::erff, libm::powf, |v| Some(v), |v| v);
+real!(f64, libm::exp, libm::log, libm::tanh, libm::erf, libm::pow, |_| None, |v| v
+    .into_iter()
+    .map(f64::from)
+    .collect());
 
 /// Runs `$body` with the type `$t` standing for the tensor's kind of number.
 #[macro_export]

@@ -35,6 +35,20 @@ impl Reads {
         }
         source
     }
+
+    /// How many neighbouring elements, at least, read neighbours or all the same one; and which of the two.
+    fn run(&self) -> (usize, bool) {
+        let mut len = 1;
+        let mut same = None;
+        for (n, step) in self.dims.iter().zip(&self.steps).rev() {
+            let here = if *n == 1 { continue } else { *step == 0 };
+            if *same.get_or_insert(here) != here || (!here && *step != len) {
+                break;
+            }
+            len *= n;
+        }
+        (len, same.unwrap_or(true))
+    }
 }
 
 /// f(a, b), both broadcast to `to`.
@@ -68,8 +82,20 @@ fn pairs<T: Real>(a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize], f: imp
     if left.whole && right.whole {
         return super::map::each(a.0, b.0, f);
     }
-    let n: usize = to.iter().product();
-    (0..n).into_par_iter().with_min_len(4096).map(|i| f(a.0[left.at(i)], b.0[right.at(i)])).collect()
+    let ((m, a_same), (n, b_same)) = (left.run(), right.run());
+    let mut out = vec![T::zero(); to.iter().product()];
+    // A run of one operand is whole runs of the other: both end at axes.
+    let len = m.min(n);
+    out.par_chunks_mut(len).with_min_len(super::CHUNK.div_ceil(len)).enumerate().for_each(|(i, out)| {
+        let (p, q) = (left.at(i * len), right.at(i * len));
+        match (a_same, b_same) {
+            (false, false) => out.iter_mut().zip(&a.0[p..]).zip(&b.0[q..]).for_each(|((o, x), y)| *o = f(*x, *y)),
+            (true, false) => out.iter_mut().zip(&b.0[q..]).for_each(|(o, y)| *o = f(a.0[p], *y)),
+            (false, true) => out.iter_mut().zip(&a.0[p..]).for_each(|(o, x)| *o = f(*x, b.0[q])),
+            (true, true) => out.fill(f(a.0[p], b.0[q])),
+        }
+    });
+    out
 }
 
 fn value<T: Real>(f: Binary, a: T, b: T) -> T {

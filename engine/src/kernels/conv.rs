@@ -1,11 +1,10 @@
-//! Convolution and its input gradient: the receptive windows laid out as columns, then a matrix product
-//! (im2col + GEMM). Work is cut into tiles of output pixels (forward) or of input channels (gradient),
-//! by shape alone; a tile's sum runs over the whole kernel in one call.
+//! Convolution and its input gradient. In f32 they run as [`Packed`] kernels; in f64, which tests use to be sure, the
+//! receptive windows are laid out as columns, then multiplied (im2col + GEMM). Work is cut into tiles of output pixels
+//! (forward) or of input channels (gradient), by shape alone; a tile's sum runs over the whole kernel in one call.
 
-use super::{
-    depthwise,
-    matmul::{Matrix, matmul, matmul_into},
-};
+use super::matmul::{Matrix, matmul, matmul_into};
+use super::packed::{Around, Packed};
+use super::target::Target;
 use crate::graph::op::Window;
 use crate::tensor::Real;
 use rayon::prelude::*;
@@ -30,15 +29,15 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    fn taps(&self) -> usize {
+    pub(super) fn taps(&self) -> usize {
         self.window.kernel[0] * self.window.kernel[1]
     }
 
-    fn in_pixels(&self) -> usize {
+    pub(super) fn in_pixels(&self) -> usize {
         self.input[0] * self.input[1]
     }
 
-    fn out_pixels(&self) -> usize {
+    pub(super) fn out_pixels(&self) -> usize {
         self.output[0] * self.output[1]
     }
 
@@ -48,7 +47,7 @@ impl Geometry {
     }
 
     /// Whether each output channel reads one input channel.
-    fn is_depthwise(&self) -> bool {
+    pub(super) fn is_depthwise(&self) -> bool {
         self.channels == self.groups && self.groups > 1
     }
 }
@@ -58,8 +57,9 @@ const COLUMN_BYTES: usize = 1 << 19;
 
 /// y = w * x + b. `x` N x C x H x W, `w` O x C/groups x kh x kw, result N x O x OH x OW.
 pub fn forward<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
-    if g.is_depthwise() {
-        return depthwise::forward(g, x, w, bias);
+    if let (Some(x), Some(w)) = (T::singles(x), T::singles(w)) {
+        let packed = Packed::forward(g, w, bias.and_then(T::singles));
+        return T::of_singles(packed.run(g.batch, x, &Around::NONE));
     }
     let (pixels, per_group, out_per_group) = (g.out_pixels(), g.channels / g.groups, g.out / g.groups);
     let depth = per_group * g.taps();
@@ -70,7 +70,7 @@ pub fn forward<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>) -> V
     // A task fills a tile of pixels for a block of output channels. Few tiles: more blocks.
     let blocks = if g.batch * g.groups * tiles >= 8 { 1 } else { (out_per_group / 32).clamp(1, 8) };
     let block = out_per_group.div_ceil(blocks);
-    let target = Target(y.as_mut_ptr());
+    let target = Target::new(&mut y);
     let tasks = g.batch * g.groups * tiles * blocks;
     (0..tasks).into_par_iter().for_each_init(Vec::new, |columns, task| {
         let (rest, b) = (task / blocks, task % blocks);
@@ -105,8 +105,8 @@ pub fn forward<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>) -> V
 
 /// dL/dx of y = w * x + b for dL/dy = `dy`. `dy` N x O x OH x OW, result N x C x H x W.
 pub fn input_gradient<T: Real>(g: &Geometry, dy: &[T], w: &[T]) -> Vec<T> {
-    if g.is_depthwise() {
-        return depthwise::input_gradient(g, dy, w);
+    if let (Some(dy), Some(w)) = (T::singles(dy), T::singles(w)) {
+        return T::of_singles(Packed::input_gradient(g, w, None).run(g.batch, dy, &Around::NONE));
     }
     let (pixels, per_group, out_per_group) = (g.out_pixels(), g.channels / g.groups, g.out / g.groups);
     let depth = per_group * g.taps();
@@ -114,7 +114,7 @@ pub fn input_gradient<T: Real>(g: &Geometry, dy: &[T], w: &[T]) -> Vec<T> {
     // A task gathers the gradient of a block of input channels, so that no two tasks add to one value.
     let block = (COLUMN_BYTES / (g.taps() * pixels * size_of::<T>())).clamp(1, per_group.div_ceil(2).max(1));
     let blocks = per_group.div_ceil(block);
-    let target = Target(dx.as_mut_ptr());
+    let target = Target::new(&mut dx);
     (0..g.batch * g.groups * blocks).into_par_iter().for_each_init(Vec::new, |columns, task| {
         let (rest, b) = (task / blocks, task % blocks);
         let (n, group) = (rest / g.groups, rest % g.groups);
@@ -135,29 +135,6 @@ pub fn input_gradient<T: Real>(g: &Geometry, dy: &[T], w: &[T]) -> Vec<T> {
         gather(g, columns, c1 - c0, out);
     });
     dx
-}
-
-/// A buffer that tasks write disjoint parts of.
-#[derive(Clone, Copy)]
-struct Target<T>(*mut T);
-
-// SAFETY: `slice` is only called for parts that no other task touches.
-unsafe impl<T: Send> Send for Target<T> {}
-unsafe impl<T: Send> Sync for Target<T> {}
-
-impl<T> Target<T> {
-    /// # Safety
-    /// The element must lie inside the buffer.
-    unsafe fn at(&self, begin: usize) -> *mut T {
-        unsafe { self.0.add(begin) }
-    }
-
-    /// # Safety
-    /// The part must lie inside the buffer, and no other task may touch the elements that the caller touches.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn slice(&self, begin: usize, length: usize) -> &mut [T] {
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(begin), length) }
-    }
 }
 
 /// Writes the windows of output pixels `from..to` as columns: row (c, i, j), column p.

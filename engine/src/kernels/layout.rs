@@ -1,25 +1,46 @@
 //! Values moved, not computed: concatenation, selection, transposition, padding, each with its adjoint.
 
+use super::target::filled;
 use crate::graph::op::Border;
 use crate::tensor::Real;
+use rayon::prelude::*;
 
 /// Joins `parts`, each with its length along the axis, `outer` times; `inner` values follow each entry.
 pub fn concat<T: Real>(outer: usize, inner: usize, parts: &[(&[T], usize)]) -> Vec<T> {
     let total: usize = parts.iter().map(|(_, n)| n * inner).sum();
-    let mut out = Vec::with_capacity(outer * total);
-    for o in 0..outer {
-        parts.iter().for_each(|(x, n)| out.extend_from_slice(&x[o * n * inner..(o + 1) * n * inner]));
+    let mut from = 0;
+    let places: Vec<usize> = parts
+        .iter()
+        .map(|(_, n)| {
+            from += n * inner;
+            from - n * inner
+        })
+        .collect();
+    // SAFETY: the parts fill each of the `outer` stretches, and each task has its own.
+    unsafe {
+        filled(outer * total, |out| {
+            (0..outer * parts.len()).into_par_iter().for_each(|task| {
+                let (o, p) = (task / parts.len(), task % parts.len());
+                let (x, n) = (parts[p].0, parts[p].1 * inner);
+                out.slice(o * total + places[p], n).copy_from_slice(&x[o * n..(o + 1) * n]);
+            });
+        })
     }
-    out
 }
 
 /// The entries `index` of an axis of `len` entries of `inner` values.
 pub fn select<T: Real>(len: usize, inner: usize, index: &[usize], x: &[T]) -> Vec<T> {
-    let mut out = Vec::with_capacity(x.len() / len * index.len());
-    for block in x.chunks_exact(len * inner) {
-        index.iter().for_each(|i| out.extend_from_slice(&block[i * inner..(i + 1) * inner]));
+    let (stretch, outer) = (index.len() * inner, x.len() / (len * inner));
+    // SAFETY: the entries fill each of the `outer` stretches, and each task has its own.
+    unsafe {
+        filled(outer * stretch, |out| {
+            (0..outer * index.len()).into_par_iter().with_min_len(4096usize.div_ceil(inner)).for_each(|task| {
+                let (o, i) = (task / index.len(), task % index.len());
+                let from = (o * len + index[i]) * inner;
+                out.slice(o * stretch + i * inner, inner).copy_from_slice(&x[from..from + inner]);
+            });
+        })
     }
-    out
 }
 
 /// The adjoint of [`select`]: entries go back to where they came from, summed where one was taken twice.

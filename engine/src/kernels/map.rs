@@ -1,27 +1,40 @@
 //! Element-wise functions and their derivatives.
 
 use super::CHUNK;
+use super::target::filled;
 use crate::graph::op::Activation;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
 /// f(x) for every x.
 pub fn forward<T: Real>(f: Activation, x: &[T]) -> Vec<T> {
-    each(x, x, |v, _| value(f, v))
+    match f {
+        Activation::Relu => each(x, x, |v, _| larger(v, T::zero())),
+        f => each(x, x, |v, _| value(f, v)),
+    }
 }
 
 /// g f'(x) for every pair of x and g.
 pub fn backward<T: Real>(f: Activation, x: &[T], g: &[T]) -> Vec<T> {
-    each(x, g, |v, g| if g == T::zero() { T::zero() } else { g * slope(f, v) })
+    match f {
+        Activation::Relu => each(x, g, |v, g| if v > T::zero() { g } else { T::zero() }),
+        f => each(x, g, |v, g| if g == T::zero() { T::zero() } else { g * slope(f, v) }),
+    }
 }
 
 /// h(x, y) for every pair.
 pub fn each<T: Real>(x: &[T], y: &[T], h: impl Fn(T, T) -> T + Sync) -> Vec<T> {
-    let mut out = vec![T::zero(); x.len()];
-    out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(y.par_chunks(CHUNK)).for_each(|((out, x), y)| {
-        out.iter_mut().zip(x).zip(y).for_each(|((o, x), y)| *o = h(*x, *y));
-    });
-    out
+    let n = x.len().min(y.len());
+    // SAFETY: the tasks' chunks cover all n values, each its own.
+    unsafe {
+        filled(n, |out| {
+            (0..n.div_ceil(CHUNK)).into_par_iter().for_each(|c| {
+                let (from, to) = (c * CHUNK, ((c + 1) * CHUNK).min(n));
+                let out = out.slice(from, to - from);
+                out.iter_mut().zip(&x[from..to]).zip(&y[from..to]).for_each(|((o, x), y)| *o = h(*x, *y));
+            });
+        })
+    }
 }
 
 /// f(x)

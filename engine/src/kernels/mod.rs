@@ -2,6 +2,7 @@
 //! so that every thread count gives the same bits. How work is cut follows from shapes alone.
 
 pub mod binary;
+pub mod columns;
 pub mod conv;
 pub mod depthwise;
 pub mod layout;
@@ -9,10 +10,13 @@ pub mod linear;
 pub mod map;
 pub mod matmul;
 pub mod norm;
+pub mod packed;
 pub mod pool;
 pub mod product;
 pub mod reduce;
 pub mod resize;
+pub mod target;
+pub mod tile;
 
 /// Values a task of an element-wise kernel handles.
 pub const CHUNK: usize = 1 << 14;

@@ -17,6 +17,7 @@ pub mod zoo;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, ParamId};
+use crate::pass::packs::Packs;
 use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
 
@@ -93,12 +94,14 @@ pub struct Model {
     graph: Arc<Graph>,
     weights: Arc<Weights>,
     card: Arc<Card>,
+    packs: Arc<Packs>,
 }
 
 impl Model {
     /// A net from its parts.
     pub fn new(graph: Graph, weights: Weights, card: Card) -> Self {
-        Model { graph: Arc::new(graph), weights: Arc::new(weights), card: Arc::new(card) }
+        let packs = Arc::new(Packs::new(graph.nodes().len()));
+        Model { graph: Arc::new(graph), weights: Arc::new(weights), card: Arc::new(card), packs }
     }
 
     /// The net's graph.
@@ -109,6 +112,11 @@ impl Model {
     /// The net's parameters.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// The net's convolutions as the kernels read them.
+    pub(crate) fn packs(&self) -> &Packs {
+        &self.packs
     }
 
     /// What is known of the net besides its graph.
@@ -123,7 +131,8 @@ impl Model {
 
     /// The same net with other weights of the same shapes.
     pub fn with_weights(&self, weights: Weights) -> Self {
-        Model { weights: Arc::new(weights), ..self.clone() }
+        let packs = Arc::new(Packs::new(self.graph.nodes().len()));
+        Model { weights: Arc::new(weights), packs, ..self.clone() }
     }
 
     /// The same net computing in `dtype` (f32 or f64).

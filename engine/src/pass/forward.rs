@@ -1,10 +1,15 @@
 //! The forward pass: a net's values, kept where they are asked for.
 
 use super::apply;
+use super::fuse::{Fused, Plan};
+use super::packs::Way;
 use crate::error::{Context, Error, Result};
-use crate::graph::NodeId;
+use crate::graph::{NodeId, Op};
+use crate::kernels::packed::Around;
+use crate::kernels::tile::{Finish, Join};
 use crate::model::Model;
-use candle_core::Tensor;
+use crate::tensor::{tensor, values};
+use candle_core::{DType, Tensor};
 
 /// Which values a forward pass keeps, and where it may stop.
 #[derive(Clone, Debug)]
@@ -15,12 +20,16 @@ pub enum Tap {
     Until(NodeId),
     /// The named nodes' values only; the pass ends with the last of them.
     Only(Vec<NodeId>),
+    /// The named nodes' values, and of what they depend on as much as a backward pass needs whose rules ask a rectifier
+    /// only on which side of its kinks its input lay (gradient, guided backprop, DeconvNet).
+    Signs(Vec<NodeId>),
 }
 
 /// What a forward pass kept.
 #[derive(Clone, Debug)]
 pub struct Trace {
     model: Model,
+    pub(super) plan: Plan,
     values: Vec<Option<Tensor>>,
 }
 
@@ -30,12 +39,21 @@ impl Model {
     /// # Errors
     /// Where `x` has another shape than the net's input; inner errors name the node and its input shapes.
     pub fn forward(&self, x: &Tensor, tap: &Tap) -> Result<Trace> {
+        // On a thread of the pool, so that the kernels' parallel loops begin without waking one.
+        rayon::scope(|_| self.traced(x, tap))
+    }
+
+    fn traced(&self, x: &Tensor, tap: &Tap) -> Result<Trace> {
         let graph = self.graph();
         let x = self.batched(x)?;
         let goals: Vec<NodeId> = match tap {
             Tap::All => vec![graph.output()],
             Tap::Until(id) => vec![*id],
-            Tap::Only(ids) => ids.clone(),
+            Tap::Only(ids) | Tap::Signs(ids) => ids.clone(),
+        };
+        let plan = match tap {
+            Tap::Only(_) | Tap::Signs(_) if self.dtype() == DType::F32 => Plan::fused(graph, &goals),
+            _ => Plan::apart(graph),
         };
         let mut needed = vec![false; graph.nodes().len()];
         for goal in &goals {
@@ -45,33 +63,23 @@ impl Model {
         let mut uses: Vec<usize> =
             graph.ids().map(|id| graph.consumers(id).iter().filter(|c| needed[c.0]).count()).collect();
         let keep_all = !matches!(tap, Tap::Only(_));
-        let mut values: Vec<Option<Tensor>> = vec![None; graph.nodes().len()];
+        let mut trace = Trace { model: self.clone(), plan, values: vec![None; graph.nodes().len()] };
         for id in graph.ids().filter(|id| needed[id.0]) {
-            let node = graph.node(id);
-            let value = if id == graph.input() {
-                x.clone()
-            } else {
-                let inputs = node
-                    .inputs
-                    .iter()
-                    .map(|i| values[i.0].as_ref().ok_or_else(|| Error::internal("a value was dropped too early")))
-                    .collect::<Result<Vec<&Tensor>>>()?;
-                apply::apply(&node.op, &inputs, self.weights(), &node.shape).context(|| {
-                    let shapes: Vec<_> = inputs.iter().map(|t| t.dims()).collect();
-                    format!("node `{}` ({}) on {shapes:?}", node.name, node.op.kind())
-                })?
-            };
-            values[id.0] = Some(value);
+            if !trace.plan.is_inside(id) {
+                let (at, value) = if id == graph.input() { (id, x.clone()) } else { trace.made(id)? };
+                trace.values[at.0] = Some(value);
+            }
             if !keep_all {
-                for input in &node.inputs {
+                for input in &graph.node(id).inputs {
                     uses[input.0] -= 1;
-                    if uses[input.0] == 0 && !goals.contains(input) {
-                        values[input.0] = None;
+                    let held = trace.plan.stands_for(*input);
+                    if uses[input.0] == 0 && held == *input && !goals.contains(input) {
+                        trace.values[input.0] = None;
                     }
                 }
             }
         }
-        Ok(Trace { model: self.clone(), values })
+        Ok(trace)
     }
 
     /// The net's raw output for `x`, N x outputs.
@@ -82,6 +90,24 @@ impl Model {
         let id = self.graph().output();
         let trace = self.forward(x, &Tap::Only(vec![id]))?;
         Ok(trace.get(id)?.flatten_from(1)?)
+    }
+
+    /// The convolution at `id` of `x`, N x C x H x W, with what is computed together with it.
+    pub(super) fn convolved(&self, id: NodeId, x: &Tensor, fused: &Fused, other: Option<&Tensor>) -> Result<Tensor> {
+        let packed = self.packed(id, fused.norm, Way::Forward)?;
+        let held = other.map(values::<f32>).transpose()?;
+        let around = Around {
+            other: held.as_deref().unwrap_or_default(),
+            join: if held.is_some() { Join::Add } else { Join::Alone },
+            finish: fused.finish,
+        };
+        let y = packed.run(x.dims()[0], &values::<f32>(x)?, &around);
+        tensor(y, &apply::with_batch(x.dims()[0], &self.graph().node(id).shape))
+    }
+
+    /// Whether the f32 kernels can take `x`.
+    pub(super) fn is_single(&self, x: &Tensor) -> bool {
+        x.dtype() == DType::F32 && self.dtype() == DType::F32
     }
 
     /// `x` as a contiguous batch in the net's kind of number.
@@ -104,6 +130,13 @@ impl Model {
 }
 
 impl Trace {
+    /// A trace that kept these values only.
+    pub(super) fn of(model: &Model, kept: Vec<(NodeId, Tensor)>) -> Self {
+        let mut values = vec![None; model.graph().nodes().len()];
+        kept.into_iter().for_each(|(id, value)| values[id.0] = Some(value));
+        Trace { model: model.clone(), plan: Plan::apart(model.graph()), values }
+    }
+
     /// The net that was run.
     pub fn model(&self) -> &Model {
         &self.model
@@ -115,6 +148,32 @@ impl Trace {
             .as_ref()
             .or(self.values.iter().flatten().next())
             .map_or(0, |t| t.dims()[0])
+    }
+
+    /// The value that comes out when the pass gets to `id`, and the node whose value it is.
+    fn made(&self, id: NodeId) -> Result<(NodeId, Tensor)> {
+        let node = self.model.graph().node(id);
+        let inputs = node.inputs.iter().map(|i| self.seen(*i)).collect::<Result<Vec<&Tensor>>>()?;
+        let value = || -> Result<(NodeId, Tensor)> {
+            match (&node.op, inputs[..].first()) {
+                (Op::Conv2d(_) | Op::ConvTranspose2d(..), Some(x)) if self.model.is_single(x) => {
+                    let alone = Fused { norm: None, other: None, finish: Finish::Keep, last: id };
+                    let fused = self.plan.head(id).unwrap_or(&alone);
+                    let other = fused.other.map(|o| self.seen(o)).transpose()?;
+                    Ok((fused.last, self.model.convolved(id, x, fused, other)?))
+                }
+                _ => Ok((id, apply::apply(&node.op, &inputs, self.model.weights(), &node.shape)?)),
+            }
+        };
+        value().context(|| {
+            let shapes: Vec<_> = inputs.iter().map(|t| t.dims()).collect();
+            format!("node `{}` ({}) on {shapes:?}", node.name, node.op.kind())
+        })
+    }
+
+    /// What stands for a node's value: its own, or what was computed with it.
+    pub(super) fn seen(&self, id: NodeId) -> Result<&Tensor> {
+        self.get(self.plan.stands_for(id))
     }
 
     /// A node's value, N x its shape.

@@ -4,7 +4,12 @@ pub mod apply;
 pub mod backward;
 pub mod fold;
 pub mod forward;
+pub mod fuse;
+pub mod incremental;
+pub mod packs;
 pub mod vjp;
+pub mod window;
 
 pub use backward::{Flow, Seed};
 pub use forward::{Tap, Trace};
+pub use incremental::Incremental;

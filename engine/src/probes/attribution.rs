@@ -19,7 +19,8 @@ use candle_core::Tensor;
 /// As the passes.
 pub fn input_signal(target: &Subject, x: &Tensor, rules: &Rules) -> Result<Tensor> {
     let model = target.model()?;
-    let trace = model.forward(x, &target.tap()?)?;
+    let tap = if rules.reads_signs() { Tap::Signs(target.nodes()?) } else { target.tap()? };
+    let trace = model.forward(x, &tap)?;
     trace.backward_to(model.graph().input(), target.seed(&trace)?, rules)
 }
 

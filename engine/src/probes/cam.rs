@@ -177,7 +177,8 @@ fn layer(model: &Model, named: Option<&LayerName>, target: &Subject) -> Result<N
 /// ReLU(weighted sum) for each sample: N x h x w.
 fn weighted(target: &Subject, node: NodeId, x: &Tensor, weigh: Weigh) -> Result<Tensor> {
     let model = target.model()?;
-    let trace = model.forward(x, &target.tap()?)?;
+    let kept = target.nodes()?.into_iter().chain([node]).collect();
+    let trace = model.forward(x, &Tap::Signs(kept))?;
     let gradient = trace.backward_to(node, target.seed(&trace)?, &Rules::gradient())?;
     let value = trace.get(node)?;
     let [n, c, h, w] = *value.dims() else { return Err(Error::internal("a layer without maps")) };

@@ -9,7 +9,7 @@ use crate::job::Job;
 use crate::kernels::norm;
 use crate::model::Model;
 use crate::params::{Form, LayerName, Param, Value, wrong_kind};
-use crate::pass::{Tap, Trace};
+use crate::pass::{Incremental, Trace};
 use crate::show::{Artifact, ClassMap, Map, Part, Scale, Style};
 use crate::subject::{Input, Prepared, Subject, argmax};
 use crate::tensor::{tensor, to_f32, to_f64};
@@ -140,6 +140,31 @@ impl Positions {
         })
     }
 
+    /// The windows of the input that hold the patch at each of `which` positions, all of one size: where a patch is
+    /// clipped at the border, the window reaches back over the input as it is. Top left corners; N x C x h x w.
+    fn tiles(&self, base: &[f32], fill: &[f32], which: std::ops::Range<usize>) -> Result<(Vec<[usize; 2]>, Tensor)> {
+        let [height, width] = self.input;
+        let size = self.patch;
+        let mut data = Vec::with_capacity(which.len() * fill.len() * size * size);
+        let mut starts = Vec::with_capacity(which.len());
+        for i in which.clone() {
+            let [rows, columns] = self.cover(i);
+            let [top, left] = [rows.start.min(height - size), columns.start.min(width - size)];
+            for (c, value) in fill.iter().enumerate() {
+                for y in top..top + size {
+                    let from = data.len();
+                    let line = (c * height + y) * width + left;
+                    data.extend_from_slice(&base[line..line + size]);
+                    if rows.contains(&y) {
+                        data[from + columns.start - left..from + columns.end - left].fill(*value);
+                    }
+                }
+            }
+            starts.push([top, left]);
+        }
+        Ok((starts, tensor(data, &[which.len(), fill.len(), size, size])?))
+    }
+
     /// The part of the input that the map covers when each value is drawn around its patch's centre.
     fn extent(&self) -> [f64; 4] {
         let start = (self.patch as f64 - self.stride as f64) / 2.0;
@@ -147,6 +172,9 @@ impl Positions {
         [start, start, end(self.rows), end(self.columns)]
     }
 }
+
+/// Positions that are computed together at most.
+const BATCH: usize = 32;
 
 /// What is noted at each position.
 #[derive(Default)]
@@ -189,12 +217,12 @@ impl Probe for Occlusion {
         let probe = Watch::new(model, &target, watched, &prepared.x)?;
         let fill = self.fill.values(model, &prepared.x)?;
         let base = to_f32(&prepared.x)?;
-        let batch = job.batch(2 * model.graph().peak_len() + base.len(), 16);
+        let batch = job.batch(2 * model.graph().peak_len() + base.len(), BATCH);
         let mut found = Found::default();
         for chunk in job.steps("occlusion", places.len().div_ceil(batch)) {
             let upto = ((chunk + 1) * batch).min(places.len());
-            let x = occluded(&base, &fill, &places, chunk * batch..upto)?;
-            probe.note(&x, &mut found)?;
+            let (starts, tiles) = places.tiles(&base, &fill, chunk * batch..upto)?;
+            probe.note(&probe.pass.run(&starts, tiles)?.trace()?, &mut found)?;
         }
         let done = found.score.len();
         self.artifact(&target, &prepared, &probe, &places, found).map(|a| a.reached(done, places.len()))
@@ -297,7 +325,7 @@ struct Watch<'a> {
     model: &'a Model,
     target: &'a Subject,
     watched: Option<(NodeId, usize)>,
-    tap: Tap,
+    pass: Incremental,
     base_score: f64,
     base_activity: f64,
 }
@@ -309,9 +337,9 @@ impl<'a> Watch<'a> {
         nodes.extend(layer);
         nodes.sort();
         nodes.dedup();
-        let tap = Tap::Only(nodes);
-        let mut watch = Watch { model, target, watched: None, tap, base_score: 0.0, base_activity: 0.0 };
-        let trace = model.forward(x, &watch.tap)?;
+        let pass = Incremental::new(model, x, &nodes)?;
+        let trace = pass.base().clone();
+        let mut watch = Watch { model, target, watched: None, pass, base_score: 0.0, base_activity: 0.0 };
         if let Some(node) = layer {
             let value = trace.get(node)?;
             if value.dims().len() != 4 {
@@ -339,9 +367,8 @@ impl<'a> Watch<'a> {
         Ok(self.target.scores(trace)?.into_iter().zip(rows.map(argmax)).collect())
     }
 
-    fn note(&self, x: &Tensor, found: &mut Found) -> Result<()> {
-        let trace = self.model.forward(x, &self.tap)?;
-        for (score, best) in self.scores(&trace)? {
+    fn note(&self, trace: &Trace, found: &mut Found) -> Result<()> {
+        for (score, best) in self.scores(trace)? {
             found.score.push(score as f32);
             found.best.push(best as f32);
         }
@@ -352,24 +379,6 @@ impl<'a> Watch<'a> {
         }
         Ok(())
     }
-}
-
-/// The base input with the patch at each of `which` positions, a sample each.
-fn occluded(base: &[f32], fill: &[f32], places: &Positions, which: std::ops::Range<usize>) -> Result<Tensor> {
-    let [height, width] = places.input;
-    let mut all = Vec::with_capacity(which.len() * base.len());
-    for i in which.clone() {
-        let from = all.len();
-        all.extend_from_slice(base);
-        let [rows, columns] = places.cover(i);
-        for (c, value) in fill.iter().enumerate() {
-            for y in rows.clone() {
-                let line = from + (c * height + y) * width;
-                all[line + columns.start..line + columns.end].fill(*value);
-            }
-        }
-    }
-    tensor(all, &[which.len(), fill.len(), height, width])
 }
 
 /// The last layer whose value is a map of more than one position.

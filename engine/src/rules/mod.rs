@@ -6,7 +6,9 @@ pub mod lrp;
 pub mod rectifier;
 
 use crate::error::Result;
+use crate::graph::op::Activation;
 use crate::graph::{Node, NodeId, Op};
+use crate::kernels::tile::{Finish, Join};
 use crate::model::Model;
 use crate::pass::vjp::vjp;
 use candle_core::Tensor;
@@ -44,6 +46,12 @@ pub trait Rule: Send + Sync + fmt::Debug {
     /// # Errors
     /// Where the operation is one that the rule cannot pass.
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>>;
+
+    /// How the signal passes the rectifier `f` where that takes no more than its value's sign and the signal's own.
+    fn gate(&self, f: Activation) -> Option<(Join, Finish)> {
+        let _ = f;
+        None
+    }
 
     /// As [`Rule::backward`], with what the node's bias takes, for rules that hand on a conserved quantity.
     ///
@@ -164,6 +172,24 @@ impl Rules {
         match self.at(site) {
             Some(rule) => rule.shares(site),
             None => Ok(Shares { parts: vjp(site)?, bias: 0.0 }),
+        }
+    }
+
+    /// Whether the plain gradient serves at the site.
+    pub(crate) fn is_gradient(&self, site: &Site<'_>) -> bool {
+        self.at(site).is_none()
+    }
+
+    /// Whether all rules ask a rectifier only on which side of its kinks its input lay.
+    pub fn reads_signs(&self) -> bool {
+        self.0.iter().all(|(on, rule)| matches!(on, On::Rectifiers) && rule.gate(Activation::Relu).is_some())
+    }
+
+    /// How the signal passes the rectifier `f` at the site, where a kernel can do it on the way.
+    pub(crate) fn gate(&self, site: &Site<'_>, f: Activation) -> Option<(Join, Finish)> {
+        match self.at(site) {
+            Some(rule) => rule.gate(f),
+            None => rectifier::gate(f).map(|join| (join, Finish::Keep)),
         }
     }
 

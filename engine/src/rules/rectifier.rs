@@ -3,12 +3,23 @@
 use super::{Rule, Site};
 use crate::error::Result;
 use crate::graph::Op;
+use crate::graph::op::Activation;
 use crate::kernels::map;
+use crate::kernels::tile::{Finish, Join};
 use crate::pass::vjp::vjp;
 use crate::tensor::{tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
 use smallvec::{SmallVec, smallvec};
+
+/// The gradient's mask as a gate on the rectifier's value: open where it lies between its bounds.
+pub(super) fn gate(f: Activation) -> Option<Join> {
+    match f {
+        Activation::Relu => Some(Join::Gate(f32::INFINITY)),
+        Activation::Clip { low: 0.0, high } if high > 0.0 => Some(Join::Gate(high as f32)),
+        _ => None,
+    }
+}
 
 /// R passes where the forward input lets it (the gradient's mask; 0 < x < 6 for ReLU6) and R itself is positive.
 ///
@@ -19,6 +30,10 @@ pub struct GuidedBackprop;
 impl Rule for GuidedBackprop {
     fn name(&self) -> String {
         "guided_backprop".into()
+    }
+
+    fn gate(&self, f: Activation) -> Option<(Join, Finish)> {
+        Some((gate(f)?, Finish::Relu))
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
@@ -41,6 +56,10 @@ pub struct Deconvnet;
 impl Rule for Deconvnet {
     fn name(&self) -> String {
         "deconvnet".into()
+    }
+
+    fn gate(&self, _: Activation) -> Option<(Join, Finish)> {
+        Some((Join::Alone, Finish::Relu))
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {

@@ -1,0 +1,69 @@
+//! Times single tasks for `benches/peers.py`: one line in (`NET.onnx TASK BATCH [ARGS]`), one line out (seconds).
+//!
+//! A net is loaded once; a tensor of seeded noise is its input, so that both sides of a comparison do the same work.
+
+#![allow(clippy::unwrap_used)]
+
+use convscope::prelude::*;
+use convscope::probes;
+use convscope::probes::attribution::input_signal;
+use convscope::random::Stream;
+use convscope::rules::Rules;
+use convscope::tensor::tensor;
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::io::BufRead;
+use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let mut nets: BTreeMap<String, Model> = BTreeMap::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [path, task, batch, args @ ..] = &words[..] else { continue };
+        let net = nets.entry(path.to_string()).or_insert_with(|| load(path).unwrap());
+        let x = noise(net, batch.parse().unwrap());
+        println!("{}", seconds(net, task, &x, args));
+    }
+}
+
+fn noise(net: &Model, batch: usize) -> Tensor {
+    let dims = [&[batch], net.input_shape()].concat();
+    let stream = Stream::new(0, "noise");
+    tensor((0..dims.iter().product::<usize>()).map(|i| stream.normal_at(i as u64) as f32).collect(), &dims).unwrap()
+}
+
+fn seconds(net: &Model, task: &str, x: &Tensor, args: &[&str]) -> f64 {
+    let class = Subject::class_at(net, 0).unwrap();
+    let job = Job::new();
+    let number = |i: usize| args[i].parse::<usize>().unwrap();
+    let ask = |probe: &dyn Probe| black_box(probe.run(&class, &Input::Tensor(x.get(0).unwrap()), &job).unwrap());
+    let start = Instant::now();
+    match task {
+        "forward" => {
+            black_box(net.output(x).unwrap());
+        }
+        "gradient" => {
+            black_box(input_signal(&class, x, &Rules::gradient()).unwrap());
+        }
+        "guided_backprop" => {
+            black_box(input_signal(&class, x, &Rules::guided_backprop()).unwrap());
+        }
+        "occlusion" => {
+            let probe = Occlusion { patch: number(0), stride: number(1), ..Default::default() };
+            ask(&probe);
+        }
+        "integrated_gradients" => {
+            let steps = probes::integrated_gradients::Steps::Fixed(number(0));
+            ask(&IntegratedGradients { steps, ..Default::default() });
+        }
+        "smooth_grad" => {
+            ask(&SmoothGrad { samples: number(0), ..Default::default() });
+        }
+        other => panic!("no task {other}"),
+    }
+    start.elapsed().as_secs_f64()
+}

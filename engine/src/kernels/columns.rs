@@ -1,0 +1,375 @@
+//! What a convolution reads and writes, tap by tap, and the driver that cuts it into tiles.
+//!
+//! A [`Walk`] covers a forward convolution and, phase by phase, its input gradient: output position (y, x) of the grid
+//! reads input (y * stride + tap) for each tap. Columns of inputs are laid out for [`tile`](super::tile) and the results
+//! land where the walk says.
+
+use super::target::{Target, filled};
+use super::tile::{Block, Finish, Join, Product, ROWS, width};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// How outputs read inputs.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    /// Samples.
+    pub batch: usize,
+    /// Groups that do not mix.
+    pub groups: usize,
+    /// Input channels in a group.
+    pub channels: usize,
+    /// Input height and width.
+    pub input: [usize; 2],
+    /// Output channels in a group.
+    pub rows: usize,
+    /// Output positions down and right.
+    pub grid: [usize; 2],
+    /// Input steps between output positions.
+    pub stride: [usize; 2],
+    /// Input row and column that each tap reads at position (0, 0).
+    pub taps: Vec<[isize; 2]>,
+    /// Where the results lie.
+    pub place: Placing,
+}
+
+/// Where a walk's results lie: sample n, channel c, position (y, x) at n * sample + c * plane + first + y * row + x * column.
+#[derive(Clone, Copy, Debug)]
+pub struct Placing {
+    /// Values between samples.
+    pub sample: usize,
+    /// Values between channels.
+    pub plane: usize,
+    /// Position (0, 0) within its plane.
+    pub first: usize,
+    /// Values between rows.
+    pub row: usize,
+    /// Values between columns.
+    pub column: usize,
+}
+
+/// What a walk computes with.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// The input, N x C x H x W.
+    pub x: &'a [f32],
+    /// For each group its panels, see [`Walk::pack`].
+    pub panels: &'a [f32],
+    /// One value an output channel, or none.
+    pub bias: &'a [f32],
+    /// Laid out as the results, for `join`.
+    pub other: &'a [f32],
+    /// How a value meets the other's.
+    pub join: Join,
+    /// What happens to it then.
+    pub finish: Finish,
+}
+
+/// Multiply-adds that are worth a task of their own.
+const TASK: usize = 1 << 20;
+
+impl Walk {
+    /// Length of the sums.
+    pub fn inner(&self) -> usize {
+        self.channels * self.taps.len()
+    }
+
+    fn pixels(&self) -> usize {
+        self.grid[0] * self.grid[1]
+    }
+
+    /// Values in a group's panels.
+    fn panel_len(&self) -> usize {
+        self.rows.next_multiple_of(ROWS) * self.inner()
+    }
+
+    /// Panels of weights: `weight(group, row, channel, tap)`.
+    pub fn pack(&self, weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync) -> Vec<f32> {
+        let (inner, taps) = (self.inner(), self.taps.len());
+        let mut panels = vec![0.0; self.groups * self.panel_len()];
+        if inner > 0 {
+            panels.par_chunks_mut(ROWS * inner).enumerate().for_each(|(p, panel)| {
+                let each = self.rows.div_ceil(ROWS);
+                let (group, first) = (p / each, p % each * ROWS);
+                for r in 0..ROWS.min(self.rows - first) {
+                    for k in 0..inner {
+                        panel[k * ROWS + r] = weight(group, first + r, k / taps, k % taps);
+                    }
+                }
+            });
+        }
+        panels
+    }
+
+    /// Computes the walk into `out`, a buffer of `len` values.
+    ///
+    /// # Panics
+    /// Where a slice is shorter than the walk needs: a defect of the caller.
+    pub fn run(&self, work: &Work<'_>, out: Target<f32>, len: usize) {
+        let total = self.batch * self.pixels();
+        if total == 0 || self.rows == 0 {
+            return;
+        }
+        let last = self.index(self.batch - 1, self.groups * self.rows - 1, self.grid[0] - 1, self.grid[1] - 1);
+        assert!(last < len, "the result is too short");
+        assert!(work.join == Join::Alone || last < work.other.len(), "what is joined is too short");
+        assert!(work.x.len() >= self.batch * self.groups * self.channels * self.input[0] * self.input[1]);
+        assert!(work.panels.len() >= self.groups * self.panel_len(), "the panels are too short");
+        if self.stride[1] > 1 && self.taps.len() > 1 {
+            let (walk, x) = self.split_columns(work.x);
+            return walk.cut(&Work { x: &x, ..*work }, out);
+        }
+        self.cut(work, out);
+    }
+
+    fn index(&self, n: usize, channel: usize, y: usize, x: usize) -> usize {
+        let p = self.place;
+        n * p.sample + channel * p.plane + p.first + y * p.row + x * p.column
+    }
+
+    /// Cuts the work into tasks: tiles of columns where there are many, else blocks of rows over columns laid out once.
+    fn cut(&self, work: &Work<'_>, out: Target<f32>) {
+        let (total, wide) = (self.batch * self.pixels(), width());
+        let tiles = total.div_ceil(wide);
+        let each = (TASK / (self.inner() * wide * self.rows.next_multiple_of(ROWS)).max(1)).clamp(1, tiles);
+        if self.inner() == 0 || self.rows <= 2 * ROWS || self.groups * tiles.div_ceil(each) >= 8 {
+            let runs = tiles.div_ceil(each);
+            (0..self.groups * runs).into_par_iter().for_each(|task| {
+                let (group, run) = (task / runs, task % runs);
+                for t in run * each..((run + 1) * each).min(tiles) {
+                    let tile = Columns { group, from: t * wide, count: wide.min(total - t * wide) };
+                    SCRATCH.with_borrow_mut(|scratch| self.tile(work, tile, 0..self.rows, None, scratch, out));
+                }
+            });
+            return;
+        }
+        let inner = self.inner();
+        for group in 0..self.groups {
+            let columns = |t: usize| Columns { group, from: t * wide, count: wide.min(total - t * wide) };
+            // SAFETY: each task fills its own tile.
+            let laid = unsafe {
+                filled(tiles * inner * wide, |laid| {
+                    (0..tiles).into_par_iter().for_each(|t| {
+                        self.lay_out(work.x, columns(t), laid.slice(t * inner * wide, inner * wide));
+                    });
+                })
+            };
+            let panels = self.rows.div_ceil(ROWS);
+            let block = panels.div_ceil(8) * ROWS;
+            (0..self.rows.div_ceil(block)).into_par_iter().for_each(|b| {
+                let rows = b * block..((b + 1) * block).min(self.rows);
+                for (t, laid) in laid.chunks(inner * wide).enumerate() {
+                    SCRATCH.with_borrow_mut(|scratch| {
+                        self.tile(work, columns(t), rows.clone(), Some(laid), scratch, out);
+                    });
+                }
+            });
+        }
+    }
+
+    /// One tile of columns times some rows, whose first is the first of a panel.
+    fn tile(
+        &self,
+        work: &Work<'_>,
+        tile: Columns,
+        rows: std::ops::Range<usize>,
+        laid: Option<&[f32]>,
+        scratch: &mut Scratch,
+        out: Target<f32>,
+    ) {
+        let inner = self.inner();
+        let (n, pixel) = (tile.from / self.pixels(), tile.from % self.pixels());
+        let whole = pixel + tile.count <= self.pixels() && self.place.column == 1 && self.place.row == self.grid[1];
+        let channel = tile.group * self.rows + rows.start;
+        let (columns, pitch) = match laid {
+            Some(laid) => (laid.as_ptr(), width()),
+            None if self.reads_pixels() && self.rows <= 3 * ROWS && pixel + width() <= self.pixels() => {
+                let first = (n * self.groups + tile.group) * self.channels * self.pixels() + pixel;
+                (work.x[first..].as_ptr(), self.pixels())
+            }
+            None => {
+                grow(&mut scratch.columns, inner * width());
+                self.lay_out(work.x, tile, &mut scratch.columns);
+                (scratch.columns.as_ptr(), width())
+            }
+        };
+        let panels = &work.panels[tile.group * self.panel_len() + rows.start * inner..];
+        let bias = work.bias.get(channel..channel + rows.len()).unwrap_or_default();
+        let product = |block: Block| Product { panels, inner, rows: rows.len(), bias, block };
+        if whole {
+            let first = n * self.place.sample + channel * self.place.plane + self.place.first + pixel;
+            let other = work.other.get(first..).unwrap_or_default().as_ptr();
+            // SAFETY: `run` checked that the last result lies inside `out` (and `other`), and no other task has these
+            // rows and columns; the columns were laid out, or lie inside `x`, a whole tile of them in each inner row.
+            unsafe {
+                let (out, out_pitch) = (out.at(first), self.place.plane);
+                let (join, finish) = (work.join, work.finish);
+                product(Block { columns, pitch, count: tile.count, out, out_pitch, other, join, finish }).run();
+            }
+            return;
+        }
+        grow(&mut scratch.results, rows.len().next_multiple_of(ROWS) * width());
+        let block = Block {
+            columns,
+            pitch,
+            count: tile.count,
+            out: scratch.results.as_mut_ptr(),
+            out_pitch: width(),
+            other: std::ptr::null(),
+            join: Join::Alone,
+            finish: Finish::Keep,
+        };
+        // SAFETY: the results are this thread's own.
+        unsafe { product(block).run() };
+        for run in self.runs(tile) {
+            for (r, row) in scratch.results.chunks(width()).take(rows.len()).enumerate() {
+                let first = self.index(run.n, channel + r, run.y, run.x);
+                for (i, value) in row[run.lane..run.lane + run.len].iter().enumerate() {
+                    let at = first + i * self.place.column;
+                    // SAFETY: as above.
+                    unsafe {
+                        let value = work.join.apply(*value, work.other.as_ptr().wrapping_add(at));
+                        *out.at(at) = work.finish.apply(value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether inner rows are just the input's channels.
+    fn reads_pixels(&self) -> bool {
+        self.taps == [[0, 0]] && self.stride == [1, 1] && self.grid == self.input
+    }
+
+    /// The runs of a tile's columns that lie in one row of the grid.
+    fn runs(&self, tile: Columns) -> impl Iterator<Item = Run> + Clone + use<> {
+        let (pixels, across, end) = (self.pixels(), self.grid[1], tile.from + tile.count);
+        let mut at = tile.from;
+        std::iter::from_fn(move || {
+            if at >= end {
+                return None;
+            }
+            let (n, pixel) = (at / pixels, at % pixels);
+            let (y, x) = (pixel / across, pixel % across);
+            let len = (across - x).min(end - at);
+            let run = Run { lane: at - tile.from, len, n, y, x };
+            at += len;
+            Some(run)
+        })
+    }
+
+    /// Writes what the tile's columns read: inner row (channel, tap), [`width`] values a row.
+    fn lay_out(&self, x: &[f32], tile: Columns, to: &mut [f32]) {
+        let [h, w] = self.input;
+        let (wide, plane) = (width(), h * w);
+        let mut pieces: Vec<Piece> = Vec::with_capacity(8);
+        let runs: Vec<Run> = self.runs(tile).collect();
+        for (t, [down, right]) in self.taps.iter().enumerate() {
+            pieces.clear();
+            let mut filled = 0;
+            for run in &runs {
+                let row = (run.y * self.stride[0]) as isize + down;
+                if !(0..h as isize).contains(&row) {
+                    continue;
+                }
+                let (lo, hi) = super::conv::inside(run.x, run.len, *right, self.stride[1], w);
+                if lo < hi {
+                    let column = ((run.x + lo) * self.stride[1]).wrapping_add_signed(*right);
+                    let from = (run.n * self.groups + tile.group) * self.channels * plane + row as usize * w + column;
+                    pieces.push(Piece { lane: run.lane + lo, len: hi - lo, from });
+                    filled += hi - lo;
+                }
+            }
+            let step = self.stride[1];
+            for c in 0..self.channels {
+                let row = &mut to[(c * self.taps.len() + t) * wide..][..wide];
+                if filled < wide {
+                    row.fill(0.0);
+                }
+                for p in &pieces {
+                    let source = &x[p.from + c * plane..];
+                    let row = &mut row[p.lane..p.lane + p.len];
+                    if step == 1 {
+                        copy(&source[..p.len], row);
+                    } else {
+                        row.iter_mut().zip(source.iter().step_by(step)).for_each(|(r, s)| *r = *s);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same walk over an input whose columns are sorted by their remainder: each plane holds `stride` smaller ones
+    /// side by side, so that neighbouring outputs read neighbouring columns.
+    fn split_columns(&self, x: &[f32]) -> (Walk, Vec<f32>) {
+        let ([h, w], step) = (self.input, self.stride[1]);
+        let narrow = w.div_ceil(step);
+        // A gap of zeros as wide as any tap reaches stands before and behind each part, for taps beyond the border.
+        let reach = self.taps.iter().map(|t| t[1].div_euclid(step as isize)).collect::<Vec<_>>();
+        let before = reach.iter().copied().min().map_or(0, |m| (-m).max(0)) as usize;
+        let furthest = reach.iter().copied().max().unwrap_or(0) + self.grid[1] as isize;
+        let part = before + narrow.max(furthest.max(0) as usize);
+        let mut sorted = vec![0.0; x.len() / w * part * step];
+        sorted.par_chunks_mut(part * step).zip(x.par_chunks(w)).for_each(|(to, from)| {
+            for r in 0..step.min(w) {
+                to[r * part + before..].iter_mut().zip(from[r..].iter().step_by(step)).for_each(|(t, f)| *t = *f);
+            }
+        });
+        let tap = |t: &[isize; 2]| {
+            let (q, r) = (t[1].div_euclid(step as isize), t[1].rem_euclid(step as isize));
+            [t[0], r * part as isize + before as isize + q]
+        };
+        let taps = self.taps.iter().map(tap).collect();
+        (Walk { input: [h, part * step], stride: [self.stride[0], 1], taps, ..self.clone() }, sorted)
+    }
+}
+
+/// Columns `from..from + count` of a group, counted through samples and positions.
+#[derive(Clone, Copy)]
+struct Columns {
+    group: usize,
+    from: usize,
+    count: usize,
+}
+
+/// Neighbouring columns in one row of one sample.
+#[derive(Clone, Copy)]
+struct Run {
+    lane: usize,
+    len: usize,
+    n: usize,
+    y: usize,
+    x: usize,
+}
+
+/// Values to copy for every channel.
+struct Piece {
+    lane: usize,
+    len: usize,
+    from: usize,
+}
+
+/// What a tile is laid out in and computed into before it is scattered.
+struct Scratch {
+    columns: Vec<f32>,
+    results: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { columns: Vec::new(), results: Vec::new() }) };
+}
+
+fn grow(values: &mut Vec<f32>, to: usize) {
+    if values.len() < to {
+        values.resize(to, 0.0);
+    }
+}
+
+/// Copies few values without a call.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    let n = to.len().min(from.len()) / 16 * 16;
+    for (t, f) in to[..n].chunks_exact_mut(16).zip(from[..n].chunks_exact(16)) {
+        t.copy_from_slice(f);
+    }
+    to[n..].iter_mut().zip(&from[n..]).for_each(|(t, f)| *t = *f);
+}

@@ -1,0 +1,206 @@
+//! A convolution made ready for many runs in f32: its weights laid out once as the kernels read them, forward or for the
+//! input gradient.
+
+use super::columns::{Placing, Walk, Work};
+use super::conv::Geometry;
+use super::depthwise::Planes;
+use super::target::filled;
+use super::tile::{Finish, Join};
+
+/// A convolution, or its input gradient, ready to run on any batch.
+#[derive(Debug)]
+pub struct Packed {
+    parts: Parts,
+    bias: Vec<f32>,
+    out: usize,
+}
+
+#[derive(Debug)]
+enum Parts {
+    /// Matrix products over columns: one forward, one a phase of the stride backward.
+    Walks(Vec<(Walk, Vec<f32>)>),
+    /// One kernel a plane.
+    Planes(Planes),
+}
+
+/// What surrounds a run of a packed convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// Laid out as the result; empty where nothing joins.
+    pub other: &'a [f32],
+    /// How a value meets the other's.
+    pub join: Join,
+    /// What happens to it then.
+    pub finish: Finish,
+}
+
+impl Around<'_> {
+    /// Nothing.
+    pub const NONE: Around<'static> = Around { other: &[], join: Join::Alone, finish: Finish::Keep };
+}
+
+impl Packed {
+    /// y = w * x + b; the batch in `g` plays no part.
+    pub fn forward(g: &Geometry, w: &[f32], bias: Option<&[f32]>) -> Self {
+        let out = g.out * g.out_pixels();
+        let bias = bias.unwrap_or_default().to_vec();
+        if let Some(planes) = Planes::forward(g, w) {
+            return Packed { parts: Parts::Planes(planes), bias, out };
+        }
+        let (channels, rows, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
+        let win = g.window;
+        let tap = |i: usize, j: usize| {
+            let at = |a: usize, k: usize, before: usize| (k * win.dilation[a]) as isize - before as isize;
+            [at(0, i, win.padding.top), at(1, j, win.padding.left)]
+        };
+        let walk = Walk {
+            batch: 1,
+            groups: g.groups,
+            channels,
+            input: g.input,
+            rows,
+            grid: g.output,
+            stride: win.stride,
+            taps: (0..taps).map(|t| tap(t / win.kernel[1], t % win.kernel[1])).collect(),
+            place: Placing { sample: out, plane: g.out_pixels(), first: 0, row: g.output[1], column: 1 },
+        };
+        let panels = walk.pack(|group, r, c, t| w[((group * rows + r) * channels + c) * taps + t]);
+        Packed { parts: Parts::Walks(vec![(walk, panels)]), bias, out }
+    }
+
+    /// dL/dx of y = w * x + b for dL/dy: for each phase of the stride a convolution of dL/dy with the taps that reach it.
+    /// As a transposed convolution it has a bias, one value a channel of the geometry.
+    pub fn input_gradient(g: &Geometry, w: &[f32], bias: Option<&[f32]>) -> Self {
+        let out = g.channels * g.in_pixels();
+        let bias = bias.unwrap_or_default().to_vec();
+        if let Some(planes) = Planes::input_gradient(g, w) {
+            return Packed { parts: Parts::Planes(planes), bias, out };
+        }
+        let (rows, channels, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
+        let win = g.window;
+        let (down, across) = (phases(g, 0), phases(g, 1));
+        let mut walks = Vec::new();
+        for y in &down {
+            for x in &across {
+                let pairs: Vec<(&Tap, &Tap)> = y.taps.iter().flat_map(|i| x.taps.iter().map(move |j| (i, j))).collect();
+                let walk = Walk {
+                    batch: 1,
+                    groups: g.groups,
+                    channels,
+                    input: g.output,
+                    rows,
+                    grid: [y.count, x.count],
+                    stride: [1, 1],
+                    taps: pairs.iter().map(|(i, j)| [i.reads, j.reads]).collect(),
+                    place: Placing {
+                        sample: out,
+                        plane: g.in_pixels(),
+                        first: y.first * g.input[1] + x.first,
+                        row: win.stride[0] * g.input[1],
+                        column: win.stride[1],
+                    },
+                };
+                let panels = walk.pack(|group, r, c, t| {
+                    let (i, j) = pairs[t];
+                    let tap = i.kernel * win.kernel[1] + j.kernel;
+                    w[((group * channels + c) * rows + r) * taps + tap]
+                });
+                walks.push((walk, panels));
+            }
+        }
+        Packed { parts: Parts::Walks(walks), bias, out }
+    }
+
+    /// The result for `batch` samples.
+    ///
+    /// # Panics
+    /// Where `x` or what surrounds the run is shorter than the batch needs: a defect of the caller.
+    pub fn run(&self, batch: usize, x: &[f32], around: &Around<'_>) -> Vec<f32> {
+        let n = batch * self.out;
+        // SAFETY: the parts cover every output: all positions of a forward convolution, all phases of a gradient.
+        unsafe {
+            filled(n, |y| match &self.parts {
+                Parts::Walks(walks) => {
+                    let Around { other, join, finish } = *around;
+                    for (walk, panels) in walks {
+                        let walk = Walk { batch, ..walk.clone() };
+                        walk.run(&Work { x, panels, bias: &self.bias, other, join, finish }, y, n);
+                    }
+                }
+                Parts::Planes(planes) => planes.run(batch, x, &self.bias, around, y),
+            })
+        }
+    }
+}
+
+impl Packed {
+    /// As [`Packed::run`] of a forward convolution, over windows of its input (`size`, what lies beyond the border included)
+    /// that make windows of `grid` outputs. Nothing for an input gradient.
+    pub fn run_window(
+        &self,
+        batch: usize,
+        size: [usize; 2],
+        grid: [usize; 2],
+        x: &[f32],
+        around: &Around<'_>,
+    ) -> Option<Vec<f32>> {
+        let pixels = grid[0] * grid[1];
+        match &self.parts {
+            Parts::Walks(walks) => {
+                let [(walk, panels)] = &walks[..] else { return None };
+                let first = *walk.taps.first()?;
+                let sample = walk.groups * walk.rows * pixels;
+                let walk = Walk {
+                    batch,
+                    input: size,
+                    grid,
+                    taps: walk.taps.iter().map(|t| [t[0] - first[0], t[1] - first[1]]).collect(),
+                    place: Placing { sample, plane: pixels, first: 0, row: grid[1], column: 1 },
+                    ..walk.clone()
+                };
+                let Around { other, join, finish } = *around;
+                let n = batch * sample;
+                let work = Work { x, panels, bias: &self.bias, other, join, finish };
+                // SAFETY: a forward convolution covers every output.
+                Some(unsafe { filled(n, |y| walk.run(&work, y, n)) })
+            }
+            Parts::Planes(planes) => {
+                let planes = planes.over(size, grid);
+                let n = batch * planes.count() * pixels;
+                // SAFETY: every plane is computed.
+                Some(unsafe { filled(n, |y| planes.run(batch, x, &self.bias, around, y)) })
+            }
+        }
+    }
+}
+
+/// Along one axis: the inputs y * stride + phase - padding, and which taps reach them from where.
+struct Phase {
+    first: usize,
+    count: usize,
+    taps: Vec<Tap>,
+}
+
+struct Tap {
+    kernel: usize,
+    reads: isize,
+}
+
+fn phases(g: &Geometry, a: usize) -> Vec<Phase> {
+    let (s, d) = (g.window.stride[a], g.window.dilation[a]);
+    let before = [g.window.padding.top, g.window.padding.left][a];
+    (0..s)
+        .map(|r| {
+            // The first u with s u + r - before >= 0.
+            let u = before.saturating_sub(r).div_ceil(s);
+            let first = s * u + r - before;
+            let taps = (0..g.window.kernel[a]).filter(|k| k * d % s == r);
+            Phase {
+                first,
+                count: g.input[a].saturating_sub(first).div_ceil(s),
+                taps: taps.map(|k| Tap { kernel: k, reads: u as isize - ((k * d - r) / s) as isize }).collect(),
+            }
+        })
+        .filter(|p| p.count > 0)
+        .collect()
+}

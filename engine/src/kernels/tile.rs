@@ -1,0 +1,296 @@
+//! The register tile that f32 convolutions are made of: up to eight rows of outputs by up to three vectors of columns.
+//!
+//! Every value is a sum in one order: the bias, then, added to it one after another, stretches of [`STRETCH`] products, each
+//! stretch a chain of fused multiply-adds from zero. No other order exists, whatever the tile, the number of threads, the
+//! batch or the width of the machine's vectors, so that all of them give the same bits. Stretches keep rounding errors
+//! small where sums are long.
+
+use pulp::{Arch, Simd, WithSimd};
+use std::sync::OnceLock;
+
+/// Rows of a panel of packed weights.
+pub const ROWS: usize = 8;
+/// Products that are summed by themselves before they join the rest.
+const STRETCH: usize = 128;
+/// Vectors of columns in a full tile.
+const VECTORS: usize = 3;
+/// Columns of the widest tile on any machine.
+const WIDEST: usize = VECTORS * 16;
+
+/// What happens to a value before it is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Finish {
+    /// Nothing.
+    Keep,
+    /// max(0, x)
+    Relu,
+    /// min(max(x, low), high)
+    Clip(f32, f32),
+}
+
+impl Finish {
+    /// The finished value.
+    #[inline(always)]
+    pub fn apply(self, x: f32) -> f32 {
+        match self {
+            Finish::Keep => x,
+            Finish::Relu => super::map::larger(x, 0.0),
+            Finish::Clip(low, high) => super::map::smaller(super::map::larger(x, low), high),
+        }
+    }
+
+    #[inline(always)]
+    fn vector<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+        // Comparisons keep a NaN, which the machine's own minimum and maximum may not.
+        let larger = |x: S::f32s, low: f32| {
+            let low = simd.splat_f32s(low);
+            simd.select_f32s(simd.less_than_f32s(x, low), low, x)
+        };
+        match self {
+            Finish::Keep => x,
+            Finish::Relu => larger(x, 0.0),
+            Finish::Clip(low, high) => {
+                let (x, high) = (larger(x, low), simd.splat_f32s(high));
+                simd.select_f32s(simd.greater_than_f32s(x, high), high, x)
+            }
+        }
+    }
+}
+
+/// How a value meets another tensor's before it is finished.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Join {
+    /// Not at all.
+    Alone,
+    /// The other is added.
+    Add,
+    /// The value passes where the other lies between 0 and this bound, both excluded: a rectifier's gradient.
+    Gate(f32),
+}
+
+impl Join {
+    /// The joined value.
+    ///
+    /// # Safety
+    /// Unless alone, `other` must be readable.
+    #[inline(always)]
+    pub unsafe fn apply(self, x: f32, other: *const f32) -> f32 {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Join::Alone => x,
+                Join::Add => x + *other,
+                Join::Gate(high) => {
+                    if *other > 0.0 && *other < high {
+                        x
+                    } else {
+                        0.0
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(self, simd: S, x: S::f32s, other: *const f32) -> S::f32s {
+        // SAFETY: the caller's: a vector can be read at `other` unless alone.
+        unsafe {
+            let read = || (other as *const S::f32s).read_unaligned();
+            match self {
+                Join::Alone => x,
+                Join::Add => simd.add_f32s(x, read()),
+                Join::Gate(high) => {
+                    let (other, zero) = (read(), simd.splat_f32s(0.0));
+                    let x = simd.select_f32s(simd.greater_than_f32s(other, zero), x, zero);
+                    simd.select_f32s(simd.less_than_f32s(other, simd.splat_f32s(high)), x, zero)
+                }
+            }
+        }
+    }
+}
+
+/// The machine's vector instructions, detected once.
+pub fn arch() -> Arch {
+    static ARCH: OnceLock<Arch> = OnceLock::new();
+    *ARCH.get_or_init(Arch::new)
+}
+
+/// Columns of a full tile on this machine.
+pub fn width() -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    static WIDTH: OnceLock<usize> = OnceLock::new();
+    // A wider machine than any known would still use sixteen lanes of its vectors.
+    *WIDTH.get_or_init(|| (VECTORS * arch().dispatch(Lanes)).min(WIDEST))
+}
+
+/// A block of columns and where its results go.
+#[derive(Clone, Copy)]
+pub struct Block {
+    /// Inner row k begins at `columns + k * pitch`; a full tile of columns can be read in each.
+    pub columns: *const f32,
+    /// Distance between inner rows.
+    pub pitch: usize,
+    /// Columns that count, at most [`width`].
+    pub count: usize,
+    /// Result row r begins at `out + r * out_pitch`.
+    pub out: *mut f32,
+    /// Distance between result rows.
+    pub out_pitch: usize,
+    /// What [`Join`] reads, laid out as the results.
+    pub other: *const f32,
+    /// What happens to a value before it is finished.
+    pub join: Join,
+    /// What happens to a value before it is written.
+    pub finish: Finish,
+}
+
+impl Block {
+    /// The block from result row `first` on.
+    #[inline(always)]
+    unsafe fn from_row(&self, first: usize) -> Block {
+        let by = first * self.out_pitch;
+        // SAFETY: the caller's: the row exists.
+        let other = if self.join == Join::Alone { self.other } else { unsafe { self.other.add(by) } };
+        Block { out: unsafe { self.out.add(by) }, other, ..*self }
+    }
+}
+
+/// Packed panels times a block of columns.
+pub struct Product<'a> {
+    /// Panels of [`ROWS`] rows: for each inner index the panel's rows.
+    pub panels: &'a [f32],
+    /// Length of the inner axis.
+    pub inner: usize,
+    /// Rows that count, over all panels.
+    pub rows: usize,
+    /// What each row's chain begins with; zeros where empty.
+    pub bias: &'a [f32],
+    /// The columns, and where the results go.
+    pub block: Block,
+}
+
+impl Product<'_> {
+    /// Computes every row, on this thread.
+    ///
+    /// # Safety
+    /// The block's columns and what it joins must be readable as it says, its results writable and touched by no other thread.
+    pub unsafe fn run(self) {
+        assert!(self.panels.len() >= self.rows.next_multiple_of(ROWS) * self.inner, "the panels are too short");
+        assert!(self.bias.is_empty() || self.bias.len() >= self.rows, "the bias is too short");
+        arch().dispatch(self);
+    }
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for first in (0..self.rows).step_by(ROWS) {
+            let rows = ROWS.min(self.rows - first);
+            let mut start = [0.0; ROWS];
+            if let Some(bias) = self.bias.get(first..first + rows) {
+                start[..rows].copy_from_slice(bias);
+            }
+            let panel = self.panels[first * self.inner..].as_ptr();
+            // SAFETY: `run` checked the panels, its caller vouches for the block; rows stay below `self.rows`.
+            unsafe { tile(simd, self.inner, panel, &self.block.from_row(first), &start, rows) }
+        }
+    }
+}
+
+/// One panel times one block, in parts that fit the machine's registers.
+#[inline(always)]
+unsafe fn tile<S: Simd>(simd: S, inner: usize, panel: *const f32, block: &Block, start: &[f32; ROWS], rows: usize) {
+    let vectors = block.count.div_ceil(S::F32_LANES);
+    // SAFETY: the caller's.
+    unsafe {
+        if S::REGISTER_COUNT >= 32 && rows > ROWS / 2 {
+            match vectors {
+                1 => sized::<S, 8, 1>(simd, inner, panel, block, start, rows),
+                2 => sized::<S, 8, 2>(simd, inner, panel, block, start, rows),
+                _ => sized::<S, 8, 3>(simd, inner, panel, block, start, rows),
+            }
+            return;
+        }
+        for first in (0..rows).step_by(4) {
+            let block = block.from_row(first);
+            let (panel, rows) = (panel.add(first), 4.min(rows - first));
+            match vectors {
+                1 => sized::<S, 4, 1>(simd, inner, panel, &block, &start[first..], rows),
+                2 => sized::<S, 4, 2>(simd, inner, panel, &block, &start[first..], rows),
+                _ => sized::<S, 4, 3>(simd, inner, panel, &block, &start[first..], rows),
+            }
+        }
+    }
+}
+
+/// The chains of M rows by V vectors of columns, then their finish.
+#[inline(always)]
+unsafe fn sized<S: Simd, const M: usize, const V: usize>(
+    simd: S,
+    inner: usize,
+    panel: *const f32,
+    block: &Block,
+    start: &[f32],
+    rows: usize,
+) {
+    let lanes = S::F32_LANES;
+    // SAFETY: the caller's: `inner` panel columns of ROWS values, `inner` rows of V vectors, `rows` rows of results.
+    unsafe {
+        let mut total = [[simd.splat_f32s(0.0); V]; M];
+        let (mut a, mut b) = (panel, block.columns);
+        for first in (0..inner).step_by(STRETCH) {
+            let mut acc = [[simd.splat_f32s(0.0); V]; M];
+            for _ in 0..STRETCH.min(inner - first) {
+                let mut x = [simd.splat_f32s(0.0); V];
+                for (v, x) in x.iter_mut().enumerate() {
+                    *x = (b.add(v * lanes) as *const S::f32s).read_unaligned();
+                }
+                for (m, row) in acc.iter_mut().enumerate() {
+                    let w = simd.splat_f32s(*a.add(m));
+                    for (sum, x) in row.iter_mut().zip(&x) {
+                        *sum = simd.mul_add_f32s(w, *x, *sum);
+                    }
+                }
+                a = a.add(ROWS);
+                b = b.add(block.pitch);
+            }
+            for (total, acc) in total.iter_mut().zip(&acc) {
+                total.iter_mut().zip(acc).for_each(|(t, a)| *t = simd.add_f32s(*t, *a));
+            }
+        }
+        for (row, start) in total.iter_mut().zip(start) {
+            let start = simd.splat_f32s(*start);
+            row.iter_mut().for_each(|t| *t = simd.add_f32s(*t, start));
+        }
+        for (m, row) in total.iter().enumerate() {
+            if m >= rows {
+                break;
+            }
+            for (v, value) in row.iter().enumerate() {
+                let at = m * block.out_pitch + v * lanes;
+                let left = block.count - v * lanes;
+                let out = block.out.add(at);
+                if left >= lanes {
+                    let value = block.join.vector(simd, *value, block.other.wrapping_add(at));
+                    (out as *mut S::f32s).write_unaligned(block.finish.vector(simd, value));
+                } else {
+                    let mut part = [0.0f32; 16];
+                    (part.as_mut_ptr() as *mut S::f32s).write_unaligned(*value);
+                    for (i, value) in part[..left].iter().enumerate() {
+                        let value = block.join.apply(*value, block.other.wrapping_add(at + i));
+                        *out.add(i) = block.finish.apply(value);
+                    }
+                }
+            }
+        }
+    }
+}

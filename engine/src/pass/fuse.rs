@@ -1,0 +1,115 @@
+//! Which nodes a forward pass computes in one go: a convolution with the batch normalisation, the sum and the rectifier
+//! behind it, where nobody else reads what lies between.
+
+use crate::graph::op::{Activation, Binary};
+use crate::graph::{Graph, NodeId, Op};
+use crate::kernels::tile::Finish;
+
+/// A convolution and what is computed with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fused {
+    /// The batch normalisation that is folded into the weights.
+    pub norm: Option<NodeId>,
+    /// The node whose value is added.
+    pub other: Option<NodeId>,
+    /// What the rectifier does.
+    pub finish: Finish,
+    /// The node whose value comes out.
+    pub last: NodeId,
+}
+
+/// For every node how its value comes about.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// For a convolution what is computed with it.
+    heads: Vec<Option<Fused>>,
+    /// For a node whose value is never made apart, the node whose value is.
+    inside: Vec<Option<NodeId>>,
+}
+
+impl Plan {
+    /// Every node by itself.
+    pub fn apart(graph: &Graph) -> Self {
+        Plan { heads: vec![None; graph.nodes().len()], inside: vec![None; graph.nodes().len()] }
+    }
+
+    /// Nodes computed together, but for those in `goals`, whose values are asked for.
+    pub fn fused(graph: &Graph, goals: &[NodeId]) -> Self {
+        let mut plan = Plan::apart(graph);
+        let varies = graph.descendants(graph.input());
+        for id in graph.ids() {
+            if !matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..)) {
+                continue;
+            }
+            let mut fused = Fused { norm: None, other: None, finish: Finish::Keep, last: id };
+            let mut passed = Vec::new();
+            while let Some(next) = alone(graph, fused.last, goals) {
+                let Some(more) = fused.with(graph, &varies, id, next) else { break };
+                passed.push(fused.last);
+                fused = more;
+            }
+            if fused.last != id {
+                passed.iter().for_each(|p| plan.inside[p.0] = Some(fused.last));
+                plan.inside[fused.last.0] = Some(fused.last);
+                plan.heads[id.0] = Some(fused);
+            }
+        }
+        plan
+    }
+
+    /// What is computed with the convolution at `id`.
+    pub fn head(&self, id: NodeId) -> Option<&Fused> {
+        self.heads[id.0].as_ref()
+    }
+
+    /// The node whose value stands for that of `id`; itself where it is made apart.
+    pub fn stands_for(&self, id: NodeId) -> NodeId {
+        self.inside[id.0].unwrap_or(id)
+    }
+
+    /// Whether `id` is computed with a convolution before it.
+    pub fn is_inside(&self, id: NodeId) -> bool {
+        self.inside[id.0].is_some() && self.heads[id.0].is_none()
+    }
+
+    /// Whether `id` is a normalisation that was folded into a convolution.
+    pub fn is_folded(&self, id: NodeId) -> bool {
+        self.heads.iter().flatten().any(|f| f.norm == Some(id))
+    }
+}
+
+impl Fused {
+    /// This and `next`, the only reader of its value; nothing where they cannot be computed together.
+    fn with(&self, graph: &Graph, varies: &[bool], conv: NodeId, next: NodeId) -> Option<Self> {
+        let node = graph.node(next);
+        let fresh = self.finish == Finish::Keep;
+        match &node.op {
+            Op::BatchNorm { .. } if self.last == conv => Some(Fused { norm: Some(next), last: next, ..*self }),
+            Op::Binary(Binary::Add) if fresh && self.other.is_none() => {
+                let other = *node.inputs.iter().find(|i| **i != self.last)?;
+                let same = graph.node(other).shape == node.shape && graph.node(conv).shape == node.shape;
+                let known = other < conv && varies[other.0];
+                (same && known).then_some(Fused { other: Some(other), last: next, ..*self })
+            }
+            Op::Activation(f) if fresh => Some(Fused { finish: finish_of(*f)?, last: next, ..*self }),
+            _ => None,
+        }
+    }
+}
+
+/// The rectifiers that kernels apply to a value before they write it.
+pub fn finish_of(f: Activation) -> Option<Finish> {
+    match f {
+        Activation::Relu => Some(Finish::Relu),
+        Activation::Clip { low, high } if low < high => Some(Finish::Clip(low as f32, high as f32)),
+        _ => None,
+    }
+}
+
+/// The node that alone reads `id`, where nobody asks for the value of `id`.
+fn alone(graph: &Graph, id: NodeId, goals: &[NodeId]) -> Option<NodeId> {
+    match graph.consumers(id) {
+        [one] if !goals.contains(&id) && id != graph.output() => Some(*one),
+        _ => None,
+    }
+}

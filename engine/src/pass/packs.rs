@@ -1,0 +1,110 @@
+//! Convolutions of a net made ready for the f32 kernels: packed on first use, kept with the net.
+
+use super::apply::{batch_norm_affine, conv_geometry, transpose_geometry};
+use crate::error::{Error, Result};
+use crate::graph::op::Conv;
+use crate::graph::{NodeId, Op};
+use crate::kernels::conv::Geometry;
+use crate::kernels::packed::Packed;
+use crate::model::Model;
+use crate::tensor::values;
+use std::sync::{Arc, OnceLock};
+
+/// The packed convolutions of one net.
+#[derive(Debug, Default)]
+pub struct Packs {
+    slots: Vec<OnceLock<Arc<Packed>>>,
+}
+
+/// Which way a convolution runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From input to output.
+    Forward,
+    /// From the output's signal to the input's.
+    Backward,
+}
+
+impl Packs {
+    /// Room for the convolutions of a graph of `nodes` nodes.
+    pub fn new(nodes: usize) -> Self {
+        Packs { slots: (0..4 * nodes).map(|_| OnceLock::new()).collect() }
+    }
+
+    fn slot(&self, id: NodeId, folded: bool, way: Way) -> Result<&OnceLock<Arc<Packed>>> {
+        let at = 4 * id.0 + 2 * usize::from(folded) + usize::from(way == Way::Backward);
+        self.slots.get(at).ok_or_else(|| Error::internal("a convolution outside its net"))
+    }
+}
+
+impl Model {
+    /// The convolution at `id`, with the batch normalisation `norm` folded into it, ready to run in f32.
+    ///
+    /// # Errors
+    /// Where `id` is no convolution, or its parameters are not f32.
+    pub fn packed(&self, id: NodeId, norm: Option<NodeId>, way: Way) -> Result<Arc<Packed>> {
+        let slot = self.packs().slot(id, norm.is_some(), way)?;
+        if let Some(ready) = slot.get() {
+            return Ok(ready.clone());
+        }
+        let made = Arc::new(self.pack(id, norm, way)?);
+        Ok(slot.get_or_init(|| made).clone())
+    }
+
+    fn pack(&self, id: NodeId, norm: Option<NodeId>, way: Way) -> Result<Packed> {
+        let (graph, node) = (self.graph(), self.graph().node(id));
+        let (Op::Conv2d(c) | Op::ConvTranspose2d(c, _)) = &node.op else {
+            return Err(Error::internal(format!("`{}` is no convolution", node.name)));
+        };
+        let transposed = matches!(node.op, Op::ConvTranspose2d(..));
+        let dims = [&[1], graph.node(node.inputs[0]).shape.as_slice()].concat();
+        let g =
+            if transposed { transpose_geometry(c, &dims, &node.shape) } else { conv_geometry(c, &dims, &node.shape) };
+        let w = values::<f32>(self.weights().tensor(c.weight))?;
+        let bias = c.bias.map(|b| values::<f32>(self.weights().tensor(b))).transpose()?;
+        match norm {
+            Some(norm) => {
+                let (w, b) = self.folded(c, transposed, &g, graph.node(norm).op.clone(), &w, bias.as_deref())?;
+                Ok(made(&g, &w, Some(&b), transposed, way))
+            }
+            None => Ok(made(&g, &w, bias.as_deref(), transposed, way)),
+        }
+    }
+
+    /// f w and f b + o for a normalisation f x + o behind the convolution; computed in f64.
+    fn folded(
+        &self,
+        c: &Conv,
+        transposed: bool,
+        g: &Geometry,
+        norm: Op,
+        w: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (factor, offset) = batch_norm_affine::<f64>(&norm, self.weights())?;
+        let taps = c.window.kernel[0] * c.window.kernel[1];
+        // A transposed convolution's weight is in x out/groups: its outputs are the geometry's channels.
+        let channel = |i: usize| {
+            if transposed {
+                let each = g.channels / c.groups;
+                let (from, to) = (i / taps / each, i / taps % each);
+                from / (g.out / c.groups) * each + to
+            } else {
+                i / (taps * (g.channels / c.groups))
+            }
+        };
+        let scaled = w.iter().enumerate().map(|(i, w)| (f64::from(*w) * factor[channel(i)]) as f32).collect();
+        let own = |o: usize| bias.map_or(0.0, |b| f64::from(b[o]));
+        let shifted = factor.iter().zip(&offset).enumerate().map(|(o, (f, t))| (f * own(o) + t) as f32).collect();
+        Ok((scaled, shifted))
+    }
+}
+
+fn made(g: &Geometry, w: &[f32], bias: Option<&[f32]>, transposed: bool, way: Way) -> Packed {
+    match (transposed, way) {
+        (false, Way::Forward) => Packed::forward(g, w, bias),
+        (false, Way::Backward) => Packed::input_gradient(g, w, None),
+        (true, Way::Forward) => Packed::input_gradient(g, w, bias),
+        (true, Way::Backward) => Packed::forward(g, w, None),
+    }
+}

@@ -1,0 +1,177 @@
+//! Windows of maps: where a change lies, how far it reaches under a sliding kernel, and how windows are cut out of maps.
+
+use crate::error::Result;
+use crate::graph::op::Window;
+use crate::kernels::target::filled;
+use crate::tensor::{tensor, values};
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+/// Windows of one size, one an input, with their top left corners.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region<I> {
+    /// Row and column of each window's top left corner.
+    pub starts: Vec<[I; 2]>,
+    /// Height and width of all of them.
+    pub size: [usize; 2],
+}
+
+/// Values in windows of a map.
+#[derive(Clone, Debug)]
+pub struct Windows {
+    /// Where they lie.
+    pub region: Region<usize>,
+    /// N x C x h x w.
+    pub data: Tensor,
+}
+
+/// A map of the base pass, 1 x C x H x W (or one an input, N x C x H x W).
+pub struct Base<'a> {
+    /// Its values.
+    pub value: &'a Tensor,
+    /// H and W.
+    pub size: [usize; 2],
+}
+
+impl Region<usize> {
+    /// The windows of the outputs, of a map of `size`, that a sliding `window` makes of inputs in these.
+    pub fn under(&self, window: &Window, size: [usize; 2]) -> Self {
+        let span = window.span();
+        let before = [window.padding.top, window.padding.left];
+        let reach = |a: usize, start: usize| {
+            let s = window.stride[a];
+            let lo = (start + before[a]).saturating_sub(span[a] - 1).div_ceil(s).min(size[a] - 1);
+            let hi = ((start + self.size[a] - 1 + before[a]) / s).min(size[a] - 1);
+            (lo, hi.max(lo) + 1)
+        };
+        let spans: Vec<[(usize, usize); 2]> = self.starts.iter().map(|s| [reach(0, s[0]), reach(1, s[1])]).collect();
+        Region::covering(&spans, size)
+    }
+
+    /// Windows of one size that cover each of `spans` (first and end, by axis) within a map of `size`.
+    fn covering(spans: &[[(usize, usize); 2]], size: [usize; 2]) -> Self {
+        let extent = [0, 1].map(|a| spans.iter().map(|s| s[a].1 - s[a].0).max().unwrap_or(1));
+        let starts = spans.iter().map(|s| [0, 1].map(|a| s[a].0.min(size[a] - extent[a]))).collect();
+        Region { starts, size: extent }
+    }
+
+    /// Windows that cover both, within a map of `size`.
+    pub fn union(&self, other: &Self, size: [usize; 2]) -> Self {
+        let span = |(p, q): (&[usize; 2], &[usize; 2])| {
+            [0, 1].map(|a| (p[a].min(q[a]), (p[a] + self.size[a]).max(q[a] + other.size[a])))
+        };
+        let spans: Vec<_> = self.starts.iter().zip(&other.starts).map(span).collect();
+        Region::covering(&spans, size)
+    }
+
+    /// The inputs that a sliding `window` reads for the outputs in these; they may lie beyond the border.
+    pub fn before(&self, window: &Window) -> Region<isize> {
+        let (span, padding) = (window.span(), [window.padding.top, window.padding.left]);
+        let start = |s: &[usize; 2]| [0, 1].map(|a| (s[a] * window.stride[a]) as isize - padding[a] as isize);
+        Region {
+            starts: self.starts.iter().map(start).collect(),
+            size: [0, 1].map(|a| (self.size[a] - 1) * window.stride[a] + span[a]),
+        }
+    }
+
+    /// The same windows as ones that may lie beyond a border.
+    pub fn signed(&self) -> Region<isize> {
+        Region { starts: self.starts.iter().map(|s| s.map(|v| v as isize)).collect(), size: self.size }
+    }
+}
+
+impl Windows {
+    /// Whether these are the windows of `region`.
+    pub fn is(&self, region: &Region<isize>) -> bool {
+        let same = |(p, q): (&[usize; 2], &[isize; 2])| p[0] as isize == q[0] && p[1] as isize == q[1];
+        self.region.size == region.size && self.region.starts.iter().zip(&region.starts).all(same)
+    }
+
+    /// The whole maps: the base with each window in it, N x C x H x W.
+    ///
+    /// # Errors
+    /// Where the values are not contiguous in host memory.
+    pub fn within(&self, base: &Base<'_>) -> Result<Tensor> {
+        let all = Region { starts: vec![[0, 0]; self.region.starts.len()], size: base.size };
+        base.cut(&all, 0.0, Some(self))
+    }
+
+    /// The sums (or means) over each whole map, in f64: the base's sum, less the base in the window, and the window's own.
+    ///
+    /// # Errors
+    /// As [`Windows::within`].
+    pub fn sums(&self, base: &Base<'_>, mean: bool) -> Result<Vec<f32>> {
+        let (old, new) = (values::<f32>(base.value)?, values::<f32>(&self.data)?);
+        let ([height, width], [h, w]) = (base.size, self.region.size);
+        let (plane, tile) = (height * width, h * w);
+        let channels = old.len() / plane;
+        let total = |v: &[f32]| v.iter().map(|v| f64::from(*v)).sum::<f64>();
+        let sums: Vec<f64> = old.chunks(plane).map(total).collect();
+        let count = if mean { plane as f64 } else { 1.0 };
+        let one = |i: usize| {
+            let ([top, left], c) = (self.region.starts[i / channels], i % channels);
+            let rows = (top..top + h).map(|y| &old[c * plane + y * width + left..][..w]);
+            let gone: f64 = rows.map(total).sum();
+            ((sums[c] - gone + total(&new[i * tile..(i + 1) * tile])) / count) as f32
+        };
+        Ok((0..self.region.starts.len() * channels).into_par_iter().map(one).collect())
+    }
+}
+
+impl Base<'_> {
+    /// The values in `region`, N x C x h x w, with `windows` laid over the map and `fill` beyond its border.
+    ///
+    /// # Errors
+    /// Where the values are not contiguous in host memory.
+    pub fn cut(&self, region: &Region<isize>, fill: f32, windows: Option<&Windows>) -> Result<Tensor> {
+        let x = values::<f32>(self.value)?;
+        let own = windows.map(|w| values::<f32>(&w.data)).transpose()?;
+        let ([height, width], [h, w]) = (self.size, region.size);
+        let (n, plane) = (region.starts.len(), height * width);
+        let channels = self.value.dims()[1];
+        let batched = self.value.dims()[0] > 1;
+        let one = |i: usize, out: &mut [f32]| {
+            let (n, c) = (i / channels, i % channels);
+            let [top, left] = region.starts[n];
+            let map = &x[(if batched { n * channels } else { 0 } + c) * plane..][..plane];
+            paste(out, [h, w], map, [height, width], [top, left], Some(fill));
+            if let (Some(windows), Some(own)) = (windows, &own) {
+                let [a, b] = windows.region.starts[n];
+                let [p, q] = windows.region.size;
+                let tile = &own[i * p * q..(i + 1) * p * q];
+                paste(out, [h, w], tile, [p, q], [top - a as isize, left - b as isize], None);
+            }
+        };
+        // SAFETY: each task fills its own tile.
+        let data = unsafe {
+            filled(n * channels * h * w, |out| {
+                let tasks = (0..n * channels).into_par_iter().with_min_len(4096usize.div_ceil(h * w));
+                tasks.for_each(|i| one(i, out.slice(i * h * w, h * w)));
+            })
+        };
+        tensor(data, &[n, channels, h, w])
+    }
+}
+
+/// Copies `from`, of `size`, into `to`, whose pixel (0, 0) is pixel `offset` of `from`; what lies outside `from` becomes
+/// `fill`, or stays.
+fn paste(to: &mut [f32], [h, w]: [usize; 2], from: &[f32], size: [usize; 2], offset: [isize; 2], fill: Option<f32>) {
+    let span = |a: usize, n: usize| {
+        let lo = (-offset[a]).clamp(0, n as isize) as usize;
+        let hi = (size[a] as isize - offset[a]).clamp(lo as isize, n as isize) as usize;
+        (lo, hi)
+    };
+    let ((top, bottom), (left, right)) = (span(0, h), span(1, w));
+    if let Some(v) = fill
+        && (top, bottom, left, right) != (0, h, 0, w)
+    {
+        to.fill(v);
+    }
+    if left >= right {
+        return;
+    }
+    for y in top..bottom {
+        let start = (y as isize + offset[0]) as usize * size[1] + (left as isize + offset[1]) as usize;
+        to[y * w + left..y * w + right].copy_from_slice(&from[start..start + right - left]);
+    }
+}
