@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Scripts that take long: run with `CONVSCOPE_SLOW=1`.
-const SLOW: [&str; 1] = ["pointing_game"];
+const SLOW: [&str; 4] = ["attack_table", "dreams", "inversion_table", "pointing_game"];
 
 fn scripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");

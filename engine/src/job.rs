@@ -80,6 +80,11 @@ impl Job {
         Job { sink, ..self }
     }
 
+    /// The same job without progress reports: for work inside work that reports itself.
+    pub fn quiet(&self) -> Self {
+        self.clone().with_sink(Arc::new(Silent))
+    }
+
     /// The random stream for `purpose`: the same for the same seed, whatever else is drawn.
     pub fn rng(&self, purpose: &str) -> Stream {
         Stream::new(self.seed, purpose)

@@ -3,6 +3,7 @@
 //!
 //! No rhai, no Jupyter, no printing: those live in the crates above.
 
+pub mod ascent;
 pub mod atomic;
 pub mod data;
 pub mod embed;

@@ -4,32 +4,45 @@
 pub mod accuracy_by_attribute;
 pub mod activations;
 pub mod alignment;
+pub mod attack;
 pub mod attribution;
 pub mod baseline;
 pub mod basis_test;
 pub mod cam;
+pub mod caricature;
+pub mod carlini_wagner;
+pub mod class_model;
 pub mod codes;
 pub mod coding;
 pub mod compare;
 pub mod compare_with_humans;
 pub mod completeness;
 pub mod correspondence;
+pub mod deep_fool;
 pub mod deep_lift;
+pub mod dream;
 pub mod embedding;
+pub mod epsilon_sweep;
 pub mod feature_reconstruction;
+pub mod fgsm;
 pub mod filters;
+pub mod fooling_image;
 pub mod gradient;
 pub mod gradient_check;
 pub mod gradient_x_input;
 pub mod graph_cut;
 pub mod insertion_deletion;
 pub mod integrated_gradients;
+pub mod invert;
 pub mod judge;
 pub mod keypoint_classification;
 pub mod keypoint_transfer;
+pub mod lbfgs;
+pub mod linear_template;
 pub mod lrp;
 pub mod max_activating;
 pub mod maxima;
+pub mod maximize;
 pub mod model_randomization;
 pub mod nearest;
 pub mod occlusion;
@@ -37,6 +50,7 @@ pub mod pairing;
 pub mod part_correspondence;
 pub mod pca;
 pub mod perturbation_sweep;
+pub mod pgd;
 pub mod pointing_game;
 pub mod projections;
 pub mod rise;
@@ -46,7 +60,9 @@ pub mod sensitivity;
 pub mod shape_bias;
 pub mod smooth_grad;
 pub mod sparsity;
+pub mod transfer_matrix;
 pub mod tsne;
+pub mod universal;
 
 use self::completeness::Promise;
 use crate::error::{Error, Result, did_you_mean};
@@ -165,6 +181,11 @@ pub trait Probe: Params + Send + Sync + fmt::Debug {
 
     /// The rules of the probe's backward pass, where it is one.
     fn rules(&self) -> Option<Rules> {
+        None
+    }
+
+    /// The attack that the probe is, where it is one: for probes that put attacks to data sets and nets.
+    fn attack(&self) -> Option<&dyn attack::Attack> {
         None
     }
 
@@ -305,6 +326,20 @@ pub fn catalog() -> Vec<Entry> {
         Entry::of::<shape_bias::ShapeBias>(),
         Entry::of::<accuracy_by_attribute::AccuracyByAttribute>(),
         Entry::of::<perturbation_sweep::PerturbationSweep>(),
+        Entry::of::<class_model::ClassModel>(),
+        Entry::of::<maximize::Maximize>(),
+        Entry::of::<invert::Invert>(),
+        Entry::of::<caricature::Caricature>(),
+        Entry::of::<fgsm::Fgsm>(),
+        Entry::of::<pgd::Pgd>(),
+        Entry::of::<lbfgs::Lbfgs>(),
+        Entry::of::<deep_fool::DeepFool>(),
+        Entry::of::<carlini_wagner::CarliniWagner>(),
+        Entry::of::<fooling_image::FoolingImage>(),
+        Entry::of::<linear_template::LinearTemplate>(),
+        Entry::of::<universal::Universal>(),
+        Entry::of::<epsilon_sweep::EpsilonSweep>(),
+        Entry::of::<transfer_matrix::TransferMatrix>(),
         Entry::of::<compare::Compare>(),
         Entry::of::<completeness::Completeness>(),
         Entry::of::<insertion_deletion::InsertionDeletion>(),

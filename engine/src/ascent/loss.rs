@@ -1,0 +1,175 @@
+//! What attacks maximise: losses of the class scores, one aim an image.
+
+use super::objective::{Measured, Objective};
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::kernels::norm;
+use crate::model::Model;
+use crate::pass::Trace;
+use crate::tensor::{tensor, to_f64};
+
+/// What one image's prediction should become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// Anything but this class.
+    Not(usize),
+    /// This class.
+    Be(usize),
+}
+
+impl Aim {
+    /// Whether the scores' largest is as aimed; equal scores count by their order, as predictions do.
+    pub fn reached(self, scores: &[f64]) -> bool {
+        let best = crate::subject::argmax(scores);
+        match self {
+            Aim::Not(class) => best != class,
+            Aim::Be(class) => best == class,
+        }
+    }
+
+    /// How far the scores are beyond the boundary, below zero where the aim is not reached: for a target its score over
+    /// the largest other one, otherwise the largest other score over the class's own; and the classes of the two.
+    pub fn margin(self, scores: &[f64]) -> (f64, usize, usize) {
+        let (Aim::Not(class) | Aim::Be(class)) = self;
+        let other = scores.iter().enumerate().filter(|(i, _)| *i != class);
+        let other = other.fold(None, |best: Option<(usize, f64)>, (i, s)| match best {
+            Some((_, b)) if b >= *s => best,
+            _ => Some((i, *s)),
+        });
+        let (other, score) = other.unwrap_or((class, scores[class]));
+        match self {
+            Aim::Be(_) => (scores[class] - score, class, other),
+            Aim::Not(_) => (score - scores[class], other, class),
+        }
+    }
+}
+
+/// The cross-entropy of the softmax of the raw scores: away from a class it grows, towards a class it shrinks.
+pub struct CrossEntropy {
+    node: NodeId,
+    /// One aim an image.
+    pub aims: Vec<Aim>,
+}
+
+impl CrossEntropy {
+    /// Over the raw class scores of a net.
+    pub fn new(model: &Model, aims: Vec<Aim>) -> Self {
+        CrossEntropy { node: model.graph().scores(), aims }
+    }
+}
+
+impl Objective for CrossEntropy {
+    fn nodes(&self) -> Result<Vec<NodeId>> {
+        Ok(vec![self.node])
+    }
+
+    fn measure(&self, trace: &Trace) -> Result<Measured> {
+        rows(trace, self.node, &self.aims, |scores, aim| {
+            let mut row = norm::softmax(scores.len(), 1, false, scores);
+            let log = norm::softmax(scores.len(), 1, true, scores);
+            let (class, sign) = match aim {
+                Aim::Not(class) => (class, 1.0),
+                Aim::Be(class) => (class, -1.0),
+            };
+            row[class] -= 1.0;
+            row.iter_mut().for_each(|r| *r *= sign);
+            (-sign * log[class], row)
+        })
+    }
+}
+
+/// The margin beyond the decision boundary ([`Aim::margin`]), cut off at `kappa` (Carlini and Wagner 2016, f6).
+pub struct Margin {
+    node: NodeId,
+    /// One aim an image.
+    pub aims: Vec<Aim>,
+    /// Where it no longer grows.
+    pub kappa: f64,
+    /// What each image's margin counts.
+    pub weights: Vec<f64>,
+}
+
+impl Margin {
+    /// Over the raw class scores of a net.
+    pub fn new(model: &Model, aims: Vec<Aim>, kappa: f64) -> Self {
+        let weights = vec![1.0; aims.len()];
+        Margin { node: model.graph().scores(), aims, kappa, weights }
+    }
+}
+
+impl Objective for Margin {
+    fn nodes(&self) -> Result<Vec<NodeId>> {
+        Ok(vec![self.node])
+    }
+
+    fn measure(&self, trace: &Trace) -> Result<Measured> {
+        let mut n = 0;
+        rows(trace, self.node, &self.aims, |scores, aim| {
+            let weight = self.weights[n];
+            n += 1;
+            let (margin, up, down) = aim.margin(scores);
+            let mut row = vec![0.0; scores.len()];
+            if margin < self.kappa {
+                row[up] += weight;
+                row[down] -= weight;
+            }
+            (weight * margin.min(self.kappa), row)
+        })
+    }
+}
+
+fn rows(
+    trace: &Trace,
+    node: NodeId,
+    aims: &[Aim],
+    mut each: impl FnMut(&[f64], Aim) -> (f64, Vec<f64>),
+) -> Result<Measured> {
+    let value = trace.get(node)?;
+    let flat = to_f64(value)?;
+    if aims.len() != trace.batch() {
+        return Err(Error::internal(format!("{} aims for {} images", aims.len(), trace.batch())));
+    }
+    let len = flat.len() / aims.len().max(1);
+    let (mut values, mut seed) = (Vec::new(), Vec::with_capacity(flat.len()));
+    for (scores, aim) in flat.chunks(len).zip(aims) {
+        let (v, row) = each(scores, *aim);
+        values.push(v);
+        seed.extend(row);
+    }
+    Ok(Measured { values, seed: vec![(node, tensor(seed, value.dims())?)] })
+}
+
+/// log(1 - p) of one class: the logarithm of the sum of all others' exponentials less that of the sum of all.
+pub struct Escape {
+    node: NodeId,
+    class: usize,
+}
+
+impl Escape {
+    /// Away from `class` over the raw class scores of a net.
+    pub fn new(model: &Model, class: usize) -> Self {
+        Escape { node: model.graph().scores(), class }
+    }
+}
+
+impl Objective for Escape {
+    fn nodes(&self) -> Result<Vec<NodeId>> {
+        Ok(vec![self.node])
+    }
+
+    fn measure(&self, trace: &Trace) -> Result<Measured> {
+        let aims = vec![Aim::Not(self.class); trace.batch()];
+        rows(trace, self.node, &aims, |scores, _| {
+            let mut others = scores.to_vec();
+            others[self.class] = f64::NEG_INFINITY;
+            let top = |s: &[f64]| s.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum = |s: &[f64]| {
+                let m = top(s);
+                m + libm::log(s.iter().map(|v| libm::exp(v - m)).sum())
+            };
+            let (all, rest) = (sum(scores), sum(&others));
+            let row = scores.iter().zip(&others).map(|(a, b)| libm::exp(b - rest) - libm::exp(a - all)).collect();
+            (rest - all, row)
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! What is maximised: functions of a net's values, one value an image, with the derivative by those values from which
+//! a backward pass starts. Objectives add and scale ([`Weighted`]).
+
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::model::Model;
+use crate::pass::{Seed, Tap, Trace};
+use crate::rules::Rules;
+use crate::subject::Subject;
+use crate::tensor::{tensor, to_f64};
+
+/// The values of an objective and where a backward pass starts.
+pub struct Measured {
+    /// One value an image.
+    pub values: Vec<f64>,
+    /// The derivative of their sum by the values of the nodes that were read.
+    pub seed: Seed,
+}
+
+/// A function of a net's values for a batch of images.
+pub trait Objective: Send + Sync {
+    /// The nodes whose values it reads.
+    ///
+    /// # Errors
+    /// Where it is about nothing.
+    fn nodes(&self) -> Result<Vec<NodeId>>;
+
+    /// Its value for each image of a trace and their derivatives.
+    ///
+    /// # Errors
+    /// Where the trace lacks a node.
+    fn measure(&self, trace: &Trace) -> Result<Measured>;
+}
+
+/// The objective of each image `x` (N x C x H x W in net units) and the gradient of their sum by `x`.
+///
+/// # Errors
+/// As the passes.
+pub fn measure(model: &Model, objective: &dyn Objective, x: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+    let shape = model.input_shape();
+    let each: usize = shape.iter().product();
+    let input = tensor(x.to_vec(), &[&[x.len() / each.max(1)], shape].concat())?;
+    let tap = match objective.nodes()?[..] {
+        [one] => Tap::Until(one),
+        _ => Tap::All,
+    };
+    let trace = model.forward(&input, &tap)?;
+    let measured = objective.measure(&trace)?;
+    let gradient = trace.backward_to(model.graph().input(), measured.seed, &Rules::gradient())?;
+    Ok((measured.values, to_f64(&gradient)?))
+}
+
+/// The scores of subjects: image n is asked about the n-th, all about the only one.
+pub struct Score(pub Vec<Subject>);
+
+impl Objective for Score {
+    fn nodes(&self) -> Result<Vec<NodeId>> {
+        let mut all = self.0.iter().map(Subject::nodes).collect::<Result<Vec<_>>>()?.concat();
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+
+    fn measure(&self, trace: &Trace) -> Result<Measured> {
+        if let [one] = &self.0[..] {
+            return Ok(Measured { values: one.scores(trace)?, seed: one.seed(trace)? });
+        }
+        let batch = trace.batch();
+        if self.0.len() != batch {
+            return Err(Error::internal(format!("{} subjects for {batch} images", self.0.len())));
+        }
+        let mut values = Vec::with_capacity(batch);
+        let mut seed = Seed::new();
+        for (n, subject) in self.0.iter().enumerate() {
+            values.push(subject.scores(trace)?[n]);
+            for (node, weights) in subject.seed(trace)? {
+                let mut rows = to_f64(&weights)?;
+                let each = rows.len() / batch;
+                rows.iter_mut().enumerate().filter(|(i, _)| i / each != n).for_each(|(_, v)| *v = 0.0);
+                seed.push((node, tensor(rows, weights.dims())?));
+            }
+        }
+        Ok(Measured { values, seed })
+    }
+}
+
+/// How well a layer's code matches a given one: -|phi - phi0|^2 / |phi0|^2 (Mahendran and Vedaldi 2014, equation 5).
+pub struct MatchCode {
+    /// The layer.
+    pub node: NodeId,
+    /// The code phi0, one value a value of the layer.
+    pub code: Vec<f64>,
+}
+
+impl Objective for MatchCode {
+    fn nodes(&self) -> Result<Vec<NodeId>> {
+        Ok(vec![self.node])
+    }
+
+    fn measure(&self, trace: &Trace) -> Result<Measured> {
+        let value = trace.get(self.node)?;
+        let mut phi = to_f64(value)?;
+        let norm = self.code.iter().map(|c| c * c).sum::<f64>().max(f64::MIN_POSITIVE);
+        let mut values = Vec::new();
+        for row in phi.chunks_mut(self.code.len()) {
+            let mut sum = 0.0;
+            for (p, c) in row.iter_mut().zip(&self.code) {
+                let d = *p - c;
+                sum += d * d;
+                *p = -2.0 * d / norm;
+            }
+            values.push(-sum / norm);
+        }
+        Ok(Measured { values, seed: vec![(self.node, tensor(phi, value.dims())?)] })
+    }
+}
+
+/// How strongly and how closely a layer's code points along a given one: <phi, v> cos(phi, v)^power with |v| = 1
+/// (Olah et al. 2019, "Activation Atlas": the dot product times a power of the cosine; never below cos = 0.1).
+pub struct Alignment {
+    /// The layer.
+    pub node: NodeId,
+    /// The direction, one value a value of the layer.
+    pub direction: Vec<f64>,
+    /// The power of the cosine; 0 leaves the dot product.
+    pub power: f64,
+}
+
+impl Objective for Alignment {
+    fn nodes(&self) -> Result<Vec<NodeId>> {
+        Ok(vec![self.node])
+    }
+
+    fn measure(&self, trace: &Trace) -> Result<Measured> {
+        let value = trace.get(self.node)?;
+        let mut phi = to_f64(value)?;
+        let length = self.direction.iter().map(|v| v * v).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        let mut values = Vec::new();
+        for row in phi.chunks_mut(self.direction.len()) {
+            let dot = row.iter().zip(&self.direction).map(|(p, v)| p * v / length).sum::<f64>();
+            let norm = row.iter().map(|p| p * p).sum::<f64>().sqrt().max(1e-12);
+            let cosine = dot / norm;
+            let held = cosine.max(0.1);
+            let factor = libm::pow(held, self.power);
+            values.push(dot * factor);
+            // d(dot f) = f v + dot f' dcos; dcos = (v - cos phi / |phi|) / |phi|, none where the cosine is held.
+            let slope = if cosine > 0.1 { dot * self.power * factor / held / norm } else { 0.0 };
+            for (p, v) in row.iter_mut().zip(&self.direction) {
+                let v = v / length;
+                *p = factor * v + slope * (v - cosine * *p / norm);
+            }
+        }
+        Ok(Measured { values, seed: vec![(self.node, tensor(phi, value.dims())?)] })
+    }
+}
+
+/// A weighted sum of objectives.
+pub struct Weighted(pub Vec<(f64, Box<dyn Objective>)>);
+
+impl Objective for Weighted {
+    fn nodes(&self) -> Result<Vec<NodeId>> {
+        let mut all = self.0.iter().map(|(_, o)| o.nodes()).collect::<Result<Vec<_>>>()?.concat();
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+
+    fn measure(&self, trace: &Trace) -> Result<Measured> {
+        let mut sum = Measured { values: vec![0.0; trace.batch()], seed: Seed::new() };
+        for (weight, objective) in &self.0 {
+            let part = objective.measure(trace)?;
+            sum.values.iter_mut().zip(part.values).for_each(|(s, v)| *s += weight * v);
+            for (node, t) in part.seed {
+                sum.seed.push((node, (t * *weight)?));
+            }
+        }
+        Ok(sum)
+    }
+}

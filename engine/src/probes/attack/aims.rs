@@ -1,0 +1,191 @@
+//! Whom an attack is put to: images as pixel values, their right classes, and what the prediction is to become.
+
+use crate::ascent::{Aim, Space};
+use crate::data::{Dataset, Image};
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::model::Model;
+use crate::params::{Form, Param, Value, wrong_kind};
+use crate::subject::{Input, Subject, argmax, scores_len};
+use crate::tensor::to_f64;
+
+/// The class that a prediction is to become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The class with this index.
+    Index(usize),
+    /// The class of this name.
+    Name(String),
+    /// The class that is the least probable for the clean image.
+    LeastLikely,
+    /// The class half the list further: (label + n / 2) mod n.
+    Opposite,
+}
+
+impl Param for Target {
+    fn form() -> Form {
+        Form {
+            words: "a class's name or index, \"least_likely\" or \"opposite\"".into(),
+            choices: vec!["least_likely", "opposite"],
+        }
+    }
+    fn read(value: &Value) -> Result<Self> {
+        match value {
+            Value::Int(i) if *i >= 0 => Ok(Target::Index(*i as usize)),
+            Value::Text(t) if t == "least_likely" => Ok(Target::LeastLikely),
+            Value::Text(t) if t == "opposite" => Ok(Target::Opposite),
+            Value::Text(t) => Ok(Target::Name(t.clone())),
+            Value::Subject(Subject::Class { index, .. }) => Ok(Target::Index(*index)),
+            other => Err(wrong_kind::<Self>(other)),
+        }
+    }
+    fn write(&self) -> Value {
+        match self {
+            Target::Index(i) => Value::Int(*i as i64),
+            Target::Name(name) => Value::Text(name.clone()),
+            Target::LeastLikely => Value::Text("least_likely".into()),
+            Target::Opposite => Value::Text("opposite".into()),
+        }
+    }
+}
+
+impl Target {
+    /// The class for an image with this right class and these clean scores.
+    ///
+    /// # Errors
+    /// Where the net has no such class.
+    pub fn class(&self, model: &Model, label: usize, scores: &[f64]) -> Result<usize> {
+        match self {
+            Target::Index(i) => Subject::class_at(model, *i).map(|_| *i),
+            Target::Name(name) => model.card().class_index(name),
+            Target::LeastLikely => Ok(argmax(&scores.iter().map(|s| -s).collect::<Vec<_>>())),
+            Target::Opposite => Ok((label + scores.len() / 2) % scores.len().max(1)),
+        }
+    }
+}
+
+/// The images under attack.
+pub struct Victims {
+    /// The net.
+    pub model: Model,
+    /// How pixels become its input.
+    pub space: Space,
+    /// Pixel values, N x C x H x W, as the net sees the photos (resized and cropped, 8 bits).
+    pub pixels: Vec<f64>,
+    /// What each one is called: its file or its number.
+    pub names: Vec<String>,
+    /// The class that each one shows.
+    pub labels: Vec<usize>,
+    /// Whether the label was given, not just predicted.
+    pub given: Vec<bool>,
+    /// The clean scores.
+    pub clean: Vec<Vec<f64>>,
+    /// What each one's prediction is to become.
+    pub aims: Vec<Aim>,
+    /// Whether one image was given, not a data set.
+    pub single: bool,
+}
+
+impl Victims {
+    /// One image, tensor or data set. A class as the subject is what the images show; for a net it is their own label,
+    /// or what the net predicts for those without one.
+    ///
+    /// # Errors
+    /// Where the subject is something else, or the net's card does not say what a pixel is.
+    pub fn of(on: &Subject, input: &Input, target: Option<&Target>, job: &Job) -> Result<Self> {
+        let model = match on {
+            Subject::Model(model) | Subject::Class { model, .. } => model.clone(),
+            other => {
+                return Err(Error::subject(format!("{other} is neither a net nor a class"))
+                    .hint("`probe.run(net, image)`; `net.class(name)` says what the image shows; the option `target` what it shall be taken for"));
+            }
+        };
+        let space = Space::of(&model)?;
+        if scores_len(&model) < 2 {
+            return Err(Error::subject(format!(
+                "`{}` has a single output: there is no other class",
+                model.card().name
+            )));
+        }
+        let mut victims = Victims {
+            model,
+            space,
+            pixels: Vec::new(),
+            names: Vec::new(),
+            labels: Vec::new(),
+            given: Vec::new(),
+            clean: Vec::new(),
+            aims: Vec::new(),
+            single: !matches!(input, Input::Data(_)),
+        };
+        match input {
+            Input::Data(data) => victims.add_all(on, data, job)?,
+            Input::Image(photo) => victims.add(on, photo, "image")?,
+            one => {
+                let x = to_f64(&one.prepared(&victims.model)?.x)?;
+                let pixels = victims.space.to_pixels(&x);
+                if let Some(out) = pixels.iter().find(|p| !(-0.51..=255.51).contains(*p)) {
+                    return Err(Error::value(format!("the tensor holds a pixel value of {out:.1}, outside 0 to 255"))
+                        .hint("attacks keep to what a photo can be; `net.preprocess(image)` makes such a tensor"));
+                }
+                let pixels = pixels.into_iter().map(|p| whole(p).clamp(0.0, 255.0)).collect();
+                victims.push(on, pixels, None, "tensor".into())?;
+            }
+        }
+        for n in 0..victims.labels.len() {
+            let label = victims.labels[n];
+            let aim = match target {
+                None => Aim::Not(label),
+                Some(t) => Aim::Be(t.class(&victims.model, label, &victims.clean[n])?),
+            };
+            victims.aims.push(aim);
+        }
+        Ok(victims)
+    }
+
+    fn add_all(&mut self, on: &Subject, data: &Dataset, job: &Job) -> Result<()> {
+        if data.is_empty() {
+            return Err(Error::value(format!("`{}` holds no image", data.name)));
+        }
+        for i in job.steps("clean predictions", data.len()) {
+            let photo = data.get(i)?;
+            let name = photo.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
+            self.add(on, &photo, &name.unwrap_or_else(|| i.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, on: &Subject, photo: &Image, name: &str) -> Result<()> {
+        let x = to_f64(&self.model.card().preprocess()?.apply(photo)?)?;
+        let pixels = self.space.to_pixels(&x).into_iter().map(f64::round).collect();
+        let label = photo.label().and_then(|l| self.model.card().class_index(l).ok());
+        self.push(on, pixels, label, name.to_string())
+    }
+
+    fn push(&mut self, on: &Subject, pixels: Vec<f64>, label: Option<usize>, name: String) -> Result<()> {
+        let clean = self.model.scores(&self.space.tensor(&self.space.to_net(&pixels))?)?.remove(0);
+        let label = if let Subject::Class { index, .. } = on { Some(*index) } else { label };
+        self.given.push(label.is_some());
+        self.labels.push(label.unwrap_or_else(|| argmax(&clean)));
+        self.clean.push(clean);
+        self.pixels.extend(pixels);
+        self.names.push(name);
+        Ok(())
+    }
+
+    /// Whether the clean prediction is right.
+    pub fn right(&self, n: usize) -> bool {
+        argmax(&self.clean[n]) == self.labels[n]
+    }
+
+    /// The pixel values of one image.
+    pub fn image(&self, n: usize) -> &[f64] {
+        let each = self.space.frame.len();
+        &self.pixels[n * each..(n + 1) * each]
+    }
+}
+
+/// The whole number that a pixel value is but for rounding errors; other values as they are.
+fn whole(p: f64) -> f64 {
+    if (p - p.round()).abs() < 1e-3 { p.round() } else { p }
+}

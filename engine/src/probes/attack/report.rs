@@ -1,0 +1,239 @@
+//! What an attack reports: success before and after rounding to 8 bits, distortions, labels, and the perturbation
+//! magnified.
+
+use super::{Attack, Judged, Victims};
+use crate::ascent::Aim;
+use crate::data::Image;
+use crate::error::Result;
+use crate::kernels::norm::softmax;
+use crate::show::table::short;
+use crate::show::{Artifact, Cell, Part, Pictures, Table};
+use crate::stats::{Z95, median, wilson};
+use crate::subject::argmax;
+use crate::tensor::tensor;
+
+/// Images of a data set whose pictures are shown.
+const SHOWN: usize = 6;
+
+/// The artifact of an attack.
+///
+/// # Errors
+/// Where a picture cannot be made.
+pub fn artifact(attack: &dyn Attack, victims: &Victims, judged: &[Judged]) -> Result<Artifact> {
+    let net = &victims.model.card().name;
+    let title = match victims.single {
+        true => format!("{} on an image, {net}", attack.name()),
+        false => format!("{} on {} images, {net}", attack.name(), judged.len()),
+    };
+    let mut artifact = Artifact::new(title).part(pictures(victims, judged)?);
+    artifact = if victims.single { single(victims, judged, artifact)? } else { many(victims, judged, artifact)? };
+    artifact = arrays(victims, judged, artifact)?;
+    if let Some((norm, eps)) = attack.budget() {
+        artifact =
+            artifact.note(format!("budget: {} at most {}, in pixel values from 0 to 255", word(norm), short(eps)));
+    }
+    Ok(artifact.note("success is judged on the picture rounded to 8 bits, saved as a PNG and read again"))
+}
+
+fn word(norm: super::Norm) -> &'static str {
+    match norm {
+        super::Norm::Linf => "linf",
+        super::Norm::L2 => "l2",
+    }
+}
+
+fn seen(victims: &Victims, scores: &[f64]) -> (usize, f64, String) {
+    let class = argmax(scores);
+    let probability = softmax(scores.len(), 1, false, scores)[class];
+    (class, probability, format!("{} {}", victims.model.card().class_name(class), percent(probability)))
+}
+
+fn percent(p: f64) -> String {
+    format!("{:.1} %", 100.0 * p)
+}
+
+fn pictures(victims: &Victims, judged: &[Judged]) -> Result<Part> {
+    let mut images = Vec::new();
+    let shown = if victims.single { 1 } else { SHOWN };
+    for (n, j) in judged.iter().enumerate().take(shown) {
+        let clean = victims.space.picture(&victims.model, &victims.space.to_net(victims.image(n)))?;
+        images.push((clean, seen(victims, &victims.clean[n]).2));
+        images.push((j.picture.clone(), seen(victims, &j.scores[1]).2));
+        let (picture, factor) = magnified(victims, n, j)?;
+        images.push((picture, format!("change × {factor}, around grey")));
+    }
+    let title = if victims.single { "" } else { "clean, adversarial (8 bits), change" };
+    Ok(Part::Pictures(Pictures { title: title.into(), images, columns: Some(3) }))
+}
+
+/// The 8-bit perturbation around mid grey, enlarged by the whole number that just fits.
+fn magnified(victims: &Victims, n: usize, j: &Judged) -> Result<(Image, usize)> {
+    let clean = victims.image(n);
+    let largest = j.rounded.iter().zip(clean).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
+    let factor = if largest > 0.0 { (127.0 / largest).floor().max(1.0) } else { 1.0 };
+    let pixels: Vec<f64> = j.rounded.iter().zip(clean).map(|(a, b)| 128.0 + factor * (a - b)).collect();
+    Ok((victims.space.picture(&victims.model, &victims.space.to_net(&pixels))?, factor as usize))
+}
+
+fn single(victims: &Victims, judged: &[Judged], mut artifact: Artifact) -> Result<Artifact> {
+    let Some(j) = judged.first() else { return Ok(artifact) };
+    let card = victims.model.card();
+    let aim = match victims.aims[0] {
+        Aim::Not(class) => format!("not {}", card.class_name(class)),
+        Aim::Be(class) => card.class_name(class),
+    };
+    let mut table = Table::new(["image", "success", "taken for", "probability", "linf", "l2", "rms"]);
+    let (_, p, _) = seen(victims, &victims.clean[0]);
+    table.push([
+        "clean".into(),
+        Cell::Nothing,
+        card.class_name(argmax(&victims.clean[0])).into(),
+        p.into(),
+        Cell::Nothing,
+        Cell::Nothing,
+        Cell::Nothing,
+    ]);
+    for (i, name) in ["adversarial, float", "adversarial, 8-bit PNG"].into_iter().enumerate() {
+        let (class, p, _) = seen(victims, &j.scores[i]);
+        let d = j.distortion[i];
+        table.push([
+            name.into(),
+            j.success[i].into(),
+            card.class_name(class).into(),
+            p.into(),
+            d.linf.into(),
+            d.l2.into(),
+            d.rms.into(),
+        ]);
+    }
+    artifact = artifact.part(Part::Table(format!("aim: {aim}"), table));
+    if !victims.right(0) {
+        artifact = artifact.note(format!(
+            "the clean prediction is already wrong: {} instead of {}",
+            card.class_name(argmax(&victims.clean[0])),
+            card.class_name(victims.labels[0])
+        ));
+    } else if !victims.given[0] {
+        artifact = artifact.note(format!(
+            "the image has no label; the net's prediction, {}, counts as right",
+            card.class_name(victims.labels[0])
+        ));
+    }
+    Ok(artifact.note("linf, l2 and rms are in pixel values from 0 to 255"))
+}
+
+fn many(victims: &Victims, judged: &[Judged], mut artifact: Artifact) -> Result<Artifact> {
+    let card = victims.model.card();
+    let mut rows = Table::new([
+        "image",
+        "label",
+        "clean prediction",
+        "aim",
+        "taken for",
+        "success float",
+        "success 8 bit",
+        "linf",
+        "l2",
+        "rms",
+        "linf 8 bit",
+        "l2 8 bit",
+        "rms 8 bit",
+    ]);
+    for (n, j) in judged.iter().enumerate() {
+        let aim = match victims.aims[n] {
+            Aim::Not(_) => "any other".to_string(),
+            Aim::Be(class) => card.class_name(class),
+        };
+        let [a, b] = j.distortion;
+        rows.push([
+            victims.names[n].as_str().into(),
+            card.class_name(victims.labels[n]).into(),
+            card.class_name(argmax(&victims.clean[n])).into(),
+            aim.into(),
+            card.class_name(argmax(&j.scores[1])).into(),
+            j.success[0].into(),
+            j.success[1].into(),
+            a.linf.into(),
+            a.l2.into(),
+            a.rms.into(),
+            b.linf.into(),
+            b.l2.into(),
+            b.rms.into(),
+        ]);
+    }
+    let right: Vec<usize> = (0..judged.len()).filter(|n| victims.right(*n)).collect();
+    let mut table = Table::new(["", "fooled", "of", "share", "low", "high", "median linf", "median l2", "median rms"]);
+    for (i, name) in ["float", "8-bit PNG"].into_iter().enumerate() {
+        let fooled: Vec<usize> = right.iter().copied().filter(|n| judged[*n].success[i]).collect();
+        let (low, high) = wilson(fooled.len(), right.len(), Z95);
+        let middle = |pick: fn(&super::Distortion) -> f64| {
+            let values: Vec<f64> = fooled.iter().map(|n| pick(&judged[*n].distortion[i])).collect();
+            if values.is_empty() { Cell::Nothing } else { median(&values).into() }
+        };
+        let share = fooled.len() as f64 / right.len().max(1) as f64;
+        table.push([
+            name.into(),
+            fooled.len().into(),
+            right.len().into(),
+            share.into(),
+            low.into(),
+            high.into(),
+            middle(|d| d.linf),
+            middle(|d| d.l2),
+            middle(|d| d.rms),
+        ]);
+        let key = ["success_rate_float", "success_rate"][i];
+        artifact = artifact.array(key, tensor(vec![share], &[1])?);
+    }
+    let wrong = judged.len() - right.len();
+    if wrong > 0 {
+        artifact = artifact.note(format!(
+            "{wrong} of {} clean predictions are already wrong; shares and medians leave them out",
+            judged.len()
+        ));
+    }
+    Ok(artifact
+        .part(Part::Table("of the images that the net gets right".into(), table))
+        .part(Part::Table("each image".into(), rows))
+        .note(
+            "intervals are Wilson's, 95 %; linf, l2 and rms are in pixel values from 0 to 255; medians over the fooled",
+        ))
+}
+
+fn arrays(victims: &Victims, judged: &[Judged], artifact: Artifact) -> Result<Artifact> {
+    let f = victims.space.frame;
+    let n = judged.len();
+    let dims = [n, f.channels, f.height, f.width];
+    let dims = if victims.single { &dims[1..] } else { &dims[..] };
+    let stack = |rows: Vec<Vec<f64>>| tensor(rows.concat().into_iter().map(|v| v as f32).collect::<Vec<f32>>(), dims);
+    let each = |f: &dyn Fn(&Judged) -> f64| tensor(judged.iter().map(f).collect::<Vec<f64>>(), &[n]);
+    let mut artifact = artifact;
+    if victims.single && n == 0 {
+        return Ok(artifact);
+    }
+    let net = |rows: Vec<Vec<f64>>| stack(rows.into_iter().map(|r| victims.space.to_net(&r)).collect());
+    artifact = artifact
+        .array("adversarial", net(judged.iter().map(|j| j.rounded.clone()).collect())?)
+        .array("adversarial_float", net(judged.iter().map(|j| j.float.clone()).collect())?)
+        .array(
+            "perturbation",
+            stack(
+                judged
+                    .iter()
+                    .enumerate()
+                    .map(|(n, j)| j.rounded.iter().zip(victims.image(n)).map(|(a, b)| a - b).collect())
+                    .collect(),
+            )?,
+        );
+    for (i, suffix) in ["_float", ""].into_iter().enumerate() {
+        artifact = artifact
+            .array(&format!("success{suffix}"), each(&|j| f64::from(u8::from(j.success[i])))?)
+            .array(&format!("linf{suffix}"), each(&|j| j.distortion[i].linf)?)
+            .array(&format!("l2{suffix}"), each(&|j| j.distortion[i].l2)?)
+            .array(&format!("rms{suffix}"), each(&|j| j.distortion[i].rms)?)
+            .array(&format!("class{suffix}"), each(&|j| argmax(&j.scores[i]) as f64)?);
+    }
+    let right: Vec<f64> = (0..n).map(|n| f64::from(u8::from(victims.right(n)))).collect();
+    artifact.primary = if victims.single { "adversarial".into() } else { "success".into() };
+    Ok(artifact.array("clean_right", tensor(right, &[n])?))
+}
