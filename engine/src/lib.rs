@@ -12,6 +12,7 @@ pub mod graph;
 pub mod humans;
 pub mod job;
 pub mod kernels;
+pub mod lock;
 pub mod manifest;
 pub mod model;
 #[macro_use]

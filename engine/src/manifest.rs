@@ -139,6 +139,35 @@ pub struct Manifest {
     pub error: Option<String>,
     /// Seconds the run took; no digest covers it.
     pub seconds: f64,
+    /// The digest of the run: the same for a script and the notebook made of it, wherever they lie.
+    #[serde(default)]
+    pub digest: String,
+}
+
+impl Manifest {
+    /// BLAKE3 of what the run was and gave, as canonical JSON: the script's text, seed, memory, parameters, nets, and the
+    /// content of inputs and outputs; not of paths, threads, duration and machine.
+    ///
+    /// # Errors
+    /// Where it has no JSON form: a defect.
+    pub fn run_digest(&self) -> Result<String> {
+        let shown: Vec<_> = self.shown.iter().map(|s| (&s.title, &s.arrays, &s.notes, s.complete)).collect();
+        let nets: Vec<_> = self.nets.iter().map(|n| (&n.name, &n.weights)).collect();
+        let inputs: Vec<_> = self.inputs.iter().map(|f| &f.blake3).collect();
+        let outputs: Vec<_> = self.outputs.iter().map(|f| (&f.path, &f.blake3)).collect();
+        let value = serde_json::json!({
+            "script": self.script.as_ref().map(|s| &s.blake3),
+            "seed": self.seed,
+            "memory_mb": self.memory_mb,
+            "params": self.params,
+            "nets": nets,
+            "inputs": inputs,
+            "shown": serde_json::to_value(shown).map_err(|e| Error::internal(e.to_string()))?,
+            "outputs": outputs,
+            "complete": self.complete,
+        });
+        Ok(format!("blake3:{}", digest(crate::lock::canonical::canonical(&value).as_bytes())))
+    }
 }
 
 /// A net that a run loaded.
@@ -148,7 +177,7 @@ pub struct Net {
     pub name: String,
     /// Where it came from.
     pub source: String,
-    /// BLAKE3 of its weights and biases, names and values, hexadecimal.
+    /// BLAKE3 of its weights and biases by sorted name, with types, shapes and values, hexadecimal.
     pub weights: String,
 }
 
@@ -159,10 +188,10 @@ impl Net {
     /// Where a weight cannot be read.
     pub fn of(model: &crate::Model) -> Result<Self> {
         let mut hasher = blake3::Hasher::new();
-        for (name, tensor) in model.weights().iter() {
-            hasher.update(name.as_bytes()).update(&[0]);
-            let bytes: Vec<u8> = to_f32(tensor)?.iter().flat_map(|v| v.to_le_bytes()).collect();
-            hasher.update(&bytes);
+        let mut weights: Vec<_> = model.weights().iter().collect();
+        weights.sort_by_key(|(name, _)| *name);
+        for (name, tensor) in weights {
+            weight(&mut hasher, name, tensor)?;
         }
         Ok(Net {
             name: model.card().name.clone(),
@@ -170,6 +199,20 @@ impl Net {
             weights: hasher.finalize().to_hex().to_string(),
         })
     }
+}
+
+/// Adds a weight to a digest: name, type, shape, bytes.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(crate) fn weight(hasher: &mut blake3::Hasher, name: &str, tensor: &candle_core::Tensor) -> Result<()> {
+    hasher.update(format!("{name}\0{:?}\0{:?}\0", tensor.dtype(), tensor.dims()).as_bytes());
+    let bytes: Vec<u8> = match tensor.dtype() {
+        candle_core::DType::F64 => crate::tensor::to_f64(tensor)?.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        _ => to_f32(tensor)?.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    };
+    hasher.update(&bytes);
+    Ok(())
 }
 
 /// The architecture and system that this program was built for.

@@ -14,6 +14,7 @@ pub mod raster;
 pub mod report;
 pub mod save;
 pub mod scene;
+pub mod sealed;
 pub mod single;
 pub mod svg;
 pub mod table;
@@ -26,7 +27,7 @@ pub use artifact::{
 pub use figure::{png, svg as to_svg};
 pub use html::html as to_html;
 pub use report::{Report, Section};
-pub use save::{Saved, save};
+pub use save::{Saved, save, words};
 pub use single::{of_image, of_table, of_tensor};
 pub use table::{Cell, Table};
 pub use text::{TextStyle, text as to_text, text_image, text_table, text_tensor};

@@ -3,6 +3,7 @@
 use super::html::{self, escape};
 use super::markdown;
 use super::raster::SCALE;
+use super::sealed;
 use super::table::Table;
 use crate::data::Image;
 use crate::error::Result;
@@ -33,6 +34,8 @@ pub struct Report {
     pub sections: Vec<Section>,
     /// What is needed to run it again.
     pub manifest: serde_json::Value,
+    /// The lock of the run: canonical JSON.
+    pub lock: Option<String>,
 }
 
 const STYLE: &str = include_str!("report.css");
@@ -44,16 +47,18 @@ impl Report {
     /// Where a picture cannot be encoded.
     pub fn html(&self) -> Result<String> {
         let title = escape(&self.title);
+        let parts = self.sections.iter().map(drawn).collect::<Result<Vec<_>>>()?;
+        // What a script made can be checked; a page that was saved by itself has no script.
+        let script = self.script.as_deref();
+        let head = script.map_or(String::new(), |s| sealed::head(s, self.lock.as_deref(), &parts));
         let mut out = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
+             {head}<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
         );
-        for section in &self.sections {
-            out += &drawn(section)?;
-        }
+        out += &sealed::marked(&parts);
         if let Some(script) = &self.script {
             out += &format!("<h2>Script</h2>\n<pre class=\"script\"><code>{}</code></pre>\n", highlighted(script));
         }
@@ -61,11 +66,16 @@ impl Report {
             let text = serde_json::to_string_pretty(&self.manifest).unwrap_or_default();
             out += &format!("<details>\n<summary>Manifest</summary>\n<pre>{}</pre>\n</details>\n", escape(&text));
         }
-        Ok(out + "</main>\n</body>\n</html>\n")
+        out += "</main>\n</body>\n</html>\n";
+        Ok(if script.is_some() { sealed::sealed(&out) } else { out })
     }
 }
 
-fn drawn(section: &Section) -> Result<String> {
+/// A section as HTML.
+///
+/// # Errors
+/// Where a picture cannot be encoded.
+pub fn drawn(section: &Section) -> Result<String> {
     Ok(match section {
         Section::Markdown(text) => format!("<div class=\"text\">\n{}</div>\n", markdown::to_html(text)),
         Section::Artifact(fragment) => fragment.clone(),
@@ -178,6 +188,7 @@ mod tests {
                 Section::Image(Image::filled(4, 4, [9; 3]).unwrap(), "\"><script>".into()),
             ],
             manifest: serde_json::json!({"x": "</pre><script>"}),
+            lock: None,
         };
         let page = report.html().unwrap();
         assert!(!page.contains("<script") && !page.contains("<i>"), "{page}");

@@ -76,7 +76,7 @@ fn page(artifact: &Artifact) -> Result<String> {
     let title = if artifact.title.is_empty() { "result".to_string() } else { artifact.title.clone() };
     let untitled = Artifact { title: String::new(), ..artifact.clone() };
     let sections = vec![Section::Artifact(html::html(&untitled)?)];
-    Report { title, script: None, sections, manifest: artifact.manifest.clone() }.html()
+    Report { title, sections, manifest: artifact.manifest.clone(), ..Report::default() }.html()
 }
 
 /// The array that `what` mainly is.
@@ -171,27 +171,41 @@ fn document(what: &Saved<'_>) -> Result<Value> {
             for (name, tensor) in &a.data {
                 data.insert(name.clone(), listed(tensor)?);
             }
-            let mut tables = Vec::new();
-            let mut plots = Vec::new();
-            for part in &a.parts {
-                match part {
-                    Part::Table(title, t) => tables.push(table_json(title, t)),
-                    Part::Plot(p) => plots.push(table_json(&p.title, &points(p))),
-                    _ => {}
-                }
-            }
-            json!({
-                "title": a.title,
-                "notes": a.notes,
-                "complete": a.complete,
-                "primary": a.primary,
-                "data": data,
-                "tables": tables,
-                "plots": plots,
-                "manifest": a.manifest,
-            })
+            let mut said = words(a);
+            said["primary"] = json!(a.primary);
+            said["data"] = data.into();
+            said["manifest"] = a.manifest.clone();
+            said
         }
     })
+}
+
+/// What an artifact says beside its arrays and pictures: title, notes, tables, plots; those of artifacts within it too.
+pub fn words(artifact: &Artifact) -> Value {
+    let (mut tables, mut plots, mut texts, mut inner) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for part in &artifact.parts {
+        match part {
+            Part::Table(title, t) => tables.push(table_json(title, t)),
+            Part::Plot(p) => plots.push(table_json(&p.title, &points(p))),
+            Part::Text(text) => texts.push(text.as_str()),
+            Part::Figure(artifacts, _) => inner.extend(artifacts.iter().map(words)),
+            _ => {}
+        }
+    }
+    let mut said = json!({
+        "title": artifact.title,
+        "notes": artifact.notes,
+        "complete": artifact.complete,
+        "tables": tables,
+        "plots": plots,
+    });
+    if !texts.is_empty() {
+        said["texts"] = json!(texts);
+    }
+    if !inner.is_empty() {
+        said["parts"] = json!(inner);
+    }
+    said
 }
 
 fn table_json(title: &str, table: &Table) -> Value {

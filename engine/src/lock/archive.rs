@@ -1,0 +1,182 @@
+//! The zip archive of a bundle: the same files give the same bytes, and reading one never writes outside its folder,
+//! never takes one of two files of the same name, and never unpacks more than is said beforehand.
+
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Write};
+use std::path::{Component, Path};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+/// Files by their paths within the archive, with `/` between folders.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Bytes that an archive may hold unpacked.
+pub const MOST: u64 = 4 << 30;
+/// Bytes that an archive may unpack to for each of its own.
+const RATIO: u64 = 200;
+/// Files that an archive may hold.
+const FILES: usize = 100_000;
+
+/// The archive that holds `files`: sorted by path, not compressed (the same bytes whatever compresses), without times,
+/// owners or rights.
+///
+/// # Errors
+/// Where a path is not one that [`read`] takes.
+pub fn write(files: &Files) -> Result<Vec<u8>> {
+    let wrong = |e: zip::result::ZipError| Error::internal(format!("zip: {e}"));
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644);
+    for (path, bytes) in files {
+        if !plain(path) {
+            return Err(Error::value(format!("`{path}` cannot be a path within a bundle")));
+        }
+        zip.start_file(path.as_str(), options.large_file(bytes.len() >= u32::MAX as usize)).map_err(wrong)?;
+        zip.write_all(bytes).map_err(|e| Error::internal(format!("zip: {e}")))?;
+    }
+    Ok(zip.finish().map_err(wrong)?.into_inner())
+}
+
+/// The files of an archive.
+///
+/// # Errors
+/// Where it is damaged, holds a path that leads out of its folder or is there twice, or unpacks to more than
+/// [`MOST`] bytes or much more than its own size.
+pub fn read(bytes: &[u8]) -> Result<Files> {
+    let damaged = |e: zip::result::ZipError| Error::format(format!("a damaged zip archive: {e}"));
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+    if zip.len() > FILES {
+        return Err(Error::format(format!("an archive of {} files; {FILES} are allowed", zip.len())));
+    }
+    if listed(bytes).is_none_or(|said| said != zip.len()) {
+        return Err(Error::format("an archive that lists a file twice"));
+    }
+    if zip.has_overlapping_files().map_err(damaged)? {
+        return Err(Error::format("an archive whose files share bytes, as those of zip bombs do"));
+    }
+    let room = MOST.min((bytes.len() as u64).saturating_mul(RATIO));
+    let mut files = Files::new();
+    let mut total = 0;
+    for i in 0..zip.len() {
+        let entry = zip.by_index(i).map_err(damaged)?;
+        let name = entry.name().map_err(damaged)?.into_owned();
+        if entry.is_dir() && plain(name.trim_end_matches('/')) {
+            continue;
+        }
+        if !plain(&name) || !entry.is_file() {
+            return Err(Error::format(format!("the archive's `{name}` leads out of its folder or is no plain file")));
+        }
+        let mut content = Vec::new();
+        let read = entry.take(room - total + 1).read_to_end(&mut content);
+        read.map_err(|e| Error::format(format!("the archive's `{name}` is damaged: {e}")))?;
+        total += content.len() as u64;
+        if total > room {
+            return Err(Error::format(format!("the archive unpacks to more than {room} bytes")));
+        }
+        if files.keys().any(|k| k.eq_ignore_ascii_case(&name)) || files.insert(name.clone(), content).is_some() {
+            return Err(Error::format(format!("the archive holds `{name}` twice")));
+        }
+    }
+    Ok(files)
+}
+
+/// The number of files that the end of an archive says it lists.
+fn listed(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.windows(4).rposition(|w| w == b"PK\x05\x06")?;
+    Some(usize::from(u16::from_le_bytes([*bytes.get(end + 10)?, *bytes.get(end + 11)?])))
+}
+
+/// Whether a path stays within its folder on any system and has one spelling only.
+fn plain(path: &str) -> bool {
+    !path.is_empty()
+        && !path.contains(['\\', ':', '\0'])
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
+}
+
+/// Writes files below a folder.
+///
+/// # Errors
+/// Where one cannot be written.
+pub fn unpack<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>, folder: &Path) -> Result<()> {
+    for (path, bytes) in files {
+        if !plain(path) {
+            return Err(Error::format(format!("`{path}` leads out of its folder")));
+        }
+        let full = folder.join(path);
+        if let Some(above) = full.parent() {
+            std::fs::create_dir_all(above).map_err(|e| Error::io(above, &e))?;
+        }
+        std::fs::write(&full, bytes).map_err(|e| Error::io(&full, &e))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn packed(entries: &[(&str, &[u8], CompressionMethod)]) -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, bytes, method) in entries {
+            zip.start_file(*name, SimpleFileOptions::default().compression_method(*method)).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn refused(archive: &[u8], part: &str) {
+        let error = read(archive).unwrap_err().message;
+        assert!(error.contains(part), "{error}");
+    }
+
+    #[test]
+    fn the_same_files_give_the_same_bytes_and_come_back() {
+        let files = Files::from([("b/é.txt".into(), b"two".to_vec()), ("a".into(), vec![]), ("B".into(), vec![1])]);
+        let archive = write(&files).unwrap();
+        assert_eq!(write(&files).unwrap(), archive);
+        assert_eq!(read(&archive).unwrap(), files);
+        let folder = tempfile::tempdir().unwrap();
+        unpack(files.iter().map(|(k, v)| (k.as_str(), v.as_slice())), folder.path()).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("b/é.txt")).unwrap(), b"two");
+        assert!(write(&Files::from([("../a".into(), vec![])])).is_err());
+    }
+
+    #[test]
+    fn paths_that_lead_out_are_refused() {
+        for name in ["../a", "a/../../b", "/etc/a", "a//b", "C:\\a", "a\\..\\b", "./a", ".."] {
+            refused(&packed(&[(name, b"x", CompressionMethod::Stored)]), "leads out");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_twice_is_refused() {
+        let twice = packed(&[("aa", b"one", CompressionMethod::Stored), ("bb", b"two", CompressionMethod::Stored)]);
+        let mut same = twice.clone();
+        for i in 0..same.len() - 1 {
+            if &same[i..i + 2] == b"bb" {
+                same[i..i + 2].copy_from_slice(b"aa");
+            }
+        }
+        refused(&same, "twice");
+        let case = packed(&[("a", b"one", CompressionMethod::Stored), ("A", b"two", CompressionMethod::Stored)]);
+        refused(&case, "twice");
+    }
+
+    #[test]
+    fn bombs_and_damage_are_refused() {
+        let zeros = vec![0u8; 20 << 20];
+        refused(&packed(&[("bomb", &zeros, CompressionMethod::Deflated)]), "unpacks to more");
+        let whole = packed(&[("a", b"some bytes", CompressionMethod::Stored)]);
+        let mut flipped = whole.clone();
+        let at = whole.windows(4).position(|w| w == b"some").unwrap();
+        flipped[at] ^= 1;
+        refused(&flipped, "damaged");
+        refused(&whole[..whole.len() - 5], "damaged");
+        refused(b"PK\x03\x04", "damaged");
+    }
+}

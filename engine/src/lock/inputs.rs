@@ -1,0 +1,165 @@
+//! What a run read: files by the digest of their bytes and of their content, nets by the digest of their weights.
+
+use crate::data::{Image, npy};
+use crate::error::{Error, Result};
+use crate::manifest::{Digested, Net, digest};
+use crate::model::tensors::Tensors;
+use crate::model::{LoadOptions, Model, load_model};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// An input file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// As the script names it, relative to the script's folder; `sample:NAME` for a sample image.
+    pub path: String,
+    /// BLAKE3 of its bytes, hexadecimal; of a sample image, of its pixels.
+    pub blake3: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// What is in it, whatever the bytes that hold it: `pixels:`, `array:` or `weights:` and a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Its licence, where the script says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+}
+
+/// A net that a run loaded, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pinned {
+    /// What `load_model` was given.
+    pub spec: String,
+    /// The options that it was given.
+    pub options: serde_json::Value,
+    /// The net's name.
+    pub name: String,
+    /// BLAKE3 of its weights, by sorted name, with types, shapes and bytes, hexadecimal.
+    pub weights: String,
+    /// The licence of the weights, where it is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub license: String,
+}
+
+impl Pinned {
+    /// What pins `model`, which `load_model(spec, options)` gave.
+    ///
+    /// # Errors
+    /// Where a weight cannot be read.
+    pub fn of(spec: &str, options: &LoadOptions, model: &Model) -> Result<Self> {
+        let mut said = serde_json::to_value(options).map_err(|e| Error::internal(e.to_string()))?;
+        if let Some(members) = said.as_object_mut() {
+            members.retain(|_, v| !v.is_null());
+        }
+        let net = Net::of(model)?;
+        let license = model.card().license.clone();
+        Ok(Pinned { spec: spec.to_string(), options: said, name: net.name, weights: net.weights, license })
+    }
+
+    /// The net that is there now under that name with those options; paths are relative to `base`.
+    ///
+    /// # Errors
+    /// As [`load_model`].
+    pub fn again(&self, base: &Path, report: &dyn Fn(&str)) -> Result<Self> {
+        let options: LoadOptions = serde_json::from_value(self.options.clone())
+            .map_err(|e| Error::format(format!("the options of `{}`: {e}", self.spec)))?;
+        Pinned::of(&self.spec, &options, &load_model(&self.spec, &options, base, report)?)
+    }
+}
+
+impl Input {
+    /// The file at `full`, which the script calls `path`.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read(path: &str, full: &Path) -> Result<Self> {
+        let Digested { blake3, bytes, .. } = Digested::read(path, full)?;
+        Ok(Input { path: path.to_string(), blake3, bytes, content: content(full), license: None })
+    }
+
+    /// An image that is known by a name.
+    pub fn sample(name: &str, image: &Image) -> Self {
+        let blake3 = digest(image.pixels());
+        let content = Some(pixels(image));
+        Input { path: format!("sample:{name}"), blake3, bytes: image.pixels().len() as u64, content, license: None }
+    }
+
+    /// How a file that should be this one differs from it, if it does.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn difference(&self, full: &Path) -> Result<Option<String>> {
+        if !full.is_file() {
+            return Err(Error::not_found(format!("`{}` is not there", self.path)));
+        }
+        let now = Input::read(&self.path, full)?;
+        if now.blake3 == self.blake3 {
+            return Ok(None);
+        }
+        let same = self.content.is_some() && now.content == self.content;
+        let what = if same { "; what is in it is the same, the bytes are others" } else { "" };
+        Ok(Some(format!("BLAKE3 {} was locked, {} was found{what}", short(&self.blake3), short(&now.blake3))))
+    }
+}
+
+/// The beginning of a digest, for people.
+pub fn short(blake3: &str) -> &str {
+    blake3.get(..16).unwrap_or(blake3)
+}
+
+fn pixels(image: &Image) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(image.width() as u64).to_le_bytes()).update(&(image.height() as u64).to_le_bytes());
+    format!("pixels:{}", hasher.update(image.pixels()).finalize().to_hex())
+}
+
+fn content(file: &Path) -> Option<String> {
+    let extension = file.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "tif" | "tiff" => Some(pixels(&Image::open(file).ok()?)),
+        "npy" => {
+            let tensor = npy::load_tensor(file).ok()?;
+            let array = super::Array::of(&tensor).ok()?;
+            Some(format!("array:{}", digest(format!("{:?} {}", array.shape, array.digest()).as_bytes())))
+        }
+        "pth" | "pt" | "safetensors" => {
+            let tensors = Tensors::open(file).ok()?;
+            let mut hasher = blake3::Hasher::new();
+            let mut names: Vec<&str> = tensors.names().collect();
+            names.sort_unstable();
+            for name in names {
+                crate::manifest::weight(&mut hasher, name, &tensors.tensor(name).ok()?).ok()?;
+            }
+            Some(format!("weights:{}", hasher.finalize().to_hex()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_content_is_told_from_the_bytes_that_hold_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a.png"), folder.path().join("b.bmp"));
+        let image = Image::filled(3, 2, [7, 8, 9]).unwrap();
+        image.save_png(&a).unwrap();
+        let mut bmp = b"BM".to_vec();
+        bmp.extend([78, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 24, 0]);
+        bmp.extend([0u8; 24]);
+        (0..2).for_each(|_| bmp.extend([9, 8, 7, 9, 8, 7, 9, 8, 7, 0, 0, 0]));
+        std::fs::write(&b, bmp).unwrap();
+        let locked = Input::read("a.png", &a).unwrap();
+        assert_eq!(locked.difference(&a).unwrap(), None);
+        assert!(locked.difference(&b).unwrap().unwrap().contains("what is in it is the same"));
+        Image::filled(3, 2, [7, 8, 10]).unwrap().save_png(&a).unwrap();
+        assert!(!locked.difference(&a).unwrap().unwrap().contains("the same"));
+        assert!(locked.difference(&folder.path().join("c")).is_err());
+        assert_eq!(Input::sample("x", &image).content, locked.content);
+    }
+}

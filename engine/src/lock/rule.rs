@@ -1,0 +1,154 @@
+//! How an output is compared with what was locked: `bits`, `ulp:N`, `atol:A,rtol:R` or `ignore`; which outputs a rule
+//! is for is said by a pattern over their names.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How an output is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Rule {
+    /// The same bits.
+    #[default]
+    Bits,
+    /// At most so many representable numbers between two values.
+    Ulp(u64),
+    /// |found - locked| <= absolute + relative |locked|, as NumPy's `allclose`.
+    Close {
+        /// atol.
+        absolute: f64,
+        /// rtol.
+        relative: f64,
+    },
+    /// Not compared.
+    Ignore,
+}
+
+impl Rule {
+    /// What `bits` becomes on an engine or a kind of processor that the lock was not made with, for numbers of at most
+    /// this magnitude: sums in another order and fused operations move values by a few units in the last place, which
+    /// nets carry on to their outputs.
+    pub fn elsewhere(magnitude: f64) -> Rule {
+        Rule::Close { absolute: 1e-3 * magnitude, relative: 1e-2 }
+    }
+}
+
+impl FromStr for Rule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::value(format!("`{text}` is no way to compare outputs")).hint(
+                "\"bits\", \"ulp:4\", \"atol:1e-6\", \"rtol:1e-5\", \"atol:1e-6,rtol:1e-5\" and \"ignore\" are known",
+            )
+        };
+        match text.trim() {
+            "bits" => return Ok(Rule::Bits),
+            "ignore" => return Ok(Rule::Ignore),
+            _ => {}
+        }
+        let (mut absolute, mut relative) = (0.0, 0.0);
+        for part in text.split(',') {
+            let (name, value) = part.split_once([':', '=']).ok_or_else(wrong)?;
+            let tolerance =
+                || value.trim().parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0).ok_or_else(wrong);
+            match name.trim() {
+                "ulp" if !text.contains(',') => return value.trim().parse().map(Rule::Ulp).map_err(|_| wrong()),
+                "atol" => absolute = tolerance()?,
+                "rtol" => relative = tolerance()?,
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(Rule::Close { absolute, relative })
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::Bits => f.write_str("bits"),
+            Rule::Ulp(n) => write!(f, "ulp:{n}"),
+            Rule::Close { absolute, relative } => write!(f, "atol:{absolute:e},rtol:{relative:e}"),
+            Rule::Ignore => f.write_str("ignore"),
+        }
+    }
+}
+
+impl TryFrom<String> for Rule {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Rule> for String {
+    fn from(rule: Rule) -> String {
+        rule.to_string()
+    }
+}
+
+/// Which outputs are compared how; the first pattern that fits a name counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules(pub Vec<(String, Choice)>);
+
+/// How an output is compared here, and on another engine or kind of processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Choice {
+    /// With the same engine and numerics.
+    pub here: Rule,
+    /// With others; what the rule itself becomes there where it is not said.
+    pub elsewhere: Option<Rule>,
+}
+
+impl Rules {
+    /// How the output called `name` is compared; `bits` where nothing is said.
+    pub fn of(&self, name: &str) -> Choice {
+        self.0.iter().find(|(pattern, _)| fits(pattern, name)).map(|(_, choice)| *choice).unwrap_or_default()
+    }
+}
+
+/// Whether a pattern fits a name: `*` stands for any letters. A pattern without a slash also fits the last part of a name.
+pub fn fits(pattern: &str, name: &str) -> bool {
+    fn whole(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', rest)) => (0..=name.len()).any(|i| whole(rest, &name[i..])),
+            Some((c, rest)) => name.split_first().is_some_and(|(n, after)| n == c && whole(rest, after)),
+        }
+    }
+    let last = name.rsplit('/').next().unwrap_or(name);
+    whole(pattern.as_bytes(), name.as_bytes()) || (!pattern.contains('/') && whole(pattern.as_bytes(), last.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn rules_read_what_they_print() {
+        for text in ["bits", "ignore", "ulp:4", "atol:1e-6,rtol:1e-5"] {
+            assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
+        }
+        assert_eq!("rtol = 0.5".parse::<Rule>().unwrap(), Rule::Close { absolute: 0.0, relative: 0.5 });
+        for wrong in ["", "bit", "ulp:x", "ulp:-1", "atol:inf", "ulp:1,rtol:2", "rtol:-1"] {
+            let error = wrong.parse::<Rule>().unwrap_err();
+            assert!(error.hint.is_some(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_first_pattern_that_fits_counts() {
+        let rules = Rules(vec![
+            ("*.npy".into(), Choice { here: Rule::Ulp(2), elsewhere: None }),
+            ("show/*/map".into(), Choice { here: Rule::Ignore, elsewhere: None }),
+        ]);
+        assert_eq!(rules.of("deep/a.npy").here, Rule::Ulp(2));
+        assert_eq!(rules.of("show/01-x/map").here, Rule::Ignore);
+        assert_eq!(rules.of("show/01-x/maps").here, Rule::Bits);
+        assert_eq!(rules.of("print").here, Rule::Bits);
+    }
+}
