@@ -1,12 +1,15 @@
 //! What the functions of a session share: how work is run, where files lie, where results go.
 
+use crate::front::Value;
 use crate::output::Output;
 use convscope_engine::data::Image;
 use convscope_engine::job::Sink;
+use convscope_engine::lock;
 use convscope_engine::manifest::Net;
+use convscope_engine::model::LoadOptions;
 use convscope_engine::{Error, Job, Model, Result};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where a session's files lie.
@@ -39,10 +42,15 @@ pub struct Context {
 struct State {
     place: Place,
     params: BTreeMap<String, String>,
+    declared: BTreeMap<String, Value>,
     read: BTreeMap<String, PathBuf>,
     written: Vec<PathBuf>,
     asked: BTreeMap<String, serde_json::Value>,
-    nets: Vec<Model>,
+    nets: Vec<(String, LoadOptions, Model)>,
+    modules: BTreeMap<String, PathBuf>,
+    samples: BTreeMap<String, Image>,
+    unrepeatable: BTreeSet<&'static str>,
+    sealed: bool,
 }
 
 struct Progress(Arc<dyn Output>);
@@ -82,6 +90,16 @@ impl Context {
         self.state().params = params;
     }
 
+    /// Sets the parameters that the script's front matter declares, with their defaults.
+    pub fn declare(&self, params: BTreeMap<String, Value>) {
+        self.state().declared = params;
+    }
+
+    /// The default of a parameter that the front matter declares.
+    pub fn declared(&self, name: &str) -> Option<Value> {
+        self.state().declared.get(name).cloned()
+    }
+
     /// The given value of a parameter; the script's default is noted for the manifest.
     pub fn param(&self, name: &str) -> Option<String> {
         self.state().params.get(name).cloned()
@@ -116,18 +134,79 @@ impl Context {
         self.state().read.clone()
     }
 
-    /// Notes a net that was loaded, in the place of the same one loaded before: a long session keeps one of each.
-    pub fn loaded(&self, model: &Model) {
-        let (mut state, card) = (self.state(), model.card());
-        state.nets.retain(|m| (&m.card().name, &m.card().source) != (&card.name, &card.source));
-        state.nets.push(model.clone());
+    /// Notes the files of a data set: those that lie below the folder of the inputs by their names from there.
+    pub fn listed<'a>(&self, files: impl Iterator<Item = &'a Path>) {
+        let mut state = self.state();
+        let base = state.place.inputs.clone();
+        for file in files {
+            let name = file.strip_prefix(&base).unwrap_or(file).to_string_lossy().replace('\\', "/");
+            state.read.insert(name, file.to_path_buf());
+        }
+    }
+
+    /// Notes a sample image that was asked for.
+    pub fn sampled(&self, name: &str, image: &Image) {
+        self.state().samples.insert(name.to_string(), image.clone());
+    }
+
+    /// The sample images that were asked for, by name.
+    pub fn samples(&self) -> BTreeMap<String, Image> {
+        self.state().samples.clone()
+    }
+
+    /// Notes a module that was read.
+    pub fn module(&self, name: &str, full: &Path) {
+        self.state().modules.insert(name.to_string(), full.to_path_buf());
+    }
+
+    /// The modules that were read: their names, relative to the folder of the inputs, and their paths.
+    pub fn modules(&self) -> BTreeMap<String, PathBuf> {
+        self.state().modules.clone()
+    }
+
+    /// Notes that the script asked for something that no second run gives again.
+    pub fn unrepeatable(&self, what: &'static str) {
+        self.state().unrepeatable.insert(what);
+    }
+
+    /// What the script asked for that no second run gives again.
+    pub fn unrepeatables(&self) -> Vec<&'static str> {
+        self.state().unrepeatable.iter().copied().collect()
+    }
+
+    /// From now on `save` refuses paths that lead out of the folder for outputs.
+    pub fn seal(&self) {
+        self.state().sealed = true;
+    }
+
+    /// Notes a net that was loaded, and how, in the place of the same one loaded before: a long session keeps one of each.
+    pub fn loaded(&self, spec: &str, options: &LoadOptions, model: &Model) {
+        let mut state = self.state();
+        state.nets.retain(|(s, o, _)| (s.as_str(), o) != (spec, options));
+        state.nets.push((spec.to_string(), options.clone(), model.clone()));
+    }
+
+    /// The nets that were loaded and how, each once, in order.
+    ///
+    /// # Errors
+    /// Where a weight cannot be read.
+    pub fn pinned(&self) -> Result<Vec<lock::Pinned>> {
+        let nets = self.state().nets.clone();
+        let mut found: Vec<lock::Pinned> = Vec::new();
+        for (spec, options, model) in &nets {
+            let pinned = lock::Pinned::of(spec, options, model)?;
+            if !found.contains(&pinned) {
+                found.push(pinned);
+            }
+        }
+        Ok(found)
     }
 
     /// What identifies the nets that were loaded, each once, in order.
     pub fn nets(&self) -> Vec<Net> {
         let nets = self.state().nets.clone();
         let mut found: Vec<Net> = Vec::new();
-        for net in nets.iter().filter_map(|m| Net::of(m).ok()) {
+        for net in nets.iter().filter_map(|(_, _, m)| Net::of(m).ok()) {
             if !found.contains(&net) {
                 found.push(net);
             }
@@ -140,6 +219,13 @@ impl Context {
     /// # Errors
     /// Where the folder cannot be made.
     pub fn output_path(&self, path: &str) -> Result<PathBuf> {
+        let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        if !inside && self.state().sealed {
+            return Err(Error::value(format!(
+                "`{path}` lies outside the folder for outputs, where no lock can hold it"
+            ))
+            .hint("give a path relative to `--out`, without `..`"));
+        }
         let full = self.place().outputs.join(path);
         if let Some(folder) = full.parent().filter(|f| *f != Path::new("")) {
             std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;

@@ -1,5 +1,6 @@
 //! The tools of scripts that belong to no value: loading, showing, saving, parameters, progress, plots, figures.
 
+mod clock;
 mod compose;
 mod loading;
 mod saving;
@@ -26,6 +27,7 @@ const FIRST: usize = 16;
 /// Binds the tools.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     loading::bind(library, context);
+    clock::bind(library, context);
     compose::bind(library, context);
     saving::bind(library, context);
     talking::bind(library, context);
@@ -37,6 +39,12 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
             shared.output.show(&shown(&value).raise()?);
             Fallible::Ok(())
         },
+    );
+    let shared = context.clone();
+    library.add(
+        "param(name: text) -> value",
+        "A setting that the script's front matter declares: the value given by `--param name=value`, else the default there.",
+        move |name: &str| declared(&shared, name).raise(),
     );
     let shared = context.clone();
     library.add(
@@ -186,6 +194,22 @@ fn param(context: &Context, name: &str, default: &Dynamic) -> Result<Dynamic> {
     };
     context.used_param(name, crate::convert::value(&value).map_or(serde_json::Value::Null, |v| v.json()));
     Ok(value)
+}
+
+/// A parameter of the front matter, in the type that it has there.
+fn declared(context: &Context, name: &str) -> Result<Dynamic> {
+    use crate::front::Value as Declared;
+    let Some(default) = context.declared(name) else {
+        return Err(Error::not_found(format!("the script's front matter declares no parameter `{name}`"))
+            .hint(format!("declare it under [params], or give a default: param(\"{name}\", 5)")));
+    };
+    let default = match default {
+        Declared::Bool(b) => b.into(),
+        Declared::Int(i) => i.into(),
+        Declared::Float(f) => f.into(),
+        Declared::Text(t) => t.into(),
+    };
+    param(context, name, &default)
 }
 
 /// A loop that reports where it is.

@@ -65,7 +65,7 @@ impl Session {
             let full = watched.lock().unwrap_or_else(PoisonError::into_inner).is_full(step);
             full.then(|| crate::memory::FULL.into())
         });
-        engine.set_module_resolver(rhai::module_resolvers::DummyModuleResolver::new());
+        engine.set_module_resolver(crate::modules::Modules::new(&context));
         engine.disable_symbol("eval");
         let mut library = Library::new(&mut engine);
         crate::fault::bind(&mut library);
@@ -130,6 +130,7 @@ impl Session {
 
     /// As [`Session::run_cell`], under a name of its own in messages.
     pub fn run(&mut self, file: &str, source: &str) -> CellResult {
+        let source = &crate::source::without_shebang(source);
         let spawned = std::thread::scope(|threads| {
             let work = std::thread::Builder::new()
                 .name("script".into())

@@ -1,6 +1,7 @@
 //! A script's text in tokens with their places: enough to underline the expression that an error is about and to know
 //! where a cursor stands. Never fails: what it does not understand is punctuation.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// What a token is.
@@ -37,6 +38,15 @@ impl Token {
     /// The token's text.
     pub fn text<'a>(&self, source: &'a str) -> &'a str {
         &source[self.at.clone()]
+    }
+}
+
+/// The script with its first line turned into a comment where it is for a shell (`#!/usr/bin/env -S convscope run`);
+/// all places stay where they are.
+pub fn without_shebang(source: &str) -> Cow<'_, str> {
+    match source.strip_prefix("#!") {
+        Some(rest) => Cow::Owned(format!("//{rest}")),
+        None => Cow::Borrowed(source),
     }
 }
 
@@ -105,9 +115,14 @@ fn block_comment(rest: &str) -> (Class, usize) {
 
 /// A text up to its closing quote; only back-quotes run over the end of a line.
 fn quoted(rest: &str, quote: char) -> (Class, usize) {
-    let mut chars = rest.char_indices().skip(1);
+    let mut chars = rest.char_indices();
+    chars.next();
     while let Some((i, c)) = chars.next() {
         match c {
+            '$' if quote == '`' && rest[i..].starts_with("${") => {
+                let end = i + 2 + interpolated(&rest[i + 2..]);
+                while chars.as_str().len() > rest.len() - end && chars.next().is_some() {}
+            }
             '\\' if quote != '`' => {
                 chars.next();
             }
@@ -117,6 +132,29 @@ fn quoted(rest: &str, quote: char) -> (Class, usize) {
         }
     }
     (Class::Text { closed: false }, rest.len())
+}
+
+/// The length of what a text in back-quotes interpolates, up to and with its closing brace; texts within it may hold
+/// braces and back-quotes of their own.
+fn interpolated(rest: &str) -> usize {
+    let (mut depth, mut at) = (1usize, 0);
+    while let Some(c) = rest[at..].chars().next() {
+        if c.is_whitespace() {
+            at += c.len_utf8();
+            continue;
+        }
+        let (_, len) = token(&rest[at..], c);
+        match &rest[at..at + len] {
+            "{" | "#{" => depth += 1,
+            "}" => depth -= 1,
+            _ => {}
+        }
+        at += len;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
 }
 
 /// The byte where a line and column (counted from 1, in characters) lie.
@@ -191,6 +229,8 @@ mod tests {
             ]
         );
         assert_eq!(texts("#{ a: 'x' }"), ["#{", "a", ":", "'x'", "}"]);
+        assert_eq!(texts("`a ${ if b { `}` } else { \"`\" } } é` c"), ["`a ${ if b { `}` } else { \"`\" } } é`", "c"]);
+        assert_eq!(texts("`open ${ x"), ["`open ${ x"]);
     }
 
     #[test]

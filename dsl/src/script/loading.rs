@@ -2,12 +2,13 @@
 
 use crate::context::Context;
 use crate::convert::options;
-use crate::fault::Raise;
+use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use convscope_engine::data::shapes::{Shapes, shapes};
 use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
 use convscope_engine::error::did_you_mean;
 use convscope_engine::model::fetch::{sample_image, sample_images};
+use convscope_engine::model::load::Labels;
 use convscope_engine::model::{LoadOptions, load_model};
 use convscope_engine::params::{Params, Value};
 use convscope_engine::{Error, Model, Result};
@@ -51,7 +52,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add(
         "load_images(from: text) -> data",
         "A data set: a folder (sub-folders are labels), a pattern such as \"photos/*.jpg\", a .csv or .json table (path, label, box, mask, keypoints, any attributes), annotations of COCO (.json) or VOC (.xml, or their folder), CIFAR-10 batches, or IDX files.",
-        move |from: &str| load_images(shared.input(from)).raise(),
+        move |from: &str| data(&shared, from).raise(),
     );
     let shared = context.clone();
     library.add(
@@ -73,7 +74,11 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add(
         "sample_image(name: text) -> image",
         "A labelled photo to try things on; `sample_images()` lists the names.",
-        move |name: &str| sample_image(name, &|line| shared.output.progress(line, 0, 0)).raise(),
+        move |name: &str| {
+            let image = sample_image(name, &|line| shared.output.progress(line, 0, 0)).raise()?;
+            shared.sampled(name, &image);
+            Fallible::Ok(image)
+        },
     );
     library.add("sample_images() -> list", "The names that `sample_image` knows.", || {
         sample_images().iter().map(|s| Dynamic::from(s.name.to_string())).collect::<Array>()
@@ -87,14 +92,29 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
 pub fn model(context: &Context, name: &str, given: &Map) -> Result<Model> {
     let read = load_options(given)?;
     let base = context.place().inputs;
-    for file in std::iter::once(name).chain(read.weights.as_deref()) {
+    let labels = match &read.labels {
+        Some(Labels::Path(path)) => Some(path.as_str()),
+        _ => None,
+    };
+    // Large ONNX files keep their weights in a file beside them, under one of these names by custom.
+    let beside = ["data", "_data"].map(|end| format!("{name}{}{end}", if end.starts_with('_') { "" } else { "." }));
+    let beside = beside.iter().map(String::as_str).filter(|_| name.ends_with(".onnx"));
+    for file in [Some(name), read.weights.as_deref(), labels].into_iter().flatten().chain(beside) {
         if base.join(file).is_file() {
             context.input(file);
         }
     }
     let model = load_model(name, &read, &base, &|line| context.output.progress(line, 0, 0))?;
-    context.loaded(&model);
+    context.loaded(name, &read, &model);
     Ok(model)
+}
+
+/// The data set, all its files noted as read.
+fn data(context: &Context, from: &str) -> Result<Dataset> {
+    let data = load_images(context.input(from))?;
+    let files: Vec<_> = data.items().filter_map(|item| item.path().map(std::path::Path::to_path_buf)).collect();
+    context.listed(files.iter().map(|f| f.as_path()));
+    Ok(data)
 }
 
 fn generated(given: &Map) -> Result<Dataset> {

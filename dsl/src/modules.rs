@@ -1,0 +1,77 @@
+//! `import "name" as alias;`: modules are .rhai files, found beside the file that imports them; each is noted, so that a
+//! lock holds its digest.
+
+use crate::context::Context;
+use rhai::{AST, Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Finds modules for one session.
+pub struct Modules {
+    context: Context,
+    /// Those being read, so that two that import each other are an error and no endless loop.
+    open: Arc<Mutex<Vec<String>>>,
+}
+
+impl Modules {
+    /// Modules beside the script of a session.
+    pub fn new(context: &Context) -> Self {
+        Modules { context: context.clone(), open: Arc::default() }
+    }
+
+    fn compiled(&self, engine: &Engine, name: &str, at: Position) -> Result<AST, Box<EvalAltResult>> {
+        let full = self.context.place().inputs.join(name);
+        let missing = |_| Box::new(EvalAltResult::ErrorModuleNotFound(name.to_string(), at));
+        let source = std::fs::read_to_string(&full).map_err(missing)?;
+        self.context.module(name, &full);
+        let mut ast = engine.compile(crate::source::without_shebang(&source).as_ref()).map_err(|e| {
+            Box::new(EvalAltResult::ErrorInModule(name.to_string(), Box::new(EvalAltResult::from(e)), at))
+        })?;
+        ast.set_source(name);
+        Ok(ast)
+    }
+}
+
+impl ModuleResolver for Modules {
+    fn resolve(
+        &self,
+        engine: &Engine,
+        source: Option<&str>,
+        path: &str,
+        at: Position,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        let beside = source.filter(|s| self.context.modules().contains_key(*s)).and_then(|s| Path::new(s).parent());
+        let name = normal(&beside.unwrap_or(Path::new("")).join(path).with_extension("rhai"));
+        let failed = |e: Box<EvalAltResult>| Box::new(EvalAltResult::ErrorInModule(name.clone(), e, at));
+        if self.open().contains(&name) {
+            let circle = format!("modules import each other: {} -> {name}", self.open().join(" -> "));
+            return Err(failed(crate::fault::raise(convscope_engine::Error::value(circle))));
+        }
+        let ast = self.compiled(engine, &name, at)?;
+        self.open().push(name.clone());
+        let module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(failed);
+        self.open().pop();
+        Ok(Shared::new(module?))
+    }
+}
+
+impl Modules {
+    fn open(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A path without `.` and with `..` taken out where a folder stands before it.
+fn normal(path: &Path) -> String {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if out.file_name().is_some() => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out.to_string_lossy().replace('\\', "/")
+}
