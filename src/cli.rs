@@ -1,23 +1,36 @@
-//! The command line: one variant a command. Exit codes: 0 done, 1 the script or its data failed, 2 usage, 130 interrupted.
+//! The command line: one variant a command. Exit codes: 0 done, 1 the script or its data failed, 2 usage, 130 interrupted;
+//! `verify` adds 10 to 14 ([`verify::Status`]).
 
 mod bars;
+mod bundle;
+mod convert;
+mod diff;
 mod explain;
 mod housekeeping;
 mod inspect;
 mod kernel;
 mod label;
+mod lock;
+mod opened;
+mod record;
 mod reference;
 mod repl;
+mod rerun;
 mod run;
+mod source;
 pub mod terminal;
+mod verify;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use convscope_dsl::Front;
 use convscope_engine::{Error, Job, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The script or its data failed.
 pub const FAILED: u8 = 1;
+/// The command line asks for something that cannot be.
+pub const USAGE: u8 = 2;
 /// Stopped by the user; what was done is saved.
 pub const INTERRUPTED: u8 = 130;
 
@@ -51,6 +64,16 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Label images in a browser, to compare people with nets.
     Label(label::Label),
+    /// Run a script twice and write down what belongs together: SCRIPT.lock.json.
+    Lock(lock::LockScript),
+    /// Run what was locked again and say whether the same comes out.
+    Verify(verify::Verify),
+    /// Put a locked script with its inputs, outputs and report into one archive.
+    Bundle(bundle::Bundle),
+    /// Turn a script into a notebook, or a notebook into a script.
+    Convert(convert::Convert),
+    /// Draw two runs side by side on one scale.
+    Diff(diff::Diff),
     /// List or clear what was fetched.
     Cache(housekeeping::Cache),
     /// Print a shell's completions.
@@ -63,15 +86,15 @@ enum Command {
 /// How work is run.
 #[derive(Args, Clone)]
 pub struct Work {
-    /// The number from which all randomness follows.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// The number from which all randomness follows [default: what the script's front matter says, else 0].
+    #[arg(long)]
+    seed: Option<u64>,
     /// Threads; all cores unless said otherwise. Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The memory that probes may hold at once, MB.
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
-    memory: u64,
+    /// The memory that probes may hold at once, MB [default: what the script's front matter says, else 1024].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
+    memory: Option<u64>,
     /// Show nothing and report no progress; what `print` writes is written.
     #[arg(long, short)]
     quiet: bool,
@@ -86,7 +109,7 @@ impl Work {
             .build_global()
             .map_err(|e| Error::internal(format!("threads: {e}")))?;
         let mut job = Job::new();
-        (job.seed, job.memory) = (self.seed, self.memory << 20);
+        (job.seed, job.memory) = (self.seed.unwrap_or(0), self.memory.unwrap_or(1024) << 20);
         Ok(job)
     }
 
@@ -103,6 +126,13 @@ impl Work {
         })
         .map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
         Ok(job)
+    }
+}
+
+impl Work {
+    /// The same work with what the script's front matter says where the command line says nothing.
+    fn with(&self, front: &Front) -> Work {
+        Work { seed: self.seed.or(front.seed), memory: self.memory.or(front.memory), ..self.clone() }
     }
 }
 
@@ -145,6 +175,11 @@ pub fn main(arguments: Arguments) -> u8 {
         Command::Explain(explain) => explain.main(),
         Command::Inspect(inspect) => inspect.main().map(|()| 0),
         Command::Label(label) => label.main(),
+        Command::Lock(lock) => lock.main(),
+        Command::Verify(verify) => verify.main(),
+        Command::Bundle(bundle) => bundle.main(),
+        Command::Convert(convert) => convert.main().map(|()| 0),
+        Command::Diff(diff) => diff.main(),
         Command::Cache(cache) => cache.main().map(|()| 0),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -2,6 +2,7 @@
 //! it, so that one can go on from there.
 
 use super::run::Script;
+use super::source::Source;
 use super::{Work, out_folder};
 use clap::Args;
 use convscope_dsl::Place;
@@ -55,12 +56,11 @@ impl Explain {
         );
         let script = Script {
             title: format!("what {} sees in {stem}", self.net),
-            file: "explain".into(),
-            source,
+            source: Source::of("explain", "explain.rhai", source, PathBuf::new())?,
             place: Place { inputs: PathBuf::new(), outputs: out_folder(self.out.as_ref(), &format!("explain-{stem}")) },
             params: BTreeMap::new(),
         };
-        script.run(&self.work, self.json)
+        script.run(&self.work, self.json, None)
     }
 }
 

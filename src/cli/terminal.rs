@@ -36,6 +36,8 @@ pub enum Mode {
     Quiet,
     /// Nothing: stdout is for JSON; what `print` writes goes to stderr.
     Json,
+    /// Nothing: all is recorded for another process.
+    Record,
 }
 
 /// The terminal as a session's output; it keeps what was shown for the report.
@@ -44,17 +46,23 @@ pub struct Terminal {
     style: TextStyle,
     bars: Bars,
     kept: Mutex<Vec<Shown>>,
+    printed: Mutex<String>,
 }
 
 impl Terminal {
     /// An output of that mode; `progress` says whether progress is reported.
     pub fn new(mode: Mode, progress: bool) -> Self {
-        Terminal { mode, style: style(), bars: Bars::new(progress), kept: Mutex::default() }
+        Terminal { mode, style: style(), bars: Bars::new(progress), kept: Mutex::default(), printed: Mutex::default() }
     }
 
     /// What was shown, in order.
     pub fn take(&self) -> Vec<Shown> {
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What was printed.
+    pub fn printed(&self) -> String {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends a progress bar that is still drawn.
@@ -74,9 +82,11 @@ pub fn text(shown: &Shown, style: &TextStyle) -> String {
 impl Output for Terminal {
     fn print(&self, line: &str) {
         self.bars.clear();
+        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) += &format!("{line}\n");
         match self.mode {
             Mode::Plain | Mode::Quiet => say(&format!("{line}\n")),
             Mode::Json => complain(line),
+            Mode::Record => {}
         }
     }
 

@@ -1,0 +1,115 @@
+//! A script as its file holds it, or as a notebook's cells make it, with its front matter.
+
+use convscope_dsl::{Front, notebook};
+use convscope_engine::lock::Engine;
+use convscope_engine::lock::inputs::short;
+use convscope_engine::manifest::{Digested, digest};
+use convscope_engine::{Context, Error, Result};
+use std::path::{Path, PathBuf};
+
+/// A script.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name: the file's without its ending.
+    pub name: String,
+    /// What messages call it.
+    pub file: String,
+    /// Its text; for a notebook, that of its cells as a script.
+    pub text: String,
+    /// The folder that it lies in.
+    pub folder: PathBuf,
+    /// What it says about itself.
+    pub front: Front,
+}
+
+impl Source {
+    /// The script at `path`; `-` is stdin.
+    ///
+    /// # Errors
+    /// Where it cannot be read, is no text, or has front matter that is not understood.
+    pub fn read(path: &Path) -> Result<Self> {
+        if path == Path::new("-") {
+            let text = std::io::read_to_string(std::io::stdin()).map_err(|e| Error::io("stdin", &e))?;
+            return Source::of("stdin", "-", text, PathBuf::new());
+        }
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+        let wrong = |_| Error::format(format!("`{}` is not a text file", path.display()));
+        let text = String::from_utf8(bytes).map_err(wrong)?;
+        let text = match path.extension().and_then(|e| e.to_str()) {
+            Some("ipynb") => notebook::to_script(&text).context(|| format!("`{}`", path.display()))?,
+            _ => text,
+        };
+        let name = path.file_stem().map_or_else(|| "script".into(), |s| s.to_string_lossy().into_owned());
+        Source::of(&name, &path.display().to_string(), text, folder(path))
+    }
+
+    /// A script of that text.
+    ///
+    /// # Errors
+    /// Where its front matter is not understood.
+    pub fn of(name: &str, file: &str, text: String, folder: PathBuf) -> Result<Self> {
+        let front = Front::of(&text).context(|| format!("`{file}`"))?;
+        Ok(Source { name: name.into(), file: file.into(), text, folder, front })
+    }
+
+    /// The text without a byte order mark.
+    pub fn code(&self) -> &str {
+        self.text.strip_prefix('\u{feff}').unwrap_or(&self.text)
+    }
+
+    /// The script's digest; the path is its file's name.
+    pub fn digested(&self) -> Digested {
+        let path = Path::new(&self.file).file_name().map_or_else(|| self.file.clone(), |n| n.to_string_lossy().into());
+        Digested { path, blake3: digest(self.text.as_bytes()), bytes: self.text.len() as u64 }
+    }
+
+    /// Checks what the front matter says must hold before the script runs: this engine, these files.
+    ///
+    /// # Errors
+    /// Where it does not hold.
+    pub fn check(&self) -> Result<()> {
+        let version = env!("CARGO_PKG_VERSION").parse::<semver::Version>();
+        if let (Some(range), Ok(version)) = (&self.front.engine, version)
+            && !range.matches(&version)
+        {
+            return Err(Error::unsupported(format!("`{}` is for convscope {range}, this is {version}", self.file)));
+        }
+        for (name, declared) in &self.front.inputs {
+            let full = self.folder.join(name);
+            let found = Digested::read(name, &full).map_err(|e| {
+                let e = e.context("an input that the front matter declares");
+                declared.source.iter().fold(e, |e, source| e.hint(format!("it can be had from {source}")))
+            })?;
+            if let Some(said) = declared.blake3.as_ref().filter(|said| **said != found.blake3) {
+                return Err(Error::value(format!(
+                    "input `{name}` is not the one that the front matter declares: BLAKE3 {} is declared, {} was found",
+                    short(said),
+                    short(&found.blake3)
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The folder that a file lies in.
+pub fn folder(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_path_buf()
+}
+
+/// A path from the root of the file system; an empty one is the working folder.
+pub fn whole(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// This engine.
+pub fn engine() -> Engine {
+    Engine {
+        convscope: env!("CARGO_PKG_VERSION").into(),
+        source: env!("CONVSCOPE_SOURCE").into(),
+        rhai: env!("CONVSCOPE_RHAI").into(),
+        rustc: env!("CONVSCOPE_RUSTC").into(),
+        target: env!("CONVSCOPE_TARGET").into(),
+    }
+}
