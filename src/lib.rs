@@ -30,6 +30,23 @@
 //! # }
 //! ```
 //!
+//! How good is a map?
+//!
+//! ```
+//! # use convscope::prelude::*;
+//! # use std::sync::Arc;
+//! # fn main() -> Result<()> {
+//! # let net = load("shapes")?;
+//! # let image = shapes(&Shapes::new().n(1usize).seed(3u64))?.get(0)?;
+//! let maps = ProbeList(vec![ProbeArg(Arc::new(GradCam::new()))]);
+//! let judged = InsertionDeletion::new().probes(maps).steps(8usize).run(&Subject::Model(net), &Input::Image(image), &Job::new())?;
+//! assert!(judged.is_drawn());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A rule of one's own, or any other loop over nodes, is Rust: see `examples/custom_rule.rs`.
+//!
 //! In an evcxr notebook `:dep convscope = { path = "..", default-features = false }` leaves the command line, the script
 //! language and the kernel out; values are shown by [`evcxr::EvcxrDisplay`].
 
@@ -50,15 +67,21 @@ pub mod prelude {
     pub use convscope_engine::probes::filters::Filters;
     pub use convscope_engine::probes::gradient::{Deconvnet, Gradient, GuidedBackprop};
     pub use convscope_engine::probes::gradient_x_input::GradientXInput;
+    pub use convscope_engine::probes::insertion_deletion::InsertionDeletion;
     pub use convscope_engine::probes::integrated_gradients::IntegratedGradients;
+    pub use convscope_engine::probes::judge::ProbeList;
     pub use convscope_engine::probes::lrp::Lrp;
     pub use convscope_engine::probes::occlusion::Occlusion;
     pub use convscope_engine::probes::rise::Rise;
     pub use convscope_engine::probes::smooth_grad::SmoothGrad;
     pub use convscope_engine::probes::sparsity::Sparsity;
     pub use convscope_engine::probes::{Probe, ProbeArg};
+    pub use convscope_engine::rules::{On, Rule, Rules, Site};
     pub use convscope_engine::show::{Saved, Table, save};
     pub use convscope_engine::{Artifact, Error, Input, Job, Model, Result, Subject, Tensor};
+
+    /// What a rule returns: one signal for each input of a node; `vec![signal].into()` makes it.
+    pub type Parts = smallvec::SmallVec<[Tensor; 2]>;
 
     /// The net of that name or path with the options its card gives; see [`load_model`].
     ///
