@@ -307,7 +307,7 @@ mod tests {
         let cell = json!({ "cell_type": "code", "metadata": {}, "outputs": [], "execution_count": 3, "source": "b" });
         notebook["cells"].as_array_mut().unwrap().push(cell);
         let script = to_script(&notebook.to_string()).unwrap();
-        assert_eq!(script, "// %% [markdown]\n// new\n//%% x\n\n// %%\nlet a = 2;\na\n// %%\nb\n");
+        assert_eq!(script, "// %% [markdown]\n// new\n//%% x\n\n// %%\nlet a = 2;\na\n\n// %%\nb\n");
         there_and_back(&script);
     }
 

@@ -45,7 +45,11 @@ impl Token {
 /// all places stay where they are.
 pub fn without_shebang(source: &str) -> Cow<'_, str> {
     match source.strip_prefix("#!") {
-        Some(rest) => Cow::Owned(format!("//{rest}")),
+        // Three slashes would begin a documentation comment.
+        Some(rest) => match rest.strip_prefix('/') {
+            Some(path) => Cow::Owned(format!("// {path}")),
+            None => Cow::Owned(format!("//{rest}")),
+        },
         None => Cow::Borrowed(source),
     }
 }

@@ -28,6 +28,7 @@ pub use transform::Transforms;
 use crate::error::Result;
 use crate::job::Job;
 use crate::model::Model;
+use crate::random::Stream;
 
 /// The loop: what is maximised over which images, and how.
 pub struct Ascent<'a> {
@@ -90,6 +91,27 @@ pub fn wake(
         images.for_each(|(p, _)| p.iter_mut().for_each(|v| *v *= 4.0));
     }
     Ok(params)
+}
+
+/// The zero image of `len` values, or, where the net is silent on that, faint noise under which it is not; and whether noise
+/// was needed.
+///
+/// # Errors
+/// As the passes.
+pub fn zero_or_noise(
+    model: &Model,
+    objective: &dyn Objective,
+    parametrisation: &dyn Parametrisation,
+    len: usize,
+    noise: &Stream,
+) -> Result<(Vec<f64>, bool)> {
+    let zero = vec![0.0; len];
+    let (_, gradient) = measure(model, objective, &parametrisation.images(&zero))?;
+    if gradient.iter().any(|v| *v != 0.0) {
+        return Ok((zero, false));
+    }
+    let faint = (0..len as u64).map(|i| 0.01 * noise.normal_at(i)).collect();
+    Ok((wake(model, objective, parametrisation, faint, len)?, true))
 }
 
 impl Ascent<'_> {

@@ -4,7 +4,9 @@
 
 use super::dream::{array, no_input, pictures, seen_in_png, top};
 use super::{About, Family, Probe, Takes};
-use crate::ascent::{Ascent, Balanced, Momentum, Optimiser, Pixels, Prior, Schedule, Score, Space, Transforms};
+use crate::ascent::{
+    Ascent, Balanced, Momentum, Optimiser, Pixels, Prior, Schedule, Score, Space, Transforms, zero_or_noise,
+};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::show::{Artifact, Part, Table};
@@ -79,7 +81,8 @@ impl Probe for ClassModel {
             steps: self.steps,
             label: "class_model",
         };
-        let made = ascent.run(vec![0.0; space.frame.len()], optimiser, job)?;
+        let (start, noisy) = zero_or_noise(model, &objective, &pixels, space.frame.len(), &job.rng("class_model"))?;
+        let made = ascent.run(start, optimiser, job)?;
         let lambda = self.lambda.unwrap_or(balanced.lambda);
         let x = made.images;
         let number = |v: f64| tensor(vec![v], &[1]);
@@ -103,6 +106,9 @@ impl Probe for ClassModel {
                 .part(Part::Table("what the net sees in the picture, read from a PNG".into(), top(model, &seen, 5)));
         } else {
             artifact = artifact.note("the net's card does not say what a pixel is: the net's input is shown as it is");
+        }
+        if noisy {
+            artifact = artifact.note("the net is silent on the zero image: the ascent began from faint noise");
         }
         Ok(artifact.reached(made.done, self.steps))
     }
