@@ -224,7 +224,7 @@ pub fn bootstrap(
     let mut sample = vec![0; n];
     let mut values: Vec<f64> = (0..rounds)
         .map(|_| {
-            sample.iter_mut().for_each(|s| *s = ((stream.next_u64() >> 32) * n as u64 >> 32) as usize);
+            sample.iter_mut().for_each(|s| *s = (((stream.next_u64() >> 32) * n as u64) >> 32) as usize);
             statistic(&sample)
         })
         .filter(|v| v.is_finite())
@@ -236,6 +236,8 @@ pub fn bootstrap(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -270,7 +272,7 @@ mod tests {
         let found = trend(&values, &hits, &[]).unwrap();
         // By hand: mean U 10, tie-corrected variance 4 * 5 / 12 * (10 - 24 / 72) = 16.111; z = -4 / 4.0139.
         assert!((found.above - 6.0 / 20.0).abs() < 1e-12, "{found:?}");
-        assert!((found.z + 4.0 / (20.0 / 12.0 * (10.0 - 24.0 / 72.0) as f64).sqrt()).abs() < 1e-9, "{found:?}");
+        assert!((found.z + 4.0 / (20.0 / 12.0 * (10.0 - 24.0 / 72.0_f64)).sqrt()).abs() < 1e-9, "{found:?}");
         assert_eq!(trend(&values, &[true; 9], &[]), None);
         // Two strata of one trend each; between them the opposite.
         let values: Vec<f64> = (0..40).map(|i| f64::from(i % 20) + if i < 20 { 100.0 } else { 0.0 }).collect();

@@ -122,7 +122,7 @@ fn priors_have_the_gradients_of_their_values() {
     let frame = Frame { channels: 1, height: 7, width: 2 };
     let step: Vec<f64> = (0..14).map(|i| f64::from(i % 2)).collect();
     let prior = Prior::TotalVariation { lambda: 1.0, beta: 2.0, unit: vec![1.0] };
-    assert!((prior.add_to(frame, &step, &mut vec![0.0; 14]) - 0.5).abs() < 1e-12);
+    assert!((prior.add_to(frame, &step, &mut [0.0; 14]) - 0.5).abs() < 1e-12);
 }
 
 /// A space of a BGR net of 255-steps.

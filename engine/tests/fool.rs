@@ -107,7 +107,8 @@ fn the_smallest_perturbation_of_a_linear_net_is_its_distance_from_the_boundary()
     let margin = scores[own] - scores[1 - own];
     let l2 = margin / w.iter().map(|w| w * w).sum::<f64>().sqrt();
     let linf = margin / w.iter().map(|w| w.abs()).sum::<f64>();
-    let cases: [(&str, Vec<(&str, Value)>, &str, f64, f64); 4] = [
+    type Case = (&'static str, Vec<(&'static str, Value)>, &'static str, f64, f64);
+    let cases: [Case; 4] = [
         ("deep_fool", vec![], "l2_float", l2, 0.01),
         ("deep_fool", vec![("norm", Value::Text("linf".into()))], "linf_float", linf, 0.01),
         ("lbfgs", vec![], "l2_float", l2, 0.03),

@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(spec["interrupt_mode"], "message");
         assert!(FILES.iter().all(|f| at.join(f).is_file()));
         let found = installed(&[folder.path().into(), data], "convscope");
-        assert_eq!(found, [at.clone()]);
+        assert_eq!(found, std::slice::from_ref(&at));
         remove(&at).unwrap();
         assert!(!at.exists());
     }

@@ -410,7 +410,9 @@ fn fields(kind: &str) -> &'static [Field] {
     const STATUS: Field = ("status", |v| matches!(v.as_str(), Some("ok" | "error" | "aborted")));
     match kind {
         "status" => &[("execution_state", |v| matches!(v.as_str(), Some("busy" | "idle" | "starting")))],
-        "stream" => &[("name", |v| v == "stdout" || v == "stderr"), ("text", |v| v.as_str().is_some_and(|t| t != ""))],
+        "stream" => {
+            &[("name", |v| v == "stdout" || v == "stderr"), ("text", |v| v.as_str().is_some_and(|t| !t.is_empty()))]
+        }
         "execute_input" => &[("code", Value::is_string), ("execution_count", Value::is_i64)],
         "execute_result" => {
             &[("execution_count", Value::is_i64), ("data", Value::is_object), ("metadata", Value::is_object)]

@@ -1,6 +1,6 @@
 //! The register tile that f32 convolutions are made of: up to eight rows of outputs by up to three vectors of columns.
 //!
-//! Every value is a sum in one order: the bias, then, added to it one after another, stretches of [`STRETCH`] products, each
+//! Every value is a sum in one order: the bias, then, added to it one after another, stretches of 128 products, each
 //! stretch a chain of fused multiply-adds from zero. No other order exists, whatever the tile, the number of threads, the
 //! batch or the width of the machine's vectors, so that all of them give the same bits. Stretches keep rounding errors
 //! small where sums are long.
@@ -154,7 +154,7 @@ pub struct Block {
 impl Block {
     /// The block from result row `first` on.
     #[inline(always)]
-    unsafe fn from_row(&self, first: usize) -> Block {
+    unsafe fn at_row(&self, first: usize) -> Block {
         let by = first * self.out_pitch;
         // SAFETY: the caller's: the row exists.
         let other = if self.join == Join::Alone { self.other } else { unsafe { self.other.add(by) } };
@@ -201,7 +201,7 @@ impl WithSimd for Product<'_> {
             }
             let panel = self.panels[first * self.inner..].as_ptr();
             // SAFETY: `run` checked the panels, its caller vouches for the block; rows stay below `self.rows`.
-            unsafe { tile(simd, self.inner, panel, &self.block.from_row(first), &start, rows) }
+            unsafe { tile(simd, self.inner, panel, &self.block.at_row(first), &start, rows) }
         }
     }
 }
@@ -221,7 +221,7 @@ unsafe fn tile<S: Simd>(simd: S, inner: usize, panel: *const f32, block: &Block,
             return;
         }
         for first in (0..rows).step_by(4) {
-            let block = block.from_row(first);
+            let block = block.at_row(first);
             let (panel, rows) = (panel.add(first), 4.min(rows - first));
             match vectors {
                 1 => sized::<S, 4, 1>(simd, inner, panel, &block, &start[first..], rows),

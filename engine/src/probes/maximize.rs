@@ -186,11 +186,7 @@ fn maps(subject: &Subject) -> Result<crate::graph::NodeId> {
             && *id != graph.input()
             && (before[id.0] || *id == last)
     };
-    graph
-        .ids()
-        .filter(spatial)
-        .last()
-        .ok_or_else(|| Error::subject(format!("no layer with maps lies before {subject}")))
+    graph.ids().rfind(spatial).ok_or_else(|| Error::subject(format!("no layer with maps lies before {subject}")))
 }
 
 fn short(value: f64) -> String {

@@ -70,7 +70,7 @@ impl Probe for Universal {
                 let made = inner.perturb(&bout, &job.quiet())?;
                 // Pixel values end at 0 and 255, the perturbation itself does not.
                 v.iter_mut().zip(made.pixels.iter().zip(&moved)).for_each(|(v, (a, b))| *v += a - b);
-                self.into_ball(&mut v);
+                self.limit_to_ball(&mut v);
             }
             let share = fooled(&victims, &clean, &round(&v))?.iter().filter(|f| **f).count() as f64 / n.max(1) as f64;
             history.push(share);
@@ -90,7 +90,7 @@ impl Probe for Universal {
 }
 
 impl Universal {
-    fn into_ball(&self, v: &mut [f64]) {
+    fn limit_to_ball(&self, v: &mut [f64]) {
         match self.norm {
             Norm::Linf => v.iter_mut().for_each(|v| *v = v.clamp(-self.eps, self.eps)),
             Norm::L2 => {
