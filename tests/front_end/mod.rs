@@ -153,15 +153,10 @@ impl FrontEnd {
 
     /// The first message after a subscription is the welcome.
     fn welcomed(&mut self) {
-        loop {
-            let message = self.published();
-            if message.kind == "iopub_welcome" {
-                assert_eq!(message.content, json!({ "subscription": "" }));
-                assert_eq!(message.parent, json!({}));
-                return;
-            }
-            assert_eq!(message.content["execution_state"], "starting", "{message:?}");
-        }
+        let message = self.published();
+        assert_eq!(message.kind, "iopub_welcome", "{message:?}");
+        assert_eq!(message.content, json!({ "subscription": "" }));
+        assert_eq!(message.parent, json!({}));
     }
 
     /// A header for a request.
@@ -217,12 +212,7 @@ impl FrontEnd {
 
     /// The next published message.
     pub fn published(&mut self) -> Message {
-        if let Some(message) = self.early.pop_front() {
-            return message;
-        }
-        let received = self.runtime.block_on(async { timeout(PATIENCE, self.iopub.recv()).await });
-        let frames = received.expect("nothing is published").unwrap();
-        self.checked(frames, true)
+        self.published_within(PATIENCE).expect("nothing is published")
     }
 
     /// What is published within a moment.
@@ -230,8 +220,14 @@ impl FrontEnd {
         if let Some(message) = self.early.pop_front() {
             return Some(message);
         }
-        let received = self.runtime.block_on(async { timeout(moment, self.iopub.recv()).await });
-        received.ok().map(|frames| self.checked(frames.unwrap(), true))
+        loop {
+            let received = self.runtime.block_on(async { timeout(moment, self.iopub.recv()).await });
+            let message = self.checked(received.ok()?.unwrap(), true);
+            // A kernel that starts says so to whoever listens by then: before or after the welcome, or unheard.
+            if message.content["execution_state"] != "starting" {
+                return Some(message);
+            }
+        }
     }
 
     /// The next reply on the shell channel.
