@@ -145,7 +145,7 @@ fn a_unit_a_direction_and_a_class_are_asked_as_they_score() {
         let mut scores = Vec::new();
         for image in data.iter() {
             let x = model.card().preprocess().unwrap().apply(&image.unwrap()).unwrap();
-            let trace = model.forward(&x, &on.tap().unwrap()).unwrap();
+            let trace = model.forward(&x, &Tap::Only(on.nodes().unwrap())).unwrap();
             scores.push(on.scores(&trace).unwrap()[0] as f32);
         }
         scores.sort_by(|a, b| b.total_cmp(a));

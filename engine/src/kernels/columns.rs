@@ -5,7 +5,7 @@
 //! land where the walk says.
 
 use super::target::{Target, filled};
-use super::tile::{Block, Finish, Join, Product, ROWS, width};
+use super::tile::{Block, Finish, Inner, Join, Product, ROWS, width};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -105,15 +105,9 @@ impl Walk {
     /// # Panics
     /// Where a slice is shorter than the walk needs: a defect of the caller.
     pub fn run(&self, work: &Work<'_>, out: Target<f32>, len: usize) {
-        let total = self.batch * self.pixels();
-        if total == 0 || self.rows == 0 {
+        if !self.checked(work, len) {
             return;
         }
-        let last = self.index(self.batch - 1, self.groups * self.rows - 1, self.grid[0] - 1, self.grid[1] - 1);
-        assert!(last < len, "the result is too short");
-        assert!(work.join == Join::Alone || last < work.other.len(), "what is joined is too short");
-        assert!(work.x.len() >= self.batch * self.groups * self.channels * self.input[0] * self.input[1]);
-        assert!(work.panels.len() >= self.groups * self.panel_len(), "the panels are too short");
         if self.stride[1] > 1 && self.taps.len() > 1 {
             let (walk, x) = self.split_columns(work.x);
             return walk.cut(&Work { x: &x, ..*work }, out);
@@ -121,7 +115,21 @@ impl Walk {
         self.cut(work, out);
     }
 
-    fn index(&self, n: usize, channel: usize, y: usize, x: usize) -> usize {
+    /// Whether there is anything to compute.
+    pub(super) fn checked(&self, work: &Work<'_>, len: usize) -> bool {
+        if self.batch * self.pixels() == 0 || self.rows == 0 {
+            return false;
+        }
+        let last = self.index(self.batch - 1, self.groups * self.rows - 1, self.grid[0] - 1, self.grid[1] - 1);
+        assert!(last < len, "the result is too short");
+        assert!(work.join == Join::Alone || last < work.other.len(), "what is joined is too short");
+        assert!(work.x.len() >= self.batch * self.groups * self.channels * self.input[0] * self.input[1]);
+        assert!(work.panels.len() >= self.groups * self.panel_len(), "the panels are too short");
+        true
+    }
+
+    /// Where the result of sample n, channel, row y, column x lies.
+    pub(super) fn index(&self, n: usize, channel: usize, y: usize, x: usize) -> usize {
         let p = self.place;
         n * p.sample + channel * p.plane + p.first + y * p.row + x * p.column
     }
@@ -194,7 +202,7 @@ impl Walk {
         };
         let panels = &work.panels[tile.group * self.panel_len() + rows.start * inner..];
         let bias = work.bias.get(channel..channel + rows.len()).unwrap_or_default();
-        let product = |block: Block| Product { panels, inner, rows: rows.len(), bias, block };
+        let product = |block| Product { panels, inner, rows: rows.len(), bias, block };
         if whole {
             let first = n * self.place.sample + channel * self.place.plane + self.place.first + pixel;
             let other = work.other.get(first..).unwrap_or_default().as_ptr();
@@ -203,14 +211,24 @@ impl Walk {
             unsafe {
                 let (out, out_pitch) = (out.at(first), self.place.plane);
                 let (join, finish) = (work.join, work.finish);
-                product(Block { columns, pitch, count: tile.count, out, out_pitch, other, join, finish }).run();
+                product(Block {
+                    columns,
+                    inner: Inner::Every(pitch),
+                    count: tile.count,
+                    out,
+                    out_pitch,
+                    other,
+                    join,
+                    finish,
+                })
+                .run();
             }
             return;
         }
         grow(&mut scratch.results, rows.len().next_multiple_of(ROWS) * width());
         let block = Block {
             columns,
-            pitch,
+            inner: Inner::Every(pitch),
             count: tile.count,
             out: scratch.results.as_mut_ptr(),
             out_pitch: width(),
@@ -349,16 +367,17 @@ struct Piece {
 }
 
 /// What a tile is laid out in and computed into before it is scattered.
-struct Scratch {
-    columns: Vec<f32>,
-    results: Vec<f32>,
+pub(super) struct Scratch {
+    pub(super) columns: Vec<f32>,
+    pub(super) results: Vec<f32>,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { columns: Vec::new(), results: Vec::new() }) };
+    pub(super) static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { columns: Vec::new(), results: Vec::new() }) };
 }
 
-fn grow(values: &mut Vec<f32>, to: usize) {
+/// Makes room for `to` values.
+pub(super) fn grow(values: &mut Vec<f32>, to: usize) {
     if values.len() < to {
         values.resize(to, 0.0);
     }

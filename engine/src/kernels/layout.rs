@@ -1,6 +1,9 @@
 //! Values moved, not computed: concatenation, selection, transposition, padding, each with its adjoint.
 
+use super::CHUNK;
+use super::packed::Around;
 use super::target::filled;
+use super::tile::{Join, Line};
 use crate::graph::op::Border;
 use crate::tensor::Real;
 use rayon::prelude::*;
@@ -38,6 +41,32 @@ pub fn select<T: Real>(len: usize, inner: usize, index: &[usize], x: &[T]) -> Ve
                 let (o, i) = (task / index.len(), task % index.len());
                 let from = (o * len + index[i]) * inner;
                 out.slice(o * stretch + i * inner, inner).copy_from_slice(&x[from..from + inner]);
+            });
+        })
+    }
+}
+
+/// Entries `from..from + n` of an axis of `len` entries of `inner` values, joined with `other` and finished on the way.
+pub fn part(
+    len: usize,
+    inner: usize,
+    from: usize,
+    n: usize,
+    x: &[f32],
+    Around { other, join, finish, .. }: Around<'_>,
+) -> Vec<f32> {
+    let (stretch, outer) = (n * inner, x.len() / (len * inner));
+    assert!(join == Join::Alone || other.len() >= outer * stretch, "what is joined is too short");
+    let pieces = stretch.div_ceil(CHUNK);
+    // SAFETY: the pieces fill each of the `outer` stretches, and each task has its own.
+    unsafe {
+        filled(outer * stretch, |out| {
+            (0..outer * pieces).into_par_iter().for_each(|task| {
+                let (o, first) = (task / pieces, task % pieces * CHUNK);
+                let count = CHUNK.min(stretch - first);
+                let (at, from) = (o * stretch + first, &x[(o * len + from) * inner + first..][..count]);
+                let other = if join == Join::Alone { other } else { &other[at..at + count] };
+                Line { from, other, join, finish, to: out.slice(at, count) }.write();
             });
         })
     }

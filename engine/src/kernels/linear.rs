@@ -1,5 +1,6 @@
 //! Linear maps over the last axis: y = x W^T + b, and their input gradient.
 
+use super::dot;
 use super::matmul::{Matrix, matmul};
 use crate::tensor::Real;
 use rayon::prelude::*;
@@ -9,6 +10,9 @@ const BLOCK: usize = 64;
 
 /// `x` rows x inputs, `w` out x inputs, result rows x out.
 pub fn forward<T: Real>(rows: usize, inputs: usize, out: usize, x: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
+    if let (Some(x), Some(w)) = (T::singles(x), T::singles(w)) {
+        return T::of_singles(dot::forward(rows, inputs, out, x, w, bias.and_then(T::singles)));
+    }
     let y = blocks(rows, out, |from, n, y| {
         if let Some(b) = bias {
             y.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(&b[from..from + n]));
@@ -21,6 +25,9 @@ pub fn forward<T: Real>(rows: usize, inputs: usize, out: usize, x: &[T], w: &[T]
 
 /// `dy` rows x out, `w` out x inputs, result rows x inputs.
 pub fn input_gradient<T: Real>(rows: usize, inputs: usize, out: usize, dy: &[T], w: &[T]) -> Vec<T> {
+    if let (Some(dy), Some(w)) = (T::singles(dy), T::singles(w)) {
+        return T::of_singles(dot::input_gradient(rows, inputs, out, dy, w));
+    }
     let dx = blocks(rows, inputs, |from, n, dx| {
         let w = Matrix { data: &w[from..], row: inputs, column: 1 };
         matmul(rows, n, out, dx, n, false, Matrix::rows(dy, out), w);

@@ -5,6 +5,8 @@ pub mod binary;
 pub mod columns;
 pub mod conv;
 pub mod depthwise;
+pub mod direct;
+pub mod dot;
 pub mod layout;
 pub mod linear;
 pub mod map;
@@ -17,6 +19,7 @@ pub mod reduce;
 pub mod resize;
 pub mod target;
 pub mod tile;
+pub mod winograd;
 
 /// Values a task of an element-wise kernel handles.
 pub const CHUNK: usize = 1 << 14;

@@ -4,8 +4,11 @@
 use super::columns::{Placing, Walk, Work};
 use super::conv::Geometry;
 use super::depthwise::Planes;
-use super::target::filled;
+use super::direct::{Direct, Part};
+use super::target::{Target, filled};
 use super::tile::{Finish, Join};
+use super::winograd::Winograd;
+use std::sync::OnceLock;
 
 /// A convolution, or its input gradient, ready to run on any batch.
 #[derive(Debug)]
@@ -18,9 +21,37 @@ pub struct Packed {
 #[derive(Debug)]
 enum Parts {
     /// Matrix products over columns: one forward, one a phase of the stride backward.
-    Walks(Vec<(Walk, Vec<f32>)>),
+    Walks(Vec<Ready>),
     /// One kernel a plane.
     Planes(Planes),
+}
+
+/// A walk and its weights.
+#[derive(Debug)]
+struct Ready {
+    walk: Walk,
+    panels: Vec<f32>,
+    /// The weights for [`Winograd`], made when a run first asks for them.
+    tiled: OnceLock<Vec<f32>>,
+}
+
+impl Ready {
+    fn new(walk: Walk, panels: Vec<f32>) -> Self {
+        Ready { walk, panels, tiled: OnceLock::new() }
+    }
+
+    /// Runs `walk`, this one with another batch or over windows, into a buffer of `len` values.
+    fn run(&self, walk: &Walk, x: &[f32], bias: &[f32], around: &Around<'_>, y: Target<f32>, len: usize) {
+        let Around { other, join, finish, .. } = *around;
+        let work = Work { x, panels: &self.panels, bias, other, join, finish };
+        let Some(tiled) = Winograd::of(walk).filter(|_| around.tiles) else { return walk.run(&work, y, len) };
+        if self.tiled.get().is_none() {
+            // Made outside the cell: a thread that waits in it may not take up other work.
+            let made = tiled.pack(&self.panels);
+            self.tiled.get_or_init(|| made);
+        }
+        tiled.run(&work, self.tiled.get().map_or(&[], Vec::as_slice), y, len);
+    }
 }
 
 /// What surrounds a run of a packed convolution.
@@ -32,11 +63,13 @@ pub struct Around<'a> {
     pub join: Join,
     /// What happens to it then.
     pub finish: Finish,
+    /// Whether 3 x 3 kernels may be done in [tiles](super::winograd), whose sums are a little less exact.
+    pub tiles: bool,
 }
 
 impl Around<'_> {
     /// Nothing.
-    pub const NONE: Around<'static> = Around { other: &[], join: Join::Alone, finish: Finish::Keep };
+    pub const NONE: Around<'static> = Around { other: &[], join: Join::Alone, finish: Finish::Keep, tiles: true };
 }
 
 impl Packed {
@@ -65,7 +98,7 @@ impl Packed {
             place: Placing { sample: out, plane: g.out_pixels(), first: 0, row: g.output[1], column: 1 },
         };
         let panels = walk.pack(|group, r, c, t| w[((group * rows + r) * channels + c) * taps + t]);
-        Packed { parts: Parts::Walks(vec![(walk, panels)]), bias, out }
+        Packed { parts: Parts::Walks(vec![Ready::new(walk, panels)]), bias, out }
     }
 
     /// dL/dx of y = w * x + b for dL/dy: for each phase of the stride a convolution of dL/dy with the taps that reach it.
@@ -105,7 +138,7 @@ impl Packed {
                     let tap = i.kernel * win.kernel[1] + j.kernel;
                     w[((group * channels + c) * rows + r) * taps + tap]
                 });
-                walks.push((walk, panels));
+                walks.push(Ready::new(walk, panels));
             }
         }
         Packed { parts: Parts::Walks(walks), bias, out }
@@ -121,10 +154,13 @@ impl Packed {
         unsafe {
             filled(n, |y| match &self.parts {
                 Parts::Walks(walks) => {
-                    let Around { other, join, finish } = *around;
-                    for (walk, panels) in walks {
-                        let walk = Walk { batch, ..walk.clone() };
-                        walk.run(&Work { x, panels, bias: &self.bias, other, join, finish }, y, n);
+                    let parts: Vec<Part<'_>> =
+                        walks.iter().map(|r| Part { walk: &r.walk, panels: &r.panels }).collect();
+                    if let Some(direct) = Direct::of(&parts) {
+                        return direct.run(batch, x, &self.bias, around, y, n);
+                    }
+                    for ready in walks {
+                        ready.run(&Walk { batch, ..ready.walk.clone() }, x, &self.bias, around, y, n);
                     }
                 }
                 Parts::Planes(planes) => planes.run(batch, x, &self.bias, around, y),
@@ -147,7 +183,8 @@ impl Packed {
         let pixels = grid[0] * grid[1];
         match &self.parts {
             Parts::Walks(walks) => {
-                let [(walk, panels)] = &walks[..] else { return None };
+                let [ready] = &walks[..] else { return None };
+                let walk = &ready.walk;
                 let first = *walk.taps.first()?;
                 let sample = walk.groups * walk.rows * pixels;
                 let walk = Walk {
@@ -158,11 +195,15 @@ impl Packed {
                     place: Placing { sample, plane: pixels, first: 0, row: grid[1], column: 1 },
                     ..walk.clone()
                 };
-                let Around { other, join, finish } = *around;
                 let n = batch * sample;
-                let work = Work { x, panels, bias: &self.bias, other, join, finish };
+                let parts = [Part { walk: &walk, panels: &ready.panels }];
                 // SAFETY: a forward convolution covers every output.
-                Some(unsafe { filled(n, |y| walk.run(&work, y, n)) })
+                Some(unsafe {
+                    filled(n, |y| match Direct::of(&parts) {
+                        Some(direct) => direct.run(batch, x, &self.bias, around, y, n),
+                        None => ready.run(&walk, x, &self.bias, around, y, n),
+                    })
+                })
             }
             Parts::Planes(planes) => {
                 let planes = planes.over(size, grid);
@@ -194,7 +235,8 @@ fn phases(g: &Geometry, a: usize) -> Vec<Phase> {
             // The first u with s u + r - before >= 0.
             let u = before.saturating_sub(r).div_ceil(s);
             let first = s * u + r - before;
-            let taps = (0..g.window.kernel[a]).filter(|k| k * d % s == r);
+            // Later taps reach further back: in the order of what they read.
+            let taps = (0..g.window.kernel[a]).rev().filter(|k| k * d % s == r);
             Phase {
                 first,
                 count: g.input[a].saturating_sub(first).div_ceil(s),

@@ -1,8 +1,10 @@
 //! Average and max pools with their gradients. A max pool's gradient goes to the first largest value of each
 //! window (its switch), summed where windows overlap.
 
+use super::tile::arch;
 use crate::graph::op::{Padding, Pool};
 use crate::tensor::Real;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// The sizes of a pool over `planes` maps.
@@ -57,30 +59,21 @@ impl Geometry {
 
 /// The largest of each window.
 pub fn max<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
-    let width = g.input[1];
-    let columns: Vec<Span> = (0..g.output[1]).map(|ox| g.span(1, ox)).collect();
-    planes(g, x, |x, y| {
-        // First down each column, then across: the largest value is the same in any order.
-        let mut tallest = vec![T::zero(); width];
-        for (oy, y) in y.chunks_exact_mut(g.output[1]).enumerate() {
-            let mut rows = g.span(0, oy).taps();
-            let Some(first) = rows.next() else { continue };
-            tallest.copy_from_slice(&x[first * width..(first + 1) * width]);
-            for i in rows {
-                let row = &x[i * width..(i + 1) * width];
-                tallest.iter_mut().zip(row).for_each(|(m, v)| *m = leader(*m, *v));
-            }
-            for (y, span) in y.iter_mut().zip(&columns) {
-                *y = span.taps().map(|j| tallest[j]).reduce(leader).unwrap_or(T::zero());
-            }
-        }
-    })
+    let empty = g.empty_columns();
+    planes(g, x, |x, y| arch().dispatch(Largest { g, x, y, empty: &empty }))
 }
 
 /// The larger, the first of equals; a NaN wins.
 #[inline(always)]
 fn leader<T: Real>(a: T, b: T) -> T {
-    if a >= b || a.is_nan_value() { a } else { b }
+    if keeps(a, b) { a } else { b }
+}
+
+/// Whether `a` stays ahead of a later `b`.
+#[inline(always)]
+#[allow(clippy::eq_op)]
+fn keeps<T: Real>(a: T, b: T) -> bool {
+    (a >= b) | (a != a)
 }
 
 /// Input rows or columns under a window: `first`, then every `step`, before `end`.
@@ -99,46 +92,180 @@ impl Span {
     }
 }
 
+impl Geometry {
+    /// Values of an input row with what windows read beside it.
+    fn line(&self) -> usize {
+        let w = self.pool.window;
+        let read = self.output[1].saturating_sub(1) * w.stride[1] + (w.kernel[1] - 1) * w.dilation[1] + 1;
+        read.max(w.padding.left + self.input[1])
+    }
+
+    /// Output columns whose windows lie wholly in the border.
+    fn empty_columns(&self) -> Vec<usize> {
+        (0..self.output[1]).filter(|ox| self.span(1, *ox).taps().next().is_none()).collect()
+    }
+}
+
+/// The maximum of a plane: first down each column, then across; the largest value is the same in any order.
+struct Largest<'a, T> {
+    g: &'a Geometry,
+    x: &'a [T],
+    y: &'a mut [T],
+    empty: &'a [usize],
+}
+
+impl<T: Real> WithSimd for Largest<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let (g, width, w) = (self.g, self.g.input[1], self.g.pool.window);
+        // What is best so far, and room for the next: a value that is written where it was read makes compilers write
+        // under a mask, which is slow on some machines.
+        let (mut line, mut next) = (vec![T::of(f64::NEG_INFINITY); g.line()], vec![T::of(f64::NEG_INFINITY); g.line()]);
+        let (mut row, mut other) = (vec![T::zero(); g.output[1]], vec![T::zero(); g.output[1]]);
+        for (oy, y) in self.y.chunks_exact_mut(g.output[1]).enumerate() {
+            let mut rows = g.span(0, oy).taps();
+            let Some(first) = rows.next() else { continue };
+            line[w.padding.left..][..width].copy_from_slice(&self.x[first * width..][..width]);
+            for i in rows {
+                let places = next[w.padding.left..][..width].iter_mut().zip(&line[w.padding.left..]);
+                places.zip(&self.x[i * width..][..width]).for_each(|((n, m), v)| *n = leader(*m, *v));
+                std::mem::swap(&mut line, &mut next);
+            }
+            strided(&mut row, &line, w.stride[1], |_, v| v);
+            for j in 1..w.kernel[1] {
+                strided(&mut other, &line[j * w.dilation[1]..], w.stride[1], |at, v| leader(row[at], v));
+                std::mem::swap(&mut row, &mut other);
+            }
+            y.copy_from_slice(&row);
+            self.empty.iter().for_each(|ox| y[*ox] = T::zero());
+        }
+    }
+}
+
+/// Sets each of `to` to what `f` makes of its place and of every `step`-th value of `from`.
+#[inline(always)]
+fn strided<A, B: Copy>(to: &mut [A], from: &[B], step: usize, f: impl Fn(usize, B) -> A) {
+    match step {
+        1 => to.iter_mut().zip(from).enumerate().for_each(|(i, (t, v))| *t = f(i, *v)),
+        2 => {
+            let pairs = (from.len() / 2).min(to.len());
+            let (front, rest) = to.split_at_mut(pairs);
+            front.iter_mut().zip(from.chunks_exact(2)).enumerate().for_each(|(i, (t, v))| *t = f(i, v[0]));
+            let last = rest.iter_mut().zip(from[2 * pairs..].iter().step_by(2)).enumerate();
+            last.for_each(|(i, (t, v))| *t = f(pairs + i, *v));
+        }
+        _ => to.iter_mut().zip(from.iter().step_by(step)).enumerate().for_each(|(i, (t, v))| *t = f(i, *v)),
+    }
+}
+
 /// The gradient of [`max`]: each window's flow to its winner.
 pub fn max_gradient<T: Real>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<T> {
     let (source, pixels) = g.sizes();
     let mut dx = vec![T::zero(); x.len()];
-    let columns: Vec<Span> = (0..g.output[1]).map(|ox| g.span(1, ox)).collect();
-    dx.par_chunks_mut(source).zip(x.par_chunks(source)).zip(dy.par_chunks(pixels)).for_each(|((dx, x), dy)| {
-        let width = g.input[1];
-        // The first largest value down each column, and its row; then across.
-        let mut tallest = vec![(T::zero(), 0); width];
-        for (oy, dy) in dy.chunks_exact(g.output[1]).enumerate() {
+    dx.par_chunks_mut(source)
+        .zip(x.par_chunks(source))
+        .zip(dy.par_chunks(pixels))
+        .for_each(|((dx, x), dy)| arch().dispatch(Winners { g, x, dy, dx }));
+    dx
+}
+
+/// The gradient of a plane's maxima.
+struct Winners<'a, T> {
+    g: &'a Geometry,
+    x: &'a [T],
+    dy: &'a [T],
+    dx: &'a mut [T],
+}
+
+/// The row of a value beside the input: behind all others.
+const NOWHERE: u32 = u32::MAX;
+
+/// The best so far of each of several windows or columns.
+struct Best<T> {
+    value: Vec<T>,
+    row: Vec<u32>,
+    tap: Vec<u32>,
+}
+
+impl<T: Real> Best<T> {
+    fn new(n: usize) -> Self {
+        Best { value: vec![T::of(f64::NEG_INFINITY); n], row: vec![NOWHERE; n], tap: vec![0; n] }
+    }
+
+    /// This or `tap`, what stands under a later tap of each window: the first in row-major order of the largest wins.
+    #[inline(always)]
+    fn meet(&self, tap: &Best<T>, next: &mut Best<T>) {
+        let to = next.value.iter_mut().zip(&mut next.row).zip(&mut next.tap);
+        let old = self.value.iter().zip(&self.row).zip(&self.tap);
+        let new = tap.value.iter().zip(&tap.row).zip(&tap.tap);
+        for (((value, row), column), (((v, r), c), ((w, s), d))) in to.zip(old.zip(new)) {
+            let stays = before((*v, *r), (*w, *s));
+            *value = if stays { *v } else { *w };
+            *row = if stays { *r } else { *s };
+            *column = if stays { *c } else { *d };
+        }
+    }
+
+    /// This or the values `x` of row `i`, from place `left` on.
+    #[inline(always)]
+    fn taller(&self, left: usize, x: &[T], i: u32, next: &mut Best<T>) {
+        let (values, rows) = (&self.value[left..][..x.len()], &self.row[left..][..x.len()]);
+        let to = next.value[left..][..x.len()].iter_mut().zip(&mut next.row[left..][..x.len()]);
+        for ((value, row), ((v, r), x)) in to.zip(values.iter().zip(rows).zip(x)) {
+            let stays = keeps(*v, *x);
+            *value = if stays { *v } else { *x };
+            *row = if stays { *r } else { i };
+        }
+    }
+}
+
+impl<T: Real> WithSimd for Winners<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let (g, width, w) = (self.g, self.g.input[1], self.g.pool.window);
+        let left = w.padding.left;
+        let (mut columns, mut taller) = (Best::new(g.line()), Best::new(g.line()));
+        let [mut best, mut better, mut tap] = [0, 1, 2].map(|_| Best::new(g.output[1]));
+        for (oy, dy) in self.dy.chunks_exact(g.output[1]).enumerate() {
             let mut rows = g.span(0, oy).taps();
             let Some(first) = rows.next() else { continue };
-            let row = &x[first * width..(first + 1) * width];
-            tallest.iter_mut().zip(row).for_each(|(t, v)| *t = (*v, first));
+            columns.value[left..][..width].copy_from_slice(&self.x[first * width..][..width]);
+            columns.row[left..][..width].fill(first as u32);
             for i in rows {
-                let row = &x[i * width..(i + 1) * width];
-                for (t, v) in tallest.iter_mut().zip(row) {
-                    let keeps = t.0 >= *v || t.0.is_nan_value();
-                    *t = if keeps { *t } else { (*v, i) };
+                columns.taller(left, &self.x[i * width..][..width], i as u32, &mut taller);
+                std::mem::swap(&mut columns, &mut taller);
+            }
+            for j in 0..w.kernel[1] {
+                let from = j * w.dilation[1];
+                let to = if j == 0 { &mut best } else { &mut tap };
+                strided(&mut to.value, &columns.value[from..], w.stride[1], |_, v| v);
+                strided(&mut to.row, &columns.row[from..], w.stride[1], |_, r| r);
+                to.tap.fill(j as u32);
+                if j > 0 {
+                    best.meet(&tap, &mut better);
+                    std::mem::swap(&mut best, &mut better);
                 }
             }
-            for (dy, span) in dy.iter().zip(&columns) {
-                let best = span.taps().reduce(|b, j| if before(tallest[b], tallest[j]) { b } else { j });
-                if let Some(j) = best {
-                    dx[tallest[j].1 * width + j] += *dy;
+            for (ox, dy) in dy.iter().enumerate() {
+                if best.row[ox] != NOWHERE {
+                    let column = ox * w.stride[1] + best.tap[ox] as usize * w.dilation[1] - left;
+                    self.dx[best.row[ox] as usize * width + column] += *dy;
                 }
             }
         }
-    });
-    dx
+    }
 }
 
 /// Whether `a`, a column's largest value and its row, wins over that of a later column.
 #[inline(always)]
-fn before<T: Real>(a: (T, usize), b: (T, usize)) -> bool {
-    match (a.0.is_nan_value(), b.0.is_nan_value()) {
-        (true, true) => a.1 <= b.1,
-        (one, other) if one != other => one,
-        _ => a.0 > b.0 || (a.0 == b.0 && a.1 <= b.1),
-    }
+#[allow(clippy::eq_op)]
+fn before<T: Real>(a: (T, u32), b: (T, u32)) -> bool {
+    let (above, nan_a, nan_b) = (a.1 <= b.1, a.0 != a.0, b.0 != b.0);
+    (nan_a & (!nan_b | above)) | (!nan_a & !nan_b & ((a.0 > b.0) | ((a.0 == b.0) & above)))
 }
 
 /// The index of each window's winner within its plane (Zeiler and Fergus's switches).

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 /// Rows of a panel of packed weights.
 pub const ROWS: usize = 8;
 /// Products that are summed by themselves before they join the rest.
-const STRETCH: usize = 128;
+pub const STRETCH: usize = 128;
 /// Vectors of columns in a full tile.
 const VECTORS: usize = 3;
 /// Columns of the widest tile on any machine.
@@ -109,6 +109,49 @@ impl Join {
     }
 }
 
+/// A line of values, joined and finished.
+pub struct Line<'a> {
+    /// The values.
+    pub from: &'a [f32],
+    /// What [`Join`] reads, as long as the values unless alone.
+    pub other: &'a [f32],
+    /// How a value meets the other's.
+    pub join: Join,
+    /// What happens to it then.
+    pub finish: Finish,
+    /// As long as the values.
+    pub to: &'a mut [f32],
+}
+
+impl Line<'_> {
+    /// Writes the line.
+    pub fn write(self) {
+        assert!(self.to.len() == self.from.len() && (self.join == Join::Alone || self.other.len() >= self.from.len()));
+        arch().dispatch(self);
+    }
+}
+
+impl WithSimd for Line<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (from, last) = S::as_simd_f32s(self.from);
+        let (to, rest) = S::as_mut_simd_f32s(self.to);
+        let other = self.other.as_ptr();
+        for (i, (t, v)) in to.iter_mut().zip(from).enumerate() {
+            // SAFETY: `write` saw that the other is as long, where it is read.
+            let value = unsafe { self.join.vector(simd, *v, other.wrapping_add(i * S::F32_LANES)) };
+            *t = self.finish.vector(simd, value);
+        }
+        let done = self.from.len() - last.len();
+        for (i, (t, v)) in rest.iter_mut().zip(last).enumerate() {
+            // SAFETY: as above.
+            *t = self.finish.apply(unsafe { self.join.apply(*v, other.wrapping_add(done + i)) });
+        }
+    }
+}
+
 /// The machine's vector instructions, detected once.
 pub fn arch() -> Arch {
     static ARCH: OnceLock<Arch> = OnceLock::new();
@@ -130,13 +173,22 @@ pub fn width() -> usize {
     *WIDTH.get_or_init(|| (VECTORS * arch().dispatch(Lanes)).min(WIDEST))
 }
 
+/// Where inner rows of columns lie.
+#[derive(Clone, Copy)]
+pub enum Inner<'a> {
+    /// Row k this many values times k behind the first.
+    Every(usize),
+    /// Row k as many values behind the first as stands at k.
+    At(&'a [usize]),
+}
+
 /// A block of columns and where its results go.
 #[derive(Clone, Copy)]
-pub struct Block {
-    /// Inner row k begins at `columns + k * pitch`; a full tile of columns can be read in each.
+pub struct Block<'a> {
+    /// Where inner row 0 begins; a full tile of columns can be read in each.
     pub columns: *const f32,
-    /// Distance between inner rows.
-    pub pitch: usize,
+    /// Where the other inner rows begin.
+    pub inner: Inner<'a>,
     /// Columns that count, at most [`width`].
     pub count: usize,
     /// Result row r begins at `out + r * out_pitch`.
@@ -151,10 +203,10 @@ pub struct Block {
     pub finish: Finish,
 }
 
-impl Block {
+impl Block<'_> {
     /// The block from result row `first` on.
     #[inline(always)]
-    unsafe fn at_row(&self, first: usize) -> Block {
+    unsafe fn at_row(&self, first: usize) -> Self {
         let by = first * self.out_pitch;
         // SAFETY: the caller's: the row exists.
         let other = if self.join == Join::Alone { self.other } else { unsafe { self.other.add(by) } };
@@ -173,7 +225,7 @@ pub struct Product<'a> {
     /// What each row's chain begins with; zeros where empty.
     pub bias: &'a [f32],
     /// The columns, and where the results go.
-    pub block: Block,
+    pub block: Block<'a>,
 }
 
 impl Product<'_> {
@@ -183,6 +235,9 @@ impl Product<'_> {
     /// The block's columns and what it joins must be readable as it says, its results writable and touched by no other thread.
     pub unsafe fn run(self) {
         assert!(self.panels.len() >= self.rows.next_multiple_of(ROWS) * self.inner, "the panels are too short");
+        if let Inner::At(rows) = self.block.inner {
+            assert!(rows.len() >= self.inner, "too few inner rows");
+        }
         assert!(self.bias.is_empty() || self.bias.len() >= self.rows, "the bias is too short");
         arch().dispatch(self);
     }
@@ -208,7 +263,7 @@ impl WithSimd for Product<'_> {
 
 /// One panel times one block, in parts that fit the machine's registers.
 #[inline(always)]
-unsafe fn tile<S: Simd>(simd: S, inner: usize, panel: *const f32, block: &Block, start: &[f32; ROWS], rows: usize) {
+unsafe fn tile<S: Simd>(simd: S, inner: usize, panel: *const f32, block: &Block<'_>, start: &[f32; ROWS], rows: usize) {
     let vectors = block.count.div_ceil(S::F32_LANES);
     // SAFETY: the caller's.
     unsafe {
@@ -238,7 +293,26 @@ unsafe fn sized<S: Simd, const M: usize, const V: usize>(
     simd: S,
     inner: usize,
     panel: *const f32,
-    block: &Block,
+    block: &Block<'_>,
+    start: &[f32],
+    rows: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match block.inner {
+            Inner::Every(pitch) => summed::<S, M, V>(simd, inner, panel, block, |k| k * pitch, start, rows),
+            Inner::At(at) => summed::<S, M, V>(simd, inner, panel, block, |k| *at.get_unchecked(k), start, rows),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn summed<S: Simd, const M: usize, const V: usize>(
+    simd: S,
+    inner: usize,
+    panel: *const f32,
+    block: &Block<'_>,
+    row: impl Fn(usize) -> usize,
     start: &[f32],
     rows: usize,
 ) {
@@ -246,10 +320,11 @@ unsafe fn sized<S: Simd, const M: usize, const V: usize>(
     // SAFETY: the caller's: `inner` panel columns of ROWS values, `inner` rows of V vectors, `rows` rows of results.
     unsafe {
         let mut total = [[simd.splat_f32s(0.0); V]; M];
-        let (mut a, mut b) = (panel, block.columns);
+        let mut a = panel;
         for first in (0..inner).step_by(STRETCH) {
             let mut acc = [[simd.splat_f32s(0.0); V]; M];
-            for _ in 0..STRETCH.min(inner - first) {
+            for k in first..inner.min(first + STRETCH) {
+                let b = block.columns.add(row(k));
                 let mut x = [simd.splat_f32s(0.0); V];
                 for (v, x) in x.iter_mut().enumerate() {
                     *x = (b.add(v * lanes) as *const S::f32s).read_unaligned();
@@ -261,7 +336,11 @@ unsafe fn sized<S: Simd, const M: usize, const V: usize>(
                     }
                 }
                 a = a.add(ROWS);
-                b = b.add(block.pitch);
+            }
+            if inner <= STRETCH {
+                // The only stretch: zero and it are it.
+                total = acc;
+                break;
             }
             for (total, acc) in total.iter_mut().zip(&acc) {
                 total.iter_mut().zip(acc).for_each(|(t, a)| *t = simd.add_f32s(*t, *a));

@@ -6,11 +6,12 @@ use super::packs::Way;
 use crate::error::{Context, Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::kernels::packed::Around;
-use crate::kernels::tile::Join;
+use crate::kernels::tile::{Finish, Join};
+use crate::kernels::{layout, map};
 use crate::rules::{Rules, Site};
 use crate::tensor::{tensor, values};
+use crate::with_real;
 use candle_core::Tensor;
-use smallvec::{SmallVec, smallvec};
 
 /// Where signals start: nodes and tensors shaped as their values (batch included).
 pub type Seed = Vec<(NodeId, Tensor)>;
@@ -78,14 +79,9 @@ impl Trace {
             let Some(flow) = signals[id.0].take() else { continue };
             let node = graph.node(id);
             if before[id.0] && !node.inputs.is_empty() {
-                let parts = self
-                    .passed(id, &flow, rules, &keep)
+                let wanted = |id: NodeId| before[id.0] || keep(id);
+                self.pass(id, &flow, rules, &keep, &wanted, &mut signals)
                     .context(|| format!("back through `{}` ({})", node.name, node.op.kind()))?;
-                for (to, part) in parts {
-                    if before[to.0] || keep(to) {
-                        add(&mut signals[to.0], part)?;
-                    }
-                }
             }
             if keep(id) {
                 signals[id.0] = Some(flow);
@@ -94,27 +90,37 @@ impl Trace {
         Ok(Flow { signals })
     }
 
-    /// What the node at `id` hands on, and to which nodes.
-    fn passed(
+    /// Hands on the signal at the node at `id`.
+    fn pass(
         &self,
         id: NodeId,
         flow: &Tensor,
         rules: &Rules,
         keep: &impl Fn(NodeId) -> bool,
-    ) -> Result<SmallVec<[(NodeId, Tensor); 2]>> {
+        wanted: &impl Fn(NodeId) -> bool,
+        signals: &mut [Option<Tensor>],
+    ) -> Result<()> {
         let node = self.model().graph().node(id);
         if self.plan.is_folded(id) {
-            return Ok(smallvec![(node.inputs[0], flow.clone())]);
+            return add(&mut signals[node.inputs[0].0], flow.clone());
         }
         let inputs = node.inputs.iter().map(|i| self.seen(*i)).collect::<Result<Vec<_>>>()?;
         let site = Site { model: self.model(), node, id, inputs: &inputs, output: self.seen(id)?, flow };
-        if let Op::Conv2d(_) | Op::ConvTranspose2d(..) = node.op
-            && rules.is_gradient(&site)
-            && self.model().is_single(flow)
-        {
-            return Ok(smallvec![self.convolved_back(&site, rules, keep)?]);
+        if rules.is_gradient(&site) && self.model().is_single(flow) {
+            match node.op {
+                Op::Conv2d(_) | Op::ConvTranspose2d(..) => return self.convolved_back(&site, rules, keep, signals),
+                Op::Concat { axis } if inputs.iter().all(|x| x.dims()[0] == flow.dims()[0]) => {
+                    return self.split_back(&site, axis, rules, keep, wanted, signals);
+                }
+                _ => {}
+            }
         }
-        Ok(node.inputs.iter().copied().zip(rules.backward(&site)?).collect())
+        for (to, part) in node.inputs.iter().zip(rules.backward(&site)?) {
+            if wanted(*to) {
+                add(&mut signals[to.0], part)?;
+            }
+        }
+        Ok(())
     }
 
     /// The signal before a convolution, or before the rectifier before it where that can be passed in the same go.
@@ -123,41 +129,92 @@ impl Trace {
         site: &Site<'_>,
         rules: &Rules,
         keep: &impl Fn(NodeId) -> bool,
-    ) -> Result<(NodeId, Tensor)> {
-        let (graph, input) = (self.model().graph(), site.node.inputs[0]);
+        signals: &mut [Option<Tensor>],
+    ) -> Result<()> {
+        let input = site.node.inputs[0];
         let norm = self.plan.head(site.id).and_then(|f| f.norm);
         let packed = self.model().packed(site.id, norm, Way::Backward)?;
-        let (value, batch) = (values::<f32>(site.inputs[0])?, site.flow.dims()[0]);
-        let flow = values::<f32>(site.flow)?;
-        let node = graph.node(input);
-        let gate = match (&node.op, graph.consumers(input)) {
-            (Op::Activation(f), [_]) if !keep(input) => {
-                let inner = Site {
-                    model: site.model,
-                    node,
-                    id: input,
-                    inputs: &[self.seen(node.inputs[0])?],
-                    output: site.inputs[0],
-                    flow: site.inputs[0],
-                };
-                rules.gate(&inner, *f)
+        let (flow, batch, dims) = (values::<f32>(site.flow)?, site.flow.dims()[0], site.inputs[0].dims());
+        if let Some(gate) = self.gate(input, rules, keep)? {
+            let value = values::<f32>(site.inputs[0])?;
+            let signal = packed.run(batch, &flow, &gate.around(&value));
+            return add(&mut signals[gate.to.0], tensor(signal, dims)?);
+        }
+        // What came here by another way is added where it is written.
+        let waiting = signals[input.0].take();
+        let held = waiting.as_ref().map(values::<f32>).transpose()?;
+        let around = match &held {
+            Some(other) => Around { other, join: Join::Add, ..Around::NONE },
+            None => Around::NONE,
+        };
+        signals[input.0] = Some(tensor(packed.run(batch, &flow, &around), dims)?);
+        Ok(())
+    }
+
+    /// The parts of a joined signal, each before the rectifier that made it where that can be passed in the same go.
+    fn split_back(
+        &self,
+        site: &Site<'_>,
+        axis: usize,
+        rules: &Rules,
+        keep: &impl Fn(NodeId) -> bool,
+        wanted: &impl Fn(NodeId) -> bool,
+        signals: &mut [Option<Tensor>],
+    ) -> Result<()> {
+        let (flow, dims) = (values::<f32>(site.flow)?, site.flow.dims());
+        let (len, inner) = (dims[axis + 1], dims[axis + 2..].iter().product());
+        let mut from = 0;
+        for (input, value) in site.node.inputs.iter().zip(site.inputs) {
+            let n = value.dims()[axis + 1];
+            let gate = self.gate(*input, rules, keep)?;
+            let held = values::<f32>(value)?;
+            let around = gate.as_ref().map_or(Around::NONE, |g| g.around(&held));
+            let to = gate.as_ref().map_or(*input, |g| g.to);
+            if wanted(to) {
+                let part = layout::part(len, inner, from, n, &flow, around);
+                add(&mut signals[to.0], tensor(part, value.dims())?)?;
             }
-            _ => None,
-        };
-        let Some((join, finish)) = gate else {
-            let signal = packed.run(batch, &flow, &Around::NONE);
-            return Ok((input, tensor(signal, site.inputs[0].dims())?));
-        };
-        let other = if join == Join::Alone { &[][..] } else { &value };
-        let signal = packed.run(batch, &flow, &Around { other, join, finish });
-        Ok((node.inputs[0], tensor(signal, site.inputs[0].dims())?))
+            from += n;
+        }
+        Ok(())
+    }
+
+    /// The rectifier at `id`, where only one node reads it, nobody asks for the signal there, and its rule is a gate.
+    fn gate(&self, id: NodeId, rules: &Rules, keep: &impl Fn(NodeId) -> bool) -> Result<Option<Gate>> {
+        let graph = self.model().graph();
+        let node = graph.node(id);
+        let (Op::Activation(f), [_], false) = (&node.op, graph.consumers(id), keep(id)) else { return Ok(None) };
+        let value = self.seen(id)?;
+        let site =
+            Site { model: self.model(), node, id, inputs: &[self.seen(node.inputs[0])?], output: value, flow: value };
+        Ok(rules.gate(&site, *f).map(|(join, finish)| Gate { to: node.inputs[0], join, finish }))
     }
 }
 
+/// How a signal passes a rectifier, and to where.
+struct Gate {
+    to: NodeId,
+    join: Join,
+    finish: Finish,
+}
+
+impl Gate {
+    /// For a rectifier whose value is `value`.
+    fn around<'a>(&self, value: &'a [f32]) -> Around<'a> {
+        let other = if self.join == Join::Alone { &[][..] } else { value };
+        Around { other, join: self.join, finish: self.finish, ..Around::NONE }
+    }
+}
+
+/// Adds `part` to what is there; what is there is contiguous.
 fn add(to: &mut Option<Tensor>, part: Tensor) -> Result<()> {
-    *to = Some(match to.take() {
-        Some(sum) => (sum + part)?,
+    let part = part.contiguous()?;
+    let sum = match to.take() {
+        Some(sum) => with_real!(sum, T => {
+            tensor(map::each(&values::<T>(&sum)?, &values::<T>(&part)?, |a, b| a + b), sum.dims())
+        })?,
         None => part,
-    });
+    };
+    *to = Some(sum);
     Ok(())
 }

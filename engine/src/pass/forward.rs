@@ -30,6 +30,7 @@ pub enum Tap {
 pub struct Trace {
     model: Model,
     pub(super) plan: Plan,
+    tiles: bool,
     values: Vec<Option<Tensor>>,
 }
 
@@ -39,11 +40,17 @@ impl Model {
     /// # Errors
     /// Where `x` has another shape than the net's input; inner errors name the node and its input shapes.
     pub fn forward(&self, x: &Tensor, tap: &Tap) -> Result<Trace> {
-        // On a thread of the pool, so that the kernels' parallel loops begin without waking one.
-        rayon::scope(|_| self.traced(x, tap))
+        // A signal back asks on which side of a rectifier's kink a value lies: there sums are as exact as they can be.
+        self.forward_in(x, tap, matches!(tap, Tap::Only(_)))
     }
 
-    fn traced(&self, x: &Tensor, tap: &Tap) -> Result<Trace> {
+    /// As [`Model::forward`]; `tiles` says how 3 x 3 convolutions are summed (see [`Around::tiles`]).
+    pub(super) fn forward_in(&self, x: &Tensor, tap: &Tap, tiles: bool) -> Result<Trace> {
+        // On a thread of the pool, so that the kernels' parallel loops begin without waking one.
+        rayon::scope(|_| self.traced(x, tap, tiles))
+    }
+
+    fn traced(&self, x: &Tensor, tap: &Tap, tiles: bool) -> Result<Trace> {
         let graph = self.graph();
         let x = self.batched(x)?;
         let goals: Vec<NodeId> = match tap {
@@ -63,7 +70,7 @@ impl Model {
         let mut uses: Vec<usize> =
             graph.ids().map(|id| graph.consumers(id).iter().filter(|c| needed[c.0]).count()).collect();
         let keep_all = !matches!(tap, Tap::Only(_));
-        let mut trace = Trace { model: self.clone(), plan, values: vec![None; graph.nodes().len()] };
+        let mut trace = Trace { model: self.clone(), plan, tiles, values: vec![None; graph.nodes().len()] };
         for id in graph.ids().filter(|id| needed[id.0]) {
             if !trace.plan.is_inside(id) {
                 let (at, value) = if id == graph.input() { (id, x.clone()) } else { trace.made(id)? };
@@ -93,13 +100,21 @@ impl Model {
     }
 
     /// The convolution at `id` of `x`, N x C x H x W, with what is computed together with it.
-    pub(super) fn convolved(&self, id: NodeId, x: &Tensor, fused: &Fused, other: Option<&Tensor>) -> Result<Tensor> {
+    pub(super) fn convolved(
+        &self,
+        id: NodeId,
+        x: &Tensor,
+        fused: &Fused,
+        other: Option<&Tensor>,
+        tiles: bool,
+    ) -> Result<Tensor> {
         let packed = self.packed(id, fused.norm, Way::Forward)?;
         let held = other.map(values::<f32>).transpose()?;
         let around = Around {
             other: held.as_deref().unwrap_or_default(),
             join: if held.is_some() { Join::Add } else { Join::Alone },
             finish: fused.finish,
+            tiles,
         };
         let y = packed.run(x.dims()[0], &values::<f32>(x)?, &around);
         tensor(y, &apply::with_batch(x.dims()[0], &self.graph().node(id).shape))
@@ -134,7 +149,7 @@ impl Trace {
     pub(super) fn of(model: &Model, kept: Vec<(NodeId, Tensor)>) -> Self {
         let mut values = vec![None; model.graph().nodes().len()];
         kept.into_iter().for_each(|(id, value)| values[id.0] = Some(value));
-        Trace { model: model.clone(), plan: Plan::apart(model.graph()), values }
+        Trace { model: model.clone(), plan: Plan::apart(model.graph()), tiles: false, values }
     }
 
     /// The net that was run.
@@ -160,7 +175,7 @@ impl Trace {
                     let alone = Fused { norm: None, other: None, finish: Finish::Keep, last: id };
                     let fused = self.plan.head(id).unwrap_or(&alone);
                     let other = fused.other.map(|o| self.seen(o)).transpose()?;
-                    Ok((fused.last, self.model.convolved(id, x, fused, other)?))
+                    Ok((fused.last, self.model.convolved(id, x, fused, other, self.tiles)?))
                 }
                 _ => Ok((id, apply::apply(&node.op, &inputs, self.model.weights(), &node.shape)?)),
             }

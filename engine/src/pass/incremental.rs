@@ -55,7 +55,7 @@ impl Incremental {
         if model.dtype() != DType::F32 || shape.len() != 3 {
             return Err(Error::unsupported("incremental passes are for nets of images in f32"));
         }
-        let base = model.forward(x, &Tap::Signs(goals.to_vec()))?;
+        let base = model.forward_in(x, &Tap::Signs(goals.to_vec()), true)?;
         if base.batch() != 1 {
             return Err(Error::shape(format!("one base input is asked for, got {}", base.batch())));
         }
@@ -221,6 +221,7 @@ impl Changed<'_> {
                     other: held.as_deref().unwrap_or_default(),
                     join: if held.is_some() { Join::Add } else { Join::Alone },
                     finish: fused.finish,
+                    tiles: true,
                 };
                 let packed = model.packed(id, fused.norm, Way::Forward)?;
                 let y = packed.run_window(self.count, before.size, region.size, &values::<f32>(&x)?, &around);
@@ -282,7 +283,7 @@ impl Changed<'_> {
             .collect::<Result<Vec<_>>>()?;
         if let Op::Conv2d(_) | Op::ConvTranspose2d(..) = node.op {
             let other = fused.other.map(|o| self.full(o)).transpose()?;
-            return Ok(State::Full(model.convolved(id, &inputs[0], fused, other.as_ref())?));
+            return Ok(State::Full(model.convolved(id, &inputs[0], fused, other.as_ref(), true)?));
         }
         Ok(State::Full(apply::apply(&node.op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &node.shape)?))
     }

@@ -1,0 +1,170 @@
+//! Linear maps in f32. Weights are read once, in the order in which they lie, since for few samples reading them is the work.
+//!
+//! Forward, every value is 32 sums side by side (inputs 0, 32, 64 .. in the first), folded in halves, then the bias; for
+//! the input gradient it is a sum over outputs in stretches, as everywhere (see [`super::tile`]). The order is the same
+//! for any batch, number of threads and width of the machine's vectors.
+
+use super::target::filled;
+use super::tile::{STRETCH, arch};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Sums side by side.
+const LANES: usize = 32;
+/// Vectors that hold them, on machines with the narrowest vectors.
+const MOST: usize = LANES / 4;
+/// Outputs of a task.
+const OUTPUTS: usize = 32;
+/// Inputs of a task of the gradient: two pages.
+const INPUTS: usize = 2048;
+
+/// `x` rows x inputs, `w` out x inputs, result rows x out.
+pub fn forward(rows: usize, inputs: usize, out: usize, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    assert!(x.len() >= rows * inputs && w.len() >= out * inputs && bias.is_none_or(|b| b.len() >= out));
+    // SAFETY: the tasks' blocks of outputs cover every row, each its own.
+    unsafe {
+        filled(rows * out, |y| {
+            (0..out.div_ceil(OUTPUTS)).into_par_iter().for_each(|block| {
+                let (first, count) = (block * OUTPUTS, OUTPUTS.min(out - block * OUTPUTS));
+                let mut sums = vec![0.0f32; rows * count];
+                let w = &w[first * inputs..(first + count) * inputs];
+                arch().dispatch(Dots { rows, inputs, x, w, sums: &mut sums });
+                for (r, sums) in sums.chunks_exact(count).enumerate() {
+                    let y = y.slice(r * out + first, count);
+                    match bias {
+                        Some(b) => y.iter_mut().zip(sums).zip(&b[first..]).for_each(|((y, s), b)| *y = s + b),
+                        None => y.copy_from_slice(sums),
+                    }
+                }
+            });
+        })
+    }
+}
+
+/// Rows of `x` with rows of `w`: `sums` is rows x rows of `w`.
+struct Dots<'a> {
+    rows: usize,
+    inputs: usize,
+    x: &'a [f32],
+    w: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (n, count) = (self.inputs, self.w.len() / self.inputs.max(1));
+        let together = if S::REGISTER_COUNT >= 32 { 4 } else { 2 };
+        for o in 0..count {
+            let w = &self.w[o * n..][..n];
+            let mut r = 0;
+            while r < self.rows {
+                let x = &self.x[r * n..];
+                let sums = if self.rows - r >= together && together == 4 {
+                    dots::<S, 4>(simd, w, x)
+                } else if self.rows - r >= 2 {
+                    let [a, b] = dots::<S, 2>(simd, w, x);
+                    [a, b, 0.0, 0.0]
+                } else {
+                    let [a] = dots::<S, 1>(simd, w, x);
+                    [a, 0.0, 0.0, 0.0]
+                };
+                let done = match self.rows - r {
+                    left if left >= together => together,
+                    left => left.min(2),
+                };
+                for (i, sum) in sums.into_iter().take(done).enumerate() {
+                    self.sums[(r + i) * count + o] = sum;
+                }
+                r += done;
+            }
+        }
+    }
+}
+
+/// `w` with R rows of `x`, one behind another.
+#[inline(always)]
+fn dots<S: Simd, const R: usize>(simd: S, w: &[f32], x: &[f32]) -> [f32; R] {
+    let (n, vectors) = (w.len(), LANES / S::F32_LANES);
+    let mut acc = [[simd.splat_f32s(0.0); MOST]; R];
+    let whole = n / LANES * LANES;
+    for k in (0..whole).step_by(LANES) {
+        let (w, _) = S::as_simd_f32s(&w[k..k + LANES]);
+        for r in 0..R {
+            let (x, _) = S::as_simd_f32s(&x[r * n + k..][..LANES]);
+            for v in 0..vectors {
+                acc[r][v] = simd.mul_add_f32s(w[v], x[v], acc[r][v]);
+            }
+        }
+    }
+    let mut sums = [0.0; R];
+    for r in 0..R {
+        let mut lanes = [0.0f32; LANES];
+        S::as_mut_simd_f32s(&mut lanes).0[..vectors].copy_from_slice(&acc[r][..vectors]);
+        for k in whole..n {
+            lanes[k - whole] = w[k].mul_add(x[r * n + k], lanes[k - whole]);
+        }
+        let mut half = LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+            half /= 2;
+        }
+        sums[r] = lanes[0];
+    }
+    sums
+}
+
+/// `dy` rows x out, `w` out x inputs, result rows x inputs.
+pub fn input_gradient(rows: usize, inputs: usize, out: usize, dy: &[f32], w: &[f32]) -> Vec<f32> {
+    assert!(dy.len() >= rows * out && w.len() >= out * inputs);
+    let wide = INPUTS.min(inputs.div_ceil(8).next_multiple_of(64));
+    // SAFETY: the tasks' blocks of inputs cover every row, each its own.
+    unsafe {
+        filled(rows * inputs, |dx| {
+            (0..inputs.div_ceil(wide.max(1))).into_par_iter().for_each(|block| {
+                let (first, count) = (block * wide, wide.min(inputs - block * wide));
+                for r in 0..rows {
+                    dx.slice(r * inputs + first, count).fill(0.0);
+                }
+                let mut stretch = vec![0.0f32; rows * count];
+                for from in (0..out).step_by(STRETCH) {
+                    stretch.fill(0.0);
+                    for o in from..out.min(from + STRETCH) {
+                        let w = &w[o * inputs + first..][..count];
+                        for (r, sums) in stretch.chunks_exact_mut(count).enumerate() {
+                            arch().dispatch(Add { by: dy[r * out + o], w, sums });
+                        }
+                    }
+                    for (r, sums) in stretch.chunks_exact(count).enumerate() {
+                        let dx = dx.slice(r * inputs + first, count);
+                        dx.iter_mut().zip(sums).for_each(|(d, s)| *d += *s);
+                    }
+                }
+            });
+        })
+    }
+}
+
+/// sums += by * w
+struct Add<'a> {
+    by: f32,
+    w: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (w, last) = S::as_simd_f32s(self.w);
+        let (sums, rest) = S::as_mut_simd_f32s(self.sums);
+        let by = simd.splat_f32s(self.by);
+        sums.iter_mut().zip(w).for_each(|(s, w)| *s = simd.mul_add_f32s(by, *w, *s));
+        rest.iter_mut().zip(last).for_each(|(s, w)| *s = self.by.mul_add(*w, *s));
+    }
+}

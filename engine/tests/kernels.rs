@@ -1,0 +1,133 @@
+//! The f32 kernels against the f64 ones, which lay out columns and multiply: shapes that reach the 2 x 2 tiles, the direct
+//! path to few channels and the dot products, with borders, groups, batches. And the same bits whatever the threads and
+//! the batch.
+
+#![allow(clippy::unwrap_used)]
+
+use convscope_engine::graph::op::{Padding, Pool, Window};
+use convscope_engine::kernels::conv::{self, Geometry};
+use convscope_engine::kernels::{linear, pool};
+use convscope_engine::random::Stream;
+
+fn random(n: usize, rng: &mut Stream) -> Vec<f64> {
+    (0..n).map(|_| f64::from(rng.next_normal() as f32)).collect()
+}
+
+fn single(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|v| *v as f32).collect()
+}
+
+/// Whether two results agree to a few units in the last place of the largest, which is about the length of a sum's terms.
+fn close(what: &dyn std::fmt::Debug, ours: &[f32], wanted: &[f64]) {
+    assert_eq!(ours.len(), wanted.len(), "{what:?}");
+    let scale = wanted.iter().fold(1.0f64, |m, v| m.max(v.abs()));
+    for (i, (a, b)) in ours.iter().zip(wanted).enumerate() {
+        assert!((f64::from(*a) - b).abs() <= 2e-6 * scale, "{what:?}: value {i} is {a}, not {b}");
+    }
+}
+
+fn geometry(batch: usize, channels: usize, out: usize, input: [usize; 2], kernel: usize, stride: usize) -> Geometry {
+    let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding: Padding::default() };
+    Geometry { batch, channels, input, out, output: [0, 0], groups: 1, window }
+}
+
+/// The geometry with this padding, its output's size filled in.
+fn padded(mut g: Geometry, [top, left, bottom, right]: [usize; 4]) -> Geometry {
+    g.window.padding = Padding { top, left, bottom, right };
+    let size = |a: usize, pad: usize| (g.input[a] + pad - g.window.kernel[a]) / g.window.stride[a] + 1;
+    g.output = [size(0, top + bottom), size(1, left + right)];
+    g
+}
+
+/// Geometries whose layers are worth tiles, make few channels backward, or neither.
+fn geometries() -> Vec<Geometry> {
+    let mut all = Vec::new();
+    for (i, input) in [[9, 9], [12, 13], [16, 7], [31, 30], [14, 14]].into_iter().enumerate() {
+        for (channels, out) in [(8, 8), (16, 64), (33, 20), (130, 24)] {
+            let pad = [[1, 1, 1, 1], [0, 0, 0, 0], [2, 0, 1, 2]][i % 3];
+            all.push(padded(geometry(1 + i % 3, channels, out, input, 3, 1), pad));
+        }
+        all.push(padded(geometry(2, 3, 24, input, 3, 2), [1, 1, 1, 1]));
+        all.push(padded(geometry(1, 3, 16, input, 7, 2), [3, 3, 3, 3]));
+        all.push(padded(geometry(2, 4, 10, input, 5, 1), [2, 2, 2, 2]));
+        all.push(Geometry { groups: 2, ..padded(geometry(2, 32, 48, input, 3, 1), [1, 1, 1, 1]) });
+    }
+    all
+}
+
+#[test]
+fn convolutions_and_their_gradients() {
+    let mut rng = Stream::new(1, "kernels");
+    for g in geometries() {
+        let x = random(g.batch * g.channels * g.input[0] * g.input[1], &mut rng);
+        let w = random(g.out * g.channels / g.groups * g.window.kernel[0] * g.window.kernel[1], &mut rng);
+        let (bias, dy) = (random(g.out, &mut rng), random(g.batch * g.out * g.output[0] * g.output[1], &mut rng));
+        let y = conv::forward(&g, &single(&x), &single(&w), Some(&single(&bias)));
+        close(&g, &y, &conv::forward(&g, &x, &w, Some(&bias)));
+        let dx = conv::input_gradient(&g, &single(&dy), &single(&w));
+        close(&g, &dx, &conv::input_gradient(&g, &dy, &w));
+    }
+}
+
+#[test]
+fn a_sample_gets_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
+    let mut rng = Stream::new(2, "kernels");
+    let on = |threads: usize, f: &(dyn Fn() -> Vec<f32> + Sync)| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+    };
+    for g in geometries() {
+        let (one, many) = (Geometry { batch: 1, ..g }, Geometry { batch: 5, ..g });
+        let each = g.channels * g.input[0] * g.input[1];
+        let x = single(&random(5 * each, &mut rng));
+        let w = single(&random(g.out * g.channels / g.groups * g.window.kernel[0] * g.window.kernel[1], &mut rng));
+        let all = on(1, &|| conv::forward(&many, &x, &w, None));
+        for threads in [2, 3, 7] {
+            assert!(on(threads, &|| conv::forward(&many, &x, &w, None)) == all, "{g:?}");
+        }
+        let last = conv::forward(&one, &x[4 * each..], &w, None);
+        assert!(last == all[all.len() - last.len()..], "{g:?}");
+        let dy = &all[..];
+        let back = on(1, &|| conv::input_gradient(&many, dy, &w));
+        assert!(on(3, &|| conv::input_gradient(&many, dy, &w)) == back, "{g:?}");
+        let last = conv::input_gradient(&one, &dy[dy.len() / 5 * 4..], &w);
+        assert!(last == back[back.len() - last.len()..], "{g:?}");
+    }
+}
+
+#[test]
+fn linear_maps_and_their_gradients() {
+    let mut rng = Stream::new(3, "kernels");
+    for (rows, inputs, out) in [(1, 1, 1), (1, 31, 5), (2, 64, 33), (3, 100, 70), (5, 1000, 10), (9, 2500, 3)] {
+        let (x, w) = (random(rows * inputs, &mut rng), random(out * inputs, &mut rng));
+        let (bias, dy) = (random(out, &mut rng), random(rows * out, &mut rng));
+        let what = (rows, inputs, out);
+        let y = linear::forward(rows, inputs, out, &single(&x), &single(&w), Some(&single(&bias)));
+        close(&what, &y, &linear::forward(rows, inputs, out, &x, &w, Some(&bias)));
+        let dx = linear::input_gradient(rows, inputs, out, &single(&dy), &single(&w));
+        close(&what, &dx, &linear::input_gradient(rows, inputs, out, &dy, &w));
+        let alone = linear::forward(1, inputs, out, &single(&x[(rows - 1) * inputs..]), &single(&w), None);
+        let all = linear::forward(rows, inputs, out, &single(&x), &single(&w), None);
+        assert!(alone == all[(rows - 1) * out..], "{what:?}");
+    }
+}
+
+#[test]
+fn the_first_of_equal_maxima_wins_and_a_nan_wins_over_all() {
+    let window = Window { kernel: [3, 3], stride: [2, 2], dilation: [1, 1], padding: Padding::default() };
+    let pool = Pool { window, ceil: false, count_padding: false };
+    let g = pool::Geometry { input: [3, 19], output: [1, 9], pool };
+    let flow = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    // Window 1 covers columns 2 to 4 of the three rows of 19.
+    for (places, winner) in [(vec![4, 21, 40], 4), (vec![21, 22, 40], 21), (vec![40, 39], 40), (vec![], 2)] {
+        let mut x = vec![0.5f32; 3 * 19];
+        places.iter().for_each(|p| x[*p] = 2.0);
+        let dx = pool::max_gradient(&g, &x, &flow);
+        assert_eq!(dx.iter().position(|d| *d == 1.0), Some(winner), "{places:?}");
+    }
+    let mut x = vec![0.5f32; 3 * 19];
+    (x[3], x[23]) = (9.0, f32::NAN);
+    let y = pool::max(&g, &x);
+    assert!(y[1].is_nan() && y[2].is_nan() && y[0] == 0.5, "{y:?}");
+    let dx = pool::max_gradient(&g, &x, &flow);
+    assert_eq!(dx.iter().position(|d| *d == 1.0), Some(23));
+}
