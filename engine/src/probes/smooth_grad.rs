@@ -11,6 +11,7 @@ use crate::show::Artifact;
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 crate::choice! {
@@ -80,13 +81,9 @@ impl SmoothGrad {
         let (mut sum, mut squares, mut dims, mut done) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for chunk in job.steps("smooth_grad", self.samples.div_ceil(batch)) {
             let n = batch.min(self.samples - chunk * batch);
-            let mut copies = Vec::with_capacity(n * base.len());
-            for s in done..done + n {
-                let offset = (s * base.len()) as u64;
-                copies.extend(
-                    base.iter().enumerate().map(|(i, v)| v + (sigma * noise.normal_at(offset + i as u64)) as f32),
-                );
-            }
+            let from = done * base.len();
+            let noisy = |i: usize| base[i % base.len()] + (sigma * noise.normal_at((from + i) as u64)) as f32;
+            let copies: Vec<f32> = (0..n * base.len()).into_par_iter().with_min_len(1 << 12).map(noisy).collect();
             let x = tensor(copies, &[&[n], &x.dims()[1..]].concat())?.to_dtype(x.dtype())?;
             let maps = self.probe.0.attribute(target, &x, job)?;
             dims = maps.dims()[1..].to_vec();
