@@ -7,6 +7,8 @@
 use convscope::prelude::*;
 use convscope::probes;
 use convscope::probes::attribution::input_signal;
+use convscope::probes::codes::CodesOf;
+use convscope::probes::pgd::Pgd;
 use convscope::random::Stream;
 use convscope::rules::Rules;
 use convscope::tensor::tensor;
@@ -62,6 +64,16 @@ fn seconds(net: &Model, task: &str, x: &Tensor, args: &[&str]) -> f64 {
         }
         "smooth_grad" => {
             ask(&SmoothGrad { samples: number(0), ..Default::default() });
+        }
+        "pgd" => {
+            let data = load_images(args[1]).unwrap();
+            let probe = Pgd { steps: number(0), ..Default::default() };
+            black_box(probe.run(&Subject::Model(net.clone()), &Input::Data(data), &job).unwrap());
+        }
+        "codes" => {
+            let data = load_images(args[0]).unwrap();
+            let probe = CodesOf { cache: false, ..Default::default() };
+            black_box(probe.run(&Subject::Model(net.clone()), &Input::Data(data), &job).unwrap());
         }
         other => panic!("no task {other}"),
     }

@@ -13,10 +13,12 @@ THREADS = int(os.environ.get('RAYON_NUM_THREADS', '2'))
 os.environ.update(RAYON_NUM_THREADS=str(THREADS), OMP_NUM_THREADS=str(THREADS), MKL_NUM_THREADS=str(THREADS),
                   MIMALLOC_PURGE_DELAY='10000')  # as the convscope command sets it
 warnings.filterwarnings('ignore')
+import foolbox
 import numpy as np
 import onnxruntime
 import torch
 import torchvision
+from PIL import Image
 from captum.attr import GuidedBackprop, IntegratedGradients, NoiseTunnel, Occlusion, Saliency
 
 torch.set_num_threads(THREADS)
@@ -95,7 +97,66 @@ def peers(net, task, batch, args):
         return {'Captum': lambda: IntegratedGradients(eager).attribute(x, target=0, n_steps=args[0], internal_batch_size=8)}, False
     if task == 'smooth_grad':
         return {'Captum': lambda: NoiseTunnel(Saliency(eager)).attribute(x, target=0, nt_samples=args[0], nt_samples_batch_size=8, abs=False)}, False
+    if task == 'pgd':
+        images = torch.stack([torch.from_numpy(pixels(f)) for f in photos(args[1])])
+        model = foolbox.PyTorchModel(eager, bounds=(0, 1), preprocessing=dict(mean=MEAN, std=STD, axis=-3))
+        with torch.no_grad():
+            labels = model(images).argmax(-1)
+        attack = foolbox.attacks.LinfPGD(steps=args[0])
+        return {'foolbox': lambda: attack(model, images, labels, epsilons=4 / 255)}, False
+    if task == 'codes':
+        features = lambda m, x: m.features(x).mean((2, 3)) if hasattr(m, 'features') else trunk(m, x)
+        def loader(workers):
+            def run():
+                data = torch.utils.data.DataLoader(Photos(args[0]), batch_size=16, num_workers=workers)
+                return torch.cat([features(fast, x.contiguous(memory_format=torch.channels_last)) for x in data])
+            return run
+        return {'PyTorch loader': loader(0), 'PyTorch loader, 2 workers': loader(2)}, True
     raise SystemExit(f'no task {task}')
+
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+def photos(folder):
+    return sorted(os.path.join(folder, f) for f in os.listdir(folder))
+
+
+def make_photos(folder, count):
+    """Generated JPEGs of a photo's size and smoothness."""
+    os.makedirs(folder, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+        fine = rng.integers(-12, 13, (375, 500, 3))
+        image = np.asarray(small.resize((500, 375), Image.BICUBIC)).astype(int) + fine
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(os.path.join(folder, f'{i:04}.jpg'), quality=90)
+    return folder
+
+
+def pixels(file):
+    image = Image.open(file).convert('RGB').resize((224, 224), Image.BILINEAR)
+    return np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / 255
+
+
+class Photos(torch.utils.data.Dataset):
+    def __init__(self, folder):
+        self.files = photos(folder)
+        self.normal = torchvision.transforms.Normalize(MEAN, STD)
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, i):
+        return self.normal(torch.from_numpy(pixels(self.files[i])))
+
+
+def trunk(m, x):
+    """A ResNet's code: what its classifier takes in."""
+    for name, layer in m.named_children():
+        x = x.flatten(1) if name == 'fc' else layer(x)
+        if name == 'avgpool':
+            return x.flatten(1)
 
 
 class Ours:
@@ -114,7 +175,7 @@ def timed(run):
     return time.perf_counter() - start
 
 
-def tasks(nets):
+def tasks(nets, folder):
     for net in nets:
         for task in ['forward', 'gradient', 'guided_backprop']:
             for batch in [1, 8]:
@@ -123,6 +184,8 @@ def tasks(nets):
         if net in ('squeezenet1_1', 'resnet18'):
             yield net, 'integrated_gradients', 1, [50]
             yield net, 'smooth_grad', 1, [50]
+            yield net, 'pgd', 8, [40, make_photos(os.path.join(folder, 'photos8'), 8)]
+            yield net, 'codes', 1, [make_photos(os.path.join(folder, 'photos512'), 512)]
 
 
 def main():
@@ -138,29 +201,30 @@ def main():
     folder = a.folder or tempfile.mkdtemp()
     ours, nets, rows = Ours(a.bin), {}, []
     print('| net | task | batch | convscope | peer | theirs | ratio |\n| --- | --- | --- | --- | --- | --- | --- |')
-    for name, task, batch, args in tasks(a.nets.split(',')):
+    for name, task, batch, args in tasks(a.nets.split(','), folder):
         if (a.only and task not in a.only.split(',')) or str(batch) not in a.batches.split(','):
             continue
         net = nets.setdefault(name, None) or Net(name, folder)
         nets[name] = net
         others, forward_only = peers(net, task, batch, args)
-        rounds = a.rounds if task not in ('occlusion',) else min(a.rounds, 3)
+        slow = task in ('occlusion', 'integrated_gradients', 'smooth_grad', 'pgd', 'codes')
+        rounds = min(a.rounds, 3) if slow else a.rounds
         times = {who: [] for who in ['ours', *others]}
         with torch.set_grad_enabled(not forward_only):
-            for turn in range(rounds + (task != 'occlusion')):
+            for turn in range(rounds + (not slow)):
                 for who in times:
                     # Peers' worker threads spin for a while after their last task: let them go to sleep. Then a run that
                     # warms up, but for tasks that take seconds, and the one that counts.
                     time.sleep(0.02)
-                    for again in range(1 if task == 'occlusion' else 2):
+                    for again in range(1 if slow else 2):
                         spent = ours.seconds(net, task, batch, args) if who == 'ours' else timed(others[who])
-                    if turn > 0 or task == 'occlusion':
+                    if turn > 0 or slow:
                         times[who].append(spent)
         medians = {who: statistics.median(t) for who, t in times.items()}
         for who in others:
             ratio = medians['ours'] / medians[who]
             rows.append(dict(net=name, task=task, args=args, batch=batch, ours=medians['ours'], peer=who, theirs=medians[who], ratio=ratio))
-            print(f"| {name} | {task} {' '.join(map(str, args))} | {batch} | {medians['ours'] * 1e3:.1f} ms | {who} | {medians[who] * 1e3:.1f} ms | {ratio:.2f} |", flush=True)
+            print(f"| {name} | {task} {' '.join(str(v) for v in args if not isinstance(v, str))} | {batch} | {medians['ours'] * 1e3:.1f} ms | {who} | {medians[who] * 1e3:.1f} ms | {ratio:.2f} |", flush=True)
     if a.json:
         with open(a.json, 'w') as f:
             json.dump(rows, f, indent=1)
