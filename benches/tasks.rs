@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use convscope::data::preprocess::Resize;
+use convscope::model::load::PerChannel;
 use convscope::prelude::*;
 use convscope::probes;
 use convscope::probes::attribution::input_signal;
@@ -26,10 +28,23 @@ fn main() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
         let [path, task, batch, args @ ..] = &words[..] else { continue };
-        let net = nets.entry(path.to_string()).or_insert_with(|| load(path).unwrap());
+        let net = nets.entry(path.to_string()).or_insert_with(|| photo_net(path));
         let x = noise(net, batch.parse().unwrap());
         println!("{}", seconds(net, task, &x, args));
     }
+}
+
+/// The net, told how torchvision's nets take photos.
+fn photo_net(path: &str) -> Model {
+    let each = |values: [f32; 3]| Some(PerChannel::Each(values.to_vec()));
+    let options = LoadOptions {
+        resize: Some(Resize::Direct),
+        scale: Some(1.0 / 255.0),
+        mean: each([0.485, 0.456, 0.406]),
+        std: each([0.229, 0.224, 0.225]),
+        ..Default::default()
+    };
+    load_model(path, &options, std::path::Path::new(""), &|_| {}).unwrap()
 }
 
 fn noise(net: &Model, batch: usize) -> Tensor {
