@@ -85,7 +85,9 @@ impl Cells {
                 json!({ "failed": "died", "message": message, "lost": before })
             }
             Err(Error::CompilationErrors(errors)) => {
-                json!({ "failed": "compile", "errors": errors.iter().map(told).collect::<Vec<_>>() })
+                let mut told: Vec<Value> = errors.iter().filter(|e| e.level() != "warning").map(told).collect();
+                told.sort_by_key(|e| e["line"].as_u64().unwrap_or(u64::MAX));
+                json!({ "failed": "compile", "errors": told })
             }
             Err(Error::TypeRedefinedVariablesLost(lost)) => {
                 json!({ "failed": "message", "message": "a type was defined again", "lost": lost })
@@ -114,11 +116,14 @@ impl Cells {
         if let (Some(line), Some(column), Some("src/lib.rs")) = (line, column, numbers.next())
             && let Some(text) = compiled.lines().nth(usize::saturating_sub(line, 1))
         {
-            // evcxr puts the lines of cells between lines of its own: the same text tells which one it was.
-            let mut same = code.lines().enumerate().filter(|(_, l)| *l == text);
-            if let (Some((at, _)), None) = (same.next(), same.next()) {
+            // evcxr puts statements of cells, each from a line of its own, between lines of its own: the same text tells
+            // where it was.
+            let (indent, text) = (text.len() - text.trim_start().len(), text.trim());
+            let mut same =
+                code.lines().enumerate().filter_map(|(at, l)| Some((at, l[..l.find(text)?].chars().count())));
+            if let (Some((at, before)), None) = (same.next(), same.next()) {
                 event["line"] = json!(at + 1);
-                event["column"] = json!(usize::max(column, 1));
+                event["column"] = json!(before + usize::saturating_sub(column, indent));
             }
         }
         event

@@ -252,7 +252,7 @@ impl<'a> Cell<'a> {
         }
         if !functions.is_empty() {
             let entries = functions.iter().map(|f| format!("bridge::function({0:?}, {0})", f.name));
-            source += &format!(";drop([{}]);", entries.collect::<Vec<_>>().join(", "));
+            source += &format!("drop([{}]);", entries.collect::<Vec<_>>().join(", "));
         }
         source
     }

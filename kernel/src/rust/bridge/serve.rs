@@ -16,6 +16,10 @@ pub struct Entry {
 }
 
 /// A function whose parameters can be taken and whose result can be given.
+#[diagnostic::on_unimplemented(
+    message = "rhai cannot call `{Self}`",
+    note = "parameters and results can be bool, whole numbers, f32, f64, String, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value"
+)]
 pub trait Function<Parameters> {
     /// Calls it.
     ///
