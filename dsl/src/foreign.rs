@@ -167,7 +167,8 @@ impl Session {
     {
         let name = &signature.name;
         let taken = self.functions.iter().any(|f| f.name == *name && f.of.is_none() && !self.foreign.contains(name));
-        if taken || self.known().defined.iter().any(|(n, _)| n == name) {
+        let probe = convscope_engine::probes::find(name).is_ok();
+        if taken || probe || self.known().defined.iter().any(|(n, _)| n == name) {
             return Err(Error::value(format!("scripts have a function `{name}` already")).hint("choose another name"));
         }
         let arguments = vec![TypeId::of::<Dynamic>(); signature.parameters.len()];
