@@ -128,10 +128,11 @@ impl Beside {
     /// Lets rhai call a function.
     fn define(&mut self, signature: Signature) -> Result<()> {
         let (rust, name) = (self.rust.clone(), signature.name.clone());
-        self.rust().offer(&name);
         self.session.define(&signature, move |arguments| {
             rust.lock().unwrap_or_else(PoisonError::into_inner).call(&name, arguments)
-        })
+        })?;
+        self.rust().offer(&signature.name);
+        Ok(())
     }
 
     /// What a cell that ends with a value shows.
