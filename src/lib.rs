@@ -57,10 +57,13 @@ pub use convscope_engine::*;
 /// What most programs need, in one line.
 pub mod prelude {
     pub use crate::evcxr::EvcxrDisplay;
+    pub use convscope_engine::ascent::{Measured, Objective};
     pub use convscope_engine::data::shapes::{Shapes, shapes};
     pub use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
+    pub use convscope_engine::graph::NodeId;
     pub use convscope_engine::model::{LoadOptions, load_model};
     pub use convscope_engine::params::Params;
+    pub use convscope_engine::pass::Trace;
     pub use convscope_engine::probes::activations::Activations;
     pub use convscope_engine::probes::cam::{GradCam, GradCamPlusPlus, GuidedGradCam, LayerCam, ScoreCam};
     pub use convscope_engine::probes::deep_lift::DeepLift;
@@ -71,6 +74,8 @@ pub mod prelude {
     pub use convscope_engine::probes::integrated_gradients::IntegratedGradients;
     pub use convscope_engine::probes::judge::ProbeList;
     pub use convscope_engine::probes::lrp::Lrp;
+    pub use convscope_engine::probes::maximize::Maximize;
+    pub use convscope_engine::probes::model_randomization::ModelRandomization;
     pub use convscope_engine::probes::occlusion::Occlusion;
     pub use convscope_engine::probes::rise::Rise;
     pub use convscope_engine::probes::smooth_grad::SmoothGrad;

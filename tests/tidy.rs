@@ -21,7 +21,7 @@ fn sources() -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    for folder in ["engine", "dsl", "kernel", "src", "tests", "examples", "benches"] {
+    for folder in ["engine", "dsl", "kernel", "rust-cells", "src", "tests", "examples", "benches"] {
         let folder = root().join(folder);
         if folder.is_dir() {
             walk(&folder, &mut found);

@@ -9,6 +9,7 @@ pub mod context;
 pub mod convert;
 pub mod diag;
 pub mod fault;
+pub mod foreign;
 pub mod front;
 pub mod inspect;
 pub mod library;
@@ -24,6 +25,7 @@ pub mod values;
 
 pub use context::{Context, Place};
 pub use diag::Diagnostic;
+pub use foreign::{Foreign, Signature};
 pub use front::Front;
 pub use library::{Function, Library};
 pub use output::{Output, Shown, Silent};

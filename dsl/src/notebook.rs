@@ -225,6 +225,10 @@ pub fn to_script(notebook: &str) -> Result<String> {
             Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).collect(),
             _ => return Err(wrong(&format!("cell {} has no source", i + 1))),
         };
+        if kind == Kind::Code && text.trim_start().starts_with("%%rust") {
+            return Err(Error::unsupported(format!("cell {} is in Rust, which only notebooks run", i + 1))
+                .hint("scripts are rhai throughout; a program in Rust uses the crate `convscope`"));
+        }
         let kept = |name: &str| cell.pointer(&format!("/metadata/convscope/{name}")).and_then(Value::as_str);
         if !out.is_empty() && !out.ends_with('\n') {
             out.push('\n');
@@ -320,6 +324,7 @@ mod tests {
             ("{\"nbformat\": 4}", "list of cells"),
             ("{\"nbformat\": 4, \"cells\": [{}]}", "type"),
             ("{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"code\"}]}", "no source"),
+            ("{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"code\", \"source\": \"%%rust\\n1\"}]}", "is in Rust"),
             ("{\"nbformat\": 4, \"cells\": [], \"metadata\": {\"language_info\": {\"name\": \"python\"}}}", "python"),
         ] {
             let error = to_script(text).unwrap_err();

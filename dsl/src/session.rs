@@ -33,6 +33,7 @@ pub struct Session {
     pub(crate) scope: Scope<'static>,
     pub(crate) functions: Vec<Function>,
     pub(crate) kinds: Vec<Kind>,
+    pub(crate) foreign: BTreeSet<String>,
     context: Context,
     defined: AST,
     origins: Origins,
@@ -74,7 +75,7 @@ impl Session {
         crate::bind::bind(&mut library, &context);
         let (functions, kinds) = library.finish();
         let (scope, defined, origins) = (Scope::new(), AST::empty(), Origins::default());
-        Session { engine, scope, functions, kinds, context, defined, origins, watch }
+        Session { engine, scope, functions, kinds, foreign: BTreeSet::new(), context, defined, origins, watch }
     }
 
     /// What the session's functions share: the job, where files lie, what was read and written.

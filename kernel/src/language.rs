@@ -1,14 +1,33 @@
 //! What a notebook kernel asks of a language, and the script language's answers.
 
+use crate::bundle::{Bundle, bundle};
 use convscope_dsl::complete::Completion;
 use convscope_dsl::inspect::Completeness;
-use convscope_dsl::{CellResult, Session};
+use convscope_dsl::{Diagnostic, Session};
+
+/// How a cell ended.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// What the last expression was worth, where it is worth showing.
+    pub value: Option<Bundle>,
+    /// What went wrong.
+    pub error: Option<Diagnostic>,
+    /// Whether it was stopped by the user.
+    pub interrupted: bool,
+}
+
+impl Answer {
+    /// The answer of a cell that went wrong.
+    pub fn failed(error: Diagnostic) -> Self {
+        Answer { error: Some(error), ..Answer::default() }
+    }
+}
 
 /// A language whose cells run one after another. Whatever a cell prints or shows while it runs goes to the output that
 /// the language was made with.
 pub trait Language {
     /// Runs a cell that messages call `name`; a stop that was asked for before it began is forgotten.
-    fn execute(&mut self, name: &str, code: &str) -> CellResult;
+    fn execute(&mut self, name: &str, code: &str) -> Answer;
 
     /// What could stand at byte `cursor` of `code`.
     fn complete(&self, code: &str, cursor: usize) -> Completion;
@@ -21,9 +40,10 @@ pub trait Language {
 }
 
 impl Language for Session {
-    fn execute(&mut self, name: &str, code: &str) -> CellResult {
+    fn execute(&mut self, name: &str, code: &str) -> Answer {
         self.context().job.signal.reset();
-        self.run(name, code)
+        let result = self.run(name, code);
+        Answer { value: result.value.as_ref().map(bundle), error: result.error, interrupted: result.interrupted }
     }
 
     fn complete(&self, code: &str, cursor: usize) -> Completion {

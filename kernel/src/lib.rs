@@ -13,10 +13,14 @@ pub mod logo;
 pub mod notebook;
 pub mod progress;
 pub mod publisher;
+#[cfg(unix)]
+pub mod rust;
 pub mod serve;
 pub mod shell;
 pub mod spec;
 pub mod wire;
 
 pub use language::Language;
+#[cfg(unix)]
+pub use rust::Beside;
 pub use serve::serve;

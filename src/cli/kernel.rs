@@ -137,6 +137,8 @@ impl Start {
         convscope_kernel::serve(&self.connection_file, job.signal.clone(), move |output| {
             let session = Session::new(job, output);
             session.set_params(params);
+            #[cfg(unix)]
+            let session = convscope_kernel::Beside::new(session);
             Box::new(session)
         })
     }

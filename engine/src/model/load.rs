@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 use super::card::Card;
+#[cfg(feature = "hub")]
+use super::hub;
 use super::tensors::Tensors;
-use super::{Model, fetch, hub, labels, onnx, shapes, zoo};
+use super::{Model, fetch, labels, onnx, shapes, zoo};
 use crate::data::edit::Interpolation;
 use crate::data::preprocess::{Crop, Order, Preprocess, Resize, Size};
 use crate::error::{Context, Error, Result, suggestions};
@@ -164,7 +166,15 @@ impl Asked<'_> {
         self.finished(&model, known.filter(fits))
     }
 
+    /// A repository of the Hugging Face Hub, where nothing that speaks to it was compiled in.
+    #[cfg(not(feature = "hub"))]
+    fn hub(&self, id: &str) -> Result<Model> {
+        Err(Error::unsupported(format!("`hf:{id}`: this build does not speak to the Hugging Face Hub"))
+            .hint("compile convscope with its default features, or load the downloaded file"))
+    }
+
     /// A repository of the Hugging Face Hub.
+    #[cfg(feature = "hub")]
     fn hub(&self, id: &str) -> Result<Model> {
         let fetched = hub::fetch(id, self.report)?;
         let card = Card { source: format!("hf:{id}"), license: fetched.license, ..Card::named(id) };

@@ -4,6 +4,7 @@ pub mod ablate;
 pub mod card;
 pub mod evaluate;
 pub mod fetch;
+#[cfg(feature = "hub")]
 pub mod hub;
 pub mod labels;
 pub mod load;

@@ -107,6 +107,23 @@ impl Probe for Maximize {
 }
 
 impl Maximize {
+    /// The images on which an objective of one's own is as large as possible, called `name` in the figure.
+    ///
+    /// # Errors
+    /// As the passes and the objective.
+    pub fn of(&self, model: &Model, name: &str, objective: &dyn Objective, job: &Job) -> Result<Artifact> {
+        let space = Space::of_any(model)?;
+        let made = self.climb(model, &space, objective, self.images, job, 0)?;
+        let caption = |value: &f64| format!("{name}: {}", short(*value));
+        let shown: Vec<(Vec<f64>, String)> =
+            made.images.chunks(space.frame.len()).zip(&made.values).map(|(x, v)| (x.to_vec(), caption(v))).collect();
+        let artifact = Artifact::new(format!("what {name} in {} is largest on", model.card().name))
+            .part(pictures(model, &space, "", &shown)?)
+            .array("images", array(&space, &made.images)?)
+            .array("values", tensor(made.values, &[self.images])?);
+        Ok(artifact.reached(made.done, self.steps))
+    }
+
     fn subjects(&self, on: &Subject) -> Result<Vec<Subject>> {
         match on {
             Subject::Layer { model, node } => {
@@ -141,6 +158,19 @@ impl Maximize {
         } else {
             Box::new(score)
         };
+        self.climb(model, space, objective.as_ref(), n, job, chunk)
+    }
+
+    /// The ascent of `n` images.
+    fn climb(
+        &self,
+        model: &Model,
+        space: &Space,
+        objective: &dyn Objective,
+        n: usize,
+        job: &Job,
+        chunk: usize,
+    ) -> Result<crate::ascent::Made> {
         let rng = job.rng(&format!("maximize/start/{chunk}"));
         let fourier = Fourier::new(space, &colours(model), self.decay);
         let pixels = Pixels::new(space, 64.0).bounded(space);
@@ -161,7 +191,7 @@ impl Maximize {
         let ascent = Ascent {
             model,
             space,
-            objective: objective.as_ref(),
+            objective,
             parametrisation,
             transforms: &transforms,
             priors: &[],
@@ -170,7 +200,7 @@ impl Maximize {
             steps: self.steps,
             label: "maximize",
         };
-        let start = wake(model, objective.as_ref(), parametrisation, start, space.frame.len())?;
+        let start = wake(model, objective, parametrisation, start, space.frame.len())?;
         ascent.run(start, &mut Adam::new(self.rate), job)
     }
 }

@@ -1,9 +1,9 @@
 //! Running a cell: what is published, what is replied, what happens to the cells behind one that failed.
 
 use super::Shell;
-use crate::bundle::bundle;
+use crate::language::Answer;
 use crate::wire::Request;
-use convscope_dsl::{CellResult, Diagnostic};
+use convscope_dsl::Diagnostic;
 use serde_json::{Map, Value, json};
 
 impl Shell {
@@ -49,10 +49,9 @@ impl Shell {
     }
 
     /// Publishes a cell's value and error; the value as text.
-    fn publish(&self, result: &CellResult) -> Option<String> {
+    fn publish(&self, result: &Answer) -> Option<String> {
         let mut output = None;
-        if let Some(value) = &result.value {
-            let bundle = bundle(value);
+        if let Some(bundle) = &result.value {
             output = bundle.data.get("text/plain").and_then(Value::as_str).map(str::to_string);
             let content = json!({ "execution_count": self.count, "data": bundle.data, "metadata": bundle.metadata });
             self.publisher.publish("execute_result", content);
@@ -76,8 +75,7 @@ impl Shell {
                     told.insert("status".into(), "error".into());
                     Value::Object(told)
                 }
-                (None, Some(value)) => {
-                    let bundle = bundle(value);
+                (None, Some(bundle)) => {
                     json!({ "status": "ok", "data": bundle.data, "metadata": bundle.metadata })
                 }
                 (None, None) => json!({ "status": "ok", "data": { "text/plain": "" }, "metadata": {} }),

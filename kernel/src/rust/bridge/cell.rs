@@ -1,0 +1,85 @@
+//! A cell as it runs: it says so in a file, and how it ended; values come and go in files of the kernel's private folder,
+//! which CONVSCOPE_CELLS names.
+
+use super::cross::{Give, Take};
+use super::kinds::{Image, Table, Tensor};
+use super::value::Value;
+use std::fs;
+use std::path::PathBuf;
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os("CONVSCOPE_CELLS").unwrap_or_default()).join(name)
+}
+
+fn write(name: &str, bytes: &[u8]) {
+    if let Err(error) = fs::write(file(name), bytes) {
+        panic!("`{}`: {error}", file(name).display());
+    }
+}
+
+/// Lives while a cell runs. A cell that comes to its end keeps it among its variables; one that panics or is left by `?`
+/// drops it, which is how the kernel comes to know.
+#[derive(Debug)]
+pub struct Running(u64);
+
+impl Running {
+    /// The cell with this number begins.
+    pub fn new(number: u64) -> Self {
+        write("running", number.to_string().as_bytes());
+        let usual = std::thread::current().id();
+        std::panic::set_hook(Box::new(move |panic| {
+            let message = panic.payload_as_str().unwrap_or("a panic without a message");
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            match std::thread::current().id() == usual {
+                true => write("panic", format!("{place}\n{message}").as_bytes()),
+                false => eprintln!("a thread panicked at {place}: {message}"),
+            }
+        }));
+        Running(number)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An earlier cell's is dropped at the end of a later one, whose number the file has.
+        if fs::read_to_string(file("running")).is_ok_and(|number| number == self.0.to_string()) {
+            write("failed", if std::thread::panicking() { b"panic" } else { b"error" });
+        }
+    }
+}
+
+/// The value that the kernel left as `name`.
+///
+/// # Panics
+/// Where there is none, or it is of another kind.
+pub fn take<T: Take>(name: &str) -> T {
+    let read = fs::read(file(&format!("in-{name}"))).map_err(|e| e.to_string());
+    match read.and_then(|bytes| Value::read(&bytes)).and_then(T::take) {
+        Ok(value) => value,
+        Err(error) => panic!("`{name}`: {error}"),
+    }
+}
+
+/// Leaves a value as `name` for the kernel.
+pub fn give<T: Give + ?Sized>(name: &str, value: &T) {
+    write(&format!("out-{name}"), &value.give().bytes());
+}
+
+/// Shows a value under the cell that ends with it, as the kernel shows its like.
+fn show(value: &Value) {
+    write("shown", &value.bytes());
+    println!("EVCXR_BEGIN_CONTENT application/x-convscope-value\nshown\nEVCXR_END_CONTENT");
+}
+
+macro_rules! shown {
+    ($($type:ty)*) => {$(
+        impl $type {
+            /// Shows it under the cell.
+            pub fn evcxr_display(&self) {
+                show(&self.give());
+            }
+        }
+    )*};
+}
+
+shown! { Tensor Image Table }

@@ -1,0 +1,198 @@
+//! Which Rust types cross, and how.
+
+use super::kinds::{Image, Table, Tensor};
+use super::value::Value;
+
+/// What rhai's values can be taken as.
+#[diagnostic::on_unimplemented(
+    message = "no value of rhai can be taken as `{Self}`",
+    note = "bool, whole numbers, f32, f64, String, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value can"
+)]
+pub trait Take: Sized {
+    /// The value as this type.
+    ///
+    /// # Errors
+    /// Where it is of another kind or out of range.
+    fn take(value: Value) -> Result<Self, String>;
+}
+
+/// What can be given to rhai.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be given to rhai",
+    note = "bool, whole numbers, f32, f64, String, &str, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value can"
+)]
+pub trait Give {
+    /// This as a value.
+    fn give(&self) -> Value;
+}
+
+/// What a function that rhai calls can return: what can be given, or a `Result` of it.
+#[diagnostic::on_unimplemented(message = "`{Self}` cannot be given to rhai")]
+pub trait Return {
+    /// This as a value, or the error's text.
+    ///
+    /// # Errors
+    /// Where it is one.
+    fn outcome(self) -> Result<Value, String>;
+}
+
+impl<T: Give> Return for T {
+    fn outcome(self) -> Result<Value, String> {
+        Ok(self.give())
+    }
+}
+
+impl<T: Give, E: std::fmt::Display> Return for Result<T, E> {
+    fn outcome(self) -> Result<Value, String> {
+        self.map(|value| value.give()).map_err(|error| error.to_string())
+    }
+}
+
+fn wrong<T>(wanted: &str, value: &Value) -> Result<T, String> {
+    Err(format!("{wanted} is asked for, got {}", value.kind()))
+}
+
+macro_rules! as_it_is {
+    ($($type:ty, $kind:ident, $wanted:literal;)*) => {$(
+        impl Take for $type {
+            fn take(value: Value) -> Result<Self, String> {
+                match value {
+                    Value::$kind(v) => Ok(v),
+                    other => wrong($wanted, &other),
+                }
+            }
+        }
+        impl Give for $type {
+            fn give(&self) -> Value {
+                Value::$kind(self.clone())
+            }
+        }
+    )*};
+}
+
+as_it_is! {
+    bool, Bool, "true or false";
+    String, Text, "a text";
+    Tensor, Tensor, "a tensor";
+    Image, Image, "an image";
+    Table, Table, "a table";
+}
+
+macro_rules! whole_numbers {
+    ($($type:ty)*) => {$(
+        impl Take for $type {
+            fn take(value: Value) -> Result<Self, String> {
+                let whole = match value {
+                    Value::Int(i) => i,
+                    Value::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => f as i64,
+                    other => return wrong("a whole number", &other),
+                };
+                whole.try_into().map_err(|_| format!("{whole} is out of range for {}", stringify!($type)))
+            }
+        }
+        impl Give for $type {
+            fn give(&self) -> Value {
+                i64::try_from(*self).map_or(Value::Float(*self as f64), Value::Int)
+            }
+        }
+    )*};
+}
+
+whole_numbers! { i8 i16 i32 i64 isize u8 u16 u32 u64 usize }
+
+macro_rules! numbers {
+    ($($type:ty)*) => {$(
+        impl Take for $type {
+            fn take(value: Value) -> Result<Self, String> {
+                match value {
+                    Value::Int(i) => Ok(i as $type),
+                    Value::Float(f) => Ok(f as $type),
+                    other => wrong("a number", &other),
+                }
+            }
+        }
+        impl Give for $type {
+            fn give(&self) -> Value {
+                Value::Float(f64::from(*self))
+            }
+        }
+    )*};
+}
+
+numbers! { f32 f64 }
+
+impl Take for Value {
+    fn take(value: Value) -> Result<Self, String> {
+        Ok(value)
+    }
+}
+
+impl Give for Value {
+    fn give(&self) -> Value {
+        self.clone()
+    }
+}
+
+impl Give for () {
+    fn give(&self) -> Value {
+        Value::Nothing
+    }
+}
+
+impl Give for str {
+    fn give(&self) -> Value {
+        Value::Text(self.into())
+    }
+}
+
+impl<T: Give + ?Sized> Give for &T {
+    fn give(&self) -> Value {
+        (**self).give()
+    }
+}
+
+/// A list, or a tensor of one axis.
+impl<T: Take> Take for Vec<T> {
+    fn take(value: Value) -> Result<Self, String> {
+        match value {
+            Value::List(list) => list.into_iter().map(T::take).collect(),
+            Value::Tensor(t) if t.shape.len() == 1 => {
+                t.values.into_iter().map(|v| T::take(Value::Float(v.into()))).collect()
+            }
+            other => wrong("a list", &other),
+        }
+    }
+}
+
+impl<T: Give> Give for Vec<T> {
+    fn give(&self) -> Value {
+        self.as_slice().give()
+    }
+}
+
+impl<T: Give> Give for [T] {
+    fn give(&self) -> Value {
+        Value::List(self.iter().map(Give::give).collect())
+    }
+}
+
+impl<T: Give, const N: usize> Give for [T; N] {
+    fn give(&self) -> Value {
+        self.as_slice().give()
+    }
+}
+
+impl<T: Take> Take for Option<T> {
+    fn take(value: Value) -> Result<Self, String> {
+        match value {
+            Value::Nothing => Ok(None),
+            other => T::take(other).map(Some),
+        }
+    }
+}
+
+impl<T: Give> Give for Option<T> {
+    fn give(&self) -> Value {
+        self.as_ref().map_or(Value::Nothing, Give::give)
+    }
+}

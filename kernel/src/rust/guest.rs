@@ -1,0 +1,402 @@
+//! Rust as a guest of the session: started on first use, evaluated cell by cell, called by rhai, stopped, started again.
+
+use super::codec::{from_rust, to_rust};
+use super::program::{Event, Program, eval};
+use super::value;
+use convscope_dsl::{Foreign, Output};
+use convscope_engine::error::Kind;
+use convscope_engine::job::Signal;
+use convscope_engine::{Error, Result};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether a stop was asked for.
+const GLANCE: Duration = Duration::from_millis(20);
+/// A program that does not stop within this time is ended.
+const STUBBORN: Duration = Duration::from_secs(25);
+/// What was printed by a call comes within this time of its end.
+const PRINTED: Duration = Duration::from_secs(2);
+/// What is printed when a call has ended.
+const CALLED: &str = "\u{1}called";
+
+/// Rust beside a session.
+pub struct Guest {
+    program: Option<Program>,
+    output: Arc<dyn Output>,
+    signal: Signal,
+    functions: BTreeSet<String>,
+    serving: Option<Serving>,
+    count: u64,
+    compiled: usize,
+}
+
+/// Rust's process answering calls; `id` is the request that makes it.
+struct Serving {
+    stream: UnixStream,
+    id: u64,
+}
+
+impl Guest {
+    /// A guest that is not there yet; what it prints goes to `output`, and `signal` stops it.
+    pub fn new(output: Arc<dyn Output>, signal: Signal) -> Self {
+        let functions = BTreeSet::new();
+        Guest { program: None, output, signal, functions, serving: None, count: 0, compiled: 0 }
+    }
+
+    /// Whether it was started.
+    pub fn is_there(&self) -> bool {
+        self.program.is_some()
+    }
+
+    /// The number of the next request.
+    pub fn next_number(&self) -> u64 {
+        self.count + 1
+    }
+
+    /// Evaluates code and says how that ended.
+    ///
+    /// # Errors
+    /// Where Rust cannot be started, or is gone.
+    pub fn eval(&mut self, code: &str) -> Result<Value> {
+        self.stop_serving()?;
+        self.start()?;
+        self.count += 1;
+        self.ask(&eval(self.count, code))
+    }
+
+    /// Asks something else about code.
+    ///
+    /// # Errors
+    /// As [`Guest::eval`].
+    pub fn about(&mut self, mut request: Value) -> Result<Value> {
+        self.stop_serving()?;
+        self.start()?;
+        self.count += 1;
+        request["id"] = self.count.into();
+        self.ask(&request)
+    }
+
+    /// Rust's functions that calls may name from now on.
+    pub fn offer(&mut self, name: &str) {
+        self.functions.insert(name.to_string());
+    }
+
+    /// A file's content in the private folder, as a value.
+    ///
+    /// # Errors
+    /// Where it is not there or damaged.
+    pub fn read(&self, file: &str) -> Result<Foreign> {
+        let path = self.program()?.folder.join(file);
+        let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;
+        from_rust(value::Value::read(&bytes).map_err(Error::internal)?)
+    }
+
+    /// Leaves a value in the private folder, starting Rust where it is not there.
+    ///
+    /// # Errors
+    /// Where it cannot be written, or Rust cannot be started.
+    pub fn leave(&mut self, file: &str, value: &value::Value) -> Result<()> {
+        self.start()?;
+        let path = self.program()?.folder.join(file);
+        std::fs::write(&path, value.bytes()).map_err(|e| Error::io(&path, &e))
+    }
+
+    fn program(&self) -> Result<&Program> {
+        self.program.as_ref().ok_or_else(gone)
+    }
+
+    fn start(&mut self) -> Result<()> {
+        if self.program.is_some() {
+            return Ok(());
+        }
+        self.program = Some(Program::start()?);
+        let started = self.greet();
+        if started.is_err() {
+            self.program = None;
+        }
+        started
+    }
+
+    /// Waits until the program is ready and knows the crate that cells see.
+    fn greet(&mut self) -> Result<()> {
+        loop {
+            self.output.progress("starting Rust", 0, 1);
+            match self.program()?.next(GLANCE) {
+                Some(Event::Ready) => break,
+                Some(Event::Unable(message)) => {
+                    return Err(Error::unsupported(format!("cells in Rust cannot start: {}", message.trim()))
+                        .hint("they are compiled by cargo and rustc, which https://rustup.rs installs"));
+                }
+                Some(Event::Gone) => return Err(gone()),
+                Some(_) => {}
+                None if self.signal.is_set() => return Err(interrupted()),
+                None => {}
+            }
+        }
+        let bridge = self.program()?.write_bridge()?;
+        self.count += 1;
+        let code = format!(":dep bridge = {{ path = {} }}", json!(bridge.to_string_lossy()));
+        let ended = self.ask(&eval(self.count, &code))?;
+        self.output.progress("starting Rust", 1, 1);
+        match ended["failed"].as_str() {
+            None => Ok(()),
+            Some("interrupted") => Err(interrupted()),
+            Some(_) => {
+                let errors = ended["errors"].as_array().and_then(|e| e.first()).unwrap_or(&ended);
+                let message = errors["message"].as_str().unwrap_or("").trim();
+                Err(Error::unsupported(format!("cells in Rust cannot start: {message}"))
+                    .hint("does `cargo build` work in a new crate?"))
+            }
+        }
+    }
+
+    /// Puts a request and waits for its end.
+    fn ask(&mut self, request: &Value) -> Result<Value> {
+        self.compiled = 0;
+        let asked = self.program.as_mut().ok_or_else(gone).and_then(|p| p.ask(request));
+        if asked.is_err() {
+            self.program = None;
+        }
+        asked?;
+        self.wait(request["id"].as_u64().unwrap_or(0))
+    }
+
+    /// Waits for the end of a request; what is printed meanwhile is passed on, a stop that is asked for too.
+    fn wait(&mut self, id: u64) -> Result<Value> {
+        let mut stop = Stop::default();
+        loop {
+            match self.program()?.next(GLANCE) {
+                Some(Event::Ended(ended)) if ended["id"] == id => return Ok(ended),
+                Some(event) => self.pass(event)?,
+                None => self.pass_stop(id, &mut stop)?,
+            }
+        }
+    }
+
+    /// Passes a stop on, once; a program that does not heed it is ended.
+    fn pass_stop(&mut self, id: u64, stop: &mut Stop) -> Result<()> {
+        match stop.0 {
+            None if self.signal.is_set() => {
+                stop.0 = Some(Instant::now());
+                self.program.as_mut().ok_or_else(gone)?.ask(&json!({ "op": "interrupt", "id": id }))
+            }
+            Some(begun) if begun.elapsed() > STUBBORN => {
+                self.program = None;
+                Err(interrupted().hint("Rust did not stop and was ended: its variables and functions are gone"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows what an event says.
+    fn pass(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Printed(line) if line == CALLED => {}
+            Event::Printed(line) => self.output.print(&line),
+            Event::Remarked(line) => self.output.debug(&line),
+            Event::Compiling(line) if line.trim_start().starts_with("Compiling ") => {
+                self.compiled += 1;
+                let all = self.program()?.crates();
+                self.output.progress("compiling crates", self.compiled, all.max(self.compiled + 1));
+            }
+            Event::Compiling(line) => eprintln!("{line}"),
+            Event::Gone => {
+                (self.program, self.serving) = (None, None);
+                return Err(gone());
+            }
+            Event::Ready | Event::Unable(_) | Event::Ended(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Calls a function.
+    ///
+    /// # Errors
+    /// Where it says so, panics, ends its process, or is interrupted.
+    pub fn call(&mut self, name: &str, arguments: Vec<Foreign>) -> Result<Foreign> {
+        self.serve()?;
+        let arguments = arguments.into_iter().map(to_rust).collect::<Result<_>>()?;
+        let request = value::Value::List(vec![value::Value::Text(name.into()), value::Value::List(arguments)]);
+        let reply = self.exchange(name, &request.bytes())?;
+        self.pass_printed()?;
+        match value::Value::read(&reply).map_err(Error::internal)? {
+            value::Value::List(mut parts) => match (parts.pop(), parts.pop()) {
+                (Some(result), Some(value::Value::Bool(true))) => from_rust(result),
+                (Some(value::Value::Text(message)), _) => Err(Error::value(format!("`{name}`: {message}"))),
+                _ => Err(Error::internal("a reply that nobody understands")),
+            },
+            _ => Err(Error::internal("a reply that nobody understands")),
+        }
+    }
+
+    /// Sends a call's bytes and gives the reply's.
+    fn exchange(&mut self, name: &str, request: &[u8]) -> Result<Vec<u8>> {
+        let broken = |e: std::io::Error| Error::internal(format!("calls of Rust: {e}"));
+        let serving = self.serving.as_mut().ok_or_else(gone)?;
+        let mut stream = serving.stream.try_clone().map_err(broken)?;
+        let sent = stream.write_all(&(request.len() as u64).to_le_bytes()).and_then(|()| stream.write_all(request));
+        if sent.is_err() {
+            return Err(self.died(name));
+        }
+        let (mut reply, mut chunk, mut stop) = (Vec::new(), vec![0; 1 << 16], Stop::default());
+        let id = serving.id;
+        loop {
+            match stream.read(&mut chunk) {
+                Ok(0) => return Err(self.died(name)),
+                Ok(n) => reply.extend_from_slice(&chunk[..n]),
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    self.pass_stop(id, &mut stop)?;
+                    while let Some(event) = self.program()?.next(Duration::ZERO) {
+                        if matches!(&event, Event::Ended(ended) if ended["id"] == id) {
+                            return Err(self.failed(name, event));
+                        }
+                        self.pass(event)?;
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(self.died(name)),
+            }
+            if let Some((length, rest)) = reply.split_first_chunk::<8>()
+                && rest.len() as u64 >= u64::from_le_bytes(*length)
+            {
+                return Ok(rest.to_vec());
+            }
+        }
+    }
+
+    /// Passes on what a call printed.
+    fn pass_printed(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < PRINTED {
+            match self.program()?.next(GLANCE) {
+                Some(Event::Printed(line)) if line == CALLED => break,
+                Some(event) => self.pass(event)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Rust's process closed the connection: how the request that served ended.
+    fn died(&mut self, name: &str) -> Error {
+        let Some(serving) = self.serving.take() else { return gone() };
+        drop(serving.stream);
+        match self.wait(serving.id) {
+            Ok(ended) => self.failed(name, Event::Ended(ended)),
+            Err(error) => error,
+        }
+    }
+
+    fn failed(&mut self, name: &str, event: Event) -> Error {
+        self.serving = None;
+        let Event::Ended(ended) = event else { return gone() };
+        let kept = lost(&ended);
+        match ended["failed"].as_str() {
+            Some("interrupted") => interrupted().hint(kept),
+            _ => {
+                let how = super::told::status(ended["message"].as_str().unwrap_or(""));
+                Error::value(format!("`{name}` ended Rust's process: {how}")).hint(kept)
+            }
+        }
+    }
+
+    /// Makes Rust's process answer calls, if it does not yet.
+    fn serve(&mut self) -> Result<()> {
+        if self.serving.is_some() {
+            return Ok(());
+        }
+        self.count += 1;
+        let id = self.count;
+        let broken = |e: std::io::Error| Error::internal(format!("calls of Rust: {e}"));
+        let socket = self.program()?.folder.join(format!("calls-{id}"));
+        let listener = UnixListener::bind(&socket).map_err(broken)?;
+        listener.set_nonblocking(true).map_err(broken)?;
+        let entries: Vec<String> = self.functions.iter().map(|f| format!("bridge::function({f:?}, {f})")).collect();
+        let path = json!(socket.to_string_lossy());
+        let code = format!("{} bridge::serve({path}, &[{}]);", begin(id), entries.join(", "));
+        self.compiled = 0;
+        self.program.as_mut().ok_or_else(gone)?.ask(&eval(id, &code))?;
+        let mut stop = Stop::default();
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).map_err(broken)?;
+                    stream.set_read_timeout(Some(GLANCE)).map_err(broken)?;
+                    self.serving = Some(Serving { stream, id });
+                    return Ok(());
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => match self.program()?.next(GLANCE) {
+                    Some(Event::Ended(ended)) if ended["id"] == id => return Err(self.unserved(&ended)),
+                    Some(event) => self.pass(event)?,
+                    None => self.pass_stop(id, &mut stop)?,
+                },
+                Err(e) => return Err(broken(e)),
+            }
+        }
+    }
+
+    fn unserved(&self, ended: &Value) -> Error {
+        match ended["failed"].as_str() {
+            Some("interrupted") => interrupted(),
+            _ => {
+                let first = ended["errors"].as_array().and_then(|e| e.first()).unwrap_or(ended);
+                let message = first["message"].as_str().unwrap_or("it ended at once");
+                Error::value(format!("Rust's functions cannot be called: {message}"))
+                    .hint("run the `%%rust --fn` cells again, types that they use first")
+            }
+        }
+    }
+
+    /// Lets Rust's process go back to evaluating cells.
+    fn stop_serving(&mut self) -> Result<()> {
+        match self.serving.take() {
+            Some(serving) => {
+                drop(serving.stream);
+                self.wait(serving.id).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// When a stop was passed on.
+#[derive(Default)]
+struct Stop(Option<Instant>);
+
+/// What a cell begins with: the value by which it is known how the cell ends.
+pub fn begin(number: u64) -> String {
+    format!("let convscope_cell: bridge::Running = bridge::Running::new({number});")
+}
+
+/// What is gone and what stays where Rust's process ended.
+pub fn lost(ended: &Value) -> String {
+    let names: Vec<String> =
+        ended["lost"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|n| format!("`{n}`")).collect();
+    match names.len() {
+        0 => "all variables are as they were".into(),
+        1 => format!(
+            "Rust's variable {} is gone; its functions, types and crates stay, and all variables of rhai",
+            names[0]
+        ),
+        _ => {
+            let names = names.join(", ");
+            format!(
+                "Rust's variables {names} are gone; its functions, types and crates stay, and all variables of rhai"
+            )
+        }
+    }
+}
+
+fn interrupted() -> Error {
+    Error::new(Kind::Interrupted, "interrupted")
+}
+
+fn gone() -> Error {
+    Error::internal("the program that evaluates Rust is gone").hint(
+        "the next cell in Rust starts it again; what Rust knew has to be run again, variables of rhai are as they were",
+    )
+}

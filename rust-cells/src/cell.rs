@@ -1,0 +1,163 @@
+//! Evaluating cells, and telling how they ended.
+
+use crate::events::{Printed, send};
+use crate::interrupt::{Interrupter, Now};
+use crate::source;
+use evcxr::{CommandContext, CompilationError, Error, EvalContext, EvalOutputs};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The variable that tells how a cell ended; people do not see it.
+const WATCH: &str = "convscope_cell";
+/// Compiled crates of registries are kept for later sessions, up to so many MiB.
+const CACHE: &str = ":cache 4096";
+
+/// evcxr with its process.
+pub struct Cells {
+    context: CommandContext,
+    printed: Printed,
+    interrupter: Interrupter,
+    folder: PathBuf,
+}
+
+impl Cells {
+    /// Starts evcxr; what it builds goes to the folder that EVCXR_TMPDIR names.
+    ///
+    /// # Errors
+    /// Where there is no compiler, or it does not work.
+    pub fn start(folder: &Path) -> Result<Self, String> {
+        let program = std::env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
+        let mut command = Command::new(program);
+        command.process_group(0);
+        let (context, outputs) = EvalContext::with_subprocess_command(command).map_err(|e| e.to_string())?;
+        let mut context = CommandContext::with_eval_context(context);
+        context.execute(CACHE).map_err(|e| e.to_string())?;
+        let interrupter = Interrupter::new(context.process_handle(), folder.join("running"));
+        let printed = Printed::new(outputs.stdout, outputs.stderr);
+        Ok(Cells { context, printed, interrupter, folder: folder.into() })
+    }
+
+    /// What stops cells.
+    pub fn interrupter(&self) -> Interrupter {
+        self.interrupter.clone()
+    }
+
+    /// Does what is asked, and tells of it.
+    pub fn answer(&mut self, request: &Value) {
+        let code = request["code"].as_str().unwrap_or("");
+        let event = match request["op"].as_str() {
+            Some("eval") => {
+                let ended = self.eval(&request["id"], code);
+                self.printed.finish();
+                ended
+            }
+            Some("functions") => json!({ "functions": source::functions(code) }),
+            Some("complete") => self.complete(code, request["at"].as_u64().unwrap_or(0) as usize),
+            _ => json!({ "failed": "message", "message": "an unknown request" }),
+        };
+        let mut event = event;
+        event["event"] = "ended".into();
+        event["id"] = request["id"].clone();
+        send(&event);
+    }
+
+    fn eval(&mut self, id: &Value, code: &str) -> Value {
+        for file in ["running", "failed", "panic"] {
+            // Most often there is none.
+            let _ = std::fs::remove_file(self.folder.join(file));
+        }
+        let before: Vec<String> =
+            self.context.variables_and_types().map(|(name, _)| name.to_string()).filter(|n| n != WATCH).collect();
+        *self.interrupter.now() = Now { id: Some(id.clone()), stopped: false };
+        let result = catch_unwind(AssertUnwindSafe(|| self.context.execute(code)));
+        let stopped = std::mem::take(&mut *self.interrupter.now()).stopped;
+        let result = result.unwrap_or_else(|_| Err("a defect of evcxr".to_string().into()));
+        self.printed.finish();
+        match result {
+            Ok(outputs) => self.ended(outputs, code),
+            Err(Error::SubprocessTerminated(_)) if stopped => json!({ "failed": "interrupted", "lost": before }),
+            Err(_) if stopped => json!({ "failed": "interrupted" }),
+            Err(Error::SubprocessTerminated(message)) => {
+                json!({ "failed": "died", "message": message, "lost": before })
+            }
+            Err(Error::CompilationErrors(errors)) => {
+                let mut told: Vec<Value> = errors.iter().filter(|e| e.level() != "warning").map(told).collect();
+                told.sort_by_key(|e| e["line"].as_u64().unwrap_or(u64::MAX));
+                json!({ "failed": "compile", "errors": told })
+            }
+            Err(Error::TypeRedefinedVariablesLost(lost)) => {
+                json!({ "failed": "message", "message": "a type was defined again", "lost": lost })
+            }
+            Err(Error::Message(message)) => json!({ "failed": "message", "message": message }),
+        }
+    }
+
+    /// A cell that came to an end: it may have panicked, or `?` may have left it.
+    fn ended(&self, outputs: EvalOutputs, code: &str) -> Value {
+        match std::fs::read_to_string(self.folder.join("failed")).as_deref() {
+            Ok("panic") => self.panicked(code),
+            Ok(_) => json!({ "failed": "error", "message": self.printed.last_remark() }),
+            Err(_) => json!({ "forms": outputs.content_by_mime_type.into_iter().collect::<BTreeMap<_, _>>() }),
+        }
+    }
+
+    /// A panic, placed in the cell where it happened there.
+    fn panicked(&self, code: &str) -> Value {
+        let noted = std::fs::read_to_string(self.folder.join("panic")).unwrap_or_default();
+        let (place, message) = noted.split_once('\n').unwrap_or(("", &noted));
+        let mut event = json!({ "failed": "panic", "message": message });
+        let mut numbers = place.rsplitn(3, ':');
+        let (column, line) = (numbers.next().and_then(|n| n.parse().ok()), numbers.next().and_then(|n| n.parse().ok()));
+        let compiled = self.context.last_source().unwrap_or_default();
+        if let (Some(line), Some(column), Some("src/lib.rs")) = (line, column, numbers.next())
+            && let Some(text) = compiled.lines().nth(usize::saturating_sub(line, 1))
+        {
+            // evcxr puts statements of cells, each from a line of its own, between lines of its own: the same text tells
+            // where it was.
+            let (indent, text) = (text.len() - text.trim_start().len(), text.trim());
+            let mut same =
+                code.lines().enumerate().filter_map(|(at, l)| Some((at, l[..l.find(text)?].chars().count())));
+            if let (Some((at, before)), None) = (same.next(), same.next()) {
+                event["line"] = json!(at + 1);
+                event["column"] = json!(before + usize::saturating_sub(column, indent));
+            }
+        }
+        event
+    }
+
+    fn complete(&mut self, code: &str, at: usize) -> Value {
+        match self.context.completions(code, at) {
+            Ok(found) => json!({
+                "start": found.start_offset,
+                "end": found.end_offset,
+                "candidates": found.completions.iter().map(|c| &c.code).filter(|c| *c != WATCH).collect::<Vec<_>>(),
+            }),
+            Err(error) => json!({ "failed": "message", "message": error.to_string() }),
+        }
+    }
+}
+
+/// A compiler's error: what, where, what to do.
+fn told(error: &CompilationError) -> Value {
+    let mut told = json!({
+        "message": error.message(),
+        "code": error.code(),
+        "help": error.help().into_iter().chain(error.evcxr_extra_hint().map(str::to_string)).collect::<Vec<_>>(),
+    });
+    if let Some(spanned) = error.primary_spanned_message()
+        && let Some(span) = spanned.span
+    {
+        told["line"] = json!(span.start_line);
+        told["column"] = json!(span.start_column);
+        told["length"] = json!(match span.end_line == span.start_line {
+            true => span.end_column.saturating_sub(span.start_column),
+            false => 1,
+        });
+        told["label"] = json!(spanned.label);
+    }
+    told
+}

@@ -1,0 +1,56 @@
+//! `convscope-evcxr`: evaluates the `%%rust` cells of convscope's Jupyter kernel, which starts it and talks to it in lines of
+//! JSON, requests on stdin and events on stdout. Evaluation is evcxr's: a cell is compiled to a library that a process of its
+//! own loads, so that what crashes there leaves this program and the kernel alive.
+
+mod cell;
+mod events;
+mod interrupt;
+mod source;
+
+use cell::Cells;
+use serde_json::{Value, json};
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+
+/// Which requests and events are spoken; the kernel asks for the same.
+const PROTOCOL: u64 = 1;
+
+fn main() {
+    // The process that runs cells, and evcxr's wrapper around rustc, are this program too.
+    evcxr::runtime_hook();
+    let Some(folder) = std::env::args_os().nth(1).map(PathBuf::from) else {
+        eprintln!("convscope-evcxr {}: started by convscope's kernel for `%%rust` cells", env!("CARGO_PKG_VERSION"));
+        std::process::exit(2);
+    };
+    interrupt::outlive_interrupts();
+    let (requests, to_do) = channel::<Value>();
+    let cells = Cells::start(&folder);
+    let interrupter = cells.as_ref().ok().map(Cells::interrupter);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let request = line.ok().and_then(|l| serde_json::from_str::<Value>(&l).ok());
+            match (request, &interrupter) {
+                (None, _) => break,
+                (Some(request), Some(interrupter)) if request["op"] == "interrupt" => interrupter.stop(&request["id"]),
+                (Some(request), _) => drop(requests.send(request)),
+            }
+        }
+        // The kernel is gone: what runs has to end, so that the folder can be removed.
+        drop(requests);
+        if let Some(interrupter) = interrupter {
+            interrupter.stop(&Value::Null);
+        }
+    });
+    match cells {
+        Ok(mut cells) => {
+            events::send(&json!({ "event": "ready", "protocol": PROTOCOL }));
+            for request in to_do {
+                cells.answer(&request);
+            }
+        }
+        Err(message) => events::send(&json!({ "event": "unable", "message": message })),
+    }
+    // Nobody is left to hear of a folder that stays.
+    let _ = std::fs::remove_dir_all(&folder);
+}
