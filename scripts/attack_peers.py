@@ -5,9 +5,11 @@
     python scripts/attack_peers.py WEIGHTS.safetensors table/clean [ONLY]
 
 WEIGHTS is squeezenet1_1 as `convscope fetch squeezenet1_1` caches it; table/clean holds the net's 8-bit inputs, NN_CLASS.png.
-Prints a row an attack: fooled of those the net gets right (float and rounded to 8 bits), median linf and l2 in pixel values.
+Writes table/peers.csv, a row an attack: fooled of those the net gets right (float and rounded to 8 bits), median linf, l2 and
+rms in pixel values. docs/fool.py sets both sides as the tables of docs/fool.md.
 """
 
+import csv
 import glob
 import json
 import os
@@ -54,7 +56,7 @@ class Squeeze(nn.Module):
             x = torch.cat([a, b], 1)
             if i in (3, 5):
                 x = pool(x)
-        return torch.relu(self.conv(x, "conv10")).mean((2, 3))
+        return self.conv(x, "conv10").mean((2, 3))
 
 
 def main():
@@ -80,24 +82,24 @@ def main():
     for name, target in (("label + 500", (y + 500) % 1000), ("least likely", logits.argmin(1))):
         rows.append((f"pgd-40 4, {name}", a.LinfProjectedGradientDescentAttack(steps=40), target, 4 / 255))
         rows.append((f"carlini_wagner, {name}", a.L2CarliniWagnerAttack(**cw), target, None))
-    print("attack, fooled, fooled 8 bit, median linf, median l2", flush=True)
+    table = [["attack", "fooled", "fooled_8bit", "of", "linf", "l2", "rms"]]
     for name, attack, target, eps in rows:
         if only not in name:
             continue
-        made, fooled, rounded = [], [], []
-        for i in range(len(y)):
-            xi, yi = x[i : i + 1], y[i : i + 1]
-            criterion = foolbox.criteria.Misclassification(yi) if target is None else foolbox.criteria.TargetedMisclassification(target[i : i + 1])
-            adv = attack(model, xi, criterion, epsilons=eps)[1].detach()
-            good = lambda z: bool((net(z).argmax(1) != yi) if target is None else (net(z).argmax(1) == target[i : i + 1]))
-            with torch.no_grad():
-                fooled.append(good(adv))
-                rounded.append(good((adv * 255).round() / 255))
-            made.append(adv)
-        r = [((m - x[i : i + 1]) * 255).flatten() for i, m in enumerate(made) if fooled[i]]
+        wanted = y if target is None else target
+        criterion = (foolbox.criteria.Misclassification if target is None else foolbox.criteria.TargetedMisclassification)(wanted)
+        made = attack(model, x, criterion, epsilons=eps)[1].detach()
+        with torch.no_grad():
+            good = lambda z: ((net(z).argmax(1) == wanted) != (target is None)).tolist()
+            fooled, rounded = good(made), good((made * 255).round() / 255)
+        r = [((m - x[i]) * 255).flatten() for i, m in enumerate(made) if fooled[i]]
         linf = np.median([float(v.abs().max()) for v in r]) if r else float("nan")
         l2 = np.median([float(v.norm()) for v in r]) if r else float("nan")
-        print(f"{name}, {sum(fooled)} of {len(y)}, {sum(rounded)}, {linf:.3g}, {l2:.4g}", flush=True)
+        rms = l2 / np.sqrt(x[0].numel())
+        table.append([name, sum(fooled), sum(rounded), len(y), f"{linf:.4g}", f"{l2:.4g}", f"{rms:.4g}"])
+        print(*table[-1], sep=", ", flush=True)
+        with open(os.path.join(os.path.dirname(os.path.abspath(sys.argv[2])), "peers.csv"), "w", newline="") as f:
+            csv.writer(f).writerows(table)
 
 
 main()

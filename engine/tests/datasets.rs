@@ -38,6 +38,40 @@ fn coco_s_largest_object_is_the_image_s() {
 }
 
 #[test]
+fn coco_s_run_lengths_are_the_masks_that_its_tools_packed() {
+    let root = tempfile::tempdir().unwrap();
+    picture(&root.path().join("1.png"), 7);
+    let path = root.path().join("crowd.json");
+    // pycocotools 2.0.11, encode: an ellipse of axes 5 and 3 about (12, 4) and the two corners.
+    let write = |counts: &str, width: usize| {
+        let text = format!(
+            r#"{{"images": [{{"id": 1, "file_name": "1.png"}}], "categories": [{{"id": 1, "name": "person"}}], "annotations":
+            [{{"image_id": 1, "category_id": 1, "iscrowd": 1, "segmentation": {{"size": [10, {width}], "counts": {counts}}}}}]}}"#
+        );
+        std::fs::write(&path, text).unwrap();
+    };
+    let ellipse = |x: usize, y: usize| {
+        let (dx, dy) = (x as f64 - 12.0, y as f64 - 4.0);
+        dx * dx / 25.0 + dy * dy / 9.0 <= 1.0 || (x, y) == (0, 0) || (x, y) == (19, 9)
+    };
+    write("\"01Y20oM2N2O000O20N10001N2N`00\"", 20);
+    let packed = load_images(&path).unwrap().get(0).unwrap();
+    for (i, v) in packed.mask().unwrap().values.iter().enumerate() {
+        assert_eq!(*v == 255, ellipse(i % 20, i / 20), "{} {}", i % 20, i / 20);
+    }
+    assert_eq!(packed.bounding_box(), Some(PixelBox::new(0, 0, 20, 10)));
+    write("[0, 1, 198, 1]", 20);
+    let listed = load_images(&path).unwrap().get(0).unwrap();
+    assert_eq!(listed.mask().unwrap().values.iter().filter(|v| **v > 0).count(), 2);
+    write("[7]", 20);
+    let message = load_images(&path).unwrap_err().message;
+    assert!(message.contains("1.png") && message.contains("hold 7 pixels"), "{message}");
+    write("[90]", 9);
+    let message = load_images(&path).unwrap().get(0).unwrap_err().message;
+    assert!(message.contains("9 x 10 for an image of 20 x 10"), "{message}");
+}
+
+#[test]
 fn a_plain_list_tells_label_box_mask_points_and_attributes() {
     let root = tempfile::tempdir().unwrap();
     picture(&root.path().join("a.png"), 7);

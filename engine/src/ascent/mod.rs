@@ -114,7 +114,29 @@ pub fn zero_or_noise(
     Ok((wake(model, objective, parametrisation, faint, len)?, true))
 }
 
-impl Ascent<'_> {
+impl<'a> Ascent<'a> {
+    /// The bare loop: no transforms, no priors, no schedule; the best is kept.
+    pub fn plain(
+        model: &'a Model,
+        space: &'a Space,
+        objective: &'a dyn Objective,
+        parametrisation: &'a dyn Parametrisation,
+    ) -> Self {
+        static NONE: Transforms = Transforms::NONE;
+        Ascent {
+            model,
+            space,
+            objective,
+            parametrisation,
+            transforms: &NONE,
+            priors: &[],
+            schedule: None,
+            keep_best: true,
+            steps: 0,
+            label: "ascent",
+        }
+    }
+
     /// Runs the loop from `params`. An interrupt ends it early and keeps the best so far: the parameters with the
     /// largest objective where nothing random lies between image and net, the last ones otherwise.
     ///

@@ -21,7 +21,10 @@ pub struct Transforms {
 }
 
 impl Transforms {
-    /// Shifts, sizes and rotations with grey padding.
+    /// What does nothing.
+    pub const NONE: Self = Transforms { jitter: 0, scale: 0.0, rotate: 0.0, pad: None };
+
+    /// Shifts, sizes and rotations with grey padding; none where all three are zero.
     pub fn robust(space: &Space, jitter: usize, scale: f64, rotate: f64) -> Self {
         let pad = space.slope.iter().zip(&space.offset).map(|(s, o)| 127.5 * s + o).collect();
         Transforms { jitter, scale, rotate, pad: Some(pad) }

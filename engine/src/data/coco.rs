@@ -1,13 +1,15 @@
 //! Data sets in JSON: COCO's annotation files, and plain lists of images.
 //!
-//! - COCO (Lin et al. 2014): an object with `images`, `annotations`, `categories`. An image's label, box, mask and points are
-//!   those of its largest object; `objects` (how many) and `area` (the largest one's share) become attributes.
+//! - COCO (Lin et al. 2014): an object with `images`, `annotations`, `categories`. An image's label, box, mask (polygons or
+//!   run lengths) and points are those of its largest object; `objects` (how many) and `area` (the largest one's share)
+//!   become attributes.
 //! - A plain list: objects with `path` and any of `label`, `box` (left, top, width, height), `mask` (a file), `keypoints`
 //!   (name: \[x, y\]), `attributes`; other plain values are attributes, too.
 
 use super::dataset::{Item, Source};
 use super::image::Attribute;
 use super::known::{Known, Outline};
+use super::runs::Runs;
 use crate::error::{Context, Error, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -113,30 +115,39 @@ fn coco(value: &Value, base: &Path) -> Result<Vec<Item>> {
                 if let (Some(w), Some(h)) = (image["width"].as_f64(), image["height"].as_f64()) {
                     item.attributes.insert("area".into(), Attribute::Number(size(largest) / (w * h)));
                 }
-                item.known = Some(Arc::new(of_object(largest, category)));
+                let known = of_object(largest, category).context(|| format!("the largest object of `{file}`"))?;
+                item.known = Some(Arc::new(known));
             }
             Ok(item)
         })
         .collect()
 }
 
-fn of_object(object: &Value, category: Option<&Value>) -> Known {
-    let polygons: Vec<Vec<(f64, f64)>> = object["segmentation"]
+fn of_object(object: &Value, category: Option<&Value>) -> Result<Known> {
+    let names = category.and_then(|c| c["keypoints"].as_array()).map(Vec::as_slice).unwrap_or_default();
+    let places = numbers(&object["keypoints"]);
+    let keypoints = names.iter().zip(places.chunks_exact(3)).filter(|(_, p)| p[2] > 0.0);
+    Ok(Known {
+        bounding_box: numbers(&object["bbox"]).try_into().ok(),
+        mask: outline(&object["segmentation"])?,
+        // COCO counts pixels from 0 at their corners' left; the middle of pixel 0 is 0.5 here.
+        keypoints: keypoints.filter_map(|(n, p)| Some((n.as_str()?.to_string(), (p[0] + 0.5, p[1] + 0.5)))).collect(),
+    })
+}
+
+/// Polygons, or runs for crowds.
+fn outline(segmentation: &Value) -> Result<Option<Outline>> {
+    if segmentation.is_object() {
+        return Ok(Some(Outline::Runs(Runs::read(segmentation)?)));
+    }
+    let polygons: Vec<Vec<(f64, f64)>> = segmentation
         .as_array()
         .into_iter()
         .flatten()
         .map(|p| numbers(p).chunks_exact(2).map(|xy| (xy[0], xy[1])).collect())
         .filter(|p: &Vec<_>| p.len() > 2)
         .collect();
-    let names = category.and_then(|c| c["keypoints"].as_array()).map(Vec::as_slice).unwrap_or_default();
-    let places = numbers(&object["keypoints"]);
-    let keypoints = names.iter().zip(places.chunks_exact(3)).filter(|(_, p)| p[2] > 0.0);
-    Known {
-        bounding_box: numbers(&object["bbox"]).try_into().ok(),
-        mask: (!polygons.is_empty()).then_some(Outline::Polygons(polygons)),
-        // COCO counts pixels from 0 at their corners' left; the middle of pixel 0 is 0.5 here.
-        keypoints: keypoints.filter_map(|(n, p)| Some((n.as_str()?.to_string(), (p[0] + 0.5, p[1] + 0.5)))).collect(),
-    }
+    Ok((!polygons.is_empty()).then_some(Outline::Polygons(polygons)))
 }
 
 /// The image file: beside the annotations, in `images/` there, or in a folder beside theirs called after them

@@ -1,6 +1,7 @@
 //! What annotation files know of an image beside its label: box, mask, named points; applied when it is decoded.
 
 use super::image::{Image, Mask, PixelBox};
+use super::runs::Runs;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub enum Outline {
     File(PathBuf),
     /// Polygons of (x, y); inside by the even-odd rule within each.
     Polygons(Vec<Vec<(f64, f64)>>),
+    /// Run lengths.
+    Runs(Runs),
 }
 
 impl Known {
@@ -65,6 +68,7 @@ impl Outline {
                 let values = drawn.pixels().chunks_exact(3).map(|p| if p.iter().any(|v| *v > 0) { 255 } else { 0 });
                 Mask::new(drawn.width(), drawn.height(), values.collect())
             }
+            Outline::Runs(runs) => runs.mask(width, height),
             Outline::Polygons(polygons) => {
                 let mut values = vec![0u8; width * height];
                 for polygon in polygons {

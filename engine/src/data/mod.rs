@@ -14,6 +14,7 @@ pub mod preprocess;
 pub mod records;
 mod resample;
 pub mod running;
+pub mod runs;
 pub mod shapes;
 pub mod stream;
 pub mod voc;

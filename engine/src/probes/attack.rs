@@ -5,11 +5,12 @@ pub mod aims;
 pub mod judge;
 pub mod report;
 
-use super::Probe;
+use super::{About, Family, Probe, Takes};
 use crate::ascent::{Aim, Objective, Space, measure};
 use crate::error::Result;
 use crate::job::Job;
 use crate::model::Model;
+use crate::params::Params;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
 
@@ -79,8 +80,15 @@ pub struct Perturbed {
     pub planned: usize,
 }
 
-/// A probe that changes images so that a net's prediction changes.
-pub trait Attack: Probe {
+/// A probe that changes images so that a net's prediction changes: what sets one apart from the others. That it is a
+/// [`Probe`], and what it reports, follows.
+pub trait Attack: Params + Send + Sync + std::fmt::Debug {
+    /// The paper and section that define it.
+    fn source(&self) -> &'static str;
+
+    /// A line of script that runs on the embedded net, with `net` and `image` at hand.
+    fn example(&self) -> &'static str;
+
     /// The class that predictions are to become; any other than the right one where there is none.
     fn target(&self) -> Option<&Target>;
 
@@ -94,14 +102,26 @@ pub trait Attack: Probe {
     fn budget(&self) -> Option<(Norm, f64)>;
 }
 
-/// Runs an attack on an image or a data set and reports on it.
-///
-/// # Errors
-/// Where the subject is neither a net nor a class, or the net's card does not say what a pixel is.
-pub fn run(attack: &dyn Attack, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-    let victims = Victims::of(on, input, attack.target(), job)?;
-    let (judged, done, planned) = fight(attack, &victims, job)?;
-    Ok(report::artifact(attack, &victims, &judged)?.reached(done, planned))
+impl<A: Attack> Probe for A {
+    fn about(&self) -> About {
+        About {
+            family: Family::Fool,
+            source: self.source(),
+            subjects: "a net, or the class that the image shows",
+            input: Takes::Any,
+            example: self.example(),
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let victims = Victims::of(on, input, self.target(), job)?;
+        let (judged, done, planned) = fight(self, &victims, job)?;
+        Ok(report::artifact(self, &victims, &judged)?.reached(done, planned))
+    }
+
+    fn attack(&self) -> Option<&dyn Attack> {
+        Some(self)
+    }
 }
 
 /// Attacks the victims batch by batch: the judged results (of those reached), the steps done and planned.

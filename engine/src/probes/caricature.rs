@@ -56,22 +56,12 @@ impl Probe for Caricature {
         }
         let objective = Alignment { node, direction, power: self.cosine };
         let fourier = Fourier::new(&space, &colours(model), 1.0);
-        let transforms = if self.jitter == 0 && self.scale == 0.0 && self.rotate == 0.0 {
-            Transforms::default()
-        } else {
-            Transforms::robust(&space, self.jitter, self.scale, self.rotate)
-        };
+        let transforms = Transforms::robust(&space, self.jitter, self.scale, self.rotate);
         let ascent = Ascent {
-            model,
-            space: &space,
-            objective: &objective,
-            parametrisation: &fourier,
             transforms: &transforms,
-            priors: &[],
-            schedule: None,
-            keep_best: true,
             steps: self.steps,
             label: "caricature",
+            ..Ascent::plain(model, &space, &objective, &fourier)
         };
         let start = fourier.start(1, &job.rng("caricature/start"));
         let start = wake(model, &objective, &fourier, start, space.frame.len())?;

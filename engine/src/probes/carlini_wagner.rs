@@ -2,13 +2,10 @@
 //!
 //! Carlini, Wagner, "Towards Evaluating the Robustness of Neural Networks", 2016, sections 5 and 6.1.
 
-use super::attack::{self, Attack, Bout, Norm, Perturbed, Target};
-use super::{About, Family, Probe, Takes};
+use super::attack::{Attack, Bout, Norm, Perturbed, Target};
 use crate::ascent::{Adam, Boxed, Margin};
 use crate::error::Result;
 use crate::job::Job;
-use crate::show::Artifact;
-use crate::subject::{Input, Subject};
 
 crate::params! {
     /// The smallest perturbation in the 2-norm: min |x' - x|^2 + c max(margin to the aim, -confidence), x' = 255 (tanh w + 1) / 2
@@ -29,27 +26,15 @@ crate::params! {
     }
 }
 
-impl Probe for CarliniWagner {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Carlini and Wagner 2016, sections 5 and 6.1",
-            subjects: "a net, or the class that the image shows",
-            input: Takes::Any,
-            example: "carlini_wagner(#{ steps: 10, searches: 2 }).run(net, image)",
-        }
-    }
-
-    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        attack::run(self, on, input, job)
-    }
-
-    fn attack(&self) -> Option<&dyn Attack> {
-        Some(self)
-    }
-}
-
 impl Attack for CarliniWagner {
+    fn source(&self) -> &'static str {
+        "Carlini and Wagner 2016, sections 5 and 6.1"
+    }
+
+    fn example(&self) -> &'static str {
+        "carlini_wagner(#{ steps: 10, searches: 2 }).run(net, image)"
+    }
+
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

@@ -70,16 +70,13 @@ impl Probe for ClassModel {
         let transforms = Transforms { jitter: self.jitter, ..Transforms::default() };
         let scheduled = self.blur > 0.0 || self.clip > 0.0;
         let ascent = Ascent {
-            model,
-            space: &space,
-            objective: &objective,
-            parametrisation: &pixels,
             transforms: &transforms,
             priors: &priors,
             schedule: scheduled.then_some(Schedule { every: 4, blur: self.blur, clip: self.clip }),
             keep_best: self.lambda.is_some(),
             steps: self.steps,
             label: "class_model",
+            ..Ascent::plain(model, &space, &objective, &pixels)
         };
         let (start, noisy) = zero_or_noise(model, &objective, &pixels, space.frame.len(), &job.rng("class_model"))?;
         let made = ascent.run(start, optimiser, job)?;

@@ -3,16 +3,13 @@
 //! Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate method to fool deep neural networks", 2015,
 //! algorithm 2.
 
-use super::attack::{self, Attack, Bout, Norm, Perturbed, Target};
+use super::attack::{Attack, Bout, Norm, Perturbed, Target};
 use super::fgsm::sign;
-use super::{About, Family, Probe, Takes};
 use crate::ascent::Aim;
 use crate::error::Result;
 use crate::job::Job;
 use crate::pass::Tap;
 use crate::rules::Rules;
-use crate::show::Artifact;
-use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
 
 crate::params! {
@@ -32,27 +29,15 @@ crate::params! {
     }
 }
 
-impl Probe for DeepFool {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Moosavi-Dezfooli, Fawzi, Frossard 2015, algorithm 2; max-norm: section 3.3",
-            subjects: "a net, or the class that the image shows",
-            input: Takes::Any,
-            example: "deep_fool(#{ candidates: 4 }).run(net, image)",
-        }
-    }
-
-    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        attack::run(self, on, input, job)
-    }
-
-    fn attack(&self) -> Option<&dyn Attack> {
-        Some(self)
-    }
-}
-
 impl Attack for DeepFool {
+    fn source(&self) -> &'static str {
+        "Moosavi-Dezfooli, Fawzi, Frossard 2015, algorithm 2; max-norm: section 3.3"
+    }
+
+    fn example(&self) -> &'static str {
+        "deep_fool(#{ candidates: 4 }).run(net, image)"
+    }
+
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

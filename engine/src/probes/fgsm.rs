@@ -2,13 +2,10 @@
 //!
 //! Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples", 2014, section 4.
 
-use super::attack::{self, Attack, Bout, Norm, Perturbed, Target};
-use super::{About, Family, Probe, Takes};
+use super::attack::{Attack, Bout, Norm, Perturbed, Target};
 use crate::ascent::CrossEntropy;
 use crate::error::Result;
 use crate::job::Job;
-use crate::show::Artifact;
-use crate::subject::{Input, Subject};
 
 crate::params! {
     /// x + eps sign(dJ/dx), J the cross-entropy of the right class (minus that of a target): one step, the exact max-norm
@@ -21,27 +18,15 @@ crate::params! {
     }
 }
 
-impl Probe for Fgsm {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Goodfellow, Shlens, Szegedy 2014, section 4",
-            subjects: "a net, or the class that the image shows",
-            input: Takes::Any,
-            example: "fgsm().run(net, image)",
-        }
-    }
-
-    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        attack::run(self, on, input, job)
-    }
-
-    fn attack(&self) -> Option<&dyn Attack> {
-        Some(self)
-    }
-}
-
 impl Attack for Fgsm {
+    fn source(&self) -> &'static str {
+        "Goodfellow, Shlens, Szegedy 2014, section 4"
+    }
+
+    fn example(&self) -> &'static str {
+        "fgsm().run(net, image)"
+    }
+
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

@@ -4,7 +4,7 @@
 
 use super::dream::{array, pictures};
 use super::{About, Family, Probe, Takes};
-use crate::ascent::{Adam, Ascent, Lbfgs, MatchCode, Momentum, Optimiser, Pixels, Prior, Space, Transforms};
+use crate::ascent::{Adam, Ascent, Lbfgs, MatchCode, Momentum, Optimiser, Pixels, Prior, Space};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -263,19 +263,12 @@ impl Invert {
             Prior::Norm { lambda: self.norm, alpha: self.alpha, unit: unit.clone() },
             Prior::TotalVariation { lambda: variation, beta: self.beta, unit },
         ];
-        let none = Transforms::default();
         let label = format!("invert {name}");
         let ascent = Ascent {
-            model,
-            space,
-            objective: &objective,
-            parametrisation: &pixels,
-            transforms: &none,
             priors: &priors,
-            schedule: None,
-            keep_best: true,
             steps: self.steps,
             label: &label,
+            ..Ascent::plain(model, space, &objective, &pixels)
         };
         let mut best: Option<Inverse> = None;
         let (mut errors, mut done) = (Vec::new(), 0);

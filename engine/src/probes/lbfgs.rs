@@ -2,14 +2,11 @@
 //!
 //! Szegedy et al., "Intriguing properties of neural networks", 2013, section 4.1.
 
-use super::attack::{self, Attack, Bout, Norm, Perturbed, Target};
-use super::{About, Family, Probe, Takes};
+use super::attack::{Attack, Bout, Norm, Perturbed, Target};
 use crate::ascent::loss::Escape;
 use crate::ascent::{Aim, CrossEntropy, Lbfgs as Solver, Objective, Optimiser};
 use crate::error::Result;
 use crate::job::Job;
-use crate::show::Artifact;
-use crate::subject::{Input, Subject};
 
 crate::params! {
     /// The smallest perturbation in the 2-norm: min c |r| + loss(x + r), x + r within 0 to 255, by L-BFGS; a line search for the
@@ -26,27 +23,15 @@ crate::params! {
     }
 }
 
-impl Probe for Lbfgs {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Szegedy et al. 2013, section 4.1",
-            subjects: "a net, or the class that the image shows",
-            input: Takes::Any,
-            example: "lbfgs(#{ steps: 5, searches: 2 }).run(net, image)",
-        }
-    }
-
-    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        attack::run(self, on, input, job)
-    }
-
-    fn attack(&self) -> Option<&dyn Attack> {
-        Some(self)
-    }
-}
-
 impl Attack for Lbfgs {
+    fn source(&self) -> &'static str {
+        "Szegedy et al. 2013, section 4.1"
+    }
+
+    fn example(&self) -> &'static str {
+        "lbfgs(#{ steps: 5, searches: 2 }).run(net, image)"
+    }
+
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

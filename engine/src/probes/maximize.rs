@@ -183,22 +183,12 @@ impl Maximize {
                 (&pixels, start)
             }
         };
-        let transforms = if self.jitter == 0 && self.scale == 0.0 && self.rotate == 0.0 {
-            Transforms::default()
-        } else {
-            Transforms::robust(space, self.jitter, self.scale, self.rotate)
-        };
+        let transforms = Transforms::robust(space, self.jitter, self.scale, self.rotate);
         let ascent = Ascent {
-            model,
-            space,
-            objective,
-            parametrisation,
             transforms: &transforms,
-            priors: &[],
-            schedule: None,
-            keep_best: true,
             steps: self.steps,
             label: "maximize",
+            ..Ascent::plain(model, space, objective, parametrisation)
         };
         let start = wake(model, objective, parametrisation, start, space.frame.len())?;
         ascent.run(start, &mut Adam::new(self.rate), job)

@@ -2,15 +2,12 @@
 //!
 //! Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards Deep Learning Models Resistant to Adversarial Attacks", 2017.
 
-use super::attack::{self, Attack, Bout, Norm, Perturbed, Target};
+use super::attack::{Attack, Bout, Norm, Perturbed, Target};
 use super::fgsm::sign;
-use super::{About, Family, Probe, Takes};
 use crate::ascent::CrossEntropy;
 use crate::error::Result;
 use crate::job::Job;
 use crate::random::Stream;
-use crate::show::Artifact;
-use crate::subject::{Input, Subject};
 
 crate::params! {
     /// Steps along the gradient of the loss (its sign in the max-norm, its direction in the 2-norm), each projected back
@@ -33,27 +30,15 @@ crate::params! {
     }
 }
 
-impl Probe for Pgd {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Madry et al. 2017, section 2.1; Kurakin, Goodfellow, Bengio 2016",
-            subjects: "a net, or the class that the image shows",
-            input: Takes::Any,
-            example: "pgd(#{ steps: 10 }).run(net, image)",
-        }
-    }
-
-    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        attack::run(self, on, input, job)
-    }
-
-    fn attack(&self) -> Option<&dyn Attack> {
-        Some(self)
-    }
-}
-
 impl Attack for Pgd {
+    fn source(&self) -> &'static str {
+        "Madry et al. 2017, section 2.1; Kurakin, Goodfellow, Bengio 2016"
+    }
+
+    fn example(&self) -> &'static str {
+        "pgd(#{ steps: 10 }).run(net, image)"
+    }
+
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

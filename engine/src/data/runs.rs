@@ -1,0 +1,122 @@
+//! Masks as run lengths, column by column, the first run outside: as COCO's annotation files have them for crowds (Lin et
+//! al. 2014) and its tools write them, the runs in a list or packed into a text (pycocotools' `maskApi.c`).
+
+use super::image::Mask;
+use crate::error::{Error, Result};
+use serde_json::Value;
+
+/// A mask as runs of pixels, by turns outside and inside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runs {
+    height: usize,
+    width: usize,
+    counts: Vec<usize>,
+}
+
+impl Runs {
+    /// From `{"size": [height, width], "counts": [..] or ".."}`.
+    ///
+    /// # Errors
+    /// Where it has another form, or the runs do not fill the size.
+    pub fn read(value: &Value) -> Result<Self> {
+        let whole = |v: &Value| v.as_u64().and_then(|v| usize::try_from(v).ok());
+        let [height, width] = value["size"].as_array().map(Vec::as_slice).unwrap_or_default() else {
+            return Err(Error::format("a run-length mask without `size`: [height, width]"));
+        };
+        let (Some(height), Some(width)) = (whole(height), whole(width)) else {
+            return Err(Error::format("the `size` of a run-length mask is no height and width"));
+        };
+        let counts: Option<Vec<usize>> = match &value["counts"] {
+            Value::Array(counts) => counts.iter().map(whole).collect(),
+            Value::String(packed) => unpack(packed.as_bytes()),
+            _ => None,
+        };
+        let counts = counts.ok_or_else(|| Error::format("the `counts` of a run-length mask are no run lengths"))?;
+        let pixels = height.checked_mul(width);
+        let filled = counts.iter().try_fold(0usize, |sum, c| sum.checked_add(*c));
+        match (pixels, filled) {
+            (Some(pixels), Some(filled)) if pixels == filled => Ok(Runs { height, width, counts }),
+            (_, filled) => Err(Error::format(format!(
+                "the runs of a mask of {width} x {height} hold {} pixels",
+                filled.map_or("too many".to_string(), |f| f.to_string())
+            ))),
+        }
+    }
+
+    /// The mask of an image, row by row.
+    ///
+    /// # Errors
+    /// Where the image has another size.
+    pub fn mask(&self, width: usize, height: usize) -> Result<Mask> {
+        if (self.width, self.height) != (width, height) {
+            let (w, h) = (self.width, self.height);
+            return Err(Error::shape(format!("a run-length mask of {w} x {h} for an image of {width} x {height}")));
+        }
+        let mut values = vec![0u8; height * width];
+        let mut from = 0;
+        for (turn, count) in self.counts.iter().enumerate() {
+            if turn % 2 == 1 {
+                (from..from + count).for_each(|i| values[i % height * width + i / height] = 255);
+            }
+            from += count;
+        }
+        Mask::new(self.width, self.height, values)
+    }
+}
+
+/// The run lengths of a packed text: five bits a letter from the lowest up, the sixth says that more follow, the last one's
+/// fifth is the sign; from the fourth run on, each is told by its difference from the last but one.
+fn unpack(letters: &[u8]) -> Option<Vec<usize>> {
+    let mut counts: Vec<i64> = Vec::new();
+    let mut letters = letters.iter();
+    while let Some(first) = letters.next() {
+        let (mut letter, mut value, mut bits) = (*first, 0i64, 0);
+        loop {
+            let six = i64::from(letter.checked_sub(48).filter(|c| *c < 64)?);
+            if bits > 50 {
+                return None;
+            }
+            value |= (six & 31) << bits;
+            bits += 5;
+            if six & 32 == 0 {
+                if six & 16 != 0 {
+                    value |= -1 << bits;
+                }
+                break;
+            }
+            letter = *letters.next()?;
+        }
+        let before = if counts.len() > 2 { counts[counts.len() - 2] } else { 0 };
+        counts.push(before.checked_add(value)?);
+    }
+    counts.into_iter().map(|c| usize::try_from(c).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn runs_go_down_the_columns_and_begin_outside() {
+        let mask = Runs::read(&json!({"size": [3, 2], "counts": [1, 2, 2, 1]})).unwrap().mask(2, 3).unwrap();
+        assert_eq!((mask.width, mask.height), (2, 3));
+        assert_eq!(mask.values, [0, 0, 255, 0, 255, 255]);
+    }
+
+    #[test]
+    fn what_does_not_fill_its_size_is_refused() {
+        for (bad, says) in [
+            (json!({"size": [3, 2], "counts": [1, 2]}), "hold 3 pixels"),
+            (json!({"size": [3, 2], "counts": [1, -2, 7]}), "no run lengths"),
+            (json!({"size": [3, 2], "counts": "\n"}), "no run lengths"),
+            (json!({"size": [3, 2], "counts": "ooo"}), "no run lengths"),
+            (json!({"size": [3, 2], "counts": [u64::MAX, 7]}), "too many"),
+            (json!({"size": [3]}), "without `size`"),
+        ] {
+            let error = Runs::read(&bad).unwrap_err();
+            assert!(error.message.contains(says), "{bad}: {error}");
+        }
+    }
+}
