@@ -1,9 +1,8 @@
-"""Sets the tables of docs/fool.md from what scripts/attack_table.rhai, scripts/attack_peers.py and scripts/inversion_table.rhai wrote.
+"""Sets the table of docs/fool.md from what scripts/attack_table.rhai and scripts/attack_peers.py wrote.
 
     convscope run scripts/attack_table.rhai --param n=20 --out table
     python scripts/attack_peers.py WEIGHTS.safetensors table/clean
-    convscope run scripts/inversion_table.rhai --param n=20 --out inversion
-    python docs/fool.py table inversion
+    python docs/fool.py table
 """
 
 import csv
@@ -42,16 +41,6 @@ def attacks(folder):
     return lines
 
 
-def inversion(folder):
-    same = {row["layer"]: row for row in read(folder / "recognised.csv")}
-    lines = [["layer", "median error", "lowest", "highest", "median distance / N", "same class for the second net"], ["---"] * 6]
-    for row in read(folder / "inversion.csv"):
-        seen = same[row["layer"]]
-        figures = [number(row[k]) for k in ("median error", "lowest", "highest", "median distance / N")]
-        lines.append([row["layer"], *figures, f"{seen['same_class']} of {seen['of']}"])
-    return lines
-
-
 def put(page, name, lines):
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
@@ -61,10 +50,7 @@ def put(page, name, lines):
 
 
 def main():
-    page = put(PAGE.read_text(), "attacks", attacks(pathlib.Path(sys.argv[1])))
-    if len(sys.argv) > 2:
-        page = put(page, "inversion", inversion(pathlib.Path(sys.argv[2])))
-    PAGE.write_text(page)
+    PAGE.write_text(put(PAGE.read_text(), "attacks", attacks(pathlib.Path(sys.argv[1]))))
 
 
 main()
