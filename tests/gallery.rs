@@ -104,6 +104,38 @@ fn every_script_says_what_it_is_and_has_a_lock() {
     }
 }
 
+/// Geirhos et al. 2018 by the script, on the images and trials of development, where they are there.
+#[test]
+fn the_cue_conflict_script_finds_the_shape_bias_of_people_and_of_a_net() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cue-conflict");
+    if !data.is_dir() {
+        eprintln!("skipped: no cue-conflict images at {}", data.display());
+        return;
+    }
+    if std::env::var("CONVSCOPE_TEST_FETCH").as_deref() != Ok("1") {
+        eprintln!("skipped: squeezenet1_1 is fetched; CONVSCOPE_TEST_FETCH=1 runs it");
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_convscope"))
+        .args(["run", "scripts/shape_bias.rhai", "--param", "net=squeezenet1_1", "--param"])
+        .arg(format!("data={}", data.display()))
+        .arg("--out")
+        .arg(out.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    // The bars of the first plot: a subject, its bar, its shape bias.
+    let bias = |subject: &str| -> f64 {
+        let line = said.lines().find(|l| l.starts_with(subject)).unwrap_or_else(|| panic!("no {subject}: {said}"));
+        line.split_whitespace().last().unwrap().parse().unwrap()
+    };
+    assert!((bias("people together") - 0.943).abs() <= 0.005, "{said}");
+    assert!((bias("squeezenet1_1") - 0.315).abs() <= 0.03, "{said}");
+}
+
 /// The same bits on the engine and kind of processor that made the lock, the same within tolerances on others.
 fn verifies(script: &Script) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_convscope"));
