@@ -1,46 +1,73 @@
-//! The gallery: every script in scripts/ runs to its end, asserts included, and every probe is shown by one.
+//! The gallery: every script in scripts/ runs to its end, asserts included, every probe is shown by one, and what their
+//! locks say comes out again.
 
 #![allow(clippy::unwrap_used)]
 
+use convscope::lock::Lock;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Scripts that take long: run with `CONVSCOPE_SLOW=1`.
 const SLOW: [&str; 4] = ["attack_table", "dreams", "inversion_table", "pointing_game"];
 
-fn scripts() -> Vec<PathBuf> {
+/// Scripts of a second or less, verified by every run of the tests; `CONVSCOPE_SLOW=1` verifies the others as well.
+const CHEAP: [&str; 5] = ["activations", "guided_backprop", "linear_template", "saliency_box", "shape_bias"];
+
+/// A script of the gallery.
+struct Script {
+    name: String,
+    path: PathBuf,
+    source: String,
+}
+
+impl Script {
+    /// Whether it fetches nets or photos, as its front matter must say.
+    fn fetches(&self) -> bool {
+        let fetches = ["sample_image", "squeezenet1_1", "efficientnet_lite0"].iter().any(|w| self.source.contains(w));
+        assert_eq!(self.source.contains("description = \"Fetches "), fetches, "{}: its description", self.name);
+        fetches
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.path.with_extension("lock.json")
+    }
+
+    /// Whether this run of the tests leaves it out; why is said.
+    fn skipped(&self, slow: bool) -> bool {
+        for (needed, variable) in [(self.fetches(), "CONVSCOPE_TEST_FETCH"), (slow, "CONVSCOPE_SLOW")] {
+            if needed && std::env::var(variable).as_deref() != Ok("1") {
+                eprintln!("skipped: {}; {variable}=1 runs it", self.name);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn scripts() -> Vec<Script> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
     let mut all: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     all.retain(|p| p.extension().is_some_and(|e| e == "rhai"));
     all.sort();
     assert!(!all.is_empty());
-    all
-}
-
-fn set(variable: &str) -> bool {
-    std::env::var(variable).is_ok_and(|v| v == "1")
+    let read = |path: PathBuf| Script {
+        name: path.file_stem().unwrap().to_string_lossy().to_string(),
+        source: std::fs::read_to_string(&path).unwrap(),
+        path,
+    };
+    all.into_iter().map(read).collect()
 }
 
 #[test]
 fn every_script_runs_to_its_end() {
     let out = tempfile::tempdir().unwrap();
-    for script in scripts() {
-        let name = script.file_stem().unwrap().to_string_lossy().to_string();
-        let source = std::fs::read_to_string(&script).unwrap();
-        let fetches = ["sample_image", "squeezenet1_1", "efficientnet_lite0"].iter().any(|w| source.contains(w));
-        if fetches && !set("CONVSCOPE_TEST_FETCH") {
-            eprintln!("skipped: {name} fetches a net or photos; CONVSCOPE_TEST_FETCH=1 runs it");
-            continue;
-        }
-        if SLOW.contains(&name.as_str()) && !set("CONVSCOPE_SLOW") {
-            eprintln!("skipped: {name} is slow; CONVSCOPE_SLOW=1 runs it");
-            continue;
-        }
-        let folder = out.path().join(&name);
+    for script in scripts().iter().filter(|s| !s.skipped(SLOW.contains(&s.name.as_str()))) {
+        let name = &script.name;
+        let folder = out.path().join(name);
         let run = Command::new(env!("CARGO_BIN_EXE_convscope"))
             .args(["run", "--quiet", "--out"])
             .arg(&folder)
-            .arg(&script)
+            .arg(&script.path)
             .output()
             .unwrap();
         assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
@@ -55,9 +82,80 @@ fn every_script_runs_to_its_end() {
 
 #[test]
 fn every_probe_is_shown_by_a_script() {
-    let sources: String = scripts().iter().map(|p| std::fs::read_to_string(p).unwrap()).collect();
+    let sources: String = scripts().into_iter().map(|s| s.source).collect();
     for entry in convscope::probes::catalog() {
         let name = entry.name();
         assert!(sources.contains(&format!("{name}(")), "no script shows `{name}`");
     }
+}
+
+#[test]
+fn every_script_says_what_it_is_and_has_a_lock() {
+    for script in scripts() {
+        let name = &script.name;
+        assert!(script.source.contains("// /// convscope\n// engine = "), "{name} has no front matter");
+        // Those that fetch may go without one.
+        if script.fetches() && !script.lock().exists() {
+            continue;
+        }
+        let lock = Lock::open(&script.lock()).unwrap_or_else(|e| panic!("{name}: {e}: scripts/lock-all makes locks"));
+        let text = convscope::manifest::digest(script.source.as_bytes());
+        assert_eq!(lock.script.unwrap().blake3, text, "{name} was changed: scripts/lock-all locks it anew");
+    }
+}
+
+/// Geirhos et al. 2018 by the script, on the images and trials of development, where they are there.
+#[test]
+fn the_cue_conflict_script_finds_the_shape_bias_of_people_and_of_a_net() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cue-conflict");
+    if !data.is_dir() {
+        eprintln!("skipped: no cue-conflict images at {}", data.display());
+        return;
+    }
+    if std::env::var("CONVSCOPE_TEST_FETCH").as_deref() != Ok("1") {
+        eprintln!("skipped: squeezenet1_1 is fetched; CONVSCOPE_TEST_FETCH=1 runs it");
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_convscope"))
+        .args(["run", "scripts/shape_bias.rhai", "--param", "net=squeezenet1_1", "--param"])
+        .arg(format!("data={}", data.display()))
+        .arg("--out")
+        .arg(out.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    // A row of the table: a subject, what it is, its shape bias.
+    let bias = |subject: &str, kind: &str| -> f64 {
+        let row = |line: &str| -> Option<f64> {
+            let mut words = line.strip_prefix(subject)?.split_whitespace();
+            words.next().filter(|k| *k == kind).and_then(|_| words.next()?.parse().ok())
+        };
+        said.lines().find_map(row).unwrap_or_else(|| panic!("no {subject}: {said}"))
+    };
+    assert!((bias("people together", "people") - 0.943).abs() <= 0.005, "{said}");
+    assert!((bias("squeezenet1_1", "net") - 0.315).abs() <= 0.03, "{said}");
+}
+
+/// The same bits on the engine and kind of processor that made the lock, the same within tolerances on others.
+fn verifies(script: &Script) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_convscope"));
+    let output = command.args(["verify", "--json"]).arg(script.lock()).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 12)), "{}: {said}", script.name);
+}
+
+#[test]
+fn cheap_scripts_verify() {
+    let found: Vec<Script> = scripts().into_iter().filter(|s| CHEAP.contains(&s.name.as_str())).collect();
+    assert_eq!(found.len(), CHEAP.len());
+    found.iter().for_each(verifies);
+}
+
+#[test]
+fn all_locked_scripts_verify() {
+    let others = scripts().into_iter().filter(|s| !CHEAP.contains(&s.name.as_str()) && s.lock().exists());
+    others.filter(|s| !s.skipped(true)).for_each(|s| verifies(&s));
 }

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// An interrupt must have stopped the cell within this time; the machine may be busy.
-const STOPPED: Duration = Duration::from_secs(10);
+/// The time within which an interrupt stops a cell: kept by most of many interrupts, so that other work of the machine,
+/// which delays a few of them, breaks no test, and work that looks too seldom at the signal does.
+const STOPPED: Duration = Duration::from_secs(1);
 
 #[test]
 fn the_kernel_says_what_it_is_on_both_channels() {
@@ -245,8 +246,8 @@ fn two_front_ends_see_the_same() {
     assert_eq!(front.value("x"), "1", "a reader that went away changes nothing");
 }
 
-/// Runs a cell, interrupts it once it is at work, and checks that it ends.
-fn interrupted(front: &mut FrontEnd, code: &str, by_signal: bool) -> front_end::Answer {
+/// Runs a cell, interrupts it once it is at work, and checks that it ends; what it brought and how long that took.
+fn interrupted(front: &mut FrontEnd, code: &str, by_signal: bool) -> (front_end::Answer, Duration) {
     let header = front.send_cell(code);
     std::thread::sleep(Duration::from_millis(60));
     assert!(front.beats(), "no heartbeat while a cell computes");
@@ -259,25 +260,27 @@ fn interrupted(front: &mut FrontEnd, code: &str, by_signal: bool) -> front_end::
         false => assert_eq!(front.control("interrupt_request", json!({})), json!({ "status": "ok" })),
     }
     let answer = front.answer(&header);
-    assert!(asked.elapsed() < STOPPED, "{code} went on for {:?}", asked.elapsed());
     assert_eq!(answer.reply["ename"], "Interrupted", "{code}: {}", answer.reply);
-    answer
+    (answer, asked.elapsed())
 }
 
 #[test]
-fn interrupts_stop_loops_engine_work_and_catching_and_keep_the_state() {
+fn interrupts_stop_loops_engine_work_and_catching_within_a_second_and_keep_the_state() {
     let mut front = FrontEnd::start();
-    front.run("let kept = 7; let net = load_model(\"shapes\"); let data = shapes(4000);");
+    front.run("let kept = 7; let net = load_model(\"shapes\"); let data = shapes(4000); let image = data[0];");
     let loops = "while true {}";
     let catching = "while true { try { throw 1; } catch (e) {} }";
-    let convolutions = "loop { net.forward(data[0]); }";
-    let engine = "net.accuracy(data)";
+    let convolutions = "loop { net.forward(image); }";
+    let batches = "net.accuracy(data)";
+    let ascent = "class_model(#{ steps: 100000 }).run(net.class(0))";
     let sleeping = "sleep(1000)";
-    for round in 0..20 {
-        for code in [loops, catching, convolutions, engine, sleeping] {
-            interrupted(&mut front, code, round % 2 == 1);
-        }
+    for code in [loops, catching, convolutions, batches, ascent, sleeping] {
+        let mut took: Vec<Duration> = (0..20).map(|i| interrupted(&mut front, code, i % 2 == 1).1).collect();
+        took.sort();
+        println!("{code}: median {:?}, most {:?}", took[10], took[19]);
+        assert!(took[10] < STOPPED, "{code}: {took:?}");
         assert_eq!(front.value("kept"), "7");
+        assert_eq!(front.value("net.predict(image)[0][\"class\"] in net.classes"), "true");
     }
 }
 
@@ -286,7 +289,7 @@ fn interrupted_work_shows_how_far_it_came() {
     let mut front = FrontEnd::start();
     front.run("let net = load_model(\"shapes\"); let image = shapes(1)[0];");
     let code = "show(occlusion(#{ patch: 2, stride: 1 }).run(net, image))";
-    let answer = interrupted(&mut front, code, false);
+    let (answer, _) = interrupted(&mut front, code, false);
     let shown = answer.all("display_data");
     let texts: Vec<&str> = shown.iter().filter_map(|d| d["data"]["text/plain"].as_str()).collect();
     assert!(texts.iter().any(|t| t.contains("note: stopped after")), "{texts:?}");

@@ -369,26 +369,31 @@ fn browser() -> Result<PathBuf, String> {
     Ok(python)
 }
 
-#[test]
-fn a_person_in_a_browser_labels_twenty_images_whatever_happens() {
+/// What the script tells in its last line after it has played a person in a browser; nothing where there is no browser.
+fn played(script: &str, folder: &Path) -> Option<Value> {
     let python = match browser() {
         Ok(python) => python,
         Err(why) => {
             writeln!(std::io::stderr(), "skipped: {why}; tests/env/setup.sh installs it").unwrap();
-            return;
+            return None;
         }
     };
-    let folder = tempfile::tempdir().unwrap();
     let run = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/label/browser.py"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/label").join(script))
         .arg(env!("CARGO_BIN_EXE_convscope"))
-        .arg(folder.path())
+        .arg(folder)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&run.stdout).to_string();
     assert!(run.status.success(), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    Some(serde_json::from_str(said.lines().last().unwrap()).unwrap())
+}
+
+#[test]
+fn a_person_in_a_browser_labels_twenty_images_whatever_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(seen) = played("browser.py", folder.path()) else { return };
     // What the browser saw acknowledged, answer by answer, is in the file, each exactly once.
-    let seen: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     let all = lines(folder.path());
     let answers: Vec<&Value> = all.iter().filter(|l| l["kind"] == "answer").collect();
     let ids: BTreeSet<&str> = answers.iter().map(|a| a["id"].as_str().unwrap()).collect();
@@ -405,4 +410,28 @@ fn a_person_in_a_browser_labels_twenty_images_whatever_happens() {
         assert_eq!(answer["guesses"], *told, "{answer}");
         assert!(answer["labeller"] == "ann" && answer["time_s"].as_f64().unwrap() >= 0.0);
     }
+}
+
+#[test]
+fn a_person_in_a_browser_tells_errors_apart_whatever_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let label = Server::start(folder.path(), &SHAPES);
+    for place in 0..20 {
+        assert_eq!(label.post("api/answer", &answer(&format!("{place:04}"), place, "star")).status, 200);
+    }
+    label.kill();
+    let Some(seen) = played("review.py", folder.path()) else { return };
+    let mut shown: Vec<Value> = seen["kinds"].as_array().unwrap().clone();
+    assert!(shown.len() == 18 && shown.iter().all(|kinds| !kinds.as_array().unwrap().is_empty()), "{shown:?}");
+    // What the page shows in the end is what the file says last of each error, and each press stands in it once.
+    let tags: Vec<Value> = lines(folder.path()).into_iter().filter(|l| l["kind"] == "tag").collect();
+    let ids: BTreeSet<&str> = tags.iter().map(|t| t["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), tags.len(), "a press stands twice");
+    assert_eq!(tags.len(), 2 + 1 + 1 + 2 + 1 + 14, "{tags:?}");
+    let last: std::collections::BTreeMap<(&str, &str), &Value> =
+        tags.iter().map(|t| ((t["subject"].as_str().unwrap(), t["image"].as_str().unwrap()), &t["kinds"])).collect();
+    let mut kept: Vec<Value> = last.into_values().cloned().collect();
+    shown.sort_by_key(Value::to_string);
+    kept.sort_by_key(Value::to_string);
+    assert_eq!(shown, kept);
 }

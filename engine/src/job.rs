@@ -1,10 +1,15 @@
 //! How a piece of work is run: seed, threads, memory; how it reports progress and how it is stopped.
 
 use crate::data::image::Image;
+use crate::model::Model;
 use crate::random::Stream;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The floating-point operations between two looks at the signal, if one sample needs no more: some tenths of a second on
+/// two cores.
+const WORK: u64 = 64_000_000_000;
 
 /// Set from outside (Ctrl-C, a notebook's stop button); work ends at its next step.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +114,13 @@ impl Job {
     pub fn batch(&self, values: usize, most: usize) -> usize {
         let each = (values as u64 * 4).max(1);
         ((self.memory / 2 / each) as usize).clamp(1, most.max(1))
+    }
+
+    /// How many samples go through a net at once: what [`Job::batch`] says, and no more than an interrupt can wait for. A
+    /// pass forward counts as one, one forward and back as three.
+    pub fn through(&self, model: &Model, passes: u64, values: usize, most: usize) -> usize {
+        let each = (passes * model.flops()).max(1);
+        self.batch(values, most).min((WORK / each).max(1) as usize)
     }
 }
 

@@ -12,7 +12,9 @@ pub fn wilson(hits: usize, n: usize, z: f64) -> (f64, f64) {
     let (p, n) = (hits as f64 / n as f64, n as f64);
     let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    ((centre - half).max(0.0), (centre + half).min(1.0))
+    let low = if hits == 0 { 0.0 } else { centre - half };
+    let high = if p == 1.0 { 1.0 } else { centre + half };
+    (low, high)
 }
 
 /// The normal quantile of a two-sided 95 % interval.
@@ -246,6 +248,7 @@ mod tests {
         let (low, high) = wilson(81, 263, Z95);
         assert!((low - 0.2553).abs() < 1e-4 && (high - 0.3662).abs() < 1e-4, "{low} {high}");
         assert_eq!(wilson(0, 0, Z95), (0.0, 1.0));
+        assert_eq!((wilson(0, 12, Z95).0, wilson(12, 12, Z95).1), (0.0, 1.0), "rounding stays out");
     }
 
     #[test]

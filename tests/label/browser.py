@@ -93,8 +93,9 @@ def main(binary, folder):
         server.wait()
 
 
-def start(binary, folder):
-    command = [binary, "label", "shapes", "--n", "20", "--seed", "3", "--out", "labels.jsonl"]
+def start(binary, folder, options=(), images=20):
+    """The server and its address."""
+    command = [binary, "label", "shapes", "--n", str(images), "--seed", "3", "--out", "labels.jsonl", *options]
     server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return server, server.stdout.readline().strip()
 

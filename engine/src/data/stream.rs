@@ -105,7 +105,7 @@ pub fn stream_tensors(
     mut take: impl FnMut(&[usize], &Tensor) -> Result<()>,
 ) -> Result<Streamed> {
     let preprocess = model.card().preprocess()?;
-    let batch = job.0.batch(2 * model.graph().peak_len(), 16);
+    let batch = job.0.through(model, 1, 2 * model.graph().peak_len(), 16);
     stream(
         ranges,
         batch,

@@ -181,7 +181,7 @@ impl Model {
         label: &str,
         mut f: impl FnMut(usize, &[f64]) -> Result<()>,
     ) -> Result<usize> {
-        let batch = job.batch(2 * self.graph().peak_len(), 16);
+        let batch = job.through(self, 1, 2 * self.graph().peak_len(), 16);
         let preprocess = self.card().preprocess()?;
         let mut seen = 0;
         for chunk in job.steps(label, data.len().div_ceil(batch)) {

@@ -115,6 +115,11 @@ impl Model {
         &self.weights
     }
 
+    /// Floating-point operations of one sample on its way forward (a multiply-add counts as two).
+    pub fn flops(&self) -> u64 {
+        self.graph.ids().map(|id| self.graph.flops(id, &self.weights)).sum()
+    }
+
     /// The net's convolutions as the kernels read them.
     pub(crate) fn packs(&self) -> &Packs {
         &self.packs

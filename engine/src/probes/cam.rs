@@ -236,7 +236,7 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
     let [_, _, height, width] = *x.dims() else { return Err(Error::internal("a map over no image")) };
     let masks = enlarge(&value.squeeze(0)?, [height, width])?;
     let mut scores: Vec<f64> = Vec::with_capacity(c);
-    let batch = job.batch(2 * model.graph().peak_len() + x.elem_count(), 16);
+    let batch = job.through(model, 1, 2 * model.graph().peak_len() + x.elem_count(), 16);
     let tap = Tap::Only(target.nodes()?);
     for chunk in job.steps("score_cam", c.div_ceil(batch)) {
         let from = chunk * batch;

@@ -14,7 +14,7 @@ const MOST: usize = 8;
 
 /// Images that go through a net and back together: from its size and the job's memory alone.
 pub fn batch(model: &Model, job: &crate::Job) -> usize {
-    job.batch(3 * model.graph().peak_len(), MOST)
+    job.through(model, 3, 3 * model.graph().peak_len(), MOST)
 }
 
 /// An error for probes that make their image from nothing.

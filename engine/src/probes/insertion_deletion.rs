@@ -83,7 +83,7 @@ pub fn curves(importance: &[f64], target: &Subject, x: &Tensor, steps: usize, jo
     let original = to_f32(x)?;
     let blurred = to_f32(&Baselines(vec![Baseline::Blur]).tensors(model, x, job)?[0])?;
     let zeros = vec![0.0; original.len()];
-    let batch = job.batch(2 * model.graph().peak_len() + original.len(), 16);
+    let batch = job.through(model, 1, 2 * model.graph().peak_len() + original.len(), 16);
     let one = |from: &[f32], to: &[f32]| -> Result<Vec<f64>> {
         let mut curve = Vec::with_capacity(steps + 1);
         let mut now = from.to_vec();

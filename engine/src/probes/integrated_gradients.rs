@@ -194,7 +194,7 @@ impl IntegratedGradients {
         let points = self.method.points(steps);
         let (from, to) = (to_f64(b)?, to_f64(x)?);
         let (start, end) = (to_f32(b)?, to_f32(x)?);
-        let batch = job.batch(3 * target.model()?.graph().trace_len(), 8);
+        let batch = job.through(target.model()?, 3, 3 * target.model()?.graph().trace_len(), 8);
         let mut mean = vec![0.0f64; to.len()];
         let mut done = 0;
         for chunk in job.steps("integrated_gradients", steps.div_ceil(batch)) {

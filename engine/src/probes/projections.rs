@@ -70,7 +70,7 @@ pub fn figure(name: &str, rules: &Rules, top: usize, on: &Subject, data: &Datase
 
 fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, usize)> {
     let Subject::Channel { model, node, index } = on else { return Err(Error::internal("peaks of no channel")) };
-    let batch = job.batch(2 * model.graph().peak_len(), 16);
+    let batch = job.through(model, 1, 2 * model.graph().peak_len(), 16);
     let (mut peaks, mut done) = (Vec::new(), 0);
     for chunk in job.steps("strongest crops", data.len().div_ceil(batch)) {
         let range = chunk * batch..((chunk + 1) * batch).min(data.len());

@@ -68,7 +68,7 @@ impl Rise {
         };
         let base = to_f32(x)?;
         let rng = job.rng("rise");
-        let batch = job.batch(2 * model.graph().peak_len() + base.len(), 16);
+        let batch = job.through(model, 1, 2 * model.graph().peak_len() + base.len(), 16);
         let tap = Tap::Only(target.nodes()?);
         let mut sum = vec![0.0f64; height * width];
         let mut done = 0;

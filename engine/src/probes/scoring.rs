@@ -77,7 +77,7 @@ pub fn classes(nets: &[Model], data: &Dataset) -> Result<Vec<BTreeMap<String, us
 
 /// Images that fit at once for all nets.
 pub fn batch(nets: &[Model], job: &Job) -> usize {
-    nets.iter().map(|n| job.batch(2 * n.graph().peak_len(), 16)).min().unwrap_or(1)
+    nets.iter().map(|n| job.through(n, 1, 2 * n.graph().peak_len(), 16)).min().unwrap_or(1)
 }
 
 /// A net's answers to a batch of prepared images whose labels are these classes.

@@ -77,7 +77,7 @@ impl SmoothGrad {
         let (low, high) = base.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
         let sigma = self.noise * f64::from(high - low);
         let noise = job.rng("smooth_grad");
-        let batch = job.batch(3 * target.model()?.graph().trace_len(), 8);
+        let batch = job.through(target.model()?, 3, 3 * target.model()?.graph().trace_len(), 8);
         let (mut sum, mut squares, mut dims, mut done) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for chunk in job.steps("smooth_grad", self.samples.div_ceil(batch)) {
             let n = batch.min(self.samples - chunk * batch);

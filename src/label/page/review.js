@@ -2,6 +2,7 @@
 import { $, ask, introduce, kept, make, newId, tiles } from "./common.js";
 
 let session, errors, shown, name, at = 0;
+let sent = Promise.resolve(); // Presses are kept one after the other, however fast they come.
 
 begin();
 
@@ -50,14 +51,17 @@ function draw() {
   $("kinds").replaceChildren(...session.kinds.map((kind, k) => make("li", {}, make("button", {
     "aria-pressed": own(e).includes(kind.name) ? "true" : "false",
     "data-kind": kind.name,
-    onclick: () => toggle(k),
+    onclick: () => press(k),
   }, make("kbd", {}, `${k + 1}`), kind.name, make("small", {}, kind.about)))));
 }
 
-async function toggle(k) {
-  const e = shown[at];
-  const kind = session.kinds[k]?.name;
-  if (!e || !kind) return;
+function press(k) {
+  const e = shown[at], kind = session.kinds[k]?.name;
+  // What was refused is said on the page.
+  if (e && kind) sent = sent.then(() => toggle(e, kind)).catch(() => {});
+}
+
+async function toggle(e, kind) {
   const kinds = own(e).includes(kind) ? own(e).filter((x) => x !== kind) : [...own(e), kind];
   await ask("api/tag", { id: newId(), by: name, subject: e.subject, place: e.place, kinds });
   e.kinds[name] = kinds;
@@ -73,7 +77,7 @@ $("image").addEventListener("click", () => $("stage").classList.toggle("large"))
 $("who").addEventListener("click", async () => { name = await introduce([], session.total); choose(); });
 document.addEventListener("keydown", (e) => {
   if (document.querySelector("dialog[open]") || e.altKey || e.ctrlKey || e.metaKey || e.target.tagName === "SELECT") return;
-  if (/^[1-9]$/.test(e.key)) { e.preventDefault(); toggle(Number(e.key) - 1); }
+  if (/^[1-9]$/.test(e.key)) { e.preventDefault(); press(Number(e.key) - 1); }
   else if (e.key === "ArrowRight" || e.key === "Enter") { e.preventDefault(); move(1); }
   else if (e.key === "ArrowLeft") { e.preventDefault(); move(-1); }
   else if (e.key === "Escape") $("stage").classList.remove("large");
