@@ -235,7 +235,10 @@ fn hang() -> i64 {
     assert!(fails(&mut front, "small(4)").contains("`small`: too large"));
     assert!(fails(&mut front, "energy(\"x\", 1)").contains("a tensor is asked for, got a text"));
     assert!(fails(&mut front, "seventh([1])").contains("panicked: index out of bounds"));
-    assert_eq!(front.value("try { small(9) } catch (e) { e.message }"), "`small`: too large");
+    assert_eq!(
+        front.value("let said = 0; try { small(9); } catch (e) { said = e.message; } said"),
+        "`small`: too large"
+    );
     let told = fails(&mut front, "crash()");
     assert!(told.contains("`crash` ended Rust's process: signal: 6") && told.contains("^^^^^^^"), "{told}");
     assert_eq!(front.value("small(2) + kept"), "9", "it comes back");
