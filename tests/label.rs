@@ -374,7 +374,7 @@ fn played(script: &str, folder: &Path) -> Option<Value> {
     let python = match browser() {
         Ok(python) => python,
         Err(why) => {
-            writeln!(std::io::stderr(), "skipped: {why}; tests/env/setup.sh installs it").unwrap();
+            eprintln!("skipped: {why}; tests/env/setup.sh installs it");
             return None;
         }
     };

@@ -268,7 +268,8 @@ fn the_notebooks_in_rust_run_in_evcxr() {
     let spec = json!({ "argv": argv, "display_name": "Rust", "language": "rust", "interrupt_mode": "message" });
     std::fs::write(kernel.join("kernel.json"), spec.to_string()).unwrap();
     // One after another in one folder: the crates are compiled once.
-    let build = environment().join("evcxr-build");
+    // Outside the repository: Cargo would take a package inside it for a part of the workspace.
+    let build = folder.path().join("build");
     std::fs::create_dir_all(&build).unwrap();
     for name in ["rust_custom_rule", "rust_custom_objective", "rust_tour"] {
         let notebook = root().join("examples").join(name).with_extension("ipynb");

@@ -267,7 +267,7 @@ impl WithSimd for Split<'_> {
             let (even, odd) = self.to[row % 2 * 2 * self.plane..][..2 * self.plane].split_at_mut(self.plane);
             let (even, odd) =
                 (&mut even[row / 2 * self.pitch..][..self.pitch], &mut odd[row / 2 * self.pitch..][..self.pitch]);
-            let (one, two) = if place % 2 == 0 { (even, odd) } else { (odd, even) };
+            let (one, two) = if place.is_multiple_of(2) { (even, odd) } else { (odd, even) };
             let (one, two) = (&mut one[place / 2..], &mut two[place.div_ceil(2)..]);
             let pairs = (line.len() / 2).min(one.len()).min(two.len());
             let (left, right) = (&mut one[..pairs], &mut two[..pairs]);
@@ -298,6 +298,7 @@ struct Turn<'a> {
 impl WithSimd for Turn<'_> {
     type Output = ();
 
+    #[expect(clippy::needless_range_loop, reason = "iterators here would leave vectors in memory")]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (wide, lanes) = (width(), S::F32_LANES);
@@ -356,6 +357,7 @@ struct Back<'a> {
 impl WithSimd for Back<'_> {
     type Output = ();
 
+    #[expect(clippy::needless_range_loop, reason = "iterators here would leave vectors in memory")]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let bias = simd.splat_f32s(self.bias);
