@@ -4,7 +4,7 @@
 //! What a notebook has no place for (how a marker was written, line ends after a cell, comments that are not `// `) is
 //! kept in the cells' metadata under `convscope`, so that a script comes back byte for byte, and an edited cell as edited.
 
-use crate::source::{Class, tokens};
+use crate::source::{Class, Token, tokens};
 use convscope_engine::{Error, Result};
 use serde_json::{Map, Value, json};
 
@@ -66,6 +66,27 @@ pub fn cells(source: &str) -> Vec<Cell> {
         }
     }
     found
+}
+
+/// The script with an end to the last statement of every cell of code but the last: a cell may end in a value, which is shown,
+/// where a script would go on. No line moves.
+pub fn runnable(source: &str) -> String {
+    let cells = cells(source);
+    let last = cells.len().saturating_sub(1);
+    let mut joined = String::with_capacity(source.len() + cells.len());
+    for (i, cell) in cells.iter().enumerate() {
+        joined.push_str(&cell.marker);
+        let is_code = |t: &Token| !matches!(t.class, Class::Comment { .. }) && !t.text(&cell.body).trim().is_empty();
+        let end = tokens(&cell.body).into_iter().filter(is_code).next_back();
+        match end.filter(|t| cell.kind == Kind::Code && i < last && t.text(&cell.body) != ";") {
+            Some(end) => {
+                let (front, back) = cell.body.split_at(end.at.end);
+                joined.extend([front, ";", back]);
+            }
+            None => joined.push_str(&cell.body),
+        }
+    }
+    joined
 }
 
 /// What a comment begins, if it begins a cell.
@@ -258,6 +279,16 @@ mod tests {
 
     fn kinds(source: &str) -> Vec<Kind> {
         cells(source).iter().map(|c| c.kind).collect()
+    }
+
+    #[test]
+    fn cells_that_end_in_a_value_run_as_a_script() {
+        let script = "// %% [markdown]\n// a text\n// %%\nlet a = 2;\na // shown\n// %%\n#{ b: a }\n// %%\nif a > 1 { a += 1 }\n// %%\n\n// %%\na";
+        let run = runnable(script);
+        assert_eq!(run.replace(';', ""), script.replace(';', ""));
+        assert_eq!(rhai::Engine::new().eval::<i64>(&run).unwrap(), 3);
+        assert!(run.contains("a; // shown"), "{run}");
+        assert_eq!(runnable("let a = 1;\na"), "let a = 1;\na");
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Session {
 
     /// Runs a script's `source`, called `file` in messages. Its last expression is not shown.
     pub fn run_script(&mut self, file: &str, source: &str) -> CellResult {
-        CellResult { value: None, ..self.run(file, source) }
+        CellResult { value: None, ..self.run(file, &crate::notebook::runnable(source)) }
     }
 
     /// Runs a cell or a line; variables and functions of earlier ones are at hand.
