@@ -60,7 +60,8 @@ def main():
             f.write(text)
         return path
 
-    load = f'let net = load_model("{onnx}"); let image = load_image("{photo}");\n'
+    options = '#{ resize: "direct", scale: 1.0 / 255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }'
+    load = f'let net = load_model("{onnx}", {options}); let image = load_image("{photo}");\n'
     saliency = script('saliency.rhai', load + 'save(gradient().run(net.class(0), image), "map.png");')
     ours = [a.bin, 'run', '--quiet', '--threads', '2', '--out', os.path.join(folder, 'out'), saliency]
     theirs = [sys.executable, '-c', PEER, a.net, state, photo, os.path.join(folder, 'map.png')]

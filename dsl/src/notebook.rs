@@ -77,7 +77,7 @@ pub fn runnable(source: &str) -> String {
     for (i, cell) in cells.iter().enumerate() {
         joined.push_str(&cell.marker);
         let is_code = |t: &Token| !matches!(t.class, Class::Comment { .. }) && !t.text(&cell.body).trim().is_empty();
-        let end = tokens(&cell.body).into_iter().filter(is_code).next_back();
+        let end = tokens(&cell.body).into_iter().rfind(is_code);
         match end.filter(|t| cell.kind == Kind::Code && i < last && t.text(&cell.body) != ";") {
             Some(end) => {
                 let (front, back) = cell.body.split_at(end.at.end);
