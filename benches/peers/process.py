@@ -22,6 +22,24 @@ Image.fromarray((255 * map / map.max()).astype(np.uint8)).save(sys.argv[4])
 '''
 
 
+PREPARE = '''
+import os, sys, numpy as np, torch, torchvision
+from PIL import Image
+name, folder = sys.argv[1:]
+torch.manual_seed(0)
+net = getattr(torchvision.models, name)(weights=None).eval()
+torch.save(net.state_dict(), os.path.join(folder, 'net.pth'))
+torch.onnx.export(net, torch.zeros(1, 3, 224, 224), os.path.join(folder, 'net.onnx'), dynamo=False, input_names=['x'],
+                  output_names=['y'], dynamic_axes={'x': {0: 'n'}, 'y': {0: 'n'}})
+rng = np.random.default_rng(0)
+small = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+small.resize((500, 375), Image.BICUBIC).save(os.path.join(folder, 'photo.jpg'), quality=90)
+os.makedirs(os.path.join(folder, 'photos'))
+for i in range(200):
+    small.resize((500, 375 + i % 3), Image.BICUBIC).save(os.path.join(folder, 'photos', f'{i}.jpg'), quality=90)
+'''
+
+
 def run(command):
     """Seconds and peak resident MiB of a process."""
     start = time.perf_counter()
@@ -39,20 +57,9 @@ def main():
     a.add_argument('--net', default='resnet18')
     a = a.parse_args()
     folder = tempfile.mkdtemp()
-    import numpy as np, torch, torchvision
-    from PIL import Image
-    torch.manual_seed(0)
-    net = getattr(torchvision.models, a.net)(weights=None).eval()
+    # A process begins with its parent's peak: what needs much memory is made by another.
+    subprocess.run([sys.executable, '-c', PREPARE, a.net, folder], check=True)
     state, onnx, photo = (os.path.join(folder, f) for f in ('net.pth', 'net.onnx', 'photo.jpg'))
-    torch.save(net.state_dict(), state)
-    torch.onnx.export(net, torch.zeros(1, 3, 224, 224), onnx, dynamo=False, input_names=['x'], output_names=['y'],
-                      dynamic_axes={'x': {0: 'n'}, 'y': {0: 'n'}})
-    rng = np.random.default_rng(0)
-    small = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
-    small.resize((500, 375), Image.BICUBIC).save(photo, quality=90)
-    for i in range(200):
-        os.makedirs(os.path.join(folder, 'photos'), exist_ok=True)
-        small.resize((500, 375 + i % 3), Image.BICUBIC).save(os.path.join(folder, 'photos', f'{i}.jpg'), quality=90)
 
     def script(name, text):
         path = os.path.join(folder, name)
