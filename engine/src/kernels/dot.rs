@@ -11,8 +11,6 @@ use rayon::prelude::*;
 
 /// Sums side by side.
 const LANES: usize = 32;
-/// Vectors that hold them, on machines with the narrowest vectors.
-const MOST: usize = LANES / 4;
 /// Outputs of a task.
 const OUTPUTS: usize = 32;
 /// Inputs of a task of the gradient: two pages.
@@ -61,34 +59,30 @@ impl WithSimd for Dots<'_> {
             let w = &self.w[o * n..][..n];
             let mut r = 0;
             while r < self.rows {
-                let x = &self.x[r * n..];
-                let sums = if self.rows - r >= together && together == 4 {
-                    dots::<S, 4>(simd, w, x)
-                } else if self.rows - r >= 2 {
-                    let [a, b] = dots::<S, 2>(simd, w, x);
-                    [a, b, 0.0, 0.0]
-                } else {
-                    let [a] = dots::<S, 1>(simd, w, x);
-                    [a, 0.0, 0.0, 0.0]
+                let (x, sums) = (&self.x[r * n..], &mut self.sums[r * count + o..]);
+                r += match (self.rows - r).min(together) {
+                    4 => put(sums, count, dots::<S, 4>(simd, w, x)),
+                    2.. => put(sums, count, dots::<S, 2>(simd, w, x)),
+                    _ => put(sums, count, dots::<S, 1>(simd, w, x)),
                 };
-                let done = match self.rows - r {
-                    left if left >= together => together,
-                    left => left.min(2),
-                };
-                for (i, sum) in sums.into_iter().take(done).enumerate() {
-                    self.sums[(r + i) * count + o] = sum;
-                }
-                r += done;
             }
         }
     }
+}
+
+/// Puts values into a column, `step` apart; how many they are.
+#[inline(always)]
+fn put<const R: usize>(to: &mut [f32], step: usize, values: [f32; R]) -> usize {
+    to.iter_mut().step_by(step).zip(values).for_each(|(t, v)| *t = v);
+    R
 }
 
 /// `w` with R rows of `x`, one behind another.
 #[inline(always)]
 fn dots<S: Simd, const R: usize>(simd: S, w: &[f32], x: &[f32]) -> [f32; R] {
     let (n, vectors) = (w.len(), LANES / S::F32_LANES);
-    let mut acc = [[simd.splat_f32s(0.0); MOST]; R];
+    // Room for machines whose vectors hold one value; the others use the first of them.
+    let mut acc = [[simd.splat_f32s(0.0); LANES]; R];
     let whole = n / LANES * LANES;
     for k in (0..whole).step_by(LANES) {
         let (w, _) = S::as_simd_f32s(&w[k..k + LANES]);
@@ -166,5 +160,27 @@ impl WithSimd for Add<'_> {
         let by = simd.splat_f32s(self.by);
         sums.iter_mut().zip(w).for_each(|(s, w)| *s = simd.mul_add_f32s(by, *w, *s));
         rest.iter_mut().zip(last).for_each(|(s, w)| *s = self.by.mul_add(*w, *s));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    #[test]
+    fn a_machine_without_vectors_gets_the_same_bits() {
+        let mut rng = Stream::new(0, "dot");
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.next_normal() as f32).collect() };
+        for (rows, inputs, out) in [(1, 5, 2), (1, 64, 3), (2, 100, 3), (3, 37, 4), (7, 200, 2)] {
+            let (x, w) = (random(rows * inputs), random(out * inputs));
+            let mut plain = vec![0.0; rows * out];
+            Dots { rows, inputs, x: &x, w: &w, sums: &mut plain }.with_simd(pulp::Scalar);
+            assert_eq!(forward(rows, inputs, out, &x, &w, None), plain, "{rows} {inputs} {out}");
+            let (mut here, mut there) = (x.clone(), x.clone());
+            arch().dispatch(Add { by: 0.3, w: &w[..inputs], sums: &mut here[..inputs] });
+            Add { by: 0.3, w: &w[..inputs], sums: &mut there[..inputs] }.with_simd(pulp::Scalar);
+            assert_eq!(here, there);
+        }
     }
 }

@@ -373,3 +373,36 @@ unsafe fn summed<S: Simd, const M: usize, const V: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    #[test]
+    fn a_machine_without_vectors_gets_the_same_bits() {
+        let mut rng = Stream::new(0, "tile");
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.next_normal() as f32).collect() };
+        // Three columns are a full tile where vectors hold one value.
+        let (count, pitch) = (3, width());
+        for (rows, inner) in [(1, 5), (4, 130), (7, 128), (8, 300)] {
+            let (panels, columns, bias) = (random(ROWS * inner), random(inner * pitch), random(rows));
+            let mut made = [vec![0.0f32; ROWS * pitch], vec![0.0f32; ROWS * pitch]];
+            for (plain, out) in made.iter_mut().enumerate() {
+                let block = Block {
+                    columns: columns.as_ptr(),
+                    inner: Inner::Every(pitch),
+                    count,
+                    out: out.as_mut_ptr(),
+                    out_pitch: pitch,
+                    other: std::ptr::null(),
+                    join: Join::Alone,
+                    finish: Finish::Relu,
+                };
+                let product = Product { panels: &panels, inner, rows, bias: &bias, block };
+                if plain == 1 { product.with_simd(pulp::Scalar) } else { arch().dispatch(product) }
+            }
+            assert_eq!(made[0], made[1], "{rows} {inner}");
+        }
+    }
+}

@@ -396,3 +396,31 @@ fn interleave<S: Simd>(simd: S, [a, b]: [S::f32s; 2], bias: S::f32s, to: &mut [f
         pair[1] = odd[i];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    #[test]
+    fn a_machine_without_vectors_gets_the_same_bits() {
+        let mut rng = Stream::new(0, "winograd");
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.next_normal() as f32).collect() };
+        let (wide, channels, pitch, plane, count) = (width(), 2, 7, 29, 20.min(width()));
+        let maps = random(channels * 4 * plane + VECTOR);
+        let turned = |to: &mut Vec<f32>, plain: bool| {
+            let turn = Turn { maps: &maps, plane, pitch, first: 0, count, channels, lane: 0, to };
+            if plain { turn.with_simd(pulp::Scalar) } else { arch().dispatch(turn) }
+        };
+        let (mut here, mut there) = (vec![0.0; POINTS * channels * wide], vec![0.0; POINTS * channels * wide]);
+        turned(&mut here, false);
+        turned(&mut there, true);
+        assert_eq!(here, there);
+        let (sums, mut lines) = (random(POINTS * wide + VECTOR), [vec![0.0; 4 * wide], vec![0.0; 4 * wide]]);
+        for (plain, lines) in lines.iter_mut().enumerate() {
+            let back = Back { sums: &sums, step: wide, wide, count: wide, bias: 0.25, lines };
+            if plain == 1 { back.with_simd(pulp::Scalar) } else { arch().dispatch(back) }
+        }
+        assert_eq!(lines[0], lines[1]);
+    }
+}
