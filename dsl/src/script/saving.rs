@@ -15,7 +15,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add(
         "save(value, path: text)",
         "Writes a value by the path's ending: .png .svg .html (the figure), .npy (the primary array, raw), .csv (the table), \
-         .json, .safetensors (all arrays). The path is relative to `--out`.",
+         .json, .parquet (a row an image), .safetensors (all arrays). The path is relative to `--out`.",
         move |value: Dynamic, path: &str| {
             write(&shared, &value, path).raise()?;
             Fallible::Ok(())

@@ -10,6 +10,7 @@ pub mod font;
 pub mod html;
 pub mod markdown;
 pub mod mime;
+pub mod parquet;
 pub mod raster;
 pub mod report;
 pub mod save;

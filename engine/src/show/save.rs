@@ -4,7 +4,7 @@ use super::artifact::{Artifact, Part, Plot};
 use super::report::{Report, Section};
 use super::single::{of_image, of_table, of_tensor};
 use super::table::{Cell, Table};
-use super::{figure, html};
+use super::{figure, html, parquet};
 use crate::atomic;
 use crate::data::{Image, npy};
 use crate::error::{Context, Error, Result};
@@ -27,12 +27,13 @@ pub enum Saved<'a> {
     Table(&'a Table),
 }
 
-const KNOWN: &str = ".png, .svg, .html, .npy, .csv, .json and .safetensors";
+const KNOWN: &str = ".png, .svg, .html, .npy, .csv, .json, .parquet and .safetensors";
 
 /// Writes `what` to `path`, whole or not at all; folders on the way are made. By extension:
 /// .png and .svg the figure (an image: its own pixels); .html a page that loads nothing; .npy the primary array, f32,
 /// as computed, without a batch axis; .csv the first table, or a primary array of one or two axes, or the first plot;
-/// .json title, notes, arrays as nested lists with their shapes, tables; .safetensors all arrays.
+/// .json title, notes, arrays as nested lists with their shapes, tables; .parquet a row for each of the primary array, with
+/// the arrays and the first table of as many rows as columns, or the first table alone; .safetensors all arrays.
 ///
 /// # Errors
 /// Where the extension is unknown, the value has nothing to put into such a file, or the file cannot be written.
@@ -48,6 +49,11 @@ pub fn save(what: &Saved<'_>, path: &Path) -> Result<()> {
         "npy" => array(what).and_then(|t| npy::write(&t)),
         "csv" => rows(what)?.csv().map(String::into_bytes),
         "json" => document(what).map(|d| (d.to_string() + "\n").into_bytes()),
+        "parquet" => match what {
+            Saved::Artifact(a) => parquet::of_artifact(a),
+            Saved::Table(t) => parquet::of_table(t),
+            other => array(other).and_then(|t| parquet::of_tensor("values", &t)),
+        },
         "safetensors" => tensors(what),
         "" => return Err(unknown(format!("`{}` has no extension", path.display()))),
         other => return Err(unknown(format!("no format is known by the extension `.{other}`"))),
@@ -117,9 +123,12 @@ fn rows(what: &Saved<'_>) -> Result<Table> {
 fn possible(artifact: &Artifact) -> String {
     let mut kinds = vec![".png", ".svg", ".html", ".json"];
     if !artifact.data.is_empty() {
-        kinds.extend([".npy", ".safetensors"]);
+        kinds.extend([".npy", ".safetensors", ".parquet"]);
     }
     if artifact.table().is_some() {
+        if artifact.data.is_empty() {
+            kinds.push(".parquet");
+        }
         kinds.push(".csv");
     }
     format!("{} can hold it", kinds.join(", "))
