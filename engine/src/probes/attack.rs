@@ -4,6 +4,7 @@
 pub mod aims;
 pub mod judge;
 pub mod report;
+pub mod rounding;
 
 use super::{About, Family, Probe, Takes};
 use crate::ascent::{Aim, Objective, Space, measure};

@@ -52,7 +52,7 @@ impl Attack for CarliniWagner {
         let start = Boxed::params(bout.pixels);
         let mut done = 0;
         for _ in 0..self.searches {
-            let (mut w, mut adam) = (start.clone(), Adam::new(self.rate));
+            let (mut w, mut adam) = (start.clone(), Adam::new(self.rate).falling_to(0.1, self.steps));
             let mut reached = vec![false; n];
             let mut margin = Margin::new(bout.model, bout.aims.to_vec(), self.confidence);
             // The margin counts c in each image; distances are in units of 255.

@@ -47,6 +47,18 @@ impl Attack for DeepFool {
     }
 
     fn perturb(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed> {
+        let mut made = self.cross(bout, job)?;
+        bout.shrink(&mut made.pixels)?;
+        Ok(made)
+    }
+}
+
+impl DeepFool {
+    /// The images moved across their nearest boundaries, and beyond by the overshoot.
+    ///
+    /// # Errors
+    /// As the passes.
+    pub fn cross(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed> {
         let each = bout.space.frame.len();
         let mut moved = vec![0.0; bout.pixels.len()];
         let mut pixels = bout.pixels.to_vec();
@@ -72,13 +84,10 @@ impl Attack for DeepFool {
                 break;
             }
         }
-        bout.shrink(&mut pixels)?;
         let planned = if ended { done } else { self.steps };
         Ok(Perturbed { pixels, done, planned })
     }
-}
 
-impl DeepFool {
     /// The step of each image across the nearest boundary of its linearisation; none where the aim is reached.
     fn nearest(&self, bout: &Bout<'_>, pixels: &[f64], aims: &[Aim]) -> Result<Vec<Option<Vec<f64>>>> {
         let each = bout.space.frame.len();

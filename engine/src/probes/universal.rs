@@ -2,7 +2,7 @@
 //!
 //! Moosavi-Dezfooli, Fawzi, Fawzi, Frossard, "Universal adversarial perturbations", 2016, algorithm 1.
 
-use super::attack::{Attack, Bout, Norm, Victims};
+use super::attack::{Bout, Norm, Victims};
 use super::deep_fool::DeepFool;
 use super::{About, Family, Probe, Takes};
 use crate::ascent::Aim;
@@ -67,7 +67,7 @@ impl Probe for Universal {
                 if aims[0].reached(&bout.scores(&moved)?[0]) {
                     continue;
                 }
-                let made = inner.perturb(&bout, &job.quiet())?;
+                let made = inner.cross(&bout, &job.quiet())?;
                 // Pixel values end at 0 and 255, the perturbation itself does not.
                 v.iter_mut().zip(made.pixels.iter().zip(&moved)).for_each(|(v, (a, b))| *v += a - b);
                 self.limit_to_ball(&mut v);

@@ -1,8 +1,8 @@
 //! The judge: an attack has succeeded where the image, rounded to whole pixel values, saved as a PNG and read again, is
 //! taken for what was aimed at. What the unrounded image does is told beside it.
 
+use super::rounding::{round_to_reach, round_within};
 use super::{Attack, Bout, Norm};
-use crate::ascent::Aim;
 use crate::data::Image;
 use crate::error::Result;
 use crate::probes::dream::through_png;
@@ -44,11 +44,8 @@ pub struct Judged {
     pub picture: Image,
 }
 
-/// The largest factor by which a smallest perturbation is enlarged so that it survives rounding.
-const LARGEST: f64 = 64.0;
-
-/// Judges perturbed images. Rounding keeps to an attack's budget; where it has none, its perturbation is enlarged along its
-/// own line as little as is needed to survive rounding.
+/// Judges perturbed images. Rounding keeps to an attack's budget; where it has none, the perturbation grows as little as is
+/// needed to survive rounding.
 ///
 /// # Errors
 /// As the forward pass; where the PNG cannot be written.
@@ -75,56 +72,4 @@ pub fn judge(attack: &dyn Attack, bout: &Bout<'_>, pixels: &[f64]) -> Result<Vec
         });
     }
     Ok(judged)
-}
-
-/// Whole values within the ball: at its edge towards the clean image.
-fn round_within(norm: Norm, eps: f64, clean: &[f64], float: &[f64]) -> Vec<f64> {
-    let whole = |t: f64| -> Vec<f64> {
-        let each = clean.iter().zip(float).map(|(c, f)| {
-            let v = (c + t * (f - c)).round();
-            match norm {
-                Norm::Linf => v.clamp((c - eps).ceil(), (c + eps).floor()),
-                Norm::L2 => v,
-            }
-        });
-        each.map(|v| v.clamp(0.0, 255.0)).collect()
-    };
-    // Rounding can take the 2-norm out of its ball: shrink until it does not.
-    let mut t = 1.0;
-    loop {
-        let rounded = whole(t);
-        let r: Vec<f64> = rounded.iter().zip(clean).map(|(a, b)| a - b).collect();
-        if norm == Norm::Linf || norm.of(&r) <= eps || t < 1e-3 {
-            return rounded;
-        }
-        t *= 0.98;
-    }
-}
-
-/// Whole values that reach the aim, with the least enlargement found by doubling and bisection; where none does, the plain
-/// rounding.
-fn round_to_reach(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Vec<f64>> {
-    let whole = |t: f64| -> Vec<f64> {
-        clean.iter().zip(float).map(|(c, f)| (c + t * (f - c)).round().clamp(0.0, 255.0)).collect()
-    };
-    let reaches = |t: f64| -> Result<bool> { Ok(aim.reached(&bout.scores(&whole(t))?[0])) };
-    let (mut low, mut high) = (1.0, 1.0);
-    while !reaches(high)? {
-        low = high;
-        high *= 1.5;
-        if high > LARGEST {
-            return Ok(whole(1.0));
-        }
-    }
-    for _ in 0..7 {
-        if high == low {
-            break;
-        }
-        let t = (low + high) / 2.0;
-        match reaches(t)? {
-            true => high = t,
-            false => low = t,
-        }
-    }
-    Ok(whole(high))
 }
