@@ -153,7 +153,26 @@ plain!(f64, "a number", Value::Float(f) => *f, Value::Int(i) => *i as f64; s => 
 plain!(String, "a text", Value::Text(t) => t.clone(); s => Value::Text(s.clone()));
 plain!(Image, "an image", Value::Image(i) => i.clone(); s => Value::Image(s.clone()));
 plain!(Tensor, "a tensor", Value::Tensor(t) => t.clone(); s => Value::Tensor(s.clone()));
-plain!(Dataset, "a data set", Value::Data(d) => d.clone(); s => Value::Data(s.clone()));
+
+impl Param for Dataset {
+    fn form() -> Form {
+        Form::words("a data set or a list of images")
+    }
+    fn read(value: &Value) -> Result<Self> {
+        let image = |v: &Value| if let Value::Image(image) = v { Some(image.clone()) } else { None };
+        match value {
+            Value::Data(data) => Ok(data.clone()),
+            Value::List(list) if !list.is_empty() => match list.iter().map(image).collect::<Option<Vec<_>>>() {
+                Some(images) => Ok(Dataset::from_images("images", images)),
+                None => Err(wrong_kind::<Self>(value)),
+            },
+            other => Err(wrong_kind::<Self>(other)),
+        }
+    }
+    fn write(&self) -> Value {
+        Value::Data(self.clone())
+    }
+}
 
 impl<T: Param> Param for Option<T> {
     const FILE: bool = T::FILE;

@@ -36,15 +36,8 @@ impl Param for Images {
     }
     fn read(value: &Value) -> Result<Self> {
         match value {
-            Value::Data(data) => Ok(Images(data.clone())),
             Value::Image(image) => Ok(Images(Dataset::from_images("image", [image.clone()]))),
-            Value::List(list) => {
-                let images = list.iter().map(|v| if let Value::Image(i) = v { Some(i.clone()) } else { None });
-                match images.collect::<Option<Vec<Image>>>() {
-                    Some(images) if !images.is_empty() => Ok(Images(Dataset::from_images("images", images))),
-                    _ => Err(wrong_kind::<Self>(value)),
-                }
-            }
+            Value::Data(_) | Value::List(_) => Dataset::read(value).map(Images),
             other => Err(wrong_kind::<Self>(other)),
         }
     }
