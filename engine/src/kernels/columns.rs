@@ -117,6 +117,13 @@ impl Walk {
 
     /// Whether there is anything to compute.
     pub(super) fn checked(&self, work: &Work<'_>, len: usize) -> bool {
+        let any = self.checked_reads(work, len);
+        assert!(!any || work.panels.len() >= self.groups * self.panel_len(), "the panels are too short");
+        any
+    }
+
+    /// As [`Walk::checked`], but for the weights.
+    pub(super) fn checked_reads(&self, work: &Work<'_>, len: usize) -> bool {
         if self.batch * self.pixels() == 0 || self.rows == 0 {
             return false;
         }
@@ -124,7 +131,6 @@ impl Walk {
         assert!(last < len, "the result is too short");
         assert!(work.join == Join::Alone || last < work.other.len(), "what is joined is too short");
         assert!(work.x.len() >= self.batch * self.groups * self.channels * self.input[0] * self.input[1]);
-        assert!(work.panels.len() >= self.groups * self.panel_len(), "the panels are too short");
         true
     }
 

@@ -8,7 +8,6 @@ use super::direct::{Direct, Part};
 use super::target::{Target, filled};
 use super::tile::{Finish, Join};
 use super::winograd::Winograd;
-use std::sync::OnceLock;
 
 /// A convolution, or its input gradient, ready to run on any batch.
 #[derive(Debug)]
@@ -16,6 +15,7 @@ pub struct Packed {
     parts: Parts,
     bias: Vec<f32>,
     out: usize,
+    tileable: bool,
 }
 
 #[derive(Debug)]
@@ -30,27 +30,34 @@ enum Parts {
 #[derive(Debug)]
 struct Ready {
     walk: Walk,
-    panels: Vec<f32>,
-    /// The weights for [`Winograd`], made when a run first asks for them.
-    tiled: OnceLock<Vec<f32>>,
+    weights: Weights,
+}
+
+#[derive(Debug)]
+enum Weights {
+    /// Panels, as the register tile reads them.
+    Panels(Vec<f32>),
+    /// For [`Winograd`].
+    Turned(Vec<f32>),
 }
 
 impl Ready {
-    fn new(walk: Walk, panels: Vec<f32>) -> Self {
-        Ready { walk, panels, tiled: OnceLock::new() }
+    /// The panels of a walk that makes few channels; elsewhere empty.
+    fn panels(&self) -> &[f32] {
+        match &self.weights {
+            Weights::Panels(panels) => panels,
+            Weights::Turned(_) => &[],
+        }
     }
 
     /// Runs `walk`, this one with another batch or over windows, into a buffer of `len` values.
     fn run(&self, walk: &Walk, x: &[f32], bias: &[f32], around: &Around<'_>, y: Target<f32>, len: usize) {
-        let Around { other, join, finish, .. } = *around;
-        let work = Work { x, panels: &self.panels, bias, other, join, finish };
-        let Some(tiled) = Winograd::of(walk).filter(|_| around.tiles) else { return walk.run(&work, y, len) };
-        if self.tiled.get().is_none() {
-            // Made outside the cell: a thread that waits in it may not take up other work.
-            let made = tiled.pack(&self.panels);
-            self.tiled.get_or_init(|| made);
+        let Around { other, join, finish } = *around;
+        let work = |panels| Work { x, panels, bias, other, join, finish };
+        match &self.weights {
+            Weights::Panels(panels) => walk.run(&work(panels), y, len),
+            Weights::Turned(weights) => Winograd::over(walk).run(&work(&[]), weights, y, len),
         }
-        tiled.run(&work, self.tiled.get().map_or(&[], Vec::as_slice), y, len);
     }
 }
 
@@ -63,22 +70,21 @@ pub struct Around<'a> {
     pub join: Join,
     /// What happens to it then.
     pub finish: Finish,
-    /// Whether 3 x 3 kernels may be done in [tiles](super::winograd), whose sums are a little less exact.
-    pub tiles: bool,
 }
 
 impl Around<'_> {
     /// Nothing.
-    pub const NONE: Around<'static> = Around { other: &[], join: Join::Alone, finish: Finish::Keep, tiles: true };
+    pub const NONE: Around<'static> = Around { other: &[], join: Join::Alone, finish: Finish::Keep };
 }
 
 impl Packed {
-    /// y = w * x + b; the batch in `g` plays no part.
-    pub fn forward(g: &Geometry, w: &[f32], bias: Option<&[f32]>) -> Self {
+    /// y = w * x + b; the batch in `g` plays no part. With `tiles`, 3 x 3 kernels may be done in [tiles](super::winograd),
+    /// whose sums are a little less exact.
+    pub fn forward(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tiles: bool) -> Self {
         let out = g.out * g.out_pixels();
         let bias = bias.unwrap_or_default().to_vec();
         if let Some(planes) = Planes::forward(g, w) {
-            return Packed { parts: Parts::Planes(planes), bias, out };
+            return Packed { parts: Parts::Planes(planes), bias, out, tileable: false };
         }
         let (channels, rows, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
         let win = g.window;
@@ -98,16 +104,16 @@ impl Packed {
             place: Placing { sample: out, plane: g.out_pixels(), first: 0, row: g.output[1], column: 1 },
         };
         let panels = walk.pack(|group, r, c, t| w[((group * rows + r) * channels + c) * taps + t]);
-        Packed { parts: Parts::Walks(vec![Ready::new(walk, panels)]), bias, out }
+        Self::of(vec![(walk, panels)], bias, out, tiles)
     }
 
     /// dL/dx of y = w * x + b for dL/dy: for each phase of the stride a convolution of dL/dy with the taps that reach it.
-    /// As a transposed convolution it has a bias, one value a channel of the geometry.
-    pub fn input_gradient(g: &Geometry, w: &[f32], bias: Option<&[f32]>) -> Self {
+    /// As a transposed convolution it has a bias, one value a channel of the geometry; `tiles` as in [`Packed::forward`].
+    pub fn input_gradient(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tiles: bool) -> Self {
         let out = g.channels * g.in_pixels();
         let bias = bias.unwrap_or_default().to_vec();
         if let Some(planes) = Planes::input_gradient(g, w) {
-            return Packed { parts: Parts::Planes(planes), bias, out };
+            return Packed { parts: Parts::Planes(planes), bias, out, tileable: false };
         }
         let (rows, channels, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
         let win = g.window;
@@ -138,10 +144,41 @@ impl Packed {
                     let tap = i.kernel * win.kernel[1] + j.kernel;
                     w[((group * channels + c) * rows + r) * taps + tap]
                 });
-                walks.push(Ready::new(walk, panels));
+                walks.push((walk, panels));
             }
         }
-        Packed { parts: Parts::Walks(walks), bias, out }
+        Self::of(walks, bias, out, tiles)
+    }
+
+    fn of(walks: Vec<(Walk, Vec<f32>)>, bias: Vec<f32>, out: usize, tiles: bool) -> Self {
+        let parts: Vec<Part<'_>> = walks.iter().map(|(walk, panels)| Part { walk, panels }).collect();
+        let direct = Direct::of(&parts).is_some();
+        let suits = |walk: &Walk| !direct && Winograd::of(walk).is_some();
+        let tileable = walks.iter().any(|(walk, _)| suits(walk));
+        let ready = |(walk, panels): (Walk, Vec<f32>)| {
+            let weights = match Winograd::of(&walk).filter(|_| tiles && !direct) {
+                Some(tiled) => Weights::Turned(tiled.pack(&panels)),
+                None => Weights::Panels(panels),
+            };
+            Ready { walk, weights }
+        };
+        Packed { parts: Parts::Walks(walks.into_iter().map(ready).collect()), bias, out, tileable }
+    }
+
+    /// Whether `tiles` makes a difference.
+    pub fn is_tileable(&self) -> bool {
+        self.tileable
+    }
+
+    /// Whether windows of `grid` outputs are worth doing as this one is made; otherwise they want one without tiles.
+    pub fn suits_windows(&self, grid: [usize; 2]) -> bool {
+        match &self.parts {
+            Parts::Walks(walks) => walks.iter().all(|ready| match ready.weights {
+                Weights::Panels(_) => true,
+                Weights::Turned(_) => Winograd::of(&Walk { grid, ..ready.walk.clone() }).is_some(),
+            }),
+            Parts::Planes(_) => true,
+        }
     }
 
     /// The result for `batch` samples.
@@ -155,7 +192,7 @@ impl Packed {
             filled(n, |y| match &self.parts {
                 Parts::Walks(walks) => {
                     let parts: Vec<Part<'_>> =
-                        walks.iter().map(|r| Part { walk: &r.walk, panels: &r.panels }).collect();
+                        walks.iter().map(|r| Part { walk: &r.walk, panels: r.panels() }).collect();
                     if let Some(direct) = Direct::of(&parts) {
                         return direct.run(batch, x, &self.bias, around, y, n);
                     }
@@ -196,7 +233,7 @@ impl Packed {
                     ..walk.clone()
                 };
                 let n = batch * sample;
-                let parts = [Part { walk: &walk, panels: &ready.panels }];
+                let parts = [Part { walk: &walk, panels: ready.panels() }];
                 // SAFETY: a forward convolution covers every output.
                 Some(unsafe {
                     filled(n, |y| match Direct::of(&parts) {

@@ -37,12 +37,17 @@ fn suits(walk: &Walk) -> bool {
 impl<'a> Winograd<'a> {
     /// The walk in tiles, where that takes clearly less work: by the shape of the layer, never by the batch.
     pub fn of(walk: &'a Walk) -> Option<Self> {
-        let tiled = Winograd { walk, down: walk.grid[0].div_ceil(2), pitch: walk.grid[1].div_ceil(2) + 1 };
+        let tiled = Self::over(walk);
         // Turning a tile of one channel costs as much as about five of its multiplications with one channel's weights.
         let work = |c: usize, o: usize| POINTS * (c * o + 5 * (c + o));
         let here = tiled.down * tiled.pitch * work(walk.channels, walk.rows);
         let plain = walk.grid[0] * walk.grid[1] * 9 * walk.channels * walk.rows;
         (suits(walk) && walk.channels >= 8 && walk.rows >= ROWS && 8 * here < 7 * plain).then_some(tiled)
+    }
+
+    /// A walk over the same channels and taps as one that [`Winograd::of`] took, whatever its grid.
+    pub fn over(walk: &'a Walk) -> Self {
+        Winograd { walk, down: walk.grid[0].div_ceil(2), pitch: walk.grid[1].div_ceil(2) + 1 }
     }
 
     /// The walk's panels of weights, transformed: for each group and point its panels.
@@ -72,7 +77,7 @@ impl<'a> Winograd<'a> {
     pub fn run(&self, work: &Work<'_>, weights: &[f32], out: Target<f32>, len: usize) {
         let (walk, wide) = (self.walk, width());
         let (c, rows) = (walk.channels, walk.rows);
-        if !walk.checked(work, len) {
+        if !walk.checked_reads(work, len) {
             return;
         }
         assert!(weights.len() >= walk.groups * POINTS * rows.next_multiple_of(ROWS) * c, "the weights are too short");

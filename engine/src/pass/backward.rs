@@ -133,7 +133,7 @@ impl Trace {
     ) -> Result<()> {
         let input = site.node.inputs[0];
         let norm = self.plan.head(site.id).and_then(|f| f.norm);
-        let packed = self.model().packed(site.id, norm, Way::Backward)?;
+        let packed = self.model().packed(site.id, norm, Way::Backward, true)?;
         let (flow, batch, dims) = (values::<f32>(site.flow)?, site.flow.dims()[0], site.inputs[0].dims());
         if let Some(gate) = self.gate(input, rules, keep)? {
             let value = values::<f32>(site.inputs[0])?;

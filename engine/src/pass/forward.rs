@@ -108,13 +108,12 @@ impl Model {
         other: Option<&Tensor>,
         tiles: bool,
     ) -> Result<Tensor> {
-        let packed = self.packed(id, fused.norm, Way::Forward)?;
+        let packed = self.packed(id, fused.norm, Way::Forward, tiles)?;
         let held = other.map(values::<f32>).transpose()?;
         let around = Around {
             other: held.as_deref().unwrap_or_default(),
             join: if held.is_some() { Join::Add } else { Join::Alone },
             finish: fused.finish,
-            tiles,
         };
         let y = packed.run(x.dims()[0], &values::<f32>(x)?, &around);
         tensor(y, &apply::with_batch(x.dims()[0], &self.graph().node(id).shape))

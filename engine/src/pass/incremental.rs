@@ -221,9 +221,12 @@ impl Changed<'_> {
                     other: held.as_deref().unwrap_or_default(),
                     join: if held.is_some() { Join::Add } else { Join::Alone },
                     finish: fused.finish,
-                    tiles: true,
                 };
-                let packed = model.packed(id, fused.norm, Way::Forward)?;
+                let tiled = model.packed(id, fused.norm, Way::Forward, true)?;
+                let packed = match tiled.suits_windows(region.size) {
+                    true => tiled,
+                    false => model.packed(id, fused.norm, Way::Forward, false)?,
+                };
                 let y = packed.run_window(self.count, before.size, region.size, &values::<f32>(&x)?, &around);
                 tensor(y.ok_or_else(|| Error::internal("a convolution without windows"))?, &dims)?
             }

@@ -28,30 +28,35 @@ pub enum Way {
 impl Packs {
     /// Room for the convolutions of a graph of `nodes` nodes.
     pub fn new(nodes: usize) -> Self {
-        Packs { slots: (0..4 * nodes).map(|_| OnceLock::new()).collect() }
+        Packs { slots: (0..8 * nodes).map(|_| OnceLock::new()).collect() }
     }
 
-    fn slot(&self, id: NodeId, folded: bool, way: Way) -> Result<&OnceLock<Arc<Packed>>> {
-        let at = 4 * id.0 + 2 * usize::from(folded) + usize::from(way == Way::Backward);
+    fn slot(&self, id: NodeId, folded: bool, way: Way, tiles: bool) -> Result<&OnceLock<Arc<Packed>>> {
+        let at = 8 * id.0 + 4 * usize::from(tiles) + 2 * usize::from(folded) + usize::from(way == Way::Backward);
         self.slots.get(at).ok_or_else(|| Error::internal("a convolution outside its net"))
     }
 }
 
 impl Model {
-    /// The convolution at `id`, with the batch normalisation `norm` folded into it, ready to run in f32.
+    /// The convolution at `id`, with the batch normalisation `norm` folded into it, ready to run in f32; in tiles
+    /// ([`Packed::forward`]) where they are allowed and suit it.
     ///
     /// # Errors
     /// Where `id` is no convolution, or its parameters are not f32.
-    pub fn packed(&self, id: NodeId, norm: Option<NodeId>, way: Way) -> Result<Arc<Packed>> {
-        let slot = self.packs().slot(id, norm.is_some(), way)?;
-        if let Some(ready) = slot.get() {
+    pub fn packed(&self, id: NodeId, norm: Option<NodeId>, way: Way, tiles: bool) -> Result<Arc<Packed>> {
+        let slot = |tiles: bool| self.packs().slot(id, norm.is_some(), way, tiles);
+        let plain = slot(false)?;
+        // One that tiles make no difference to is kept once.
+        let ready = plain.get().filter(|p| !tiles || !p.is_tileable());
+        if let Some(ready) = ready.or(if tiles { slot(true)?.get() } else { None }) {
             return Ok(ready.clone());
         }
-        let made = Arc::new(self.pack(id, norm, way)?);
+        let made = Arc::new(self.pack(id, norm, way, tiles)?);
+        let slot = if made.is_tileable() { slot(tiles)? } else { plain };
         Ok(slot.get_or_init(|| made).clone())
     }
 
-    fn pack(&self, id: NodeId, norm: Option<NodeId>, way: Way) -> Result<Packed> {
+    fn pack(&self, id: NodeId, norm: Option<NodeId>, way: Way, tiles: bool) -> Result<Packed> {
         let (graph, node) = (self.graph(), self.graph().node(id));
         let (Op::Conv2d(c) | Op::ConvTranspose2d(c, _)) = &node.op else {
             return Err(Error::internal(format!("`{}` is no convolution", node.name)));
@@ -65,9 +70,9 @@ impl Model {
         match norm {
             Some(norm) => {
                 let (w, b) = self.folded(c, transposed, &g, graph.node(norm).op.clone(), &w, bias.as_deref())?;
-                Ok(made(&g, &w, Some(&b), transposed, way))
+                Ok(made(&g, &w, Some(&b), transposed, way, tiles))
             }
-            None => Ok(made(&g, &w, bias.as_deref(), transposed, way)),
+            None => Ok(made(&g, &w, bias.as_deref(), transposed, way, tiles)),
         }
     }
 
@@ -100,11 +105,11 @@ impl Model {
     }
 }
 
-fn made(g: &Geometry, w: &[f32], bias: Option<&[f32]>, transposed: bool, way: Way) -> Packed {
+fn made(g: &Geometry, w: &[f32], bias: Option<&[f32]>, transposed: bool, way: Way, tiles: bool) -> Packed {
     match (transposed, way) {
-        (false, Way::Forward) => Packed::forward(g, w, bias),
-        (false, Way::Backward) => Packed::input_gradient(g, w, None),
-        (true, Way::Forward) => Packed::input_gradient(g, w, bias),
-        (true, Way::Backward) => Packed::forward(g, w, None),
+        (false, Way::Forward) => Packed::forward(g, w, bias, tiles),
+        (false, Way::Backward) => Packed::input_gradient(g, w, None, tiles),
+        (true, Way::Forward) => Packed::input_gradient(g, w, bias, tiles),
+        (true, Way::Backward) => Packed::forward(g, w, None, tiles),
     }
 }
