@@ -3,10 +3,14 @@
 
 use crate::error::{Error, Result};
 use crate::show::Artifact;
-use crate::tensor::to_f32;
+use crate::tensor::{to_f32, values};
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Values hashed at a time.
+const BLOCK: usize = 1 << 14;
 
 /// A file by its name and content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,12 +211,23 @@ impl Net {
 /// Where it cannot be read.
 pub(crate) fn weight(hasher: &mut blake3::Hasher, name: &str, tensor: &candle_core::Tensor) -> Result<()> {
     hasher.update(format!("{name}\0{:?}\0{:?}\0", tensor.dtype(), tensor.dims()).as_bytes());
-    let bytes: Vec<u8> = match tensor.dtype() {
-        candle_core::DType::F64 => crate::tensor::to_f64(tensor)?.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        _ => to_f32(tensor)?.iter().flat_map(|v| v.to_le_bytes()).collect(),
-    };
-    hasher.update(&bytes);
+    let tensor = tensor.contiguous()?;
+    match tensor.dtype() {
+        DType::F64 => feed(hasher, &values::<f64>(&tensor)?, f64::to_le_bytes),
+        DType::F32 => feed(hasher, &values::<f32>(&tensor)?, f32::to_le_bytes),
+        _ => feed(hasher, &to_f32(&tensor)?, f32::to_le_bytes),
+    }
     Ok(())
+}
+
+/// Hashes values block by block: a copy of all of them can be large.
+pub(crate) fn feed<T: Copy, const N: usize>(hasher: &mut blake3::Hasher, values: &[T], bytes: fn(T) -> [u8; N]) {
+    let mut block = Vec::with_capacity(BLOCK * N);
+    for part in values.chunks(BLOCK) {
+        block.clear();
+        part.iter().for_each(|v| block.extend_from_slice(&bytes(*v)));
+        hasher.update(&block);
+    }
 }
 
 /// The architecture and system that this program was built for.

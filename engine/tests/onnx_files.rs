@@ -273,11 +273,11 @@ fn files_that_are_no_classifiers_are_refused() {
     assert!(load(folder.path(), &Options::default()).unwrap_err().message.contains("directory"));
     let good = file(rich(), 13);
     for (what, bytes, wanted) in [
-        ("empty", Vec::new(), "empty file"),
+        ("empty", Vec::new(), "is empty (0 bytes)"),
         ("text", b"this is no net at all\n".to_vec(), "not an ONNX model"),
         ("json", b"{\"a\": 1}".to_vec(), "not an ONNX model"),
         ("truncated", good[..good.len() / 2].to_vec(), "ends early"),
-        ("no graph", ModelProto::default().write_buf().unwrap(), "empty file"),
+        ("no graph", ModelProto::default().write_buf().unwrap(), "is empty (0 bytes)"),
         ("nested", nested(), "nested too deep"),
         ("old", file(small(weight()), 6), "opset) 6"),
     ] {

@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::kernels::matmul::{Matrix, matmul};
-use crate::manifest::digest;
+use crate::manifest::feed;
 use crate::model::shapes;
 use crate::pass::forward::Tap;
 use crate::tensor::{tensor, to_f32};
@@ -28,13 +28,13 @@ impl Numerics {
     /// # Errors
     /// Where a kernel refuses the battery: a defect.
     pub fn here() -> Result<Self> {
-        let mut bits = Vec::new();
+        let mut bits = blake3::Hasher::new();
         // Short and long sums, thin and wide products: what `gemm` and the convolutions cut differently.
         for (m, n, k) in [(5, 7, 3), (64, 196, 576), (3, 40, 4100), (1, 1000, 512), (130, 33, 1025)] {
             let (a, b) = (noise(m * k, 1), noise(k * n, 2));
             let mut out = vec![0f32; m * n];
             matmul(m, n, k, &mut out, n, false, Matrix::rows(&a, k), Matrix::rows(&b, n));
-            bits.extend(out.into_iter().flat_map(f32::to_le_bytes));
+            feed(&mut bits, &out, f32::to_le_bytes);
         }
         let net = shapes::load()?;
         let shape = net.input_shape();
@@ -42,10 +42,10 @@ impl Numerics {
         let x = tensor(noise(batch.iter().product(), 3), &batch)?;
         let trace = net.forward(&x, &Tap::All)?;
         for id in net.graph().ids() {
-            bits.extend(to_f32(trace.get(id)?)?.into_iter().flat_map(f32::to_le_bytes));
+            feed(&mut bits, &to_f32(trace.get(id)?)?, f32::to_le_bytes);
         }
-        bits.extend(to_f32(&net.output(&x)?)?.into_iter().flat_map(f32::to_le_bytes));
-        Ok(Numerics { isa: isa(), probe: digest(&bits)[..32].to_string() })
+        feed(&mut bits, &to_f32(&net.output(&x)?)?, f32::to_le_bytes);
+        Ok(Numerics { isa: isa(), probe: bits.finalize().to_hex()[..32].to_string() })
     }
 }
 

@@ -5,6 +5,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -56,6 +58,17 @@ impl Bytes {
         // in use breaks it; weight files are written once.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, &e))?;
         Ok(Bytes::Mapped(Arc::new(map)))
+    }
+
+    /// Gives the memory of a range that was copied back to the system; a mapped file is read again where it is needed again.
+    pub fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = self {
+            // SAFETY: the map is private and only read, so its pages hold what the file holds. A refusal costs memory only.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+        }
+        #[cfg(not(unix))]
+        let _ = range;
     }
 }
 
@@ -126,8 +139,10 @@ impl View {
         let count: usize = self.shape.iter().product();
         let dense = self.strides == dense_strides(&self.shape);
         let tensor = if dense {
-            let bytes = &self.bytes[self.start..self.start + count * size];
-            Tensor::from_raw_buffer(bytes, dtype, &self.shape, &Device::Cpu)?
+            let range = self.start..self.start + count * size;
+            let tensor = Tensor::from_raw_buffer(&self.bytes[range.clone()], dtype, &self.shape, &Device::Cpu)?;
+            self.bytes.release(range);
+            tensor
         } else {
             let mut out = Vec::with_capacity(count * size);
             let mut at = vec![0usize; self.shape.len()];

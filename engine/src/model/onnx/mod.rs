@@ -22,15 +22,18 @@ mod value;
 mod window;
 mod wire;
 
+use super::tensors::Bytes;
 use super::{Card, Model, Weights};
 use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
 use crate::graph::Op;
 use external::Folder;
+use input::Input;
 use links::Links;
 use rten_onnx::onnx::ModelProto;
 use scope::Scope;
 use site::Site;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -52,55 +55,47 @@ pub struct Options {
 /// Where the file cannot be read, is damaged, or holds what is not supported; the message names the node.
 pub fn load(path: impl AsRef<Path>, options: &Options) -> Result<Model> {
     let path = path.as_ref();
-    let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
-    if about.is_dir() {
-        return Err(Error::io(path, &std::io::ErrorKind::IsADirectory.into()));
-    }
-    if !about.is_file() {
-        return Err(Error::format(format!("`{}`: not a regular file", path.display())));
-    }
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+    let bytes = Bytes::map(path)?;
     // A defect met by a damaged file must not end the session.
-    let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let model = wire::model(&bytes)?;
-        drop(bytes);
-        build(&model, path, options)
-    }));
-    read.unwrap_or_else(|_| Err(Error::format("a damaged ONNX model"))).context(|| format!("`{}`", path.display()))
+    let made = std::panic::catch_unwind(AssertUnwindSafe(|| build(&bytes, path, options)));
+    made.unwrap_or_else(|_| Err(Error::format("a damaged ONNX model"))).context(|| format!("`{}`", path.display()))
 }
 
-fn build(model: &ModelProto, path: &Path, options: &Options) -> Result<Model> {
-    let opset = opset(model)?;
+fn build(bytes: &Bytes, path: &Path, options: &Options) -> Result<Model> {
+    let mut symbolic = false;
+    let first = read(bytes, path, options, |shape| symbolic = shape.batch.is_none());
+    if first.is_ok() || !symbolic {
+        return first;
+    }
+    // Where the symbolic batch is in the way, each sample may still pass as a batch of its own.
+    let alone = read(bytes, path, options, |shape| {
+        shape.batch = Some(1);
+        shape.notes.push("the file mixes samples; each is computed as a batch of its own".into());
+    });
+    alone.or(first)
+}
+
+/// The net in the bytes of a file; `change` may change what is known of its input.
+fn read(bytes: &Bytes, path: &Path, options: &Options, change: impl FnOnce(&mut Input)) -> Result<Model> {
+    let model = wire::model(bytes, &|copied| bytes.release(copied))?;
+    let opset = opset(&model)?;
     let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
     let links = Links::of(graph)?;
-    let shape = input::shape(&links, options)?;
-    let mut notes = shape.notes.clone();
-    let (net, weights) = match translate(&links, &shape, path, opset) {
-        Err(_) if shape.batch.is_none() => {
-            // Where the symbolic batch is in the way, each sample may still pass as a batch of its own.
-            let alone = input::Input { batch: Some(1), ..shape };
-            match translate(&links, &alone, path, opset) {
-                Ok(parts) => {
-                    notes.push("the file mixes samples; each is computed as a batch of its own".into());
-                    parts
-                }
-                Err(_) => translate(&links, &input::Input { batch: None, ..alone }, path, opset)?,
-            }
-        }
-        done => done?,
-    };
+    let mut shape = input::shape(&links, options)?;
+    change(&mut shape);
+    let (net, weights) = translate(&links, &shape, path, opset)?;
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
     if graph.output.len() > 1 {
         let others: Vec<String> = graph.output[1..].iter().map(|o| format!("`{}`", links::name_of(o))).collect();
         card.notes.push(format!("the file has more outputs, which are left out: {}", others.join(", ")));
     }
-    card.notes.extend(notes);
+    card.notes.extend(shape.notes);
     Ok(Model::new(net, weights, card))
 }
 
 /// The file's nodes as a graph, for the batch size that `shape` names.
-fn translate(links: &Links<'_>, shape: &input::Input, path: &Path, opset: i64) -> Result<(Graph, Weights)> {
+fn translate(links: &Links<'_>, shape: &Input, path: &Path, opset: i64) -> Result<(Graph, Weights)> {
     let reserved = links.names.iter().flatten().cloned().collect();
     let mut reader =
         Reader { scope: Scope::new(shape.batch, reserved), folder: Folder::of(path), values: BTreeMap::new() };
@@ -187,6 +182,8 @@ impl<'a> Reader<'a> {
                     .hint("second outputs of pools, dropouts and normalisations are not supported")
             })?;
             let value = value::decode(name, tensor, &mut self.folder).context(|| format!("weight `{name}`"))?;
+            // The file's own form is not needed again.
+            tensor.raw_data.as_ref().map(RefCell::take);
             self.values.insert(name, value);
         }
         Ok(self.values.get(name).cloned().unwrap_or(Value::Absent))

@@ -3,21 +3,22 @@
 use crate::error::{Error, Result};
 use rten_onnx::onnx::ModelProto;
 use rten_onnx::protobuf::{DecodeMessage, ErrorKind, OwnedValues, ProtobufError, ReadValue};
+use std::ops::Range;
 
 /// Messages inside messages; deeper files are refused (control flow nests two or three graphs).
 const DEEPEST: usize = 48;
 
-/// The model in the bytes of an ONNX file.
+/// The smallest block of bytes that [`model`] tells of.
+const LARGE: usize = 1 << 16;
+
+/// The model in the bytes of an ONNX file; `copied` is told the large blocks that are not looked at again.
 ///
 /// # Errors
 /// Where the bytes are no ONNX model or end too early.
-pub fn model(bytes: &[u8]) -> Result<ModelProto> {
-    if bytes.is_empty() {
-        return Err(Error::format("an empty file").hint("is a download or a copy unfinished?"));
-    }
+pub fn model(bytes: &[u8], copied: &dyn Fn(Range<usize>)) -> Result<ModelProto> {
     check(bytes, Message::Model, 0)?;
     let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
-    let model = ModelProto::decode(Bytes { data: bytes, at: 0 }).map_err(damaged)?;
+    let model = ModelProto::decode(Bytes { data: bytes, at: 0, copied }).map_err(damaged)?;
     if model.graph.as_ref().is_none_or(|g| g.node.is_empty()) {
         return Err(Error::format("an ONNX file without a graph").hint("is it really an ONNX model?"));
     }
@@ -69,7 +70,7 @@ fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
     if depth > DEEPEST {
         return wrong("messages are nested too deep");
     }
-    let mut reader = Bytes { data: bytes, at: 0 };
+    let mut reader = Bytes { data: bytes, at: 0, copied: &|_| () };
     while reader.at < bytes.len() {
         let Ok(tag) = reader.read_varint() else { return wrong("a field ends early") };
         let step = match tag & 7 {
@@ -100,6 +101,7 @@ fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
 struct Bytes<'a> {
     data: &'a [u8],
     at: usize,
+    copied: &'a dyn Fn(Range<usize>),
 }
 
 impl Bytes<'_> {
@@ -140,7 +142,11 @@ impl ReadValue for Bytes<'_> {
     }
 
     fn read_bytes(&mut self, len: usize) -> Result<Vec<u8>, ProtobufError> {
-        self.take(len).map(<[u8]>::to_vec)
+        let bytes = self.take(len)?.to_vec();
+        if len >= LARGE {
+            (self.copied)(self.at - len..self.at);
+        }
+        Ok(bytes)
     }
 
     fn read_string(&mut self, len: usize) -> Result<String, ProtobufError> {
