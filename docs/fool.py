@@ -1,8 +1,10 @@
-"""Sets the table of docs/fool.md from what scripts/attack_table.rhai and scripts/attack_peers.py wrote.
+"""Sets the tables of docs/fool.md from what scripts/attack_table.rhai, scripts/attack_peers.py and
+scripts/inversion_table.rhai wrote.
 
     convscope run scripts/attack_table.rhai --param n=20 --out table
     python scripts/attack_peers.py WEIGHTS.safetensors table/clean
-    python docs/fool.py table
+    convscope run scripts/inversion_table.rhai --param n=20 --out inversion
+    python docs/fool.py table inversion
 """
 
 import csv
@@ -41,6 +43,16 @@ def attacks(folder):
     return lines
 
 
+def inversion(folder):
+    seen = {row["layer"]: row for row in read(folder / "recognised.csv")}
+    lines = [["layer", "median error", "lowest", "highest", "median distance / N", "second net agrees"], ["---"] * 6]
+    for row in read(folder / "inversion.csv"):
+        agrees = seen[row["layer"]]
+        told = [number(row[k]) for k in ("median error", "lowest", "highest", "median distance / N")]
+        lines.append([row["layer"], *told, f"{agrees['same_class']} of {agrees['of']}"])
+    return lines
+
+
 def put(page, name, lines):
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
@@ -50,7 +62,8 @@ def put(page, name, lines):
 
 
 def main():
-    PAGE.write_text(put(PAGE.read_text(), "attacks", attacks(pathlib.Path(sys.argv[1]))))
+    page = put(PAGE.read_text(), "attacks", attacks(pathlib.Path(sys.argv[1])))
+    PAGE.write_text(put(page, "inversion", inversion(pathlib.Path(sys.argv[2]))))
 
 
 main()

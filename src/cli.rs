@@ -92,7 +92,8 @@ pub struct Work {
     /// Threads; all cores unless said otherwise. Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The memory that probes may hold at once, MB [default: what the script's front matter says, else 1024].
+    /// The memory that the process may hold, MB: probes choose their batches by it; a net's weights, in up to three forms, and
+    /// one sample must fit [default: what the script's front matter says, else 1024].
     #[arg(long, value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
     memory: Option<u64>,
     /// Show nothing and report no progress; what `print` writes is written.

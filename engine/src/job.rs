@@ -11,6 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// two cores.
 const WORK: u64 = 64_000_000_000;
 
+/// What the program itself takes, bytes.
+const PROGRAM: u64 = 64 << 20;
+
+/// How often a net's weights are held: as loaded, and packed for one way and the other.
+const FORMS: u64 = 3;
+
 /// Set from outside (Ctrl-C, a notebook's stop button); work ends at its next step.
 #[derive(Clone, Debug, Default)]
 pub struct Signal(Arc<AtomicBool>);
@@ -110,17 +116,20 @@ impl Job {
         self.sink.picture(label, image);
     }
 
-    /// How many samples fit at once when each takes `values` numbers of 4 bytes, at least 1 and at most `most`.
-    pub fn batch(&self, values: usize, most: usize) -> usize {
+    /// How many samples of `values` numbers of 4 bytes go through a net at once, at least 1 and at most `most`: what the
+    /// job's memory has room for beside the program, the net's weights and their packed forms.
+    pub fn batch(&self, model: &Model, values: usize, most: usize) -> usize {
+        let held = PROGRAM + 4 * FORMS * model.weights().count() as u64;
+        let room = self.memory.saturating_sub(held).max(self.memory / 16);
         let each = (values as u64 * 4).max(1);
-        ((self.memory / 2 / each) as usize).clamp(1, most.max(1))
+        ((room / each) as usize).clamp(1, most.max(1))
     }
 
     /// How many samples go through a net at once: what [`Job::batch`] says, and no more than an interrupt can wait for. A
     /// pass forward counts as one, one forward and back as three.
     pub fn through(&self, model: &Model, passes: u64, values: usize, most: usize) -> usize {
         let each = (passes * model.flops()).max(1);
-        self.batch(values, most).min((WORK / each).max(1) as usize)
+        self.batch(model, values, most).min((WORK / each).max(1) as usize)
     }
 }
 

@@ -217,7 +217,7 @@ impl Probe for Occlusion {
         let probe = Watch::new(model, &target, watched, &prepared.x)?;
         let fill = self.fill.values(model, &prepared.x)?;
         let base = to_f32(&prepared.x)?;
-        let batch = job.batch(2 * model.graph().peak_len() + base.len(), BATCH);
+        let batch = job.batch(model, 2 * model.graph().peak_len() + base.len(), BATCH);
         let mut found = Found::default();
         for chunk in job.steps("occlusion", places.len().div_ceil(batch)) {
             let upto = ((chunk + 1) * batch).min(places.len());

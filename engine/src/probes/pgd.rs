@@ -19,8 +19,8 @@ crate::params! {
         norm: Norm = Norm::Linf;
         /// Steps from each start.
         steps: usize = 40, in 1..=100_000;
-        /// A step's length; where absent eps / 30 (as Madry et al.), or 1.25 eps / steps where that is more, and twice that
-        /// from a quarter of the way on for images that have not reached their aim by then.
+        /// A step's length; where absent eps / 30 (as Madry et al.), or 1.25 eps / steps where that is more, from
+        /// halfway on half of that for images that have reached their aim, three times that for the others.
         step: Option<f64> = None;
         /// Starts; the first success with the largest margin is kept.
         restarts: usize = 1, in 1..=1000;
@@ -70,9 +70,9 @@ impl Attack for Pgd {
             let mut pixels = self.start(bout, start, job);
             let mut lengths = vec![first; bout.aims.len()];
             for at in job.steps("pgd", self.steps) {
-                if at == self.steps / 4 && at > 0 && self.step.is_none() {
+                if at == self.steps / 2 && at > 0 && self.step.is_none() {
                     for ((length, scores), aim) in lengths.iter_mut().zip(bout.scores(&pixels)?).zip(bout.aims) {
-                        *length *= if aim.reached(&scores) { 1.0 } else { 2.0 };
+                        *length *= if aim.reached(&scores) { 0.5 } else { 3.0 };
                     }
                 }
                 let (_, gradient) = bout.measure(&loss, &pixels)?;

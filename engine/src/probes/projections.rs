@@ -14,6 +14,7 @@ use crate::model::Model;
 use crate::pass::Tap;
 use crate::rules::Rules;
 use crate::show::{Artifact, Part, Pictures};
+use crate::stats::quantile;
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
@@ -64,7 +65,7 @@ pub fn figure(name: &str, rules: &Rules, top: usize, on: &Subject, data: &Datase
         .array("values", tensor(values, &[n])?)
         .array("places", tensor(places, &[n, 3])?)
         .note("pairs of crop and projection, strongest first; crops are the unit's receptive field on the net's input")
-        .note("each projection is scaled by its own largest magnitude, zero is grey")
+        .note("each projection is scaled by the 99.5 % quantile of its own magnitudes, zero is grey")
         .reached(done, data.len()))
 }
 
@@ -88,11 +89,17 @@ fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, usize)> 
     Ok((peaks, done))
 }
 
-/// A signal C x H x W as a picture: zero is grey, the largest magnitude black or white, in the photo's order of colours.
+/// The share of a signal's values that is shown as it is; those beyond are cut to black or white.
+const SHOWN: f64 = 0.995;
+
+/// A signal C x H x W as a picture: zero is grey, magnitudes from the [`SHOWN`] quantile on black or white, in the photo's
+/// order of colours.
 pub(super) fn picture(model: &Model, signal: &Tensor) -> Result<Image> {
     let (channels, height, width) = signal.dims3()?;
     let values = to_f32(signal)?;
-    let largest = values.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
+    let mut magnitudes: Vec<f64> = values.iter().map(|v| f64::from(v.abs())).filter(|v| *v > 0.0).collect();
+    magnitudes.sort_unstable_by(f64::total_cmp);
+    let most = quantile(&magnitudes, SHOWN).map_or(f32::MIN_POSITIVE, |m| m as f32);
     let bgr = model.card().preprocess()?.order == Order::Bgr;
     let plane = height * width;
     let at = |p: usize, c: usize| {
@@ -103,7 +110,7 @@ pub(super) fn picture(model: &Model, signal: &Tensor) -> Result<Image> {
         } else {
             c
         };
-        (127.5 + 127.5 * values[c * plane + p] / largest).round() as u8
+        (127.5 + 127.5 * (values[c * plane + p] / most).clamp(-1.0, 1.0)).round() as u8
     };
     Image::new(width, height, (0..plane).flat_map(|p| [0, 1, 2].map(|c| at(p, c))).collect())
 }

@@ -65,7 +65,7 @@ impl Sparsity {
         job: &Job,
         counts: &mut [Counts],
     ) -> Result<(usize, usize)> {
-        let batch = job.batch(2 * model.graph().trace_len(), 16);
+        let batch = job.batch(model, 2 * model.graph().trace_len(), 16);
         let chunks = data.len().div_ceil(batch);
         let mut seen = 0;
         for chunk in job.steps("sparsity", chunks) {

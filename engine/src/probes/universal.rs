@@ -29,6 +29,8 @@ crate::params! {
         rate: f64 = 0.8, in 0.0..=1.0;
         /// Steps of DeepFool for one image.
         steps: usize = 10, in 1..=1000;
+        /// By how much of itself each image's step goes beyond the boundary; more makes up for few images.
+        overshoot: f64 = 0.02, in 0.0..=10.0;
         /// Images that it has not seen, on which the perturbation is judged too.
         test: Option<Dataset> = None;
     }
@@ -52,7 +54,7 @@ impl Probe for Universal {
         let zero = vec![0.0; each];
         let mut v = zero.clone();
         let clean: Vec<usize> = victims.clean.iter().map(|s| argmax(s)).collect();
-        let inner = DeepFool { steps: self.steps, norm: self.norm, ..DeepFool::default() };
+        let inner = DeepFool { steps: self.steps, norm: self.norm, overshoot: self.overshoot, ..DeepFool::default() };
         let mut history = vec![0.0];
         let (mut done, mut best) = (0, (0.0, v.clone()));
         for pass in 0..self.passes {
@@ -72,7 +74,8 @@ impl Probe for Universal {
                 v.iter_mut().zip(made.pixels.iter().zip(&moved)).for_each(|(v, (a, b))| *v += a - b);
                 self.limit_to_ball(&mut v);
             }
-            let share = fooled(&victims, &clean, &round(&v))?.iter().filter(|f| **f).count() as f64 / n.max(1) as f64;
+            let share =
+                fooled(&victims, &clean, &self.round(&v))?.iter().filter(|f| **f).count() as f64 / n.max(1) as f64;
             history.push(share);
             if share > best.0 {
                 best = (share, v.clone());
@@ -84,7 +87,7 @@ impl Probe for Universal {
                 break;
             }
         }
-        let v = round(&best.1);
+        let v = self.round(&best.1);
         self.artifact(&victims, &clean, &v, &history, job).map(|a| a.reached(done, n * self.passes))
     }
 }
@@ -99,6 +102,22 @@ impl Universal {
                     v.iter_mut().for_each(|v| *v *= self.eps / size);
                 }
             }
+        }
+    }
+
+    /// The nearest whole values in the ball.
+    fn round(&self, v: &[f64]) -> Vec<f64> {
+        let mut t = 1.0;
+        loop {
+            let mut whole: Vec<f64> = v.iter().map(|v| (t * v).round()).collect();
+            if self.norm == Norm::Linf {
+                whole.iter_mut().for_each(|v| *v = v.clamp(-self.eps.floor(), self.eps.floor()));
+            }
+            // Rounding can take the 2-norm out of its ball: shrink until it does not.
+            if self.norm.of(&whole) <= self.eps || t < 1e-3 {
+                return whole;
+            }
+            t *= 0.98;
         }
     }
 
@@ -158,11 +177,6 @@ impl Universal {
         }
         Ok(artifact)
     }
-}
-
-/// Whole values, towards zero so that they stay in the ball.
-fn round(v: &[f64]) -> Vec<f64> {
-    v.iter().map(|v| v.trunc()).collect()
 }
 
 fn add(x: &[f64], v: &[f64]) -> Vec<f64> {

@@ -13,6 +13,9 @@ use base64::Engine as _;
 /// Rows of a table shown at most.
 const ROWS: usize = 200;
 
+/// Rows of a table that stand without a scroll bar.
+const TALL: usize = 40;
+
 /// The artifact as a `<section>`: its title, parts, notes and the list of its arrays.
 ///
 /// # Errors
@@ -33,12 +36,13 @@ pub fn image(image: &Image, alternative: &str, shown: f64) -> Result<String> {
     ))
 }
 
-/// A table, numbers to the right.
+/// A table, numbers to the right; a tall one in a box that scrolls.
 pub fn table(table: &Table) -> String {
     if table.columns().is_empty() {
         return "<p class=\"empty\">no columns</p>\n".into();
     }
-    let mut out = String::from("<div class=\"table\" style=\"overflow-x:auto\"><table>\n<thead><tr>");
+    let scrolls = if table.len() > TALL { "overflow:auto;max-height:36em" } else { "overflow-x:auto" };
+    let mut out = format!("<div class=\"table\" style=\"{scrolls}\"><table>\n<thead><tr>");
     for name in table.columns() {
         out += &format!("<th>{}</th>", escape(name));
     }
