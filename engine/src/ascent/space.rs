@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tensor::tensor;
 use candle_core::Tensor;
+use rayon::prelude::*;
 
 /// The size of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,13 +146,12 @@ impl Space {
         Ok(self.to_pixels(&x).into_iter().map(f64::round).collect())
     }
 
-    fn each_channel(&self, values: &[f64], f: impl Fn(usize, f64) -> f64) -> Vec<f64> {
-        let (plane, channels) = (self.frame.plane(), self.frame.channels);
-        values
-            .chunks(plane)
-            .enumerate()
-            .flat_map(|(i, v)| v.iter().map(move |v| (i % channels, *v)))
-            .map(|(c, v)| f(c, v))
-            .collect()
+    fn each_channel(&self, values: &[f64], f: impl Fn(usize, f64) -> f64 + Sync) -> Vec<f64> {
+        let (plane, channels) = (self.frame.plane().max(1), self.frame.channels);
+        let mut out = vec![0.0; values.len()];
+        out.par_chunks_mut(plane).zip(values.par_chunks(plane)).enumerate().for_each(|(i, (out, values))| {
+            out.iter_mut().zip(values).for_each(|(out, v)| *out = f(i % channels, *v));
+        });
+        out
     }
 }

@@ -44,7 +44,7 @@ pub fn round_to_reach(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -
     if reaches(bout, aim, &plain)? {
         return Ok(plain);
     }
-    let mut found = [enlarge(bout, aim, clean, float)?, step(bout, aim, clean, &plain)?];
+    let mut found = [enlarge(bout, aim, clean, float)?, mend(bout, aim, clean, float)?];
     let size = |x: &Vec<f64>| Norm::L2.of(&x.iter().zip(clean).map(|(a, b)| a - b).collect::<Vec<_>>());
     found.sort_by(|a, b| match (a, b) {
         (Some(a), Some(b)) => size(a).total_cmp(&size(b)),
@@ -83,12 +83,23 @@ fn enlarge(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Op
     Ok(Some(enlarged(clean, float, high)))
 }
 
+/// The rounded image mended by steps of one, or an enlarged one where that does not succeed.
+fn mend(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Option<Vec<f64>>> {
+    for factor in [1.0, 1.5, 2.25] {
+        let found = step(bout, aim, clean, &enlarged(clean, float, factor))?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
 /// The rounded image with steps of one along the gradient of the margin: those first that bring most for what they add to
 /// the squared distance, as many as the gradient says are needed, again where the net is less linear than that.
 fn step(bout: &Bout<'_>, aim: Aim, clean: &[f64], plain: &[f64]) -> Result<Option<Vec<f64>>> {
     let mut whole = plain.to_vec();
     let margin = Margin::new(bout.model, vec![aim], f64::INFINITY);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let (values, gradient) = bout.measure(&margin, &whole)?;
         let mut moves: Vec<(f64, usize)> = Vec::new();
         for (i, g) in gradient.iter().enumerate().filter(|(_, g)| **g != 0.0) {
@@ -99,8 +110,8 @@ fn step(bout: &Bout<'_>, aim: Aim, clean: &[f64], plain: &[f64]) -> Result<Optio
             }
         }
         moves.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        // A little more than the gradient says, and at least one step.
-        let mut missing = 1.05 * -values[0];
+        // A little more than the gradient says, the more the longer it takes, and at least one step.
+        let mut missing = (1.05 + 0.05 * round as f64) * -values[0];
         for (_, i) in moves {
             whole[i] += gradient[i].signum();
             missing -= gradient[i].abs();
