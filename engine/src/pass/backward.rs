@@ -202,7 +202,7 @@ impl Gate {
     /// For a rectifier whose value is `value`.
     fn around<'a>(&self, value: &'a [f32]) -> Around<'a> {
         let other = if self.join == Join::Alone { &[][..] } else { value };
-        Around { other, join: self.join, finish: self.finish, ..Around::NONE }
+        Around { other, join: self.join, finish: self.finish }
     }
 }
 

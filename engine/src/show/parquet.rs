@@ -190,6 +190,8 @@ fn optional<T: DataType, V>(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use crate::tensor::tensor;
     use parquet::file::reader::{FileReader, SerializedFileReader};
