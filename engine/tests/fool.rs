@@ -125,6 +125,53 @@ fn the_smallest_perturbation_of_a_linear_net_is_its_distance_from_the_boundary()
 }
 
 #[test]
+fn what_rounding_undoes_is_mended_at_the_least_distance() {
+    let model = logistic(2);
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        let p = pixels(64, name, 90.0, 160.0);
+        let x = x_of(&model, &p);
+        let own = argmax(&model.scores(&x).unwrap().remove(0));
+        let made = run(&attack("deep_fool", &[]), &model, &x);
+        assert_eq!(number(&made, "success"), 1.0, "{name}");
+        let r: Vec<f64> = pixels_of(&model, &made, "adversarial_float").iter().zip(&p).map(|(a, b)| a - b).collect();
+        // The same perturbation enlarged until it survives: what is found is no farther.
+        let enlarged =
+            (100..6400).map(|t| -> Vec<f64> { r.iter().map(|r| (f64::from(t) / 100.0 * r).round()).collect() });
+        let reaches = |r: &Vec<f64>| {
+            let q: Vec<f64> = p.iter().zip(r).map(|(p, r)| p + r).collect();
+            argmax(&model.scores(&x_of(&model, &q)).unwrap().remove(0)) != own
+        };
+        let l2 = |r: &[f64]| r.iter().map(|r| r * r).sum::<f64>().sqrt();
+        let first = l2(&enlarged.into_iter().find(reaches).unwrap());
+        let found = number(&made, "l2");
+        assert!(found >= l2(&r) - 1e-6 && found <= first + 1e-6, "{name}: {} {found} {first}", l2(&r));
+    }
+}
+
+#[test]
+fn a_universal_perturbation_of_whole_values_fools_a_linear_net_on_all_images() {
+    let model = logistic(2);
+    let base = pixels(64, "image", 90.0, 160.0);
+    let images = (0..5).map(|i| {
+        let noise = pixels(64, &format!("noise {i}"), -2.0, 2.0);
+        let grey = base.iter().zip(&noise).flat_map(|(b, n)| [(b + n) as u8; 3]).collect();
+        Image::new(8, 8, grey).unwrap()
+    });
+    let data = Input::Data(Dataset::from_images("near one another", images.collect::<Vec<_>>()));
+    for (norm, eps) in [("linf", 12.0), ("l2", 60.0)] {
+        let probe = attack("universal", &[("eps", Value::Float(eps)), ("norm", Value::Text(norm.into()))]);
+        let made = probe.ask(&Subject::Model(model.clone()), &data, &Job::new()).unwrap();
+        assert_eq!(number(&made, "fooled"), 1.0, "{norm}");
+        let v = to_f64(made.array_named("universal").unwrap()).unwrap();
+        let size = match norm {
+            "linf" => v.iter().fold(0.0f64, |m, v| m.max(v.abs())),
+            _ => v.iter().map(|v| v * v).sum::<f64>().sqrt(),
+        };
+        assert!(size > 0.0 && size <= eps && v.iter().all(|v| v.fract() == 0.0), "{norm}: {size}");
+    }
+}
+
+#[test]
 fn deep_fool_finds_the_nearest_of_several_boundaries() {
     let model = logistic(5);
     for seed in ["a", "b", "c"] {

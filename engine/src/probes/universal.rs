@@ -61,7 +61,8 @@ impl Probe for Universal {
             let order = job.rng(&format!("universal/order/{pass}")).permutation(n);
             for i in job.steps("universal", n) {
                 let image = order[i];
-                let moved = add(victims.image(image), &v);
+                // Whole values are what is judged: changes of less than one half count when they have added up.
+                let moved = add(victims.image(image), &self.round(&v));
                 let aims = [Aim::Not(clean[image])];
                 let bout =
                     Bout { model: &victims.model, space: &victims.space, pixels: &moved, aims: &aims, first: image };
