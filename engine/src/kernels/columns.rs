@@ -82,9 +82,10 @@ impl Walk {
         self.rows.next_multiple_of(ROWS) * self.inner()
     }
 
-    /// Panels of weights: `weight(group, row, channel, tap)`.
+    /// Panels of weights: `weight(group, row, channel, tap)`; sums run over taps and, within each, over channels, in the
+    /// order that oneDNN's plain kernels have too.
     pub fn pack(&self, weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync) -> Vec<f32> {
-        let (inner, taps) = (self.inner(), self.taps.len());
+        let (inner, channels) = (self.inner(), self.channels);
         let mut panels = vec![0.0; self.groups * self.panel_len()];
         if inner > 0 {
             panels.par_chunks_mut(ROWS * inner).enumerate().for_each(|(p, panel)| {
@@ -92,7 +93,7 @@ impl Walk {
                 let (group, first) = (p / each, p % each * ROWS);
                 for r in 0..ROWS.min(self.rows - first) {
                     for k in 0..inner {
-                        panel[k * ROWS + r] = weight(group, first + r, k / taps, k % taps);
+                        panel[k * ROWS + r] = weight(group, first + r, k % channels, k / channels);
                     }
                 }
             });
@@ -281,7 +282,7 @@ impl Walk {
         })
     }
 
-    /// Writes what the tile's columns read: inner row (channel, tap), [`width`] values a row.
+    /// Writes what the tile's columns read: inner row (tap, channel), [`width`] values a row.
     fn lay_out(&self, x: &[f32], tile: Columns, to: &mut [f32]) {
         let [h, w] = self.input;
         let (wide, plane) = (width(), h * w);
@@ -305,7 +306,7 @@ impl Walk {
             }
             let step = self.stride[1];
             for c in 0..self.channels {
-                let row = &mut to[(c * self.taps.len() + t) * wide..][..wide];
+                let row = &mut to[(t * self.channels + c) * wide..][..wide];
                 if filled < wide {
                     row.fill(0.0);
                 }

@@ -61,7 +61,7 @@ impl<'a> Direct<'a> {
             let at = |c: usize, t: &[isize; 2]| {
                 c * plane + (t[0] - self.least[0]) as usize * self.size[1] + (t[1] - self.least[1]) as usize
             };
-            let rows: Vec<usize> = (0..walk.channels).flat_map(|c| walk.taps.iter().map(move |t| at(c, t))).collect();
+            let rows: Vec<usize> = walk.taps.iter().flat_map(|t| (0..walk.channels).map(move |c| at(c, t))).collect();
             let positions = (walk.grid[0] - 1) * self.size[1] + walk.grid[1];
             let tiles = positions.div_ceil(width());
             (0..batch * walk.groups * tiles).into_par_iter().for_each(|task| {

@@ -61,7 +61,7 @@ impl<'a> Winograd<'a> {
             let (down, across) = (KERNEL[point / 4], KERNEL[point % 4]);
             for (k, to) in to.chunks_exact_mut(ROWS).enumerate() {
                 for (r, to) in to.iter_mut().enumerate() {
-                    let g = |i: usize, j: usize| f64::from(from[(k * 9 + i * 3 + j) * ROWS + r]);
+                    let g = |i: usize, j: usize| f64::from(from[((i * 3 + j) * c + k) * ROWS + r]);
                     let row = |i: usize| (0..3).map(|j| g(i, j) * across[j]).sum::<f64>();
                     *to = (0..3).map(|i| row(i) * down[i]).sum::<f64>() as f32;
                 }
