@@ -9,7 +9,7 @@ faster than the disk; goes forward and back, reloads the page, chooses whose err
 import json
 import sys
 
-from browser import PATIENCE, browser, start
+from browser import PATIENCE, browser, start, unexpected
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -76,8 +76,7 @@ def main(binary, folder, screenshot=None):
             reviewer.wait(lambda: driver.find_element(By.ID, "subject").text.startswith(f"{i + 1}:"))
             said.append(reviewer.pressed())
             reviewer.key(Keys.ARROW_RIGHT)
-        severe = [e for e in driver.get_log("browser") if e["level"] == "SEVERE" and "ERR_CONNECTION" not in e["message"]]
-        assert not severe, severe
+        assert not (errors := unexpected(driver)), errors
         print(json.dumps({"kinds": said}))
     finally:
         driver.quit()
