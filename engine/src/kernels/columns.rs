@@ -5,7 +5,8 @@
 //! land where the walk says.
 
 use super::target::{Target, filled};
-use super::tile::{Block, Finish, Inner, Join, Product, ROWS, width};
+use super::tile::{Block, Finish, Inner, Join, Product, ROWS, arch, width};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -82,10 +83,19 @@ impl Walk {
         self.rows.next_multiple_of(ROWS) * self.inner()
     }
 
+    /// Whether every group reads one channel of several.
+    pub(super) fn is_planes(&self) -> bool {
+        self.channels == 1 && self.groups > 1
+    }
+
     /// Panels of weights: `weight(group, row, channel, tap)`; sums run over taps and, within each, over channels, in the
-    /// order that oneDNN's plain kernels have too.
+    /// order that oneDNN's plain kernels have too. Of [planes](super::depthwise) just their kernels.
     pub fn pack(&self, weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync) -> Vec<f32> {
         let (inner, channels) = (self.inner(), self.channels);
+        if self.is_planes() {
+            let kernels = (0..self.groups * self.rows).flat_map(|o| (0..inner).map(move |t| (o, t)));
+            return kernels.map(|(o, t)| weight(o / self.rows, o % self.rows, 0, t)).collect();
+        }
         let mut panels = vec![0.0; self.groups * self.panel_len()];
         if inner > 0 {
             panels.par_chunks_mut(ROWS * inner).enumerate().for_each(|(p, panel)| {
@@ -285,41 +295,29 @@ impl Walk {
     /// Writes what the tile's columns read: inner row (tap, channel), [`width`] values a row.
     fn lay_out(&self, x: &[f32], tile: Columns, to: &mut [f32]) {
         let [h, w] = self.input;
-        let (wide, plane) = (width(), h * w);
-        let mut pieces: Vec<Piece> = Vec::with_capacity(8);
+        let (wide, plane, step) = (width(), h * w, self.stride[1]);
+        let mut pieces: Vec<Piece> = Vec::with_capacity(16);
         let runs: Vec<Run> = self.runs(tile).collect();
         for (t, [down, right]) in self.taps.iter().enumerate() {
             pieces.clear();
-            let mut filled = 0;
+            let mut lane = 0;
             for run in &runs {
                 let row = (run.y * self.stride[0]) as isize + down;
                 if !(0..h as isize).contains(&row) {
                     continue;
                 }
-                let (lo, hi) = super::conv::inside(run.x, run.len, *right, self.stride[1], w);
+                let (lo, hi) = super::conv::inside(run.x, run.len, *right, step, w);
                 if lo < hi {
-                    let column = ((run.x + lo) * self.stride[1]).wrapping_add_signed(*right);
+                    let column = ((run.x + lo) * step).wrapping_add_signed(*right);
                     let from = (run.n * self.groups + tile.group) * self.channels * plane + row as usize * w + column;
-                    pieces.push(Piece { lane: run.lane + lo, len: hi - lo, from });
-                    filled += hi - lo;
+                    pieces.extend((lane < run.lane + lo).then(|| Piece { lane, len: run.lane + lo - lane, from: None }));
+                    pieces.push(Piece { lane: run.lane + lo, len: hi - lo, from: Some(from) });
+                    lane = run.lane + hi;
                 }
             }
-            let step = self.stride[1];
-            for c in 0..self.channels {
-                let row = &mut to[(t * self.channels + c) * wide..][..wide];
-                if filled < wide {
-                    row.fill(0.0);
-                }
-                for p in &pieces {
-                    let source = &x[p.from + c * plane..];
-                    let row = &mut row[p.lane..p.lane + p.len];
-                    if step == 1 {
-                        copy(&source[..p.len], row);
-                    } else {
-                        row.iter_mut().zip(source.iter().step_by(step)).for_each(|(r, s)| *r = *s);
-                    }
-                }
-            }
+            pieces.extend((lane < wide).then(|| Piece { lane, len: wide - lane, from: None }));
+            let rows = &mut to[t * self.channels * wide..][..self.channels * wide];
+            arch().dispatch(Rows { x, plane, pieces: &pieces, step, wide, rows });
         }
     }
 
@@ -366,11 +364,11 @@ struct Run {
     x: usize,
 }
 
-/// Values to copy for every channel.
+/// Neighbouring columns that read neighbouring values of a channel, those of the first from here on, or zeros.
 struct Piece {
     lane: usize,
     len: usize,
-    from: usize,
+    from: Option<usize>,
 }
 
 /// What a tile is laid out in and computed into before it is scattered.
@@ -390,12 +388,47 @@ pub(super) fn grow(values: &mut Vec<f32>, to: usize) {
     }
 }
 
-/// Copies few values without a call.
-#[inline(always)]
-fn copy(from: &[f32], to: &mut [f32]) {
-    let n = to.len().min(from.len()) / 16 * 16;
-    for (t, f) in to[..n].chunks_exact_mut(16).zip(from[..n].chunks_exact(16)) {
-        t.copy_from_slice(f);
+/// What the columns of a tile read under one tap: a row for every channel.
+struct Rows<'a> {
+    x: &'a [f32],
+    /// Values between channels.
+    plane: usize,
+    /// All columns of a row, from left to right.
+    pieces: &'a [Piece],
+    /// Values between neighbouring columns.
+    step: usize,
+    wide: usize,
+    rows: &'a mut [f32],
+}
+
+impl WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let lanes = S::F32_LANES;
+        for (c, first) in (0..self.rows.len()).step_by(self.wide).enumerate() {
+            for p in self.pieces {
+                let to = &mut self.rows[first + p.lane..];
+                // Whole vectors may reach over the end of a piece, into what is written after it.
+                let over = p.len.next_multiple_of(lanes);
+                let Some(from) = p.from else {
+                    let n = if over <= to.len() { over } else { p.len };
+                    let (vectors, rest) = S::as_mut_simd_f32s(&mut to[..n]);
+                    vectors.iter_mut().for_each(|v| *v = simd.splat_f32s(0.0));
+                    rest.fill(0.0);
+                    continue;
+                };
+                let from = &self.x[from + c * self.plane..];
+                if self.step > 1 {
+                    to[..p.len].iter_mut().zip(from.iter().step_by(self.step)).for_each(|(t, f)| *t = *f);
+                } else if over <= to.len().min(from.len()) {
+                    let vectors = S::as_mut_simd_f32s(&mut to[..over]).0.iter_mut();
+                    vectors.zip(S::as_simd_f32s(&from[..over]).0).for_each(|(t, f)| *t = *f);
+                } else {
+                    to[..p.len].copy_from_slice(&from[..p.len]);
+                }
+            }
+        }
     }
-    to[n..].iter_mut().zip(&from[n..]).for_each(|(t, f)| *t = *f);
 }

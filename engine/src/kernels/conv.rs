@@ -45,11 +45,6 @@ impl Geometry {
     fn is_pointwise(&self) -> bool {
         self.taps() == 1 && self.window.stride == [1, 1] && self.window.padding.is_zero()
     }
-
-    /// Whether each output channel reads one input channel.
-    pub(super) fn is_depthwise(&self) -> bool {
-        self.channels == self.groups && self.groups > 1
-    }
 }
 
 /// Bytes of columns that a task lays out at a time: about half of a core's second-level cache.

@@ -1,164 +1,186 @@
-//! Convolution where every output channel reads one input channel: direct, a row at a time, since a matrix product would
-//! have nothing to share. The input gradient is the same with the kernel turned round, over a signal with zeros between
-//! its values where the convolution strides.
+//! Convolution where every output channel reads one input channel: direct, a plane at a time, since a matrix product would
+//! have nothing to share.
+//!
+//! A plane is copied with its border around it, its rows and columns sorted by their remainder by the stride. Positions are
+//! then counted through the bordered rows, so that the inputs of neighbouring ones are neighbours under every tap, however
+//! narrow the plane; positions in the border between two rows are computed too and dropped.
 
-use super::conv::Geometry;
+use super::columns::{Walk, Work, grow};
+use super::direct::Part;
 use super::packed::Around;
 use super::target::Target;
-use super::tile::arch;
+use super::tile::{Finish, Join, Line, arch};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// A kernel a plane, ready to run.
-#[derive(Clone, Debug)]
-pub struct Planes {
-    /// Planes of the input and of the result a sample; a result plane reads plane `p / multiple`.
-    planes: [usize; 2],
-    multiple: usize,
-    input: [usize; 2],
-    output: [usize; 2],
-    /// Rows and columns before the input, in the spread one.
-    before: [usize; 2],
-    /// Zeros are put between the input's values: they lie this far apart.
-    spread: [usize; 2],
-    stride: [usize; 2],
-    kernel: [usize; 2],
-    dilation: [usize; 2],
-    weights: Vec<f32>,
+/// Walks over one input whose groups have one input channel each.
+pub struct Planes<'a> {
+    parts: &'a [Part<'a>],
+    border: Border,
 }
 
-impl Planes {
-    /// The forward convolution, where it is one of planes.
-    pub fn forward(g: &Geometry, w: &[f32]) -> Option<Self> {
-        if !g.is_depthwise() {
-            return None;
+/// Where the values of a plane lie in its bordered copy.
+#[derive(Clone, Copy, PartialEq)]
+struct Border {
+    input: [usize; 2],
+    stride: [usize; 2],
+    /// The least row and column that a tap reads at position (0, 0).
+    least: [isize; 2],
+    /// Rows, and columns, with one remainder by the stride.
+    size: [usize; 2],
+}
+
+/// Values of the widest vector.
+const VECTOR: usize = 16;
+/// Vectors of positions that are computed together.
+const TOGETHER: usize = 8;
+/// Multiply-adds that are worth a task of their own.
+const TASK: usize = 1 << 14;
+
+impl<'a> Planes<'a> {
+    /// The walks, where they are of planes: by the shape of the layer, never by the batch.
+    pub fn of(parts: &'a [Part<'a>]) -> Option<Self> {
+        let walk = parts.first()?.walk;
+        let same = |p: &Part<'_>| p.walk.is_planes() && p.walk.stride == walk.stride && p.walk.input == walk.input;
+        parts.iter().all(same).then(|| Planes { parts, border: Border::of(parts, walk) })
+    }
+
+    /// Computes all walks for `batch` samples into `out`, a buffer of `len` values.
+    ///
+    /// # Panics
+    /// As [`Walk::run`].
+    pub fn run(&self, batch: usize, x: &[f32], bias: &[f32], around: &Around<'_>, out: Target<f32>, len: usize) {
+        let Around { other, join, finish } = *around;
+        let walks: Vec<Walk> = self.parts.iter().map(|p| Walk { batch, ..p.walk.clone() }).collect();
+        let mut ready = Vec::new();
+        for (walk, part) in walks.iter().zip(self.parts) {
+            if walk.checked_reads(&Work { x, panels: part.panels, bias, other, join, finish }, len) {
+                let taps: Vec<usize> = walk.taps.iter().map(|t| self.border.place(*t)).collect();
+                ready.push(Walked { walk, taps, kernels: part.panels });
+            }
         }
-        Some(Planes {
-            planes: [g.channels, g.out],
-            multiple: g.out / g.groups,
-            input: g.input,
-            output: g.output,
-            before: [g.window.padding.top, g.window.padding.left],
-            spread: [1, 1],
-            stride: g.window.stride,
-            kernel: g.window.kernel,
-            dilation: g.window.dilation,
-            weights: w.to_vec(),
-        })
-    }
-
-    /// The input gradient, where each plane feeds one plane.
-    pub fn input_gradient(g: &Geometry, w: &[f32]) -> Option<Self> {
-        let (span, p) = (g.window.span(), g.window.padding);
-        let before = [span[0].checked_sub(p.top + 1)?, span[1].checked_sub(p.left + 1)?];
-        if !g.is_depthwise() || g.out != g.channels {
-            return None;
-        }
-        let turned = w.chunks(g.taps()).flat_map(|k| k.iter().rev().copied()).collect();
-        Some(Planes {
-            planes: [g.out, g.channels],
-            multiple: 1,
-            input: g.output,
-            output: g.input,
-            before,
-            spread: g.window.stride,
-            stride: [1, 1],
-            kernel: g.window.kernel,
-            dilation: g.window.dilation,
-            weights: turned,
-        })
-    }
-
-    /// The same kernels over planes of `input` that need no padding to make planes of `output`.
-    pub fn over(&self, input: [usize; 2], output: [usize; 2]) -> Self {
-        Planes { input, output, before: [0, 0], ..self.clone() }
-    }
-
-    /// Planes of a result's sample.
-    pub fn count(&self) -> usize {
-        self.planes[1]
-    }
-
-    /// Computes `batch` samples into `y`, which has room for them.
-    pub fn run(&self, batch: usize, x: &[f32], bias: &[f32], around: &Around<'_>, y: Target<f32>) {
-        let (source, pixels) = (self.input[0] * self.input[1], self.output[0] * self.output[1]);
-        assert!(x.len() >= batch * self.planes[0] * source, "the input is too short");
-        let min = (1usize << 14).div_ceil(pixels * self.kernel[0]);
-        (0..batch * self.planes[1]).into_par_iter().with_min_len(min).for_each(|at| {
-            SPREAD.with_borrow_mut(|spread| {
-                // SAFETY: each task owns its plane.
-                let y = unsafe { y.slice(at * pixels, pixels) };
-                let (n, o) = (at / self.planes[1], at % self.planes[1]);
-                let plane = &x[(n * self.planes[0] + o / self.multiple) * source..][..source];
-                spread.fill(self, plane);
-                let taps = self.kernel[0] * self.kernel[1];
-                let weights = &self.weights[o * taps..][..taps];
-                let other = around.other.get(at * pixels..(at + 1) * pixels).unwrap_or_default();
-                let bias = bias.get(o).copied().unwrap_or(0.0);
-                arch().dispatch(Plane { planes: self, spread, weights, bias, around: &Around { other, ..*around }, y });
-            })
+        let Some(first) = ready.first().map(|r| r.walk) else { return };
+        let pixels = first.place.plane;
+        let (source, rows) = (first.input[0] * first.input[1], first.rows);
+        let planes = first.groups * rows;
+        let each = ready.iter().map(|r| r.walk.grid[0] * r.walk.grid[1] * r.taps.len()).sum::<usize>();
+        (0..batch * planes).into_par_iter().with_min_len(TASK.div_ceil(each.max(1))).for_each(|at| {
+            let (n, o) = (at / planes, at % planes);
+            SCRATCH.with_borrow_mut(|scratch| {
+                let plane = Plane {
+                    border: &self.border,
+                    walks: &ready,
+                    x: &x[(n * first.groups + o / rows) * source..][..source],
+                    kernel: o,
+                    bias: bias.get(o).copied().unwrap_or(0.0),
+                    around: &Around { other: other.get(at * pixels..(at + 1) * pixels).unwrap_or_default(), ..*around },
+                    scratch,
+                    // SAFETY: the walks were checked, and each task owns its plane.
+                    y: unsafe { out.slice(at * pixels, pixels) },
+                };
+                arch().dispatch(plane);
+            });
         });
     }
 }
 
-/// Vectors of one row that are computed together.
-const TOGETHER: usize = 4;
-/// Columns computed together on the widest machine.
-const WIDE: usize = TOGETHER * 16;
+impl Border {
+    fn of(parts: &[Part<'_>], walk: &Walk) -> Self {
+        let taps = || parts.iter().flat_map(|p| &p.walk.taps);
+        let least = [0, 1].map(|a| taps().map(|t| t[a]).min().unwrap_or(0));
+        let size = [0, 1].map(|a| {
+            let reach = |p: &Part<'_>| p.walk.taps.iter().map(|t| (t[a] - least[a]) as usize).max().unwrap_or(0);
+            parts.iter().map(|p| reach(p) / walk.stride[a] + p.walk.grid[a]).max().unwrap_or(0)
+        });
+        Border { input: walk.input, stride: walk.stride, least, size }
+    }
 
-/// A padded plane: each row holds, for every remainder by the stride, the columns with that remainder side by side.
-struct Spread {
-    values: Vec<f32>,
-    part: usize,
-    row: usize,
-}
+    /// Where a tap reads at position (0, 0).
+    fn place(&self, tap: [isize; 2]) -> usize {
+        let [down, right] = [0, 1].map(|a| (tap[a] - self.least[a]) as usize);
+        let part = down % self.stride[0] * self.stride[1] + right % self.stride[1];
+        (part * self.size[0] + down / self.stride[0]) * self.size[1] + right / self.stride[1]
+    }
 
-thread_local! {
-    static SPREAD: RefCell<Spread> = const { RefCell::new(Spread { values: Vec::new(), part: 0, row: 0 }) };
-}
+    fn len(&self) -> usize {
+        self.stride[0] * self.stride[1] * self.size[0] * self.size[1]
+    }
 
-impl Spread {
-    fn fill(&mut self, p: &Planes, plane: &[f32]) {
-        let reach = (p.kernel[1] - 1) * p.dilation[1] / p.stride[1] + 1;
-        self.part = p.output[1].next_multiple_of(WIDE) + reach;
-        self.row = self.part * p.stride[1];
-        let rows = (p.output[0] - 1) * p.stride[0] + (p.kernel[0] - 1) * p.dilation[0] + 1;
-        self.values.clear();
-        self.values.resize(rows * self.row, 0.0);
-        for (i, line) in plane.chunks_exact(p.input[1]).enumerate() {
-            let y = p.before[0] + i * p.spread[0];
-            if y >= rows {
-                break;
+    /// Copies a plane; zeros stand around its values where `to` has held a plane of this border, or nothing, before.
+    #[inline(always)]
+    fn fill(&self, plane: &[f32], to: &mut [f32]) {
+        let ([rows, pitch], [_, step]) = (self.size, self.stride);
+        // The first column that is read.
+        let first = self.least[1].max(0) as usize;
+        for (i, line) in plane.chunks_exact(self.input[1]).enumerate() {
+            let row = i as isize - self.least[0];
+            if row < 0 || row as usize / self.stride[0] >= rows || first >= line.len() {
+                continue;
             }
-            let to = &mut self.values[y * self.row..][..self.row];
-            let (step, apart) = (p.stride[1], p.spread[1]);
+            let row = row as usize;
+            let place = |part: usize, column: usize| {
+                ((row % self.stride[0] * step + part) * rows + row / self.stride[0]) * pitch + column
+            };
+            let column = (first as isize - self.least[1]) as usize;
             if step == 1 {
-                let room = self.part.saturating_sub(p.before[1]);
-                let places = to[p.before[1].min(self.part)..][..room].iter_mut();
-                if apart == 1 {
-                    places.zip(line).for_each(|(t, v)| *t = *v);
-                } else {
-                    places.step_by(apart).zip(line).for_each(|(t, v)| *t = *v);
+                let n = (line.len() - first).min(pitch.saturating_sub(column));
+                to[place(0, column)..][..n].copy_from_slice(&line[first..][..n]);
+                continue;
+            }
+            let line = &line[first..];
+            if step == 2 {
+                // Pairs, so that compilers see vectors.
+                let (zero, one) = to[place(0, 0)..].split_at_mut(rows * pitch);
+                let (zero, one) = (&mut zero[..pitch], &mut one[..pitch]);
+                let (even, odd) = if column % 2 == 0 { (zero, one) } else { (one, zero) };
+                let (even, odd) = (&mut even[(column / 2).min(pitch)..], &mut odd[column.div_ceil(2).min(pitch)..]);
+                let pairs = (line.len() / 2).min(even.len()).min(odd.len());
+                for ((even, odd), pair) in even[..pairs].iter_mut().zip(&mut odd[..pairs]).zip(line.chunks_exact(2)) {
+                    (*even, *odd) = (pair[0], pair[1]);
+                }
+                if let (Some(to), Some(last)) = (even.get_mut(pairs), line.get(2 * pairs)) {
+                    *to = *last;
                 }
                 continue;
             }
-            for first in 0..step.min(line.len()) {
-                let column = p.before[1] + first;
-                let places = to[column % step * self.part..][..self.part].iter_mut().skip(column / step);
-                places.zip(line[first..].iter().step_by(step)).for_each(|(t, v)| *t = *v);
+            for (begin, column) in (column..column + step.min(line.len())).enumerate() {
+                let to = &mut to[place(column % step, column / step)..][..pitch.saturating_sub(column / step)];
+                to.iter_mut().zip(line[begin..].iter().step_by(step)).for_each(|(t, v)| *t = *v);
             }
         }
     }
 }
 
+/// A walk, where its taps read in the bordered plane, and its kernels.
+struct Walked<'a> {
+    walk: &'a Walk,
+    taps: Vec<usize>,
+    kernels: &'a [f32],
+}
+
+/// What a thread works in: the bordered plane, whose it is, the sums of a walk, and the plane that several walks make.
+struct Scratch {
+    border: Option<Border>,
+    values: Vec<f32>,
+    sums: Vec<f32>,
+    whole: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        const { RefCell::new(Scratch { border: None, values: Vec::new(), sums: Vec::new(), whole: Vec::new() }) };
+}
+
 /// One plane of the result.
 struct Plane<'a> {
-    planes: &'a Planes,
-    spread: &'a Spread,
-    weights: &'a [f32],
+    border: &'a Border,
+    walks: &'a [Walked<'a>],
+    x: &'a [f32],
+    kernel: usize,
     bias: f32,
     around: &'a Around<'a>,
+    scratch: &'a mut Scratch,
     y: &'a mut [f32],
 }
 
@@ -167,33 +189,127 @@ impl WithSimd for Plane<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (p, lanes) = (self.planes, S::F32_LANES);
-        let wide = TOGETHER * lanes;
-        let mut line = [0.0f32; WIDE];
-        for (y, out) in self.y.chunks_exact_mut(p.output[1]).enumerate() {
-            for first in (0..p.output[1]).step_by(wide) {
-                let mut acc = [simd.splat_f32s(0.0); TOGETHER];
-                for i in 0..p.kernel[0] {
-                    let row = (y * p.stride[0] + i * p.dilation[0]) * self.spread.row;
-                    for j in 0..p.kernel[1] {
-                        let column = j * p.dilation[1];
-                        let at = row + column % p.stride[1] * self.spread.part + column / p.stride[1] + first;
-                        let w = simd.splat_f32s(self.weights[i * p.kernel[1] + j]);
-                        let (x, _) = S::as_simd_f32s(&self.spread.values[at..at + wide]);
-                        for (sum, x) in acc.iter_mut().zip(x) {
-                            *sum = simd.mul_add_f32s(w, *x, *sum);
-                        }
-                    }
-                }
-                let (vectors, _) = S::as_mut_simd_f32s(&mut line[..wide]);
-                let bias = simd.splat_f32s(self.bias);
-                vectors.iter_mut().zip(acc).for_each(|(v, a)| *v = simd.add_f32s(a, bias));
-                let end = (first + wide).min(p.output[1]);
-                for (i, (out, value)) in out[first..end].iter_mut().zip(&line).enumerate() {
-                    let other = self.around.other.as_ptr().wrapping_add(y * p.output[1] + first + i);
-                    // SAFETY: where something joins, it is laid out as the result.
-                    *out = self.around.finish.apply(unsafe { self.around.join.apply(*value, other) });
-                }
+        let Scratch { border, values, sums, whole } = self.scratch;
+        if *border != Some(*self.border) {
+            values.clear();
+            values.resize(self.border.len() + VECTOR, 0.0);
+            *border = Some(*self.border);
+        }
+        self.border.fill(self.x, values);
+        let pitch = self.border.size[1];
+        let alone = self.walks.len() == 1;
+        for Walked { walk, taps, kernels } in self.walks {
+            let positions = (walk.grid[0] - 1) * pitch + walk.grid[1];
+            grow(sums, positions.next_multiple_of(VECTOR));
+            let kernel = &kernels[self.kernel * taps.len()..][..taps.len()];
+            assert!(taps.iter().all(|t| t + positions.next_multiple_of(S::F32_LANES) <= values.len()));
+            // SAFETY: just checked.
+            unsafe { summed(simd, values, taps, kernel, self.bias, positions, sums) };
+            if alone && walk.place.column == 1 && walk.place.row == walk.grid[1] {
+                let Around { other, join, finish } = *self.around;
+                return rows(simd, walk.grid, pitch, sums, other, join, finish, self.y);
+            }
+            grow(whole, self.y.len());
+            for (y, line) in sums.chunks(pitch).take(walk.grid[0]).enumerate() {
+                let to = &mut whole[walk.place.first + y * walk.place.row..self.y.len()];
+                to.iter_mut().step_by(walk.place.column).zip(&line[..walk.grid[1]]).for_each(|(t, v)| *t = *v);
+            }
+        }
+        let Around { other, join, finish } = *self.around;
+        Line { from: &whole[..self.y.len()], other, join, finish, to: self.y }.with_simd(simd);
+    }
+}
+
+/// The sums at every position, the bias last.
+///
+/// # Safety
+/// From each of `taps` on, `values` must hold as many as there are positions, in whole vectors.
+#[inline(always)]
+unsafe fn summed<S: Simd>(
+    simd: S,
+    values: &[f32],
+    taps: &[usize],
+    kernel: &[f32],
+    bias: f32,
+    positions: usize,
+    sums: &mut [f32],
+) {
+    let lanes = S::F32_LANES;
+    let (sums, _) = S::as_mut_simd_f32s(&mut sums[..positions.next_multiple_of(lanes)]);
+    let (mut wide, mut at) = (sums.chunks_exact_mut(TOGETHER), 0);
+    // SAFETY: the caller's; `at` counts the values that went before.
+    unsafe {
+        for block in &mut wide {
+            block.copy_from_slice(&together::<S, TOGETHER>(simd, values.as_ptr().add(at), taps, kernel, bias));
+            at += TOGETHER * lanes;
+        }
+        let mut narrow = wide.into_remainder().chunks_exact_mut(TOGETHER / 4);
+        for block in &mut narrow {
+            block.copy_from_slice(&together::<S, { TOGETHER / 4 }>(simd, values.as_ptr().add(at), taps, kernel, bias));
+            at += TOGETHER / 4 * lanes;
+        }
+        for one in narrow.into_remainder() {
+            *one = together::<S, 1>(simd, values.as_ptr().add(at), taps, kernel, bias)[0];
+            at += lanes;
+        }
+    }
+}
+
+/// The sums at some vectors of positions.
+///
+/// # Safety
+/// From each of `taps` behind `values` on, V vectors must be readable.
+#[inline(always)]
+unsafe fn together<S: Simd, const V: usize>(
+    simd: S,
+    values: *const f32,
+    taps: &[usize],
+    kernel: &[f32],
+    bias: f32,
+) -> [S::f32s; V] {
+    let mut acc = [simd.splat_f32s(0.0); V];
+    for (tap, w) in taps.iter().zip(kernel) {
+        let w = simd.splat_f32s(*w);
+        for (v, sum) in acc.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            let x = unsafe { (values.add(tap + v * S::F32_LANES) as *const S::f32s).read_unaligned() };
+            *sum = simd.mul_add_f32s(w, x, *sum);
+        }
+    }
+    let bias = simd.splat_f32s(bias);
+    acc.map(|sum| simd.add_f32s(sum, bias))
+}
+
+/// Writes the rows of a result, `pitch` apart in `sums`, one behind the other. Where a row ends within a vector its
+/// last one reaches into the next row, which is written after it.
+#[expect(clippy::too_many_arguments, reason = "one caller")]
+#[inline(always)]
+fn rows<S: Simd>(
+    simd: S,
+    grid: [usize; 2],
+    pitch: usize,
+    sums: &[f32],
+    other: &[f32],
+    join: Join,
+    finish: Finish,
+    y: &mut [f32],
+) {
+    let lanes = S::F32_LANES;
+    assert!(join == Join::Alone || other.len() >= y.len(), "what joins is too short");
+    for row in 0..grid[0] {
+        for column in (0..grid[1]).step_by(lanes) {
+            let (from, to) = (row * pitch + column, row * grid[1] + column);
+            if to + lanes <= y.len() && from + lanes <= sums.len() {
+                let value = S::as_simd_f32s(&sums[from..from + lanes]).0[0];
+                // SAFETY: the other is as long as the result.
+                let value = unsafe { join.vector(simd, value, other.as_ptr().wrapping_add(to)) };
+                S::as_mut_simd_f32s(&mut y[to..to + lanes]).0[0] = finish.vector(simd, value);
+                continue;
+            }
+            for i in 0..lanes.min(grid[1] - column) {
+                // SAFETY: as above.
+                let value = unsafe { join.apply(sums[from + i], other.as_ptr().wrapping_add(to + i)) };
+                y[to + i] = finish.apply(value);
             }
         }
     }

@@ -12,18 +12,11 @@ use super::winograd::Winograd;
 /// A convolution, or its input gradient, ready to run on any batch.
 #[derive(Debug)]
 pub struct Packed {
-    parts: Parts,
+    /// One forward, one a phase of the stride backward.
+    walks: Vec<Ready>,
     bias: Vec<f32>,
     out: usize,
     tileable: bool,
-}
-
-#[derive(Debug)]
-enum Parts {
-    /// Matrix products over columns: one forward, one a phase of the stride backward.
-    Walks(Vec<Ready>),
-    /// One kernel a plane.
-    Planes(Planes),
 }
 
 /// A walk and its weights.
@@ -35,19 +28,20 @@ struct Ready {
 
 #[derive(Debug)]
 enum Weights {
-    /// Panels, as the register tile reads them.
+    /// Panels, as the register tile reads them, or the kernels of planes.
     Panels(Vec<f32>),
     /// For [`Winograd`].
     Turned(Vec<f32>),
 }
 
 impl Ready {
-    /// The panels of a walk that makes few channels; elsewhere empty.
-    fn panels(&self) -> &[f32] {
-        match &self.weights {
-            Weights::Panels(panels) => panels,
+    /// `walk`, this one or one over windows, with what weights it has as panels.
+    fn part<'a>(&'a self, walk: &'a Walk) -> Part<'a> {
+        let panels = match &self.weights {
+            Weights::Panels(panels) => &panels[..],
             Weights::Turned(_) => &[],
-        }
+        };
+        Part { walk, panels }
     }
 
     /// Runs `walk`, this one with another batch or over windows, into a buffer of `len` values.
@@ -83,9 +77,6 @@ impl Packed {
     pub fn forward(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tiles: bool) -> Self {
         let out = g.out * g.out_pixels();
         let bias = bias.unwrap_or_default().to_vec();
-        if let Some(planes) = Planes::forward(g, w) {
-            return Packed { parts: Parts::Planes(planes), bias, out, tileable: false };
-        }
         let (channels, rows, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
         let win = g.window;
         let tap = |i: usize, j: usize| {
@@ -112,9 +103,6 @@ impl Packed {
     pub fn input_gradient(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tiles: bool) -> Self {
         let out = g.channels * g.in_pixels();
         let bias = bias.unwrap_or_default().to_vec();
-        if let Some(planes) = Planes::input_gradient(g, w) {
-            return Packed { parts: Parts::Planes(planes), bias, out, tileable: false };
-        }
         let (rows, channels, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
         let win = g.window;
         let (down, across) = (phases(g, 0), phases(g, 1));
@@ -162,7 +150,7 @@ impl Packed {
             };
             Ready { walk, weights }
         };
-        Packed { parts: Parts::Walks(walks.into_iter().map(ready).collect()), bias, out, tileable }
+        Packed { walks: walks.into_iter().map(ready).collect(), bias, out, tileable }
     }
 
     /// Whether `tiles` makes a difference.
@@ -172,13 +160,10 @@ impl Packed {
 
     /// Whether windows of `grid` outputs are worth doing as this one is made; otherwise they want one without tiles.
     pub fn suits_windows(&self, grid: [usize; 2]) -> bool {
-        match &self.parts {
-            Parts::Walks(walks) => walks.iter().all(|ready| match ready.weights {
-                Weights::Panels(_) => true,
-                Weights::Turned(_) => Winograd::of(&Walk { grid, ..ready.walk.clone() }).is_some(),
-            }),
-            Parts::Planes(_) => true,
-        }
+        self.walks.iter().all(|ready| match ready.weights {
+            Weights::Panels(_) => true,
+            Weights::Turned(_) => Winograd::of(&Walk { grid, ..ready.walk.clone() }).is_some(),
+        })
     }
 
     /// The result for `batch` samples.
@@ -186,27 +171,10 @@ impl Packed {
     /// # Panics
     /// Where `x` or what surrounds the run is shorter than the batch needs: a defect of the caller.
     pub fn run(&self, batch: usize, x: &[f32], around: &Around<'_>) -> Vec<f32> {
-        let n = batch * self.out;
-        // SAFETY: the parts cover every output: all positions of a forward convolution, all phases of a gradient.
-        unsafe {
-            filled(n, |y| match &self.parts {
-                Parts::Walks(walks) => {
-                    let parts: Vec<Part<'_>> =
-                        walks.iter().map(|r| Part { walk: &r.walk, panels: r.panels() }).collect();
-                    if let Some(direct) = Direct::of(&parts) {
-                        return direct.run(batch, x, &self.bias, around, y, n);
-                    }
-                    for ready in walks {
-                        ready.run(&Walk { batch, ..ready.walk.clone() }, x, &self.bias, around, y, n);
-                    }
-                }
-                Parts::Planes(planes) => planes.run(batch, x, &self.bias, around, y),
-            })
-        }
+        let parts: Vec<Part<'_>> = self.walks.iter().map(|r| r.part(&r.walk)).collect();
+        self.run_parts(batch, &parts, batch * self.out, x, around)
     }
-}
 
-impl Packed {
     /// As [`Packed::run`] of a forward convolution, over windows of its input (`size`, what lies beyond the border included)
     /// that make windows of `grid` outputs. Nothing for an input gradient.
     pub fn run_window(
@@ -217,37 +185,35 @@ impl Packed {
         x: &[f32],
         around: &Around<'_>,
     ) -> Option<Vec<f32>> {
-        let pixels = grid[0] * grid[1];
-        match &self.parts {
-            Parts::Walks(walks) => {
-                let [ready] = &walks[..] else { return None };
-                let walk = &ready.walk;
-                let first = *walk.taps.first()?;
-                let sample = walk.groups * walk.rows * pixels;
-                let walk = Walk {
-                    batch,
-                    input: size,
-                    grid,
-                    taps: walk.taps.iter().map(|t| [t[0] - first[0], t[1] - first[1]]).collect(),
-                    place: Placing { sample, plane: pixels, first: 0, row: grid[1], column: 1 },
-                    ..walk.clone()
-                };
-                let n = batch * sample;
-                let parts = [Part { walk: &walk, panels: ready.panels() }];
-                // SAFETY: a forward convolution covers every output.
-                Some(unsafe {
-                    filled(n, |y| match Direct::of(&parts) {
-                        Some(direct) => direct.run(batch, x, &self.bias, around, y, n),
-                        None => ready.run(&walk, x, &self.bias, around, y, n),
-                    })
-                })
-            }
-            Parts::Planes(planes) => {
-                let planes = planes.over(size, grid);
-                let n = batch * planes.count() * pixels;
-                // SAFETY: every plane is computed.
-                Some(unsafe { filled(n, |y| planes.run(batch, x, &self.bias, around, y)) })
-            }
+        let [ready] = &self.walks[..] else { return None };
+        let (walk, pixels) = (&ready.walk, grid[0] * grid[1]);
+        let first = *walk.taps.first()?;
+        let sample = walk.groups * walk.rows * pixels;
+        let walk = Walk {
+            input: size,
+            grid,
+            taps: walk.taps.iter().map(|t| [t[0] - first[0], t[1] - first[1]]).collect(),
+            place: Placing { sample, plane: pixels, first: 0, row: grid[1], column: 1 },
+            ..walk.clone()
+        };
+        Some(self.run_parts(batch, &[ready.part(&walk)], batch * sample, x, around))
+    }
+
+    /// Runs every walk, or what stands for it in `parts`, into a buffer of `n` values.
+    fn run_parts(&self, batch: usize, parts: &[Part<'_>], n: usize, x: &[f32], around: &Around<'_>) -> Vec<f32> {
+        // SAFETY: the parts cover every output: all positions of a forward convolution, all phases of a gradient.
+        unsafe {
+            filled(n, |y| {
+                if let Some(planes) = Planes::of(parts) {
+                    return planes.run(batch, x, &self.bias, around, y, n);
+                }
+                if let Some(direct) = Direct::of(parts) {
+                    return direct.run(batch, x, &self.bias, around, y, n);
+                }
+                for (ready, part) in self.walks.iter().zip(parts) {
+                    ready.run(&Walk { batch, ..part.walk.clone() }, x, &self.bias, around, y, n);
+                }
+            })
         }
     }
 }

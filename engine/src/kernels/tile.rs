@@ -6,6 +6,7 @@
 //! small where sums are long.
 
 use pulp::{Arch, Simd, WithSimd};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Rows of a panel of packed weights.
@@ -39,22 +40,29 @@ impl Finish {
         }
     }
 
+    /// The range that a value is cut to.
     #[inline(always)]
-    fn vector<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
-        // Comparisons keep a NaN, which the machine's own minimum and maximum may not.
-        let larger = |x: S::f32s, low: f32| {
-            let low = simd.splat_f32s(low);
-            simd.select_f32s(simd.less_than_f32s(x, low), low, x)
-        };
+    fn bounds(self) -> (f32, f32) {
         match self {
-            Finish::Keep => x,
-            Finish::Relu => larger(x, 0.0),
-            Finish::Clip(low, high) => {
-                let (x, high) = (larger(x, low), simd.splat_f32s(high));
-                simd.select_f32s(simd.greater_than_f32s(x, high), high, x)
-            }
+            Finish::Keep => (f32::NEG_INFINITY, f32::INFINITY),
+            Finish::Relu => (0.0, f32::INFINITY),
+            Finish::Clip(low, high) => (low, high),
         }
     }
+
+    /// As [`Finish::apply`], for a vector.
+    #[inline(always)]
+    pub(super) fn vector<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+        let (low, high) = self.bounds();
+        clip(simd, x, simd.splat_f32s(low), simd.splat_f32s(high))
+    }
+}
+
+/// min(max(x, low), high) by comparisons, which keep a NaN: the machine's own minimum and maximum may not.
+#[inline(always)]
+fn clip<S: Simd>(simd: S, x: S::f32s, low: S::f32s, high: S::f32s) -> S::f32s {
+    let x = simd.select_f32s(simd.less_than_f32s(x, low), low, x);
+    simd.select_f32s(simd.greater_than_f32s(x, high), high, x)
 }
 
 /// How a value meets another tensor's before it is finished.
@@ -91,8 +99,12 @@ impl Join {
         }
     }
 
+    /// As [`Join::apply`], for a vector.
+    ///
+    /// # Safety
+    /// Unless alone, a vector must be readable at `other`.
     #[inline(always)]
-    unsafe fn vector<S: Simd>(self, simd: S, x: S::f32s, other: *const f32) -> S::f32s {
+    pub(super) unsafe fn vector<S: Simd>(self, simd: S, x: S::f32s, other: *const f32) -> S::f32s {
         // SAFETY: the caller's: a vector can be read at `other` unless alone.
         unsafe {
             let read = || (other as *const S::f32s).read_unaligned();
@@ -319,59 +331,88 @@ unsafe fn summed<S: Simd, const M: usize, const V: usize>(
     let lanes = S::F32_LANES;
     // SAFETY: the caller's: `inner` panel columns of ROWS values, `inner` rows of V vectors, `rows` rows of results.
     unsafe {
-        let mut total = [[simd.splat_f32s(0.0); V]; M];
-        let mut a = panel;
-        for first in (0..inner).step_by(STRETCH) {
-            let mut acc = [[simd.splat_f32s(0.0); V]; M];
-            for k in first..inner.min(first + STRETCH) {
-                let b = block.columns.add(row(k));
-                let mut x = [simd.splat_f32s(0.0); V];
-                for (v, x) in x.iter_mut().enumerate() {
-                    *x = (b.add(v * lanes) as *const S::f32s).read_unaligned();
-                }
-                for (m, row) in acc.iter_mut().enumerate() {
-                    let w = simd.splat_f32s(*a.add(m));
-                    for (sum, x) in row.iter_mut().zip(&x) {
-                        *sum = simd.mul_add_f32s(w, *x, *sum);
-                    }
-                }
-                a = a.add(ROWS);
-            }
-            if inner <= STRETCH {
-                // The only stretch: zero and it are it.
-                total = acc;
-                break;
-            }
+        let mut total = stretch::<S, M, V>(simd, 0..inner.min(STRETCH), panel, block.columns, &row);
+        for first in (STRETCH..inner).step_by(STRETCH) {
+            let acc = stretch::<S, M, V>(simd, first..inner.min(first + STRETCH), panel, block.columns, &row);
             for (total, acc) in total.iter_mut().zip(&acc) {
                 total.iter_mut().zip(acc).for_each(|(t, a)| *t = simd.add_f32s(*t, *a));
             }
         }
-        for (row, start) in total.iter_mut().zip(start) {
-            let start = simd.splat_f32s(*start);
-            row.iter_mut().for_each(|t| *t = simd.add_f32s(*t, start));
-        }
-        for (m, row) in total.iter().enumerate() {
-            if m >= rows {
-                break;
+        if rows == M && block.count == V * lanes {
+            match block.join {
+                Join::Alone => whole(simd, &total, start, block, |x, _| x),
+                Join::Add => whole(simd, &total, start, block, |x, other| Join::Add.vector(simd, x, other)),
+                gate => whole(simd, &total, start, block, |x, other| gate.vector(simd, x, other)),
             }
+            return;
+        }
+        for (m, (row, start)) in total.iter().zip(start).enumerate().take(rows) {
             for (v, value) in row.iter().enumerate() {
                 let at = m * block.out_pitch + v * lanes;
-                let left = block.count - v * lanes;
-                let out = block.out.add(at);
-                if left >= lanes {
-                    let value = block.join.vector(simd, *value, block.other.wrapping_add(at));
-                    (out as *mut S::f32s).write_unaligned(block.finish.vector(simd, value));
-                } else {
-                    let mut part = [0.0f32; 16];
-                    (part.as_mut_ptr() as *mut S::f32s).write_unaligned(*value);
-                    for (i, value) in part[..left].iter().enumerate() {
-                        let value = block.join.apply(*value, block.other.wrapping_add(at + i));
-                        *out.add(i) = block.finish.apply(value);
-                    }
+                let mut part = [0.0f32; 16];
+                (part.as_mut_ptr() as *mut S::f32s).write_unaligned(simd.add_f32s(*value, simd.splat_f32s(*start)));
+                for (i, value) in part[..lanes.min(block.count - v * lanes)].iter().enumerate() {
+                    let value = block.join.apply(*value, block.other.wrapping_add(at + i));
+                    *block.out.add(at + i) = block.finish.apply(value);
                 }
             }
         }
     }
+}
+
+/// Writes a whole tile; loops of fixed length without a way out let the sums stay in registers.
+#[inline(always)]
+unsafe fn whole<S: Simd, const M: usize, const V: usize>(
+    simd: S,
+    total: &[[S::f32s; V]; M],
+    start: &[f32],
+    block: &Block<'_>,
+    join: impl Fn(S::f32s, *const f32) -> S::f32s,
+) {
+    let (low, high) = block.finish.bounds();
+    let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
+    for m in 0..M {
+        for v in 0..V {
+            let at = m * block.out_pitch + v * S::F32_LANES;
+            // SAFETY: the caller's: every row and vector of the tile counts.
+            unsafe {
+                let value = simd.add_f32s(total[m][v], simd.splat_f32s(*start.get_unchecked(m)));
+                let value = clip(simd, join(value, block.other.wrapping_add(at)), low, high);
+                (block.out.add(at) as *mut S::f32s).write_unaligned(value);
+            }
+        }
+    }
+}
+
+/// The chains of one stretch of the inner axis.
+#[inline(always)]
+unsafe fn stretch<S: Simd, const M: usize, const V: usize>(
+    simd: S,
+    inner: Range<usize>,
+    panel: *const f32,
+    columns: *const f32,
+    row: &impl Fn(usize) -> usize,
+) -> [[S::f32s; V]; M] {
+    let mut acc = [[simd.splat_f32s(0.0); V]; M];
+    // SAFETY: the caller's, as above.
+    unsafe {
+        let mut a = panel.add(inner.start * ROWS);
+        for k in inner {
+            let b = columns.add(row(k));
+            let mut x = [simd.splat_f32s(0.0); V];
+            for (v, x) in x.iter_mut().enumerate() {
+                *x = (b.add(v * S::F32_LANES) as *const S::f32s).read_unaligned();
+            }
+            for (m, row) in acc.iter_mut().enumerate() {
+                let w = simd.splat_f32s(*a.add(m));
+                for (sum, x) in row.iter_mut().zip(&x) {
+                    *sum = simd.mul_add_f32s(w, *x, *sum);
+                }
+            }
+            a = a.add(ROWS);
+        }
+    }
+    acc
 }
 
 #[cfg(test)]
