@@ -6,7 +6,7 @@
 
 use convscope_engine::graph::op::{Padding, Pool, Window};
 use convscope_engine::kernels::conv::{self, Geometry};
-use convscope_engine::kernels::{linear, pool};
+use convscope_engine::kernels::{linear, pool, winners};
 use convscope_engine::random::Stream;
 
 fn random(n: usize, rng: &mut Stream) -> Vec<f64> {
@@ -121,13 +121,13 @@ fn the_first_of_equal_maxima_wins_and_a_nan_wins_over_all() {
     for (places, winner) in [(vec![4, 21, 40], 4), (vec![21, 22, 40], 21), (vec![40, 39], 40), (vec![], 2)] {
         let mut x = vec![0.5f32; 3 * 19];
         places.iter().for_each(|p| x[*p] = 2.0);
-        let dx = pool::max_gradient(&g, &x, &flow);
+        let dx = winners::max_gradient(&g, &x, &pool::max(&g, &x), &flow);
         assert_eq!(dx.iter().position(|d| *d == 1.0), Some(winner), "{places:?}");
     }
     let mut x = vec![0.5f32; 3 * 19];
     (x[3], x[23]) = (9.0, f32::NAN);
     let y = pool::max(&g, &x);
     assert!(y[1].is_nan() && y[2].is_nan() && y[0] == 0.5, "{y:?}");
-    let dx = pool::max_gradient(&g, &x, &flow);
+    let dx = winners::max_gradient(&g, &x, &pool::max(&g, &x), &flow);
     assert_eq!(dx.iter().position(|d| *d == 1.0), Some(23));
 }

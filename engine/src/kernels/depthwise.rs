@@ -1,10 +1,9 @@
 //! Convolution where every output channel reads one input channel: direct, a plane at a time, since a matrix product would
 //! have nothing to share.
 //!
-//! A plane is copied with its border around it, its rows and columns sorted by their remainder by the stride. Positions are
-//! then counted through the bordered rows, so that the inputs of neighbouring ones are neighbours under every tap, however
-//! narrow the plane; positions in the border between two rows are computed too and dropped.
+//! A plane is copied with its [border](super::border) around it; the sums between its rows are computed too and dropped.
 
+use super::border::{Border, Shape};
 use super::columns::{Walk, Work, grow};
 use super::direct::Part;
 use super::packed::Around;
@@ -20,17 +19,6 @@ pub struct Planes<'a> {
     border: Border,
 }
 
-/// Where the values of a plane lie in its bordered copy.
-#[derive(Clone, Copy, PartialEq)]
-struct Border {
-    input: [usize; 2],
-    stride: [usize; 2],
-    /// The least row and column that a tap reads at position (0, 0).
-    least: [isize; 2],
-    /// Rows, and columns, with one remainder by the stride.
-    size: [usize; 2],
-}
-
 /// Values of the widest vector.
 const VECTOR: usize = 16;
 /// Vectors of positions that are computed together.
@@ -43,7 +31,10 @@ impl<'a> Planes<'a> {
     pub fn of(parts: &'a [Part<'a>]) -> Option<Self> {
         let walk = parts.first()?.walk;
         let same = |p: &Part<'_>| p.walk.is_planes() && p.walk.stride == walk.stride && p.walk.input == walk.input;
-        parts.iter().all(same).then(|| Planes { parts, border: Border::of(parts, walk) })
+        let border = || {
+            Border::new(walk.input, walk.stride, parts.iter().map(|p| (p.walk.grid, &p.walk.taps[..])))
+        };
+        parts.iter().all(same).then(|| Planes { parts, border: border() })
     }
 
     /// Computes all walks for `batch` samples into `out`, a buffer of `len` values.
@@ -85,73 +76,6 @@ impl<'a> Planes<'a> {
     }
 }
 
-impl Border {
-    fn of(parts: &[Part<'_>], walk: &Walk) -> Self {
-        let taps = || parts.iter().flat_map(|p| &p.walk.taps);
-        let least = [0, 1].map(|a| taps().map(|t| t[a]).min().unwrap_or(0));
-        let size = [0, 1].map(|a| {
-            let reach = |p: &Part<'_>| p.walk.taps.iter().map(|t| (t[a] - least[a]) as usize).max().unwrap_or(0);
-            parts.iter().map(|p| reach(p) / walk.stride[a] + p.walk.grid[a]).max().unwrap_or(0)
-        });
-        Border { input: walk.input, stride: walk.stride, least, size }
-    }
-
-    /// Where a tap reads at position (0, 0).
-    fn place(&self, tap: [isize; 2]) -> usize {
-        let [down, right] = [0, 1].map(|a| (tap[a] - self.least[a]) as usize);
-        let part = down % self.stride[0] * self.stride[1] + right % self.stride[1];
-        (part * self.size[0] + down / self.stride[0]) * self.size[1] + right / self.stride[1]
-    }
-
-    fn len(&self) -> usize {
-        self.stride[0] * self.stride[1] * self.size[0] * self.size[1]
-    }
-
-    /// Copies a plane; zeros stand around its values where `to` has held a plane of this border, or nothing, before.
-    #[inline(always)]
-    fn fill(&self, plane: &[f32], to: &mut [f32]) {
-        let ([rows, pitch], [_, step]) = (self.size, self.stride);
-        // The first column that is read.
-        let first = self.least[1].max(0) as usize;
-        for (i, line) in plane.chunks_exact(self.input[1]).enumerate() {
-            let row = i as isize - self.least[0];
-            if row < 0 || row as usize / self.stride[0] >= rows || first >= line.len() {
-                continue;
-            }
-            let row = row as usize;
-            let place = |part: usize, column: usize| {
-                ((row % self.stride[0] * step + part) * rows + row / self.stride[0]) * pitch + column
-            };
-            let column = (first as isize - self.least[1]) as usize;
-            if step == 1 {
-                let n = (line.len() - first).min(pitch.saturating_sub(column));
-                to[place(0, column)..][..n].copy_from_slice(&line[first..][..n]);
-                continue;
-            }
-            let line = &line[first..];
-            if step == 2 {
-                // Pairs, so that compilers see vectors.
-                let (zero, one) = to[place(0, 0)..].split_at_mut(rows * pitch);
-                let (zero, one) = (&mut zero[..pitch], &mut one[..pitch]);
-                let (even, odd) = if column % 2 == 0 { (zero, one) } else { (one, zero) };
-                let (even, odd) = (&mut even[(column / 2).min(pitch)..], &mut odd[column.div_ceil(2).min(pitch)..]);
-                let pairs = (line.len() / 2).min(even.len()).min(odd.len());
-                for ((even, odd), pair) in even[..pairs].iter_mut().zip(&mut odd[..pairs]).zip(line.chunks_exact(2)) {
-                    (*even, *odd) = (pair[0], pair[1]);
-                }
-                if let (Some(to), Some(last)) = (even.get_mut(pairs), line.get(2 * pairs)) {
-                    *to = *last;
-                }
-                continue;
-            }
-            for (begin, column) in (column..column + step.min(line.len())).enumerate() {
-                let to = &mut to[place(column % step, column / step)..][..pitch.saturating_sub(column / step)];
-                to.iter_mut().zip(line[begin..].iter().step_by(step)).for_each(|(t, v)| *t = *v);
-            }
-        }
-    }
-}
-
 /// A walk, where its taps read in the bordered plane, and its kernels.
 struct Walked<'a> {
     walk: &'a Walk,
@@ -161,7 +85,7 @@ struct Walked<'a> {
 
 /// What a thread works in: the bordered plane, whose it is, the sums of a walk, and the plane that several walks make.
 struct Scratch {
-    border: Option<Border>,
+    shape: Option<Shape>,
     values: Vec<f32>,
     sums: Vec<f32>,
     whole: Vec<f32>,
@@ -169,7 +93,7 @@ struct Scratch {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> =
-        const { RefCell::new(Scratch { border: None, values: Vec::new(), sums: Vec::new(), whole: Vec::new() }) };
+        const { RefCell::new(Scratch { shape: None, values: Vec::new(), sums: Vec::new(), whole: Vec::new() }) };
 }
 
 /// One plane of the result.
@@ -189,17 +113,17 @@ impl WithSimd for Plane<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Scratch { border, values, sums, whole } = self.scratch;
-        if *border != Some(*self.border) {
+        let Scratch { shape, values, sums, whole } = self.scratch;
+        if *shape != Some(self.border.shape) {
             values.clear();
             values.resize(self.border.len() + VECTOR, 0.0);
-            *border = Some(*self.border);
+            *shape = Some(self.border.shape);
         }
         self.border.fill(self.x, values);
-        let pitch = self.border.size[1];
+        let pitch = self.border.pitch();
         let alone = self.walks.len() == 1;
         for Walked { walk, taps, kernels } in self.walks {
-            let positions = (walk.grid[0] - 1) * pitch + walk.grid[1];
+            let positions = self.border.positions(walk.grid);
             grow(sums, positions.next_multiple_of(VECTOR));
             let kernel = &kernels[self.kernel * taps.len()..][..taps.len()];
             assert!(taps.iter().all(|t| t + positions.next_multiple_of(S::F32_LANES) <= values.len()));

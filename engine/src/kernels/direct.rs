@@ -1,14 +1,17 @@
 //! Convolutions to few channels with stride 1, as the gradient of a first layer is: laying out columns would cost more than
-//! multiplying them, so inner rows are read where they lie, in a copy of the input with its border around it.
+//! multiplying them, so inner rows are read where they lie, in copies of bands of the input with their border around them.
 //!
 //! Positions are counted through rows of the bordered input, so that the inputs of neighbouring ones are neighbours under
 //! every tap; positions in the border between two rows are computed too and dropped.
 
-use super::columns::{SCRATCH, Walk, Work, grow};
+use super::columns::{SCRATCH, Scratch, Walk, Work, grow};
 use super::packed::Around;
 use super::target::Target;
 use super::tile::{Block, Finish, Inner, Join, Product, ROWS, width};
 use rayon::prelude::*;
+
+/// Bytes of a band: it stays in a core's second-level cache.
+const BAND_BYTES: usize = 1 << 18;
 
 /// One walk and its panels.
 pub struct Part<'a> {
@@ -49,84 +52,97 @@ impl<'a> Direct<'a> {
     /// # Panics
     /// As [`Walk::run`].
     pub fn run(&self, batch: usize, x: &[f32], bias: &[f32], around: &Around<'_>, out: Target<f32>, len: usize) {
-        let bordered = self.bordered(batch, x);
         let Around { other, join, finish, .. } = *around;
-        for part in self.parts {
-            let walk = &Walk { batch, ..part.walk.clone() };
+        let walks: Vec<Walk> = self.parts.iter().map(|p| Walk { batch, ..p.walk.clone() }).collect();
+        let mut ready = Vec::new();
+        let mut reach = 0;
+        for (walk, part) in walks.iter().zip(self.parts) {
             let work = Work { x, panels: part.panels, bias, other, join, finish };
-            if !walk.checked(&work, len) {
-                continue;
+            if walk.checked(&work, len) {
+                reach = reach.max(walk.taps.iter().map(|t| (t[0] - self.least[0]) as usize).max().unwrap_or(0));
+                ready.push((walk, work));
             }
-            let plane = self.size[0] * self.size[1];
-            let at = |c: usize, t: &[isize; 2]| {
-                c * plane + (t[0] - self.least[0]) as usize * self.size[1] + (t[1] - self.least[1]) as usize
-            };
-            let rows: Vec<usize> = walk.taps.iter().flat_map(|t| (0..walk.channels).map(move |c| at(c, t))).collect();
-            let positions = (walk.grid[0] - 1) * self.size[1] + walk.grid[1];
-            let tiles = positions.div_ceil(width());
-            (0..batch * walk.groups * tiles).into_par_iter().for_each(|task| {
-                let (n, group, first) =
-                    (task / tiles / walk.groups, task / tiles % walk.groups, task % tiles * width());
-                let columns = &bordered[(n * walk.groups + group) * walk.channels * plane + first..];
-                let tile = Tile { n, group, first, count: width().min(positions - first) };
-                self.tile(walk, &work, &tile, columns, &rows, out);
-            });
         }
-    }
-
-    /// The input with zeros around it, and a tile more behind it.
-    fn bordered(&self, batch: usize, x: &[f32]) -> Vec<f32> {
-        let walk = self.parts[0].walk;
-        let ([h, w], [height, wide]) = (walk.input, self.size);
-        let mut to = vec![0.0; batch * walk.groups * walk.channels * height * wide + width()];
-        let columns = columns_inside(self.least[1], w, wide);
-        if columns.is_empty() {
-            return to;
-        }
-        let maps = batch * walk.groups * walk.channels;
-        let (planes, _) = to.split_at_mut(maps * height * wide);
-        let least = (1usize << 13).div_ceil(h * w);
-        planes.par_chunks_mut((height * wide).max(1)).with_min_len(least).zip(x.par_chunks(h * w)).for_each(
-            |(to, x)| {
-                for y in columns_inside(self.least[0], h, height) {
-                    let row = y.wrapping_add_signed(self.least[0]);
-                    let from = &x[row * w + columns.start.wrapping_add_signed(self.least[1])..][..columns.len()];
-                    to[y * wide..][columns.clone()].copy_from_slice(from);
+        let Some((first, _)) = ready.first() else { return };
+        let row = first.channels * self.size[1] * size_of::<f32>();
+        let high = (BAND_BYTES / row).clamp(2 * reach + 2, 4 * reach + 16);
+        let bands = ready.iter().map(|(walk, _)| walk.grid[0].div_ceil(high)).max().unwrap_or(0);
+        let planes = batch * first.groups;
+        let plane = (high + reach) * self.size[1];
+        let at = |c: usize, t: &[isize; 2]| {
+            c * plane + (t[0] - self.least[0]) as usize * self.size[1] + (t[1] - self.least[1]) as usize
+        };
+        let inner = |walk: &Walk| walk.taps.iter().flat_map(|t| (0..walk.channels).map(move |c| at(c, t))).collect();
+        let inners: Vec<Vec<usize>> = ready.iter().map(|(walk, _)| inner(walk)).collect();
+        (0..planes * bands).into_par_iter().for_each(|task| {
+            let (at, band) = (task / bands, task % bands * high);
+            SCRATCH.with_borrow_mut(|scratch| {
+                let input = first.channels * first.input[0] * first.input[1];
+                grow(&mut scratch.columns, first.channels * plane + width());
+                self.border(&x[at * input..][..input], band, high + reach, &mut scratch.columns);
+                for ((walk, work), rows) in ready.iter().zip(&inners) {
+                    let band = Band { n: at / walk.groups, group: at % walk.groups, from: band, high };
+                    self.band(walk, work, &band, rows, scratch, out);
                 }
-            },
-        );
-        to
+            });
+        });
     }
 
-    fn tile(&self, walk: &Walk, work: &Work<'_>, tile: &Tile, columns: &[f32], rows: &[usize], out: Target<f32>) {
-        let (inner, channel) = (walk.inner(), tile.group * walk.rows);
-        SCRATCH.with_borrow_mut(|scratch| {
-            let results = &mut scratch.results;
-            grow(results, ROWS * width());
+    /// Bordered rows from `from` on of every channel of a group, `high` a channel.
+    fn border(&self, x: &[f32], from: usize, high: usize, to: &mut [f32]) {
+        let ([h, w], wide) = (self.parts[0].walk.input, self.size[1]);
+        let columns = columns_inside(self.least[1], w, wide);
+        for (to, x) in to.chunks_exact_mut(high * wide).zip(x.chunks_exact(h * w)) {
+            for (y, to) in to.chunks_exact_mut(wide).enumerate() {
+                let row = (from + y).wrapping_add_signed(self.least[0]);
+                if row >= h || columns.is_empty() {
+                    to.fill(0.0);
+                    continue;
+                }
+                let from = &x[row * w + columns.start.wrapping_add_signed(self.least[1])..][..columns.len()];
+                to[..columns.start].fill(0.0);
+                to[columns.clone()].copy_from_slice(from);
+                to[columns.end..].fill(0.0);
+            }
+        }
+    }
+
+    /// A band of a walk's results.
+    fn band(&self, walk: &Walk, work: &Work<'_>, band: &Band, rows: &[usize], scratch: &mut Scratch, out: Target<f32>) {
+        let (inner, wide, channel) = (walk.inner(), self.size[1], band.group * walk.rows);
+        let high = band.high.min(walk.grid[0].saturating_sub(band.from));
+        if high == 0 {
+            return;
+        }
+        let Scratch { columns, results } = scratch;
+        grow(results, ROWS * width());
+        let panels = &work.panels[band.group * ROWS * inner..];
+        let bias = work.bias.get(channel..channel + walk.rows).unwrap_or_default();
+        let positions = (high - 1) * wide + walk.grid[1];
+        for first in (0..positions).step_by(width()) {
+            let count = width().min(positions - first);
             let block = Block {
-                columns: columns.as_ptr(),
+                columns: columns[first..].as_ptr(),
                 inner: Inner::At(rows),
-                count: tile.count,
+                count,
                 out: results.as_mut_ptr(),
                 out_pitch: width(),
                 other: std::ptr::null(),
                 join: Join::Alone,
                 finish: Finish::Keep,
             };
-            let panels = &work.panels[tile.group * ROWS * inner..];
-            let bias = work.bias.get(channel..channel + walk.rows).unwrap_or_default();
             // SAFETY: the furthest inner row, from the last position on, still has a tile behind it; the results are this
             // thread's own.
             unsafe { Product { panels, inner, rows: walk.rows, bias, block }.run() };
             let mut lane = 0;
-            while lane < tile.count {
-                let (y, x) = ((tile.first + lane) / self.size[1], (tile.first + lane) % self.size[1]);
-                let run = (self.size[1] - x).min(tile.count - lane);
+            while lane < count {
+                let (y, x) = ((first + lane) / wide, (first + lane) % wide);
+                let run = (wide - x).min(count - lane);
                 for r in 0..walk.rows {
-                    let first = walk.index(tile.n, channel + r, y, x);
+                    let to = walk.index(band.n, channel + r, band.from + y, x);
                     let inside = run.min(walk.grid[1].saturating_sub(x));
                     for (i, value) in results[r * width() + lane..][..inside].iter().enumerate() {
-                        let at = first + i * walk.place.column;
+                        let at = to + i * walk.place.column;
                         // SAFETY: `checked` saw that the last result lies inside `out` (and `other`); no other task has
                         // these positions.
                         unsafe {
@@ -137,7 +153,7 @@ impl<'a> Direct<'a> {
                 }
                 lane += run;
             }
-        });
+        }
     }
 }
 
@@ -147,10 +163,10 @@ fn columns_inside(least: isize, length: usize, size: usize) -> std::ops::Range<u
     from..(length as isize - least).clamp(from as isize, size as isize) as usize
 }
 
-/// Positions `first..first + count` of a sample's group.
-struct Tile {
+/// Rows of positions of a sample's group.
+struct Band {
     n: usize,
     group: usize,
-    first: usize,
-    count: usize,
+    from: usize,
+    high: usize,
 }

@@ -2,6 +2,7 @@
 //! so that every thread count gives the same bits. How work is cut follows from shapes alone.
 
 pub mod binary;
+pub mod border;
 pub mod columns;
 pub mod conv;
 pub mod depthwise;
@@ -19,6 +20,7 @@ pub mod reduce;
 pub mod resize;
 pub mod target;
 pub mod tile;
+pub mod winners;
 pub mod winograd;
 
 /// Values a task of an element-wise kernel handles.

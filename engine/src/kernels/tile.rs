@@ -78,24 +78,31 @@ pub enum Join {
 
 impl Join {
     /// The joined value.
+    #[inline(always)]
+    pub fn meet(self, x: f32, other: f32) -> f32 {
+        match self {
+            Join::Alone => x,
+            Join::Add => x + other,
+            Join::Gate(high) => {
+                if other > 0.0 && other < high {
+                    x
+                } else {
+                    0.0
+                }
+            }
+        }
+    }
+
+    /// As [`Join::meet`], the other read only where it plays a part.
     ///
     /// # Safety
     /// Unless alone, `other` must be readable.
     #[inline(always)]
     pub unsafe fn apply(self, x: f32, other: *const f32) -> f32 {
-        // SAFETY: the caller's.
-        unsafe {
-            match self {
-                Join::Alone => x,
-                Join::Add => x + *other,
-                Join::Gate(high) => {
-                    if *other > 0.0 && *other < high {
-                        x
-                    } else {
-                        0.0
-                    }
-                }
-            }
+        match self {
+            Join::Alone => x,
+            // SAFETY: the caller's.
+            _ => self.meet(x, unsafe { *other }),
         }
     }
 
@@ -291,6 +298,8 @@ unsafe fn tile<S: Simd>(simd: S, inner: usize, panel: *const f32, block: &Block<
             let block = block.at_row(first);
             let (panel, rows) = (panel.add(first), 4.min(rows - first));
             match vectors {
+                // The channels of a photo.
+                3 if rows == 3 => sized::<S, 3, 3>(simd, inner, panel, &block, &start[first..], rows),
                 1 => sized::<S, 4, 1>(simd, inner, panel, &block, &start[first..], rows),
                 2 => sized::<S, 4, 2>(simd, inner, panel, &block, &start[first..], rows),
                 _ => sized::<S, 4, 3>(simd, inner, panel, &block, &start[first..], rows),

@@ -2,12 +2,14 @@
 //! on by its rule. Where a value was used more than once its signals are summed here, and only here.
 
 use super::Trace;
+use super::apply::pool_geometry;
 use super::packs::Way;
 use crate::error::{Context, Error, Result};
+use crate::graph::op::Pool;
 use crate::graph::{NodeId, Op};
 use crate::kernels::packed::Around;
 use crate::kernels::tile::{Finish, Join};
-use crate::kernels::{layout, map};
+use crate::kernels::{layout, map, winners};
 use crate::rules::{Rules, Site};
 use crate::tensor::{tensor, values};
 use crate::with_real;
@@ -109,6 +111,7 @@ impl Trace {
         if rules.is_gradient(&site) && self.model().is_single(flow) {
             match node.op {
                 Op::Conv2d(_) | Op::ConvTranspose2d(..) => return self.convolved_back(&site, rules, keep, signals),
+                Op::MaxPool(pool) => return self.pooled_back(&site, &pool, rules, keep, signals),
                 Op::Concat { axis } if inputs.iter().all(|x| x.dims()[0] == flow.dims()[0]) => {
                     return self.split_back(&site, axis, rules, keep, wanted, signals);
                 }
@@ -149,6 +152,24 @@ impl Trace {
         };
         signals[input.0] = Some(tensor(packed.run(batch, &flow, &around), dims)?);
         Ok(())
+    }
+
+    /// The signal before a max pool, or before the rectifier before it.
+    fn pooled_back(
+        &self,
+        site: &Site<'_>,
+        pool: &Pool,
+        rules: &Rules,
+        keep: &impl Fn(NodeId) -> bool,
+        signals: &mut [Option<Tensor>],
+    ) -> Result<()> {
+        let (input, dims) = (site.node.inputs[0], site.inputs[0].dims());
+        let gate = self.gate(input, rules, keep)?;
+        let (x, y, flow) = (values::<f32>(site.inputs[0])?, values::<f32>(site.output)?, values::<f32>(site.flow)?);
+        let g = pool_geometry(pool, dims, &site.node.shape);
+        let (join, finish) = gate.as_ref().map_or((Join::Alone, Finish::Keep), |g| (g.join, g.finish));
+        let signal = winners::settled(&g, &x, &y, &flow, join, finish);
+        add(&mut signals[gate.map_or(input, |g| g.to).0], tensor(signal, dims)?)
     }
 
     /// The parts of a joined signal, each before the rectifier that made it where that can be passed in the same go.

@@ -4,7 +4,7 @@
 use super::apply::*;
 use crate::error::{Error, Result};
 use crate::graph::op::{Op, Reduction};
-use crate::kernels::{binary, conv, layout, linear, map, norm, pool, product, reduce, resize};
+use crate::kernels::{binary, conv, layout, linear, map, norm, pool, product, reduce, resize, winners};
 use crate::rules::Site;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -62,7 +62,10 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
             let [da, db] = product::gradient((&av, a.dims()), (&bv, b.dims()), site.flow.dims(), &g);
             return Ok(smallvec![tensor(da, dims)?, tensor(db, site.inputs[1].dims())?]);
         }
-        Op::MaxPool(p) => pool::max_gradient(&pool_geometry(p, dims, shape), &v, &g),
+        Op::MaxPool(p) => {
+            let y = values::<T>(site.output)?;
+            winners::max_gradient(&pool_geometry(p, dims, shape), &v, &y, &g)
+        }
         Op::AvgPool(p) => pool::average_gradient(&pool_geometry(p, dims, shape), &g),
         Op::Reduce { reduction, axes, .. } => reduce::gradient::<T>(*reduction, dims, &batched_axes(axes), &v, &g),
         Op::Softmax { axis, log } => {

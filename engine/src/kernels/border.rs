@@ -1,0 +1,164 @@
+//! Planes with a border around them, their rows and columns sorted by their remainder by a stride.
+//!
+//! Positions of a window are counted through the bordered rows, so that what neighbouring ones read under a tap are
+//! neighbours, however narrow the plane and whatever the stride; positions between the last of a row and the first of the
+//! next mean nothing.
+
+use crate::tensor::Real;
+
+/// Where the values of a plane lie in its bordered copy.
+pub struct Border {
+    /// Its sizes.
+    pub shape: Shape,
+    /// For each row of the plane where it begins, its first column with remainder 0, where windows read it.
+    rows: Vec<Option<usize>>,
+    read: Read,
+}
+
+/// The columns of the plane that windows may read: `count` from `first` on, which stands `column` right of the least; where
+/// it and its right neighbour lie in a row.
+#[derive(Clone, Copy)]
+struct Read {
+    first: usize,
+    count: usize,
+    column: usize,
+    even: usize,
+    odd: usize,
+}
+
+/// The sizes of a plane and its border.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Shape {
+    /// Height and width of the plane.
+    pub input: [usize; 2],
+    /// Rows and columns between neighbouring positions.
+    pub stride: [usize; 2],
+    /// The least row and column that a tap reads at position (0, 0).
+    pub least: [isize; 2],
+    /// Rows, and columns, with one remainder by the stride.
+    pub size: [usize; 2],
+}
+
+impl Border {
+    /// For windows over a plane, a stride apart: their grids of positions, and what each reads at position (0, 0).
+    pub fn new<'a>(
+        input: [usize; 2],
+        stride: [usize; 2],
+        windows: impl IntoIterator<Item = ([usize; 2], &'a [[isize; 2]])> + Clone,
+    ) -> Self {
+        let taps = || windows.clone().into_iter().flat_map(|(_, taps)| taps);
+        let least = [0, 1].map(|a| taps().map(|t| t[a]).min().unwrap_or(0));
+        let size = [0, 1].map(|a| {
+            let reach = |taps: &[[isize; 2]]| taps.iter().map(|t| (t[a] - least[a]) as usize).max().unwrap_or(0);
+            let sizes = windows.clone().into_iter().map(|(grid, taps)| reach(taps) / stride[a] + grid[a]);
+            sizes.max().unwrap_or(0)
+        });
+        let shape = Shape { input, stride, least, size };
+        let rows = (0..input[0]).map(|i| {
+            let row = usize::try_from(i as isize - least[0]).ok()?;
+            (row / stride[0] < size[0]).then(|| shape.at(row, 0))
+        });
+        let first = (least[1].max(0) as usize).min(input[1]);
+        let column = (least[1].max(0) - least[1]) as usize;
+        let count = (input[1] - first).min((size[1] * stride[1]).saturating_sub(column));
+        let read = Read { first, count, column, even: shape.at(0, column), odd: shape.at(0, column + 1) };
+        Border { shape, rows: rows.collect(), read }
+    }
+
+    /// Where a tap reads at position (0, 0).
+    pub fn place(&self, tap: [isize; 2]) -> usize {
+        let [down, right] = [0, 1].map(|a| (tap[a] - self.shape.least[a]) as usize);
+        self.shape.at(down, right)
+    }
+
+    /// Values of a bordered plane.
+    pub fn len(&self) -> usize {
+        let Shape { stride, size, .. } = self.shape;
+        stride[0] * stride[1] * size[0] * size[1]
+    }
+
+    /// Values between neighbouring rows of positions.
+    pub fn pitch(&self) -> usize {
+        self.shape.size[1]
+    }
+
+    /// Positions of a grid, those between its rows included.
+    pub fn positions(&self, grid: [usize; 2]) -> usize {
+        if grid.contains(&0) { 0 } else { (grid[0] - 1) * self.pitch() + grid[1] }
+    }
+
+    /// Copies a plane's values to their places and leaves what stands around them.
+    #[inline(always)]
+    pub fn fill<T: Real>(&self, plane: &[T], to: &mut [T]) {
+        plane.chunks_exact(self.shape.input[1]).enumerate().for_each(|(i, line)| self.fill_row(i, line, to));
+    }
+
+    /// As [`Border::fill`], for row i of the plane.
+    #[inline(always)]
+    pub fn fill_row<T: Real>(&self, i: usize, line: &[T], to: &mut [T]) {
+        let Some(row) = self.rows[i] else { return };
+        let Read { first, count, column, even, odd } = self.read;
+        let (line, to, step) = (&line[first..first + count], &mut to[row..], self.shape.stride[1]);
+        match step {
+            1 => to[column..column + count].copy_from_slice(line),
+            2 => {
+                // Pairs, so that compilers see vectors.
+                let evens = to[even..][..count / 2].iter_mut().zip(line.chunks_exact(2));
+                evens.for_each(|(to, pair)| *to = pair[0]);
+                let odds = to[odd..][..count / 2].iter_mut().zip(line.chunks_exact(2));
+                odds.for_each(|(to, pair)| *to = pair[1]);
+                if count % 2 == 1 {
+                    to[even + count / 2] = line[count - 1];
+                }
+            }
+            _ => {
+                for begin in 0..step.min(count) {
+                    let to = &mut to[self.shape.at(0, column + begin)..];
+                    to.iter_mut().zip(line[begin..].iter().step_by(step)).for_each(|(t, v)| *t = *v);
+                }
+            }
+        }
+    }
+
+    /// Writes one value a window of `grid` at its position and leaves what stands between the rows.
+    #[inline(always)]
+    pub fn spread<T: Real>(&self, values: &[T], grid: [usize; 2], to: &mut [T]) {
+        let rows = to.chunks_exact_mut(self.pitch()).zip(values.chunks_exact(grid[1]));
+        rows.for_each(|(to, from)| to[..grid[1]].copy_from_slice(from));
+    }
+
+    /// Copies what stands in the places of a plane's values; zero where no window reads them.
+    #[inline(always)]
+    pub fn gather<T: Real>(&self, from: &[T], plane: &mut [T]) {
+        let (Shape { input, stride: [_, step], .. }, Read { first, count, column, even, odd }) = (self.shape, self.read);
+        for (line, row) in plane.chunks_exact_mut(input[1]).zip(&self.rows) {
+            let Some(row) = row else {
+                line.fill(T::zero());
+                continue;
+            };
+            line[..first].fill(T::zero());
+            line[first + count..].fill(T::zero());
+            let (line, from) = (&mut line[first..first + count], &from[*row..]);
+            match step {
+                1 => line.copy_from_slice(&from[column..column + count]),
+                2 => {
+                    let values = from[even..][..count / 2].iter().zip(&from[odd..][..count / 2]);
+                    line.chunks_exact_mut(2).zip(values).for_each(|(pair, (e, o))| (pair[0], pair[1]) = (*e, *o));
+                    if count % 2 == 1 {
+                        line[count - 1] = from[even + count / 2];
+                    }
+                }
+                _ => line.iter_mut().enumerate().for_each(|(i, v)| *v = from[self.shape.at(0, column + i)]),
+            }
+        }
+    }
+}
+
+impl Shape {
+    /// Where a row and a column lie, counted from the least.
+    #[inline(always)]
+    fn at(&self, row: usize, column: usize) -> usize {
+        let part = row % self.stride[0] * self.stride[1] + column % self.stride[1];
+        (part * self.size[0] + row / self.stride[0]) * self.size[1] + column / self.stride[1]
+    }
+}
