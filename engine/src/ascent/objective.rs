@@ -3,11 +3,14 @@
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
+use crate::kernels::CHUNK;
 use crate::model::Model;
 use crate::pass::{Seed, Tap, Trace};
 use crate::rules::Rules;
 use crate::subject::Subject;
 use crate::tensor::{tensor, to_f64};
+use candle_core::DType;
+use rayon::prelude::*;
 
 /// The values of an objective and where a backward pass starts.
 pub struct Measured {
@@ -38,13 +41,12 @@ pub trait Objective: Send + Sync {
 /// As the passes.
 pub fn measure(model: &Model, objective: &dyn Objective, x: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
     let shape = model.input_shape();
-    let each: usize = shape.iter().product();
-    let input = tensor(x.to_vec(), &[&[x.len() / each.max(1)], shape].concat())?;
-    let tap = match objective.nodes()?[..] {
-        [one] => Tap::Until(one),
-        _ => Tap::All,
+    let dims = [&[x.len() / shape.iter().product::<usize>().max(1)], shape].concat();
+    let input = match model.dtype() {
+        DType::F32 => tensor(x.par_iter().with_min_len(CHUNK).map(|v| *v as f32).collect::<Vec<f32>>(), &dims)?,
+        _ => tensor(x.to_vec(), &dims)?,
     };
-    let trace = model.forward(&input, &tap)?;
+    let trace = model.forward(&input, &Tap::Signs(objective.nodes()?))?;
     let measured = objective.measure(&trace)?;
     let gradient = trace.backward_to(model.graph().input(), measured.seed, &Rules::gradient())?;
     Ok((measured.values, to_f64(&gradient)?))

@@ -52,23 +52,27 @@ impl<'a> Planes<'a> {
             }
         }
         let Some(first) = ready.first().map(|r| r.walk) else { return };
-        let pixels = first.place.plane;
+        let (pixels, sample) = (first.place.plane, first.place.sample);
+        // Where the first plane begins: phases of a stride begin behind it.
+        let begin = ready.iter().map(|r| r.walk.place.first).min().unwrap_or(0);
         let (source, rows) = (first.input[0] * first.input[1], first.rows);
         let planes = first.groups * rows;
         let each = ready.iter().map(|r| r.walk.grid[0] * r.walk.grid[1] * r.taps.len()).sum::<usize>();
         (0..batch * planes).into_par_iter().with_min_len(TASK.div_ceil(each.max(1))).for_each(|at| {
             let (n, o) = (at / planes, at % planes);
+            let to = n * sample + begin + o * pixels;
             SCRATCH.with_borrow_mut(|scratch| {
                 let plane = Plane {
                     border: &self.border,
                     walks: &ready,
+                    begin,
                     x: &x[(n * first.groups + o / rows) * source..][..source],
                     kernel: o,
                     bias: bias.get(o).copied().unwrap_or(0.0),
-                    around: &Around { other: other.get(at * pixels..(at + 1) * pixels).unwrap_or_default(), ..*around },
+                    around: &Around { other: other.get(to..to + pixels).unwrap_or_default(), ..*around },
                     scratch,
                     // SAFETY: the walks were checked, and each task owns its plane.
-                    y: unsafe { out.slice(at * pixels, pixels) },
+                    y: unsafe { out.slice(to, pixels) },
                 };
                 arch().dispatch(plane);
             });
@@ -100,6 +104,7 @@ thread_local! {
 struct Plane<'a> {
     border: &'a Border,
     walks: &'a [Walked<'a>],
+    begin: usize,
     x: &'a [f32],
     kernel: usize,
     bias: f32,
@@ -135,7 +140,7 @@ impl WithSimd for Plane<'_> {
             }
             grow(whole, self.y.len());
             for (y, line) in sums.chunks(pitch).take(walk.grid[0]).enumerate() {
-                let to = &mut whole[walk.place.first + y * walk.place.row..self.y.len()];
+                let to = &mut whole[walk.place.first - self.begin + y * walk.place.row..self.y.len()];
                 to.iter_mut().step_by(walk.place.column).zip(&line[..walk.grid[1]]).for_each(|(t, v)| *t = *v);
             }
         }

@@ -46,7 +46,8 @@ pub fn select<T: Real>(len: usize, inner: usize, index: &[usize], x: &[T]) -> Ve
     }
 }
 
-/// Entries `from..from + n` of an axis of `len` entries of `inner` values, joined with `other` and finished on the way.
+/// Entries `from..from + n` of an axis of `len` entries of `inner` values, joined with those of `other` and finished on the
+/// way.
 pub fn part(
     len: usize,
     inner: usize,
@@ -56,7 +57,7 @@ pub fn part(
     Around { other, join, finish, .. }: Around<'_>,
 ) -> Vec<f32> {
     let (stretch, outer) = (n * inner, x.len() / (len * inner));
-    assert!(join == Join::Alone || other.len() >= outer * stretch, "what is joined is too short");
+    assert!(join == Join::Alone || other.len() >= x.len(), "what is joined is too short");
     let pieces = stretch.div_ceil(CHUNK);
     // SAFETY: the pieces fill each of the `outer` stretches, and each task has its own.
     unsafe {
@@ -64,9 +65,10 @@ pub fn part(
             (0..outer * pieces).into_par_iter().for_each(|task| {
                 let (o, first) = (task / pieces, task % pieces * CHUNK);
                 let count = CHUNK.min(stretch - first);
-                let (at, from) = (o * stretch + first, &x[(o * len + from) * inner + first..][..count]);
-                let other = if join == Join::Alone { other } else { &other[at..at + count] };
-                Line { from, other, join, finish, to: out.slice(at, count) }.write();
+                let begin = (o * len + from) * inner + first;
+                let other = if join == Join::Alone { other } else { &other[begin..begin + count] };
+                let to = out.slice(o * stretch + first, count);
+                Line { from: &x[begin..begin + count], other, join, finish, to }.write();
             });
         })
     }

@@ -66,6 +66,15 @@ pub struct Around<'a> {
     pub finish: Finish,
 }
 
+/// Where the results of each sample lie in a buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch {
+    /// The first value of the first sample's.
+    pub first: usize,
+    /// Values between samples.
+    pub sample: usize,
+}
+
 impl Around<'_> {
     /// Nothing.
     pub const NONE: Around<'static> = Around { other: &[], join: Join::Alone, finish: Finish::Keep };
@@ -171,8 +180,23 @@ impl Packed {
     /// # Panics
     /// Where `x` or what surrounds the run is shorter than the batch needs: a defect of the caller.
     pub fn run(&self, batch: usize, x: &[f32], around: &Around<'_>) -> Vec<f32> {
-        let parts: Vec<Part<'_>> = self.walks.iter().map(|r| r.part(&r.walk)).collect();
-        self.run_parts(batch, &parts, batch * self.out, x, around)
+        let n = batch * self.out;
+        // SAFETY: the walks cover every output: all positions of a forward convolution, all phases of a gradient.
+        unsafe { filled(n, |y| self.run_into(batch, x, around, y, n, Stretch { first: 0, sample: self.out })) }
+    }
+
+    /// As [`Packed::run`], into a buffer of `len` values that holds more: each sample goes to its stretch of it.
+    ///
+    /// # Panics
+    /// As [`Packed::run`], and where the buffer is too short.
+    pub fn run_into(&self, batch: usize, x: &[f32], around: &Around<'_>, y: Target<f32>, len: usize, to: Stretch) {
+        let placed = |walk: &Walk| {
+            let place = Placing { sample: to.sample, first: walk.place.first + to.first, ..walk.place };
+            Walk { place, ..walk.clone() }
+        };
+        let walks: Vec<Walk> = self.walks.iter().map(|r| placed(&r.walk)).collect();
+        let parts: Vec<Part<'_>> = self.walks.iter().zip(&walks).map(|(r, walk)| r.part(walk)).collect();
+        self.run_parts(batch, &parts, x, around, y, len);
     }
 
     /// As [`Packed::run`] of a forward convolution, over windows of its input (`size`, what lies beyond the border included)
@@ -196,24 +220,21 @@ impl Packed {
             place: Placing { sample, plane: pixels, first: 0, row: grid[1], column: 1 },
             ..walk.clone()
         };
-        Some(self.run_parts(batch, &[ready.part(&walk)], batch * sample, x, around))
+        let n = batch * sample;
+        // SAFETY: a forward convolution covers every output.
+        Some(unsafe { filled(n, |y| self.run_parts(batch, &[ready.part(&walk)], x, around, y, n)) })
     }
 
     /// Runs every walk, or what stands for it in `parts`, into a buffer of `n` values.
-    fn run_parts(&self, batch: usize, parts: &[Part<'_>], n: usize, x: &[f32], around: &Around<'_>) -> Vec<f32> {
-        // SAFETY: the parts cover every output: all positions of a forward convolution, all phases of a gradient.
-        unsafe {
-            filled(n, |y| {
-                if let Some(planes) = Planes::of(parts) {
-                    return planes.run(batch, x, &self.bias, around, y, n);
-                }
-                if let Some(direct) = Direct::of(parts) {
-                    return direct.run(batch, x, &self.bias, around, y, n);
-                }
-                for (ready, part) in self.walks.iter().zip(parts) {
-                    ready.run(&Walk { batch, ..part.walk.clone() }, x, &self.bias, around, y, n);
-                }
-            })
+    fn run_parts(&self, batch: usize, parts: &[Part<'_>], x: &[f32], around: &Around<'_>, y: Target<f32>, n: usize) {
+        if let Some(planes) = Planes::of(parts) {
+            return planes.run(batch, x, &self.bias, around, y, n);
+        }
+        if let Some(direct) = Direct::of(parts) {
+            return direct.run(batch, x, &self.bias, around, y, n);
+        }
+        for (ready, part) in self.walks.iter().zip(parts) {
+            ready.run(&Walk { batch, ..part.walk.clone() }, x, &self.bias, around, y, n);
         }
     }
 }

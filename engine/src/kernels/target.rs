@@ -14,7 +14,7 @@ unsafe impl<T: Send> Sync for Target<T> {}
 /// `fill` must write every one of the `n` values.
 pub unsafe fn filled<T: Copy>(n: usize, fill: impl FnOnce(Target<T>)) -> Vec<T> {
     let mut values: Vec<T> = Vec::with_capacity(n);
-    fill(Target(values.spare_capacity_mut().as_mut_ptr().cast()));
+    fill(Target::spare(&mut values));
     // SAFETY: the caller vouches that all values are written.
     unsafe { values.set_len(n) };
     values
@@ -24,6 +24,11 @@ impl<T> Target<T> {
     /// The buffer of `values`.
     pub fn new(values: &mut [T]) -> Self {
         Target(values.as_mut_ptr())
+    }
+
+    /// The room behind the elements of `values`.
+    pub fn spare(values: &mut Vec<T>) -> Self {
+        Target(values.spare_capacity_mut().as_mut_ptr().cast())
     }
 
     /// The place of element `begin`.

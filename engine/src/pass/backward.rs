@@ -118,6 +118,10 @@ impl Trace {
                 _ => {}
             }
         }
+        // A part of a concatenation may be a view of it.
+        let whole = inputs.iter().chain([&site.output]).map(|t| t.contiguous()).collect::<candle_core::Result<Vec<_>>>()?;
+        let views: Vec<&Tensor> = whole.iter().collect();
+        let site = Site { inputs: &views[..inputs.len()], output: views[inputs.len()], ..site };
         for (to, part) in node.inputs.iter().zip(rules.backward(&site)?) {
             if wanted(*to) {
                 add(&mut signals[to.0], part)?;
@@ -182,14 +186,13 @@ impl Trace {
         wanted: &impl Fn(NodeId) -> bool,
         signals: &mut [Option<Tensor>],
     ) -> Result<()> {
-        let (flow, dims) = (values::<f32>(site.flow)?, site.flow.dims());
+        let (flow, whole, dims) = (values::<f32>(site.flow)?, values::<f32>(site.output)?, site.flow.dims());
         let (len, inner) = (dims[axis + 1], dims[axis + 2..].iter().product());
         let mut from = 0;
         for (input, value) in site.node.inputs.iter().zip(site.inputs) {
             let n = value.dims()[axis + 1];
             let gate = self.gate(*input, rules, keep)?;
-            let held = values::<f32>(value)?;
-            let around = gate.as_ref().map_or(Around::NONE, |g| g.around(&held));
+            let around = gate.as_ref().map_or(Around::NONE, |g| g.around(&whole));
             let to = gate.as_ref().map_or(*input, |g| g.to);
             if wanted(to) {
                 let part = layout::part(len, inner, from, n, &flow, around);

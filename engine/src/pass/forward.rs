@@ -2,14 +2,16 @@
 
 use super::apply;
 use super::fuse::{Fused, Plan};
+use super::joined::Joined;
 use super::packs::Way;
 use crate::error::{Context, Error, Result};
 use crate::graph::{NodeId, Op};
-use crate::kernels::packed::Around;
+use crate::kernels::packed::{Around, Stretch};
 use crate::kernels::tile::{Finish, Join};
 use crate::model::Model;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
+use std::collections::BTreeMap;
 
 /// Which values a forward pass keeps, and where it may stop.
 #[derive(Clone, Debug)]
@@ -23,6 +25,12 @@ pub enum Tap {
     /// The named nodes' values, and of what they depend on as much as a backward pass needs whose rules ask a rectifier
     /// only on which side of its kinks its input lay (gradient, guided backprop, DeconvNet).
     Signs(Vec<NodeId>),
+}
+
+/// Where a convolution's value goes, and the concatenations on the way.
+struct Part<'a> {
+    join: super::fuse::Join,
+    joined: &'a mut BTreeMap<NodeId, Joined>,
 }
 
 /// What a forward pass kept.
@@ -71,10 +79,12 @@ impl Model {
             graph.ids().map(|id| graph.consumers(id).iter().filter(|c| needed[c.0]).count()).collect();
         let keep_all = !matches!(tap, Tap::Only(_));
         let mut trace = Trace { model: self.clone(), plan, tiles, values: vec![None; graph.nodes().len()] };
+        let mut joined = BTreeMap::new();
         for id in graph.ids().filter(|id| needed[id.0]) {
-            if !trace.plan.is_inside(id) {
-                let (at, value) = if id == graph.input() { (id, x.clone()) } else { trace.made(id)? };
-                trace.values[at.0] = Some(value);
+            if id == graph.input() {
+                trace.values[id.0] = Some(x.clone());
+            } else if !trace.plan.is_inside(id) {
+                trace.make(id, &mut joined, keep_all)?;
             }
             if !keep_all {
                 for input in &graph.node(id).inputs {
@@ -117,6 +127,20 @@ impl Model {
         };
         let y = packed.run(x.dims()[0], &values::<f32>(x)?, &around);
         tensor(y, &apply::with_batch(x.dims()[0], &self.graph().node(id).shape))
+    }
+
+    /// As [`Model::convolved`] of what nothing is added to, written to its place in a concatenation.
+    fn convolved_to(&self, id: NodeId, x: &Tensor, fused: &Fused, to: Part<'_>, tiles: bool) -> Result<()> {
+        let packed = self.packed(id, fused.norm, Way::Forward, tiles)?;
+        let (batch, shape) = (x.dims()[0], &self.graph().node(id).shape);
+        let whole = &self.graph().node(to.join.into).shape;
+        let (sample, plane): (usize, usize) = (whole.iter().product(), whole[1..].iter().product());
+        let joined = to.joined.entry(to.join.into).or_insert_with(|| Joined::new(batch * sample));
+        let (y, len) = joined.part(batch * shape.iter().product::<usize>());
+        let around = Around { finish: fused.finish, ..Around::NONE };
+        let stretch = Stretch { first: to.join.channel * plane, sample };
+        packed.run_into(batch, &values::<f32>(x)?, &around, y, len, stretch);
+        Ok(())
     }
 
     /// Whether the f32 kernels can take `x`.
@@ -164,25 +188,47 @@ impl Trace {
             .map_or(0, |t| t.dims()[0])
     }
 
-    /// The value that comes out when the pass gets to `id`, and the node whose value it is.
-    fn made(&self, id: NodeId) -> Result<(NodeId, Tensor)> {
-        let node = self.model.graph().node(id);
-        let inputs = node.inputs.iter().map(|i| self.seen(*i)).collect::<Result<Vec<&Tensor>>>()?;
-        let value = || -> Result<(NodeId, Tensor)> {
-            match (&node.op, inputs[..].first()) {
-                (Op::Conv2d(_) | Op::ConvTranspose2d(..), Some(x)) if self.model.is_single(x) => {
-                    let alone = Fused { norm: None, other: None, finish: Finish::Keep, last: id };
-                    let fused = self.plan.head(id).unwrap_or(&alone);
-                    let other = fused.other.map(|o| self.seen(o)).transpose()?;
-                    Ok((fused.last, self.model.convolved(id, x, fused, other, self.tiles)?))
-                }
-                _ => Ok((id, apply::apply(&node.op, &inputs, self.model.weights(), &node.shape)?)),
+    /// Makes the value that comes out when the pass gets to `id`; `joined` holds the concatenations on the way, whose parts
+    /// are kept as views of the whole with `keep_parts`.
+    fn make(&mut self, id: NodeId, joined: &mut BTreeMap<NodeId, Joined>, keep_parts: bool) -> Result<()> {
+        let model = self.model.clone();
+        let node = model.graph().node(id);
+        if let Some(whole) = joined.remove(&id) {
+            let values = whole.whole()?;
+            let batch = values.len() / node.shape.iter().product::<usize>();
+            let value = tensor(values, &apply::with_batch(batch, &node.shape))?;
+            let mut channel = 0;
+            for input in node.inputs.iter().filter(|_| keep_parts) {
+                let n = model.graph().node(*input).shape[0];
+                self.values[input.0] = Some(value.narrow(1, channel, n)?);
+                channel += n;
             }
+            self.values[id.0] = Some(value);
+            return Ok(());
+        }
+        let inputs = node.inputs.iter().map(|i| self.seen(*i)).collect::<Result<Vec<&Tensor>>>()?;
+        let mut value = || -> Result<Option<(NodeId, Tensor)>> {
+            let is_conv = matches!(node.op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
+            let Some(x) = inputs[..].first().filter(|x| is_conv && model.is_single(x)) else {
+                return Ok(Some((id, apply::apply(&node.op, &inputs, model.weights(), &node.shape)?)));
+            };
+            let alone = Fused { norm: None, other: None, finish: Finish::Keep, last: id };
+            let fused = self.plan.head(id).unwrap_or(&alone);
+            if let Some(join) = self.plan.join_of(id) {
+                model.convolved_to(id, x, fused, Part { join, joined: &mut *joined }, self.tiles)?;
+                return Ok(None);
+            }
+            let other = fused.other.map(|o| self.seen(o)).transpose()?;
+            Ok(Some((fused.last, model.convolved(id, x, fused, other, self.tiles)?)))
         };
-        value().context(|| {
+        let made = value().context(|| {
             let shapes: Vec<_> = inputs.iter().map(|t| t.dims()).collect();
             format!("node `{}` ({}) on {shapes:?}", node.name, node.op.kind())
-        })
+        })?;
+        if let Some((at, value)) = made {
+            self.values[at.0] = Some(value);
+        }
+        Ok(())
     }
 
     /// What stands for a node's value: its own, or what was computed with it.

@@ -25,12 +25,24 @@ pub struct Plan {
     heads: Vec<Option<Fused>>,
     /// For a node whose value is never made apart, the node whose value is.
     inside: Vec<Option<NodeId>>,
+    /// For a convolution whose value is written where it is joined with others, where that is.
+    joins: Vec<Option<Join>>,
+}
+
+/// Where a value stands in a concatenation of channels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Join {
+    /// The concatenation.
+    pub into: NodeId,
+    /// Its first channel there.
+    pub channel: usize,
 }
 
 impl Plan {
     /// Every node by itself.
     pub fn apart(graph: &Graph) -> Self {
-        Plan { heads: vec![None; graph.nodes().len()], inside: vec![None; graph.nodes().len()] }
+        let n = graph.nodes().len();
+        Plan { heads: vec![None; n], inside: vec![None; n], joins: vec![None; n] }
     }
 
     /// Nodes computed together, but for those in `goals`, whose values are asked for.
@@ -54,7 +66,35 @@ impl Plan {
                 plan.heads[id.0] = Some(fused);
             }
         }
+        plan.join(graph, goals, &varies);
         plan
+    }
+
+    /// Lets convolutions write their values where a concatenation of channels holds nothing but such.
+    fn join(&mut self, graph: &Graph, goals: &[NodeId], varies: &[bool]) {
+        let maker = |plan: &Plan, value: NodeId| {
+            let is_conv = |id: NodeId| matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
+            let makes = |id: &NodeId| match plan.head(*id) {
+                Some(fused) => fused.last == value && fused.other.is_none(),
+                None => *id == value,
+            };
+            graph.ids().find(|id| is_conv(*id) && varies[id.0] && makes(id))
+        };
+        for id in graph.ids().filter(|id| matches!(graph.node(*id).op, Op::Concat { axis: 0 })) {
+            let inputs = &graph.node(id).inputs;
+            let free = |i: &NodeId| alone(graph, *i, goals) == Some(id);
+            let makers: Option<Vec<NodeId>> = inputs.iter().map(|i| maker(self, *i).filter(|_| free(i))).collect();
+            let mut channel = 0;
+            for (maker, input) in makers.into_iter().flatten().zip(inputs) {
+                self.joins[maker.0] = Some(Join { into: id, channel });
+                channel += graph.node(*input).shape[0];
+            }
+        }
+    }
+
+    /// Where the value of the convolution at `id` is written, where it is not by itself.
+    pub fn join_of(&self, id: NodeId) -> Option<Join> {
+        self.joins[id.0]
     }
 
     /// What is computed with the convolution at `id`.

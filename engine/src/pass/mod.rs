@@ -6,6 +6,7 @@ pub mod fold;
 pub mod forward;
 pub mod fuse;
 pub mod incremental;
+mod joined;
 pub mod packs;
 pub mod vjp;
 pub mod window;

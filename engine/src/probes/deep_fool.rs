@@ -93,7 +93,7 @@ impl DeepFool {
         let each = bout.space.frame.len();
         let node = bout.model.graph().scores();
         let x = bout.space.tensor(&bout.space.to_net(pixels))?;
-        let trace = bout.model.forward(&x, &Tap::Until(node))?;
+        let trace = bout.model.forward(&x, &Tap::Signs(vec![node]))?;
         let value = trace.get(node)?;
         let flat = to_f64(value)?;
         let len = flat.len() / aims.len().max(1);

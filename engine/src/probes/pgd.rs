@@ -8,6 +8,7 @@ use crate::ascent::CrossEntropy;
 use crate::error::Result;
 use crate::job::Job;
 use crate::random::Stream;
+use rayon::prelude::*;
 
 crate::params! {
     /// Steps along the gradient of the loss (its sign in the max-norm, its direction in the 2-norm), each projected back
@@ -76,9 +77,8 @@ impl Attack for Pgd {
                     }
                 }
                 let (_, gradient) = bout.measure(&loss, &pixels)?;
-                for (n, g) in gradient.chunks(each).enumerate() {
-                    let range = n * each..(n + 1) * each;
-                    let (x, step) = (&mut pixels[range.clone()], lengths[n]);
+                let images = pixels.par_chunks_mut(each).zip(bout.pixels.par_chunks(each));
+                images.zip(gradient.par_chunks(each)).zip(&lengths).for_each(|(((x, centre), g), step)| {
                     match self.norm {
                         Norm::Linf => x.iter_mut().zip(g).for_each(|(x, g)| *x += step * sign(*g)),
                         Norm::L2 => {
@@ -86,8 +86,8 @@ impl Attack for Pgd {
                             x.iter_mut().zip(g).for_each(|(x, g)| *x += length * g);
                         }
                     }
-                    self.norm.project(x, &bout.pixels[range], self.eps);
-                }
+                    self.norm.project(x, centre, self.eps);
+                });
                 done += 1;
             }
             keep(&pixels)?;
