@@ -130,7 +130,8 @@ impl Border {
     /// Copies what stands in the places of a plane's values; zero where no window reads them.
     #[inline(always)]
     pub fn gather<T: Real>(&self, from: &[T], plane: &mut [T]) {
-        let (Shape { input, stride: [_, step], .. }, Read { first, count, column, even, odd }) = (self.shape, self.read);
+        let (Shape { input, stride: [_, step], .. }, Read { first, count, column, even, odd }) =
+            (self.shape, self.read);
         for (line, row) in plane.chunks_exact_mut(input[1]).zip(&self.rows) {
             let Some(row) = row else {
                 line.fill(T::zero());

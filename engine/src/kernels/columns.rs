@@ -5,7 +5,7 @@
 //! land where the walk says.
 
 use super::target::{Target, filled};
-use super::tile::{Block, Finish, Inner, Join, Product, ROWS, arch, width};
+use super::tile::{Block, Finish, Inner, Join, Line, Product, ROWS, arch, width};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -255,19 +255,7 @@ impl Walk {
         };
         // SAFETY: the results are this thread's own.
         unsafe { product(block).run() };
-        for run in self.runs(tile) {
-            for (r, row) in scratch.results.chunks(width()).take(rows.len()).enumerate() {
-                let first = self.index(run.n, channel + r, run.y, run.x);
-                for (i, value) in row[run.lane..run.lane + run.len].iter().enumerate() {
-                    let at = first + i * self.place.column;
-                    // SAFETY: as above.
-                    unsafe {
-                        let value = work.join.apply(*value, work.other.as_ptr().wrapping_add(at));
-                        *out.at(at) = work.finish.apply(value);
-                    }
-                }
-            }
-        }
+        arch().dispatch(Scatter { walk: self, work, tile, channel, rows: rows.len(), results: &scratch.results, out });
     }
 
     /// Whether inner rows are just the input's channels.
@@ -310,7 +298,11 @@ impl Walk {
                 if lo < hi {
                     let column = ((run.x + lo) * step).wrapping_add_signed(*right);
                     let from = (run.n * self.groups + tile.group) * self.channels * plane + row as usize * w + column;
-                    pieces.extend((lane < run.lane + lo).then(|| Piece { lane, len: run.lane + lo - lane, from: None }));
+                    pieces.extend((lane < run.lane + lo).then(|| Piece {
+                        lane,
+                        len: run.lane + lo - lane,
+                        from: None,
+                    }));
                     pieces.push(Piece { lane: run.lane + lo, len: hi - lo, from: Some(from) });
                     lane = run.lane + hi;
                 }
@@ -352,6 +344,51 @@ struct Columns {
     group: usize,
     from: usize,
     count: usize,
+}
+
+/// Results of a tile on their way to where the walk says.
+struct Scatter<'a> {
+    walk: &'a Walk,
+    work: &'a Work<'a>,
+    tile: Columns,
+    /// The channel of the first row.
+    channel: usize,
+    rows: usize,
+    /// Rows of [`width`] values.
+    results: &'a [f32],
+    out: Target<f32>,
+}
+
+impl WithSimd for Scatter<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Work { join, finish, other, .. } = *self.work;
+        let step = self.walk.place.column;
+        for run in self.walk.runs(self.tile) {
+            for (r, row) in self.results.chunks(width()).take(self.rows).enumerate() {
+                let first = self.walk.index(run.n, self.channel + r, run.y, run.x);
+                let from = &row[run.lane..run.lane + run.len];
+                if step == 1 {
+                    let other = other.get(first..first + run.len).unwrap_or_default();
+                    // SAFETY: the walk checked that its last result lies inside `out` (and `other`), and no other task has
+                    // these rows and columns.
+                    let to = unsafe { self.out.slice(first, run.len) };
+                    Line { from, other, join, finish, to }.with_simd(simd);
+                    continue;
+                }
+                for (i, value) in from.iter().enumerate() {
+                    let at = first + i * step;
+                    // SAFETY: as above.
+                    unsafe {
+                        let value = join.apply(*value, other.as_ptr().wrapping_add(at));
+                        *self.out.at(at) = finish.apply(value);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Neighbouring columns in one row of one sample.

@@ -31,9 +31,7 @@ impl<'a> Planes<'a> {
     pub fn of(parts: &'a [Part<'a>]) -> Option<Self> {
         let walk = parts.first()?.walk;
         let same = |p: &Part<'_>| p.walk.is_planes() && p.walk.stride == walk.stride && p.walk.input == walk.input;
-        let border = || {
-            Border::new(walk.input, walk.stride, parts.iter().map(|p| (p.walk.grid, &p.walk.taps[..])))
-        };
+        let border = || Border::new(walk.input, walk.stride, parts.iter().map(|p| (p.walk.grid, &p.walk.taps[..])));
         parts.iter().all(same).then(|| Planes { parts, border: border() })
     }
 

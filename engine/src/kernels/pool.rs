@@ -74,7 +74,8 @@ impl Geometry {
 pub fn max<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
     let Some(singles) = T::singles(x) else { return planes(g, x, |x, y| plain_max(g, x, y)) };
     let w = g.pool.window;
-    let across: Vec<_> = (0..w.kernel[1]).map(|j| [0, (j * w.dilation[1]) as isize - w.padding.left as isize]).collect();
+    let across: Vec<_> =
+        (0..w.kernel[1]).map(|j| [0, (j * w.dilation[1]) as isize - w.padding.left as isize]).collect();
     let band = (BAND / g.input[1].max(1)).clamp(1, g.output[0].max(1));
     let border = Border::new([band, g.input[1]], [1, w.stride[1]], [([band, g.output[1]], &across[..])]);
     let taps: Vec<usize> = across.iter().map(|t| border.place(*t)).collect();

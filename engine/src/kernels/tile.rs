@@ -106,24 +106,30 @@ impl Join {
         }
     }
 
+    /// As [`Join::meet`], for a vector.
+    #[inline(always)]
+    fn meet_vector<S: Simd>(self, simd: S, x: S::f32s, other: S::f32s) -> S::f32s {
+        match self {
+            Join::Alone => x,
+            Join::Add => simd.add_f32s(x, other),
+            Join::Gate(high) => {
+                let zero = simd.splat_f32s(0.0);
+                let x = simd.select_f32s(simd.greater_than_f32s(other, zero), x, zero);
+                simd.select_f32s(simd.less_than_f32s(other, simd.splat_f32s(high)), x, zero)
+            }
+        }
+    }
+
     /// As [`Join::apply`], for a vector.
     ///
     /// # Safety
     /// Unless alone, a vector must be readable at `other`.
     #[inline(always)]
     pub(super) unsafe fn vector<S: Simd>(self, simd: S, x: S::f32s, other: *const f32) -> S::f32s {
-        // SAFETY: the caller's: a vector can be read at `other` unless alone.
-        unsafe {
-            let read = || (other as *const S::f32s).read_unaligned();
-            match self {
-                Join::Alone => x,
-                Join::Add => simd.add_f32s(x, read()),
-                Join::Gate(high) => {
-                    let (other, zero) = (read(), simd.splat_f32s(0.0));
-                    let x = simd.select_f32s(simd.greater_than_f32s(other, zero), x, zero);
-                    simd.select_f32s(simd.less_than_f32s(other, simd.splat_f32s(high)), x, zero)
-                }
-            }
+        match self {
+            Join::Alone => x,
+            // SAFETY: the caller's.
+            _ => self.meet_vector(simd, x, unsafe { (other as *const S::f32s).read_unaligned() }),
         }
     }
 }
@@ -159,15 +165,22 @@ impl WithSimd for Line<'_> {
         let (to, rest) = S::as_mut_simd_f32s(self.to);
         let other = self.other.as_ptr();
         for (i, (t, v)) in to.iter_mut().zip(from).enumerate() {
-            // SAFETY: `write` saw that the other is as long, where it is read.
+            // SAFETY: the other is as long, where it is read.
             let value = unsafe { self.join.vector(simd, *v, other.wrapping_add(i * S::F32_LANES)) };
             *t = self.finish.vector(simd, value);
         }
-        let done = self.from.len() - last.len();
-        for (i, (t, v)) in rest.iter_mut().zip(last).enumerate() {
-            // SAFETY: as above.
-            *t = self.finish.apply(unsafe { self.join.apply(*v, other.wrapping_add(done + i)) });
+        if last.is_empty() {
+            return;
         }
+        let value = simd.partial_load_f32s(last);
+        let value = match self.join {
+            Join::Alone => value,
+            _ => {
+                let done = self.from.len() - last.len();
+                self.join.meet_vector(simd, value, simd.partial_load_f32s(&self.other[done..self.from.len()]))
+            }
+        };
+        simd.partial_store_f32s(rest, self.finish.vector(simd, value));
     }
 }
 
@@ -358,12 +371,15 @@ unsafe fn summed<S: Simd, const M: usize, const V: usize>(
         for (m, (row, start)) in total.iter().zip(start).enumerate().take(rows) {
             for (v, value) in row.iter().enumerate() {
                 let at = m * block.out_pitch + v * lanes;
+                let count = lanes.min(block.count - v * lanes);
                 let mut part = [0.0f32; 16];
                 (part.as_mut_ptr() as *mut S::f32s).write_unaligned(simd.add_f32s(*value, simd.splat_f32s(*start)));
-                for (i, value) in part[..lanes.min(block.count - v * lanes)].iter().enumerate() {
-                    let value = block.join.apply(*value, block.other.wrapping_add(at + i));
-                    *block.out.add(at + i) = block.finish.apply(value);
-                }
+                let other = match block.join {
+                    Join::Alone => &[][..],
+                    _ => std::slice::from_raw_parts(block.other.add(at), count),
+                };
+                let to = std::slice::from_raw_parts_mut(block.out.add(at), count);
+                Line { from: &part[..count], other, join: block.join, finish: block.finish, to }.with_simd(simd);
             }
         }
     }

@@ -194,37 +194,68 @@ impl<'a> Winograd<'a> {
             // SAFETY: the columns are `c` rows of `wide` values, the sums this thread's own.
             unsafe { Product { panels, inner: c, rows, bias: &[], block }.run() };
         }
-        for r in 0..rows {
-            let channel = part.group * walk.rows + part.rows.start + r;
-            let bias = work.bias.get(channel).copied().unwrap_or(0.0);
-            arch().dispatch(Back { sums: &sums[r * wide..], step: rows * wide, wide, count, bias, lines });
-            self.scatter(work, part, channel, lines, out);
-        }
+        arch().dispatch(Results { tiled: self, work, part, sums, lines, out });
     }
 
     /// Writes the tiles of one channel: `lines` holds their upper and their lower rows.
-    fn scatter(&self, work: &Work<'_>, part: &Part, channel: usize, lines: &[f32], out: Target<f32>) {
+    #[inline(always)]
+    fn scatter<S: Simd>(
+        &self,
+        simd: S,
+        work: &Work<'_>,
+        tiles: &Range<usize>,
+        channel: usize,
+        lines: &[f32],
+        out: Target<f32>,
+    ) {
         let (walk, wide, each) = (self.walk, width(), self.down * self.pitch);
-        let mut at = part.tiles.start;
-        while at < part.tiles.end {
+        let mut at = tiles.start;
+        while at < tiles.end {
             let (n, tile) = (at / each, at % each);
             let (y, x) = (2 * (tile / self.pitch), 2 * (tile % self.pitch));
-            let count = (self.pitch - tile % self.pitch).min(part.tiles.end - at);
+            let count = (self.pitch - tile % self.pitch).min(tiles.end - at);
             let length = walk.grid[1].saturating_sub(x).min(2 * count);
             for (lower, line) in lines.chunks_exact(2 * wide).enumerate() {
                 if y + lower >= walk.grid[0] || length == 0 {
                     continue;
                 }
                 let first = walk.index(n, channel, y + lower, x);
-                let from = &line[2 * (at - part.tiles.start)..][..length];
+                let from = &line[2 * (at - tiles.start)..][..length];
                 // SAFETY: the walk checked that its last result lies inside `out` (and `other`); no other task has these
                 // rows and tiles.
                 let to = unsafe { out.slice(first, length) };
                 let Work { join, finish, other, .. } = *work;
                 let other = if join == Join::Alone { other } else { &other[first..first + length] };
-                Line { from, other, join, finish, to }.write();
+                Line { from, other, join, finish, to }.with_simd(simd);
             }
             at += count;
+        }
+    }
+}
+
+/// Sums of transformed tiles on their way back.
+struct Results<'a> {
+    tiled: &'a Winograd<'a>,
+    work: &'a Work<'a>,
+    part: &'a Part,
+    /// Point, row, tile.
+    sums: &'a [f32],
+    lines: &'a mut [f32],
+    out: Target<f32>,
+}
+
+impl WithSimd for Results<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (part, wide, rows) = (self.part, width(), self.part.rows.len());
+        for r in 0..rows {
+            let channel = part.group * self.tiled.walk.rows + part.rows.start + r;
+            let bias = self.work.bias.get(channel).copied().unwrap_or(0.0);
+            let (sums, step, lines) = (&self.sums[r * wide..], rows * wide, &mut *self.lines);
+            Back { sums, step, wide, count: part.tiles.len(), bias, lines }.with_simd(simd);
+            self.tiled.scatter(simd, self.work, &part.tiles, channel, self.lines, self.out);
         }
     }
 }

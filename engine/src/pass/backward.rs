@@ -119,7 +119,8 @@ impl Trace {
             }
         }
         // A part of a concatenation may be a view of it.
-        let whole = inputs.iter().chain([&site.output]).map(|t| t.contiguous()).collect::<candle_core::Result<Vec<_>>>()?;
+        let whole =
+            inputs.iter().chain([&site.output]).map(|t| t.contiguous()).collect::<candle_core::Result<Vec<_>>>()?;
         let views: Vec<&Tensor> = whole.iter().collect();
         let site = Site { inputs: &views[..inputs.len()], output: views[inputs.len()], ..site };
         for (to, part) in node.inputs.iter().zip(rules.backward(&site)?) {
