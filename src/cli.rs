@@ -12,6 +12,7 @@ mod kernel;
 mod label;
 mod lock;
 mod opened;
+pub mod pages;
 mod record;
 mod reference;
 mod repl;
@@ -101,6 +102,9 @@ pub struct Work {
     quiet: bool,
 }
 
+/// Below this many bytes pages of memory are given back early.
+const SCARCE: u64 = 512 << 20;
+
 impl Work {
     /// The job, on as many threads as were asked for.
     fn bare_job(&self) -> Result<Job> {
@@ -111,6 +115,9 @@ impl Work {
             .map_err(|e| Error::internal(format!("threads: {e}")))?;
         let mut job = Job::new();
         (job.seed, job.memory) = (self.seed.unwrap_or(0), self.memory.unwrap_or(1024) << 20);
+        if job.memory < SCARCE {
+            pages::spare();
+        }
         Ok(job)
     }
 

@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // A defect in native code becomes an error message of the run; the default hook would print a trace before it.
     std::panic::set_hook(Box::new(|_| {}));
-    keep_pages();
+    cli::pages::keep();
     let arguments = cli::Arguments::parse();
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli::main(arguments))) {
         Ok(code) => ExitCode::from(code),
@@ -23,11 +23,4 @@ fn main() -> ExitCode {
             ExitCode::from(cli::FAILED)
         }
     }
-}
-
-/// Freed memory is kept for the next tensors instead of being handed back and faulted in anew.
-fn keep_pages() {
-    const PURGE_DELAY: i32 = 15;
-    // SAFETY: sets an option of the allocator: here the milliseconds after which freed pages are handed back.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 10_000) };
 }

@@ -159,8 +159,9 @@ impl IntegratedGradients {
     fn integrate(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Path> {
         let model = target.model()?;
         let baselines = self.baseline.tensors(model, x, job)?;
-        let score_of =
-            |x: &Tensor| Ok::<f64, Error>(target.scores(&model.forward(x, &Tap::Only(target.nodes()?))?)?[0]);
+        // As the gradients' own passes: no other form of the weights is needed.
+        let tap = Tap::Signs(target.nodes()?);
+        let score_of = |x: &Tensor| Ok::<f64, Error>(target.scores(&model.forward(x, &tap)?)?[0]);
         let score = score_of(x)?;
         let mut baseline_score = 0.0;
         for b in &baselines {
