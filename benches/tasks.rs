@@ -24,13 +24,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     let mut nets: BTreeMap<String, Model> = BTreeMap::new();
+    let mut inputs: BTreeMap<(String, usize), Tensor> = BTreeMap::new();
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
         let [path, task, batch, args @ ..] = &words[..] else { continue };
         let net = nets.entry(path.to_string()).or_insert_with(|| photo_net(path));
-        let x = noise(net, batch.parse().unwrap());
-        println!("{}", seconds(net, task, &x, args));
+        let batch: usize = batch.parse().unwrap();
+        // Made once: a task follows the run that warms up as directly as a peer's does.
+        let x = inputs.entry((path.to_string(), batch)).or_insert_with(|| noise(net, batch));
+        println!("{}", seconds(net, task, x, args));
     }
 }
 
