@@ -72,7 +72,7 @@ impl Border {
     }
 
     /// Values of a bordered plane.
-    pub fn len(&self) -> usize {
+    pub fn room(&self) -> usize {
         let Shape { stride, size, .. } = self.shape;
         stride[0] * stride[1] * size[0] * size[1]
     }

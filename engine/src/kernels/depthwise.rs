@@ -119,7 +119,7 @@ impl WithSimd for Plane<'_> {
         let Scratch { shape, values, sums, whole } = self.scratch;
         if *shape != Some(self.border.shape) {
             values.clear();
-            values.resize(self.border.len() + VECTOR, 0.0);
+            values.resize(self.border.room() + VECTOR, 0.0);
             *shape = Some(self.border.shape);
         }
         self.border.fill(self.x, values);

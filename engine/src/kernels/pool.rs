@@ -144,7 +144,7 @@ impl WithSimd for Largest<'_> {
         let (g, border, [_, across], lanes) = (self.g, self.border, self.g.output, S::F32_LANES);
         let larger = |a, b| simd.select_f32s(simd.less_than_f32s(a, b), b, a);
         let load = |values: &[f32], at: usize| S::as_simd_f32s(&values[at..at + lanes]).0[0];
-        let (width, mut columns) = (g.input[1], vec![f32::NEG_INFINITY; border.len() + VECTOR]);
+        let (width, mut columns) = (g.input[1], vec![f32::NEG_INFINITY; border.room() + VECTOR]);
         let mut line = vec![0.0; width.next_multiple_of(VECTOR)];
         // x - x is zero where x is finite.
         let mut zero = simd.splat_f32s(0.0);

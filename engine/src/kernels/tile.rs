@@ -396,12 +396,12 @@ unsafe fn whole<S: Simd, const M: usize, const V: usize>(
 ) {
     let (low, high) = block.finish.bounds();
     let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
-    for m in 0..M {
-        for v in 0..V {
+    for (m, row) in total.iter().enumerate() {
+        for (v, sum) in row.iter().enumerate() {
             let at = m * block.out_pitch + v * S::F32_LANES;
             // SAFETY: the caller's: every row and vector of the tile counts.
             unsafe {
-                let value = simd.add_f32s(total[m][v], simd.splat_f32s(*start.get_unchecked(m)));
+                let value = simd.add_f32s(*sum, simd.splat_f32s(*start.get_unchecked(m)));
                 let value = clip(simd, join(value, block.other.wrapping_add(at)), low, high);
                 (block.out.add(at) as *mut S::f32s).write_unaligned(value);
             }

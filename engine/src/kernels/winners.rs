@@ -118,12 +118,12 @@ impl Scratch {
                 line.clear();
                 line.resize(front + high * pitch + BEHIND, 0.0);
             }
-            self.sums.resize(border.len() + BEHIND, 0.0);
+            self.sums.resize(border.room() + BEHIND, 0.0);
             self.whole.resize(border.shape.input[0] * border.shape.input[1], 0.0);
         }
         if self.shape != shape || self.beside != beside {
             self.values.clear();
-            self.values.resize(border.len() + BEHIND, beside);
+            self.values.resize(border.room() + BEHIND, beside);
         }
         (self.shape, self.beside) = (shape, beside);
     }
@@ -144,7 +144,7 @@ impl WithSimd for Winners<'_> {
         border.fill(self.x, values);
         border.spread(self.y, self.g.output, &mut y[front..]);
         border.spread(self.dy, self.g.output, &mut dy[front..]);
-        assert!(self.taps.iter().all(|t| *t < border.len()));
+        assert!(self.taps.iter().all(|t| *t < border.room()));
         for at in (0..part).step_by(together) {
             // SAFETY: positions end within a part, and all that is read or written has room for a block behind that.
             unsafe {
