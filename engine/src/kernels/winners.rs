@@ -145,8 +145,8 @@ impl WithSimd for Winners<'_> {
         border.spread(self.y, self.g.output, &mut y[front..]);
         border.spread(self.dy, self.g.output, &mut dy[front..]);
         assert!(self.taps.iter().all(|t| *t < border.room()));
-        for at in (0..part).step_by(together) {
-            // SAFETY: positions end within a part, and all that is read or written has room for a block behind that.
+        for at in (0..border.positions(self.g.output)).step_by(together) {
+            // SAFETY: what positions read ends within a part, and all that is read or written has room for a block behind that.
             unsafe {
                 let (y, winners) = (y.as_ptr().add(front + at), winners.as_mut_ptr().add(front + at));
                 found(simd, self.taps, values.as_ptr().add(at), y, winners);
