@@ -3,7 +3,14 @@
 //! Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") turns a counter into
 //! random bits, so that any value can be had at any time, in any order and on any number of threads. Streams
 //! are named by purpose: two purposes never share numbers, and drawing more for one leaves the others alone.
-//! `libm` computes the logarithms and cosines, so that normal values are the same bits on every machine.
+
+mod normal;
+
+use crate::kernels::tile::arch;
+use pulp::{Simd, WithSimd};
+
+/// Values that are computed side by side.
+const LANES: usize = 16;
 
 /// A stream of random numbers: a function from positions to values, with a cursor for those who only want "the next".
 #[derive(Clone, Debug)]
@@ -35,9 +42,18 @@ impl Stream {
 
     /// A value from the standard normal distribution at position `i` (Box and Muller 1958).
     pub fn normal_at(&self, i: u64) -> f64 {
-        let (a, b) = self.pair_at(i);
-        let radius = libm::sqrt(-2.0 * libm::log(1.0 - unit(a)));
-        radius * libm::cos(std::f64::consts::TAU * unit(b))
+        self.normals_from::<1>(i)[0]
+    }
+
+    /// [`Stream::normal_at`] the positions from `first` on, many at a time.
+    pub fn normals(&self, first: u64, to: &mut [f64]) {
+        arch().dispatch(Normals { stream: self, first, to });
+    }
+
+    #[inline(always)]
+    fn normals_from<const N: usize>(&self, first: u64) -> [f64; N] {
+        let (a, b) = self.pairs_from::<N>(first);
+        normal::normals(&a, &b)
     }
 
     /// [`Stream::u64_at`] the cursor, which moves on by one.
@@ -93,8 +109,43 @@ impl Stream {
     }
 
     fn pair_at(&self, i: u64) -> (u64, u64) {
-        let [a, b, c, d] = philox([i as u32, (i >> 32) as u32, self.high[0], self.high[1]], self.key);
-        (u64::from(a) | u64::from(b) << 32, u64::from(c) | u64::from(d) << 32)
+        let ([a], [b]) = self.pairs_from::<1>(i);
+        (a, b)
+    }
+
+    #[inline(always)]
+    fn pairs_from<const N: usize>(&self, first: u64) -> ([u64; N], [u64; N]) {
+        let [mut low, mut high] = [[0; N]; 2];
+        for k in 0..N {
+            let at = first.wrapping_add(k as u64);
+            (low[k], high[k]) = (at as u32, (at >> 32) as u32);
+        }
+        let [a, b, c, d] = philox([low, high, [self.high[0]; N], [self.high[1]; N]], self.key);
+        let (mut one, mut two) = ([0; N], [0; N]);
+        for k in 0..N {
+            one[k] = u64::from(a[k]) | u64::from(b[k]) << 32;
+            two[k] = u64::from(c[k]) | u64::from(d[k]) << 32;
+        }
+        (one, two)
+    }
+}
+
+/// Normal values from position `first` on.
+struct Normals<'a> {
+    stream: &'a Stream,
+    first: u64,
+    to: &'a mut [f64],
+}
+
+impl WithSimd for Normals<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (k, part) in self.to.chunks_mut(LANES).enumerate() {
+            let values = self.stream.normals_from::<LANES>(self.first.wrapping_add((k * LANES) as u64));
+            part.copy_from_slice(&values[..part.len()]);
+        }
     }
 }
 
@@ -102,14 +153,19 @@ fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
-fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+/// N counters side by side, each word's values together.
+#[inline(always)]
+fn philox<const N: usize>([mut a, mut b, mut c, mut d]: [[u32; N]; 4], mut key: [u32; 2]) -> [[u32; N]; 4] {
     for _ in 0..10 {
-        let p = u64::from(counter[0]) * 0xD251_1F53;
-        let q = u64::from(counter[2]) * 0xCD9E_8D57;
-        counter = [(q >> 32) as u32 ^ counter[1] ^ key[0], q as u32, (p >> 32) as u32 ^ counter[3] ^ key[1], p as u32];
+        for k in 0..N {
+            let p = u64::from(a[k]) * 0xD251_1F53;
+            let q = u64::from(c[k]) * 0xCD9E_8D57;
+            (a[k], b[k]) = ((q >> 32) as u32 ^ b[k] ^ key[0], q as u32);
+            (c[k], d[k]) = ((p >> 32) as u32 ^ d[k] ^ key[1], p as u32);
+        }
         key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
     }
-    counter
+    [a, b, c, d]
 }
 
 #[cfg(test)]
@@ -118,10 +174,22 @@ mod tests {
 
     #[test]
     fn philox_gives_the_published_answers() {
-        assert_eq!(philox([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
-        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
+        let one = |counter: [u32; 4], key| philox(counter.map(|word| [word]), key).map(|[word]| word);
+        assert_eq!(one([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+        assert_eq!(one([u32::MAX; 4], [u32::MAX; 2]), [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
         let pi = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344];
-        assert_eq!(philox(pi, [0xa4093822, 0x299f31d0]), [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]);
+        assert_eq!(one(pi, [0xa4093822, 0x299f31d0]), [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]);
+    }
+
+    #[test]
+    fn many_normal_values_at_a_time_are_those_of_their_positions() {
+        let stream = Stream::new(5, "many");
+        for (first, n) in [(0, 1), (3, 40), (u64::from(u32::MAX) - 7, 33)] {
+            let mut many = vec![0.0; n];
+            stream.normals(first, &mut many);
+            let each: Vec<f64> = (0..n).map(|k| stream.normal_at(first + k as u64)).collect();
+            assert_eq!(many, each);
+        }
     }
 
     #[test]
