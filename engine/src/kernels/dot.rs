@@ -130,7 +130,10 @@ pub fn input_gradient(rows: usize, inputs: usize, out: usize, dy: &[f32], w: &[f
                     for o in from..out.min(from + STRETCH) {
                         let w = &w[o * inputs + first..][..count];
                         for (r, sums) in stretch.chunks_exact_mut(count).enumerate() {
-                            arch().dispatch(Add { by: dy[r * out + o], w, sums });
+                            // Behind a rectifier half of the signal is zero: weights that nothing asks for are not read.
+                            if dy[r * out + o] != 0.0 {
+                                arch().dispatch(Add { by: dy[r * out + o], w, sums });
+                            }
                         }
                     }
                     for (r, sums) in stretch.chunks_exact(count).enumerate() {
