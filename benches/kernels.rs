@@ -8,6 +8,7 @@ use convscope::graph::op::{Padding, Pool, Window};
 use convscope::kernels::conv::Geometry;
 use convscope::kernels::matmul::{Matrix, matmul};
 use convscope::kernels::packed::{Around, Packed};
+use convscope::kernels::winograd::Tiles;
 use convscope::kernels::{pool, winners};
 use convscope::random::Stream;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
@@ -87,12 +88,12 @@ fn convolution(criterion: &mut Criterion<Rate>, batch: usize, (kind, name, sizes
         time(group, id, || packed.run(batch, &x, &Around::NONE));
     };
     let x = noise(batch * channels * size * size);
-    run("forward", Packed::forward(&g, &w, None, true), x.clone(), &mut group);
-    if Packed::forward(&g, &w, None, true).is_tileable() {
-        run("forward by plain sums", Packed::forward(&g, &w, None, false), x, &mut group);
+    run("forward", Packed::forward(&g, &w, None, Tiles::Small), x.clone(), &mut group);
+    if Packed::forward(&g, &w, None, Tiles::Small).most() != Tiles::None {
+        run("forward by plain sums", Packed::forward(&g, &w, None, Tiles::None), x, &mut group);
     }
     let dy = noise(batch * out * after * after);
-    run("gradient", Packed::input_gradient(&g, &w, None, true), dy, &mut group);
+    run("gradient", Packed::input_gradient(&g, &w, None, Tiles::Large), dy, &mut group);
 }
 
 fn max_pool(criterion: &mut Criterion<Rate>, batch: usize, name: &str, sizes: [usize; 5]) {

@@ -46,7 +46,7 @@ pub fn measure(model: &Model, objective: &dyn Objective, x: &[f64]) -> Result<(V
         DType::F32 => tensor(x.par_iter().with_min_len(CHUNK).map(|v| *v as f32).collect::<Vec<f32>>(), &dims)?,
         _ => tensor(x.to_vec(), &dims)?,
     };
-    let trace = model.forward(&input, &Tap::Signs(objective.nodes()?))?;
+    let trace = model.in_tiles().forward(&input, &Tap::Signs(objective.nodes()?))?;
     let measured = objective.measure(&trace)?;
     let gradient = trace.backward_to(model.graph().input(), measured.seed, &Rules::gradient())?;
     Ok((measured.values, to_f64(&gradient)?))

@@ -5,7 +5,7 @@
 //! land where the walk says.
 
 use super::target::{Target, filled};
-use super::tile::{Block, Finish, Inner, Join, Line, Product, ROWS, arch, width};
+use super::tile::{Block, Finish, Inner, Join, Line, Product, ROWS, arch, lanes, width};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -246,7 +246,8 @@ impl Walk {
         let block = Block {
             columns,
             inner: Inner::Every(pitch),
-            count: tile.count,
+            // Whole vectors: there is room behind the last column.
+            count: tile.count.next_multiple_of(lanes()),
             out: scratch.results.as_mut_ptr(),
             out_pitch: width(),
             other: std::ptr::null(),

@@ -5,6 +5,7 @@
 use super::matmul::{Matrix, matmul, matmul_into};
 use super::packed::{Around, Packed};
 use super::target::Target;
+use super::winograd::Tiles;
 use crate::graph::op::Window;
 use crate::tensor::Real;
 use rayon::prelude::*;
@@ -53,7 +54,7 @@ const COLUMN_BYTES: usize = 1 << 19;
 /// y = w * x + b. `x` N x C x H x W, `w` O x C/groups x kh x kw, result N x O x OH x OW.
 pub fn forward<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
     if let (Some(x), Some(w)) = (T::singles(x), T::singles(w)) {
-        let packed = Packed::forward(g, w, bias.and_then(T::singles), true);
+        let packed = Packed::forward(g, w, bias.and_then(T::singles), Tiles::Small);
         return T::of_singles(packed.run(g.batch, x, &Around::NONE));
     }
     let (pixels, per_group, out_per_group) = (g.out_pixels(), g.channels / g.groups, g.out / g.groups);
@@ -101,7 +102,7 @@ pub fn forward<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>) -> V
 /// dL/dx of y = w * x + b for dL/dy = `dy`. `dy` N x O x OH x OW, result N x C x H x W.
 pub fn input_gradient<T: Real>(g: &Geometry, dy: &[T], w: &[T]) -> Vec<T> {
     if let (Some(dy), Some(w)) = (T::singles(dy), T::singles(w)) {
-        return T::of_singles(Packed::input_gradient(g, w, None, true).run(g.batch, dy, &Around::NONE));
+        return T::of_singles(Packed::input_gradient(g, w, None, Tiles::Small).run(g.batch, dy, &Around::NONE));
     }
     let (pixels, per_group, out_per_group) = (g.out_pixels(), g.channels / g.groups, g.out / g.groups);
     let depth = per_group * g.taps();

@@ -7,7 +7,7 @@ use super::depthwise::Planes;
 use super::direct::{Direct, Part};
 use super::target::{Target, filled};
 use super::tile::{Finish, Join};
-use super::winograd::Winograd;
+use super::winograd::{Tiles, Winograd};
 
 /// A convolution, or its input gradient, ready to run on any batch.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Packed {
     walks: Vec<Ready>,
     bias: Vec<f32>,
     out: usize,
-    tileable: bool,
+    most: Tiles,
 }
 
 /// A walk and its weights.
@@ -30,8 +30,8 @@ struct Ready {
 enum Weights {
     /// Panels, as the register tile reads them, or the kernels of planes.
     Panels(Vec<f32>),
-    /// For [`Winograd`].
-    Turned(Vec<f32>),
+    /// For [`Winograd`] in tiles of `side`.
+    Turned { side: usize, weights: Vec<f32> },
 }
 
 impl Ready {
@@ -39,7 +39,7 @@ impl Ready {
     fn part<'a>(&'a self, walk: &'a Walk) -> Part<'a> {
         let panels = match &self.weights {
             Weights::Panels(panels) => &panels[..],
-            Weights::Turned(_) => &[],
+            Weights::Turned { .. } => &[],
         };
         Part { walk, panels }
     }
@@ -50,7 +50,7 @@ impl Ready {
         let work = |panels| Work { x, panels, bias, other, join, finish };
         match &self.weights {
             Weights::Panels(panels) => walk.run(&work(panels), y, len),
-            Weights::Turned(weights) => Winograd::over(walk).run(&work(&[]), weights, y, len),
+            Weights::Turned { side, weights } => Winograd::over(walk, *side).run(&work(&[]), weights, y, len),
         }
     }
 }
@@ -81,9 +81,9 @@ impl Around<'_> {
 }
 
 impl Packed {
-    /// y = w * x + b; the batch in `g` plays no part. With `tiles`, 3 x 3 kernels may be done in [tiles](super::winograd),
-    /// whose sums are a little less exact.
-    pub fn forward(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tiles: bool) -> Self {
+    /// y = w * x + b; the batch in `g` plays no part. 3 x 3 kernels may be done in [tiles](super::winograd), whose sums are a
+    /// little less exact.
+    pub fn forward(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tiles: Tiles) -> Self {
         let out = g.out * g.out_pixels();
         let bias = bias.unwrap_or_default().to_vec();
         let (channels, rows, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
@@ -109,7 +109,7 @@ impl Packed {
 
     /// dL/dx of y = w * x + b for dL/dy: for each phase of the stride a convolution of dL/dy with the taps that reach it.
     /// As a transposed convolution it has a bias, one value a channel of the geometry; `tiles` as in [`Packed::forward`].
-    pub fn input_gradient(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tiles: bool) -> Self {
+    pub fn input_gradient(g: &Geometry, w: &[f32], bias: Option<&[f32]>, tiles: Tiles) -> Self {
         let out = g.channels * g.in_pixels();
         let bias = bias.unwrap_or_default().to_vec();
         let (rows, channels, taps) = (g.channels / g.groups, g.out / g.groups, g.taps());
@@ -147,31 +147,31 @@ impl Packed {
         Self::of(walks, bias, out, tiles)
     }
 
-    fn of(walks: Vec<(Walk, Vec<f32>)>, bias: Vec<f32>, out: usize, tiles: bool) -> Self {
+    fn of(walks: Vec<(Walk, Vec<f32>)>, bias: Vec<f32>, out: usize, tiles: Tiles) -> Self {
         let parts: Vec<Part<'_>> = walks.iter().map(|(walk, panels)| Part { walk, panels }).collect();
         let direct = Direct::of(&parts).is_some();
-        let suits = |walk: &Walk| !direct && Winograd::of(walk).is_some();
-        let tileable = walks.iter().any(|(walk, _)| suits(walk));
+        let suited = walks.iter().filter_map(|(walk, _)| Winograd::of(walk, Tiles::Large)).filter(|_| !direct);
+        let most = suited.map(|t| t.tiles()).max().unwrap_or(Tiles::None);
         let ready = |(walk, panels): (Walk, Vec<f32>)| {
-            let weights = match Winograd::of(&walk).filter(|_| tiles && !direct) {
-                Some(tiled) => Weights::Turned(tiled.pack(&panels)),
+            let weights = match Winograd::of(&walk, tiles).filter(|_| !direct) {
+                Some(tiled) => Weights::Turned { side: tiled.side(), weights: tiled.pack(&panels) },
                 None => Weights::Panels(panels),
             };
             Ready { walk, weights }
         };
-        Packed { walks: walks.into_iter().map(ready).collect(), bias, out, tileable }
+        Packed { walks: walks.into_iter().map(ready).collect(), bias, out, most }
     }
 
-    /// Whether `tiles` makes a difference.
-    pub fn is_tileable(&self) -> bool {
-        self.tileable
+    /// The largest tiles that suit the convolution, allowed or not.
+    pub fn most(&self) -> Tiles {
+        self.most
     }
 
     /// Whether windows of `grid` outputs are worth doing as this one is made; otherwise they want one without tiles.
     pub fn suits_windows(&self, grid: [usize; 2]) -> bool {
         self.walks.iter().all(|ready| match ready.weights {
             Weights::Panels(_) => true,
-            Weights::Turned(_) => Winograd::of(&Walk { grid, ..ready.walk.clone() }).is_some(),
+            Weights::Turned { .. } => Winograd::of(&Walk { grid, ..ready.walk.clone() }, Tiles::Small).is_some(),
         })
     }
 

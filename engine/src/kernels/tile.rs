@@ -190,8 +190,8 @@ pub fn arch() -> Arch {
     *ARCH.get_or_init(Arch::new)
 }
 
-/// Columns of a full tile on this machine.
-pub fn width() -> usize {
+/// Values of a vector on this machine.
+pub fn lanes() -> usize {
     struct Lanes;
     impl WithSimd for Lanes {
         type Output = usize;
@@ -200,9 +200,14 @@ pub fn width() -> usize {
             S::F32_LANES
         }
     }
-    static WIDTH: OnceLock<usize> = OnceLock::new();
+    static LANES: OnceLock<usize> = OnceLock::new();
     // A wider machine than any known would still use sixteen lanes of its vectors.
-    *WIDTH.get_or_init(|| (VECTORS * arch().dispatch(Lanes)).min(WIDEST))
+    *LANES.get_or_init(|| arch().dispatch(Lanes).min(WIDEST / VECTORS))
+}
+
+/// Columns of a full tile on this machine.
+pub fn width() -> usize {
+    VECTORS * lanes()
 }
 
 /// Where inner rows of columns lie.

@@ -96,13 +96,14 @@ pub struct Model {
     weights: Arc<Weights>,
     card: Arc<Card>,
     packs: Arc<Packs>,
+    tiled: bool,
 }
 
 impl Model {
     /// A net from its parts.
     pub fn new(graph: Graph, weights: Weights, card: Card) -> Self {
         let packs = Arc::new(Packs::new(graph.nodes().len()));
-        Model { graph: Arc::new(graph), weights: Arc::new(weights), card: Arc::new(card), packs }
+        Model { graph: Arc::new(graph), weights: Arc::new(weights), card: Arc::new(card), packs, tiled: false }
     }
 
     /// The net's graph.
@@ -123,6 +124,18 @@ impl Model {
     /// The net's convolutions as the kernels read them.
     pub(crate) fn packs(&self) -> &Packs {
         &self.packs
+    }
+
+    /// The same net for work that averages many gradients or steps along them: 3 x 3 convolutions are summed in
+    /// [tiles](crate::kernels::winograd) in passes that a signal goes back through too. Sums are a little less exact, so that
+    /// now and then a rectifier at its kink falls to the other side.
+    pub fn in_tiles(&self) -> Self {
+        Model { tiled: true, ..self.clone() }
+    }
+
+    /// Whether [`Model::in_tiles`] was asked for.
+    pub(crate) fn is_tiled(&self) -> bool {
+        self.tiled
     }
 
     /// What is known of the net besides its graph.

@@ -9,6 +9,7 @@ use crate::graph::op::Pool;
 use crate::graph::{NodeId, Op};
 use crate::kernels::packed::Around;
 use crate::kernels::tile::{Finish, Join};
+use crate::kernels::winograd::Tiles;
 use crate::kernels::{layout, map, winners};
 use crate::rules::{Rules, Site};
 use crate::tensor::{tensor, values};
@@ -140,12 +141,10 @@ impl Trace {
         signals: &mut [Option<Tensor>],
     ) -> Result<()> {
         let input = site.node.inputs[0];
-        let norm = self.plan.head(site.id).and_then(|f| f.norm);
-        let packed = self.model().packed(site.id, norm, Way::Backward, true)?;
-        let (flow, batch, dims) = (values::<f32>(site.flow)?, site.flow.dims()[0], site.inputs[0].dims());
+        let dims = site.inputs[0].dims();
         if let Some(gate) = self.gate(input, rules, keep)? {
             let value = values::<f32>(site.inputs[0])?;
-            let signal = packed.run(batch, &flow, &gate.around(&value));
+            let signal = self.run_back(site, &gate.around(&value))?;
             return add(&mut signals[gate.to.0], tensor(signal, dims)?);
         }
         // What came here by another way is added where it is written.
@@ -155,8 +154,30 @@ impl Trace {
             Some(other) => Around { other, join: Join::Add, ..Around::NONE },
             None => Around::NONE,
         };
-        signals[input.0] = Some(tensor(packed.run(batch, &flow, &around), dims)?);
+        signals[input.0] = Some(tensor(self.run_back(site, &around)?, dims)?);
         Ok(())
+    }
+
+    /// A convolution's signal, in tiles; samples whose signal stays away from a border, as a unit's does, in small ones, which
+    /// leave zeros where it does not reach.
+    fn run_back(&self, site: &Site<'_>, around: &Around<'_>) -> Result<Vec<f32>> {
+        let norm = self.plan.head(site.id).and_then(|f| f.norm);
+        let (flow, batch, shape) = (values::<f32>(site.flow)?, site.flow.dims()[0], &site.node.shape);
+        let packed = |tiles| self.model().packed(site.id, norm, Way::Backward, tiles);
+        let samples = || flow.chunks(shape.iter().product());
+        let wide: Vec<bool> = samples().map(|x| reaches_all_borders(x, shape[1], shape[2])).collect();
+        let most = if wide.contains(&true) { Tiles::Large } else { Tiles::Small };
+        let large = packed(most)?;
+        if large.most() < most || wide.iter().all(|w| *w == wide[0]) {
+            return Ok(large.run(batch, &flow, around));
+        }
+        let (small, each) = (packed(Tiles::Small)?, site.inputs[0].dims()[1..].iter().product::<usize>());
+        let parts = samples().zip(&wide).enumerate().map(|(n, (x, wide))| {
+            let other = around.other.get(n * each..(n + 1) * each).unwrap_or_default();
+            let packed = if *wide { &large } else { &small };
+            packed.run(1, x, &Around { other, ..*around })
+        });
+        Ok(parts.collect::<Vec<_>>().concat())
     }
 
     /// The signal before a max pool, or before the rectifier before it.
@@ -229,6 +250,14 @@ impl Gate {
         let other = if self.join == Join::Alone { &[][..] } else { value };
         Around { other, join: self.join, finish: self.finish }
     }
+}
+
+/// Whether the maps of a sample, `h` x `w`, have a value other than zero in their first and last rows and columns.
+fn reaches_all_borders(maps: &[f32], h: usize, w: usize) -> bool {
+    let touched = |first: usize, step: usize, n: usize| {
+        maps.chunks_exact((h * w).max(1)).any(|map| (0..n).any(|i| map[first + i * step] != 0.0))
+    };
+    h * w > 0 && touched(0, 1, w) && touched((h - 1) * w, 1, w) && touched(0, w, h) && touched(w - 1, w, h)
 }
 
 /// Adds `part` to what is there; what is there is contiguous.

@@ -8,6 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::kernels::packed::{Around, Stretch};
 use crate::kernels::tile::{Finish, Join};
+use crate::kernels::winograd::Tiles;
 use crate::model::Model;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
@@ -38,7 +39,7 @@ struct Part<'a> {
 pub struct Trace {
     model: Model,
     pub(super) plan: Plan,
-    tiles: bool,
+    tiles: Tiles,
     values: Vec<Option<Tensor>>,
 }
 
@@ -48,17 +49,19 @@ impl Model {
     /// # Errors
     /// Where `x` has another shape than the net's input; inner errors name the node and its input shapes.
     pub fn forward(&self, x: &Tensor, tap: &Tap) -> Result<Trace> {
-        // A signal back asks on which side of a rectifier's kink a value lies: there sums are as exact as they can be.
-        self.forward_in(x, tap, matches!(tap, Tap::Only(_)))
+        // A signal back asks on which side of a rectifier's kink a value lies: there sums are as exact as they can be, unless
+        // the caller needs no single one of them.
+        let tiled = self.is_tiled() || matches!(tap, Tap::Only(_));
+        self.forward_in(x, tap, if tiled { Tiles::Small } else { Tiles::None })
     }
 
-    /// As [`Model::forward`]; `tiles` says how 3 x 3 convolutions are summed (see [`Around::tiles`]).
-    pub(super) fn forward_in(&self, x: &Tensor, tap: &Tap, tiles: bool) -> Result<Trace> {
+    /// As [`Model::forward`]; `tiles` says how 3 x 3 convolutions may be summed.
+    pub(super) fn forward_in(&self, x: &Tensor, tap: &Tap, tiles: Tiles) -> Result<Trace> {
         // On a thread of the pool, so that the kernels' parallel loops begin without waking one.
         rayon::scope(|_| self.traced(x, tap, tiles))
     }
 
-    fn traced(&self, x: &Tensor, tap: &Tap, tiles: bool) -> Result<Trace> {
+    fn traced(&self, x: &Tensor, tap: &Tap, tiles: Tiles) -> Result<Trace> {
         let graph = self.graph();
         let x = self.batched(x)?;
         let goals: Vec<NodeId> = match tap {
@@ -116,7 +119,7 @@ impl Model {
         x: &Tensor,
         fused: &Fused,
         other: Option<&Tensor>,
-        tiles: bool,
+        tiles: Tiles,
     ) -> Result<Tensor> {
         let packed = self.packed(id, fused.norm, Way::Forward, tiles)?;
         let held = other.map(values::<f32>).transpose()?;
@@ -130,7 +133,7 @@ impl Model {
     }
 
     /// As [`Model::convolved`] of what nothing is added to, written to its place in a concatenation.
-    fn convolved_to(&self, id: NodeId, x: &Tensor, fused: &Fused, to: Part<'_>, tiles: bool) -> Result<()> {
+    fn convolved_to(&self, id: NodeId, x: &Tensor, fused: &Fused, to: Part<'_>, tiles: Tiles) -> Result<()> {
         let packed = self.packed(id, fused.norm, Way::Forward, tiles)?;
         let (batch, shape) = (x.dims()[0], &self.graph().node(id).shape);
         let whole = &self.graph().node(to.join.into).shape;
@@ -172,7 +175,7 @@ impl Trace {
     pub(super) fn of(model: &Model, kept: Vec<(NodeId, Tensor)>) -> Self {
         let mut values = vec![None; model.graph().nodes().len()];
         kept.into_iter().for_each(|(id, value)| values[id.0] = Some(value));
-        Trace { model: model.clone(), plan: Plan::apart(model.graph()), tiles: false, values }
+        Trace { model: model.clone(), plan: Plan::apart(model.graph()), tiles: Tiles::None, values }
     }
 
     /// The net that was run.

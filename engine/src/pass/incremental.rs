@@ -14,6 +14,7 @@ use crate::graph::{NodeId, Op};
 use crate::kernels::packed::Around;
 use crate::kernels::pool;
 use crate::kernels::tile::{Finish, Join};
+use crate::kernels::winograd::Tiles;
 use crate::model::Model;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
@@ -55,7 +56,7 @@ impl Incremental {
         if model.dtype() != DType::F32 || shape.len() != 3 {
             return Err(Error::unsupported("incremental passes are for nets of images in f32"));
         }
-        let base = model.forward_in(x, &Tap::Signs(goals.to_vec()), true)?;
+        let base = model.forward_in(x, &Tap::Signs(goals.to_vec()), Tiles::Small)?;
         if base.batch() != 1 {
             return Err(Error::shape(format!("one base input is asked for, got {}", base.batch())));
         }
@@ -222,10 +223,10 @@ impl Changed<'_> {
                     join: if held.is_some() { Join::Add } else { Join::Alone },
                     finish: fused.finish,
                 };
-                let tiled = model.packed(id, fused.norm, Way::Forward, true)?;
+                let tiled = model.packed(id, fused.norm, Way::Forward, Tiles::Small)?;
                 let packed = match tiled.suits_windows(region.size) {
                     true => tiled,
-                    false => model.packed(id, fused.norm, Way::Forward, false)?,
+                    false => model.packed(id, fused.norm, Way::Forward, Tiles::None)?,
                 };
                 let y = packed.run_window(self.count, before.size, region.size, &values::<f32>(&x)?, &around);
                 tensor(y.ok_or_else(|| Error::internal("a convolution without windows"))?, &dims)?
@@ -286,7 +287,7 @@ impl Changed<'_> {
             .collect::<Result<Vec<_>>>()?;
         if let Op::Conv2d(_) | Op::ConvTranspose2d(..) = node.op {
             let other = fused.other.map(|o| self.full(o)).transpose()?;
-            return Ok(State::Full(model.convolved(id, &inputs[0], fused, other.as_ref(), true)?));
+            return Ok(State::Full(model.convolved(id, &inputs[0], fused, other.as_ref(), Tiles::Small)?));
         }
         Ok(State::Full(apply::apply(&node.op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &node.shape)?))
     }

@@ -1,4 +1,5 @@
-//! Convolutions of a net made ready for the f32 kernels: packed on first use, kept with the net.
+//! Convolutions of a net made ready for the f32 kernels: packed when they are used, kept with the net from the second use
+//! on, so that a net that is asked once is not held in several forms.
 
 use super::apply::{batch_norm_affine, conv_geometry, transpose_geometry};
 use crate::error::{Error, Result};
@@ -6,14 +7,34 @@ use crate::graph::op::Conv;
 use crate::graph::{NodeId, Op};
 use crate::kernels::conv::Geometry;
 use crate::kernels::packed::Packed;
+use crate::kernels::winograd::Tiles;
 use crate::model::Model;
 use crate::tensor::values;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+
+/// Forms of a convolution: tiles, with or without a normalisation, both ways.
+const FORMS: usize = 3 * 2 * 2;
 
 /// The packed convolutions of one net.
 #[derive(Debug, Default)]
 pub struct Packs {
-    slots: Vec<OnceLock<Arc<Packed>>>,
+    slots: Vec<Slot>,
+}
+
+/// One form of one convolution.
+#[derive(Debug, Default)]
+struct Slot {
+    used: AtomicBool,
+    kept: OnceLock<Arc<Packed>>,
+}
+
+impl Slot {
+    /// What was made for a use, kept if it is not the first.
+    fn keep(&self, made: Packed) -> Arc<Packed> {
+        let made = Arc::new(made);
+        if self.used.swap(true, Ordering::Relaxed) { self.kept.get_or_init(|| made).clone() } else { made }
+    }
 }
 
 /// Which way a convolution runs.
@@ -28,35 +49,34 @@ pub enum Way {
 impl Packs {
     /// Room for the convolutions of a graph of `nodes` nodes.
     pub fn new(nodes: usize) -> Self {
-        Packs { slots: (0..8 * nodes).map(|_| OnceLock::new()).collect() }
+        Packs { slots: (0..FORMS * nodes).map(|_| Slot::default()).collect() }
     }
 
-    fn slot(&self, id: NodeId, folded: bool, way: Way, tiles: bool) -> Result<&OnceLock<Arc<Packed>>> {
-        let at = 8 * id.0 + 4 * usize::from(tiles) + 2 * usize::from(folded) + usize::from(way == Way::Backward);
+    fn slot(&self, id: NodeId, folded: bool, way: Way, tiles: Tiles) -> Result<&Slot> {
+        let at = FORMS * id.0 + 4 * tiles as usize + 2 * usize::from(folded) + usize::from(way == Way::Backward);
         self.slots.get(at).ok_or_else(|| Error::internal("a convolution outside its net"))
     }
 }
 
 impl Model {
-    /// The convolution at `id`, with the batch normalisation `norm` folded into it, ready to run in f32; in tiles
-    /// ([`Packed::forward`]) where they are allowed and suit it.
+    /// The convolution at `id`, with the batch normalisation `norm` folded into it, ready to run in f32; in what `tiles` allows
+    /// and suits it.
     ///
     /// # Errors
     /// Where `id` is no convolution, or its parameters are not f32.
-    pub fn packed(&self, id: NodeId, norm: Option<NodeId>, way: Way, tiles: bool) -> Result<Arc<Packed>> {
-        let slot = |tiles: bool| self.packs().slot(id, norm.is_some(), way, tiles);
-        let plain = slot(false)?;
-        // One that tiles make no difference to is kept once.
-        let ready = plain.get().filter(|p| !tiles || !p.is_tileable());
-        if let Some(ready) = ready.or(if tiles { slot(true)?.get() } else { None }) {
-            return Ok(ready.clone());
+    pub fn packed(&self, id: NodeId, norm: Option<NodeId>, way: Way, tiles: Tiles) -> Result<Arc<Packed>> {
+        let slot = |tiles| self.packs().slot(id, norm.is_some(), way, tiles);
+        // One that larger tiles make no difference to is kept once.
+        for kept in [Tiles::None, Tiles::Small, Tiles::Large].into_iter().filter(|t| *t <= tiles) {
+            if let Some(ready) = slot(kept)?.kept.get().filter(|p| kept == tiles || p.most() == kept) {
+                return Ok(ready.clone());
+            }
         }
-        let made = Arc::new(self.pack(id, norm, way, tiles)?);
-        let slot = if made.is_tileable() { slot(tiles)? } else { plain };
-        Ok(slot.get_or_init(|| made).clone())
+        let made = self.pack(id, norm, way, tiles)?;
+        Ok(slot(made.most().min(tiles))?.keep(made))
     }
 
-    fn pack(&self, id: NodeId, norm: Option<NodeId>, way: Way, tiles: bool) -> Result<Packed> {
+    fn pack(&self, id: NodeId, norm: Option<NodeId>, way: Way, tiles: Tiles) -> Result<Packed> {
         let (graph, node) = (self.graph(), self.graph().node(id));
         let (Op::Conv2d(c) | Op::ConvTranspose2d(c, _)) = &node.op else {
             return Err(Error::internal(format!("`{}` is no convolution", node.name)));
@@ -105,7 +125,7 @@ impl Model {
     }
 }
 
-fn made(g: &Geometry, w: &[f32], bias: Option<&[f32]>, transposed: bool, way: Way, tiles: bool) -> Packed {
+fn made(g: &Geometry, w: &[f32], bias: Option<&[f32]>, transposed: bool, way: Way, tiles: Tiles) -> Packed {
     match (transposed, way) {
         (false, Way::Forward) => Packed::forward(g, w, bias, tiles),
         (false, Way::Backward) => Packed::input_gradient(g, w, None, tiles),

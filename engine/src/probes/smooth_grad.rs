@@ -7,6 +7,8 @@ use super::gradient::Gradient;
 use super::{About, Family, Probe, ProbeArg, Takes};
 use crate::error::Result;
 use crate::job::Job;
+use crate::kernels::CHUNK;
+use crate::random::Stream;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32, to_f64};
@@ -73,6 +75,7 @@ impl Probe for SmoothGrad {
 impl SmoothGrad {
     /// The statistic over the samples (1 x ...) and how many there were.
     fn average(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<(Tensor, usize)> {
+        let target = &target.with_model(&target.model()?.in_tiles());
         let base = to_f32(x)?;
         let (low, high) = base.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
         let sigma = self.noise * f64::from(high - low);
@@ -81,9 +84,7 @@ impl SmoothGrad {
         let (mut sum, mut squares, mut dims, mut done) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for chunk in job.steps("smooth_grad", self.samples.div_ceil(batch)) {
             let n = batch.min(self.samples - chunk * batch);
-            let from = done * base.len();
-            let noisy = |i: usize| base[i % base.len()] + (sigma * noise.normal_at((from + i) as u64)) as f32;
-            let copies: Vec<f32> = (0..n * base.len()).into_par_iter().with_min_len(1 << 12).map(noisy).collect();
+            let copies = noisy(&base, n, done, sigma, &noise);
             let x = tensor(copies, &[&[n], &x.dims()[1..]].concat())?.to_dtype(x.dtype())?;
             let maps = self.probe.0.attribute(target, &x, job)?;
             dims = maps.dims()[1..].to_vec();
@@ -111,4 +112,20 @@ impl SmoothGrad {
         }
         Ok((tensor(map, &[&[1], &dims[..]].concat())?, done))
     }
+}
+
+/// `n` copies with noise, the first of them copy number `first` of all.
+fn noisy(base: &[f32], n: usize, first: usize, sigma: f64, noise: &Stream) -> Vec<f32> {
+    let mut copies = vec![0.0; n * base.len()];
+    copies.par_chunks_mut(CHUNK).enumerate().for_each(|(i, part)| {
+        let from = i * CHUNK;
+        let mut values = vec![0.0; part.len()];
+        noise.normals((first * base.len() + from) as u64, &mut values);
+        let mut at = from % base.len();
+        for (copy, value) in part.iter_mut().zip(values) {
+            *copy = base[at] + (sigma * value) as f32;
+            at = if at + 1 == base.len() { 0 } else { at + 1 };
+        }
+    });
+    copies
 }

@@ -1,0 +1,302 @@
+//! What turns tiles of M x M outputs, N = M + 2 inputs a side, into products point by point and back: the matrices G, B and A
+//! for M = 2 and 4, and the loops that apply them to many tiles side by side.
+
+use super::VECTOR;
+use crate::kernels::tile::width;
+use pulp::{Simd, WithSimd};
+
+/// The points at which the polynomials of 4 x 4 tiles are evaluated, besides 0 and infinity: with both signs. Where the
+/// paper has 1 and 2, these have a third of its errors, and all that is made of them fits a float.
+const NEAR: f64 = 0.75;
+const FAR: f64 = 1.5;
+const NEAR2: f64 = NEAR * NEAR;
+const FAR2: f64 = FAR * FAR;
+
+/// Rows of G: three taps at one point.
+pub fn kernel_row(side: usize, point: usize) -> [f64; 3] {
+    let near = |p: f64| [1.0, p, NEAR2].map(|v| v / (2.0 * NEAR2 * (NEAR2 - FAR2)));
+    let far = |p: f64| [1.0, p, FAR2].map(|v| v / (2.0 * FAR2 * (FAR2 - NEAR2)));
+    match (side, point) {
+        (2, 0) => [1.0, 0.0, 0.0],
+        (2, 1) => [0.5, 0.5, 0.5],
+        (2, 2) => [0.5, -0.5, 0.5],
+        (_, 0) => [1.0 / (NEAR2 * FAR2), 0.0, 0.0],
+        (4, 1) => near(NEAR),
+        (4, 2) => near(-NEAR),
+        (4, 3) => far(FAR),
+        (4, 4) => far(-FAR),
+        _ => [0.0, 0.0, 1.0],
+    }
+}
+
+/// B^T times a column of N values.
+#[inline(always)]
+fn turn<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+    let mut y = x;
+    if N == 4 {
+        y[0] = simd.sub_f32s(x[0], x[2]);
+        y[1] = simd.add_f32s(x[1], x[2]);
+        y[2] = simd.sub_f32s(x[2], x[1]);
+        y[3] = simd.sub_f32s(x[1], x[3]);
+        return y;
+    }
+    let times = |by: f64, x: S::f32s, to: S::f32s| simd.mul_add_f32s(simd.splat_f32s(by as f32), x, to);
+    let scaled = |by: f64, x: S::f32s| simd.mul_f32s(simd.splat_f32s(by as f32), x);
+    let ends = |x0, x2, x4| times(NEAR2 * FAR2, x0, times(-(NEAR2 + FAR2), x2, x4));
+    y[0] = ends(x[0], x[2], x[4]);
+    y[N - 1] = ends(x[1], x[3], x[N - 1]);
+    let (even, odd) = (times(-FAR2, x[2], x[4]), scaled(NEAR, times(-FAR2, x[1], x[3])));
+    (y[1], y[2]) = (simd.add_f32s(even, odd), simd.sub_f32s(even, odd));
+    let (even, odd) = (times(-NEAR2, x[2], x[4]), scaled(FAR, times(-NEAR2, x[1], x[3])));
+    (y[3], y[4 % N]) = (simd.add_f32s(even, odd), simd.sub_f32s(even, odd));
+    y
+}
+
+/// A^T times a column of N sums.
+#[inline(always)]
+fn back<S: Simd, const M: usize, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; M] {
+    let mut y = [x[0]; M];
+    let (sum, difference) = (simd.add_f32s(x[1], x[2]), simd.sub_f32s(x[1], x[2]));
+    if M == 2 {
+        y[0] = simd.add_f32s(simd.add_f32s(x[0], x[1]), x[2]);
+        y[1] = simd.sub_f32s(difference, x[3]);
+        return y;
+    }
+    let times = |by: f64, x: S::f32s, to: S::f32s| simd.mul_add_f32s(simd.splat_f32s(by as f32), x, to);
+    let scaled = |by: f64, x: S::f32s| simd.mul_f32s(simd.splat_f32s(by as f32), x);
+    let (more, apart) = (simd.add_f32s(x[3], x[4 % N]), simd.sub_f32s(x[3], x[4 % N]));
+    y[0] = simd.add_f32s(x[0], simd.add_f32s(sum, more));
+    y[1] = times(NEAR, difference, scaled(FAR, apart));
+    y[2 % M] = times(NEAR2, sum, scaled(FAR2, more));
+    y[3 % M] = times(NEAR2 * NEAR, difference, times(FAR2 * FAR, apart, x[N - 1]));
+    y
+}
+
+/// How a channel's values are sorted: as planes, for each remainder of the rows by M those of its columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Planes {
+    /// Values of a plane.
+    pub plane: usize,
+    /// Values between rows of tiles.
+    pub pitch: usize,
+}
+
+/// One channel into its M x C planes. C = M: the columns by their remainder, so that a tile's last two are its right
+/// neighbour's first; each row of tiles needs one more. C = N: each column of a tile by itself, so that two planes hold the
+/// columns that two tiles read.
+pub struct Split<'a, const M: usize, const C: usize> {
+    pub from: &'a [f32],
+    pub size: [usize; 2],
+    /// Zeros, where nothing is written.
+    pub to: &'a mut [f32],
+    pub planes: Planes,
+    /// Row and column of the first tile's first input.
+    pub first: [isize; 2],
+}
+
+impl<const M: usize, const C: usize> WithSimd for Split<'_, M, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let ([h, w], [top, left], Planes { plane, pitch }) = (self.size, self.first, self.planes);
+        for row in 0..plane / pitch * M {
+            let Some(y) = row.checked_add_signed(top).filter(|y| *y < h) else { continue };
+            let (line, planes) = (&self.from[y * w..][..w], &mut self.to[row % M * C * plane..]);
+            for j in 0..C {
+                let to = &mut planes[j * plane + row / M * pitch..][..pitch];
+                // The first tile whose column j is there, and that column.
+                let before = (-(left + j as isize)).max(0) as usize;
+                let tile = before.div_ceil(M);
+                let column = (M * tile + j).wrapping_add_signed(left);
+                if column < w && tile < to.len() {
+                    to[tile..].iter_mut().zip(line[column..].iter().step_by(M)).for_each(|(t, f)| *t = *f);
+                }
+            }
+        }
+    }
+}
+
+/// B^T d B for a run of tiles in one sample.
+pub struct Turn<'a, const M: usize, const N: usize, const C: usize> {
+    /// The planes of the first channel, those of the others behind it, and at least a vector more.
+    pub maps: &'a [f32],
+    pub planes: Planes,
+    /// The first tile of the run.
+    pub first: usize,
+    pub count: usize,
+    pub channels: usize,
+    /// Where the run begins in `to`.
+    pub lane: usize,
+    /// Points, `step` apart, of channels of [`width`] tiles.
+    pub to: &'a mut [f32],
+    pub step: usize,
+}
+
+impl<const M: usize, const N: usize, const C: usize> WithSimd for Turn<'_, M, N, C> {
+    type Output = ();
+
+    #[expect(clippy::needless_range_loop, reason = "iterators here would leave vectors in memory")]
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (wide, lanes, Planes { plane, pitch }) = (width(), S::F32_LANES, self.planes);
+        for channel in 0..self.channels {
+            let map = &self.maps[channel * M * C * plane..];
+            for begin in (0..self.count).step_by(lanes) {
+                // B^T d: the inputs (i, j) of a vector of tiles, their rows combined.
+                let mut rows = [[simd.splat_f32s(0.0); N]; N];
+                for j in 0..N {
+                    let mut column = [simd.splat_f32s(0.0); N];
+                    for (i, value) in column.iter_mut().enumerate() {
+                        let at = (i % M * C + j % C) * plane + self.first + begin + i / M * pitch + j / C;
+                        *value = S::as_simd_f32s(&map[at..][..lanes]).0[0];
+                    }
+                    let turned = turn(simd, column);
+                    for i in 0..N {
+                        rows[i][j] = turned[i];
+                    }
+                }
+                let left = lanes.min(self.count - begin);
+                for i in 0..N {
+                    let row = turn(simd, rows[i]);
+                    for j in 0..N {
+                        let at = (N * i + j) * self.step + channel * wide + self.lane + begin;
+                        if left == lanes {
+                            S::as_mut_simd_f32s(&mut self.to[at..][..lanes]).0[0] = row[j];
+                        } else {
+                            simd.partial_store_f32s(&mut self.to[at..][..left], row[j]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A^T m A and the bias for the tiles of one channel.
+pub struct Back<'a, const M: usize, const N: usize> {
+    /// Points, `step` apart.
+    pub sums: &'a [f32],
+    pub step: usize,
+    pub count: usize,
+    pub bias: f32,
+    /// M rows of outputs, `M * width()` values each.
+    pub lines: &'a mut [f32],
+}
+
+impl<const M: usize, const N: usize> WithSimd for Back<'_, M, N> {
+    type Output = ();
+
+    #[expect(clippy::needless_range_loop, reason = "iterators here would leave vectors in memory")]
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (bias, lanes, line) = (simd.splat_f32s(self.bias), S::F32_LANES, M * width());
+        for first in (0..self.count).step_by(lanes) {
+            let mut rows = [[simd.splat_f32s(0.0); N]; M];
+            for j in 0..N {
+                let mut column = [simd.splat_f32s(0.0); N];
+                for (i, value) in column.iter_mut().enumerate() {
+                    *value = S::as_simd_f32s(&self.sums[(N * i + j) * self.step + first..][..lanes]).0[0];
+                }
+                let turned: [S::f32s; M] = back(simd, column);
+                for i in 0..M {
+                    rows[i][j] = turned[i];
+                }
+            }
+            for i in 0..M {
+                let columns: [S::f32s; M] = back(simd, rows[i]);
+                interleave(simd, columns, bias, &mut self.lines[i * line + M * first..][..M * lanes]);
+            }
+        }
+    }
+}
+
+/// M vectors and the bias, their values in turns.
+#[inline(always)]
+fn interleave<S: Simd, const M: usize>(simd: S, columns: [S::f32s; M], bias: S::f32s, to: &mut [f32]) {
+    let mut values = [[0.0f32; VECTOR]; M];
+    for (values, column) in values.iter_mut().zip(columns) {
+        S::as_mut_simd_f32s(&mut values[..S::F32_LANES]).0[0] = simd.add_f32s(column, bias);
+    }
+    for (i, group) in to.chunks_exact_mut(M).enumerate() {
+        for j in 0..M {
+            group[j] = values[j][i];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::tile::arch;
+    use crate::random::Stream;
+
+    /// One tile by the definition, sum(kernel * input), and by the matrices, in doubles.
+    fn check<const M: usize, const N: usize>() {
+        let mut rng = Stream::new(1, "transform");
+        let d: [[f32; N]; N] = std::array::from_fn(|_| std::array::from_fn(|_| rng.next_normal() as f32));
+        let g: [[f64; 3]; 3] = std::array::from_fn(|_| std::array::from_fn(|_| rng.next_normal()));
+        let column = |d: &[[f32; N]; N], j: usize| -> [f32; N] { turn(pulp::Scalar, std::array::from_fn(|i| d[i][j])) };
+        let half: [[f32; N]; N] = std::array::from_fn(|j| column(&d, j));
+        let v: [[f32; N]; N] = std::array::from_fn(|i| turn(pulp::Scalar, std::array::from_fn(|j| half[j][i])));
+        let (row, taps) = (|i| kernel_row(M, i), 0..3);
+        let u = |i: usize, j: usize| -> f64 {
+            taps.clone().map(|a| taps.clone().map(|b| row(i)[a] * g[a][b] * row(j)[b]).sum::<f64>()).sum()
+        };
+        let m: [[f32; N]; N] = std::array::from_fn(|i| std::array::from_fn(|j| (u(i, j) * f64::from(v[i][j])) as f32));
+        let half: [[f32; M]; N] =
+            std::array::from_fn(|j| back::<_, M, N>(pulp::Scalar, std::array::from_fn(|i| m[i][j])));
+        for y in 0..M {
+            let line = back::<_, M, N>(pulp::Scalar, std::array::from_fn(|j| half[j][y]));
+            for (x, ours) in line.into_iter().enumerate() {
+                let tap = |a: usize, b: usize| g[a][b] * f64::from(d[y + a][x + b]);
+                let want: f64 = taps.clone().map(|a| taps.clone().map(|b| tap(a, b)).sum::<f64>()).sum();
+                assert!((f64::from(ours) - want).abs() < 1e-5, "{M}: {y} {x}: {ours}, not {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tile_is_the_convolution() {
+        check::<2, 4>();
+        check::<4, 6>();
+    }
+
+    fn same_bits<const M: usize, const N: usize>() {
+        let mut rng = Stream::new(0, "winograd");
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.next_normal() as f32).collect() };
+        let (wide, channels, pitch, plane, count) = (width(), 2, 7, 36, 20.min(width()));
+        let planes = Planes { plane, pitch };
+        let maps = random(channels * M * M * plane + VECTOR);
+        let step = channels * wide + VECTOR;
+        let turned = |plain: bool| {
+            let mut to = vec![0.0; N * N * step];
+            let turn = Turn::<M, N, M> { maps: &maps, planes, first: 0, count, channels, lane: 0, to: &mut to, step };
+            if plain {
+                turn.with_simd(pulp::Scalar)
+            } else {
+                arch().dispatch(turn)
+            }
+            to
+        };
+        assert_eq!(turned(false), turned(true));
+        let sums = random(N * N * wide + VECTOR);
+        let lines = |plain: bool| {
+            let mut lines = vec![0.0; M * M * wide];
+            let back = Back::<M, N> { sums: &sums, step: wide, count: wide, bias: 0.25, lines: &mut lines };
+            if plain {
+                back.with_simd(pulp::Scalar)
+            } else {
+                arch().dispatch(back)
+            }
+            lines
+        };
+        assert_eq!(lines(false), lines(true));
+    }
+
+    #[test]
+    fn a_machine_without_vectors_gets_the_same_bits() {
+        same_bits::<2, 4>();
+        same_bits::<4, 6>();
+    }
+}
