@@ -1,6 +1,7 @@
 //! How a piece of work is run: seed, threads, memory; how it reports progress and how it is stopped.
 
 use crate::data::image::Image;
+use crate::graph::{NodeId, Op};
 use crate::model::Model;
 use crate::random::Stream;
 use std::fmt;
@@ -14,8 +15,10 @@ const WORK: u64 = 64_000_000_000;
 /// What the program itself takes, bytes.
 const PROGRAM: u64 = 72 << 20;
 
-/// How often a net's weights are held: as loaded, and packed for one way and the other.
-const FORMS: u64 = 3;
+/// How often the weights of convolutions are held packed for one way and the other: as plain sums forward and in tiles back,
+/// or in tiles both ways.
+const PACKED: u64 = 3;
+const PACKED_TILES: u64 = 4;
 
 /// Set from outside (Ctrl-C, a notebook's stop button); work ends at its next step.
 #[derive(Clone, Debug, Default)]
@@ -119,8 +122,7 @@ impl Job {
     /// How many samples of `values` numbers of 4 bytes go through a net at once, at least 1 and at most `most`: what the
     /// job's memory has room for beside the program, the net's weights and their packed forms.
     pub fn batch(&self, model: &Model, values: usize, most: usize) -> usize {
-        let held = PROGRAM + 4 * FORMS * model.weights().count() as u64;
-        let room = self.memory.saturating_sub(held).max(self.memory / 16);
+        let room = self.memory.saturating_sub(held(model)).max(self.memory / 16);
         let each = (values as u64 * 4).max(1);
         ((room / each) as usize).clamp(1, most.max(1))
     }
@@ -131,6 +133,15 @@ impl Job {
         let each = (passes * model.flops()).max(1);
         self.batch(model, values, most).min((WORK / each).max(1) as usize)
     }
+}
+
+/// Bytes that the program and the net's weights take.
+fn held(model: &Model) -> u64 {
+    let graph = model.graph();
+    let is_conv = |id: &NodeId| matches!(graph.node(*id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
+    let packed: usize = graph.ids().filter(is_conv).map(|id| graph.params(id, model.weights())).sum();
+    let forms = if model.is_tiled() { PACKED_TILES } else { PACKED };
+    PROGRAM + 4 * (model.weights().count() as u64 + forms * packed as u64)
 }
 
 /// The iterator of [`Job::steps`].
