@@ -5,7 +5,7 @@ use super::Trace;
 use super::apply::pool_geometry;
 use super::packs::Way;
 use crate::error::{Context, Error, Result};
-use crate::graph::op::Pool;
+use crate::graph::op::{Binary, Pool};
 use crate::graph::{NodeId, Op};
 use crate::kernels::packed::Around;
 use crate::kernels::tile::{Finish, Join};
@@ -113,6 +113,11 @@ impl Trace {
             match node.op {
                 Op::Conv2d(_) | Op::ConvTranspose2d(..) => return self.convolved_back(&site, rules, keep, signals),
                 Op::MaxPool(pool) => return self.pooled_back(&site, &pool, rules, keep, signals),
+                // Both share one tensor.
+                Op::Binary(Binary::Add) if inputs.iter().all(|x| x.dims() == flow.dims()) => {
+                    let mut wanted = node.inputs.iter().filter(|to| wanted(**to));
+                    return wanted.try_for_each(|to| add(&mut signals[to.0], flow.clone()));
+                }
                 Op::Concat { axis } if inputs.iter().all(|x| x.dims()[0] == flow.dims()[0]) => {
                     return self.split_back(&site, axis, rules, keep, wanted, signals);
                 }
