@@ -204,7 +204,7 @@ fn made(model: &Model, node: NodeId, data: &Dataset, coding: Coding, job: &Job) 
         notes: Vec::new(),
     };
     let kept = cache::Cache::open(model, node, coding, d, data)?;
-    let batch = job.through(model, 1, 2 * graph.peak_len(), 16);
+    let batch = job.through(model, 1, 2 * graph.peak_len(), 8);
     // What is on disk needs neither decoding nor the net.
     let prepare = |i: usize| match kept.known(data, i)? {
         (key, Some(code)) => Ok((key, None, Some(code))),
