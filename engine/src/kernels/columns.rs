@@ -410,13 +410,16 @@ struct Piece {
 }
 
 /// What a tile is laid out in and computed into before it is scattered.
+#[derive(Default)]
 pub(super) struct Scratch {
+    /// Inputs sorted for [Winograd's tiles](super::winograd).
+    pub(super) planes: Vec<f32>,
     pub(super) columns: Vec<f32>,
     pub(super) results: Vec<f32>,
 }
 
 thread_local! {
-    pub(super) static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { columns: Vec::new(), results: Vec::new() }) };
+    pub(super) static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// Makes room for `to` values.

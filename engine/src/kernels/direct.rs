@@ -114,7 +114,7 @@ impl<'a> Direct<'a> {
         if high == 0 {
             return;
         }
-        let Scratch { columns, results } = scratch;
+        let Scratch { columns, results, .. } = scratch;
         grow(results, ROWS * width());
         let panels = &work.panels[band.group * ROWS * inner..];
         let bias = work.bias.get(channel..channel + walk.rows).unwrap_or_default();

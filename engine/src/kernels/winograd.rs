@@ -9,13 +9,13 @@
 
 mod transform;
 
-use super::columns::{SCRATCH, Walk, Work, grow};
+use super::columns::{SCRATCH, Scratch, Walk, Work, grow};
 use super::target::{Target, filled};
 use super::tile::{Block, Finish, Inner, Join, Line, Product, ROWS, arch, lanes, width};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
-use transform::{Back, Planes, Split, Turn};
+use transform::{Back, Piece, Turn};
 
 /// Values of the widest vector. Rows that are read together lie this much farther apart than a power of two, where one
 /// place in the cache would have to hold them all.
@@ -24,8 +24,8 @@ const VECTOR: usize = 16;
 const TOGETHER: usize = 64;
 /// How many tiles' multiplications by a weight take as long as it takes to read the weight from memory.
 const READ: usize = 32;
-/// Tiles side by side from which on a tile more in each row costs less than columns that stand in two planes.
-const MANY: usize = 20;
+/// Tiles side by side from which on rows of tiles are turned one by one.
+const MANY: usize = 40;
 
 /// Whether sums may be made in tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +44,7 @@ pub struct Winograd<'a> {
     walk: &'a Walk,
     /// Outputs along a tile's side.
     side: usize,
-    /// Rows of tiles in a sample, and tiles between rows.
+    /// Rows of tiles in a sample, and tiles side by side.
     down: usize,
     pitch: usize,
 }
@@ -71,8 +71,7 @@ impl<'a> Winograd<'a> {
 
     /// A walk over the same channels and taps as one that [`Winograd::of`] took, whatever its grid, in tiles of `side`.
     pub fn over(walk: &'a Walk, side: usize) -> Self {
-        let across = walk.grid[1].div_ceil(side);
-        Winograd { walk, side, down: walk.grid[0].div_ceil(side), pitch: across + usize::from(across >= MANY) }
+        Winograd { walk, side, down: walk.grid[0].div_ceil(side), pitch: walk.grid[1].div_ceil(side) }
     }
 
     /// Outputs along a tile's side.
@@ -131,24 +130,16 @@ impl<'a> Winograd<'a> {
         if !self.walk.checked_reads(work, len) {
             return;
         }
-        match (self.side, self.walk.grid[1].div_ceil(self.side) < self.pitch) {
-            (2, true) => self.tiled::<2, 4, 2>(work, weights, out),
-            (2, false) => self.tiled::<2, 4, 4>(work, weights, out),
-            (_, true) => self.tiled::<4, 6, 4>(work, weights, out),
-            (_, false) => self.tiled::<4, 6, 6>(work, weights, out),
+        match self.side {
+            2 => self.tiled::<2, 4>(work, weights, out),
+            _ => self.tiled::<4, 6>(work, weights, out),
         }
     }
 
-    fn tiled<const M: usize, const N: usize, const C: usize>(
-        &self,
-        work: &Work<'_>,
-        weights: &[f32],
-        out: Target<f32>,
-    ) {
+    fn tiled<const M: usize, const N: usize>(&self, work: &Work<'_>, weights: &[f32], out: Target<f32>) {
         let (walk, wide) = (self.walk, width());
         let (rows, size) = (walk.rows, N * N * self.step());
         assert!(weights.len() >= walk.groups * N * N * rows.next_multiple_of(ROWS) * walk.channels, "too few weights");
-        let split = self.split::<M, C>(work.x);
         let total = walk.batch * self.down * self.pitch;
         let blocks = total.div_ceil(wide);
         let tiles = |block: usize| block * wide..total.min((block + 1) * wide);
@@ -157,7 +148,8 @@ impl<'a> Winograd<'a> {
                 let (group, block) = (task / blocks, task % blocks);
                 SCRATCH.with_borrow_mut(|scratch| {
                     grow(&mut scratch.columns, size);
-                    self.turn::<M, N, C>(&split, group, tiles(block), &mut scratch.columns[..size]);
+                    let Scratch { columns, planes, .. } = &mut *scratch;
+                    self.turn::<M, N>(work.x, group, tiles(block), planes, &mut columns[..size]);
                     for first in (0..rows).step_by(TOGETHER) {
                         let part = Part { group, rows: first..rows.min(first + TOGETHER), tiles: tiles(block) };
                         self.multiply::<M, N>(work, weights, &part, &scratch.columns, &mut scratch.results, out);
@@ -171,7 +163,15 @@ impl<'a> Winograd<'a> {
             let turned = unsafe {
                 filled(blocks * size, |turned| {
                     (0..blocks).into_par_iter().for_each(|b| {
-                        self.turn::<M, N, C>(&split, group, tiles(b), turned.slice(b * size, size));
+                        SCRATCH.with_borrow_mut(|scratch| {
+                            self.turn::<M, N>(
+                                work.x,
+                                group,
+                                tiles(b),
+                                &mut scratch.planes,
+                                turned.slice(b * size, size),
+                            );
+                        });
                     });
                 })
             };
@@ -191,41 +191,44 @@ impl<'a> Winograd<'a> {
         self.walk.channels * width() + VECTOR
     }
 
-    fn planes(&self) -> Planes {
-        Planes { plane: (self.down + 1) * self.pitch + 1, pitch: self.pitch }
-    }
-
-    /// The input, each channel as its planes ([`Split`]), with zeros beyond the border.
-    fn split<const M: usize, const C: usize>(&self, x: &[f32]) -> Vec<f32> {
-        let ([h, w], planes, first) = (self.walk.input, self.planes(), self.walk.taps[0]);
-        let (maps, each) = (self.walk.batch * self.walk.groups * self.walk.channels, M * C * planes.plane);
-        let mut split = vec![0.0; maps * each + VECTOR];
-        let least = (1usize << 13).div_ceil(h * w);
-        let channels = split[..maps * each].par_chunks_mut(each).with_min_len(least);
-        channels.zip(x.par_chunks(h * w)).for_each(|(to, from)| {
-            arch().dispatch(Split::<M, C> { from, size: [h, w], to, planes, first });
-        });
-        split
-    }
-
     /// B^T d B of some tiles, for every channel of a group: point, channel, tile.
-    fn turn<const M: usize, const N: usize, const C: usize>(
+    fn turn<const M: usize, const N: usize>(
         &self,
-        split: &[f32],
+        x: &[f32],
         group: usize,
         tiles: Range<usize>,
+        planes: &mut Vec<f32>,
         to: &mut [f32],
     ) {
-        let (channels, each, planes) = (self.walk.channels, self.down * self.pitch, self.planes());
-        let mut at = tiles.start;
-        while at < tiles.end {
-            let (n, first) = (at / each, at % each);
-            let count = (each - first).min(tiles.end - at);
-            let maps = &split[(n * self.walk.groups + group) * channels * M * C * planes.plane..];
-            let (lane, step) = (at - tiles.start, self.step());
-            arch().dispatch(Turn::<M, N, C> { maps, planes, first, count, channels, lane, to, step });
-            at += count;
+        let (walk, step, size) = (self.walk, self.step(), self.walk.input);
+        let len = walk.channels * size[0] * size[1];
+        for (n, piece) in self.pieces(tiles) {
+            planes.clear();
+            planes.resize(piece.room(M), 0.0);
+            let maps = &x[(n * walk.groups + group) * len..][..len];
+            arch().dispatch(Turn::<M, N> { maps, size, piece, planes, to: &mut *to, step });
         }
+    }
+
+    /// Some tiles, cut where a sample ends, and where rows are long where a row ends: samples and pieces.
+    fn pieces(&self, tiles: Range<usize>) -> impl Iterator<Item = (usize, Piece)> {
+        let (each, pitch, side, [top, left]) = (self.down * self.pitch, self.pitch, self.side, self.walk.taps[0]);
+        let mut at = tiles.start;
+        std::iter::from_fn(move || {
+            let (n, tile, lane, rest) = (at / each, at % each, at - tiles.start, tiles.end - at);
+            let (row, column) = (tile / pitch, tile % pitch);
+            let corner = |row: usize, column: usize| [(side * row) as isize + top, (side * column) as isize + left];
+            let piece = if pitch < MANY {
+                let count = rest.min(each - tile);
+                let size = [(tile + count).div_ceil(pitch) - row, pitch];
+                Piece { corner: corner(row, 0), size, first: column, count, lane }
+            } else {
+                let count = rest.min(pitch - column);
+                Piece { corner: corner(row, column), size: [1, count], first: 0, count, lane }
+            };
+            at += piece.count;
+            (piece.count > 0).then_some((n, piece))
+        })
     }
 
     /// The outputs of some rows and tiles.
@@ -281,9 +284,8 @@ impl<'a> Winograd<'a> {
             let (n, tile) = (at / each, at % each);
             let (y, x) = (side * (tile / self.pitch), side * (tile % self.pitch));
             let count = (self.pitch - tile % self.pitch).min(tiles.end - at);
-            let length = walk.grid[1].saturating_sub(x).min(side * count);
-            let down = if length == 0 { 0 } else { walk.grid[0] - y };
-            for (lower, line) in lines.chunks_exact(side * width()).enumerate().take(down) {
+            let length = (walk.grid[1] - x).min(side * count);
+            for (lower, line) in lines.chunks_exact(side * width()).enumerate().take(walk.grid[0] - y) {
                 let first = walk.index(n, channel, y + lower, x);
                 let from = &line[side * (at - tiles.start)..][..length];
                 // SAFETY: the walk checked that its last result lies inside `out` (and `other`); no other task has these

@@ -72,100 +72,121 @@ fn back<S: Simd, const M: usize, const N: usize>(simd: S, x: [S::f32s; N]) -> [S
     y
 }
 
-/// How a channel's values are sorted: as planes, for each remainder of the rows by M those of its columns.
+/// Tiles of one sample whose inputs are sorted together: some rows of them and the columns that these have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct Planes {
-    /// Values of a plane.
-    pub plane: usize,
-    /// Values between rows of tiles.
-    pub pitch: usize,
-}
-
-/// One channel into its M x C planes. C = M: the columns by their remainder, so that a tile's last two are its right
-/// neighbour's first; each row of tiles needs one more. C = N: each column of a tile by itself, so that two planes hold the
-/// columns that two tiles read.
-pub struct Split<'a, const M: usize, const C: usize> {
-    pub from: &'a [f32],
+pub struct Piece {
+    /// The first input that the first tile reads: row and column, before the border where negative.
+    pub corner: [isize; 2],
+    /// Rows of tiles, and tiles side by side.
     pub size: [usize; 2],
-    /// Zeros, where nothing is written.
-    pub to: &'a mut [f32],
-    pub planes: Planes,
-    /// Row and column of the first tile's first input.
-    pub first: [isize; 2],
+    /// The first tile that counts and how many do, through the rows.
+    pub first: usize,
+    pub count: usize,
+    /// Where the first goes.
+    pub lane: usize,
 }
 
-impl<const M: usize, const C: usize> WithSimd for Split<'_, M, C> {
-    type Output = ();
+impl Piece {
+    /// Values of a plane: one for every tile, and a row more for what the last read below them.
+    fn plane(&self) -> usize {
+        (self.size[0] + 1) * self.size[1]
+    }
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let ([h, w], [top, left], Planes { plane, pitch }) = (self.size, self.first, self.planes);
-        for row in 0..plane / pitch * M {
-            let Some(y) = row.checked_add_signed(top).filter(|y| *y < h) else { continue };
-            let (line, planes) = (&self.from[y * w..][..w], &mut self.to[row % M * C * plane..]);
-            for j in 0..C {
-                let to = &mut planes[j * plane + row / M * pitch..][..pitch];
-                // The first tile whose column j is there, and that column.
-                let before = (-(left + j as isize)).max(0) as usize;
-                let tile = before.div_ceil(M);
-                let column = (M * tile + j).wrapping_add_signed(left);
-                if column < w && tile < to.len() {
-                    to[tile..].iter_mut().zip(line[column..].iter().step_by(M)).for_each(|(t, f)| *t = *f);
-                }
-            }
-        }
+    /// Values that sorting needs room for.
+    pub fn room(&self, side: usize) -> usize {
+        side * (side + 2) * self.plane() + VECTOR
     }
 }
 
-/// B^T d B for a run of tiles in one sample.
-pub struct Turn<'a, const M: usize, const N: usize, const C: usize> {
-    /// The planes of the first channel, those of the others behind it, and at least a vector more.
+/// B^T d B of the tiles of a piece for several channels.
+pub struct Turn<'a, const M: usize, const N: usize> {
+    /// The channels' maps.
     pub maps: &'a [f32],
-    pub planes: Planes,
-    /// The first tile of the run.
-    pub first: usize,
-    pub count: usize,
-    pub channels: usize,
-    /// Where the run begins in `to`.
-    pub lane: usize,
+    pub size: [usize; 2],
+    pub piece: Piece,
+    /// Zeros, [`Piece::room`] of them.
+    pub planes: &'a mut [f32],
     /// Points, `step` apart, of channels of [`width`] tiles.
     pub to: &'a mut [f32],
     pub step: usize,
 }
 
-impl<const M: usize, const N: usize, const C: usize> WithSimd for Turn<'_, M, N, C> {
+impl<const M: usize, const N: usize> WithSimd for Turn<'_, M, N> {
     type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        for (channel, map) in self.maps.chunks_exact(self.size[0] * self.size[1]).enumerate() {
+            self.sort(map);
+            self.turn(simd, channel);
+        }
+    }
+}
+
+impl<const M: usize, const N: usize> Turn<'_, M, N> {
+    /// A channel into M x N planes: the rows of the input by their remainder, and for each column of a tile that column of all
+    /// tiles side by side, so that two planes hold the columns that two tiles read. What lies beyond the border stays zero.
+    #[inline(always)]
+    fn sort(&mut self, map: &[f32]) {
+        let ([h, w], Piece { corner: [top, left], size: [down, pitch], .. }) = (self.size, self.piece);
+        let plane = self.piece.plane();
+        for row in 0..M * down + 2 {
+            let Some(y) = row.checked_add_signed(top).filter(|y| *y < h) else { continue };
+            let (line, planes) = (&map[y * w..][..w], &mut self.planes[row % M * N * plane..]);
+            let at = |j: usize| j * plane + row / M * pitch;
+            for j in 0..M {
+                // The first tile whose column j is there, and that column.
+                let tile = ((-(left + j as isize)).max(0) as usize).div_ceil(M);
+                let column = (M * tile + j).wrapping_add_signed(left);
+                if column < w && tile < pitch {
+                    let to = &mut planes[at(j)..][tile..pitch];
+                    let groups = line[column..].chunks_exact(M);
+                    let whole = groups.len().min(to.len());
+                    to.iter_mut().zip(groups).for_each(|(t, group)| *t = group[0]);
+                    if let (Some(t), Some(f)) = (to.get_mut(whole), line.get(column + whole * M)) {
+                        *t = *f;
+                    }
+                }
+            }
+            for j in M..N {
+                let from = at(j - M);
+                planes.copy_within(from + 1..from + pitch, at(j));
+                let column = (M * (pitch - 1) + j).checked_add_signed(left);
+                if let Some(last) = column.and_then(|c| line.get(c)) {
+                    planes[at(j) + pitch - 1] = *last;
+                }
+            }
+        }
+    }
 
     #[expect(clippy::needless_range_loop, reason = "iterators here would leave vectors in memory")]
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let (wide, lanes, Planes { plane, pitch }) = (width(), S::F32_LANES, self.planes);
-        for channel in 0..self.channels {
-            let map = &self.maps[channel * M * C * plane..];
-            for begin in (0..self.count).step_by(lanes) {
-                // B^T d: the inputs (i, j) of a vector of tiles, their rows combined.
-                let mut rows = [[simd.splat_f32s(0.0); N]; N];
-                for j in 0..N {
-                    let mut column = [simd.splat_f32s(0.0); N];
-                    for (i, value) in column.iter_mut().enumerate() {
-                        let at = (i % M * C + j % C) * plane + self.first + begin + i / M * pitch + j / C;
-                        *value = S::as_simd_f32s(&map[at..][..lanes]).0[0];
-                    }
-                    let turned = turn(simd, column);
-                    for i in 0..N {
-                        rows[i][j] = turned[i];
-                    }
+    fn turn<S: Simd>(&mut self, simd: S, channel: usize) {
+        let Piece { size: [_, pitch], first, count, lane, .. } = self.piece;
+        let (wide, lanes, plane) = (width(), S::F32_LANES, self.piece.plane());
+        for begin in (0..count).step_by(lanes) {
+            // B^T d: the inputs (i, j) of a vector of tiles, their rows combined.
+            let mut rows = [[simd.splat_f32s(0.0); N]; N];
+            for j in 0..N {
+                let mut column = [simd.splat_f32s(0.0); N];
+                for (i, value) in column.iter_mut().enumerate() {
+                    let at = (i % M * N + j) * plane + i / M * pitch + first + begin;
+                    *value = S::as_simd_f32s(&self.planes[at..][..lanes]).0[0];
                 }
-                let left = lanes.min(self.count - begin);
+                let turned = turn(simd, column);
                 for i in 0..N {
-                    let row = turn(simd, rows[i]);
-                    for j in 0..N {
-                        let at = (N * i + j) * self.step + channel * wide + self.lane + begin;
-                        if left == lanes {
-                            S::as_mut_simd_f32s(&mut self.to[at..][..lanes]).0[0] = row[j];
-                        } else {
-                            simd.partial_store_f32s(&mut self.to[at..][..left], row[j]);
-                        }
+                    rows[i][j] = turned[i];
+                }
+            }
+            let left = lanes.min(count - begin);
+            for i in 0..N {
+                let row = turn(simd, rows[i]);
+                for j in 0..N {
+                    let at = (N * i + j) * self.step + channel * wide + lane + begin;
+                    if left == lanes {
+                        S::as_mut_simd_f32s(&mut self.to[at..][..lanes]).0[0] = row[j];
+                    } else {
+                        simd.partial_store_f32s(&mut self.to[at..][..left], row[j]);
                     }
                 }
             }
@@ -265,13 +286,13 @@ mod tests {
     fn same_bits<const M: usize, const N: usize>() {
         let mut rng = Stream::new(0, "winograd");
         let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.next_normal() as f32).collect() };
-        let (wide, channels, pitch, plane, count) = (width(), 2, 7, 36, 20.min(width()));
-        let planes = Planes { plane, pitch };
-        let maps = random(channels * M * M * plane + VECTOR);
+        let (wide, channels, size) = (width(), 2, [3 * M + 1, 5 * M]);
+        let piece = Piece { corner: [-1, -1], size: [3, 5], first: 1, count: 14.min(wide), lane: 0 };
+        let maps = random(channels * size[0] * size[1]);
         let step = channels * wide + VECTOR;
         let turned = |plain: bool| {
-            let mut to = vec![0.0; N * N * step];
-            let turn = Turn::<M, N, M> { maps: &maps, planes, first: 0, count, channels, lane: 0, to: &mut to, step };
+            let (mut to, mut planes) = (vec![0.0; N * N * step], vec![0.0; piece.room(M)]);
+            let turn = Turn::<M, N> { maps: &maps, size, piece, planes: &mut planes, to: &mut to, step };
             if plain {
                 turn.with_simd(pulp::Scalar)
             } else {
