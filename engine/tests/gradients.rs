@@ -473,3 +473,47 @@ fn kinks_are_pytorchs() {
         assert_eq!(slope(f, x), wanted, "{f:?} at {x}");
     }
 }
+
+/// Two convolutions reach two positions to each side: beyond, a unit's gradient is zero, in whatever tiles the kernels work and
+/// whoever is in its batch.
+#[test]
+fn a_units_gradient_is_zero_where_it_does_not_reach() {
+    const SIDE: usize = 40;
+    let (mut b, mut rng) = (Builder::new(), Stream::new(8, "reach"));
+    let mut at = b.input("x", vec![16, SIDE, SIDE]).unwrap();
+    for (i, name) in ["first", "second"].into_iter().enumerate() {
+        let dims = [[64, 16, 3, 3], [32, 64, 3, 3]][i];
+        let values: Vec<f32> = (0..dims.iter().product()).map(|_| rng.next_normal() as f32).collect();
+        let weight = b.param(name, Tensor::from_vec(values, &dims, &Device::Cpu).unwrap()).unwrap();
+        let conv = Op::Conv2d(Conv { weight, bias: None, window: Window::square(3, 1, 1), groups: 1 });
+        at = b.add(name, conv, &[at]).unwrap();
+    }
+    let (graph, weights) = b.finish(at).unwrap();
+    let model = Model::new(graph, weights, Card::named("reach"));
+    let back = |seed: Vec<f32>| {
+        let n = seed.len() / (32 * SIDE * SIDE);
+        let x = Tensor::zeros((n, 16, SIDE, SIDE), convscope_engine::DType::F32, &Device::Cpu).unwrap();
+        let trace = model.forward(&x, &Tap::All).unwrap();
+        let seed = Tensor::from_vec(seed, (n, 32, SIDE, SIDE), &Device::Cpu).unwrap();
+        let (from, to) = (model.graph().output(), model.graph().input());
+        to_f64(&trace.backward_to(to, vec![(from, seed)], &Rules::gradient()).unwrap()).unwrap()
+    };
+    let unit = |y: usize, x: usize| {
+        let mut seed = vec![0.0f32; 32 * SIDE * SIDE];
+        seed[(3 * SIDE + y) * SIDE + x] = 1.0;
+        seed
+    };
+    let everywhere: Vec<f32> = (0..32 * SIDE * SIDE).map(|_| rng.next_normal() as f32).collect();
+    let seeds = [unit(17, 22), everywhere, unit(0, SIDE - 1)];
+    let all = back(seeds.concat());
+    for (seed, part) in seeds.iter().zip(all.chunks(16 * SIDE * SIDE)) {
+        assert!(back(seed.clone()) == part);
+    }
+    for (n, [row, column]) in [(0, [17usize, 22usize]), (2, [0, SIDE - 1])] {
+        for (i, value) in all[n * 16 * SIDE * SIDE..][..16 * SIDE * SIDE].iter().enumerate() {
+            let (y, x) = (i / SIDE % SIDE, i % SIDE);
+            let reached = y.abs_diff(row) <= 2 && x.abs_diff(column) <= 2;
+            assert!(reached == (*value != 0.0), "sample {n}, row {y}, column {x}: {value}");
+        }
+    }
+}

@@ -6,6 +6,8 @@
 
 use convscope_engine::graph::op::{Padding, Pool, Window};
 use convscope_engine::kernels::conv::{self, Geometry};
+use convscope_engine::kernels::packed::{Around, Packed};
+use convscope_engine::kernels::winograd::Tiles;
 use convscope_engine::kernels::{linear, pool, winners};
 use convscope_engine::random::Stream;
 
@@ -91,6 +93,36 @@ fn a_sample_gets_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
         assert!(on(3, &|| conv::input_gradient(&many, dy, &w)) == back, "{g:?}");
         let last = conv::input_gradient(&one, &dy[dy.len() / 5 * 4..], &w);
         assert!(last == back[back.len() - last.len()..], "{g:?}");
+    }
+}
+
+#[test]
+fn gradients_in_large_tiles() {
+    let mut rng = Stream::new(4, "kernels");
+    let on = |threads: usize, f: &(dyn Fn() -> Vec<f32> + Sync)| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+    };
+    for (input, channels, out, pad) in [
+        ([31, 30], 16, 64, [1, 1, 1, 1]),
+        ([56, 57], 24, 33, [1, 1, 1, 1]),
+        ([40, 36], 64, 16, [0, 0, 0, 0]),
+        ([29, 170], 20, 40, [2, 0, 1, 2]),
+    ] {
+        let g = padded(geometry(3, channels, out, input, 3, 1), pad);
+        let w = random(out * channels * 9, &mut rng);
+        let dy = random(g.batch * out * g.output[0] * g.output[1], &mut rng);
+        let packed = Packed::input_gradient(&g, &single(&w), None, Tiles::Large);
+        assert_eq!(packed.most(), Tiles::Large, "{g:?}");
+        let signal = single(&dy);
+        let dx = on(1, &|| packed.run(3, &signal, &Around::NONE));
+        // A few times the errors of plain sums.
+        let wanted = conv::input_gradient(&g, &dy, &w);
+        let scale = wanted.iter().fold(1.0f64, |m, v| m.max(v.abs()));
+        let wrong = dx.iter().zip(&wanted).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        assert!(wrong <= 8e-6 * scale, "{g:?}: {wrong} of {scale}");
+        assert!(on(3, &|| packed.run(3, &signal, &Around::NONE)) == dx, "{g:?}");
+        let last = packed.run(1, &signal[signal.len() / 3 * 2..], &Around::NONE);
+        assert!(last == dx[dx.len() - last.len()..], "{g:?}");
     }
 }
 
