@@ -9,6 +9,7 @@ use super::completeness::Promise;
 use super::{About, Family, Probe, Takes};
 use crate::error::{Error, Result};
 use crate::job::Job;
+use crate::kernels::CHUNK;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::Tap;
 use crate::rules::Rules;
@@ -16,6 +17,7 @@ use crate::show::Artifact;
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
+use rayon::prelude::*;
 
 crate::choice! {
     /// How the path integral is summed.
@@ -202,13 +204,18 @@ impl IntegratedGradients {
         for chunk in job.steps("integrated_gradients", steps.div_ceil(batch)) {
             let part = &points[chunk * batch..((chunk + 1) * batch).min(steps)];
             // The points are formed in single precision, as the net computes.
-            let point = |a: f64| start.iter().zip(&end).map(move |(f, t)| f + a as f32 * (t - f));
-            let places: Vec<f32> = part.iter().flat_map(|(a, _)| point(*a)).collect();
+            let mut places = vec![0.0f32; part.len() * to.len()];
+            places.par_chunks_mut(to.len().max(1)).zip(part).for_each(|(place, (a, _))| {
+                let ends = start.iter().zip(&end);
+                place.iter_mut().zip(ends).for_each(|(p, (f, t))| *p = f + *a as f32 * (t - f));
+            });
             let stacked = tensor(places, &[&[part.len()], &x.dims()[1..]].concat())?;
             let gradients = to_f64(&input_signal(target, &stacked, &Rules::gradient())?)?;
-            for ((_, w), g) in part.iter().zip(gradients.chunks(to.len())) {
-                mean.iter_mut().zip(g).for_each(|(m, g)| *m += w * g);
-            }
+            mean.par_chunks_mut(CHUNK).enumerate().for_each(|(i, mean)| {
+                for ((_, w), g) in part.iter().zip(gradients.chunks(to.len())) {
+                    mean.iter_mut().zip(&g[i * CHUNK..]).for_each(|(m, g)| *m += w * g);
+                }
+            });
             done += part.len();
         }
         mean.iter_mut().enumerate().for_each(|(i, m)| *m *= to[i] - from[i]);

@@ -92,12 +92,16 @@ impl SmoothGrad {
             let len = values.len() / n;
             sum.resize(len, 0.0);
             squares.resize(len, 0.0);
-            for map in values.chunks(len) {
-                map.iter().zip(sum.iter_mut().zip(squares.iter_mut())).for_each(|(v, (s, q))| {
-                    *s += v;
-                    *q += v * v;
-                });
-            }
+            let sums = sum.par_chunks_mut(CHUNK).zip(squares.par_chunks_mut(CHUNK));
+            sums.enumerate().for_each(|(i, (sum, squares))| {
+                for map in values.chunks(len) {
+                    let sums = sum.iter_mut().zip(squares.iter_mut());
+                    map[i * CHUNK..].iter().zip(sums).for_each(|(v, (s, q))| {
+                        *s += v;
+                        *q += v * v;
+                    });
+                }
+            });
             done += n;
         }
         let n = done.max(1) as f64;
