@@ -54,6 +54,7 @@ const POOLS: &[(&str, [usize; 5])] = &[
 const BATCHES: [usize; 2] = [1, 8];
 
 fn main() {
+    convscope::threads::start(0).unwrap();
     let mut criterion = Criterion::default()
         .with_measurement(Rate)
         .sample_size(20)

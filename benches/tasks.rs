@@ -23,6 +23,7 @@ use std::time::Instant;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    convscope::threads::start(0).unwrap();
     let mut nets: BTreeMap<String, Model> = BTreeMap::new();
     let mut inputs: BTreeMap<(String, usize), Tensor> = BTreeMap::new();
     for line in std::io::stdin().lock().lines() {

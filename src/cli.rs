@@ -108,11 +108,7 @@ const SCARCE: u64 = 512 << 20;
 impl Work {
     /// The job, on as many threads as were asked for.
     fn bare_job(&self) -> Result<Job> {
-        let threads = self.threads.map_or(0, usize::from);
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .map_err(|e| Error::internal(format!("threads: {e}")))?;
+        convscope::threads::start(self.threads.map_or(0, usize::from))?;
         let mut job = Job::new();
         (job.seed, job.memory) = (self.seed.unwrap_or(0), self.memory.unwrap_or(1024) << 20);
         if job.memory < SCARCE {

@@ -51,6 +51,8 @@
 //! language and the kernel out; values are shown by [`evcxr::EvcxrDisplay`].
 
 pub mod evcxr;
+#[cfg(feature = "cli")]
+pub mod threads;
 
 pub use convscope_engine::*;
 
