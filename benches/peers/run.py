@@ -213,9 +213,9 @@ def main():
         with torch.set_grad_enabled(not forward_only):
             for turn in range(rounds + (not slow)):
                 for who in times:
-                    # Peers' worker threads spin for a while after their last task: let them go to sleep. Then a run that
-                    # warms up, but for tasks that take seconds, and the one that counts.
-                    time.sleep(0.02)
+                    # Peers' worker threads spin after their last task, onnxruntime's for more than 20 ms: let them go to sleep.
+                    # Then a run that warms up, but for tasks that take seconds, and the one that counts.
+                    time.sleep(0.2)
                     for again in range(1 if slow else 2):
                         spent = ours.seconds(net, task, batch, args) if who == 'ours' else timed(others[who])
                     if turn > 0 or slow:
