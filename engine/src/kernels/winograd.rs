@@ -5,7 +5,7 @@
 //! N x N inputs d, N = M + 2; with u = G g G^T made once, the tile is A^T [u * (B^T d B)] A, summed over channels before A.
 //! The N x N sums over channels are the same register tiles in the same order as everywhere (see [`super::tile`]). For
 //! M = 2, G and A have only 0, 1/2, 1 and -1, so rounding errors stay near those of the plain sum; for M = 4 they are about
-//! four times as large.
+//! four to five times as large.
 
 mod transform;
 

@@ -6,7 +6,7 @@ use crate::kernels::tile::width;
 use pulp::{Simd, WithSimd};
 
 /// The points at which the polynomials of 4 x 4 tiles are evaluated, besides 0 and infinity: with both signs. Where the
-/// paper has 1 and 2, these have a third of its errors, and all that is made of them fits a float.
+/// paper has 1 and 2, these have half of its errors (root mean square), and all that is made of them fits a float.
 const NEAR: f64 = 0.75;
 const FAR: f64 = 1.5;
 const NEAR2: f64 = NEAR * NEAR;
