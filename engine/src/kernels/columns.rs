@@ -102,8 +102,9 @@ impl Walk {
                 let each = self.rows.div_ceil(ROWS);
                 let (group, first) = (p / each, p % each * ROWS);
                 for r in 0..ROWS.min(self.rows - first) {
-                    for k in 0..inner {
-                        panel[k * ROWS + r] = weight(group, first + r, k % channels, k / channels);
+                    let places = (0..inner / channels).flat_map(|tap| (0..channels).map(move |c| (tap, c)));
+                    for (k, (tap, c)) in places.enumerate() {
+                        panel[k * ROWS + r] = weight(group, first + r, c, tap);
                     }
                 }
             });

@@ -103,23 +103,31 @@ impl<'a> Winograd<'a> {
 
     /// The walk's panels of weights, transformed: for each group and point its panels.
     pub fn pack(&self, panels: &[f32]) -> Vec<f32> {
-        let (c, walk, points, side) = (self.walk.channels, self.walk, self.points(), self.side + 2);
+        match self.side {
+            2 => self.packed::<4>(panels),
+            _ => self.packed::<6>(panels),
+        }
+    }
+
+    fn packed<const N: usize>(&self, panels: &[f32]) -> Vec<f32> {
+        let (c, walk) = (self.walk.channels, self.walk);
         let each = walk.rows.div_ceil(ROWS);
-        let mut out = vec![0.0f32; walk.groups * points * each * ROWS * c];
-        out.par_chunks_mut(ROWS * c).enumerate().for_each(|(i, to)| {
-            let (group, point, panel) = (i / each / points, i / each % points, i % each);
-            let from = &panels[(group * each + panel) * ROWS * 9 * c..][..ROWS * 9 * c];
-            let row = |at: usize| transform::kernel_row(self.side, at);
-            let (down, across) = (row(point / side), row(point % side));
-            for (k, to) in to.chunks_exact_mut(ROWS).enumerate() {
-                for (r, to) in to.iter_mut().enumerate() {
-                    let g = |i: usize, j: usize| f64::from(from[((i * 3 + j) * c + k) * ROWS + r]);
-                    let row = |i: usize| (0..3).map(|j| g(i, j) * across[j]).sum::<f64>();
-                    *to = (0..3).map(|i| row(i) * down[i]).sum::<f64>() as f32;
-                }
-            }
-        });
-        out
+        let turn = std::array::from_fn(|at| transform::kernel_row(self.side, at));
+        let panel = |out: Target<f32>, i: usize| {
+            let (group, panel) = (i / each, i % each);
+            let from = &panels[i * ROWS * 9 * c..][..ROWS * 9 * c];
+            // SAFETY: each panel has stretches of its own, one a point.
+            let to = |point: usize, k: usize| unsafe {
+                out.slice((((group * N * N + point) * each + panel) * c + k) * ROWS, ROWS)
+            };
+            arch().dispatch(Kernels::<N, _> { from, turn: &turn, channels: c, to });
+        };
+        // SAFETY: the panels' stretches cover the buffer.
+        unsafe {
+            filled(walk.groups * N * N * each * ROWS * c, |out| {
+                (0..walk.groups * each).into_par_iter().for_each(|i| panel(out, i));
+            })
+        }
     }
 
     /// Computes the walk into `out`; `weights` are those of [`Winograd::pack`].
@@ -296,6 +304,44 @@ impl<'a> Winograd<'a> {
                 Line { from, other, join, finish, to }.with_simd(simd);
             }
             at += count;
+        }
+    }
+}
+
+/// G g G^T for a panel of kernels, [`ROWS`] side by side for each channel, in doubles.
+struct Kernels<'a, const N: usize, F> {
+    from: &'a [f32],
+    /// G.
+    turn: &'a [[f64; 3]; N],
+    channels: usize,
+    /// Where a point of a channel goes.
+    to: F,
+}
+
+impl<'a, const N: usize, F: Fn(usize, usize) -> &'a mut [f32]> WithSimd for Kernels<'a, N, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        type Side = [f64; ROWS];
+        for k in 0..self.channels {
+            let kernel = |tap: usize| -> Side {
+                let rows = &self.from[(tap * self.channels + k) * ROWS..][..ROWS];
+                std::array::from_fn(|r| f64::from(rows[r]))
+            };
+            let sum = |values: [&Side; 3], factors: &[f64; 3]| -> Side {
+                let [a, b, c] = values;
+                std::array::from_fn(|r| a[r] * factors[0] + b[r] * factors[1] + c[r] * factors[2])
+            };
+            let taps: [Side; 9] = std::array::from_fn(kernel);
+            for (q, across) in self.turn.iter().enumerate() {
+                let rows: [Side; 3] =
+                    std::array::from_fn(|i| sum([&taps[3 * i], &taps[3 * i + 1], &taps[3 * i + 2]], across));
+                for (p, down) in self.turn.iter().enumerate() {
+                    let point = sum([&rows[0], &rows[1], &rows[2]], down);
+                    (self.to)(p * N + q, k).iter_mut().zip(point).for_each(|(to, v)| *to = v as f32);
+                }
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::kernels::packed::Packed;
 use crate::kernels::winograd::Tiles;
 use crate::model::Model;
 use crate::tensor::values;
+use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -118,7 +119,13 @@ impl Model {
                 i / (taps * (g.channels / c.groups))
             }
         };
-        let scaled = w.iter().enumerate().map(|(i, w)| (f64::from(*w) * factor[channel(i)]) as f32).collect();
+        // The weights of one channel lie together.
+        let together = if transposed { taps } else { taps * (g.channels / c.groups) };
+        let mut scaled = w.to_vec();
+        scaled.par_chunks_mut(together.max(1)).enumerate().for_each(|(i, part)| {
+            let factor = factor[channel(i * together)];
+            part.iter_mut().for_each(|w| *w = (f64::from(*w) * factor) as f32);
+        });
         let own = |o: usize| bias.map_or(0.0, |b| f64::from(b[o]));
         let shifted = factor.iter().zip(&offset).enumerate().map(|(o, (f, t))| (f * own(o) + t) as f32).collect();
         Ok((scaled, shifted))
