@@ -161,3 +161,33 @@ fn sources(dims: &[usize], pads: &[(usize, usize)], border: Border) -> Vec<Optio
     }
     all
 }
+
+/// Copies `from`, of `size`, into `to`, whose pixel (0, 0) is pixel `offset` of `from`; what lies outside `from` becomes
+/// `fill`, or stays.
+pub fn paste(
+    to: &mut [f32],
+    [h, w]: [usize; 2],
+    from: &[f32],
+    size: [usize; 2],
+    offset: [isize; 2],
+    fill: Option<f32>,
+) {
+    let span = |a: usize, n: usize| {
+        let lo = (-offset[a]).clamp(0, n as isize) as usize;
+        let hi = (size[a] as isize - offset[a]).clamp(lo as isize, n as isize) as usize;
+        (lo, hi)
+    };
+    let ((top, bottom), (left, right)) = (span(0, h), span(1, w));
+    if let Some(v) = fill
+        && (top, bottom, left, right) != (0, h, 0, w)
+    {
+        to.fill(v);
+    }
+    if left >= right {
+        return;
+    }
+    for y in top..bottom {
+        let start = (y as isize + offset[0]) as usize * size[1] + (left as isize + offset[1]) as usize;
+        to[y * w + left..y * w + right].copy_from_slice(&from[start..start + right - left]);
+    }
+}

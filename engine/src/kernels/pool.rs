@@ -1,5 +1,6 @@
 //! Average pools with their gradient, and max pools, whose gradient is in [`winners`](super::winners).
 
+use super::CHUNK;
 use super::border::Border;
 use super::tile::arch;
 use crate::graph::op::{Padding, Pool};
@@ -80,8 +81,13 @@ pub fn max<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
     let border = Border::new([band, g.input[1]], [1, w.stride[1]], [([band, g.output[1]], &across[..])]);
     let taps: Vec<usize> = across.iter().map(|t| border.place(*t)).collect();
     let empty = [0, 1].map(|a| (0..g.output[a]).filter(|o| g.span(a, *o).taps().next().is_none()).collect());
-    T::of_singles(planes(g, singles, |x, y| {
-        if !arch().dispatch(Largest { g, border: &border, taps: &taps, empty: &empty, x, y: &mut *y }) {
+    let room = || Room {
+        line: vec![0.0; g.input[1].next_multiple_of(VECTOR)],
+        columns: vec![f32::NEG_INFINITY; border.room() + VECTOR],
+        largest: vec![0.0; border.positions([band, g.output[1]]).next_multiple_of(VECTOR)],
+    };
+    T::of_singles(planes_with(g, singles, room, |room, x, y| {
+        if !arch().dispatch(Largest { g, border: &border, taps: &taps, empty: &empty, room, x, y: &mut *y }) {
             plain_max(g, x, y);
         }
     }))
@@ -127,8 +133,19 @@ struct Largest<'a> {
     taps: &'a [usize],
     /// Rows and columns of results whose windows lie wholly in the border.
     empty: &'a [Vec<usize>; 2],
+    room: &'a mut Room,
     x: &'a [f32],
     y: &'a mut [f32],
+}
+
+/// What a task computes in, plane by plane.
+struct Room {
+    /// The maxima of columns in a row of windows.
+    line: Vec<f32>,
+    /// A band of them with its border.
+    columns: Vec<f32>,
+    /// What the windows of a band hold.
+    largest: Vec<f32>,
 }
 
 /// Values of a band of column maxima, which stays in a core's first-level cache.
@@ -144,12 +161,10 @@ impl WithSimd for Largest<'_> {
         let (g, border, [_, across], lanes) = (self.g, self.border, self.g.output, S::F32_LANES);
         let larger = |a, b| simd.select_f32s(simd.less_than_f32s(a, b), b, a);
         let load = |values: &[f32], at: usize| S::as_simd_f32s(&values[at..at + lanes]).0[0];
-        let (width, mut columns) = (g.input[1], vec![f32::NEG_INFINITY; border.room() + VECTOR]);
-        let mut line = vec![0.0; width.next_multiple_of(VECTOR)];
+        let (width, Room { line, columns, largest }) = (g.input[1], self.room);
         // x - x is zero where x is finite.
         let mut zero = simd.splat_f32s(0.0);
         let band = border.shape.input[0];
-        let mut largest = vec![0.0; border.positions([band, across]).next_multiple_of(lanes)];
         for (first, y) in (0..).step_by(band).zip(self.y.chunks_mut(band * across)) {
             for oy in first..g.output[0].min(first + band) {
                 let rows = g.span(0, oy);
@@ -169,11 +184,11 @@ impl WithSimd for Largest<'_> {
                     }
                     S::as_mut_simd_f32s(&mut line[at..at + lanes]).0[0] = best;
                 }
-                border.fill_row(oy - first, &line, &mut columns);
+                border.fill_row(oy - first, line, columns);
             }
-            for (at, to) in (0..).step_by(lanes).zip(S::as_mut_simd_f32s(&mut largest).0) {
+            for (at, to) in (0..).step_by(lanes).zip(S::as_mut_simd_f32s(largest).0) {
                 let lowest = simd.splat_f32s(f32::NEG_INFINITY);
-                *to = self.taps.iter().fold(lowest, |best, tap| larger(best, load(&columns, tap + at)));
+                *to = self.taps.iter().fold(lowest, |best, tap| larger(best, load(columns, tap + at)));
             }
             let rows = y.chunks_exact_mut(across).zip(largest.chunks(border.pitch()));
             rows.for_each(|(y, largest)| y.copy_from_slice(&largest[..across]));
@@ -244,9 +259,20 @@ pub fn average_gradient<T: Real>(g: &Geometry, dy: &[T]) -> Vec<T> {
 }
 
 fn planes<T: Real>(g: &Geometry, x: &[T], f: impl Fn(&[T], &mut [T]) + Sync) -> Vec<T> {
+    planes_with(g, x, || (), |(), x, y| f(x, y))
+}
+
+/// Every plane, with what `room` makes for a task.
+fn planes_with<T: Real, R>(
+    g: &Geometry,
+    x: &[T],
+    room: impl Fn() -> R + Sync + Send,
+    f: impl Fn(&mut R, &[T], &mut [T]) + Sync,
+) -> Vec<T> {
     let (source, pixels) = g.sizes();
     let mut y = vec![T::zero(); x.len() / source * pixels];
-    y.par_chunks_mut(pixels).zip(x.par_chunks(source)).for_each(|(y, x)| f(x, y));
+    let tasks = y.par_chunks_mut(pixels).zip(x.par_chunks(source)).with_min_len(CHUNK.div_ceil(source.max(1)));
+    tasks.for_each_init(room, |room, (y, x)| f(room, x, y));
     y
 }
 

@@ -2,6 +2,8 @@
 
 use crate::error::Result;
 use crate::graph::op::Window;
+use crate::kernels::layout::paste;
+use crate::kernels::reduce::sum;
 use crate::kernels::target::filled;
 use crate::tensor::{tensor, values};
 use candle_core::Tensor;
@@ -105,17 +107,32 @@ impl Windows {
         let ([height, width], [h, w]) = (base.size, self.region.size);
         let (plane, tile) = (height * width, h * w);
         let channels = old.len() / plane;
-        let total = |v: &[f32]| v.iter().map(|v| f64::from(*v)).sum::<f64>();
-        let sums: Vec<f64> = old.chunks(plane).map(total).collect();
+        let corners: Vec<f64> = old.par_chunks(plane).flat_map_iter(|map| corner_sums(map, width)).collect();
+        let (pitch, each) = (width + 1, (height + 1) * (width + 1));
         let count = if mean { plane as f64 } else { 1.0 };
         let one = |i: usize| {
             let ([top, left], c) = (self.region.starts[i / channels], i % channels);
-            let rows = (top..top + h).map(|y| &old[c * plane + y * width + left..][..w]);
-            let gone: f64 = rows.map(total).sum();
-            ((sums[c] - gone + total(&new[i * tile..(i + 1) * tile])) / count) as f32
+            let to = |y: usize, x: usize| corners[c * each + y * pitch + x];
+            let gone = to(top + h, left + w) - to(top, left + w) - to(top + h, left) + to(top, left);
+            ((to(height, width) - gone + sum(&new[i * tile..(i + 1) * tile])) / count) as f32
         };
         Ok((0..self.region.starts.len() * channels).into_par_iter().map(one).collect())
     }
+}
+
+/// For each corner between the pixels of a map, row by row, the sum of all above and left of it.
+fn corner_sums(map: &[f32], width: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; width + 1];
+    for row in map.chunks(width) {
+        let above = sums.len() - width - 1;
+        let mut line = 0.0;
+        sums.push(0.0);
+        for (x, value) in row.iter().enumerate() {
+            line += f64::from(*value);
+            sums.push(sums[above + x + 1] + line);
+        }
+    }
+    sums
 }
 
 impl Base<'_> {
@@ -150,28 +167,5 @@ impl Base<'_> {
             })
         };
         tensor(data, &[n, channels, h, w])
-    }
-}
-
-/// Copies `from`, of `size`, into `to`, whose pixel (0, 0) is pixel `offset` of `from`; what lies outside `from` becomes
-/// `fill`, or stays.
-fn paste(to: &mut [f32], [h, w]: [usize; 2], from: &[f32], size: [usize; 2], offset: [isize; 2], fill: Option<f32>) {
-    let span = |a: usize, n: usize| {
-        let lo = (-offset[a]).clamp(0, n as isize) as usize;
-        let hi = (size[a] as isize - offset[a]).clamp(lo as isize, n as isize) as usize;
-        (lo, hi)
-    };
-    let ((top, bottom), (left, right)) = (span(0, h), span(1, w));
-    if let Some(v) = fill
-        && (top, bottom, left, right) != (0, h, 0, w)
-    {
-        to.fill(v);
-    }
-    if left >= right {
-        return;
-    }
-    for y in top..bottom {
-        let start = (y as isize + offset[0]) as usize * size[1] + (left as isize + offset[1]) as usize;
-        to[y * w + left..y * w + right].copy_from_slice(&from[start..start + right - left]);
     }
 }
