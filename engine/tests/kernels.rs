@@ -7,8 +7,10 @@
 use convscope_engine::graph::op::{Padding, Pool, Window};
 use convscope_engine::kernels::conv::{self, Geometry};
 use convscope_engine::kernels::packed::{Around, Packed};
+use convscope_engine::kernels::pooled::{self, Pooled};
+use convscope_engine::kernels::tile::Finish;
 use convscope_engine::kernels::winograd::Tiles;
-use convscope_engine::kernels::{linear, pool, winners};
+use convscope_engine::kernels::{linear, pool, reduce, winners};
 use convscope_engine::random::Stream;
 
 fn random(n: usize, rng: &mut Stream) -> Vec<f64> {
@@ -126,6 +128,32 @@ fn gradients_in_large_tiles() {
     }
 }
 
+/// A max pool by bands is the pool of the whole, bit for bit, whatever lies in the border.
+#[test]
+fn convolutions_pooled_by_bands() {
+    let mut rng = Stream::new(6, "kernels");
+    for (kernel, stride, pad) in [(3, 2, 0), (7, 2, 3), (5, 1, 2)] {
+        let g = padded(geometry(2, 3, 64, [131, 117], kernel, stride), [pad, pad, pad, pad]);
+        assert!(pooled::pays(&g), "{g:?}");
+        let x = single(&random(g.batch * g.channels * g.input[0] * g.input[1], &mut rng));
+        let w = single(&random(g.out * g.channels * kernel * kernel, &mut rng));
+        let b = single(&random(g.out, &mut rng));
+        let packed = Packed::forward(&g, &w, Some(&b), Tiles::None);
+        for finish in [Finish::Relu, Finish::Keep] {
+            let whole = packed.run(g.batch, &x, &Around { finish, ..Around::NONE });
+            for (size, step, border, ceil) in [(3, 2, 0, true), (3, 2, 1, false), (2, 2, 0, false), (3, 1, 1, false)] {
+                let window = Window::square(size, step, border);
+                let output = window.output(g.output, ceil).unwrap();
+                let pool = Pool { window, ceil, count_padding: false };
+                let over = pool::Geometry { input: g.output, output, pool };
+                let wanted = pool::max(&over, &whole);
+                let ours = Pooled { packed: &packed, conv: g, pool: over }.run(g.batch, &x, finish);
+                assert_eq!(ours, wanted, "{g:?} {pool:?} {finish:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn linear_maps_and_their_gradients() {
     let mut rng = Stream::new(3, "kernels");
@@ -162,4 +190,15 @@ fn the_first_of_equal_maxima_wins_and_a_nan_wins_over_all() {
     assert!(y[1].is_nan() && y[2].is_nan() && y[0] == 0.5, "{y:?}");
     let dx = winners::max_gradient(&g, &x, &pool::max(&g, &x), &flow);
     assert_eq!(dx.iter().position(|d| *d == 1.0), Some(23));
+}
+
+#[test]
+fn sums_of_any_length() {
+    let mut rng = Stream::new(7, "kernels");
+    for n in [0, 1, 7, 8, 9, 31, 169, 1000] {
+        let values = random(n, &mut rng);
+        let wanted: f64 = values.iter().sum();
+        assert!((reduce::sum(&values) - wanted).abs() < 1e-12, "{n}");
+        assert!((reduce::sum(&single(&values)) - wanted).abs() < 1e-12, "{n}");
+    }
 }

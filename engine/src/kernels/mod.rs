@@ -15,6 +15,7 @@ pub mod matmul;
 pub mod norm;
 pub mod packed;
 pub mod pool;
+pub mod pooled;
 pub mod product;
 pub mod reduce;
 pub mod resize;

@@ -7,7 +7,8 @@ use super::packs::Way;
 use crate::error::{Context, Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::kernels::packed::{Around, Stretch};
-use crate::kernels::tile::{Finish, Join};
+use crate::kernels::pooled::Pooled;
+use crate::kernels::tile::Join;
 use crate::kernels::winograd::Tiles;
 use crate::model::Model;
 use crate::tensor::{tensor, values};
@@ -70,7 +71,9 @@ impl Model {
             Tap::Only(ids) | Tap::Signs(ids) => ids.clone(),
         };
         let plan = match tap {
-            Tap::Only(_) | Tap::Signs(_) if self.dtype() == DType::F32 => Plan::fused(graph, &goals),
+            Tap::Only(_) | Tap::Signs(_) if self.dtype() == DType::F32 => {
+                Plan::fused(graph, &goals, matches!(tap, Tap::Only(_)))
+            }
             _ => Plan::apart(graph),
         };
         let mut needed = vec![false; graph.nodes().len()];
@@ -146,6 +149,22 @@ impl Model {
         Ok(())
     }
 
+    /// The max pool at `pool` of the convolution at `id`, which nothing is added to.
+    fn pooled(&self, id: NodeId, x: &Tensor, fused: &Fused, pool: NodeId, tiles: Tiles) -> Result<Tensor> {
+        let packed = self.packed(id, fused.norm, Way::Forward, tiles)?;
+        let (made, left) = (self.graph().node(id), self.graph().node(pool));
+        let (Op::Conv2d(c), Op::MaxPool(p)) = (&made.op, &left.op) else {
+            return Err(Error::internal(format!("`{}` is no pooled convolution", made.name)));
+        };
+        let between = apply::with_batch(x.dims()[0], &made.shape);
+        let pooled = Pooled {
+            packed: &packed,
+            conv: apply::conv_geometry(c, x.dims(), &made.shape),
+            pool: apply::pool_geometry(p, &between, &left.shape),
+        };
+        tensor(pooled.run(x.dims()[0], &values::<f32>(x)?, fused.finish), &apply::with_batch(x.dims()[0], &left.shape))
+    }
+
     /// Whether the f32 kernels can take `x`.
     pub(super) fn is_single(&self, x: &Tensor) -> bool {
         x.dtype() == DType::F32 && self.dtype() == DType::F32
@@ -215,11 +234,14 @@ impl Trace {
             let Some(x) = inputs[..].first().filter(|x| is_conv && model.is_single(x)) else {
                 return Ok(Some((id, apply::apply(&node.op, &inputs, model.weights(), &node.shape)?)));
             };
-            let alone = Fused { norm: None, other: None, finish: Finish::Keep, last: id };
+            let alone = Fused::alone(id);
             let fused = self.plan.head(id).unwrap_or(&alone);
             if let Some(join) = self.plan.join_of(id) {
                 model.convolved_to(id, x, fused, Part { join, joined: &mut *joined }, self.tiles)?;
                 return Ok(None);
+            }
+            if let Some(pool) = fused.pool {
+                return Ok(Some((pool, model.pooled(id, x, fused, pool, self.tiles)?)));
             }
             let other = fused.other.map(|o| self.seen(o)).transpose()?;
             Ok(Some((fused.last, model.convolved(id, x, fused, other, self.tiles)?)))

@@ -1,8 +1,10 @@
-//! Which nodes a forward pass computes in one go: a convolution with the batch normalisation, the sum and the rectifier
-//! behind it, where nobody else reads what lies between.
+//! Which nodes a forward pass computes in one go: a convolution with the batch normalisation, the sum, the rectifier and the
+//! max pool behind it, where nobody else reads what lies between.
 
+use super::apply::{conv_geometry, with_batch};
 use crate::graph::op::{Activation, Binary};
 use crate::graph::{Graph, NodeId, Op};
+use crate::kernels::pooled;
 use crate::kernels::tile::Finish;
 
 /// A convolution and what is computed with it.
@@ -14,6 +16,8 @@ pub struct Fused {
     pub other: Option<NodeId>,
     /// What the rectifier does.
     pub finish: Finish,
+    /// The max pool over what comes out of that.
+    pub pool: Option<NodeId>,
     /// The node whose value comes out.
     pub last: NodeId,
 }
@@ -45,18 +49,21 @@ impl Plan {
         Plan { heads: vec![None; n], inside: vec![None; n], joins: vec![None; n] }
     }
 
-    /// Nodes computed together, but for those in `goals`, whose values are asked for.
-    pub fn fused(graph: &Graph, goals: &[NodeId]) -> Self {
+    /// Nodes computed together, but for those in `goals`, whose values are asked for; with `pools` a max pool too, of which no
+    /// signal back can ask where its values came from.
+    pub fn fused(graph: &Graph, goals: &[NodeId], pools: bool) -> Self {
         let mut plan = Plan::apart(graph);
         let varies = graph.descendants(graph.input());
         for id in graph.ids() {
             if !matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..)) {
                 continue;
             }
-            let mut fused = Fused { norm: None, other: None, finish: Finish::Keep, last: id };
+            let mut fused = Fused::alone(id);
             let mut passed = Vec::new();
             while let Some(next) = alone(graph, fused.last, goals) {
-                let Some(more) = fused.with(graph, &varies, id, next) else { break };
+                let Some(more) = fused.with(graph, &varies, id, next).filter(|f| pools || f.pool.is_none()) else {
+                    break;
+                };
                 passed.push(fused.last);
                 fused = more;
             }
@@ -75,7 +82,7 @@ impl Plan {
         let maker = |plan: &Plan, value: NodeId| {
             let is_conv = |id: NodeId| matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
             let makes = |id: &NodeId| match plan.head(*id) {
-                Some(fused) => fused.last == value && fused.other.is_none(),
+                Some(fused) => fused.last == value && fused.other.is_none() && fused.pool.is_none(),
                 None => *id == value,
             };
             graph.ids().find(|id| is_conv(*id) && varies[id.0] && makes(id))
@@ -119,10 +126,15 @@ impl Plan {
 }
 
 impl Fused {
+    /// The convolution at `id` by itself.
+    pub fn alone(id: NodeId) -> Self {
+        Fused { norm: None, other: None, finish: Finish::Keep, pool: None, last: id }
+    }
+
     /// This and `next`, the only reader of its value; nothing where they cannot be computed together.
     fn with(&self, graph: &Graph, varies: &[bool], conv: NodeId, next: NodeId) -> Option<Self> {
         let node = graph.node(next);
-        let fresh = self.finish == Finish::Keep;
+        let fresh = self.finish == Finish::Keep && self.pool.is_none();
         match &node.op {
             Op::BatchNorm { .. } if self.last == conv => Some(Fused { norm: Some(next), last: next, ..*self }),
             Op::Binary(Binary::Add) if fresh && self.other.is_none() => {
@@ -132,6 +144,11 @@ impl Fused {
                 (same && known).then_some(Fused { other: Some(other), last: next, ..*self })
             }
             Op::Activation(f) if fresh => Some(Fused { finish: finish_of(*f)?, last: next, ..*self }),
+            Op::MaxPool(_) if self.pool.is_none() && self.other.is_none() => {
+                let (Op::Conv2d(c), from) = (&graph.node(conv).op, graph.node(conv).inputs[0]) else { return None };
+                let g = conv_geometry(c, &with_batch(1, &graph.node(from).shape), &graph.node(conv).shape);
+                pooled::pays(&g).then_some(Fused { pool: Some(next), last: next, ..*self })
+            }
             _ => None,
         }
     }

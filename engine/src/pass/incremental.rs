@@ -13,7 +13,7 @@ use crate::graph::op::{Binary, Reduction};
 use crate::graph::{NodeId, Op};
 use crate::kernels::packed::Around;
 use crate::kernels::pool;
-use crate::kernels::tile::{Finish, Join};
+use crate::kernels::tile::Join;
 use crate::kernels::winograd::Tiles;
 use crate::model::Model;
 use crate::tensor::{tensor, values};
@@ -165,8 +165,7 @@ impl Changed<'_> {
         let base = &self.of.base;
         let node = base.model().graph().node(id);
         let fused = base.plan.head(id).copied();
-        let alone = Fused { norm: None, other: None, finish: Finish::Keep, last: id };
-        let fused = fused.unwrap_or(alone);
+        let fused = fused.unwrap_or(Fused::alone(id));
         let reads: Vec<NodeId> = node.inputs.iter().copied().chain(fused.other).collect();
         if reads.iter().all(|i| matches!(self.state(*i), State::Same)) {
             return Ok((fused.last, State::Same));
