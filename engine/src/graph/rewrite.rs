@@ -1,13 +1,76 @@
-//! Rewrites of a graph: a node's values times a mask, for ablation.
+//! Rewrites of a graph: a node's values times a mask, for ablation; one class instead of all.
 
-use super::op::Binary;
-use super::{Graph, Node, NodeId, Op, Shape};
-use crate::error::Result;
+use super::op::{Binary, Conv};
+use super::{Graph, Node, NodeId, Op, ParamId, Shape};
+use crate::error::{Error, Result};
 use crate::model::Weights;
 use candle_core::Tensor;
 use smallvec::smallvec;
 
 impl Graph {
+    /// The layer that makes the class scores, each from a row of weights of its own: a linear one or a convolution of
+    /// single positions. Nothing where there is none, or classes meet behind it.
+    pub fn maker_of_classes(&self) -> Option<NodeId> {
+        let mut id = self.scores();
+        let classes = self.node(id).shape.iter().product();
+        loop {
+            let node = self.node(id);
+            if node.shape.first() != Some(&classes) {
+                return None;
+            }
+            match &node.op {
+                Op::Conv2d(c) if c.groups == 1 && c.window.kernel == [1, 1] => return Some(id),
+                Op::Linear { .. } if node.shape.len() == 1 => return Some(id),
+                Op::Activation(_) | Op::Identity | Op::AvgPool(_) | Op::MaxPool(_) | Op::Reshape(_) => {}
+                Op::Reduce { axes, .. } if !axes.contains(&0) => {}
+                _ => return None,
+            }
+            id = node.inputs[0];
+            if self.consumers(id).len() != 1 {
+                return None;
+            }
+        }
+    }
+
+    /// The graph up to its scores with only that of class `index`, which `maker` ([`Graph::maker_of_classes`]) makes from
+    /// a row of its weights. Nodes keep their numbers.
+    ///
+    /// # Errors
+    /// Where there is no such class.
+    pub fn one_class(&self, maker: NodeId, index: usize, weights: &Weights) -> Result<(Graph, Weights)> {
+        let (mut graph, mut weights, scores) = (self.clone(), weights.clone(), self.scores());
+        graph.nodes.truncate(scores.0 + 1);
+        graph.consumers.truncate(scores.0 + 1);
+        graph.consumers.iter_mut().for_each(|ids| ids.retain(|id| *id <= scores));
+        graph.aliases.retain(|_, id| *id <= scores);
+        graph.output = scores;
+        let mut row = |param: &mut ParamId| -> Result<()> {
+            let cut = weights.tensor(*param).narrow(0, index, 1)?;
+            let name = weights.name(*param).to_string();
+            *param = weights.push(&name, cut)?;
+            Ok(())
+        };
+        match &mut graph.nodes[maker.0].op {
+            Op::Conv2d(Conv { weight, bias, .. }) | Op::Linear { weight, bias } => {
+                row(weight)?;
+                bias.as_mut().map(row).transpose()?;
+            }
+            _ => return Err(Error::internal("classes are made by a convolution or a linear layer")),
+        }
+        let mut id = scores;
+        loop {
+            let node = &mut graph.nodes[id.0];
+            node.shape[0] = 1;
+            if let Op::Reshape(to) = &mut node.op {
+                to[0] = 1;
+            }
+            if id == maker {
+                return Ok((graph, weights));
+            }
+            id = node.inputs[0];
+        }
+    }
+
     /// The graph in which the values of `at` are multiplied by `mask` (of the node's shape, or C x 1 x 1) before anything
     /// reads them. The product takes over the node's names; the node itself becomes `NAME/unmasked`.
     ///

@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod hub;
 pub mod labels;
 pub mod load;
+pub mod one_class;
 pub mod onnx;
 pub mod pickle;
 pub mod shapes;
@@ -136,6 +137,11 @@ impl Model {
     /// Whether [`Model::in_tiles`] was asked for.
     pub(crate) fn is_tiled(&self) -> bool {
         self.tiled
+    }
+
+    /// The same net where memory is short: its convolutions are packed anew for every pass, to the same results.
+    pub fn lean(&self) -> Self {
+        Model { packs: Arc::new(Packs::dropping(self.graph.nodes().len())), ..self.clone() }
     }
 
     /// What is known of the net besides its graph.

@@ -21,20 +21,31 @@ const FORMS: usize = 3 * 2 * 2;
 #[derive(Debug, Default)]
 pub struct Packs {
     slots: Vec<Slot>,
+    /// For a net that differs from another in one node: the other's, and that node.
+    others: Option<(Arc<Packs>, NodeId)>,
 }
 
 /// One form of one convolution.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
+    keeps: bool,
     used: AtomicBool,
     kept: OnceLock<Arc<Packed>>,
 }
 
 impl Slot {
+    fn new(keeps: bool) -> Self {
+        Slot { keeps, used: AtomicBool::new(false), kept: OnceLock::new() }
+    }
+
     /// What was made for a use, kept if it is not the first.
     fn keep(&self, made: Packed) -> Arc<Packed> {
         let made = Arc::new(made);
-        if self.used.swap(true, Ordering::Relaxed) { self.kept.get_or_init(|| made).clone() } else { made }
+        if self.used.swap(true, Ordering::Relaxed) && self.keeps {
+            self.kept.get_or_init(|| made).clone()
+        } else {
+            made
+        }
     }
 }
 
@@ -50,11 +61,31 @@ pub enum Way {
 impl Packs {
     /// Room for the convolutions of a graph of `nodes` nodes.
     pub fn new(nodes: usize) -> Self {
-        Packs { slots: (0..FORMS * nodes).map(|_| Slot::default()).collect() }
+        Packs { slots: (0..FORMS * nodes).map(|_| Slot::new(true)).collect(), others: None }
+    }
+
+    /// As [`Packs::new`] where memory is short: what is packed for a use is dropped after it.
+    pub fn dropping(nodes: usize) -> Self {
+        Packs { slots: (0..FORMS * nodes).map(|_| Slot::new(false)).collect(), others: None }
+    }
+
+    /// Whether what is packed is kept.
+    pub fn are_kept(&self) -> bool {
+        self.slots.iter().all(|slot| slot.keeps)
+    }
+
+    /// For a net that differs in `node` from the one whose these are.
+    pub fn beside(others: &Arc<Packs>, node: NodeId) -> Self {
+        Packs { others: Some((others.clone(), node)), ..Self::new(1) }
     }
 
     fn slot(&self, id: NodeId, folded: bool, way: Way, tiles: Tiles) -> Result<&Slot> {
-        let at = FORMS * id.0 + 4 * tiles as usize + 2 * usize::from(folded) + usize::from(way == Way::Backward);
+        let own = match &self.others {
+            Some((others, node)) if id != *node => return others.slot(id, folded, way, tiles),
+            Some(_) => 0,
+            None => id.0,
+        };
+        let at = FORMS * own + 4 * tiles as usize + 2 * usize::from(folded) + usize::from(way == Way::Backward);
         self.slots.get(at).ok_or_else(|| Error::internal("a convolution outside its net"))
     }
 }

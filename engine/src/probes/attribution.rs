@@ -18,10 +18,20 @@ use candle_core::Tensor;
 /// # Errors
 /// As the passes.
 pub fn input_signal(target: &Subject, x: &Tensor, rules: &Rules) -> Result<Tensor> {
+    let target = if rules.reads_signs() { alone(target)? } else { target.clone() };
     let model = target.model()?;
     let tap = if rules.reads_signs() { Tap::Signs(target.nodes()?) } else { target.tap()? };
     let trace = model.forward(x, &tap)?;
     trace.backward_to(model.graph().input(), target.seed(&trace)?, rules)
+}
+
+/// The same question, a class asked about without the others' weights where the net allows it.
+fn alone(target: &Subject) -> Result<Subject> {
+    let Subject::Class { model, index } = target else { return Ok(target.clone()) };
+    Ok(match model.of_class(*index)? {
+        Some(model) => Subject::Class { model, index: 0 },
+        None => target.clone(),
+    })
 }
 
 /// Runs a probe whose map is shaped as the input, and draws it.
