@@ -119,6 +119,11 @@ impl Job {
         self.sink.picture(label, image);
     }
 
+    /// `model` for many passes: its packed weights are kept between them where this job's memory has room.
+    pub fn fitted(&self, model: &Model) -> Model {
+        if held(model) > self.memory { model.lean() } else { model.clone() }
+    }
+
     /// How many samples of `values` numbers of 4 bytes go through a net at once, at least 1 and at most `most`: what the
     /// job's memory has room for beside the program, the net's weights and their packed forms.
     pub fn batch(&self, model: &Model, values: usize, most: usize) -> usize {
@@ -139,7 +144,8 @@ impl Job {
 fn held(model: &Model) -> u64 {
     let graph = model.graph();
     let is_conv = |id: &NodeId| matches!(graph.node(*id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
-    let packed: usize = graph.ids().filter(is_conv).map(|id| graph.params(id, model.weights())).sum();
+    let each = graph.ids().filter(is_conv).map(|id| graph.params(id, model.weights()));
+    let packed = if model.packs().are_kept() { each.sum() } else { each.max().unwrap_or(0) };
     let forms = if model.is_tiled() { PACKED_TILES } else { PACKED };
     PROGRAM + 4 * (model.weights().count() as u64 + forms * packed as u64)
 }
