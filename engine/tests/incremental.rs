@@ -51,7 +51,7 @@ fn check(name: &str, model: &Model) {
     let every: Vec<NodeId> = model.layers().collect();
     for goals in [vec![model.graph().output()], every] {
         let pass = Incremental::new(model, &base, &goals).unwrap();
-        let trace = pass.run(&starts, tiles.clone()).unwrap().trace().unwrap();
+        let trace = pass.run(&starts, tiles.clone()).unwrap().trace(&goals).unwrap();
         for (n, start) in starts.iter().enumerate() {
             let x = changed(&base, *start, &tiles.get(n).unwrap());
             let full = model.forward(&x, &Tap::All).unwrap();
@@ -205,6 +205,19 @@ fn gates_and_transposed_convolutions() {
     net.add("prelu", Op::Binary(Binary::Prelu), &[map, slope]);
     net.conv("b", 3, Window::square(3, 1, 1), 1);
     check("prelu", &model(net));
+}
+
+#[test]
+fn a_change_in_a_corner_reaches_less() {
+    let mut net = Net::new(&[3, 24, 22], 0.2);
+    net.conv("a", 4, Window::square(3, 1, 1), 1);
+    net.conv("b", 4, Window::square(5, 1, 2), 1);
+    let model = model(net);
+    let pass = Incremental::new(&model, &noise("base", &[1, 3, 24, 22]), &[model.graph().output()]).unwrap();
+    // 6 + 10 rows and 6 + 10 columns in the middle; in a corner one and three fewer each way.
+    assert_eq!(pass.reach([10, 9], [4, 4]), [16, 16]);
+    assert_eq!(pass.reach([0, 0], [4, 4]), [12, 12]);
+    assert_eq!(pass.reach([20, 9], [4, 4]), [12, 16]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::window::{Base, Region, Windows};
 use super::{Tap, Trace, apply};
 use crate::error::{Context, Error, Result};
 use crate::graph::op::{Binary, Reduction};
-use crate::graph::{NodeId, Op};
+use crate::graph::{Graph, NodeId, Op};
 use crate::kernels::packed::Around;
 use crate::kernels::pool;
 use crate::kernels::tile::Join;
@@ -20,7 +20,7 @@ use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
 
 /// The share of a map from which on all of it is recomputed.
-const MOST: f64 = 0.7;
+const MOST: f64 = 0.9;
 
 /// A base pass, ready to be asked what changes with windows of its input.
 pub struct Incremental {
@@ -68,6 +68,39 @@ impl Incremental {
         &self.base
     }
 
+    /// Rows and columns of all maps that a change of a window of `size` at `start` can reach, added up: windows for which they
+    /// are alike are best asked about together, since all of a pass's are as large as the largest.
+    pub fn reach(&self, start: [usize; 2], size: [usize; 2]) -> [usize; 2] {
+        let (graph, plan) = (self.base.model().graph(), &self.base.plan);
+        let mut states = vec![Reach::Nowhere; graph.nodes().len()];
+        states[graph.input().0] = Reach::Within(Region { starts: vec![start], size });
+        let mut sum = [0, 0];
+        for id in graph.ids().filter(|id| *id != graph.input() && !plan.is_inside(*id)) {
+            let fused = plan.head(id).copied().unwrap_or(Fused::alone(id));
+            let at = |read: NodeId| match &states[plan.stands_for(read).0] {
+                Reach::Nowhere => Reach::Nowhere,
+                Reach::Within(region) => Reach::Within(region),
+                Reach::Everywhere => Reach::Everywhere,
+            };
+            let mut reads = graph.node(id).inputs.iter().copied().chain(fused.other);
+            if reads.all(|read| matches!(at(read), Reach::Nowhere)) {
+                continue;
+            }
+            let next = match reached(graph, id, fused.other, at) {
+                Some(region) => Reach::Within(region),
+                None => Reach::Everywhere,
+            };
+            let covered = match (&next, &graph.node(id).shape[..]) {
+                (Reach::Within(region), _) => region.size,
+                (_, [_, height, width]) => [*height, *width],
+                _ => [0, 0],
+            };
+            sum = [sum[0] + covered[0], sum[1] + covered[1]];
+            states[fused.last.0] = next;
+        }
+        sum
+    }
+
     /// Passes with the window at each of `starts` (row and column of its top left corner) holding `tiles`, N x C x h x w.
     ///
     /// # Errors
@@ -98,13 +131,31 @@ impl Incremental {
 }
 
 impl Changed<'_> {
-    /// The goals' values, each N x its node's shape, as a pass that kept only them would have left them.
+    /// The values of some of the goals, each N x its node's shape, as a pass that kept only them would have left them.
     ///
     /// # Errors
     /// Where values cannot be joined with the base's.
-    pub fn trace(&self) -> Result<Trace> {
-        let values = self.of.goals.iter().map(|id| Ok((*id, self.full(*id)?))).collect::<Result<Vec<_>>>()?;
+    pub fn trace(&self, goals: &[NodeId]) -> Result<Trace> {
+        let values = goals.iter().map(|id| Ok((*id, self.full(*id)?))).collect::<Result<Vec<_>>>()?;
         Ok(Trace::of(self.of.base.model(), values))
+    }
+
+    /// One channel of a goal's maps, N x 1 x H x W.
+    ///
+    /// # Errors
+    /// As [`Changed::trace`].
+    pub fn channel(&self, id: NodeId, channel: usize) -> Result<Tensor> {
+        let one = |t: &Tensor| t.narrow(1, channel, 1)?.contiguous();
+        let base = one(self.of.base.seen(id)?)?;
+        let [_, _, height, width] = base.dims()[..] else {
+            return Err(Error::shape(format!("channel {channel} of {:?}", &base.dims()[1..])));
+        };
+        match self.state(id) {
+            State::Same => Ok(base.broadcast_as((self.count, 1, height, width))?.contiguous()?),
+            State::Full(value) => Ok(one(value)?),
+            State::Windows(Windows { region, data }) => Windows { region: region.clone(), data: one(data)? }
+                .within(&Base { value: &base, size: [height, width] }),
+        }
     }
 
     fn spread(&mut self, needed: &[bool]) -> Result<()> {
@@ -170,38 +221,16 @@ impl Changed<'_> {
         if reads.iter().all(|i| matches!(self.state(*i), State::Same)) {
             return Ok((fused.last, State::Same));
         }
-        let state = match self.region(id, fused.other) {
+        let reach = |read| match self.state(read) {
+            State::Same => Reach::Nowhere,
+            State::Windows(w) => Reach::Within(&w.region),
+            State::Full(_) => Reach::Everywhere,
+        };
+        let state = match reached(base.model().graph(), id, fused.other, reach) {
             Some(region) => self.windowed(id, &fused, region)?,
             None => self.whole(id, &fused)?,
         };
         Ok((fused.last, state))
-    }
-
-    /// The window of the node's value (with `other` added) that the change can reach; nothing where all of it must be
-    /// recomputed.
-    fn region(&self, id: NodeId, other: Option<NodeId>) -> Option<Region<usize>> {
-        let graph = self.of.base.model().graph();
-        let node = graph.node(id);
-        let [_, height, width] = node.shape[..] else { return None };
-        let size = [height, width];
-        let mut reached: Option<Region<usize>> = None;
-        let reads = node.inputs.iter().map(|i| (*i, false)).chain(other.map(|o| (o, true)));
-        for (read, added) in reads {
-            let region = match self.state(read) {
-                State::Same => continue,
-                State::Full(_) => return None,
-                State::Windows(w) => &w.region,
-            };
-            let next = match &node.op {
-                _ if added => region.clone(),
-                Op::Conv2d(c) => region.under(&c.window, size),
-                Op::MaxPool(p) | Op::AvgPool(p) => region.under(&p.window, size),
-                op if is_local(op) && graph.node(read).shape[1..] == size => region.clone(),
-                _ => return None,
-            };
-            reached = Some(reached.map_or(next.clone(), |r| r.union(&next, size)));
-        }
-        reached.filter(|r| ((r.size[0] * r.size[1]) as f64) < MOST * (height * width) as f64)
     }
 
     fn windowed(&self, id: NodeId, fused: &Fused, region: Region<usize>) -> Result<State> {
@@ -290,6 +319,45 @@ impl Changed<'_> {
         }
         Ok(State::Full(apply::apply(&node.op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &node.shape)?))
     }
+}
+
+/// How far a change has come at a node.
+#[derive(Clone)]
+enum Reach<R> {
+    Nowhere,
+    Within(R),
+    Everywhere,
+}
+
+/// The window of a node's value (with `other` added) that a change can reach, with how far it has come at what the node reads;
+/// nothing where all of it must be recomputed.
+fn reached<'a>(
+    graph: &Graph,
+    id: NodeId,
+    other: Option<NodeId>,
+    reach: impl Fn(NodeId) -> Reach<&'a Region<usize>>,
+) -> Option<Region<usize>> {
+    let node = graph.node(id);
+    let [_, height, width] = node.shape[..] else { return None };
+    let size = [height, width];
+    let mut all: Option<Region<usize>> = None;
+    let reads = node.inputs.iter().map(|i| (*i, false)).chain(other.map(|o| (o, true)));
+    for (read, added) in reads {
+        let region = match reach(read) {
+            Reach::Nowhere => continue,
+            Reach::Everywhere => return None,
+            Reach::Within(region) => region,
+        };
+        let next = match &node.op {
+            _ if added => region.clone(),
+            Op::Conv2d(c) => region.under(&c.window, size),
+            Op::MaxPool(p) | Op::AvgPool(p) => region.under(&p.window, size),
+            op if is_local(op) && graph.node(read).shape[1..] == size => region.clone(),
+            _ => return None,
+        };
+        all = Some(all.map_or(next.clone(), |r| r.union(&next, size)));
+    }
+    all.filter(|r| ((r.size[0] * r.size[1]) as f64) < MOST * (height * width) as f64)
 }
 
 /// Whether a value at (y, x) depends on its inputs at (y, x) only.

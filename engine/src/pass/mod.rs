@@ -13,4 +13,4 @@ pub mod window;
 
 pub use backward::{Flow, Seed};
 pub use forward::{Tap, Trace};
-pub use incremental::Incremental;
+pub use incremental::{Changed, Incremental};

@@ -9,11 +9,12 @@ use crate::job::Job;
 use crate::kernels::norm;
 use crate::model::Model;
 use crate::params::{Form, LayerName, Param, Value, wrong_kind};
-use crate::pass::{Incremental, Trace};
+use crate::pass::{Changed, Incremental, Trace};
 use crate::show::{Artifact, ClassMap, Map, Part, Scale, Style};
 use crate::subject::{Input, Prepared, Subject, argmax};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
+use std::ops::Range;
 
 crate::params! {
     /// Zeiler's three occlusion maps: the class's probability with the patch at each position, the most probable class
@@ -132,7 +133,7 @@ impl Positions {
     }
 
     /// The rows and columns that the patch covers at position `i`.
-    fn cover(&self, i: usize) -> [std::ops::Range<usize>; 2] {
+    fn cover(&self, i: usize) -> [Range<usize>; 2] {
         let place = [i / self.columns, i % self.columns];
         [0, 1].map(|a| {
             let from = place[a] * self.stride;
@@ -140,16 +141,37 @@ impl Positions {
         })
     }
 
-    /// The windows of the input that hold the patch at each of `which` positions, all of one size: where a patch is
+    /// The top left corner of the window that holds the patch at position `i`.
+    fn corner(&self, i: usize) -> [usize; 2] {
+        let cover = self.cover(i);
+        [0, 1].map(|a| cover[a].start.min(self.input[a] - self.patch))
+    }
+
+    /// All positions, at most `most` at a time, together those whose patches reach about as far in `pass`.
+    fn blocks(&self, most: usize, pass: &Incremental) -> Vec<Vec<usize>> {
+        let high = most.isqrt().clamp(1, self.rows);
+        let wide = (most / high).clamp(1, self.columns);
+        // Even shares.
+        let [high, wide] = [(self.rows, high), (self.columns, wide)].map(|(n, most)| n.div_ceil(n.div_ceil(most)));
+        let reach = |i: usize| pass.reach(self.corner(i), [self.patch; 2]);
+        let mut rows: Vec<usize> = (0..self.rows).collect();
+        rows.sort_by_cached_key(|y| reach(y * self.columns)[0]);
+        let mut columns: Vec<usize> = (0..self.columns).collect();
+        columns.sort_by_cached_key(|x| reach(*x)[1]);
+        let blocks = rows.chunks(high).flat_map(|ys| columns.chunks(wide).map(move |xs| (ys, xs)));
+        blocks.map(|(ys, xs)| ys.iter().flat_map(|y| xs.iter().map(move |x| y * self.columns + x)).collect()).collect()
+    }
+
+    /// The windows of the input that hold the patch at each of the positions in `which`, all of one size: where a patch is
     /// clipped at the border, the window reaches back over the input as it is. Top left corners; N x C x h x w.
-    fn tiles(&self, base: &[f32], fill: &[f32], which: std::ops::Range<usize>) -> Result<(Vec<[usize; 2]>, Tensor)> {
+    fn tiles(&self, base: &[f32], fill: &[f32], which: &[usize]) -> Result<(Vec<[usize; 2]>, Tensor)> {
         let [height, width] = self.input;
         let size = self.patch;
         let mut data = Vec::with_capacity(which.len() * fill.len() * size * size);
         let mut starts = Vec::with_capacity(which.len());
-        for i in which.clone() {
-            let [rows, columns] = self.cover(i);
-            let [top, left] = [rows.start.min(height - size), columns.start.min(width - size)];
+        for i in which {
+            let [rows, columns] = self.cover(*i);
+            let [top, left] = self.corner(*i);
             for (c, value) in fill.iter().enumerate() {
                 for y in top..top + size {
                     let from = data.len();
@@ -173,15 +195,26 @@ impl Positions {
     }
 }
 
-/// Positions that are computed together at most.
-const BATCH: usize = 32;
+/// Positions that are computed together: so many that what they change mostly stays in the caches, more where they share much
+/// reading of weights.
+fn together(model: &Model) -> usize {
+    let shared = model.weights().count().div_ceil(model.graph().trace_len().max(1));
+    (16 * shared).min(64)
+}
 
-/// What is noted at each position.
-#[derive(Default)]
+/// What is noted at each position; NaN where none was computed yet.
 struct Found {
+    done: usize,
     score: Vec<f32>,
     best: Vec<f32>,
     activity: Vec<f32>,
+}
+
+impl Found {
+    fn nothing(len: usize) -> Self {
+        let all = vec![f32::NAN; len];
+        Found { done: 0, score: all.clone(), best: all.clone(), activity: all }
+    }
 }
 
 impl Probe for Occlusion {
@@ -217,14 +250,15 @@ impl Probe for Occlusion {
         let probe = Watch::new(model, &target, watched, &prepared.x)?;
         let fill = self.fill.values(model, &prepared.x)?;
         let base = to_f32(&prepared.x)?;
-        let batch = job.batch(model, 2 * model.graph().peak_len() + base.len(), BATCH);
-        let mut found = Found::default();
-        for chunk in job.steps("occlusion", places.len().div_ceil(batch)) {
-            let upto = ((chunk + 1) * batch).min(places.len());
-            let (starts, tiles) = places.tiles(&base, &fill, chunk * batch..upto)?;
-            probe.note(&probe.pass.run(&starts, tiles)?.trace()?, &mut found)?;
+        let batch = job.batch(model, 2 * model.graph().peak_len() + base.len(), together(model));
+        let mut found = Found::nothing(places.len());
+        let blocks = places.blocks(batch, &probe.pass);
+        for block in job.steps("occlusion", blocks.len()) {
+            let which = &blocks[block];
+            let (starts, tiles) = places.tiles(&base, &fill, which)?;
+            probe.note(which, &probe.pass.run(&starts, tiles)?, &mut found)?;
         }
-        let done = found.score.len();
+        let done = found.done;
         self.artifact(&target, &prepared, &probe, &places, found).map(|a| a.reached(done, places.len()))
     }
 
@@ -260,11 +294,7 @@ impl Occlusion {
         found: Found,
     ) -> Result<Artifact> {
         let (model, extent) = (probe.model, Some(places.extent()));
-        let missing = places.len() - found.score.len();
-        let grid = |mut values: Vec<f32>| {
-            values.extend(std::iter::repeat_n(f32::NAN, missing));
-            tensor(values, &[places.rows, places.columns])
-        };
+        let grid = |values: Vec<f32>| tensor(values, &[places.rows, places.columns]);
         let map = |title: String, values: &Tensor, label: &str, scale: Scale| {
             Part::Map(Map {
                 title,
@@ -284,7 +314,7 @@ impl Occlusion {
         } else {
             ("score", Scale::Sequential { low: None, high: None })
         };
-        let classes: Vec<usize> = found.best.iter().map(|b| *b as usize).collect();
+        let classes: Vec<usize> = found.best.iter().filter(|b| !b.is_nan()).map(|b| *b as usize).collect();
         let (score, best) = (grid(found.score)?, grid(found.best)?);
         let mut artifact = Artifact::new(format!("occlusion of {target} in {}", model.card().name))
             .part(map(format!("{what} of {target}"), &score, what, scale))
@@ -325,6 +355,8 @@ struct Watch<'a> {
     model: &'a Model,
     target: &'a Subject,
     watched: Option<(NodeId, usize)>,
+    /// The nodes that the scores are read from.
+    read: Vec<NodeId>,
     pass: Incremental,
     base_score: f64,
     base_activity: f64,
@@ -332,14 +364,14 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(model: &'a Model, target: &'a Subject, layer: Option<NodeId>, x: &Tensor) -> Result<Self> {
-        let mut nodes = target.nodes()?;
-        nodes.push(model.graph().scores());
-        nodes.extend(layer);
-        nodes.sort();
-        nodes.dedup();
-        let pass = Incremental::new(model, x, &nodes)?;
+        let mut read = target.nodes()?;
+        read.push(model.graph().scores());
+        read.sort();
+        read.dedup();
+        let goals: Vec<NodeId> = read.iter().copied().chain(layer).collect();
+        let pass = Incremental::new(model, x, &goals)?;
         let trace = pass.base().clone();
-        let mut watch = Watch { model, target, watched: None, pass, base_score: 0.0, base_activity: 0.0 };
+        let mut watch = Watch { model, target, watched: None, read, pass, base_score: 0.0, base_activity: 0.0 };
         if let Some(node) = layer {
             let value = trace.get(node)?;
             if value.dims().len() != 4 {
@@ -367,16 +399,19 @@ impl<'a> Watch<'a> {
         Ok(self.target.scores(trace)?.into_iter().zip(rows.map(argmax)).collect())
     }
 
-    fn note(&self, trace: &Trace, found: &mut Found) -> Result<()> {
-        for (score, best) in self.scores(trace)? {
-            found.score.push(score as f32);
-            found.best.push(best as f32);
+    /// Notes what became of the net with the patch at each of the positions in `which`.
+    fn note(&self, which: &[usize], changed: &Changed<'_>, found: &mut Found) -> Result<()> {
+        for (i, (score, best)) in which.iter().zip(self.scores(&changed.trace(&self.read)?)?) {
+            (found.score[*i], found.best[*i]) = (score as f32, best as f32);
         }
         if let Some((node, channel)) = self.watched {
-            let maps = trace.get(node)?.narrow(1, channel, 1)?.contiguous()?;
+            let maps = changed.channel(node, channel)?;
             let plane = maps.dims()[2] * maps.dims()[3];
-            found.activity.extend(to_f64(&maps)?.chunks(plane).map(|m| m.iter().sum::<f64>() as f32));
+            for (i, map) in which.iter().zip(to_f64(&maps)?.chunks(plane)) {
+                found.activity[*i] = map.iter().sum::<f64>() as f32;
+            }
         }
+        found.done += which.len();
         Ok(())
     }
 }
