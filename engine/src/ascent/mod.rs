@@ -18,7 +18,7 @@ pub mod transform;
 pub use diversity::Diversity;
 pub use lbfgs::Lbfgs;
 pub use loss::{Aim, CrossEntropy, Margin};
-pub use objective::{Alignment, MatchCode, Measured, Objective, Score, Weighted, measure};
+pub use objective::{Alignment, MatchCode, Measured, Objective, Score, Weighted, measure, measure_input};
 pub use optimiser::{Adam, Balanced, Momentum, Optimiser};
 pub use parametrisation::{Boxed, Fourier, Parametrisation, Pixels};
 pub use prior::{Prior, Schedule};

@@ -9,7 +9,7 @@ use crate::pass::{Seed, Tap, Trace};
 use crate::rules::Rules;
 use crate::subject::Subject;
 use crate::tensor::{tensor, to_f64};
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 /// The values of an objective and where a backward pass starts.
@@ -46,10 +46,19 @@ pub fn measure(model: &Model, objective: &dyn Objective, x: &[f64]) -> Result<(V
         DType::F32 => tensor(x.par_iter().with_min_len(CHUNK).map(|v| *v as f32).collect::<Vec<f32>>(), &dims)?,
         _ => tensor(x.to_vec(), &dims)?,
     };
-    let trace = model.in_tiles().forward(&input, &Tap::Signs(objective.nodes()?))?;
+    let (values, gradient) = measure_input(model, objective, &input)?;
+    Ok((values, to_f64(&gradient)?))
+}
+
+/// As [`measure`] of a batch that is the net's input as it is, in the net's kind of number; so is the gradient.
+///
+/// # Errors
+/// As the passes.
+pub fn measure_input(model: &Model, objective: &dyn Objective, input: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+    let trace = model.in_tiles().forward(input, &Tap::Signs(objective.nodes()?))?;
     let measured = objective.measure(&trace)?;
     let gradient = trace.backward_to(model.graph().input(), measured.seed, &Rules::gradient())?;
-    Ok((measured.values, to_f64(&gradient)?))
+    Ok((measured.values, gradient))
 }
 
 /// The scores of subjects: image n is asked about the n-th, all about the only one.

@@ -5,8 +5,9 @@ use crate::data::image::Image;
 use crate::data::preprocess::Preprocess;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::tensor::tensor;
-use candle_core::Tensor;
+use crate::tensor::{Real, tensor, values};
+use crate::with_real;
+use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 /// The size of one image.
@@ -107,6 +108,27 @@ impl Space {
         self.each_channel(gradient, |c, g| g * self.slope[c])
     }
 
+    /// The net's input for the images' pixel values.
+    ///
+    /// # Errors
+    /// Where the values are not whole images.
+    pub fn input(&self, model: &Model, pixels: &[f64]) -> Result<Tensor> {
+        let Frame { channels, height, width } = self.frame;
+        let dims = [pixels.len() / self.frame.len(), channels, height, width];
+        match model.dtype() {
+            DType::F32 => tensor(self.each_channel(pixels, |c, p| (p * self.slope[c] + self.offset[c]) as f32), &dims),
+            _ => tensor(self.to_net(pixels), &dims),
+        }
+    }
+
+    /// As [`Space::pull`] of a gradient at the net's input.
+    ///
+    /// # Errors
+    /// Where its values cannot be read.
+    pub fn pull_input(&self, gradient: &Tensor) -> Result<Vec<f64>> {
+        with_real!(gradient, T => Ok(self.each_channel(&values::<T>(gradient)?, |c, g| g.f64() * self.slope[c])))
+    }
+
     /// The least and the greatest net input of each channel that a photo can give.
     pub fn bounds(&self) -> Vec<(f64, f64)> {
         let ends = |(s, o): (&f64, &f64)| (o.min(o + 255.0 * s), o.max(o + 255.0 * s));
@@ -146,9 +168,13 @@ impl Space {
         Ok(self.to_pixels(&x).into_iter().map(f64::round).collect())
     }
 
-    fn each_channel(&self, values: &[f64], f: impl Fn(usize, f64) -> f64 + Sync) -> Vec<f64> {
+    fn each_channel<A: Copy + Sync, B: Clone + Default + Send>(
+        &self,
+        values: &[A],
+        f: impl Fn(usize, A) -> B + Sync,
+    ) -> Vec<B> {
         let (plane, channels) = (self.frame.plane().max(1), self.frame.channels);
-        let mut out = vec![0.0; values.len()];
+        let mut out = vec![B::default(); values.len()];
         out.par_chunks_mut(plane).zip(values.par_chunks(plane)).enumerate().for_each(|(i, (out, values))| {
             out.iter_mut().zip(values).for_each(|(out, v)| *out = f(i % channels, *v));
         });

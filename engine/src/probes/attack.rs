@@ -7,7 +7,7 @@ pub mod report;
 pub mod rounding;
 
 use super::{About, Family, Probe, Takes};
-use crate::ascent::{Aim, Objective, Space, measure};
+use crate::ascent::{Aim, Objective, Space, measure_input};
 use crate::error::Result;
 use crate::job::Job;
 use crate::model::Model;
@@ -164,7 +164,7 @@ impl Bout<'_> {
     /// # Errors
     /// As the forward pass.
     pub fn scores(&self, pixels: &[f64]) -> Result<Vec<Vec<f64>>> {
-        self.model.scores(&self.space.tensor(&self.space.to_net(pixels))?)
+        self.model.scores(&self.space.input(self.model, pixels)?)
     }
 
     /// An objective of images given as pixel values, and its gradient by them.
@@ -172,8 +172,8 @@ impl Bout<'_> {
     /// # Errors
     /// As the passes.
     pub fn measure(&self, objective: &dyn Objective, pixels: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
-        let (values, gradient) = measure(self.model, objective, &self.space.to_net(pixels))?;
-        Ok((values, self.space.pull(&gradient)))
+        let (values, gradient) = measure_input(self.model, objective, &self.space.input(self.model, pixels)?)?;
+        Ok((values, self.space.pull_input(&gradient)?))
     }
 
     /// Shrinks each perturbation that reaches its aim along its own line to the least factor (to 1/256) that still does.

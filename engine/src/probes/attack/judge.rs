@@ -3,9 +3,11 @@
 
 use super::rounding::{round_to_reach, round_within};
 use super::{Attack, Bout, Norm};
+use crate::ascent::Aim;
 use crate::data::Image;
 use crate::error::Result;
 use crate::probes::dream::through_png;
+use rayon::prelude::*;
 
 /// The size of a perturbation, in pixel values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -52,24 +54,26 @@ pub struct Judged {
 pub fn judge(attack: &dyn Attack, bout: &Bout<'_>, pixels: &[f64]) -> Result<Vec<Judged>> {
     let each = bout.space.frame.len();
     let scores = bout.scores(pixels)?;
-    let mut judged = Vec::new();
-    for (n, (float, scores)) in pixels.chunks(each).zip(scores).enumerate() {
-        let (clean, aim) = (&bout.pixels[n * each..(n + 1) * each], bout.aims[n]);
+    let images = || pixels.par_chunks(each).zip(bout.pixels.par_chunks(each));
+    let saved = images().zip(bout.aims).map(|((float, clean), aim)| {
         let rounded = match attack.budget() {
             Some((norm, eps)) => round_within(norm, eps, clean, float),
-            None => round_to_reach(bout, aim, clean, float)?,
+            None => round_to_reach(bout, *aim, clean, float)?,
         };
         let picture = through_png(&bout.space.picture(bout.model, &bout.space.to_net(&rounded))?)?;
         let read = bout.space.read(bout.model, &picture)?;
-        let after = bout.scores(&read)?.remove(0);
-        judged.push(Judged {
-            success: [aim.reached(&scores), aim.reached(&after)],
-            distortion: [Distortion::between(float, clean), Distortion::between(&read, clean)],
-            scores: [scores, after],
-            float: float.to_vec(),
-            rounded: read,
-            picture,
-        });
-    }
-    Ok(judged)
+        let distortion = [Distortion::between(float, clean), Distortion::between(&read, clean)];
+        Ok((picture, read, distortion))
+    });
+    let saved = saved.collect::<Result<Vec<_>>>()?;
+    let read: Vec<f64> = saved.iter().flat_map(|(_, read, _)| read.iter().copied()).collect();
+    let scores = scores.into_iter().zip(bout.scores(&read)?).zip(bout.aims);
+    let judged = scores.zip(saved).zip(pixels.chunks(each));
+    let one = |(((scores, aim), (picture, rounded, distortion)), float): (_, &[f64])| {
+        let (before, after): (Vec<f64>, Vec<f64>) = scores;
+        let aim: &Aim = aim;
+        let success = [aim.reached(&before), aim.reached(&after)];
+        Judged { success, distortion, scores: [before, after], float: float.to_vec(), rounded, picture }
+    };
+    Ok(judged.map(one).collect())
 }
