@@ -71,7 +71,10 @@ impl Packs {
 
     /// Whether what is packed is kept.
     pub fn are_kept(&self) -> bool {
-        self.slots.iter().all(|slot| slot.keeps)
+        match &self.others {
+            Some((others, _)) => others.are_kept(),
+            None => self.slots.iter().all(|slot| slot.keeps),
+        }
     }
 
     /// For a net that differs in `node` from the one whose these are.

@@ -3,7 +3,6 @@
 
 use super::rounding::{round_to_reach, round_within};
 use super::{Attack, Bout, Norm};
-use crate::ascent::Aim;
 use crate::data::Image;
 use crate::error::Result;
 use crate::probes::dream::through_png;
@@ -53,27 +52,30 @@ pub struct Judged {
 /// As the forward pass; where the PNG cannot be written.
 pub fn judge(attack: &dyn Attack, bout: &Bout<'_>, pixels: &[f64]) -> Result<Vec<Judged>> {
     let each = bout.space.frame.len();
-    let scores = bout.scores(pixels)?;
-    let images = || pixels.par_chunks(each).zip(bout.pixels.par_chunks(each));
-    let saved = images().zip(bout.aims).map(|((float, clean), aim)| {
+    let images = pixels.par_chunks(each).zip(bout.pixels.par_chunks(each)).zip(bout.aims);
+    let saved = images.map(|((float, clean), aim)| {
         let rounded = match attack.budget() {
             Some((norm, eps)) => round_within(norm, eps, clean, float),
             None => round_to_reach(bout, *aim, clean, float)?,
         };
         let picture = through_png(&bout.space.picture(bout.model, &bout.space.to_net(&rounded))?)?;
-        let read = bout.space.read(bout.model, &picture)?;
-        let distortion = [Distortion::between(float, clean), Distortion::between(&read, clean)];
-        Ok((picture, read, distortion))
+        let rounded = bout.space.read(bout.model, &picture)?;
+        let distortion = [Distortion::between(float, clean), Distortion::between(&rounded, clean)];
+        Ok(Judged {
+            float: float.to_vec(),
+            rounded,
+            success: [false; 2],
+            scores: Default::default(),
+            distortion,
+            picture,
+        })
     });
-    let saved = saved.collect::<Result<Vec<_>>>()?;
-    let read: Vec<f64> = saved.iter().flat_map(|(_, read, _)| read.iter().copied()).collect();
-    let scores = scores.into_iter().zip(bout.scores(&read)?).zip(bout.aims);
-    let judged = scores.zip(saved).zip(pixels.chunks(each));
-    let one = |(((scores, aim), (picture, rounded, distortion)), float): (_, &[f64])| {
-        let (before, after): (Vec<f64>, Vec<f64>) = scores;
-        let aim: &Aim = aim;
-        let success = [aim.reached(&before), aim.reached(&after)];
-        Judged { success, distortion, scores: [before, after], float: float.to_vec(), rounded, picture }
-    };
-    Ok(judged.map(one).collect())
+    let mut judged = saved.collect::<Result<Vec<_>>>()?;
+    let read: Vec<f64> = judged.iter().flat_map(|one| one.rounded.iter().copied()).collect();
+    let scores = bout.scores(pixels)?.into_iter().zip(bout.scores(&read)?);
+    for ((one, aim), (before, after)) in judged.iter_mut().zip(bout.aims).zip(scores) {
+        one.success = [aim.reached(&before), aim.reached(&after)];
+        one.scores = [before, after];
+    }
+    Ok(judged)
 }
