@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 pub const ROWS: usize = 8;
 /// Products that are summed by themselves before they join the rest.
 pub const STRETCH: usize = 128;
+/// Weights between those that are multiplied and those that are fetched meanwhile: reading them from far away takes as long.
+const AHEAD: usize = 128 * ROWS;
 /// Vectors of columns in a full tile.
 const VECTORS: usize = 3;
 /// Columns of the widest tile on any machine.
@@ -414,6 +416,19 @@ unsafe fn whole<S: Simd, const M: usize, const V: usize>(
     }
 }
 
+/// Asks for a value that will be read soon, where the machine has a word for that.
+#[inline(always)]
+fn fetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is read; an address that does not exist is ignored.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at as *const i8);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// The chains of one stretch of the inner axis.
 #[inline(always)]
 unsafe fn stretch<S: Simd, const M: usize, const V: usize>(
@@ -429,6 +444,7 @@ unsafe fn stretch<S: Simd, const M: usize, const V: usize>(
         let mut a = panel.add(inner.start * ROWS);
         for k in inner {
             let b = columns.add(row(k));
+            fetch(a.wrapping_add(AHEAD));
             let mut x = [simd.splat_f32s(0.0); V];
             for (v, x) in x.iter_mut().enumerate() {
                 *x = (b.add(v * S::F32_LANES) as *const S::f32s).read_unaligned();
