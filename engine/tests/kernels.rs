@@ -1,14 +1,14 @@
 //! The f32 kernels against the f64 ones, which lay out columns and multiply: shapes that reach the 2 x 2 tiles, the direct
-//! path to few channels and the dot products, with borders, groups, batches. And the same bits whatever the threads and
+//! path to few channels, inputs sorted by a stride and the dot products, with borders, groups, batches. And the same bits whatever the threads and
 //! the batch.
 
 #![allow(clippy::unwrap_used)]
 
 use convscope_engine::graph::op::{Padding, Pool, Window};
 use convscope_engine::kernels::conv::{self, Geometry};
+use convscope_engine::kernels::finish::Finish;
 use convscope_engine::kernels::packed::{Around, Packed};
 use convscope_engine::kernels::pooled::{self, Pooled};
-use convscope_engine::kernels::tile::Finish;
 use convscope_engine::kernels::winograd::Tiles;
 use convscope_engine::kernels::{linear, pool, reduce, winners};
 use convscope_engine::random::Stream;
@@ -55,6 +55,14 @@ fn geometries() -> Vec<Geometry> {
         all.push(padded(geometry(1, 3, 16, input, 7, 2), [3, 3, 3, 3]));
         all.push(padded(geometry(2, 4, 10, input, 5, 1), [2, 2, 2, 2]));
         all.push(Geometry { groups: 2, ..padded(geometry(2, 32, 48, input, 3, 1), [1, 1, 1, 1]) });
+        // Rows of outputs as long as those that they read, sorted by the stride.
+        all.push(padded(geometry(3, 24, 40, input, 3, 2), [1, 1, 1, 1]));
+        all.push(padded(geometry(2, 20, 72, input, 5, 3), [2, 2, 2, 2]));
+    }
+    // Several samples in a vector.
+    for input in [[1, 1], [2, 3], [3, 3], [5, 4]] {
+        all.push(padded(geometry(7, 20, 24, input, 3, 1), [1, 1, 1, 1]));
+        all.push(padded(geometry(7, 20, 24, input, 3, 2), [1, 1, 1, 1]));
     }
     all
 }
@@ -67,7 +75,10 @@ fn convolutions_and_their_gradients() {
         let w = random(g.out * g.channels / g.groups * g.window.kernel[0] * g.window.kernel[1], &mut rng);
         let (bias, dy) = (random(g.out, &mut rng), random(g.batch * g.out * g.output[0] * g.output[1], &mut rng));
         let y = conv::forward(&g, &single(&x), &single(&w), Some(&single(&bias)));
-        close(&g, &y, &conv::forward(&g, &x, &w, Some(&bias)));
+        let wanted = conv::forward(&g, &x, &w, Some(&bias));
+        close(&g, &y, &wanted);
+        let plain = Packed::forward(&g, &single(&w), Some(&single(&bias)), Tiles::None);
+        close(&g, &plain.run(g.batch, &single(&x), &Around::NONE), &wanted);
         let dx = conv::input_gradient(&g, &single(&dy), &single(&w));
         close(&g, &dx, &conv::input_gradient(&g, &dy, &w));
     }
@@ -105,10 +116,10 @@ fn gradients_in_large_tiles() {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
     };
     for (input, channels, out, pad) in [
-        ([31, 30], 16, 64, [1, 1, 1, 1]),
-        ([56, 57], 24, 33, [1, 1, 1, 1]),
-        ([40, 36], 64, 16, [0, 0, 0, 0]),
-        ([29, 170], 20, 40, [2, 0, 1, 2]),
+        ([31, 30], 64, 64, [1, 1, 1, 1]),
+        ([56, 57], 72, 33, [1, 1, 1, 1]),
+        ([40, 36], 48, 96, [0, 0, 0, 0]),
+        ([29, 170], 60, 40, [2, 0, 1, 2]),
     ] {
         let g = padded(geometry(3, channels, out, input, 3, 1), pad);
         let w = random(out * channels * 9, &mut rng);

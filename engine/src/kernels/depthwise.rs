@@ -4,11 +4,13 @@
 //! A plane is copied with its [border](super::border) around it; the sums between its rows are computed too and dropped.
 
 use super::border::{Border, Shape};
-use super::columns::{Walk, Work, grow};
+use super::cut::grow;
 use super::direct::Part;
+use super::finish::{Finish, Join, Line};
 use super::packed::Around;
 use super::target::Target;
-use super::tile::{Finish, Join, Line, arch};
+use super::tile::arch;
+use super::walk::{Walk, Work};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;

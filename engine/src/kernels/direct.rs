@@ -4,10 +4,12 @@
 //! Positions are counted through rows of the bordered input, so that the inputs of neighbouring ones are neighbours under
 //! every tap; positions in the border between two rows are computed too and dropped.
 
-use super::columns::{SCRATCH, Scratch, Walk, Work, grow};
+use super::cut::{SCRATCH, Scratch, grow};
+use super::finish::{Finish, Join};
 use super::packed::Around;
 use super::target::Target;
-use super::tile::{Block, Finish, Inner, Join, Product, ROWS, width};
+use super::tile::{Block, Inner, Product, ROWS, width};
+use super::walk::{Walk, Work};
 use rayon::prelude::*;
 
 /// Bytes of a band: it stays in a core's second-level cache.

@@ -1,9 +1,9 @@
 //! Values moved, not computed: concatenation, selection, transposition, padding, each with its adjoint.
 
 use super::CHUNK;
+use super::finish::{Join, Line};
 use super::packed::Around;
 use super::target::filled;
-use super::tile::{Join, Line};
 use crate::graph::op::Border;
 use crate::tensor::Real;
 use rayon::prelude::*;

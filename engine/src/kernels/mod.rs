@@ -3,24 +3,29 @@
 
 pub mod binary;
 pub mod border;
-pub mod columns;
+
 pub mod conv;
+mod cut;
 pub mod depthwise;
 pub mod direct;
 pub mod dot;
+pub mod finish;
 pub mod layout;
 pub mod linear;
 pub mod map;
 pub mod matmul;
 pub mod norm;
 pub mod packed;
+mod pieces;
 pub mod pool;
 pub mod pooled;
 pub mod product;
 pub mod reduce;
 pub mod resize;
+mod shift;
 pub mod target;
 pub mod tile;
+pub mod walk;
 pub mod winners;
 pub mod winograd;
 

@@ -1,12 +1,12 @@
 //! A convolution made ready for many runs in f32: its weights laid out once as the kernels read them, forward or for the
 //! input gradient.
 
-use super::columns::{Placing, Walk, Work};
 use super::conv::Geometry;
 use super::depthwise::Planes;
 use super::direct::{Direct, Part};
+use super::finish::{Finish, Join};
 use super::target::{Target, filled};
-use super::tile::{Finish, Join};
+use super::walk::{Placing, Walk, Work};
 use super::winograd::{Tiles, Winograd};
 
 /// A convolution, or its input gradient, ready to run on any batch.

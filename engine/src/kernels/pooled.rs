@@ -2,11 +2,11 @@
 //! core's second-level cache, and only what the pool leaves of it is written to memory.
 
 use super::conv;
+use super::finish::Finish;
 use super::layout::paste;
 use super::packed::{Around, Packed};
 use super::pool;
 use super::target::{Target, filled};
-use super::tile::Finish;
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -2,9 +2,10 @@
 //! switch), summed where windows overlap.
 
 use super::border::{Border, Shape};
+use super::finish::{Finish, Join, Line};
 use super::pool::Geometry;
 use super::target::{Target, filled};
-use super::tile::{Finish, Join, Line, arch};
+use super::tile::arch;
 use crate::tensor::Real;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

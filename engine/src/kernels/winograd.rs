@@ -9,9 +9,11 @@
 
 mod transform;
 
-use super::columns::{SCRATCH, Scratch, Walk, Work, grow};
+use super::cut::{SCRATCH, Scratch, grow};
+use super::finish::{Finish, Join, Line};
 use super::target::{Target, filled};
-use super::tile::{Block, Finish, Inner, Join, Line, Product, ROWS, arch, lanes, width};
+use super::tile::{Block, Inner, Product, ROWS, arch, lanes, width};
+use super::walk::{Walk, Work};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;

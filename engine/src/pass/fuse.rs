@@ -4,8 +4,8 @@
 use super::apply::{conv_geometry, with_batch};
 use crate::graph::op::{Activation, Binary};
 use crate::graph::{Graph, NodeId, Op};
+use crate::kernels::finish::Finish;
 use crate::kernels::pooled;
-use crate::kernels::tile::Finish;
 
 /// A convolution and what is computed with it.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,7 +8,7 @@ pub mod rectifier;
 use crate::error::Result;
 use crate::graph::op::Activation;
 use crate::graph::{Node, NodeId, Op};
-use crate::kernels::tile::{Finish, Join};
+use crate::kernels::finish::{Finish, Join};
 use crate::model::Model;
 use crate::pass::vjp::vjp;
 use candle_core::Tensor;
