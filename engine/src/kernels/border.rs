@@ -120,6 +120,14 @@ impl Border {
         }
     }
 
+    /// As [`Border::fill_row`], for a row of zeros.
+    pub fn clear_row<T: Real>(&self, i: usize, to: &mut [T]) {
+        let Some(row) = self.rows[i] else { return };
+        for column in 0..self.shape.stride[1] {
+            to[row + self.shape.at(0, column)..][..self.shape.size[1]].fill(T::zero());
+        }
+    }
+
     /// Writes one value a window of `grid` at its position and leaves what stands between the rows.
     #[inline(always)]
     pub fn spread<T: Real>(&self, values: &[T], grid: [usize; 2], to: &mut [T]) {
