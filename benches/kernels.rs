@@ -32,6 +32,8 @@ const LAYERS: &[Layer] = &[
     ("3x3", "resnet /2 64-128 at 56", [64, 128, 56, 3, 2, 1, 1]),
     ("3x3", "vgg 256-256 at 56", [256, 256, 56, 3, 1, 1, 1]),
     ("3x3", "squeezenet 16-64 at 55", [16, 64, 55, 3, 1, 1, 1]),
+    ("3x3", "squeezenet 32-128 at 27", [32, 128, 27, 3, 1, 1, 1]),
+    ("3x3", "squeezenet 64-256 at 13", [64, 256, 13, 3, 1, 1, 1]),
     ("1x1", "squeezenet 16-64 at 55", [16, 64, 55, 1, 1, 0, 1]),
     ("1x1", "squeezenet 512-1000 at 13", [512, 1000, 13, 1, 1, 0, 1]),
     ("1x1", "mobilenet 16-96 at 112", [16, 96, 112, 1, 1, 0, 1]),
@@ -94,6 +96,8 @@ fn convolution(criterion: &mut Criterion<Rate>, batch: usize, (kind, name, sizes
         run("forward by plain sums", Packed::forward(&g, &w, None, Tiles::None), x, &mut group);
     }
     let dy = noise(batch * out * after * after);
+    run("gradient by plain sums", Packed::input_gradient(&g, &w, None, Tiles::None), dy.clone(), &mut group);
+    run("gradient in small tiles", Packed::input_gradient(&g, &w, None, Tiles::Small), dy.clone(), &mut group);
     run("gradient", Packed::input_gradient(&g, &w, None, Tiles::Large), dy, &mut group);
 }
 

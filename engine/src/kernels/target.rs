@@ -31,6 +31,15 @@ impl<T> Target<T> {
         Target(values.spare_capacity_mut().as_mut_ptr().cast())
     }
 
+    /// The buffer from element `begin` on.
+    ///
+    /// # Safety
+    /// The element must lie inside the buffer, or right behind it.
+    pub unsafe fn from(&self, begin: usize) -> Self {
+        // SAFETY: the caller's.
+        Target(unsafe { self.0.add(begin) })
+    }
+
     /// The place of element `begin`.
     ///
     /// # Safety

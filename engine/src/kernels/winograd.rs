@@ -26,6 +26,12 @@ const VECTOR: usize = 16;
 const TOGETHER: usize = 64;
 /// How many tiles' multiplications by a weight take as long as it takes to read the weight from memory.
 const READ: usize = 32;
+/// Blocks of tiles that are few.
+const FEW: usize = 4;
+/// Tasks that are enough.
+const TASKS: usize = 8;
+/// Channels that a task turns where there are few tiles.
+const CHANNELS: usize = 32;
 /// Tiles side by side from which on rows of tiles are turned one by one.
 const MANY: usize = 40;
 
@@ -62,7 +68,8 @@ impl<'a> Winograd<'a> {
     /// The walk in tiles, where that takes clearly less work: by the shape of the layer, never by the batch.
     pub fn of(walk: &'a Walk, tiles: Tiles) -> Option<Self> {
         let small = Self::over(walk, 2);
-        let plain = walk.grid[0] * walk.grid[1] * 9 * walk.channels * walk.rows;
+        // A column is laid out in the time of some rows, and of plain sums' time a quarter goes by around the multiplications.
+        let plain = 9 * walk.grid[0] * walk.grid[1] * walk.channels * (walk.rows + ROWS) * 4 / 3;
         let worth = suits(walk) && walk.channels >= 8 && walk.rows >= ROWS && 8 * small.work() < 7 * plain;
         if tiles == Tiles::None || !worth {
             return None;
@@ -91,11 +98,11 @@ impl<'a> Winograd<'a> {
         (self.side + 2) * (self.side + 2)
     }
 
-    /// Multiplications of a sample. Turning a tile of one channel takes as long as some of them with one channel's weights.
+    /// Multiplications of a sample. Turning a value of a tile, or turning it back, takes as long as some of them (measured).
     fn work(&self) -> usize {
         let (c, o) = (self.walk.channels, self.walk.rows);
-        let turning = if self.side == 2 { 5 } else { 8 };
-        self.down * self.pitch * self.points() * (c * o + turning * (c + o))
+        let [turn, back] = if self.side == 2 { [22, 40] } else { [70, 60] };
+        self.down * self.pitch * self.points() * (c * o + turn * c + back * o)
     }
 
     /// As [`Winograd::work`], with the time to read the weights.
@@ -153,33 +160,43 @@ impl<'a> Winograd<'a> {
         let total = walk.batch * self.down * self.pitch;
         let blocks = total.div_ceil(wide);
         let tiles = |block: usize| block * wide..total.min((block + 1) * wide);
-        if walk.groups * blocks >= 16 {
-            (0..walk.groups * blocks).into_par_iter().for_each(|task| {
-                let (group, block) = (task / blocks, task % blocks);
+        let tasks = walk.groups * blocks;
+        if tasks >= FEW {
+            // Fewer rows a task, each turning the tiles for itself, cost less than keeping them where all can read them.
+            let apart = rows.div_ceil(TASKS.div_ceil(tasks).min(rows.div_ceil(2 * TOGETHER))).next_multiple_of(ROWS);
+            (0..rows.div_ceil(apart) * tasks).into_par_iter().for_each(|task| {
+                let (first, group, block) = (task / tasks * apart, task % tasks / blocks, task % blocks);
                 SCRATCH.with_borrow_mut(|scratch| {
                     grow(&mut scratch.columns, size);
-                    let Scratch { columns, planes, .. } = &mut *scratch;
-                    self.turn::<M, N>(work.x, group, tiles(block), planes, &mut columns[..size]);
-                    for first in (0..rows).step_by(TOGETHER) {
-                        let part = Part { group, rows: first..rows.min(first + TOGETHER), tiles: tiles(block) };
-                        self.multiply::<M, N>(work, weights, &part, &scratch.columns, &mut scratch.results, out);
+                    let Scratch { columns, planes, results } = &mut *scratch;
+                    let (x, channels, turned) = (work.x, 0..walk.channels, Target::new(&mut columns[..size]));
+                    // SAFETY: the columns are this thread's own.
+                    unsafe { self.turn::<M, N>(x, group, channels, tiles(block), planes, turned) };
+                    let end = rows.min(first + apart);
+                    for first in (first..end).step_by(TOGETHER) {
+                        let part = Part { group, rows: first..end.min(first + TOGETHER), tiles: tiles(block) };
+                        self.multiply::<M, N>(work, weights, &part, columns, results, out);
                     }
                 });
             });
             return;
         }
         for group in 0..walk.groups {
-            // SAFETY: each task fills its own block.
+            let parts = walk.channels.div_ceil(CHANNELS);
+            // SAFETY: the tasks fill every block, each its own channels of one.
             let turned = unsafe {
                 filled(blocks * size, |turned| {
-                    (0..blocks).into_par_iter().for_each(|b| {
+                    (0..blocks * parts).into_par_iter().for_each(|task| {
+                        let (b, first) = (task / parts, task % parts * CHANNELS);
+                        let channels = first..walk.channels.min(first + CHANNELS);
                         SCRATCH.with_borrow_mut(|scratch| {
                             self.turn::<M, N>(
                                 work.x,
                                 group,
+                                channels,
                                 tiles(b),
                                 &mut scratch.planes,
-                                turned.slice(b * size, size),
+                                turned.from(b * size),
                             );
                         });
                     });
@@ -201,22 +218,29 @@ impl<'a> Winograd<'a> {
         self.walk.channels * width() + VECTOR
     }
 
-    /// B^T d B of some tiles, for every channel of a group: point, channel, tile.
-    fn turn<const M: usize, const N: usize>(
+    /// B^T d B of some tiles, for some channels of a group: point, channel, tile.
+    ///
+    /// # Safety
+    /// `to` must have room for all points of all channels, and no other task may touch those of these channels.
+    unsafe fn turn<const M: usize, const N: usize>(
         &self,
         x: &[f32],
         group: usize,
+        channels: Range<usize>,
         tiles: Range<usize>,
         planes: &mut Vec<f32>,
-        to: &mut [f32],
+        to: Target<f32>,
     ) {
         let (walk, step, size) = (self.walk, self.step(), self.walk.input);
-        let len = walk.channels * size[0] * size[1];
+        let plane = size[0] * size[1];
         for (n, piece) in self.pieces(tiles) {
             planes.clear();
             planes.resize(piece.room(M), 0.0);
-            let maps = &x[(n * walk.groups + group) * len..][..len];
-            arch().dispatch(Turn::<M, N> { maps, size, piece, planes, to: &mut *to, step });
+            let first = ((n * walk.groups + group) * walk.channels + channels.start) * plane;
+            let maps = &x[first..][..channels.len() * plane];
+            // SAFETY: the caller's.
+            let to = unsafe { to.from(channels.start * width()) };
+            arch().dispatch(Turn::<M, N> { maps, size, piece, planes, to, step });
         }
     }
 

@@ -2,6 +2,7 @@
 //! for M = 2 and 4, and the loops that apply them to many tiles side by side.
 
 use super::VECTOR;
+use crate::kernels::target::Target;
 use crate::kernels::tile::width;
 use pulp::{Simd, WithSimd};
 
@@ -106,8 +107,8 @@ pub struct Turn<'a, const M: usize, const N: usize> {
     pub piece: Piece,
     /// Zeros, [`Piece::room`] of them.
     pub planes: &'a mut [f32],
-    /// Points, `step` apart, of channels of [`width`] tiles.
-    pub to: &'a mut [f32],
+    /// Points, `step` apart, of channels of [`width`] tiles: nobody else's, with room for all of them.
+    pub to: Target<f32>,
     pub step: usize,
 }
 
@@ -183,10 +184,12 @@ impl<const M: usize, const N: usize> Turn<'_, M, N> {
                 let row = turn(simd, rows[i]);
                 for j in 0..N {
                     let at = (N * i + j) * self.step + channel * wide + lane + begin;
+                    // SAFETY: a channel's tiles of a point, which are this task's own.
+                    let to = unsafe { self.to.slice(at, left) };
                     if left == lanes {
-                        S::as_mut_simd_f32s(&mut self.to[at..][..lanes]).0[0] = row[j];
+                        S::as_mut_simd_f32s(to).0[0] = row[j];
                     } else {
-                        simd.partial_store_f32s(&mut self.to[at..][..left], row[j]);
+                        simd.partial_store_f32s(to, row[j]);
                     }
                 }
             }
@@ -292,7 +295,7 @@ mod tests {
         let step = channels * wide + VECTOR;
         let turned = |plain: bool| {
             let (mut to, mut planes) = (vec![0.0; N * N * step], vec![0.0; piece.room(M)]);
-            let turn = Turn::<M, N> { maps: &maps, size, piece, planes: &mut planes, to: &mut to, step };
+            let turn = Turn::<M, N> { maps: &maps, size, piece, planes: &mut planes, to: Target::new(&mut to), step };
             if plain {
                 turn.with_simd(pulp::Scalar)
             } else {
