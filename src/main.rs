@@ -14,7 +14,9 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     cli::pages::keep();
     let arguments = cli::Arguments::parse();
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli::main(arguments))) {
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli::main(arguments)));
+    cli::pages::leave();
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(_) => {
             cli::terminal::complain(

@@ -7,10 +7,11 @@ use crate::tensor::{to_f32, values};
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
-/// Values hashed at a time.
-const BLOCK: usize = 1 << 14;
+/// Bytes hashed at a time, on all threads.
+const BLOCK: usize = 1 << 20;
 
 /// A file by its name and content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +38,17 @@ impl Digested {
 
 fn content(file: &Path, hasher: &mut blake3::Hasher) -> Result<u64> {
     let mut open = std::fs::File::open(file).map_err(|e| Error::io(file, &e))?;
-    std::io::copy(&mut open, hasher).map_err(|e| Error::io(file, &e))
+    let (mut block, mut total) = (Vec::new(), 0);
+    loop {
+        block.clear();
+        // As much as there is, up to a block: a small file needs no room for a large one.
+        let read = open.by_ref().take(BLOCK as u64).read_to_end(&mut block).map_err(|e| Error::io(file, &e))?;
+        if read == 0 {
+            return Ok(total);
+        }
+        hasher.update_rayon(&block);
+        total += read as u64;
+    }
 }
 
 fn listing(root: &Path, folder: &Path, hasher: &mut blake3::Hasher) -> Result<u64> {
@@ -93,9 +104,7 @@ impl Shown {
     pub fn of(artifact: &Artifact) -> Result<Self> {
         let digest = |t: &candle_core::Tensor| -> Result<ArrayDigest> {
             let mut hasher = blake3::Hasher::new();
-            to_f32(t)?.iter().for_each(|v| {
-                hasher.update(&v.to_le_bytes());
-            });
+            feed(&mut hasher, &to_f32(t)?, f32::to_le_bytes);
             Ok(ArrayDigest { shape: t.dims().to_vec(), blake3: hasher.finalize().to_hex().to_string() })
         };
         let arrays = artifact.data.iter().map(|(name, t)| Ok((name.clone(), digest(t)?))).collect::<Result<_>>()?;
@@ -222,11 +231,11 @@ pub(crate) fn weight(hasher: &mut blake3::Hasher, name: &str, tensor: &candle_co
 
 /// Hashes values block by block: a copy of all of them can be large.
 pub(crate) fn feed<T: Copy, const N: usize>(hasher: &mut blake3::Hasher, values: &[T], bytes: fn(T) -> [u8; N]) {
-    let mut block = Vec::with_capacity(BLOCK * N);
-    for part in values.chunks(BLOCK) {
-        block.clear();
-        part.iter().for_each(|v| block.extend_from_slice(&bytes(*v)));
-        hasher.update(&block);
+    let mut block = vec![0; (values.len() * N).min(BLOCK)];
+    for part in values.chunks(BLOCK / N) {
+        block.truncate(part.len() * N);
+        block.chunks_exact_mut(N).zip(part).for_each(|(to, v)| to.copy_from_slice(&bytes(*v)));
+        hasher.update_rayon(&block);
     }
 }
 
