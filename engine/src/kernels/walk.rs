@@ -118,7 +118,8 @@ impl Walk {
         if !self.checked(work, len) {
             return;
         }
-        let shifts = Shifts::of(self).filter(|_| self.taps.len() > 1);
+        // Of what a single tap reads in strides, sorting everything would read all.
+        let shifts = Shifts::of(self).filter(|_| self.taps.len() > 1 || self.stride == [1, 1]);
         match &shifts {
             Some(shifts) if self.stride != [1, 1] => {
                 let x = shifts.sort(self, work.x);
