@@ -58,6 +58,11 @@ fn geometries() -> Vec<Geometry> {
         // Rows of outputs as long as those that they read, sorted by the stride.
         all.push(padded(geometry(3, 24, 40, input, 3, 2), [1, 1, 1, 1]));
         all.push(padded(geometry(2, 20, 72, input, 5, 3), [2, 2, 2, 2]));
+        for stride in [[1, 2], [2, 1], [3, 2]] {
+            let mut g = geometry(2, 24, 20, input, 3, 1);
+            g.window.stride = stride;
+            all.push(padded(g, [1, 1, 1, 1]));
+        }
     }
     // Several samples in a vector.
     for input in [[1, 1], [2, 3], [3, 3], [5, 4]] {
