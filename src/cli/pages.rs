@@ -1,29 +1,59 @@
-//! What becomes of the pages of freed memory.
+//! What becomes of the pages of freed memory, and how large pages are.
+//!
+//! Large pages spare passes over many weights a tenth of their time. But a virtual machine's host often backs them only when
+//! they are touched: of a process that asks one question, clearing them was two thirds. So processes begin with small pages.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Options of mimalloc, whose binding names none.
 const PURGE_DELAY: i32 = 15;
 /// A delay that does not end.
 const NEVER: std::ffi::c_long = -1;
+/// Who works longer than this gets large pages.
+const SHORT: Duration = Duration::from_secs(2);
 
-/// Freed memory is kept for the next tensors instead of being handed back and faulted in anew.
+/// Whether pages stay small.
+static SPARE: AtomicBool = AtomicBool::new(false);
+
+/// Freed memory is kept for the next tensors instead of being handed back and faulted in anew; pages are small at first.
 pub fn keep() {
     hand_back_after(10_000);
+    large(false);
+    // Without room for one more thread they stay small.
+    let _ = std::thread::Builder::new().name("pages".into()).stack_size(64 << 10).spawn(|| {
+        std::thread::sleep(SHORT);
+        if !SPARE.load(Ordering::Relaxed) {
+            large(true);
+            // What is free by now is handed back, and large when it is used again.
+            // SAFETY: the allocator's own call for it, from any thread.
+            unsafe { libmimalloc_sys::mi_collect(true) };
+        }
+    });
 }
 
-/// For processes that may hold little: freed memory goes back when the next few passes did not take it, and pages are
-/// small, so that what is not used is not held; passes are a tenth or two slower.
+/// For processes that may hold little: freed memory goes back when the next few passes did not take it, and pages stay
+/// small, so that what is not used is not held; passes are up to a tenth slower.
 pub fn spare() {
+    SPARE.store(true, Ordering::Relaxed);
     hand_back_after(100);
-    // SAFETY: tells the kernel about this process, with no pointer in it; where it refuses, pages stay as they are.
-    #[cfg(target_os = "linux")]
-    unsafe {
-        libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
-    }
 }
 
 /// For a process that ends: the system takes everything at once, faster than the allocator would hand back part by part.
 pub fn leave() {
     hand_back_after(NEVER);
+}
+
+/// Whether pages that are touched from now on are large where they can be.
+fn large(yes: bool) {
+    // SAFETY: tells the kernel about this process, with no pointer in it; where it refuses, pages stay as they are.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        let none: libc::c_ulong = 0;
+        libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(!yes), none, none, none);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = yes;
 }
 
 fn hand_back_after(milliseconds: std::ffi::c_long) {
