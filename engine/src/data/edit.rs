@@ -79,12 +79,15 @@ impl Image {
                 self.height()
             )));
         }
+        if (area.width, area.height) == (self.width(), self.height()) {
+            return Ok(self.clone());
+        }
         let cut = |values: &[u8], channels: usize| -> Vec<u8> {
             let row = |y: usize| {
                 let at = (y * self.width() + area.left) * channels;
                 &values[at..at + area.width * channels]
             };
-            (area.top..area.top + area.height).flat_map(row).copied().collect()
+            (area.top..area.top + area.height).map(row).collect::<Vec<_>>().concat()
         };
         let mask =
             self.mask().map(|m| Arc::new(Mask { width: area.width, height: area.height, values: cut(&m.values, 1) }));

@@ -128,7 +128,7 @@ impl Preprocess {
         for channel in 0..self.channels {
             let table: Vec<f32> = (0..=255).map(|p| self.value(channel, f64::from(p)) as f32).collect();
             let offset = self.colour(channel);
-            values.extend(fitted.pixels().iter().skip(offset).step_by(3).map(|p| table[usize::from(*p)]));
+            values.extend(fitted.pixels().chunks_exact(3).map(|p| table[usize::from(p[offset])]));
         }
         Ok(Tensor::from_vec(values, (self.channels, self.size.height, self.size.width), &Device::Cpu)?)
     }
