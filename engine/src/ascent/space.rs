@@ -4,6 +4,7 @@
 use crate::data::image::Image;
 use crate::data::preprocess::Preprocess;
 use crate::error::{Error, Result};
+use crate::kernels::target::{Target, filled};
 use crate::model::Model;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -129,6 +130,31 @@ impl Space {
         with_real!(gradient, T => Ok(self.each_channel(&values::<T>(gradient)?, |c, g| g.f64() * self.slope[c])))
     }
 
+    /// Hands each image's part of a gradient at the net's input, pulled back as by [`Space::pull_input`], to `step` with that
+    /// image of `pixels` and its number; several images at a time.
+    ///
+    /// # Errors
+    /// Where the gradient's values cannot be read.
+    pub fn follow(
+        &self,
+        gradient: &Tensor,
+        pixels: &mut [f64],
+        step: impl Fn(usize, &mut [f64], &[f64]) + Sync,
+    ) -> Result<()> {
+        let (each, plane) = (self.frame.len().max(1), self.frame.plane().max(1));
+        with_real!(gradient, T => {
+            let gradient = values::<T>(gradient)?;
+            let images = pixels.par_chunks_mut(each).zip(gradient.par_chunks(each)).enumerate();
+            images.for_each_init(Vec::new, |pulled, (n, (image, gradient))| {
+                pulled.clear();
+                let channels = gradient.chunks(plane).zip(&self.slope);
+                channels.for_each(|(values, slope)| pulled.extend(values.iter().map(|g| g.f64() * slope)));
+                step(n, image, pulled);
+            });
+            Ok(())
+        })
+    }
+
     /// The least and the greatest net input of each channel that a photo can give.
     pub fn bounds(&self) -> Vec<(f64, f64)> {
         let ends = |(s, o): (&f64, &f64)| (o.min(o + 255.0 * s), o.max(o + 255.0 * s));
@@ -168,16 +194,16 @@ impl Space {
         Ok(self.to_pixels(&x).into_iter().map(f64::round).collect())
     }
 
-    fn each_channel<A: Copy + Sync, B: Clone + Default + Send>(
-        &self,
-        values: &[A],
-        f: impl Fn(usize, A) -> B + Sync,
-    ) -> Vec<B> {
+    fn each_channel<A: Copy + Sync, B: Copy + Send>(&self, values: &[A], f: impl Fn(usize, A) -> B + Sync) -> Vec<B> {
         let (plane, channels) = (self.frame.plane().max(1), self.frame.channels);
-        let mut out = vec![B::default(); values.len()];
-        out.par_chunks_mut(plane).zip(values.par_chunks(plane)).enumerate().for_each(|(i, (out, values))| {
-            out.iter_mut().zip(values).for_each(|(out, v)| *out = f(i % channels, *v));
-        });
-        out
+        let fill = |to: Target<B>| {
+            values.par_chunks(plane).enumerate().for_each(|(i, values)| {
+                // SAFETY: the part is this chunk's own.
+                let to = unsafe { to.slice(i * plane, values.len()) };
+                to.iter_mut().zip(values).for_each(|(to, v)| *to = f(i % channels, *v));
+            });
+        };
+        // SAFETY: the chunks are all values.
+        unsafe { filled(values.len(), fill) }
     }
 }

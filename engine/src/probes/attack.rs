@@ -41,7 +41,11 @@ impl Norm {
     pub fn project(self, x: &mut [f64], centre: &[f64], eps: f64) {
         match self {
             Norm::Linf => {
-                x.iter_mut().zip(centre).for_each(|(x, c)| *x = x.clamp((c - eps).max(0.0), (c + eps).min(255.0)));
+                x.iter_mut().zip(centre).for_each(|(x, c)| {
+                    let (low, high) = ((c - eps).max(0.0), (c + eps).min(255.0));
+                    *x = if *x < low { low } else { *x };
+                    *x = if *x > high { high } else { *x };
+                });
             }
             Norm::L2 => {
                 // The box first: it holds the centre, so that shrinking towards the centre stays inside.
@@ -174,6 +178,20 @@ impl Bout<'_> {
     pub fn measure(&self, objective: &dyn Objective, pixels: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
         let (values, gradient) = measure_input(self.model, objective, &self.space.input(self.model, pixels)?)?;
         Ok((values, self.space.pull_input(&gradient)?))
+    }
+
+    /// Hands each image of `pixels`, with its number, to `step` together with the objective's gradient by its pixel values.
+    ///
+    /// # Errors
+    /// As the passes.
+    pub fn follow(
+        &self,
+        objective: &dyn Objective,
+        pixels: &mut [f64],
+        step: impl Fn(usize, &mut [f64], &[f64]) + Sync,
+    ) -> Result<()> {
+        let (_, gradient) = measure_input(self.model, objective, &self.space.input(self.model, pixels)?)?;
+        self.space.follow(&gradient, pixels, step)
     }
 
     /// Shrinks each perturbation that reaches its aim along its own line to the least factor (to 1/256) that still does.

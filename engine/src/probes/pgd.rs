@@ -8,7 +8,6 @@ use crate::ascent::CrossEntropy;
 use crate::error::Result;
 use crate::job::Job;
 use crate::random::Stream;
-use rayon::prelude::*;
 
 crate::params! {
     /// Steps along the gradient of the loss (its sign in the max-norm, its direction in the 2-norm), each projected back
@@ -76,18 +75,16 @@ impl Attack for Pgd {
                         *length *= if aim.reached(&scores) { 0.5 } else { 3.0 };
                     }
                 }
-                let (_, gradient) = bout.measure(&loss, &pixels)?;
-                let images = pixels.par_chunks_mut(each).zip(bout.pixels.par_chunks(each));
-                images.zip(gradient.par_chunks(each)).zip(&lengths).for_each(|(((x, centre), g), step)| {
+                bout.follow(&loss, &mut pixels, |n, x, g| {
                     match self.norm {
-                        Norm::Linf => x.iter_mut().zip(g).for_each(|(x, g)| *x += step * sign(*g)),
+                        Norm::Linf => x.iter_mut().zip(g).for_each(|(x, g)| *x += lengths[n] * sign(*g)),
                         Norm::L2 => {
-                            let length = step / Norm::L2.of(g).max(f64::MIN_POSITIVE);
+                            let length = lengths[n] / Norm::L2.of(g).max(f64::MIN_POSITIVE);
                             x.iter_mut().zip(g).for_each(|(x, g)| *x += length * g);
                         }
                     }
-                    self.norm.project(x, centre, self.eps);
-                });
+                    self.norm.project(x, &bout.pixels[n * each..(n + 1) * each], self.eps);
+                })?;
                 done += 1;
             }
             keep(&pixels)?;
