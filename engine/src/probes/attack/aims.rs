@@ -1,6 +1,7 @@
 //! Whom an attack is put to: images as pixel values, their right classes, and what the prediction is to become.
 
 use crate::ascent::{Aim, Space};
+use crate::data::stream::stream;
 use crate::data::{Dataset, Image};
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -86,6 +87,24 @@ pub struct Victims {
     pub single: bool,
 }
 
+/// One image under attack.
+struct Victim {
+    /// Pixel values, as the net sees the photo.
+    pixels: Vec<f64>,
+    /// The class that the photo is labelled with.
+    label: Option<usize>,
+    name: String,
+}
+
+impl Victim {
+    fn new(model: &Model, space: &Space, photo: &Image, name: String) -> Result<Self> {
+        let x = to_f64(&model.card().preprocess()?.apply(photo)?)?;
+        let pixels = space.to_pixels(&x).into_iter().map(f64::round).collect();
+        let label = photo.label().and_then(|l| model.card().class_index(l).ok());
+        Ok(Victim { pixels, label, name })
+    }
+}
+
 impl Victims {
     /// One image, tensor or data set. A class as the subject is what the images show; for a net it is their own label,
     /// or what the net predicts for those without one.
@@ -120,7 +139,10 @@ impl Victims {
         };
         match input {
             Input::Data(data) => victims.add_all(on, data, job)?,
-            Input::Image(photo) => victims.add(on, photo, "image")?,
+            Input::Image(photo) => {
+                let victim = Victim::new(&victims.model, &victims.space, photo, "image".into())?;
+                victims.push(on, vec![victim])?;
+            }
             one => {
                 let x = to_f64(&one.prepared(&victims.model)?.x)?;
                 let pixels = victims.space.to_pixels(&x);
@@ -129,7 +151,7 @@ impl Victims {
                         .hint("attacks keep to what a photo can be; `net.preprocess(image)` makes such a tensor"));
                 }
                 let pixels = pixels.into_iter().map(|p| whole(p).clamp(0.0, 255.0)).collect();
-                victims.push(on, pixels, None, "tensor".into())?;
+                victims.push(on, vec![Victim { pixels, label: None, name: "tensor".into() }])?;
             }
         }
         for n in 0..victims.labels.len() {
@@ -143,33 +165,39 @@ impl Victims {
         Ok(victims)
     }
 
+    /// Photos are decoded a batch ahead of the net; the first that cannot be read is an error.
     fn add_all(&mut self, on: &Subject, data: &Dataset, job: &Job) -> Result<()> {
         if data.is_empty() {
             return Err(Error::value(format!("`{}` holds no image", data.name)));
         }
-        for i in job.steps("clean predictions", data.len()) {
+        let (model, space) = (self.model.clone(), self.space.clone());
+        let one = |i: usize| {
             let photo = data.get(i)?;
             let name = photo.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
-            self.add(on, &photo, &name.unwrap_or_else(|| i.to_string()))?;
-        }
+            Victim::new(&model, &space, &photo, name.unwrap_or_else(|| i.to_string()))
+        };
+        let batch = crate::probes::dream::batch(&model, job);
+        stream(
+            std::slice::from_ref(&(0..data.len())),
+            batch,
+            (job, "clean predictions"),
+            |i| Ok(one(i)),
+            |items| self.push(on, items.into_iter().map(|(_, victim)| victim).collect::<Result<_>>()?),
+        )?;
         Ok(())
     }
 
-    fn add(&mut self, on: &Subject, photo: &Image, name: &str) -> Result<()> {
-        let x = to_f64(&self.model.card().preprocess()?.apply(photo)?)?;
-        let pixels = self.space.to_pixels(&x).into_iter().map(f64::round).collect();
-        let label = photo.label().and_then(|l| self.model.card().class_index(l).ok());
-        self.push(on, pixels, label, name.to_string())
-    }
-
-    fn push(&mut self, on: &Subject, pixels: Vec<f64>, label: Option<usize>, name: String) -> Result<()> {
-        let clean = self.model.scores(&self.space.tensor(&self.space.to_net(&pixels))?)?.remove(0);
-        let label = if let Subject::Class { index, .. } = on { Some(*index) } else { label };
-        self.given.push(label.is_some());
-        self.labels.push(label.unwrap_or_else(|| argmax(&clean)));
-        self.clean.push(clean);
+    fn push(&mut self, on: &Subject, victims: Vec<Victim>) -> Result<()> {
+        let pixels: Vec<f64> = victims.iter().flat_map(|victim| victim.pixels.iter().copied()).collect();
+        let clean = self.model.scores(&self.space.input(&self.model, &pixels)?)?;
         self.pixels.extend(pixels);
-        self.names.push(name);
+        for (victim, clean) in victims.into_iter().zip(clean) {
+            let label = if let Subject::Class { index, .. } = on { Some(*index) } else { victim.label };
+            self.given.push(label.is_some());
+            self.labels.push(label.unwrap_or_else(|| argmax(&clean)));
+            self.clean.push(clean);
+            self.names.push(victim.name);
+        }
         Ok(())
     }
 

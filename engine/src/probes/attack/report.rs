@@ -11,6 +11,7 @@ use crate::show::{Artifact, Cell, Part, Pictures, Table};
 use crate::stats::{Z95, median, wilson};
 use crate::subject::argmax;
 use crate::tensor::tensor;
+use rayon::prelude::*;
 
 /// Images of a data set whose pictures are shown.
 const SHOWN: usize = 6;
@@ -205,26 +206,21 @@ fn arrays(victims: &Victims, judged: &[Judged], artifact: Artifact) -> Result<Ar
     let n = judged.len();
     let dims = [n, f.channels, f.height, f.width];
     let dims = if victims.single { &dims[1..] } else { &dims[..] };
-    let stack = |rows: Vec<Vec<f64>>| tensor(rows.concat().into_iter().map(|v| v as f32).collect::<Vec<f32>>(), dims);
+    let stack = |of: &(dyn Fn(usize, &Judged) -> Vec<f64> + Sync)| {
+        let images = judged.par_iter().enumerate();
+        let values = images.flat_map_iter(|(n, j)| of(n, j).into_iter().map(|v| v as f32));
+        tensor(values.collect::<Vec<f32>>(), dims)
+    };
     let each = |f: &dyn Fn(&Judged) -> f64| tensor(judged.iter().map(f).collect::<Vec<f64>>(), &[n]);
     let mut artifact = artifact;
     if victims.single && n == 0 {
         return Ok(artifact);
     }
-    let net = |rows: Vec<Vec<f64>>| stack(rows.into_iter().map(|r| victims.space.to_net(&r)).collect());
+    let change = |n: usize, j: &Judged| j.rounded.iter().zip(victims.image(n)).map(|(a, b)| a - b).collect();
     artifact = artifact
-        .array("adversarial", net(judged.iter().map(|j| j.rounded.clone()).collect())?)
-        .array("adversarial_float", net(judged.iter().map(|j| j.float.clone()).collect())?)
-        .array(
-            "perturbation",
-            stack(
-                judged
-                    .iter()
-                    .enumerate()
-                    .map(|(n, j)| j.rounded.iter().zip(victims.image(n)).map(|(a, b)| a - b).collect())
-                    .collect(),
-            )?,
-        );
+        .array("adversarial", stack(&|_, j| victims.space.to_net(&j.rounded))?)
+        .array("adversarial_float", stack(&|_, j| victims.space.to_net(&j.float))?)
+        .array("perturbation", stack(&change)?);
     for (i, suffix) in ["_float", ""].into_iter().enumerate() {
         artifact = artifact
             .array(&format!("success{suffix}"), each(&|j| f64::from(u8::from(j.success[i])))?)
