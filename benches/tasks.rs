@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use convscope::data::edit::Interpolation;
 use convscope::data::preprocess::Resize;
 use convscope::model::load::PerChannel;
 use convscope::prelude::*;
@@ -43,6 +44,7 @@ fn photo_net(path: &str) -> Model {
     let each = |values: [f32; 3]| Some(PerChannel::Each(values.to_vec()));
     let options = LoadOptions {
         resize: Some(Resize::Direct),
+        interpolation: Some(Interpolation::Bilinear),
         scale: Some(1.0 / 255.0),
         mean: each([0.485, 0.456, 0.406]),
         std: each([0.229, 0.224, 0.225]),
