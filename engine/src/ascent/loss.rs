@@ -103,7 +103,7 @@ impl Objective for Margin {
     }
 
     fn measure(&self, trace: &Trace) -> Result<Measured> {
-        let mut n = 0;
+        let mut n = trace.samples().start;
         rows(trace, self.node, &self.aims, |scores, aim| {
             let weight = self.weights[n];
             n += 1;
@@ -126,9 +126,9 @@ fn rows(
 ) -> Result<Measured> {
     let value = trace.get(node)?;
     let flat = to_f64(value)?;
-    if aims.len() != trace.batch() {
-        return Err(Error::internal(format!("{} aims for {} images", aims.len(), trace.batch())));
-    }
+    let Some(aims) = aims.get(trace.samples()) else {
+        return Err(Error::internal(format!("{} aims for the images {:?}", aims.len(), trace.samples())));
+    };
     let len = flat.len() / aims.len().max(1);
     let (mut values, mut seed) = (Vec::new(), Vec::with_capacity(flat.len()));
     for (scores, aim) in flat.chunks(len).zip(aims) {
@@ -158,7 +158,7 @@ impl Objective for Escape {
     }
 
     fn measure(&self, trace: &Trace) -> Result<Measured> {
-        let aims = vec![Aim::Not(self.class); trace.batch()];
+        let aims = vec![Aim::Not(self.class); trace.samples().end];
         rows(trace, self.node, &aims, |scores, _| {
             let mut others = scores.to_vec();
             others[self.class] = f64::NEG_INFINITY;

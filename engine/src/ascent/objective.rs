@@ -33,6 +33,12 @@ pub trait Objective: Send + Sync {
     /// # Errors
     /// Where the trace lacks a node.
     fn measure(&self, trace: &Trace) -> Result<Measured>;
+
+    /// Whether an image's value hangs on the other images of its batch too. Otherwise `measure` may be asked about some of the
+    /// batch's images at a time, which the trace tells by [`Trace::samples`].
+    fn joins_images(&self) -> bool {
+        false
+    }
 }
 
 /// The objective of each image `x` (N x C x H x W in net units) and the gradient of their sum by `x`.
@@ -55,10 +61,16 @@ pub fn measure(model: &Model, objective: &dyn Objective, x: &[f64]) -> Result<(V
 /// # Errors
 /// As the passes.
 pub fn measure_input(model: &Model, objective: &dyn Objective, input: &Tensor) -> Result<(Vec<f64>, Tensor)> {
-    let trace = model.in_tiles().forward(input, &Tap::Signs(objective.nodes()?))?;
-    let measured = objective.measure(&trace)?;
-    let gradient = trace.backward_to(model.graph().input(), measured.seed, &Rules::gradient())?;
-    Ok((measured.values, gradient))
+    let (model, tap, rules) = (model.in_tiles(), Tap::Signs(objective.nodes()?), Rules::gradient());
+    let wanted = model.graph().input();
+    if objective.joins_images() {
+        let trace = model.forward(input, &tap)?;
+        let Measured { values, seed } = objective.measure(&trace)?;
+        return Ok((values, trace.backward_to(wanted, seed, &rules)?));
+    }
+    let measured = |trace: &Trace| objective.measure(trace).map(|m| (m.seed, m.values));
+    let (gradient, values) = model.signal(input, &tap, wanted, &rules, measured)?;
+    Ok((values.concat(), gradient))
 }
 
 /// The scores of subjects: image n is asked about the n-th, all about the only one.
@@ -77,12 +89,12 @@ impl Objective for Score {
             return Ok(Measured { values: one.scores(trace)?, seed: one.seed(trace)? });
         }
         let batch = trace.batch();
-        if self.0.len() != batch {
-            return Err(Error::internal(format!("{} subjects for {batch} images", self.0.len())));
-        }
+        let Some(subjects) = self.0.get(trace.samples()) else {
+            return Err(Error::internal(format!("{} subjects for the images {:?}", self.0.len(), trace.samples())));
+        };
         let mut values = Vec::with_capacity(batch);
         let mut seed = Seed::new();
-        for (n, subject) in self.0.iter().enumerate() {
+        for (n, subject) in subjects.iter().enumerate() {
             values.push(subject.scores(trace)?[n]);
             for (node, weights) in subject.seed(trace)? {
                 let mut rows = to_f64(&weights)?;
@@ -186,5 +198,9 @@ impl Objective for Weighted {
             }
         }
         Ok(sum)
+    }
+
+    fn joins_images(&self) -> bool {
+        self.0.iter().any(|(_, objective)| objective.joins_images())
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Trace;
 use super::apply::pool_geometry;
+use super::groups;
 use super::packs::Way;
 use crate::error::{Context, Error, Result};
 use crate::graph::op::{Binary, Pool};
@@ -30,6 +31,20 @@ impl Flow {
     pub fn get(&self, id: NodeId) -> Option<&Tensor> {
         self.signals[id.0].as_ref()
     }
+
+    /// One flow of all samples, from those of groups that follow each other; whether a signal reaches a node hangs on the net.
+    pub(super) fn stacked(parts: &[Flow]) -> Result<Self> {
+        let nodes = parts.first().map_or(0, |part| part.signals.len());
+        let stack = |id: usize| {
+            let signals: Vec<&Tensor> = parts.iter().filter_map(|part| part.signals[id].as_ref()).collect();
+            match signals.len() {
+                0 => Ok(None),
+                n if n == parts.len() => Ok(Some(Tensor::cat(&signals, 0)?)),
+                _ => Err(Error::internal("a signal that reaches a node for some samples only")),
+            }
+        };
+        Ok(Flow { signals: (0..nodes).map(stack).collect::<Result<_>>()? })
+    }
 }
 
 impl Trace {
@@ -49,15 +64,21 @@ impl Trace {
         let mut flow = self.send(seed, rules, move |id| id == wanted)?;
         match flow.signals[wanted.0].take() {
             Some(signal) => Ok(signal),
-            None => Ok(self.seen(wanted)?.zeros_like()?),
+            None => {
+                let dims = [&[self.batch()], &self.model().graph().node(wanted).shape[..]].concat();
+                Ok(Tensor::zeros(dims, self.model().dtype(), &self.model().device())?)
+            }
         }
     }
 
-    fn send(&self, seed: Seed, rules: &Rules, keep: impl Fn(NodeId) -> bool + Send) -> Result<Flow> {
-        rayon::scope(|_| self.sent(seed, rules, keep))
+    fn send(&self, seed: Seed, rules: &Rules, keep: impl Fn(NodeId) -> bool + Send + Sync) -> Result<Flow> {
+        rayon::scope(|_| match &self.parts[..] {
+            [] => self.sent(seed, rules, keep),
+            parts => groups::send(parts, &seed, rules, keep),
+        })
     }
 
-    fn sent(&self, seed: Seed, rules: &Rules, keep: impl Fn(NodeId) -> bool) -> Result<Flow> {
+    pub(super) fn sent(&self, seed: Seed, rules: &Rules, keep: impl Fn(NodeId) -> bool) -> Result<Flow> {
         let graph = self.model().graph();
         let mut signals: Vec<Option<Tensor>> = vec![None; graph.nodes().len()];
         for (id, tensor) in seed {

@@ -2,6 +2,7 @@
 
 use super::apply;
 use super::fuse::{Fused, Plan};
+use super::groups::Pass;
 use super::joined::Joined;
 use super::packs::Way;
 use crate::error::{Context, Error, Result};
@@ -14,6 +15,7 @@ use crate::model::Model;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Which values a forward pass keeps, and where it may stop.
 #[derive(Clone, Debug)]
@@ -42,6 +44,10 @@ pub struct Trace {
     pub(super) plan: Plan,
     tiles: Tiles,
     values: Vec<Option<Tensor>>,
+    /// The number of its first sample in the batch.
+    first: usize,
+    /// Where groups of samples passed apart, what was kept of each; of the whole batch only what was asked for by name.
+    pub(super) parts: Vec<Trace>,
 }
 
 impl Model {
@@ -50,10 +56,13 @@ impl Model {
     /// # Errors
     /// Where `x` has another shape than the net's input; inner errors name the node and its input shapes.
     pub fn forward(&self, x: &Tensor, tap: &Tap) -> Result<Trace> {
-        // A signal back asks on which side of a rectifier's kink a value lies: there sums are as exact as they can be, unless
-        // the caller needs no single one of them.
-        let tiled = self.is_tiled() || matches!(tap, Tap::Only(_));
-        self.forward_in(x, tap, if tiled { Tiles::Small } else { Tiles::None })
+        self.forward_in(x, tap, self.tiles_for(tap))
+    }
+
+    /// How 3 x 3 convolutions are summed: a signal back asks on which side of a rectifier's kink a value lies, so that there
+    /// sums are as exact as they can be, unless the caller needs no single one of them.
+    pub(super) fn tiles_for(&self, tap: &Tap) -> Tiles {
+        if self.is_tiled() || matches!(tap, Tap::Only(_)) { Tiles::Small } else { Tiles::None }
     }
 
     /// As [`Model::forward`]; `tiles` says how 3 x 3 convolutions may be summed.
@@ -62,35 +71,20 @@ impl Model {
         rayon::scope(|_| self.traced(x, tap, tiles))
     }
 
-    fn traced(&self, x: &Tensor, tap: &Tap, tiles: Tiles) -> Result<Trace> {
+    /// The pass of some samples, the first of which is number `first` of the batch.
+    pub(super) fn pass(&self, x: &Tensor, first: usize, pass: &Pass) -> Result<Trace> {
+        let Pass { goals, plan, tiles, needed, keep_all, .. } = pass;
         let graph = self.graph();
-        let x = self.batched(x)?;
-        let goals: Vec<NodeId> = match tap {
-            Tap::All => vec![graph.output()],
-            Tap::Until(id) => vec![*id],
-            Tap::Only(ids) | Tap::Signs(ids) => ids.clone(),
-        };
-        let plan = match tap {
-            Tap::Only(_) | Tap::Signs(_) if self.dtype() == DType::F32 => {
-                Plan::fused(graph, &goals, matches!(tap, Tap::Only(_)))
-            }
-            _ => Plan::apart(graph),
-        };
-        let mut needed = vec![false; graph.nodes().len()];
-        for goal in &goals {
-            graph.ancestors(*goal).iter().enumerate().filter(|(_, n)| **n).for_each(|(i, _)| needed[i] = true);
-        }
-        needed[graph.input().0] = true;
         let mut uses: Vec<usize> =
             graph.ids().map(|id| graph.consumers(id).iter().filter(|c| needed[c.0]).count()).collect();
-        let keep_all = !matches!(tap, Tap::Only(_));
-        let mut trace = Trace { model: self.clone(), plan, tiles, values: vec![None; graph.nodes().len()] };
+        let (plan, values) = (plan.clone(), vec![None; graph.nodes().len()]);
+        let mut trace = Trace { model: self.clone(), plan, tiles: *tiles, values, first, parts: Vec::new() };
         let mut joined = BTreeMap::new();
         for id in graph.ids().filter(|id| needed[id.0]) {
             if id == graph.input() {
                 trace.values[id.0] = Some(x.clone());
             } else if !trace.plan.is_inside(id) {
-                trace.make(id, &mut joined, keep_all)?;
+                trace.make(id, &mut joined, *keep_all)?;
             }
             if !keep_all {
                 for input in &graph.node(id).inputs {
@@ -194,7 +188,21 @@ impl Trace {
     pub(super) fn of(model: &Model, kept: Vec<(NodeId, Tensor)>) -> Self {
         let mut values = vec![None; model.graph().nodes().len()];
         kept.into_iter().for_each(|(id, value)| values[id.0] = Some(value));
-        Trace { model: model.clone(), plan: Plan::apart(model.graph()), tiles: Tiles::None, values }
+        let plan = Plan::apart(model.graph());
+        Trace { model: model.clone(), plan, tiles: Tiles::None, values, first: 0, parts: Vec::new() }
+    }
+
+    /// The trace of a batch `x` whose groups passed apart.
+    pub(super) fn of_parts(parts: Vec<Trace>, x: Tensor, pass: Pass) -> Result<Self> {
+        let model = parts[0].model.clone();
+        let mut values = vec![None; model.graph().nodes().len()];
+        for goal in &pass.goals {
+            let each = parts.iter().map(|part| part.get(*goal)).collect::<Result<Vec<_>>>()?;
+            values[goal.0] = Some(Tensor::cat(&each, 0)?);
+        }
+        values[model.graph().input().0] = Some(x);
+        let parts = if pass.keep_all { parts } else { Vec::new() };
+        Ok(Trace { model, plan: pass.plan, tiles: pass.tiles, values, first: 0, parts })
     }
 
     /// The net that was run.
@@ -208,6 +216,11 @@ impl Trace {
             .as_ref()
             .or(self.values.iter().flatten().next())
             .map_or(0, |t| t.dims()[0])
+    }
+
+    /// The samples' numbers in the batch that was asked about, of which they may be a part.
+    pub fn samples(&self) -> Range<usize> {
+        self.first..self.first + self.batch()
     }
 
     /// Makes the value that comes out when the pass gets to `id`; `joined` holds the concatenations on the way, whose parts

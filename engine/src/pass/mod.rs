@@ -5,6 +5,7 @@ pub mod backward;
 pub mod fold;
 pub mod forward;
 pub mod fuse;
+mod groups;
 pub mod incremental;
 mod joined;
 pub mod packs;

@@ -21,8 +21,8 @@ pub fn input_signal(target: &Subject, x: &Tensor, rules: &Rules) -> Result<Tenso
     let target = if rules.reads_signs() { alone(target)? } else { target.clone() };
     let model = target.model()?;
     let tap = if rules.reads_signs() { Tap::Signs(target.nodes()?) } else { target.tap()? };
-    let trace = model.forward(x, &tap)?;
-    trace.backward_to(model.graph().input(), target.seed(&trace)?, rules)
+    let seed = |trace: &Trace| Ok((target.seed(trace)?, ()));
+    Ok(model.signal(x, &tap, model.graph().input(), rules, seed)?.0)
 }
 
 /// The same question, a class asked about without the others' weights where the net allows it.
