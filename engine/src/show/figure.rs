@@ -25,6 +25,8 @@ pub use mosaic::square as mosaic_square;
 pub const WIDTH: f64 = 900.0;
 /// White around the whole.
 const MARGIN: f64 = 18.0;
+/// White around a part by itself: letters at a tick on its edge reach half their size beyond it.
+const EDGE: f64 = 0.6 * SMALL;
 /// White between parts.
 const GAP: f64 = 18.0;
 /// Size of captions and ticks.
@@ -53,7 +55,7 @@ pub fn svg(artifact: &Artifact) -> Result<String> {
 /// # Errors
 /// As [`png`].
 pub fn picture(part: &Part, width: f64) -> Result<Image> {
-    raster::draw(&margined(lay(part, width, false)?, 1.0))
+    raster::draw(&margined(lay(part, width, false)?, EDGE))
 }
 
 /// The artifact's page with its margin.
