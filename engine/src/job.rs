@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The floating-point operations between two looks at the signal, if one sample needs no more: some tenths of a second on
 /// two cores.
-const WORK: u64 = 64_000_000_000;
+const WORK: u64 = 96_000_000_000;
 
 /// What the program itself takes, bytes.
 const PROGRAM: u64 = 72 << 20;

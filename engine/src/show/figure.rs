@@ -25,8 +25,8 @@ pub use mosaic::square as mosaic_square;
 pub const WIDTH: f64 = 900.0;
 /// White around the whole.
 const MARGIN: f64 = 18.0;
-/// White around a part by itself: letters at a tick on its edge reach half their size beyond it.
-const EDGE: f64 = 0.6 * SMALL;
+/// White beside, above and below a part by itself: letters at a tick on its edge reach half their size beyond it.
+const EDGE: [f64; 2] = [1.0, 0.6 * SMALL];
 /// White between parts.
 const GAP: f64 = 18.0;
 /// Size of captions and ticks.
@@ -61,7 +61,7 @@ pub fn picture(part: &Part, width: f64) -> Result<Image> {
 /// The artifact's page with its margin.
 fn page(artifact: &Artifact) -> Result<Scene> {
     let wide = artifact.parts.iter().map(needed).fold(WIDTH, f64::max);
-    Ok(margined(whole(artifact, wide, true)?, MARGIN))
+    Ok(margined(whole(artifact, wide, true)?, [MARGIN; 2]))
 }
 
 /// The width that a part asks for: figures grow with their columns, up to a limit.
@@ -75,9 +75,9 @@ fn needed(part: &Part) -> f64 {
     }
 }
 
-fn margined(content: Scene, margin: f64) -> Scene {
-    let mut page = Scene::new(content.width + 2.0 * margin, content.height + 2.0 * margin);
-    page.put(content, margin, margin);
+fn margined(content: Scene, [beside, above]: [f64; 2]) -> Scene {
+    let mut page = Scene::new(content.width + 2.0 * beside, content.height + 2.0 * above);
+    page.put(content, beside, above);
     page
 }
 
