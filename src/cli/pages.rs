@@ -33,7 +33,7 @@ pub fn keep() {
 }
 
 /// For processes that may hold little: freed memory goes back when the next few passes did not take it, and pages stay
-/// small, so that what is not used is not held; passes are up to a tenth slower.
+/// small, so that what is not used is not held; passes are a tenth or two slower.
 pub fn spare() {
     SPARE.store(true, Ordering::Relaxed);
     hand_back_after(100);
