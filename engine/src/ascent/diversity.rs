@@ -56,10 +56,6 @@ impl Objective for Diversity {
         }
         Ok(Measured { values, seed: vec![(self.node, tensor(seed, &dims)?)] })
     }
-
-    fn joins_images(&self) -> bool {
-        true
-    }
 }
 
 /// The products of all pairs of channels, summed over positions.

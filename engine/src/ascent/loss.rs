@@ -76,6 +76,10 @@ impl Objective for CrossEntropy {
             (-sign * log[class], row)
         })
     }
+
+    fn judges_apart(&self) -> bool {
+        true
+    }
 }
 
 /// The margin beyond the decision boundary ([`Aim::margin`]), cut off at `kappa` (Carlini and Wagner 2016, f6).
@@ -115,6 +119,10 @@ impl Objective for Margin {
             }
             (weight * margin.min(self.kappa), row)
         })
+    }
+
+    fn judges_apart(&self) -> bool {
+        true
     }
 }
 
@@ -171,5 +179,9 @@ impl Objective for Escape {
             let row = scores.iter().zip(&others).map(|(a, b)| libm::exp(b - rest) - libm::exp(a - all)).collect();
             (rest - all, row)
         })
+    }
+
+    fn judges_apart(&self) -> bool {
+        true
     }
 }

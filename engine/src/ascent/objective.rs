@@ -34,9 +34,9 @@ pub trait Objective: Send + Sync {
     /// Where the trace lacks a node.
     fn measure(&self, trace: &Trace) -> Result<Measured>;
 
-    /// Whether an image's value hangs on the other images of its batch too. Otherwise `measure` may be asked about some of the
-    /// batch's images at a time, which the trace tells by [`Trace::samples`].
-    fn joins_images(&self) -> bool {
+    /// Whether no image's value hangs on the others of its batch, and `measure` takes traces of some of the batch's images,
+    /// those that [`Trace::samples`] numbers: then they pass in groups, which is faster.
+    fn judges_apart(&self) -> bool {
         false
     }
 }
@@ -63,7 +63,7 @@ pub fn measure(model: &Model, objective: &dyn Objective, x: &[f64]) -> Result<(V
 pub fn measure_input(model: &Model, objective: &dyn Objective, input: &Tensor) -> Result<(Vec<f64>, Tensor)> {
     let (model, tap, rules) = (model.in_tiles(), Tap::Signs(objective.nodes()?), Rules::gradient());
     let wanted = model.graph().input();
-    if objective.joins_images() {
+    if !objective.judges_apart() {
         let trace = model.forward(input, &tap)?;
         let Measured { values, seed } = objective.measure(&trace)?;
         return Ok((values, trace.backward_to(wanted, seed, &rules)?));
@@ -105,6 +105,10 @@ impl Objective for Score {
         }
         Ok(Measured { values, seed })
     }
+
+    fn judges_apart(&self) -> bool {
+        true
+    }
 }
 
 /// How well a layer's code matches a given one: -|phi - phi0|^2 / |phi0|^2 (Mahendran and Vedaldi 2014, equation 5).
@@ -135,6 +139,10 @@ impl Objective for MatchCode {
             values.push(-sum / norm);
         }
         Ok(Measured { values, seed: vec![(self.node, tensor(phi, value.dims())?)] })
+    }
+
+    fn judges_apart(&self) -> bool {
+        true
     }
 }
 
@@ -175,6 +183,10 @@ impl Objective for Alignment {
         }
         Ok(Measured { values, seed: vec![(self.node, tensor(phi, value.dims())?)] })
     }
+
+    fn judges_apart(&self) -> bool {
+        true
+    }
 }
 
 /// A weighted sum of objectives.
@@ -200,7 +212,7 @@ impl Objective for Weighted {
         Ok(sum)
     }
 
-    fn joins_images(&self) -> bool {
-        self.0.iter().any(|(_, objective)| objective.joins_images())
+    fn judges_apart(&self) -> bool {
+        self.0.iter().all(|(_, objective)| objective.judges_apart())
     }
 }
