@@ -4,14 +4,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use convscope::data::edit::Interpolation;
+use convscope::data::Interpolation;
 use convscope::data::preprocess::Resize;
 use convscope::model::load::PerChannel;
 use convscope::prelude::*;
 use convscope::probes;
+use convscope::probes::attack::pgd::Pgd;
 use convscope::probes::attribution::input_signal;
-use convscope::probes::codes::CodesOf;
-use convscope::probes::pgd::Pgd;
+use convscope::probes::retrieval::codes::CodesOf;
 use convscope::random::Stream;
 use convscope::rules::Rules;
 use convscope::tensor::tensor;

@@ -99,7 +99,7 @@ fn every_script_says_what_it_is_and_has_a_lock() {
             continue;
         }
         let lock = Lock::open(&script.lock()).unwrap_or_else(|e| panic!("{name}: {e}: scripts/lock-all makes locks"));
-        let text = convscope::manifest::digest(script.source.as_bytes());
+        let text = convscope::digest::digest(script.source.as_bytes());
         assert_eq!(lock.script.unwrap().blake3, text, "{name} was changed: scripts/lock-all locks it anew");
     }
 }

@@ -423,7 +423,7 @@ fn a_report_holds_and_an_edited_figure_is_noticed() {
 
 /// The page with the digests of its parts and of itself computed anew.
 fn resealed(page: &str) -> String {
-    let digest = |text: &str| convscope::manifest::digest(text.as_bytes());
+    let digest = |text: &str| convscope::digest::digest(text.as_bytes());
     let meta = |name: &str| {
         let open = format!("<meta name=\"convscope-{name}\" content=\"");
         let start = page.find(&open).unwrap() + open.len();

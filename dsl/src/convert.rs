@@ -3,7 +3,7 @@
 use crate::library::plain;
 use convscope_engine::data::{Dataset, Image};
 use convscope_engine::params::Value;
-use convscope_engine::probes::ProbeArg;
+use convscope_engine::probe::ProbeArg;
 use convscope_engine::show::{Cell, Table};
 use convscope_engine::{Artifact, Error, Input, Model, Result, Subject, Tensor};
 use rhai::{Array, Dynamic, Map};

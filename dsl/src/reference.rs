@@ -226,7 +226,7 @@ fn add(entries: &mut Vec<Entry>, function: &Function, section: String, what: &'s
     }
 }
 
-fn probe(probe: &dyn convscope_engine::probes::Probe) -> (Family, Entry) {
+fn probe(probe: &dyn convscope_engine::probe::Probe) -> (Family, Entry) {
     let about = probe.about();
     let specs = probe.specs();
     let name = probe.name();

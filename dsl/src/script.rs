@@ -16,7 +16,7 @@ use crate::library::Library;
 use crate::output::Shown;
 use convscope_engine::data::{Dataset, Image};
 use convscope_engine::params::Value;
-use convscope_engine::probes::ProbeArg;
+use convscope_engine::probe::ProbeArg;
 use convscope_engine::show::{Part, Pictures, Table, of_image, of_table, of_tensor};
 use convscope_engine::{Artifact, Error, Model, Result, Tensor};
 use rhai::{Array, Dynamic, Map};

@@ -6,6 +6,7 @@
 pub mod ascent;
 pub mod atomic;
 pub mod data;
+pub mod digest;
 pub mod embed;
 pub mod error;
 pub mod graph;
@@ -18,12 +19,15 @@ pub mod model;
 #[macro_use]
 pub mod params;
 pub mod pass;
+pub mod probe;
 pub mod probes;
 pub mod random;
 pub mod rules;
+pub mod running;
 pub mod show;
 pub mod space;
 pub mod stats;
+pub mod stream;
 pub mod subject;
 pub mod tensor;
 

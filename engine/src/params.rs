@@ -6,7 +6,7 @@ use crate::data::files::Dataset;
 use crate::data::image::Image;
 use crate::error::{Error, Result, did_you_mean};
 use crate::model::Model;
-use crate::probes::ProbeArg;
+use crate::probe::ProbeArg;
 use crate::subject::Subject;
 use candle_core::Tensor;
 use std::collections::BTreeMap;

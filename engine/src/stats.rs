@@ -236,6 +236,11 @@ pub fn bootstrap(
     (at(0.025), at(0.975))
 }
 
+/// A p-value as papers write it.
+pub fn p_value_text(p: f64) -> String {
+    if p < 0.001 { "< .001".into() } else { format!("= {p:.3}").replace("0.", ".") }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -4,9 +4,9 @@
 use convscope_engine::data::{Attribute, Dataset, Image, Shapes, shapes};
 use convscope_engine::model::shapes::load;
 use convscope_engine::params::{Params as _, Value};
-use convscope_engine::probes::Probe;
-use convscope_engine::probes::accuracy_by_attribute::AccuracyByAttribute;
-use convscope_engine::probes::perturbation_sweep::PerturbationSweep;
+use convscope_engine::probe::Probe;
+use convscope_engine::probes::measure::accuracy_by_attribute::AccuracyByAttribute;
+use convscope_engine::probes::measure::perturbation_sweep::PerturbationSweep;
 use convscope_engine::random::Stream;
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Artifact, Input, Job, Subject};
@@ -119,7 +119,7 @@ fn a_sweep_starts_from_the_unperturbed_accuracy_and_falls() {
 
 #[test]
 fn units_and_directions_are_told_apart_only_where_they_differ() {
-    use convscope_engine::probes::basis_test::BasisTest;
+    use convscope_engine::probes::retrieval::basis_test::BasisTest;
     let model = load().unwrap();
     let data = shapes(&Shapes { n: 300, seed: 7, ..Shapes::new() }).unwrap();
     let layer = Subject::layer(&model, "conv5/relu").or_else(|_| Subject::layer(&model, "conv4/relu")).unwrap();

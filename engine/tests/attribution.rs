@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use convscope_engine::model::onnx::{Options, load};
 use convscope_engine::params::LayerName;
-use convscope_engine::probes::Probe;
-use convscope_engine::probes::cam::GradCam;
-use convscope_engine::probes::deep_lift::DeepLift;
-use convscope_engine::probes::gradient::{Deconvnet, Gradient, GuidedBackprop};
-use convscope_engine::probes::gradient_x_input::GradientXInput;
-use convscope_engine::probes::integrated_gradients::IntegratedGradients;
-use convscope_engine::probes::lrp::{Lrp, PerChannel, Tables};
+use convscope_engine::probe::Probe;
+use convscope_engine::probes::attribution::cam::GradCam;
+use convscope_engine::probes::attribution::deep_lift::DeepLift;
+use convscope_engine::probes::attribution::gradient::{Deconvnet, Gradient, GuidedBackprop};
+use convscope_engine::probes::attribution::gradient_x_input::GradientXInput;
+use convscope_engine::probes::attribution::integrated_gradients::IntegratedGradients;
+use convscope_engine::probes::attribution::lrp::{Lrp, PerChannel, Tables};
 use convscope_engine::{DType, Device, Input, Job, Model, Subject, Tensor};
 use serde_json::Value;
 

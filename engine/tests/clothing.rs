@@ -3,8 +3,8 @@
 
 use convscope_engine::data::load_images;
 use convscope_engine::model::{LoadOptions, load_model};
-use convscope_engine::probes::Probe;
-use convscope_engine::probes::nearest::Nearest;
+use convscope_engine::probe::Probe;
+use convscope_engine::probes::retrieval::nearest::Nearest;
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Input, Job, Subject};
 use std::path::Path;

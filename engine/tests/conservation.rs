@@ -6,8 +6,8 @@ mod nets;
 
 use convscope_engine::data::load_tensor;
 use convscope_engine::model::onnx::{Options, load};
-use convscope_engine::probes::Probe;
-use convscope_engine::probes::lrp::{LayerRules, Lrp, PerChannel, Single, Tables};
+use convscope_engine::probe::Probe;
+use convscope_engine::probes::attribution::lrp::{LayerRules, Lrp, PerChannel, Single, Tables};
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{DType, Input, Job, Subject, Tensor};
 use nets::{explain, input, number, residual, sum};

@@ -5,12 +5,12 @@ use convscope_engine::data::shapes::{ShapeClass, Span};
 use convscope_engine::data::{Dataset, Shapes, shapes};
 use convscope_engine::model::shapes::load;
 use convscope_engine::params::{Params as _, Value};
-use convscope_engine::probes::Probe;
-use convscope_engine::probes::alignment::Alignment;
-use convscope_engine::probes::correspondence::Correspondence;
-use convscope_engine::probes::feature_reconstruction::FeatureReconstruction;
-use convscope_engine::probes::keypoint_classification::KeypointClassification;
-use convscope_engine::probes::keypoint_transfer::KeypointTransfer;
+use convscope_engine::probe::Probe;
+use convscope_engine::probes::spatial::alignment::Alignment;
+use convscope_engine::probes::spatial::correspondence::Correspondence;
+use convscope_engine::probes::spatial::feature_reconstruction::FeatureReconstruction;
+use convscope_engine::probes::spatial::keypoint_classification::KeypointClassification;
+use convscope_engine::probes::spatial::keypoint_transfer::KeypointTransfer;
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Artifact, Input, Job, Subject};
 

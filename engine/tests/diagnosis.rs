@@ -6,8 +6,8 @@ use convscope_engine::data::{Shapes, shapes};
 use convscope_engine::graph::Builder;
 use convscope_engine::graph::op::{Activation, Conv, Op, Reduction, Window};
 use convscope_engine::model::Card;
-use convscope_engine::probes::cam::GradCam;
-use convscope_engine::probes::gradient::Gradient;
+use convscope_engine::probes::attribution::cam::GradCam;
+use convscope_engine::probes::attribution::gradient::Gradient;
 use convscope_engine::probes::{Family, Probe, Takes, catalog};
 use convscope_engine::{Device, Input, Job, Model, Subject, Tensor};
 
@@ -107,7 +107,7 @@ fn a_saturated_softmax_is_named() {
 fn values_that_are_not_finite_are_traced_to_where_they_begin() {
     let model = net(1.0, 0.0, [1.0, -1.0], false);
     let class = Subject::class_at(&model, 0).unwrap();
-    let scaled = convscope_engine::probes::gradient_x_input::GradientXInput::new();
+    let scaled = convscope_engine::probes::attribution::gradient_x_input::GradientXInput::new();
     let said = notes(&scaled, &class, &input(f32::NAN));
     assert!(said.contains("not finite") && said.contains("input"), "{said}");
 }
@@ -116,7 +116,7 @@ fn values_that_are_not_finite_are_traced_to_where_they_begin() {
 fn values_that_overflow_in_a_layer_are_traced_to_it() {
     let model = net(f32::MAX, 0.0, [1.0, -1.0], false);
     let class = Subject::class_at(&model, 0).unwrap();
-    let scaled = convscope_engine::probes::gradient_x_input::GradientXInput::new();
+    let scaled = convscope_engine::probes::attribution::gradient_x_input::GradientXInput::new();
     let said = notes(&scaled, &class, &input(1e9));
     assert!(said.contains("not finite") && said.contains("`conv`"), "{said}");
 }

@@ -5,8 +5,8 @@ use convscope_engine::data::{Dataset, Image, Item, Shapes, shapes};
 use convscope_engine::job::Sink;
 use convscope_engine::model::shapes::load;
 use convscope_engine::pass::Tap;
-use convscope_engine::probes::Probe;
-use convscope_engine::probes::max_activating::MaxActivating;
+use convscope_engine::probe::Probe;
+use convscope_engine::probes::retrieval::max_activating::MaxActivating;
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Artifact, Input, Job, Model, Subject};
 use std::sync::Arc;
@@ -176,7 +176,7 @@ fn a_broken_image_is_skipped_and_named() {
 #[test]
 fn a_field_that_leaves_the_image_is_shown_whole_with_the_padding_pale() {
     use convscope_engine::graph::Field;
-    use convscope_engine::probes::max_activating::Window;
+    use convscope_engine::probes::retrieval::max_activating::Window;
     let seen = Image::filled(20, 20, [9, 9, 9]).unwrap();
     let field = Field::Local { size: [8, 8], stride: [4, 4], start: [-4, -4], axes: [1, 2] };
     let crop = Window::of(&field, [0, 5], [20, 20]).crop(&seen).unwrap();

@@ -3,9 +3,9 @@
 
 use super::source::{Source, engine};
 use convscope_dsl::{Session, Shown};
+use convscope_engine::digest::Digested;
 use convscope_engine::lock::content::{pack, unpack};
 use convscope_engine::lock::{Array, Content, Engine, Input, Lock, Numerics, Pinned, Recorded};
-use convscope_engine::manifest::Digested;
 use convscope_engine::show::words;
 use convscope_engine::{Artifact, Error, Job, Result, atomic};
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@
 //! keeps them smooth (beta = 1 leaves spikes where a net samples sparsely). Simonyan et al. 2013: the squared 2-norm.
 
 use super::space::Frame;
-use crate::probes::baseline::blur;
+use crate::data::blur::blur;
 
 /// A penalty, in units of the objective.
 #[derive(Clone, Debug)]

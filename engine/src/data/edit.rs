@@ -7,37 +7,11 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::image::{Image, Mask, PixelBox};
-use super::resample::resample;
+use super::resample::{Interpolation, resample};
 use crate::error::{Error, Result};
 use crate::random::Stream;
-
-/// How pixels between pixels are computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// The nearest pixel.
-    Nearest,
-    /// A triangle.
-    Bilinear,
-    /// Keys' cubic with a = -0.5 (Catmull and Rom), as PIL has it.
-    #[default]
-    Bicubic,
-}
-
-impl Interpolation {
-    /// The interpolation called `name`: nearest, bilinear or bicubic.
-    pub fn named(name: &str) -> Result<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "nearest" => Ok(Interpolation::Nearest),
-            "bilinear" => Ok(Interpolation::Bilinear),
-            "bicubic" => Ok(Interpolation::Bicubic),
-            _ => Err(Error::value(format!("no interpolation `{name}`")).hint("nearest, bilinear or bicubic")),
-        }
-    }
-}
 
 impl Image {
     /// The image at another size, as PIL's `resize`; its sides may change by different factors.

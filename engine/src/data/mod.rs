@@ -1,5 +1,6 @@
 //! Images, preprocessing and data sets.
 
+pub mod blur;
 pub mod coco;
 pub mod dataset;
 pub mod decode;
@@ -13,16 +14,15 @@ pub mod perturb;
 pub mod preprocess;
 pub mod records;
 mod resample;
-pub mod running;
 pub mod runs;
 pub mod shapes;
-pub mod stream;
 pub mod voc;
 
 pub use self::image::{Attribute, Image, Mask, PixelBox};
 pub use dataset::{Dataset, Generator, Item, Source};
-pub use edit::Interpolation;
+
 pub use files::load_images;
 pub use npy::load_tensor;
 pub use preprocess::{Crop, Order, Placement, Preprocess, Resize, Size};
+pub use resample::Interpolation;
 pub use shapes::{Shapes, shapes};

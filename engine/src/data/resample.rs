@@ -4,10 +4,36 @@
 //! The nets were trained on PIL's pixels; a resize that differs shifts their answers. Whole numbers give the same
 //! result on every machine. (`fast_image_resize` differs by up to 5 of 255 where a cubic overshoots.)
 
-use super::edit::Interpolation;
+use crate::error::{Error, Result};
 use crate::kernels::tile::arch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// How pixels between pixels are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// The nearest pixel.
+    Nearest,
+    /// A triangle.
+    Bilinear,
+    /// Keys' cubic with a = -0.5 (Catmull and Rom), as PIL has it.
+    #[default]
+    Bicubic,
+}
+
+impl Interpolation {
+    /// The interpolation called `name`: nearest, bilinear or bicubic.
+    pub fn named(name: &str) -> Result<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "nearest" => Ok(Interpolation::Nearest),
+            "bilinear" => Ok(Interpolation::Bilinear),
+            "bicubic" => Ok(Interpolation::Bicubic),
+            _ => Err(Error::value(format!("no interpolation `{name}`")).hint("nearest, bilinear or bicubic")),
+        }
+    }
+}
 
 const FRACTION_BITS: u32 = 32 - 8 - 2;
 

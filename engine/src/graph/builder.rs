@@ -2,7 +2,7 @@
 
 use super::{Graph, Node, NodeId, Op, ParamId, Shape, infer};
 use crate::error::{Context, Error, Result};
-use crate::model::Weights;
+use crate::graph::Weights;
 use candle_core::Tensor;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;

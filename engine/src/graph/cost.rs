@@ -1,7 +1,7 @@
 //! What a node costs: parameters, floating-point operations, bytes.
 
 use super::{Graph, NodeId, Op};
-use crate::model::Weights;
+use crate::graph::Weights;
 
 impl Graph {
     /// Parameters that a node reads.

@@ -3,7 +3,7 @@
 use super::op::{Conv, Op, Padding};
 use super::{ParamId, Shape};
 use crate::error::{Error, Result};
-use crate::model::Weights;
+use crate::graph::Weights;
 
 /// The shape of one sample of `op`'s value over inputs of `shapes`.
 ///

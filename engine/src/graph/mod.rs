@@ -1,6 +1,6 @@
 //! The graph of a net: a DAG of named nodes in topological order.
 //!
-//! Weights live apart ([`crate::model::Weights`]), so that graphs are small, comparable and shared.
+//! Weights live apart ([`Weights`]), so that graphs are small, comparable and shared.
 
 pub mod builder;
 pub mod cost;
@@ -8,6 +8,7 @@ pub mod field;
 pub mod infer;
 pub mod op;
 pub mod rewrite;
+pub mod weights;
 
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 pub use builder::Builder;
 pub use field::Field;
 pub use op::{Op, ParamId};
+pub use weights::Weights;
 
 /// The size of one sample at a node, without the batch: C x H x W, or C.
 pub type Shape = Vec<usize>;

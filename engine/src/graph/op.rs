@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-/// Index of a parameter tensor in [`crate::model::Weights`].
+/// Index of a parameter tensor in [`crate::graph::Weights`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamId(pub usize);
 

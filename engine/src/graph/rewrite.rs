@@ -3,7 +3,7 @@
 use super::op::{Binary, Conv};
 use super::{Graph, Node, NodeId, Op, ParamId, Shape};
 use crate::error::{Error, Result};
-use crate::model::Weights;
+use crate::graph::Weights;
 use candle_core::Tensor;
 use smallvec::smallvec;
 

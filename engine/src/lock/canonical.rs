@@ -1,8 +1,8 @@
 //! Canonical JSON (RFC 8785, the JSON Canonicalization Scheme): one value, one text, so that a digest can be part of
 //! the document that it covers.
 
+use crate::digest::digest;
 use crate::error::{Error, Result};
-use crate::manifest::digest;
 use serde_json::Value;
 
 /// The member of an object that holds the digest of the others.

@@ -3,8 +3,8 @@
 
 use super::rule::Rule;
 use crate::data::{Image, npy};
+use crate::digest::digest;
 use crate::error::{Error, Result};
-use crate::manifest::digest;
 use base64::Engine as _;
 use candle_core::{DType, Tensor};
 use safetensors::SafeTensors;

@@ -1,8 +1,9 @@
 //! What a run read: files by the digest of their bytes and of their content, nets by the digest of their weights.
 
 use crate::data::{Image, npy};
+use crate::digest::{Digested, digest};
 use crate::error::{Error, Result};
-use crate::manifest::{Digested, Net, digest};
+use crate::manifest::Net;
 use crate::model::tensors::Tensors;
 use crate::model::{LoadOptions, Model, load_model};
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,7 @@ fn content(file: &Path) -> Option<String> {
             let mut names: Vec<&str> = tensors.names().collect();
             names.sort_unstable();
             for name in names {
-                crate::manifest::weight(&mut hasher, name, &tensors.tensor(name).ok()?).ok()?;
+                crate::digest::weight(&mut hasher, name, &tensors.tensor(name).ok()?).ok()?;
             }
             Some(format!("weights:{}", hasher.finalize().to_hex()))
         }

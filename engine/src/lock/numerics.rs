@@ -4,9 +4,9 @@
 //! of the processor's caches, so neither a name nor a list of flags says which bits come out. Therefore a battery of
 //! small problems is computed, and its bits tell the class; the instruction sets are named beside for people.
 
+use crate::digest::feed;
 use crate::error::Result;
 use crate::kernels::matmul::{Matrix, matmul};
-use crate::manifest::feed;
 use crate::model::shapes;
 use crate::pass::forward::Tap;
 use crate::tensor::{tensor, to_f32};

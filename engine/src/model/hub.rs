@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 use super::zoo::{self, Architecture};
-use crate::data::edit::Interpolation;
+use crate::data::Interpolation;
 use crate::data::preprocess::{Preprocess, Resize, Size};
 use crate::error::{Error, Kind, Result};
 

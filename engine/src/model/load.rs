@@ -8,7 +8,7 @@ use super::card::Card;
 use super::hub;
 use super::tensors::Tensors;
 use super::{Model, fetch, labels, onnx, shapes, zoo};
-use crate::data::edit::Interpolation;
+use crate::data::Interpolation;
 use crate::data::preprocess::{Crop, Order, Preprocess, Resize, Size};
 use crate::error::{Context, Error, Result, suggestions};
 

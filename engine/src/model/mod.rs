@@ -18,77 +18,13 @@ pub mod torch;
 pub mod zoo;
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, NodeId, ParamId};
+use crate::graph::{Graph, NodeId, Weights};
 use crate::pass::packs::Packs;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use std::sync::Arc;
 
 pub use card::{Card, Class};
 pub use load::{LoadOptions, load_model};
-
-/// The parameters of a net, in the order in which its graph was built.
-#[derive(Clone, Debug, Default)]
-pub struct Weights {
-    names: Vec<String>,
-    tensors: Vec<Tensor>,
-}
-
-impl Weights {
-    /// Adds a parameter under its file's name.
-    ///
-    /// # Errors
-    /// Where a floating-point value is not finite.
-    pub fn push(&mut self, name: &str, tensor: Tensor) -> Result<ParamId> {
-        let tensor = match tensor.dtype() {
-            DType::F32 | DType::F64 => tensor,
-            _ => tensor.to_dtype(DType::F32)?,
-        };
-        let tensor = tensor.contiguous()?;
-        let finite = match tensor.dtype() {
-            DType::F64 => crate::tensor::values::<f64>(&tensor)?.iter().all(|v| v.is_finite()),
-            _ => crate::tensor::values::<f32>(&tensor)?.iter().all(|v| v.is_finite()),
-        };
-        if !finite {
-            return Err(Error::format(format!("weight `{name}` holds values that are not finite"))
-                .hint("the file is damaged, or its training diverged"));
-        }
-        self.names.push(name.to_string());
-        self.tensors.push(tensor);
-        Ok(ParamId(self.tensors.len() - 1))
-    }
-
-    /// One parameter.
-    pub fn tensor(&self, id: ParamId) -> &Tensor {
-        &self.tensors[id.0]
-    }
-
-    /// One parameter's name.
-    pub fn name(&self, id: ParamId) -> &str {
-        &self.names[id.0]
-    }
-
-    /// All names and tensors.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.names.iter().map(String::as_str).zip(&self.tensors)
-    }
-
-    /// The same weights with one replaced by another of the same shape.
-    pub fn with(&self, id: ParamId, tensor: Tensor) -> Self {
-        let mut changed = self.clone();
-        changed.tensors[id.0] = tensor;
-        changed
-    }
-
-    /// Values in all parameters.
-    pub fn count(&self) -> usize {
-        self.tensors.iter().map(Tensor::elem_count).sum()
-    }
-
-    fn cast(&self, dtype: DType) -> Result<Self> {
-        let tensors = self.tensors.iter().map(|t| t.to_dtype(dtype)).collect::<candle_core::Result<_>>()?;
-        Ok(Weights { names: self.names.clone(), tensors })
-    }
-}
 
 /// A trained net; cheap to clone.
 #[derive(Clone, Debug)]
@@ -199,6 +135,12 @@ impl Model {
     /// The layers that can be asked for, in topological order.
     pub fn layers(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.graph.ids().filter(|id| self.graph.is_layer(*id))
+    }
+
+    /// The last layer whose value is a map of more than one position.
+    pub fn last_map_layer(&self) -> Option<NodeId> {
+        let maps = |id: &NodeId| matches!(self.graph.node(*id).shape[..], [_, h, w] if h * w > 1);
+        self.layers().filter(|id| maps(id) && *id != self.graph.input()).last()
     }
 
     /// Number of raw outputs a sample.

@@ -1,10 +1,10 @@
 //! One operation forward: from input tensors to the output tensor.
 
 use crate::error::{Error, Result};
+use crate::graph::Weights;
 use crate::graph::op::{Conv, Op, Pool};
 use crate::graph::{ParamId, Shape};
 use crate::kernels::{binary, conv, layout, linear, map, norm, pool, product, reduce, resize};
-use crate::model::Weights;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
 use candle_core::Tensor;

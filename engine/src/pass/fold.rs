@@ -6,9 +6,10 @@
 
 use super::apply::batch_norm_affine;
 use crate::error::Result;
+use crate::graph::Weights;
 use crate::graph::op::{Conv, Op};
 use crate::graph::{NodeId, ParamId};
-use crate::model::{Model, Weights};
+use crate::model::Model;
 use crate::tensor::{tensor, to_f64};
 
 /// The same net with each batch normalisation folded into the layer before it, where that layer feeds nothing else.

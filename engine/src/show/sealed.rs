@@ -1,8 +1,8 @@
 //! What a report carries for machines: its script and lock as they are, a digest of each part, and one of the whole page,
 //! so that an edited figure, word or lock is noticed and named.
 
+use crate::digest::digest;
 use crate::error::{Error, Result};
-use crate::manifest::digest;
 use base64::Engine as _;
 
 const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";

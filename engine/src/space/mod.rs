@@ -3,6 +3,7 @@
 //! Long, Zhang, Darrell, "Do Convnets Learn Correspondence?", 2014.
 
 pub mod features;
+pub mod graph_cut;
 pub mod hog;
 pub mod matching;
 pub mod svm;

@@ -5,7 +5,7 @@
 use convscope_engine::graph::op::{Activation, Binary, Conv, Pool, Reduction, Window};
 use convscope_engine::graph::{Builder, NodeId, Op, ParamId};
 use convscope_engine::model::Card;
-use convscope_engine::probes::Probe;
+use convscope_engine::probe::Probe;
 use convscope_engine::random::Stream;
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Artifact, Input, Job, Model, Subject, Tensor};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Preprocess;
-use crate::data::edit::Interpolation;
+use crate::data::Interpolation;
 use crate::error::{Error, Result};
 
 /// Rows and columns of a net's input; written as one number when they are equal, else as `[height, width]`.

@@ -13,11 +13,11 @@ mod net;
 mod resnet;
 mod squeezenet;
 
-use crate::data::edit::Interpolation;
+use crate::data::Interpolation;
 use crate::data::preprocess::{Order, Preprocess};
 use crate::error::{Error, Result, did_you_mean};
+use crate::graph::Weights;
 use crate::graph::{Graph, NodeId};
-use crate::model::Weights;
 use crate::model::tensors::Tensors;
 use net::Net;
 

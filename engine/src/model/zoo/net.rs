@@ -4,9 +4,9 @@ use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
+use crate::graph::Weights;
 use crate::graph::op::{Activation, Binary, Conv, Padding, Pool, Reduction, Window};
 use crate::graph::{Builder, Graph, NodeId, Op, ParamId};
-use crate::model::Weights;
 use crate::model::tensors::Tensors;
 
 /// How many misfits an error lists.

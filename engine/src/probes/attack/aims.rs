@@ -1,12 +1,12 @@
 //! Whom an attack is put to: images as pixel values, their right classes, and what the prediction is to become.
 
 use crate::ascent::{Aim, Space};
-use crate::data::stream::stream;
 use crate::data::{Dataset, Image};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
+use crate::stream::stream;
 use crate::subject::{Input, Subject, argmax, scores_len};
 use crate::tensor::to_f64;
 
@@ -176,7 +176,7 @@ impl Victims {
             let name = photo.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
             Victim::new(&model, &space, &photo, name.unwrap_or_else(|| i.to_string()))
         };
-        let batch = crate::probes::dream::batch(&model, job);
+        let batch = crate::probes::synthesis::batch(&model, job);
         stream(
             std::slice::from_ref(&(0..data.len())),
             batch,

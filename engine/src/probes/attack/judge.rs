@@ -5,7 +5,7 @@ use super::rounding::{round_to_reach, round_within};
 use super::{Attack, Bout, Norm};
 use crate::data::Image;
 use crate::error::Result;
-use crate::probes::dream::through_png;
+use crate::probes::synthesis::through_png;
 use rayon::prelude::*;
 
 /// The size of a perturbation, in pixel values.

@@ -1,0 +1,74 @@
+//! The parameters of a graph: tensors by the names of their file.
+
+use super::ParamId;
+use crate::error::{Error, Result};
+use crate::tensor::values;
+use candle_core::{DType, Tensor};
+
+/// The parameters of a net, in the order in which its graph was built.
+#[derive(Clone, Debug, Default)]
+pub struct Weights {
+    names: Vec<String>,
+    tensors: Vec<Tensor>,
+}
+
+impl Weights {
+    /// Adds a parameter under its file's name.
+    ///
+    /// # Errors
+    /// Where a floating-point value is not finite.
+    pub fn push(&mut self, name: &str, tensor: Tensor) -> Result<ParamId> {
+        let tensor = match tensor.dtype() {
+            DType::F32 | DType::F64 => tensor,
+            _ => tensor.to_dtype(DType::F32)?,
+        };
+        let tensor = tensor.contiguous()?;
+        let finite = match tensor.dtype() {
+            DType::F64 => values::<f64>(&tensor)?.iter().all(|v| v.is_finite()),
+            _ => values::<f32>(&tensor)?.iter().all(|v| v.is_finite()),
+        };
+        if !finite {
+            return Err(Error::format(format!("weight `{name}` holds values that are not finite"))
+                .hint("the file is damaged, or its training diverged"));
+        }
+        self.names.push(name.to_string());
+        self.tensors.push(tensor);
+        Ok(ParamId(self.tensors.len() - 1))
+    }
+
+    /// One parameter.
+    pub fn tensor(&self, id: ParamId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// One parameter's name.
+    pub fn name(&self, id: ParamId) -> &str {
+        &self.names[id.0]
+    }
+
+    /// All names and tensors.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.names.iter().map(String::as_str).zip(&self.tensors)
+    }
+
+    /// The same weights with one replaced by another of the same shape.
+    pub fn with(&self, id: ParamId, tensor: Tensor) -> Self {
+        let mut changed = self.clone();
+        changed.tensors[id.0] = tensor;
+        changed
+    }
+
+    /// Values in all parameters.
+    pub fn count(&self) -> usize {
+        self.tensors.iter().map(Tensor::elem_count).sum()
+    }
+
+    /// The same weights as numbers of `dtype`.
+    ///
+    /// # Errors
+    /// Where a tensor cannot be cast.
+    pub fn cast(&self, dtype: DType) -> Result<Self> {
+        let tensors = self.tensors.iter().map(|t| t.to_dtype(dtype)).collect::<candle_core::Result<_>>()?;
+        Ok(Weights { names: self.names.clone(), tensors })
+    }
+}

@@ -1,0 +1,258 @@
+//! A probe: a technique with its settings that can be put to a subject, and what it says of itself.
+//!
+//! The list of all probes is [`crate::probes::catalog`].
+
+use crate::error::{Error, Result};
+use crate::graph::op::{Alignment, Sampling};
+use crate::job::Job;
+use crate::kernels::resize;
+use crate::params::{Form, Param, Params, Spec, Value, wrong_kind};
+use crate::rules::Rules;
+use crate::show::Artifact;
+use crate::subject::{Input, Subject};
+use crate::tensor::to_f64;
+use candle_core::Tensor;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// What kind of question a probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// What is in the net.
+    Look,
+    /// Where in the image.
+    Where,
+    /// Which images.
+    Images,
+    /// Images made by ascent.
+    Dream,
+    /// How much space survives.
+    Space,
+    /// How well, depending on what.
+    Measure,
+    /// How to fool it.
+    Fool,
+    /// Against people.
+    Humans,
+    /// How good is a map.
+    Judge,
+}
+
+impl Family {
+    /// All families, in the order of the reference.
+    pub const ALL: [Family; 9] = [
+        Family::Look,
+        Family::Where,
+        Family::Images,
+        Family::Dream,
+        Family::Space,
+        Family::Measure,
+        Family::Fool,
+        Family::Humans,
+        Family::Judge,
+    ];
+
+    /// The family's heading in the reference.
+    pub fn title(self) -> &'static str {
+        match self {
+            Family::Look => "look inside",
+            Family::Where => "where does it look",
+            Family::Images => "which images",
+            Family::Dream => "images by ascent",
+            Family::Space => "how much space survives",
+            Family::Measure => "measure",
+            Family::Fool => "fool it",
+            Family::Humans => "compare with people",
+            Family::Judge => "judge a map",
+        }
+    }
+}
+
+/// What a probe can be asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// One image or tensor.
+    One,
+    /// Nothing.
+    Nothing,
+    /// A data set.
+    Data,
+    /// An image, a tensor or a data set.
+    Any,
+}
+
+/// What a probe is, besides its options: for the reference and for the contract tests.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// Its family.
+    pub family: Family,
+    /// The paper and section that define it.
+    pub source: &'static str,
+    /// The subjects it takes, in words.
+    pub subjects: &'static str,
+    /// The input it takes.
+    pub input: Takes,
+    /// A line of script that runs on the embedded net, with `net`, `image` and `data` at hand.
+    pub example: &'static str,
+}
+
+/// A technique with its settings: a question that can be put to a subject.
+pub trait Probe: Params + Any + Send + Sync + fmt::Debug {
+    /// What it is.
+    fn about(&self) -> About;
+
+    /// Puts the question.
+    ///
+    /// # Errors
+    /// Where the subject or the input is none that the probe takes. An interrupt is no error: the artifact then
+    /// comes back with `complete: false`.
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact>;
+
+    /// The raw map of `target` (a subject with a score) for each of the inputs `x`, N x C x H x W: N maps, stacked.
+    /// Probes around probes (SmoothGrad, comparisons, judges) ask here.
+    ///
+    /// # Errors
+    /// As [`Probe::run`].
+    fn attribute(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Tensor> {
+        let one = |n: usize| Ok(self.run(target, &Input::Tensor(x.get(n)?), job)?.value()?.clone());
+        Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    /// The rules of the probe's backward pass, where it is one.
+    fn rules(&self) -> Option<Rules> {
+        None
+    }
+
+    /// What the values of the probe's map of `target` at `x` sum to, where its method promises a sum.
+    ///
+    /// # Errors
+    /// Where a baseline does not fit the input.
+    fn promise(&self, _target: &Subject, _x: &Tensor, _job: &Job) -> Result<Option<Promise>> {
+        Ok(None)
+    }
+
+    /// One of the probe's maps as one importance a pixel of an input of `size`, row by row: larger is more important.
+    ///
+    /// # Errors
+    /// Where the map has no place on the input.
+    fn importance(&self, map: &Tensor, size: [usize; 2]) -> Result<Vec<f64>> {
+        importance(map, size)
+    }
+}
+
+/// A probe as a value: for options, lists and scripts.
+#[derive(Clone, Debug)]
+pub struct ProbeArg(pub Arc<dyn Probe>);
+
+impl Param for ProbeArg {
+    const POSITIONAL: bool = true;
+
+    fn form() -> Form {
+        Form::words("a probe")
+    }
+    fn read(value: &Value) -> Result<Self> {
+        match value {
+            Value::Probe(p) => Ok(p.clone()),
+            other => Err(wrong_kind::<Self>(other)),
+        }
+    }
+    fn write(&self) -> Value {
+        Value::Probe(self.clone())
+    }
+}
+
+impl ProbeArg {
+    /// Runs the probe and puts its settings, subject and input into the artifact's manifest.
+    ///
+    /// # Errors
+    /// As [`Probe::run`]; the message begins with the probe's name.
+    pub fn ask(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let mut artifact = self.0.run(on, input, job).map_err(|e| e.context(format!("`{}`", self.0.name())))?;
+        artifact.manifest = serde_json::json!({
+            "probe": self.0.settings(),
+            "subject": on.to_string(),
+            "input": input.kind(),
+            "seed": job.seed,
+        });
+        Ok(artifact)
+    }
+}
+
+/// What a map's values should sum to.
+#[derive(Clone, Debug)]
+pub enum Promise {
+    /// The score at the input minus its mean over these baselines, each of the input's shape.
+    Difference(Vec<Tensor>),
+}
+
+/// A map as one importance a pixel: the largest magnitude over channels, or a coarse map enlarged bilinearly.
+///
+/// # Errors
+/// Where the map is neither C x H x W nor h x w.
+pub fn importance(map: &Tensor, size: [usize; 2]) -> Result<Vec<f64>> {
+    match *map.dims() {
+        [_, h, w] if [h, w] == size => to_f64(&map.abs()?.max(0)?),
+        [h, w] => {
+            let scale = [size[0] as f64 / h as f64, size[1] as f64 / w as f64];
+            let g = resize::Geometry {
+                input: [h, w],
+                output: size,
+                scale,
+                sampling: Sampling::Linear,
+                alignment: Alignment::HalfPixel,
+            };
+            Ok(resize::forward(&g, &to_f64(map)?))
+        }
+        ref other => Err(Error::shape(format!("a map {other:?} is no map over an input of {} x {}", size[0], size[1]))),
+    }
+}
+
+/// One line of the catalog.
+pub struct Entry {
+    make: fn() -> Box<dyn Probe>,
+    build: fn(&[Value], &BTreeMap<String, Value>) -> Result<ProbeArg>,
+}
+
+impl Entry {
+    /// The line of the probe `P`.
+    pub fn of<P: Probe + Default + 'static>() -> Self {
+        Entry { make: || Box::new(P::default()), build: build::<P> }
+    }
+
+    /// The probe with its default settings.
+    pub fn default_probe(&self) -> Box<dyn Probe> {
+        (self.make)()
+    }
+
+    /// The probe's name in scripts.
+    pub fn name(&self) -> &'static str {
+        (self.make)().name()
+    }
+
+    /// The probe with values given by place and by name.
+    ///
+    /// # Errors
+    /// Where an option is unknown or its value does not fit.
+    pub fn build(&self, given: &[Value], options: &BTreeMap<String, Value>) -> Result<ProbeArg> {
+        (self.build)(given, options)
+    }
+}
+
+fn build<P: Probe + Default + 'static>(given: &[Value], options: &BTreeMap<String, Value>) -> Result<ProbeArg> {
+    let mut probe = P::default();
+    let positional: Vec<Spec> = probe.specs().into_iter().filter(|s| s.positional).collect();
+    if given.len() > positional.len() {
+        let (name, takes) = (probe.name(), positional.len());
+        return Err(Error::value(format!("`{name}` takes {takes} values before its option map, got {}", given.len()))
+            .hint(format!("options go into a map: {name}(#{{ .. }})")));
+    }
+    for (spec, value) in positional.iter().zip(given) {
+        probe.set(spec.name, value)?;
+    }
+    for (name, value) in options {
+        probe.set(name, value)?;
+    }
+    Ok(ProbeArg(Arc::new(probe)))
+}

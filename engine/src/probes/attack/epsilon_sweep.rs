@@ -1,0 +1,138 @@
+//! Accuracy against the size of the perturbation: the curve by which robustness is told (Carlini et al. 2019, "On Evaluating
+//! Adversarial Robustness", section 5).
+
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::params::Value;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::probes::attack::arg::AttackArg;
+use crate::probes::attack::{Victims, fight};
+use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
+use crate::stats::{Z95, wilson};
+use crate::subject::{Input, Subject};
+use crate::tensor::tensor;
+use std::collections::BTreeMap;
+
+crate::params! {
+    /// A net's accuracy over a data set under an attack of growing strength, with Wilson 95 % intervals, judged on 8-bit
+    /// pictures. Attacks without a budget (deep_fool, carlini_wagner, lbfgs) run once; their distances say which strength fools.
+    pub struct EpsilonSweep as "epsilon_sweep" {
+        /// The attack.
+        attack: AttackArg = AttackArg::default();
+        /// Strengths, pixel values (0 to 255), in the attack's own norm (2-norm where it has no budget).
+        eps: Vec<f64> = vec![0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+    }
+}
+
+impl Probe for EpsilonSweep {
+    fn about(&self) -> About {
+        About {
+            family: Family::Fool,
+            source: "Goodfellow, Shlens, Szegedy 2014; Carlini et al. 2019, section 5",
+            subjects: "a net or a list of nets",
+            input: Takes::Data,
+            example: "epsilon_sweep(fgsm(), #{ eps: [0, 4, 16] }).run(net, data.take(6))",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let models = match on {
+            Subject::Models(models) => models.clone(),
+            Subject::Model(model) => vec![model.clone()],
+            other => return Err(Error::subject(format!("{other} is neither a net nor a list of nets"))),
+        };
+        if self.eps.is_empty() || self.eps.iter().any(|e| !e.is_finite() || *e < 0.0) {
+            return Err(Error::value("option `eps` takes numbers from 0 up"));
+        }
+        let mut eps = self.eps.clone();
+        eps.sort_by(f64::total_cmp);
+        let data = Input::Data(input.data()?);
+        let budget = self.attack.get()?.budget().is_some();
+        let mut table = Table::new(["net", "eps", "right", "of", "accuracy", "low", "high"]);
+        let (mut series, mut all, mut reached) = (Vec::new(), Vec::new(), 0);
+        let runs = if budget { eps.len() } else { 1 };
+        for model in &models {
+            let victims = Victims::of(&Subject::Model(model.clone()), &data, self.attack.get()?.target(), job)?;
+            let n = victims.labels.len();
+            let mut right = Vec::new();
+            if budget {
+                for e in &eps {
+                    if job.stopped() {
+                        break;
+                    }
+                    let attack = self.at(*e)?;
+                    let (judged, done, planned) = fight(attack.get()?, &victims, job)?;
+                    if done < planned {
+                        break;
+                    }
+                    right
+                        .push(judged.iter().enumerate().filter(|(i, j)| holds(&victims, *i, &j.scores[1], *e)).count());
+                    reached += 1;
+                }
+            } else {
+                let (judged, done, planned) = fight(self.attack.get()?, &victims, job)?;
+                reached += usize::from(done >= planned);
+                let stands = |i: usize, e: f64| {
+                    let fallen = judged[i].success[1] && judged[i].distortion[1].l2 <= e;
+                    victims.right(i) && !fallen
+                };
+                let standing = |e: f64| (0..judged.len()).filter(|i| stands(*i, e)).count();
+                right.extend(eps.iter().map(|e| standing(*e)));
+            }
+            let mut bars = Vec::new();
+            let mut accuracy = Vec::new();
+            for (e, k) in eps.iter().zip(&right) {
+                let (low, high) = wilson(*k, n, Z95);
+                let share = *k as f64 / n.max(1) as f64;
+                table.push([
+                    model.card().name.as_str().into(),
+                    (*e).into(),
+                    (*k).into(),
+                    n.into(),
+                    share.into(),
+                    low.into(),
+                    high.into(),
+                ]);
+                bars.push((low, high));
+                accuracy.push(share);
+            }
+            all.extend(accuracy.iter().copied());
+            series.push(Series {
+                name: model.card().name.clone(),
+                x: eps[..accuracy.len()].to_vec(),
+                y: accuracy,
+                bars,
+                mark: Mark::Line,
+            });
+        }
+        let plot = Plot {
+            title: format!("accuracy under {}", self.attack.probe().name()),
+            x_label: "eps, pixel values (0 to 255)".into(),
+            y_label: "accuracy, 95 % Wilson".into(),
+            categories: Vec::new(),
+            series,
+        };
+        let (count, points) = (all.len(), eps.len());
+        Ok(Artifact::new(format!("accuracy under {} against its strength", self.attack.probe().name()))
+            .part(Part::Plot(plot))
+            .part(Part::Table("accuracy".into(), table))
+            .array("accuracy", tensor(all, &[count])?)
+            .array("eps", tensor(eps, &[points])?)
+            .reached(reached, runs * models.len()))
+    }
+}
+
+impl EpsilonSweep {
+    /// The attack with another strength, all else as it was.
+    fn at(&self, eps: f64) -> Result<AttackArg> {
+        let mut options: BTreeMap<String, Value> =
+            self.attack.probe().specs().into_iter().map(|s| (s.name.to_string(), s.default)).collect();
+        options.insert("eps".into(), Value::Float(eps));
+        self.attack.with(&options)
+    }
+}
+
+/// Whether the prediction is the right class; with a strength of 0 that is the clean prediction.
+fn holds(victims: &Victims, i: usize, scores: &[f64], eps: f64) -> bool {
+    if eps == 0.0 { victims.right(i) } else { crate::subject::argmax(scores) == victims.labels[i] }
+}

@@ -1,0 +1,113 @@
+//! The attack by box-constrained L-BFGS, the first of its kind.
+//!
+//! Szegedy et al., "Intriguing properties of neural networks", 2013, section 4.1.
+
+use crate::ascent::loss::Escape;
+use crate::ascent::{Aim, CrossEntropy, Lbfgs as Solver, Objective, Optimiser};
+use crate::error::Result;
+use crate::job::Job;
+use crate::probes::attack::{Attack, Bout, Norm, Perturbed, Target};
+
+crate::params! {
+    /// The smallest perturbation in the 2-norm: min c |r| + loss(x + r), x + r within 0 to 255, by L-BFGS; a line search for the
+    /// largest c whose minimiser succeeds. The loss is the cross-entropy of a target, or -log(1 - p) of the right class.
+    pub struct Lbfgs as "lbfgs" {
+        /// Steps of L-BFGS for each c.
+        steps: usize = 20, in 1..=10_000;
+        /// Values of c that are tried.
+        searches: usize = 6, in 1..=100;
+        /// The first c, in units of the loss's gradient at the image.
+        c: f64 = 0.1, in 1e-9..=1e9;
+        /// The class that the prediction is to become; any other where absent.
+        target: Option<Target> = None;
+    }
+}
+
+impl Attack for Lbfgs {
+    fn source(&self) -> &'static str {
+        "Szegedy et al. 2013, section 4.1"
+    }
+
+    fn example(&self) -> &'static str {
+        "lbfgs(#{ steps: 5, searches: 2 }).run(net, image)"
+    }
+
+    fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    fn budget(&self) -> Option<(Norm, f64)> {
+        None
+    }
+
+    fn perturb(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed> {
+        let each = bout.space.frame.len();
+        let (mut pixels, mut done) = (Vec::new(), 0);
+        for (n, x) in bout.pixels.chunks(each).enumerate() {
+            let one = Bout { pixels: x, aims: &bout.aims[n..=n], ..*bout };
+            let (found, steps) = self.one(&one, job)?;
+            pixels.extend(found);
+            done += steps;
+        }
+        bout.shrink(&mut pixels)?;
+        Ok(Perturbed { pixels, done, planned: bout.aims.len() * self.steps * self.searches })
+    }
+}
+
+impl Lbfgs {
+    /// One image: the closest of all points met that reach the aim.
+    fn one(&self, bout: &Bout<'_>, job: &Job) -> Result<(Vec<f64>, usize)> {
+        let aim = bout.aims[0];
+        let x = bout.pixels;
+        let loss: Box<dyn Objective> = match aim {
+            Aim::Be(_) => Box::new(CrossEntropy::new(bout.model, vec![aim])),
+            Aim::Not(class) => Box::new(Escape::new(bout.model, class)),
+        };
+        let (_, gradient) = bout.measure(loss.as_ref(), x)?;
+        let scale = Norm::L2.of(&gradient).max(f64::MIN_POSITIVE);
+        let (mut low, mut c, mut high) = (0.0, self.c * scale, f64::INFINITY);
+        let mut best = (f64::INFINITY, x.to_vec());
+        let mut done = 0;
+        for _ in 0..self.searches {
+            let mut solver = Solver::new(10, 4.0).within(vec![0.0; x.len()], vec![255.0; x.len()]);
+            let mut now = x.to_vec();
+            let mut reached = false;
+            for step in job.steps("lbfgs", self.steps) {
+                solver.step(&mut now, &mut |p: &[f64]| {
+                    let (value, mut gradient) = bout.measure(loss.as_ref(), p)?;
+                    let r: Vec<f64> = p.iter().zip(x).map(|(p, x)| p - x).collect();
+                    let length = Norm::L2.of(&r);
+                    if length > 0.0 {
+                        gradient.iter_mut().zip(&r).for_each(|(g, r)| *g -= c * r / length);
+                    }
+                    Ok((value[0] - c * length, gradient))
+                })?;
+                if aim.reached(&bout.scores(&now)?[0]) {
+                    reached = true;
+                    let length = now.iter().zip(x).map(|(p, x)| (p - x) * (p - x)).sum::<f64>().sqrt();
+                    if length < best.0 {
+                        best = (length, now.clone());
+                    }
+                }
+                done += 1;
+                if solver.ended() {
+                    done += self.steps - step - 1;
+                    break;
+                }
+            }
+            match reached {
+                true => low = c,
+                false => high = c,
+            }
+            c = match (low > 0.0, high.is_finite()) {
+                (true, true) => (low * high).sqrt(),
+                (true, false) => 4.0 * c,
+                _ => c / 4.0,
+            };
+            if job.stopped() {
+                break;
+            }
+        }
+        Ok((best.1, done))
+    }
+}

@@ -1,0 +1,237 @@
+//! What attacks share: whom they attack and what the prediction is to become, in pixel values from 0 to 255 as the net's
+//! card says; and how they are judged, on the image rounded to 8 bits, saved as a PNG and read again.
+
+pub mod aims;
+pub mod arg;
+pub mod carlini_wagner;
+pub mod deep_fool;
+pub mod epsilon_sweep;
+pub mod fgsm;
+pub mod fooling_image;
+pub mod lbfgs;
+pub mod linear_template;
+pub mod pgd;
+pub mod transfer_matrix;
+pub mod universal;
+
+pub mod judge;
+pub mod report;
+pub mod rounding;
+
+use crate::ascent::{Aim, Objective, Space, measure_input};
+use crate::error::Result;
+use crate::job::Job;
+use crate::model::Model;
+use crate::params::Params;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::show::Artifact;
+use crate::subject::{Input, Subject};
+
+pub use aims::{Target, Victims};
+pub use judge::{Distortion, Judged, judge};
+
+crate::choice! {
+    /// How the size of a perturbation is measured.
+    pub enum Norm {
+        /// The largest change of a value.
+        Linf = "linf",
+        /// The root of the sum of squares.
+        L2 = "l2",
+    }
+}
+
+impl Norm {
+    /// The norm of a perturbation.
+    pub fn of(self, r: &[f64]) -> f64 {
+        match self {
+            Norm::Linf => r.iter().fold(0.0, |m: f64, v| m.max(v.abs())),
+            Norm::L2 => r.iter().map(|v| v * v).sum::<f64>().sqrt(),
+        }
+    }
+
+    /// Brings `x` back into the ball of radius `eps` around `centre`, and into 0 to 255.
+    pub fn project(self, x: &mut [f64], centre: &[f64], eps: f64) {
+        match self {
+            Norm::Linf => {
+                x.iter_mut().zip(centre).for_each(|(x, c)| {
+                    let (low, high) = ((c - eps).max(0.0), (c + eps).min(255.0));
+                    *x = if *x < low { low } else { *x };
+                    *x = if *x > high { high } else { *x };
+                });
+            }
+            Norm::L2 => {
+                // The box first: it holds the centre, so that shrinking towards the centre stays inside.
+                x.iter_mut().for_each(|x| *x = x.clamp(0.0, 255.0));
+                let size = x.iter().zip(centre).map(|(x, c)| (x - c) * (x - c)).sum::<f64>().sqrt();
+                if size > eps {
+                    // A hair inside, so that rounding does not put it outside.
+                    let scale = eps / size * (1.0 - 1e-12);
+                    x.iter_mut().zip(centre).for_each(|(x, c)| *x = c + (*x - c) * scale);
+                }
+            }
+        }
+    }
+}
+
+/// A batch of images under attack.
+pub struct Bout<'a> {
+    /// The net.
+    pub model: &'a Model,
+    /// How pixels become its input.
+    pub space: &'a Space,
+    /// The images' pixel values, N x C x H x W.
+    pub pixels: &'a [f64],
+    /// What each one's prediction is to become.
+    pub aims: &'a [Aim],
+    /// The place of the first image in the whole data set: names random streams.
+    pub first: usize,
+}
+
+/// What an attack made of a batch.
+pub struct Perturbed {
+    /// The images' pixel values: within 0 to 255, not rounded.
+    pub pixels: Vec<f64>,
+    /// Steps done.
+    pub done: usize,
+    /// Steps planned.
+    pub planned: usize,
+}
+
+/// A probe that changes images so that a net's prediction changes: what sets one apart from the others. That it is a
+/// [`Probe`], and what it reports, follows.
+pub trait Attack: Params + std::any::Any + Send + Sync + std::fmt::Debug {
+    /// The paper and section that define it.
+    fn source(&self) -> &'static str;
+
+    /// A line of script that runs on the embedded net, with `net` and `image` at hand.
+    fn example(&self) -> &'static str;
+
+    /// The class that predictions are to become; any other than the right one where there is none.
+    fn target(&self) -> Option<&Target>;
+
+    /// Attacks one batch.
+    ///
+    /// # Errors
+    /// As the passes.
+    fn perturb(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed>;
+
+    /// The ball that perturbations stay in, where the attack has one; otherwise it looks for the smallest.
+    fn budget(&self) -> Option<(Norm, f64)>;
+}
+
+impl<A: Attack> Probe for A {
+    fn about(&self) -> About {
+        About {
+            family: Family::Fool,
+            source: self.source(),
+            subjects: "a net, or the class that the image shows",
+            input: Takes::Any,
+            example: self.example(),
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let victims = Victims::of(on, input, self.target(), job)?;
+        let (judged, done, planned) = fight(self, &victims, job)?;
+        Ok(report::artifact(self, &victims, &judged)?.reached(done, planned))
+    }
+}
+
+/// Attacks the victims batch by batch: the judged results (of those reached), the steps done and planned.
+///
+/// # Errors
+/// As the passes.
+pub fn fight(attack: &dyn Attack, victims: &Victims, job: &Job) -> Result<(Vec<Judged>, usize, usize)> {
+    let each = victims.space.frame.len();
+    let together = crate::probes::synthesis::batch(&victims.model, job);
+    let mut judged = Vec::new();
+    let (mut done, mut planned) = (0, 0);
+    let batches = victims.aims.len().div_ceil(together);
+    for (b, aims) in victims.aims.chunks(together).enumerate() {
+        if job.stopped() && b > 0 {
+            planned += planned / b * (batches - b);
+            break;
+        }
+        let from = b * together;
+        let pixels = &victims.pixels[from * each..(from + aims.len()) * each];
+        let bout = Bout { model: &victims.model, space: &victims.space, pixels, aims, first: from };
+        let made = attack.perturb(&bout, job)?;
+        judged.extend(judge(attack, &bout, &made.pixels)?);
+        done += made.done;
+        planned += made.planned;
+    }
+    Ok((judged, done, planned))
+}
+
+impl Bout<'_> {
+    /// The same with only the images at `places`.
+    pub fn select(&self, pixels: &[f64], places: &[usize]) -> (Vec<f64>, Vec<Aim>) {
+        let each = self.space.frame.len();
+        let rows = places.iter().flat_map(|n| pixels[n * each..(n + 1) * each].iter().copied()).collect();
+        (rows, places.iter().map(|n| self.aims[*n]).collect())
+    }
+
+    /// The raw class scores of images given as pixel values.
+    ///
+    /// # Errors
+    /// As the forward pass.
+    pub fn scores(&self, pixels: &[f64]) -> Result<Vec<Vec<f64>>> {
+        self.model.scores(&self.space.input(self.model, pixels)?)
+    }
+
+    /// An objective of images given as pixel values, and its gradient by them.
+    ///
+    /// # Errors
+    /// As the passes.
+    pub fn measure(&self, objective: &dyn Objective, pixels: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+        let (values, gradient) = measure_input(self.model, objective, &self.space.input(self.model, pixels)?)?;
+        Ok((values, self.space.pull_input(&gradient)?))
+    }
+
+    /// Hands each image of `pixels`, with its number, to `step` together with the objective's gradient by its pixel values.
+    ///
+    /// # Errors
+    /// As the passes.
+    pub fn follow(
+        &self,
+        objective: &dyn Objective,
+        pixels: &mut [f64],
+        step: impl Fn(usize, &mut [f64], &[f64]) + Sync,
+    ) -> Result<()> {
+        let (_, gradient) = measure_input(self.model, objective, &self.space.input(self.model, pixels)?)?;
+        self.space.follow(&gradient, pixels, step)
+    }
+
+    /// Shrinks each perturbation that reaches its aim along its own line to the least factor (to 1/256) that still does.
+    ///
+    /// # Errors
+    /// As the forward pass.
+    pub fn shrink(&self, pixels: &mut [f64]) -> Result<()> {
+        let each = self.space.frame.len();
+        let reached = |p: &[f64]| -> Result<Vec<bool>> {
+            Ok(self.scores(p)?.iter().zip(self.aims).map(|(s, a)| a.reached(s)).collect())
+        };
+        let able = reached(pixels)?;
+        let mut ends = vec![(0.0, 1.0); self.aims.len()];
+        for _ in 0..8 {
+            let mut trial = self.pixels.to_vec();
+            for (n, (low, high)) in ends.iter().enumerate() {
+                let t = (low + high) / 2.0;
+                let range = n * each..(n + 1) * each;
+                trial[range.clone()].iter_mut().zip(&pixels[range]).for_each(|(x, a)| *x += t * (a - *x));
+            }
+            for ((ok, end), able) in reached(&trial)?.into_iter().zip(&mut ends).zip(&able) {
+                let t = (end.0 + end.1) / 2.0;
+                match ok || !able {
+                    true => end.1 = t,
+                    false => end.0 = t,
+                }
+            }
+        }
+        for (n, (_, high)) in ends.iter().enumerate().filter(|(n, _)| able[*n]) {
+            let range = n * each..(n + 1) * each;
+            pixels[range.clone()].iter_mut().zip(&self.pixels[range]).for_each(|(a, x)| *a = x + high * (*a - x));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! Do adversarial images of one net fool another?
+//!
+//! Szegedy et al. 2013, section 4.2; Goodfellow, Shlens, Szegedy 2014, section 8.
+
+use crate::data::preprocess::{Preprocess, Resize};
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::model::Model;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::probes::attack::arg::AttackArg;
+use crate::probes::attack::{Victims, fight};
+use crate::show::{Artifact, Map, Part, Scale, Style, Table};
+use crate::stats::{Z95, wilson};
+use crate::subject::{Input, Subject, argmax};
+use crate::tensor::tensor;
+
+crate::params! {
+    /// Nets x nets: the share of images on which an attack made on the net of the row changes the prediction of the net of the
+    /// column, among those that this net gets right on the clean picture.
+    pub struct TransferMatrix as "transfer_matrix" {
+        /// The attack.
+        attack: AttackArg = AttackArg::default();
+    }
+}
+
+impl Probe for TransferMatrix {
+    fn about(&self) -> About {
+        About {
+            family: Family::Fool,
+            source: "Szegedy et al. 2013, section 4.2; Goodfellow, Shlens, Szegedy 2014, section 8",
+            subjects: "a list of nets",
+            input: Takes::Data,
+            example: "transfer_matrix(fgsm(#{ eps: 16 })).run([net, net.ablate(net.layer(\"conv2\").channel(0))], data.take(6))",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let models = match on {
+            Subject::Models(models) => models.clone(),
+            Subject::Model(model) => vec![model.clone()],
+            other => {
+                return Err(Error::subject(format!("{other} is no list of nets")).hint("`.run([net, other], data)`"));
+            }
+        };
+        let attack = self.attack.get()?;
+        let data = Input::Data(input.data()?);
+        let k = models.len();
+        let names: Vec<String> = models.iter().map(|m| m.card().name.clone()).collect();
+        let mut shares = vec![f64::NAN; k * k];
+        let mut table = Table::new(["made on", "judged by", "fooled", "of", "share", "low", "high"]);
+        let mut rows = 0;
+        for (a, model) in models.iter().enumerate() {
+            if job.stopped() && a > 0 {
+                break;
+            }
+            let victims = Victims::of(&Subject::Model(model.clone()), &data, attack.target(), job)?;
+            let (judged, done, planned) = fight(attack, &victims, job)?;
+            for (b, judge) in models.iter().enumerate() {
+                let (mut hits, mut of) = (0, 0);
+                for (n, j) in judged.iter().enumerate() {
+                    let label = victims.model.card().class_name(victims.labels[n]);
+                    let Some(label) = same_class(model, judge, victims.labels[n], &label) else { continue };
+                    let clean = victims.space.picture(model, &victims.space.to_net(victims.image(n)))?;
+                    if prediction(judge, &clean)? == label {
+                        of += 1;
+                        hits += usize::from(prediction(judge, &j.picture)? != label);
+                    }
+                }
+                let (share, (low, high)) = (hits as f64 / of as f64, wilson(hits, of, Z95));
+                shares[a * k + b] = share;
+                table.push([
+                    names[a].as_str().into(),
+                    names[b].as_str().into(),
+                    hits.into(),
+                    of.into(),
+                    share.into(),
+                    low.into(),
+                    high.into(),
+                ]);
+            }
+            rows = a + usize::from(done >= planned);
+        }
+        let values = tensor(shares.iter().map(|s| *s as f32).collect::<Vec<f32>>(), &[k, k])?;
+        let map = Map {
+            title: "made on (rows), judged by (columns)".into(),
+            values: values.clone(),
+            label: "share fooled".into(),
+            scale: Scale::Sequential { low: Some(0.0), high: Some(1.0) },
+            photo: None,
+            placement: None,
+            extent: None,
+            input: [k, k],
+            style: Style::Alone,
+        };
+        Ok(Artifact::new(format!("transfer of {} between {k} nets", attack.name()))
+            .part(Part::Map(map))
+            .part(Part::Table("transfer".into(), table))
+            .array("shares", values)
+            .note(format!("rows and columns: {}", names.join(", ")))
+            .note("each net sees the 8-bit picture resized to its own input; intervals are Wilson's, 95 %")
+            .reached(rows, k))
+    }
+}
+
+/// The class of another net that has the name of this net's class; the same index where the nets have no names or the same list.
+fn same_class(a: &Model, b: &Model, index: usize, name: &str) -> Option<usize> {
+    let (ours, theirs) = (&a.card().classes, &b.card().classes);
+    if theirs.is_empty() || ours == theirs {
+        return Some(index);
+    }
+    theirs.iter().position(|c| c.name.eq_ignore_ascii_case(name))
+}
+
+/// What a net sees in a picture, resized straight to its input.
+fn prediction(model: &Model, picture: &crate::data::Image) -> Result<usize> {
+    let direct = Preprocess { resize: Resize::Direct, ..model.card().preprocess()?.clone() };
+    Ok(argmax(&model.scores(&direct.apply(picture)?)?[0]))
+}

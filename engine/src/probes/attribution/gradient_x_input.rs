@@ -1,0 +1,37 @@
+//! Gradient x input: the first-order share of each input value in the score.
+//!
+//! Shrikumar, Greenside, Shcherbina, Kundaje, "Not Just a Black Box", 2016.
+
+use crate::error::Result;
+use crate::job::Job;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::probes::attribution::{self, input_signal};
+use crate::rules::Rules;
+use crate::show::Artifact;
+use crate::subject::{Input, Subject};
+use candle_core::Tensor;
+
+crate::params! {
+    /// The data gradient times the preprocessed input.
+    pub struct GradientXInput as "gradient_x_input" {}
+}
+
+impl Probe for GradientXInput {
+    fn about(&self) -> About {
+        About {
+            family: Family::Where,
+            source: "Shrikumar et al. 2016, section 2",
+            subjects: "a net, class, channel, unit, direction or sum",
+            input: Takes::One,
+            example: "gradient_x_input().run(net, image)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        attribution::of_input(self, on, input, job)
+    }
+
+    fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
+        Ok((input_signal(target, x, &Rules::gradient())? * x)?)
+    }
+}

@@ -1,0 +1,211 @@
+//! What all probes that ask "where" share: the signal at the input, the artifact of a map, and the words for a map
+//! that shows nothing.
+
+pub mod baseline;
+pub mod cam;
+pub mod deep_lift;
+pub mod gradient;
+pub mod gradient_x_input;
+pub mod integrated_gradients;
+pub mod lrp;
+pub mod occlusion;
+pub mod projections;
+pub mod rise;
+pub mod saliency_box;
+pub mod smooth_grad;
+
+use crate::error::Result;
+use crate::graph::{NodeId, Op};
+use crate::job::Job;
+use crate::model::Model;
+use crate::pass::{Tap, Trace};
+use crate::probe::Probe;
+use crate::rules::Rules;
+use crate::show::{Artifact, Map, Part, Scale, Style};
+use crate::subject::{Input, Prepared, Subject};
+use crate::tensor::to_f32;
+use candle_core::Tensor;
+
+/// The signal that `rules` carry from the target's score back to the input, shaped as `x` (N x C x H x W).
+///
+/// # Errors
+/// As the passes.
+pub fn input_signal(target: &Subject, x: &Tensor, rules: &Rules) -> Result<Tensor> {
+    let target = if rules.reads_signs() { alone(target)? } else { target.clone() };
+    let model = target.model()?;
+    let tap = if rules.reads_signs() { Tap::Signs(target.nodes()?) } else { target.tap()? };
+    let seed = |trace: &Trace| Ok((target.seed(trace)?, ()));
+    Ok(model.signal(x, &tap, model.graph().input(), rules, seed)?.0)
+}
+
+/// The same question, a class asked about without the others' weights where the net allows it.
+fn alone(target: &Subject) -> Result<Subject> {
+    let Subject::Class { model, index } = target else { return Ok(target.clone()) };
+    Ok(match model.of_class(*index)? {
+        Some(model) => Subject::Class { model, index: 0 },
+        None => target.clone(),
+    })
+}
+
+/// Runs a probe whose map is shaped as the input, and draws it.
+///
+/// # Errors
+/// As [`Probe::attribute`].
+pub fn of_input(probe: &dyn Probe, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+    let model = on.model()?;
+    let prepared = input.prepared(model)?;
+    let target = on.target(&prepared.x)?;
+    let map = probe.attribute(&target, &prepared.x, job)?.squeeze(0)?;
+    let artifact = saliency(probe.name(), &target, &prepared, &map)?;
+    let reasons = diagnose(&map, &target, &prepared.x, &probe.rules().unwrap_or_default())?;
+    Ok(reasons.into_iter().fold(artifact, Artifact::note))
+}
+
+/// The artifact of a map that is shaped as the input: C x H x W raw, shown as max |.| over channels.
+///
+/// # Errors
+/// Where the tensors cannot be reduced.
+pub fn saliency(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor) -> Result<Artifact> {
+    let magnitude = if map.dims().len() == 3 { map.abs()?.max(0)? } else { map.abs()? };
+    let scale = Scale::Sequential { low: Some(0.0), high: None };
+    let part = heat_map(name, target, prepared, &magnitude, "largest magnitude over channels", scale, Style::Alone)?;
+    Ok(titled(name, target)?.part(part).array(name, map.clone()).array("magnitude", magnitude))
+}
+
+/// The artifact of a coarse, non-negative map over the whole input: a class activation map.
+///
+/// # Errors
+/// Where the target has no net.
+pub fn coarse(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor) -> Result<Artifact> {
+    let scale = Scale::Sequential { low: Some(0.0), high: None };
+    let part = heat_map(name, target, prepared, map, name, scale, Style::Overlay)?;
+    Ok(titled(name, target)?.part(part).array(name, map.clone()))
+}
+
+fn titled(name: &str, target: &Subject) -> Result<Artifact> {
+    let model = target.model()?;
+    let artifact = Artifact::new(format!("{name} of {target} in {}", model.card().name));
+    let peeled = matches!(target, Subject::Class { .. } | Subject::Sum(_)) && model.graph().closing_softmax().is_some();
+    Ok(if peeled { artifact.note("the score is the raw output: the closing softmax was peeled off") } else { artifact })
+}
+
+/// A map over the whole input.
+///
+/// # Errors
+/// Where the net takes no image.
+pub fn heat_map(
+    name: &str,
+    target: &Subject,
+    prepared: &Prepared,
+    values: &Tensor,
+    label: &str,
+    scale: Scale,
+    style: Style,
+) -> Result<Part> {
+    let [.., height, width] = *prepared.x.dims() else {
+        return Err(crate::Error::subject(format!("{target} is asked about with {:?}, no image", prepared.x.dims())));
+    };
+    Ok(Part::Map(Map {
+        title: format!("{name} of {target}"),
+        values: values.clone(),
+        label: label.to_string(),
+        scale,
+        photo: prepared.photo.clone(),
+        placement: prepared.placement,
+        extent: None,
+        input: [height, width],
+        style,
+    }))
+}
+
+/// Why a map shows nothing, in words; nothing for a healthy map.
+///
+/// # Errors
+/// As the passes.
+pub fn diagnose(map: &Tensor, target: &Subject, x: &Tensor, rules: &Rules) -> Result<Vec<String>> {
+    let values = to_f32(map)?;
+    let model = target.model()?;
+    if values.iter().any(|v| !v.is_finite()) {
+        let trace = model.forward(x, &target.tap()?)?;
+        return Ok(vec![first_not_finite(model, &trace)?]);
+    }
+    if values.iter().any(|v| *v != 0.0) {
+        return Ok(saturated(model, target, x)?.into_iter().collect());
+    }
+    let trace = model.forward(x, &target.tap()?)?;
+    if let Some(reason) = saturated(model, target, x)? {
+        return Ok(vec![format!("the map is zero everywhere: {reason}")]);
+    }
+    let flow = trace.backward(target.seed(&trace)?, rules)?;
+    // The signal dies at the first node, on its way back, that is reached by a non-zero signal and passes none.
+    for id in model.graph().ids().rev() {
+        let Some(signal) = flow.get(id) else { continue };
+        let passed = |i: &NodeId| flow.get(*i).map(any_nonzero).transpose();
+        let node = model.graph().node(id);
+        let mut alive = false;
+        for input in &node.inputs {
+            alive |= passed(input)?.unwrap_or(false);
+        }
+        if any_nonzero(signal)? && !alive && !node.inputs.is_empty() {
+            let name = &node.name;
+            return Ok(vec![match node.op {
+                Op::Activation(a) if a.rectifies() => {
+                    let all_negative = to_f32(trace.get(node.inputs[0])?)?.iter().all(|v| *v <= 0.0);
+                    if all_negative {
+                        format!(
+                            "the map is zero everywhere: all values before the rectifier `{name}` are negative, so nothing passes it (a dead ReLU for this input)"
+                        )
+                    } else {
+                        format!(
+                            "the map is zero everywhere: the signal meets only inactive units at the rectifier `{name}` (dead ReLUs for this input)"
+                        )
+                    }
+                }
+                ref op => format!("the map is zero everywhere: the signal ends at `{name}` ({})", op.kind()),
+            }]);
+        }
+    }
+    Ok(vec!["the map is zero everywhere: the score does not depend on the input".into()])
+}
+
+/// The reason, where the target lies behind a softmax or sigmoid that is saturated.
+fn saturated(model: &Model, target: &Subject, x: &Tensor) -> Result<Option<String>> {
+    let (Subject::Unit { node, at, .. }, true) = (target, !matches!(target, Subject::Class { .. })) else {
+        return Ok(None);
+    };
+    let op = &model.graph().node(*node).op;
+    let kind = op.kind();
+    if !matches!(kind, "softmax" | "sigmoid") {
+        return Ok(None);
+    }
+    let trace = model.forward(x, &Tap::Only(vec![*node]))?;
+    let i: usize =
+        at.iter().zip(crate::kernels::layout::strides(&model.graph().node(*node).shape)).map(|(i, s)| i * s).sum();
+    let p = to_f32(trace.get(*node)?)?[i];
+    Ok((!(1e-4..=1.0 - 1e-4).contains(&p)).then(|| {
+        format!("the {kind} `{}` is saturated there ({p}), so its gradient vanishes; ask for the class: its raw score is used", model.graph().node(*node).name)
+    }))
+}
+
+fn first_not_finite(model: &Model, trace: &Trace) -> Result<String> {
+    for id in model.graph().ids() {
+        if let Some(value) = trace.find(id)
+            && to_f32(value)?.iter().any(|v| !v.is_finite())
+        {
+            let node = model.graph().node(id);
+            return Ok(match node.op {
+                Op::Input => "the map is not finite: the input holds values that are not finite".into(),
+                ref op => format!(
+                    "the map is not finite: `{}` ({}) is the first layer whose values are not",
+                    node.name,
+                    op.kind()
+                ),
+            });
+        }
+    }
+    Ok("the map is not finite although all activations are: a gradient overflowed".into())
+}
+
+fn any_nonzero(t: &Tensor) -> Result<bool> {
+    Ok(to_f32(t)?.iter().any(|v| *v != 0.0))
+}

@@ -1,0 +1,75 @@
+//! The finite-difference check: does a map that claims to be the gradient agree with small steps of the score?
+
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::probe::{About, Family, Probe, ProbeArg, Takes};
+use crate::probes::attribution::gradient::Gradient;
+use crate::probes::judge::order;
+use crate::show::{Artifact, Part, Table};
+use crate::subject::{Input, Subject};
+use crate::tensor::{tensor, to_f64};
+use candle_core::DType;
+use std::sync::Arc;
+
+crate::params! {
+    /// A map's values beside central differences of the score, computed in double precision, at the places where the
+    /// map is largest and at random ones.
+    pub struct GradientCheck as "gradient_check" {
+        /// The probe whose map is checked.
+        probe: ProbeArg = ProbeArg(Arc::new(Gradient::new()));
+        /// Places checked.
+        places: usize = 20, in 1..=100_000;
+        /// The step, as a share of the input's range.
+        step: f64 = 1e-5, in 1e-12..=1.0;
+    }
+}
+
+impl Probe for GradientCheck {
+    fn about(&self) -> About {
+        About {
+            family: Family::Judge,
+            source: "central differences: any textbook of numerical analysis",
+            subjects: "a net, class, channel, unit, direction or sum",
+            input: Takes::One,
+            example: "gradient_check(gradient(), #{ places: 4 }).run(net, image)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let model = on.model()?;
+        let prepared = input.prepared(model)?;
+        let target = on.target(&prepared.x)?;
+        let map = to_f64(&self.probe.0.attribute(&target, &prepared.x, job)?)?;
+        let x = to_f64(&prepared.x)?;
+        if map.len() != x.len() {
+            return Err(Error::subject(format!("the map of `{}` is not shaped as the input", self.probe.0.name())));
+        }
+        let (low, high) = x.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+        let step = self.step * (high - low).max(f64::MIN_POSITIVE);
+        let exact = target.with_model(&model.to_dtype(DType::F64)?);
+        let at = |i: usize, by: f64| -> Result<f64> {
+            let mut moved = x.clone();
+            moved[i] += by;
+            crate::probes::judge::score(&exact, &tensor(moved, prepared.x.dims())?)
+        };
+        let mut table = Table::new(["place", "map", "central difference", "gap"]);
+        let (mut worst, mut done) = (0.0f64, 0);
+        let largest = map.iter().fold(0.0f64, |m, v| m.max(v.abs())).max(f64::MIN_POSITIVE);
+        let magnitudes: Vec<f64> = map.iter().map(|v| v.abs()).collect();
+        let top = order(&magnitudes);
+        let random = job.rng("gradient_check").permutation(map.len());
+        for k in job.steps("gradient_check", self.places.min(map.len())) {
+            let i = if k % 2 == 0 { top[k / 2] } else { random[k / 2] };
+            let difference = (at(i, step)? - at(i, -step)?) / (2.0 * step);
+            let gap = (map[i] - difference).abs() / largest;
+            worst = worst.max(gap);
+            table.push([i.into(), map[i].into(), difference.into(), gap.into()]);
+            done += 1;
+        }
+        Ok(Artifact::new(format!("finite differences against {} of {target}", self.probe.0.name()))
+            .part(Part::Table("map and central differences".into(), table))
+            .array("gap", tensor(vec![worst], &[1])?)
+            .note(format!("largest gap {worst:.2e} of the map's largest magnitude; at a kink of a rectifier or pool the two may differ"))
+            .reached(done, self.places.min(map.len())))
+    }
+}

@@ -1,0 +1,95 @@
+//! What the judges of maps share: a list of probes as an argument, a map as one importance a pixel, and the score that
+//! is watched while pixels come and go.
+
+pub mod compare;
+pub mod completeness;
+pub mod gradient_check;
+pub mod insertion_deletion;
+pub mod model_randomization;
+pub mod pointing_game;
+pub mod sensitivity;
+
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::kernels::norm;
+use crate::params::{Form, Param, Value, wrong_kind};
+use crate::pass::Tap;
+use crate::probe::{Probe, ProbeArg};
+use crate::probes::attribution::gradient::Gradient;
+use crate::subject::Subject;
+use crate::tensor::to_f64;
+use candle_core::Tensor;
+use std::sync::Arc;
+
+/// One or several probes.
+#[derive(Clone, Debug)]
+pub struct ProbeList(pub Vec<ProbeArg>);
+
+impl Default for ProbeList {
+    fn default() -> Self {
+        ProbeList(vec![ProbeArg(Arc::new(Gradient::new()))])
+    }
+}
+
+impl Param for ProbeList {
+    const POSITIONAL: bool = true;
+
+    fn form() -> Form {
+        Form::words("a probe or a list of probes")
+    }
+    fn read(value: &Value) -> Result<Self> {
+        match value {
+            Value::Probe(p) => Ok(ProbeList(vec![p.clone()])),
+            Value::List(items) if !items.is_empty() => {
+                Ok(ProbeList(items.iter().map(ProbeArg::read).collect::<Result<_>>()?))
+            }
+            Value::List(_) => Err(Error::value("an empty list of probes")),
+            other => Err(wrong_kind::<Self>(other)),
+        }
+    }
+    fn write(&self) -> Value {
+        Value::List(self.0.iter().map(ProbeArg::write).collect())
+    }
+}
+
+/// The probe's map of one input as one importance a pixel of the net's input, row by row.
+///
+/// # Errors
+/// As [`Probe::attribute`].
+pub fn pixels(probe: &dyn Probe, target: &Subject, x: &Tensor, job: &Job) -> Result<Vec<f64>> {
+    let map = probe.attribute(target, x, job)?.squeeze(0)?;
+    let [_, _, height, width] = *x.dims() else { return Err(Error::subject("maps are judged over images")) };
+    probe.importance(&map, [height, width])
+}
+
+/// What is watched of each of the inputs `x`: a class's probability, any other subject's score.
+///
+/// # Errors
+/// As the forward pass.
+pub fn watched(target: &Subject, x: &Tensor) -> Result<Vec<f64>> {
+    let model = target.model()?;
+    let trace = model.forward(x, &Tap::Only(target.nodes()?))?;
+    match target {
+        Subject::Class { index, .. } => {
+            let flat = to_f64(trace.get(model.graph().scores())?)?;
+            let n = flat.len() / trace.batch();
+            Ok(flat.chunks(n).map(|row| norm::softmax(n, 1, false, row)[*index]).collect())
+        }
+        other => other.scores(&trace),
+    }
+}
+
+/// The raw score of one input.
+///
+/// # Errors
+/// As the forward pass.
+pub fn score(target: &Subject, x: &Tensor) -> Result<f64> {
+    Ok(target.scores(&target.model()?.forward(x, &Tap::Only(target.nodes()?))?)?[0])
+}
+
+/// The pixels in order of importance, most important first, equal ones by place.
+pub fn order(importance: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..importance.len()).collect();
+    order.sort_by(|i, j| importance[*j].total_cmp(&importance[*i]).then(i.cmp(j)));
+    order
+}

@@ -1,0 +1,108 @@
+//! A layer's activations for one image, a tile a channel, all on one scale: a scale of its own for each tile would
+//! hide dead maps.
+//!
+//! CS231n, "Visualizing what ConvNets learn"; Yosinski et al. 2015.
+
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::job::Job;
+use crate::pass::Tap;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::show::{Artifact, Grid, Mark, Part, Plot, Scale, Series, Tile};
+use crate::subject::{Input, Subject};
+use crate::tensor::to_f32;
+use candle_core::Tensor;
+
+crate::params! {
+    /// The layer's output for one input: a tile a channel, all on one shared scale.
+    pub struct Activations as "activations" {
+        /// Channels shown at most; the array holds all.
+        channels: usize = 64, in 1..=4096;
+    }
+}
+
+impl Probe for Activations {
+    fn about(&self) -> About {
+        About {
+            family: Family::Look,
+            source: "CS231n, \"Layer Activations\"; Yosinski et al. 2015",
+            subjects: "a layer or a channel; a net means its first layer with maps",
+            input: Takes::One,
+            example: "activations().run(net.layers[1], image)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, _job: &Job) -> Result<Artifact> {
+        let model = on.model()?;
+        let (node, only) = match on {
+            Subject::Channel { node, index, .. } => (*node, Some(*index)),
+            Subject::Layer { node, .. } => (*node, None),
+            Subject::Model(_) => (first_maps(on)?, None),
+            other => return Err(Error::subject(format!("{other} is no layer")).hint("`net.layer(name)` is one")),
+        };
+        let prepared = input.prepared(model)?;
+        let trace = model.forward(&prepared.x, &Tap::Only(vec![node]))?;
+        let mut value = trace.get(node)?.squeeze(0)?;
+        if let Some(c) = only {
+            value = value.narrow(0, c, 1)?;
+        }
+        let name = &model.graph().node(node).name;
+        let mut artifact = Artifact::new(format!("activations of {on} in {}", model.card().name));
+        let all = to_f32(&value)?;
+        let zeros = all.iter().filter(|v| **v == 0.0).count() as f64 / all.len().max(1) as f64;
+        let part = match value.dims() {
+            [c, h, w] if h * w > 1 => {
+                let silent = all.chunks(h * w).filter(|m| m.iter().all(|v| *v == 0.0)).count();
+                if silent > 0 {
+                    artifact = artifact.note(format!(
+                        "{silent} of {c} maps are zero everywhere for this input; `sparsity` tells whether they are dead over a data set"
+                    ));
+                }
+                if self.channels < *c {
+                    artifact = artifact
+                        .note(format!("the first {} of {c} channels are shown; the array holds all", self.channels));
+                }
+                let signed = all.iter().any(|v| *v < 0.0);
+                self.tiles(&value, format!("{name}: {c} maps of {h} x {w}"), only.unwrap_or(0), signed)?
+            }
+            _ => line(name, &all),
+        };
+        Ok(artifact
+            .note(format!("{:.1} % of the values are exactly zero", 100.0 * zeros))
+            .part(part)
+            .array("activations", value))
+    }
+}
+
+impl Activations {
+    fn tiles(&self, maps: &Tensor, title: String, first: usize, signed: bool) -> Result<Part> {
+        let shown = maps.dims()[0].min(self.channels);
+        let tile = |i: usize| Ok(Tile { caption: (first + i).to_string(), values: maps.get(i)? });
+        let tiles = (0..shown).map(tile).collect::<Result<Vec<_>>>()?;
+        let scale =
+            if signed { Scale::Diverging { bound: None } } else { Scale::Sequential { low: Some(0.0), high: None } };
+        Ok(Part::Grid(Grid { title, tiles, columns: None, label: "activation".into(), scale }))
+    }
+}
+
+fn line(name: &str, values: &[f32]) -> Part {
+    let y: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
+    let x = (0..y.len()).map(|i| i as f64).collect();
+    Part::Plot(Plot {
+        title: format!("{name}: {} values", y.len()),
+        x_label: "index".into(),
+        y_label: "activation".into(),
+        categories: Vec::new(),
+        series: vec![Series { name: name.to_string(), x, y, bars: Vec::new(), mark: Mark::Line }],
+    })
+}
+
+/// The first layer after the input whose value is a map.
+fn first_maps(on: &Subject) -> Result<NodeId> {
+    let model = on.model()?;
+    let graph = model.graph();
+    model
+        .layers()
+        .find(|id| *id != graph.input() && graph.node(*id).shape.len() == 3)
+        .ok_or_else(|| Error::subject(format!("{on} has no layer with maps")))
+}

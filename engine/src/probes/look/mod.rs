@@ -1,0 +1,5 @@
+//! What is in a net: activations, filters, sparsity.
+
+pub mod activations;
+pub mod filters;
+pub mod sparsity;

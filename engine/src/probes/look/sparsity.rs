@@ -1,0 +1,191 @@
+//! How sparse a layer's activations are over a data set: which channels are dead, nearly dead, or always on.
+//!
+//! CS231n: "some activation maps may be all zero for many different inputs, which can indicate dead filters".
+
+use crate::data::files::Dataset;
+use crate::error::{Error, Result};
+use crate::graph::{NodeId, Op};
+use crate::job::Job;
+use crate::model::Model;
+use crate::pass::Tap;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
+use crate::subject::{Input, Subject};
+use crate::tensor::{tensor, to_f32};
+use candle_core::Tensor;
+
+crate::params! {
+    /// The share of positive activations of each channel over a data set; dead and nearly dead channels in a table.
+    pub struct Sparsity as "sparsity" {
+        /// A channel positive at fewer than this share of its positions counts as nearly dead.
+        nearly: f64 = 0.001, in 0.0..=1.0;
+    }
+}
+
+impl Probe for Sparsity {
+    fn about(&self) -> About {
+        About {
+            family: Family::Look,
+            source: "CS231n, \"Layer Activations\": dead filters",
+            subjects: "a layer after its ReLU; a net means all its rectifiers",
+            input: Takes::Any,
+            example: "sparsity().run(net, data)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let model = on.model()?;
+        let nodes = match on {
+            Subject::Layer { node, .. } => vec![*node],
+            Subject::Model(_) => rectifiers(model),
+            other => return Err(Error::subject(format!("{other} is no layer")).hint("`net.layer(name)` is one")),
+        };
+        if nodes.is_empty() {
+            return Err(Error::subject(format!("{on} has no rectifier")).hint("ask about a layer: `net.layer(name)`"));
+        }
+        let mut counts: Vec<Counts> = nodes.iter().map(|n| Counts::new(model, *n)).collect();
+        let (images, total) = match input {
+            Input::Tensor(_) => {
+                let prepared = input.prepared(model)?;
+                count(model, &nodes, &prepared.x, &mut counts)?;
+                (1, 1)
+            }
+            other => self.stream(model, &nodes, &other.data()?, job, &mut counts)?,
+        };
+        self.report(on, model, &nodes, &counts, images).map(|a| a.reached(images, total))
+    }
+}
+
+impl Sparsity {
+    fn stream(
+        &self,
+        model: &Model,
+        nodes: &[NodeId],
+        data: &Dataset,
+        job: &Job,
+        counts: &mut [Counts],
+    ) -> Result<(usize, usize)> {
+        let batch = job.batch(model, 2 * model.graph().trace_len(), 16);
+        let chunks = data.len().div_ceil(batch);
+        let mut seen = 0;
+        for chunk in job.steps("sparsity", chunks) {
+            let upto = ((chunk + 1) * batch).min(data.len());
+            let x = stack(model, data, chunk * batch..upto)?;
+            count(model, nodes, &x, counts)?;
+            seen = upto;
+        }
+        Ok((seen, data.len()))
+    }
+
+    fn report(
+        &self,
+        on: &Subject,
+        model: &Model,
+        nodes: &[NodeId],
+        counts: &[Counts],
+        images: usize,
+    ) -> Result<Artifact> {
+        let mut table = Table::new(["layer", "channel", "positive share", "largest", "state"]);
+        let mut summary = Table::new(["layer", "channels", "dead", "nearly dead", "mean positive share"]);
+        let mut artifact = Artifact::new(format!("sparsity of {on} over {images} images"));
+        let mut shares_all = Vec::new();
+        for (node, c) in nodes.iter().zip(counts) {
+            let name = model.graph().node(*node).name.clone();
+            let shares: Vec<f64> = c.positive.iter().map(|p| *p as f64 / c.seen.max(1) as f64).collect();
+            let (mut dead, mut nearly) = (0, 0);
+            for (i, share) in shares.iter().enumerate() {
+                let state = if *share == 0.0 {
+                    dead += 1;
+                    "dead"
+                } else if *share < self.nearly {
+                    nearly += 1;
+                    "nearly dead"
+                } else {
+                    continue;
+                };
+                table.push([
+                    name.as_str().into(),
+                    i.into(),
+                    (*share).into(),
+                    f64::from(c.largest[i]).into(),
+                    state.into(),
+                ]);
+            }
+            let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+            summary.push([name.into(), shares.len().into(), dead.into(), nearly.into(), mean.into()]);
+            shares_all.extend(shares.iter().map(|s| *s as f32));
+        }
+        let y: Vec<f64> = summary.column("mean positive share")?.iter().filter_map(Cell::number).collect();
+        let plot = Plot {
+            title: "mean share of positive activations".into(),
+            x_label: "layer".into(),
+            y_label: "share".into(),
+            categories: nodes.iter().map(|n| model.graph().node(*n).name.clone()).collect(),
+            series: vec![Series {
+                name: on.to_string(),
+                x: (0..y.len()).map(|i| i as f64).collect(),
+                y,
+                bars: vec![],
+                mark: Mark::Bar,
+            }],
+        };
+        if nodes.len() > 1 {
+            artifact = artifact.part(Part::Plot(plot));
+        }
+        let found = table.len();
+        artifact = artifact.part(Part::Table("layers".into(), summary));
+        if found > 0 {
+            artifact = artifact.part(Part::Table("dead and nearly dead channels".into(), table));
+        } else {
+            artifact = artifact.note("no channel is dead or nearly dead");
+        }
+        let n = shares_all.len();
+        Ok(artifact.array("positive", tensor(shares_all, &[n])?))
+    }
+}
+
+/// Preprocessed images of a part of a data set, N x C x H x W.
+///
+/// # Errors
+/// Where an image cannot be read, or the net's card does not say how photos are preprocessed.
+pub fn stack(model: &Model, data: &Dataset, range: std::ops::Range<usize>) -> Result<Tensor> {
+    let preprocess = model.card().preprocess()?;
+    let rows = range.map(|i| preprocess.apply(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::stack(&rows, 0)?)
+}
+
+/// Positive activations and the largest one, by channel.
+struct Counts {
+    positive: Vec<u64>,
+    largest: Vec<f32>,
+    seen: u64,
+}
+
+impl Counts {
+    fn new(model: &Model, node: NodeId) -> Self {
+        let channels = model.graph().node(node).shape.first().copied().unwrap_or(1);
+        Counts { positive: vec![0; channels], largest: vec![f32::NEG_INFINITY; channels], seen: 0 }
+    }
+
+    fn add(&mut self, value: &Tensor) -> Result<()> {
+        let dims = value.dims();
+        let plane: usize = dims[2..].iter().product();
+        for (i, map) in to_f32(value)?.chunks(plane).enumerate() {
+            let c = i % self.positive.len();
+            self.positive[c] += map.iter().filter(|v| **v > 0.0).count() as u64;
+            self.largest[c] = map.iter().copied().fold(self.largest[c], f32::max);
+        }
+        self.seen += (dims[0] * plane) as u64;
+        Ok(())
+    }
+}
+
+fn count(model: &Model, nodes: &[NodeId], x: &Tensor, counts: &mut [Counts]) -> Result<()> {
+    let trace = model.forward(x, &Tap::Only(nodes.to_vec()))?;
+    nodes.iter().zip(counts).try_for_each(|(node, c)| c.add(trace.get(*node)?))
+}
+
+fn rectifiers(model: &Model) -> Vec<NodeId> {
+    let is = |id: &NodeId| matches!(model.graph().node(*id).op, Op::Activation(a) if a.rectifies());
+    model.layers().filter(is).collect()
+}

@@ -1,0 +1,105 @@
+//! Several nets' answers to the images of a data set, in one pass over it: what the measuring probes share.
+
+pub mod accuracy_by_attribute;
+pub mod perturbation_sweep;
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::kernels::norm;
+use crate::model::Model;
+use crate::pass::Tap;
+use crate::subject::{Subject, argmax};
+use crate::tensor::to_f64;
+use candle_core::Tensor;
+use std::collections::BTreeMap;
+
+crate::choice! {
+    /// Which interval error bars show.
+    pub enum Interval {
+        /// Wilson's, 95 %.
+        Wilson = "wilson",
+        /// The percentile bootstrap over images, 95 %.
+        Bootstrap = "bootstrap",
+    }
+}
+
+/// What a net says of one image.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// The most probable class.
+    pub class: usize,
+    /// Where the label stands among the classes by probability, from 0; none for unlabelled images.
+    pub rank: Option<usize>,
+    /// The label's probability.
+    pub probability: Option<f64>,
+}
+
+impl Answer {
+    /// Whether the label is among the `top` most probable classes.
+    pub fn hit(&self, top: usize) -> bool {
+        self.rank.is_some_and(|r| r < top)
+    }
+}
+
+/// The nets that a subject stands for.
+///
+/// # Errors
+/// Where it stands for none.
+pub fn nets(on: &Subject) -> Result<Vec<Model>> {
+    match on {
+        Subject::Model(model) => Ok(vec![model.clone()]),
+        Subject::Models(models) => Ok(models.clone()),
+        other => Err(Error::subject(format!("{other} is neither a net nor a list of nets"))),
+    }
+}
+
+/// The names of nets, numbered where two are equal.
+pub fn names(nets: &[Model]) -> Vec<String> {
+    let name = |i: usize| {
+        let own = &nets[i].card().name;
+        let before = nets[..i].iter().filter(|m| m.card().name == *own).count();
+        if before > 0 { format!("{own} ({})", before + 1) } else { own.clone() }
+    };
+    (0..nets.len()).map(name).collect()
+}
+
+/// For each net the class of each label.
+///
+/// # Errors
+/// Where no image has a label, or a label is no class of a net.
+pub fn classes(nets: &[Model], data: &Dataset) -> Result<Vec<BTreeMap<String, usize>>> {
+    let labels = data.labels();
+    if labels.is_empty() {
+        return Err(Error::value(format!("no image of `{}` has a label", data.name))
+            .hint("a folder's sub-folders are labels; a .csv table has a column `label`"));
+    }
+    let of = |net: &Model| labels.iter().map(|l| Ok((l.clone(), net.card().class_index(l)?))).collect::<Result<_>>();
+    nets.iter().map(of).collect::<Result<_>>().map_err(|e| e.context(format!("the labels of `{}`", data.name)))
+}
+
+/// Images that fit at once for all nets.
+pub fn batch(nets: &[Model], job: &Job) -> usize {
+    nets.iter().map(|n| job.through(n, 1, 2 * n.graph().peak_len(), 16)).min().unwrap_or(1)
+}
+
+/// A net's answers to a batch of prepared images whose labels are these classes.
+///
+/// # Errors
+/// As the forward pass.
+pub fn answers(net: &Model, rows: &[Tensor], labels: &[Option<usize>]) -> Result<Vec<Answer>> {
+    let node = net.graph().scores();
+    let trace = net.forward(&Tensor::stack(rows, 0)?, &Tap::Only(vec![node]))?;
+    let scores = to_f64(trace.get(node)?)?;
+    let one = |(scores, label): (&[f64], &Option<usize>)| {
+        let before = |l: usize| {
+            (0..scores.len()).filter(|c| scores[*c] > scores[l] || (scores[*c] == scores[l] && *c < l)).count()
+        };
+        Answer {
+            class: argmax(scores),
+            rank: label.map(before),
+            probability: label.map(|l| norm::softmax(scores.len(), 1, false, scores)[l]),
+        }
+    };
+    Ok(scores.chunks(scores.len() / rows.len()).zip(labels).map(one).collect())
+}

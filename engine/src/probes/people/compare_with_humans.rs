@@ -1,0 +1,170 @@
+//! Who errs where: people and nets on the same images.
+//!
+//! Karpathy, "What I learned from competing against a ConvNet on ImageNet", 2014; Russakovsky et al. 2014, section 6.4;
+//! error consistency: Geirhos, Meding, Wichmann 2020; soft labels: Peterson et al., "Human uncertainty makes
+//! classification more robust", 2019.
+
+pub mod judges;
+mod pairs;
+mod show;
+mod soft;
+
+use crate::error::{Error, Result};
+use crate::humans::classes::ClassList;
+use crate::humans::trials::{Columns, Labels};
+use crate::humans::{Classes, Keys, Trials};
+use crate::job::Job;
+use crate::model::Model;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::show::Artifact;
+use crate::subject::{Input, Subject};
+use crate::tensor::tensor;
+use judges::{Judge, Panel};
+pub use soft::Counts;
+
+crate::params! {
+    /// People's answers beside those of nets on the same images: errors with intervals, tests of whose are more, whether
+    /// both err on the same images, who confuses what, what kinds of errors there are, and how long people looked.
+    ///
+    /// Nets choose among the same classes as people do; only images that someone answered count. The array `top1` holds
+    /// each subject's share of right first guesses, people first, in the order of the table; `top5` the shares of right
+    /// answers among five guesses; `z`, `p`, `mcnemar` (chi-squared), `mcnemar_p` (exact) and `error_consistency` one value
+    /// for each pair, in the order of the tables of pairs: who errs more, and whether both err on the same images
+    /// (overlap is Jaccard's index of the errors, consistency Cohen's kappa over right and wrong, kappa that over the
+    /// classes of the first guesses).
+    pub struct CompareWithHumans as "compare_with_humans" {
+        /// The answers: the file of a session of `convscope label`, a table of trials (.csv), or a list of maps
+        /// #{ labeller, image, guesses, time_s }.
+        labels: Labels = Labels::None;
+        /// What may be chosen: a file of names, a list of names, or a map (or JSON file) from each name to the net's outputs
+        /// that mean it, decided by their mean probability; the net's own classes unless given.
+        classes: ClassList = ClassList::Own;
+        /// Which column of a table means what, where its header does not tell.
+        columns: Columns = Columns::default();
+        /// Labellers that are no people but nets whose answers stand among the labels.
+        machines: Vec<String> = Vec::new();
+        /// An answer is right if the class is among so many guesses, in the tests of pairs; 0 for five where answers hold
+        /// several guesses, else one.
+        top: usize = 0, in 0..=5;
+        /// How often people chose each class for each image: a table (.csv) with a column `image` and one a class, or an
+        /// N x classes tensor in the data's order; counted from the labels where several people answered.
+        soft: Counts = Counts::None;
+        /// Images in each gallery of errors.
+        gallery: usize = 8, in 0..=200;
+    }
+}
+
+impl Probe for CompareWithHumans {
+    fn about(&self) -> About {
+        About {
+            family: Family::Humans,
+            source: "Russakovsky et al. 2014, section 6.4; Geirhos, Meding, Wichmann 2020",
+            subjects: "a net or a list of nets",
+            input: Takes::Data,
+            example: "compare_with_humans(#{ labels: [#{ labeller: \"ann\", image: \"shapes/4\", guesses: [\"star\"] }] }).run(net, data)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let nets = nets(on)?;
+        let Input::Data(data) = input else {
+            return Err(Error::subject(format!("a data set is asked for, got {}", input.kind()))
+                .hint("the images that people labelled: load_images(\"photos\")"));
+        };
+        let trials = Trials::of(&self.labels, &self.columns)?;
+        let classes = classes(&self.classes, &nets)?;
+        let keys = Keys::of(data);
+        let panel = Panel::new(data, &keys, &classes, &trials, &self.machines)?;
+        let (panel, done) = panel.with_nets(&nets, data, &classes, job)?;
+        let top = match self.top {
+            0 if panel.several_guesses() => 5,
+            0 => 1,
+            n => n,
+        };
+        let subjects = show::subjects(&panel)?;
+        let found = pairs::of(&panel, top, job);
+        let mut artifact = Artifact::new(format!(
+            "{} {} and {} {} on {} images of {}",
+            panel.people().count(),
+            if panel.people().count() == 1 { "person" } else { "people" },
+            panel.nets().count(),
+            if panel.nets().count() == 1 { "net" } else { "nets" },
+            panel.images.len(),
+            data.name,
+        ));
+        for part in subjects.parts.into_iter().chain(pairs::parts(&panel, &found, top)) {
+            artifact = artifact.part(part);
+        }
+        for part in show::kinds(&panel, &trials.tags, &keys, top)
+            .into_iter()
+            .chain(show::times(&panel))
+            .chain(show::galleries(&panel, data, &classes, top, self.gallery)?)
+            .chain(show::confusions(&panel, &classes)?)
+        {
+            artifact = artifact.part(part);
+        }
+        artifact = soft::compare(&self.soft, &panel, data, &keys, &classes, artifact)?;
+        let column = |f: &dyn Fn(&pairs::Pair) -> Option<f64>| {
+            let values: Vec<f64> = found.iter().map(|p| f(p).unwrap_or(f64::NAN)).collect();
+            tensor(values, &[found.len()])
+        };
+        let mut artifact = artifact
+            .array("top1", tensor(subjects.top1.clone(), &[subjects.top1.len()])?)
+            .array("top5", tensor(subjects.top5.clone(), &[subjects.top5.len()])?);
+        if !found.is_empty() {
+            artifact = artifact
+                .array("error_consistency", column(&|p| p.counts.error_consistency())?)
+                .array("z", column(&|p| p.z.map(|z| z.0))?)
+                .array("p", column(&|p| p.z.map(|z| z.1))?)
+                .array("mcnemar", column(&|p| Some(p.counts.mcnemar().0))?)
+                .array("mcnemar_p", column(&|p| Some(p.counts.mcnemar().1))?);
+        }
+        artifact.primary = "top1".into();
+        for note in panel.notes() {
+            artifact = artifact.note(note);
+        }
+        let right = if top == 1 { "the first guess".to_string() } else { format!("one of the first {top} guesses") };
+        Ok(artifact
+            .note(format!(
+                "pairs and kinds of errors: an answer is right where {right} is; intervals are Wilson's, 95 %"
+            ))
+            .reached(done, panel.images.len() * nets.len()))
+    }
+}
+
+/// The nets of a subject.
+pub(super) fn nets(on: &Subject) -> Result<Vec<Model>> {
+    match on {
+        Subject::Model(one) => Ok(vec![one.clone()]),
+        Subject::Models(all) => Ok(all.clone()),
+        other => Err(Error::subject(format!("{other} is no net"))
+            .hint("people are compared with whole nets: .run(net, data) or .run([a, b], data)")),
+    }
+}
+
+/// The classes to choose from.
+pub(super) fn classes(given: &ClassList, nets: &[Model]) -> Result<Classes> {
+    match given {
+        ClassList::File(path) => Classes::read(path),
+        ClassList::Names(names) => Ok(Classes::of(names)),
+        ClassList::Groups(groups) => Ok(Classes::of_groups(groups.clone())),
+        ClassList::Own => {
+            let card = nets.first().map(Model::card).filter(|c| !c.classes.is_empty());
+            let Some(card) = card else {
+                return Err(Error::value("the classes to choose from are not known")
+                    .hint("give them: classes: \"classes.txt\", or a list of names"));
+            };
+            let label = |c: &crate::model::card::Class| {
+                std::iter::once(&c.name).chain(&c.synonyms).cloned().collect::<Vec<_>>().join(", ")
+            };
+            Ok(Classes::of(&card.classes.iter().map(label).collect::<Vec<_>>()))
+        }
+    }
+}
+
+impl Judge {
+    /// What the judge is, in a word.
+    fn kind(&self) -> &'static str {
+        if self.person { "person" } else { "net" }
+    }
+}

@@ -1,0 +1,4 @@
+//! Nets beside people.
+
+pub mod compare_with_humans;
+pub mod shape_bias;

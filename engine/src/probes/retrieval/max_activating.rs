@@ -1,0 +1,286 @@
+//! The images that excite a unit, a channel, every channel of a layer, or any direction most.
+//!
+//! Girshick et al. 2013, "Rich feature hierarchies", section 3.1: show what a unit fires for, after non-maximum
+//! suppression; Zeiler, Fergus 2013, section 4: beside it the projection down to pixels.
+
+use crate::data::{Dataset, Image, Interpolation, PixelBox};
+use crate::error::{Error, Result};
+use crate::graph::Field;
+use crate::job::Job;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::probes::retrieval::maxima::{Asked, Maxima, Thinning};
+use crate::rules::Rules;
+use crate::show::{Artifact, Cell, Part, Pictures, Table};
+use crate::stream::stream_tensors;
+use crate::subject::{Input, Subject};
+use crate::tensor::tensor;
+use candle_core::Tensor;
+
+crate::choice! {
+    /// What is drawn beside each crop.
+    pub enum Projection {
+        /// Nothing.
+        None = "none",
+        /// The DeconvNet's projection of that activation.
+        Deconvnet = "deconvnet",
+        /// The guided gradient of that activation.
+        Guided = "guided_backprop",
+        /// The gradient of that activation.
+        Gradient = "gradient",
+    }
+}
+
+crate::params! {
+    /// The `top` strongest answers over a data set, one pass for all channels of a layer, with the unit's receptive field as
+    /// a crop, its value and its image.
+    ///
+    /// Arrays: `values`, `images` and `places` (row, column of the layer's map), one row a channel, strongest first (NaN
+    /// and -1 where there are fewer); `mean` and `std` of the images' maxima; `state`, with which a stopped run goes on and
+    /// parts of a data set are joined: bit for bit the result of one whole run.
+    pub struct MaxActivating as "max_activating" {
+        /// Answers kept for each channel.
+        top: usize = 9, in 1..=10_000;
+        /// Answers from one image at most.
+        per_image: usize = 1, in 1..=1000;
+        /// Within an image an answer is left out where its receptive field shares more than this (intersection over union)
+        /// with a stronger one's; needs `per_image` above 1.
+        overlap: f64 = 0.3, in 0.0..=1.0;
+        /// What stands beside each crop.
+        project: Projection = Projection::None;
+        /// Channels of a layer shown: those whose strongest answer stands out most from their usual one. The arrays hold all.
+        show: usize = 6, in 1..=1000;
+        /// Only part i of n of the data set, as [i, n] with i from 0.
+        part: Vec<usize> = Vec::new();
+        /// The arrays `state` of earlier runs: stopped ones are gone on with, parts are joined.
+        states: Vec<Tensor> = Vec::new();
+    }
+}
+
+impl Probe for MaxActivating {
+    fn about(&self) -> About {
+        About {
+            family: Family::Images,
+            source: "Girshick et al. 2013, section 3.1; Zeiler, Fergus 2013, section 4",
+            subjects: "a layer (all its channels), a channel, a unit, a direction or a class",
+            input: Takes::Data,
+            example: "max_activating(#{ top: 4, show: 2 }).run(net.layer(\"conv3\"), data)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let asked = Asked::of(on)?;
+        let data = input.data()?;
+        let whole = self.whole(data.len())?;
+        let mut maxima = Maxima::new(asked.names.len(), self.top, self.fingerprint(&asked, &data)?);
+        for state in &self.states {
+            maxima.merge(&Maxima::read(state)?)?;
+        }
+        let missing = maxima.covered.missing(whole);
+        let thinning = Thinning { per_image: self.per_image, overlap: self.overlap, field: asked.field() };
+        let tap = asked.tap()?;
+        let told = stream_tensors(&asked.model, &data, &missing, (job, "max_activating"), |numbers, x| {
+            let answers = asked.answers(&asked.model.forward(x, &tap)?)?;
+            let each = answers.len() / numbers.len();
+            numbers.iter().zip(answers.chunks(each)).for_each(|(i, a)| maxima.add(*i, a, asked.map[1], &thinning));
+            Ok(())
+        })?;
+        let mut left = told.reached;
+        for range in &missing {
+            let done = left.min(range.len());
+            maxima.covered.add(range.start..range.start + done)?;
+            left -= done;
+        }
+        let total: usize = missing.iter().map(ExactSizeIterator::len).sum();
+        let mut artifact = self.report(on, &asked, &maxima, &data)?;
+        if let Some(note) = told.note() {
+            artifact = artifact.note(note);
+        }
+        Ok(artifact.reached(told.reached, total))
+    }
+}
+
+impl MaxActivating {
+    /// The images that this run is about.
+    fn whole(&self, n: usize) -> Result<std::ops::Range<usize>> {
+        match self.part[..] {
+            [] => Ok(0..n),
+            [i, of] if i < of => Ok(n * i / of..n * (i + 1) / of),
+            _ => Err(Error::value(format!("option `part` takes [i, n] with i below n, got {:?}", self.part))),
+        }
+    }
+
+    fn fingerprint(&self, asked: &Asked, data: &Dataset) -> Result<u64> {
+        let ends = [0, data.len().saturating_sub(1)].map(|i| data.item(i).map(|item| item.caption(i)).ok());
+        asked.fingerprint(&serde_json::json!([self.top, self.per_image, self.overlap, data.name, data.len(), ends]))
+    }
+
+    fn report(&self, on: &Subject, asked: &Asked, maxima: &Maxima, data: &Dataset) -> Result<Artifact> {
+        let (q, k) = (asked.names.len(), self.top);
+        let (mut values, mut images) = (vec![f32::NAN; q * k], vec![-1f32; q * k]);
+        let mut places = vec![-1f32; q * k * 2];
+        let input = &asked.model.input_shape()[1..];
+        let size = [input.first().copied().unwrap_or(1), input.get(1).copied().unwrap_or(1)];
+        let mut table = Table::new(["of", "rank", "value", "image", "name", "row", "column", "sees"]);
+        for (i, top) in maxima.tops.iter().enumerate() {
+            for (rank, peak) in top.peaks().iter().enumerate() {
+                let at = asked.position(peak.place);
+                values[i * k + rank] = peak.value;
+                images[i * k + rank] = peak.image as f32;
+                places[(i * k + rank) * 2..][..2].copy_from_slice(&at.map(|v| v as f32));
+                let [t, l, b, r] = asked.field().window(at[0], at[1], size);
+                let item = data.item(peak.image)?;
+                table.push([
+                    asked.names[i].as_str().into(),
+                    (rank + 1).into(),
+                    f64::from(peak.value).into(),
+                    peak.image.into(),
+                    item.path().and_then(|p| p.file_name()).map_or_else(
+                        || item.label.as_deref().map_or(Cell::Nothing, Into::into),
+                        |f| f.to_string_lossy().into_owned().into(),
+                    ),
+                    at[0].into(),
+                    at[1].into(),
+                    format!("{} x {} at ({l}, {t})", r - l, b - t).into(),
+                ]);
+            }
+        }
+        let seen = maxima.covered.count();
+        let mut artifact = Artifact::new(format!("what excites {on} most in {seen} images of {}", data.name))
+            .array("values", tensor(values, &[q, k])?)
+            .array("images", tensor(images, &[q, k])?)
+            .array("places", tensor(places, &[q, k, 2])?)
+            .array("mean", tensor(maxima.moments.iter().map(|m| m.mean() as f32).collect(), &[q])?)
+            .array("std", tensor(maxima.moments.iter().map(|m| m.std() as f32).collect(), &[q])?)
+            .array("state", maxima.write()?);
+        for i in standing_out(maxima).into_iter().take(self.show) {
+            artifact = artifact.part(Part::Pictures(self.row(asked, maxima, i, data, size)?));
+        }
+        if q > self.show {
+            artifact = artifact.note(format!(
+                "shown are the {} of {q} whose strongest answer stands out most from their images' maxima; the table has all",
+                self.show
+            ));
+        }
+        let sees = match asked.field() {
+            Field::Local { size: [h, w], stride: [a, b], .. } => {
+                format!("crops are receptive fields on the net's input: {h} x {w} px, {a} x {b} px apart")
+            }
+            _ => "the answer sees the whole input".to_string(),
+        };
+        Ok(artifact.note(sees).part(Part::Table("strongest answers".into(), table)))
+    }
+
+    /// The crops of one question.
+    fn row(&self, asked: &Asked, maxima: &Maxima, i: usize, data: &Dataset, size: [usize; 2]) -> Result<Pictures> {
+        let moments = &maxima.moments[i];
+        let title = format!(
+            "{}: images' maxima {:.3} ± {:.3}, above zero in {:.0} %",
+            asked.names[i],
+            moments.mean(),
+            moments.std(),
+            100.0 * moments.positive()
+        );
+        let preprocess = asked.model.card().preprocess()?;
+        let mut images = Vec::new();
+        for peak in maxima.tops[i].peaks().iter().take(12) {
+            let item = data.item(peak.image)?;
+            let photo = item.image()?;
+            let [y, x] = asked.position(peak.place);
+            let window = Window::of(&asked.field(), [y, x], size);
+            images.push((
+                window.crop(&preprocess.fit(&photo)?)?,
+                format!("{:.2} {}", peak.value, item.caption(peak.image)),
+            ));
+            if let (Some(rules), Some(unit)) = (self.rules_beside(), asked.subject_at(i, peak.place)) {
+                let prepared = Input::Image(photo).prepared(&asked.model)?;
+                let signal = crate::probes::attribution::input_signal(&unit, &prepared.x, &rules)?.squeeze(0)?;
+                images.push((
+                    window.crop(&crate::probes::attribution::projections::picture(&asked.model, &signal)?)?,
+                    String::new(),
+                ));
+            }
+        }
+        let beside = if self.project == Projection::None { 1 } else { 2 };
+        let columns = if beside == 2 { 8 } else { images.len().clamp(1, 9) };
+        Ok(Pictures { title, images, columns: Some(columns) })
+    }
+
+    fn rules_beside(&self) -> Option<Rules> {
+        match self.project {
+            Projection::None => None,
+            Projection::Deconvnet => Some(Rules::deconvnet()),
+            Projection::Guided => Some(Rules::guided_backprop()),
+            Projection::Gradient => Some(Rules::gradient()),
+        }
+    }
+}
+
+/// The questions, those first whose strongest answer is the most standard deviations above the mean maximum.
+fn standing_out(maxima: &Maxima) -> Vec<usize> {
+    let height = |i: usize| {
+        let (top, m) = (maxima.tops[i].peaks().first().map_or(0.0, |p| f64::from(p.value)), &maxima.moments[i]);
+        let z = (top - m.mean()) / m.std().max(1e-9);
+        if z.is_finite() { z } else { 0.0 }
+    };
+    let heights: Vec<f64> = (0..maxima.tops.len()).map(height).collect();
+    let mut order: Vec<usize> = (0..heights.len()).collect();
+    order.sort_by(|a, b| heights[*b].total_cmp(&heights[*a]).then(a.cmp(b)));
+    order
+}
+
+/// A receptive field as a part of the net's input; what lies in the padding is there, too, as pale grey.
+pub struct Window {
+    top: isize,
+    left: isize,
+    size: [usize; 2],
+}
+
+/// Where a receptive field leaves the image.
+const OUTSIDE: [u8; 3] = [232, 232, 232];
+/// Side to which small crops are enlarged, px.
+const SIDE: usize = 96;
+
+impl Window {
+    /// What unit (y, x) sees of an input of height and width `input`; fields larger than the input are the input.
+    pub fn of(field: &Field, [y, x]: [usize; 2], input: [usize; 2]) -> Self {
+        match *field {
+            Field::Local { size, stride, start, .. } if size[0] <= input[0] && size[1] <= input[1] => {
+                let from = |a: usize, i: usize| start[a] + (i * stride[a]) as isize;
+                Window { top: from(0, y), left: from(1, x), size }
+            }
+            _ => {
+                let [t, l, b, r] = field.window(y, x, input);
+                Window { top: t as isize, left: l as isize, size: [(b - t).max(1), (r - l).max(1)] }
+            }
+        }
+    }
+
+    /// The part of the net's input, small ones enlarged by a whole factor.
+    ///
+    /// # Errors
+    /// Where the picture cannot be made.
+    pub fn crop(&self, seen: &Image) -> Result<Image> {
+        let [h, w] = self.size;
+        let mut pixels = OUTSIDE.repeat(h * w);
+        for (i, out) in pixels.chunks_exact_mut(3).enumerate() {
+            let (y, x) = (self.top + (i / w) as isize, self.left + (i % w) as isize);
+            if let (Ok(y), Ok(x)) = (usize::try_from(y), usize::try_from(x))
+                && let Some(colour) = seen.pixel(x, y)
+            {
+                out.copy_from_slice(&colour);
+            }
+        }
+        let factor = SIDE.div_ceil(h.max(w)).max(1);
+        Image::new(w, h, pixels)?.resize(w * factor, h * factor, Interpolation::Nearest)
+    }
+
+    /// The part that lies within an image of height and width `input`, if any does.
+    pub fn inside(&self, [h, w]: [usize; 2]) -> Option<PixelBox> {
+        let span = |from: isize, n: usize, limit: usize| {
+            let (a, b) = (from.max(0), (from + n as isize).min(limit as isize));
+            (a < b).then(|| (a as usize, (b - a) as usize))
+        };
+        let ((top, height), (left, width)) = (span(self.top, self.size[0], h)?, span(self.left, self.size[1], w)?);
+        Some(PixelBox { left, top, width, height })
+    }
+}

@@ -1,0 +1,383 @@
+//! The strongest answers of many units, channels or directions over a data set in one pass, as a running state that can
+//! be stopped, saved, gone on with and joined with those of other shards.
+
+use crate::error::{Error, Result};
+use crate::graph::{Field, NodeId};
+use crate::kernels::matmul::{Matrix, matmul};
+use crate::manifest::Net;
+use crate::model::Model;
+use crate::pass::{Tap, Trace};
+use crate::running::{Covered, Moments, Peak, Top};
+use crate::subject::Subject;
+use crate::tensor::{tensor, to_f32, values};
+use candle_core::Tensor;
+
+/// What every image is asked: one map of answers (or a single one) a question.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The net.
+    pub model: Model,
+    /// The questions' names.
+    pub names: Vec<String>,
+    /// The layer that is asked, where it is one.
+    pub node: Option<NodeId>,
+    /// Rows and columns of an answer's map.
+    pub map: [usize; 2],
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// These channels of the layer.
+    Channels(std::ops::Range<usize>),
+    /// One value of the layer, by its place row-major.
+    Value(usize),
+    /// <phi(y, x), v> at each position, v by v; one value a channel each.
+    Directions(Vec<f32>),
+    /// A single score.
+    Score(Subject),
+}
+
+impl Asked {
+    /// What `on` asks: all channels of a layer, one channel, one unit, one direction, or a score.
+    ///
+    /// # Errors
+    /// For a net or a list of nets, and for layers without channels.
+    pub fn of(on: &Subject) -> Result<Self> {
+        let score = |model: &Model| Asked {
+            model: model.clone(),
+            names: vec![on.to_string()],
+            node: None,
+            map: [1, 1],
+            kind: Kind::Score(on.clone()),
+        };
+        match on {
+            Subject::Layer { model, node } => {
+                let (channels, map) = channels(model, *node)?;
+                let name = &model.graph().node(*node).name;
+                let names = (0..channels).map(|c| format!("{name}[{c}]")).collect();
+                Ok(Asked { model: model.clone(), names, node: Some(*node), map, kind: Kind::Channels(0..channels) })
+            }
+            Subject::Channel { model, node, index } => {
+                let (_, map) = channels(model, *node)?;
+                let kind = Kind::Channels(*index..*index + 1);
+                Ok(Asked { model: model.clone(), names: vec![on.to_string()], node: Some(*node), map, kind })
+            }
+            Subject::Unit { model, node, at } => {
+                let strides = crate::kernels::layout::strides(&model.graph().node(*node).shape);
+                let kind = Kind::Value(at.iter().zip(strides).map(|(i, s)| i * s).sum());
+                Ok(Asked { model: model.clone(), names: vec![on.to_string()], node: Some(*node), map: [1, 1], kind })
+            }
+            Subject::Direction { model, node, vector } => match channels(model, *node) {
+                Ok((n, _)) if n == vector.len() => Self::directions(model, *node, vector.clone(), vec![on.to_string()]),
+                _ => Ok(score(model)),
+            },
+            Subject::Class { model, .. } => Ok(score(model)),
+            Subject::Sum(_) => Ok(score(on.model()?)),
+            other => Err(Error::subject(format!("{other} has no single answer"))
+                .hint("ask about a layer (all its channels), a channel, a unit, a direction or a class")),
+        }
+    }
+
+    /// Several directions of one layer, one value a channel each, one after the other in `vectors`.
+    ///
+    /// # Errors
+    /// Where the layer has no channels.
+    pub fn directions(model: &Model, node: NodeId, vectors: Vec<f32>, names: Vec<String>) -> Result<Self> {
+        let (_, map) = channels(model, node)?;
+        Ok(Asked { model: model.clone(), names, node: Some(node), map, kind: Kind::Directions(vectors) })
+    }
+
+    /// What a forward pass must keep.
+    ///
+    /// # Errors
+    /// Where the score has no nodes.
+    pub fn tap(&self) -> Result<Tap> {
+        Ok(Tap::Only(match (&self.kind, self.node) {
+            (Kind::Score(subject), _) => subject.nodes()?,
+            (_, Some(node)) => vec![node],
+            _ => Vec::new(),
+        }))
+    }
+
+    /// The answers to all questions: for each sample, question by question, its map row by row.
+    ///
+    /// # Errors
+    /// Where the trace lacks the layer.
+    pub fn answers(&self, trace: &Trace) -> Result<Vec<f32>> {
+        if let Kind::Score(subject) = &self.kind {
+            return Ok(subject.scores(trace)?.into_iter().map(|s| s as f32).collect());
+        }
+        let Some(node) = self.node else { return Err(Error::internal("a question without a layer")) };
+        let value = trace.get(node)?;
+        let all = to_f32(value)?;
+        let plane = self.map[0] * self.map[1];
+        let samples = all.chunks(all.len() / value.dims()[0].max(1));
+        Ok(match &self.kind {
+            Kind::Channels(range) if range.len() * plane * value.dims()[0] == all.len() => all,
+            Kind::Channels(range) => samples.flat_map(|s| s[range.start * plane..range.end * plane].to_vec()).collect(),
+            Kind::Value(place) => samples.map(|s| s[*place]).collect(),
+            Kind::Directions(vectors) => {
+                let (q, c) = (self.names.len(), vectors.len() / self.names.len().max(1));
+                samples
+                    .flat_map(|s| {
+                        let mut out = vec![0f32; q * plane];
+                        matmul(q, plane, c, &mut out, plane, false, Matrix::rows(vectors, c), Matrix::rows(s, plane));
+                        out
+                    })
+                    .collect()
+            }
+            Kind::Score(_) => Vec::new(),
+        })
+    }
+
+    /// The subject whose score is one answer: question `q` at `place` of its map.
+    pub fn subject_at(&self, q: usize, place: usize) -> Option<Subject> {
+        let node = self.node?;
+        let shape = &self.model.graph().node(node).shape;
+        let at = |channel: usize| match shape.len() {
+            1 => vec![channel],
+            _ => vec![channel, place / self.map[1], place % self.map[1]],
+        };
+        match &self.kind {
+            Kind::Channels(range) => Some(Subject::Unit { model: self.model.clone(), node, at: at(range.start + q) }),
+            Kind::Directions(vectors) => {
+                let (plane, c) = (self.map[0] * self.map[1], vectors.len() / self.names.len().max(1));
+                let mut vector = vec![0f32; c * plane];
+                (0..c).for_each(|i| vector[i * plane + place] = vectors[q * c + i]);
+                Some(Subject::Direction { model: self.model.clone(), node, vector })
+            }
+            Kind::Value(flat) => {
+                let strides = crate::kernels::layout::strides(shape);
+                let mut rest = *flat;
+                let at = strides.iter().map(|s| {
+                    let i = rest / s;
+                    rest %= s;
+                    i
+                });
+                Some(Subject::Unit { model: self.model.clone(), node, at: at.collect() })
+            }
+            Kind::Score(_) => None,
+        }
+    }
+
+    /// What an answer at `place` sees of the input.
+    pub fn field(&self) -> Field {
+        match (&self.kind, self.node) {
+            (Kind::Score(_), _) | (_, None) => Field::Whole,
+            (_, Some(node)) => self.model.graph().field(node),
+        }
+    }
+
+    /// The row and column of the answering unit in the layer's map.
+    pub fn position(&self, place: usize) -> [usize; 2] {
+        match (&self.kind, self.node) {
+            (Kind::Value(flat), Some(node)) => match self.model.graph().node(node).shape[..] {
+                [_, h, w] => [flat % (h * w) / w, flat % w],
+                _ => [0, 0],
+            },
+            _ => [place / self.map[1], place % self.map[1]],
+        }
+    }
+
+    /// A number that tells this question from others: of the net's weights, the subject and `settings`.
+    ///
+    /// # Errors
+    /// Where a weight cannot be read.
+    pub fn fingerprint(&self, settings: &serde_json::Value) -> Result<u64> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(Net::of(&self.model)?.weights.as_bytes());
+        hasher.update(settings.to_string().as_bytes());
+        self.names.iter().for_each(|n| {
+            hasher.update(n.as_bytes()).update(&[0]);
+        });
+        if let Kind::Directions(vectors) = &self.kind {
+            vectors.iter().for_each(|v| {
+                hasher.update(&v.to_le_bytes());
+            });
+        }
+        Ok(u64::from_le_bytes(std::array::from_fn(|i| hasher.finalize().as_bytes()[i])))
+    }
+}
+
+fn channels(model: &Model, node: NodeId) -> Result<(usize, [usize; 2])> {
+    let shape = &model.graph().node(node).shape;
+    match shape[..] {
+        [c, h, w] => Ok((c, [h, w])),
+        [c] => Ok((c, [1, 1])),
+        _ => Err(Error::subject(format!(
+            "layer `{}` of shape {shape:?} has neither channels of maps nor single units",
+            model.graph().node(node).name
+        ))),
+    }
+}
+
+/// How peaks within one image are thinned out.
+#[derive(Clone, Copy, Debug)]
+pub struct Thinning {
+    /// Peaks an image at most.
+    pub per_image: usize,
+    /// Receptive fields that share more than this (intersection over union) with a stronger one's are left out.
+    pub overlap: f64,
+    /// What the units see.
+    pub field: Field,
+}
+
+impl Thinning {
+    /// The peaks of a map, strongest first: non-maximum suppression by receptive fields.
+    pub fn peaks(&self, map: &[f32], columns: usize) -> Vec<(f32, usize)> {
+        let best = map.iter().enumerate().fold(0, |b, (i, v)| if *v > map[b] { i } else { b });
+        if self.per_image <= 1 {
+            return vec![(map[best], best)];
+        }
+        let mut order: Vec<usize> = (0..map.len()).collect();
+        order.sort_by(|a, b| map[*b].total_cmp(&map[*a]).then(a.cmp(b)));
+        let mut kept: Vec<usize> = Vec::new();
+        for place in order {
+            if kept.len() >= self.per_image {
+                break;
+            }
+            if kept.iter().all(|k| self.shared(*k, place, columns) <= self.overlap) {
+                kept.push(place);
+            }
+        }
+        kept.into_iter().map(|p| (map[p], p)).collect()
+    }
+
+    /// Intersection over union of two units' windows, padding included.
+    fn shared(&self, a: usize, b: usize, columns: usize) -> f64 {
+        let Field::Local { size, stride, .. } = self.field else { return 1.0 };
+        let apart = [(a / columns).abs_diff(b / columns), (a % columns).abs_diff(b % columns)];
+        let common: f64 = (0..2).map(|i| size[i].saturating_sub(apart[i] * stride[i]) as f64).product();
+        common / (2.0 * (size[0] * size[1]) as f64 - common)
+    }
+}
+
+/// The running state: for each question its strongest peaks and the moments of the images' maxima.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Maxima {
+    /// Which images went in.
+    pub covered: Covered,
+    /// The strongest peaks of each question.
+    pub tops: Vec<Top>,
+    /// Of each question, over the images' largest answers.
+    pub moments: Vec<Moments>,
+    fingerprint: u64,
+    k: usize,
+}
+
+/// The first number of a written state.
+const MAGIC: f32 = 7211.0;
+
+impl Maxima {
+    /// Of no image yet: `questions` times the `k` strongest; `fingerprint` tells what was asked.
+    pub fn new(questions: usize, k: usize, fingerprint: u64) -> Self {
+        Maxima {
+            covered: Covered::new(),
+            tops: vec![Top::new(k); questions],
+            moments: vec![Moments::new(); questions],
+            fingerprint,
+            k,
+        }
+    }
+
+    /// Takes in one image's answers, question by question; its number is covered by the caller.
+    pub fn add(&mut self, image: usize, answers: &[f32], columns: usize, thinning: &Thinning) {
+        let plane = answers.len() / self.tops.len().max(1);
+        for ((map, top), moments) in answers.chunks(plane.max(1)).zip(&mut self.tops).zip(&mut self.moments) {
+            let peaks = thinning.peaks(map, columns);
+            moments.add(peaks[0].0);
+            peaks.into_iter().for_each(|(value, place)| top.add(Peak { value, image, place }));
+        }
+    }
+
+    /// Takes in another shard's state.
+    ///
+    /// # Errors
+    /// Where it answers another question, or an image would count twice.
+    pub fn merge(&mut self, other: &Maxima) -> Result<()> {
+        if (self.fingerprint, self.k, self.tops.len()) != (other.fingerprint, other.k, other.tops.len()) {
+            return Err(Error::value("a state of another question: net, subject, options or data set differ")
+                .hint("states join where everything but `part` is the same"));
+        }
+        self.covered.merge(&other.covered)?;
+        self.tops.iter_mut().zip(&other.tops).for_each(|(a, b)| a.merge(b));
+        self.moments.iter_mut().zip(&other.moments).for_each(|(a, b)| a.merge(b));
+        Ok(())
+    }
+
+    /// The state as numbers that f32 holds exactly.
+    ///
+    /// # Errors
+    /// Where the tensor cannot be made.
+    pub fn write(&self) -> Result<Tensor> {
+        let mut out = vec![MAGIC];
+        let split = |v: u64, out: &mut Vec<f32>| (0..4).for_each(|i| out.push((v >> (16 * i) & 0xffff) as f32));
+        let ranges = self.covered.ranges();
+        for v in [self.fingerprint, self.k as u64, self.tops.len() as u64, ranges.len() as u64] {
+            split(v, &mut out);
+        }
+        for range in ranges {
+            split(range.start as u64, &mut out);
+            split(range.end as u64, &mut out);
+        }
+        for (top, moments) in self.tops.iter().zip(&self.moments) {
+            split(top.peaks().len() as u64, &mut out);
+            for peak in top.peaks() {
+                out.push(peak.value);
+                split(peak.image as u64, &mut out);
+                split(peak.place as u64, &mut out);
+            }
+            moments.write(&mut out);
+        }
+        let n = out.len();
+        tensor(out, &[n])
+    }
+
+    /// The state that [`Maxima::write`] wrote.
+    ///
+    /// # Errors
+    /// Where the tensor is none.
+    pub fn read(state: &Tensor) -> Result<Self> {
+        let state = state.flatten_all()?.to_dtype(candle_core::DType::F32)?;
+        let numbers = values::<f32>(&state)?;
+        let mut rest = Rest(&numbers);
+        if rest.take(1)?[0] != MAGIC {
+            return Err(Rest::damaged());
+        }
+        let (fingerprint, k, questions, ranges) = (rest.number()?, rest.number()?, rest.number()?, rest.number()?);
+        let mut state = Maxima::new(0, k as usize, fingerprint);
+        for _ in 0..ranges {
+            state.covered.add(rest.number()? as usize..rest.number()? as usize)?;
+        }
+        for _ in 0..questions {
+            let mut top = Top::new(k as usize);
+            for _ in 0..rest.number()? {
+                let value = rest.take(1)?[0];
+                top.add(Peak { value, image: rest.number()? as usize, place: rest.number()? as usize });
+            }
+            state.tops.push(top);
+            state.moments.push(Moments::read(rest.take(Moments::WRITTEN)?)?);
+        }
+        Ok(state)
+    }
+}
+
+/// What is left to read of a state.
+struct Rest<'a>(&'a [f32]);
+
+impl<'a> Rest<'a> {
+    fn damaged() -> Error {
+        Error::value("this is no state of `max_activating`").hint("a state is the array `state` of an earlier run")
+    }
+
+    fn take(&mut self, n: usize) -> Result<&'a [f32]> {
+        let (head, tail) = self.0.split_at_checked(n).ok_or_else(Self::damaged)?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    fn number(&mut self) -> Result<u64> {
+        Ok(self.take(4)?.iter().rev().fold(0, |v, p| v << 16 | *p as u64))
+    }
+}

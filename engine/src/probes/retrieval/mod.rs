@@ -1,0 +1,11 @@
+//! Which images: what activates a channel most, codes, neighbours, embeddings.
+
+pub mod basis_test;
+pub mod codes;
+pub mod coding;
+pub mod embedding;
+pub mod max_activating;
+pub mod maxima;
+pub mod nearest;
+pub mod pca;
+pub mod tsne;

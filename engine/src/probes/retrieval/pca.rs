@@ -1,0 +1,104 @@
+//! The principal components of codes.
+
+use crate::data::Dataset;
+use crate::embed::pca::pca;
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::probes::retrieval::codes::finish;
+use crate::probes::retrieval::coding::{Codes, Coding, Pool};
+use crate::probes::retrieval::embedding::{Colour, cloud, groups, mosaic};
+use crate::show::{Artifact, Cloud, Mark, Part, Plot, Series, Table};
+use crate::subject::{Input, Subject};
+use crate::tensor::tensor;
+
+crate::params! {
+    /// The directions along which codes vary most.
+    ///
+    /// Arrays: `scores` (N x k), `components` (k x D, orthonormal), `variances`, `explained` (shares of the whole), `mean`.
+    pub struct PcaOf as "pca" {
+        /// Components.
+        k: usize = 10, in 2..=1000;
+        /// What the colours tell.
+        colour: Colour = Colour::Class;
+        /// The images of given codes.
+        data: Option<Dataset> = None;
+        /// Draw the grid of images.
+        images: bool = false;
+        /// What becomes of a layer's positions.
+        pool: Pool = Pool::Mean;
+        /// Take the code after the rectifier that follows the layer.
+        relu: bool = true;
+        /// Keep codes of image files on disk and take them from there.
+        cache: bool = true;
+    }
+}
+
+impl Probe for PcaOf {
+    fn about(&self) -> About {
+        About {
+            family: Family::Images,
+            source: "Pearson 1901; Halko, Martinsson, Tropp 2011",
+            subjects: "a layer, or a net (what its classifier takes in)",
+            input: Takes::Any,
+            example: "pca(#{ k: 3 }).run(net, data)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let predictions = matches!(self.colour, Colour::Prediction | Colour::Error);
+        let coding = Coding { pool: self.pool, relu: self.relu, predictions, cache: self.cache };
+        let codes = Codes::of(on, input, self.data.as_ref(), coding, job)?;
+        if codes.len() < 2 || codes.d < 2 {
+            return Err(Error::value(format!(
+                "components need at least 2 codes of 2 values, got {} of {}",
+                codes.len(),
+                codes.d
+            )));
+        }
+        let found = pca(&codes.values, codes.d, self.k);
+        let (n, k) = (codes.len(), found.variances.len());
+        let shares: Vec<f64> = found.variances.iter().map(|v| v / found.total.max(f64::MIN_POSITIVE)).collect();
+        let points: Vec<[f64; 2]> = found.scores.chunks(k).map(|s| [s[0], s.get(1).copied().unwrap_or(0.0)]).collect();
+        let colours = groups(&codes, self.colour, on.model().ok())?;
+        let title = format!("principal components of {n} codes at {}", codes.layer);
+        let name =
+            |c: usize| format!("component {} ({:.1} % of the variance)", c + 1, 100.0 * shares.get(c).unwrap_or(&0.0));
+        let drawn = Cloud { axes: Some([name(0), name(1)]), ..cloud(points.clone(), &colours, title.clone()) };
+        let mut table = Table::new(["component", "variance", "share", "together"]);
+        let mut together = 0.0;
+        let mut sums = Vec::new();
+        for (i, (v, s)) in found.variances.iter().zip(&shares).enumerate() {
+            together += s;
+            sums.push(together);
+            table.push([(i + 1).into(), (*v).into(), (*s).into(), together.into()]);
+        }
+        let plot = Plot {
+            title: "variance explained by the first components together".into(),
+            x_label: "components".into(),
+            y_label: "share of the variance".into(),
+            categories: Vec::new(),
+            series: vec![Series {
+                name: "together".into(),
+                x: (1..=k).map(|i| i as f64).collect(),
+                y: sums,
+                bars: Vec::new(),
+                mark: Mark::Line,
+            }],
+        };
+        let mut artifact = Artifact::new(title.clone())
+            .array("scores", tensor(found.scores, &[n, k])?)
+            .array("components", tensor(found.components, &[k, codes.d])?)
+            .array("variances", tensor(found.variances, &[k])?)
+            .array("explained", tensor(shares, &[k])?)
+            .array("mean", tensor(found.mean, &[codes.d])?)
+            .part(Part::Cloud(drawn));
+        if self.images
+            && let Some((grid, _)) = mosaic(&codes, &points, &colours, format!("{title}, one image a cell"), job)?
+        {
+            artifact = artifact.part(Part::Mosaic(grid));
+        }
+        artifact = artifact.part(Part::Plot(plot)).part(Part::Table("variance".into(), table));
+        Ok(finish(artifact, &codes))
+    }
+}

@@ -1,0 +1,184 @@
+//! t-SNE of codes: as points, as thumbnails and as a grid of images, always with figures of how far to trust it.
+
+use crate::data::Dataset;
+use crate::embed::knn::{Metric, Neighbours, nearest};
+use crate::embed::{quality, transform, tsne};
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::probes::retrieval::codes::finish;
+use crate::probes::retrieval::coding::{Codes, Coding, Images, Pool};
+use crate::probes::retrieval::embedding::{Colour, MOST, cloud, groups, mosaic};
+use crate::show::{Artifact, Cloud, Part, Table};
+use crate::subject::{Input, Subject};
+use crate::tensor::tensor;
+
+crate::params! {
+    /// Codes in the plane so that near ones stay near (van der Maaten and Hinton), with exact neighbours, PCA initialisation
+    /// and a quadtree; the same bits for any number of threads.
+    ///
+    /// Arrays: `embedding` (N x 2), `grid` (rows x columns of image numbers, -1 at the end of a short last row), `new`
+    /// (the places of new images), and as numbers `kl`, `preserved`, `trustworthiness`, `distances`, `purity`. The input is a
+    /// data set, or codes (N x D) with their images in `data`.
+    pub struct Tsne as "tsne" {
+        /// The effective number of neighbours; cut to a third of what there is.
+        perplexity: f64 = 30.0, in 2.0..=1000.0;
+        /// How far apart codes are.
+        metric: Metric = Metric::Euclidean;
+        /// Steps with exaggerated attraction.
+        early: usize = 250, in 0..=100_000;
+        /// The early exaggeration.
+        exaggeration: f64 = 12.0, in 1.0..=1000.0;
+        /// Steps after it.
+        steps: usize = 500, in 0..=100_000;
+        /// How large a square of the tree may look before it is opened; 0 is exact.
+        theta: f64 = 0.5, in 0.0..=1.0;
+        /// What the colours tell.
+        colour: Colour = Colour::Class;
+        /// Images put into the finished embedding, which does not move; they are drawn with a ring.
+        project: Option<Images> = None;
+        /// The images of given codes.
+        data: Option<Dataset> = None;
+        /// Draw thumbnails and the grid of images.
+        images: bool = true;
+        /// What becomes of a layer's positions.
+        pool: Pool = Pool::Mean;
+        /// Take the code after the rectifier that follows the layer.
+        relu: bool = true;
+        /// Keep codes of image files on disk and take them from there.
+        cache: bool = true;
+    }
+}
+
+impl Probe for Tsne {
+    fn about(&self) -> About {
+        About {
+            family: Family::Images,
+            source: "van der Maaten, Hinton 2008; van der Maaten 2014; Kobak, Berens 2019",
+            subjects: "a layer, or a net (what its classifier takes in)",
+            input: Takes::Any,
+            example: "tsne(#{ early: 20, steps: 20 }).run(net, data)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let codes = Codes::of(on, input, self.data.as_ref(), self.coding(), job)?;
+        let n = codes.len();
+        if n < 5 {
+            return Err(Error::value(format!("t-SNE needs at least 5 codes, got {n}")));
+        }
+        let k = ((3.0 * self.perplexity) as usize).max(10).min(n - 1);
+        let near = nearest(&codes.values, codes.d, None, k, self.metric);
+        let settings = tsne::Settings {
+            perplexity: self.perplexity,
+            early: self.early,
+            exaggeration: self.exaggeration,
+            steps: self.steps,
+            theta: self.theta,
+        };
+        let found = tsne::embed(&near, tsne::start(&codes.values, codes.d), &settings, job);
+        let told = quality::quality(&codes.values, codes.d, &near, &found.points, self.metric);
+        let colours = groups(&codes, self.colour, on.model().ok())?;
+        let title = format!("t-SNE of {n} codes at {}", codes.layer);
+        let mut table = Table::new(["figure", "value", "means"]);
+        let mut numbers = vec![
+            (
+                "preserved",
+                told.preserved,
+                format!("share of the {0} nearest codes among the {0} nearest points", told.k),
+            ),
+            (
+                "trustworthiness",
+                told.trustworthiness,
+                "1 where no point has a neighbour that is far among the codes".into(),
+            ),
+            ("distances", told.distances, "rank correlation of distances between codes and between points".into()),
+            ("kl", found.kl, "Kullback-Leibler divergence, nats".into()),
+        ];
+        let (_, labels) = codes.labels();
+        let flat: Vec<f32> = found.points.iter().flat_map(|p| p.map(|v| v as f32)).collect();
+        let plane = nearest(&flat, 2, None, told.k, Metric::Euclidean);
+        if let Some(share) = quality::purity(&plane, told.k, &labels) {
+            let before = quality::purity(&near, told.k, &labels).unwrap_or(share);
+            let means = format!("share of a point's {} neighbours of its class; among the codes {before:.3}", told.k);
+            numbers.push(("purity", share, means));
+        }
+        for (name, value, means) in &numbers {
+            table.push([(*name).into(), (*value).into(), means.as_str().into()]);
+        }
+        let mut artifact = Artifact::new(title.clone()).array("embedding", tensor(flat, &[n, 2])?);
+        for (name, value, _) in &numbers {
+            artifact = artifact.array(name, tensor(vec![*value], &[1])?);
+        }
+        let placed = self.placed(on, &codes, &found.points, job)?;
+        let mut points = cloud(found.points.clone(), &colours, title.clone());
+        if let Some((places, new)) = &placed {
+            points = with_new(points, places, new);
+            let flat = places.iter().flat_map(|p| p.map(|v| v as f32)).collect();
+            artifact = artifact.array("new", tensor(flat, &[places.len(), 2])?);
+            artifact = artifact.note("ringed points are new images, put into the finished embedding");
+        }
+        artifact = artifact.part(Part::Cloud(points.clone()));
+        if self.images {
+            let grid = mosaic(&codes, &found.points, &colours, format!("{title}, one image a cell"), job)?;
+            if let Some((mosaic, cells)) = grid {
+                let mut thumbnails = codes.thumbnails(64, MOST, job)?;
+                if let Some((_, new)) = &placed {
+                    thumbnails.extend(new.thumbnails(64, MOST, job)?);
+                }
+                let pictured = Cloud { title: format!("{title}, as thumbnails"), thumbnails, ..points };
+                let (columns, rows) = (mosaic.columns, cells.len().div_ceil(mosaic.columns));
+                let mut numbers: Vec<f32> = cells.iter().map(|r| codes.rows[*r] as f32).collect();
+                numbers.resize(rows * columns, -1.0);
+                artifact = artifact
+                    .array("grid", tensor(numbers, &[rows, columns])?)
+                    .part(Part::Cloud(pictured))
+                    .part(Part::Mosaic(mosaic));
+            } else if n > MOST {
+                artifact = artifact.note(format!("thumbnails and the grid are drawn for up to {MOST} images"));
+            }
+        }
+        artifact = artifact.part(Part::Table("how far to trust it".into(), table));
+        let steps = self.early + self.steps;
+        Ok(finish(artifact, &codes).reached(found.done, steps))
+    }
+}
+
+impl Tsne {
+    fn coding(&self) -> Coding {
+        let predictions = matches!(self.colour, Colour::Prediction | Colour::Error);
+        Coding { pool: self.pool, relu: self.relu, predictions, cache: self.cache }
+    }
+
+    /// The places of the new images in the finished embedding, and their codes.
+    fn placed(
+        &self,
+        on: &Subject,
+        codes: &Codes,
+        points: &[[f64; 2]],
+        job: &Job,
+    ) -> Result<Option<(Vec<[f64; 2]>, Codes)>> {
+        let Some(Images(data)) = &self.project else { return Ok(None) };
+        let coding = Coding { predictions: false, ..self.coding() };
+        let new = Codes::of(on, &Input::Data(data.clone()), None, coding, job)?;
+        if new.d != codes.d {
+            return Err(Error::shape(format!("new codes of {} values, the others have {}", new.d, codes.d))
+                .hint("ask about the layer that the given codes come from"));
+        }
+        let near: Neighbours = nearest(&codes.values, codes.d, Some(&new.values), transform::NEIGHBOURS, self.metric);
+        Ok(Some((transform::project(points, &near), new)))
+    }
+}
+
+/// The cloud with new points behind the others, in their labels' colours.
+fn with_new(mut cloud: Cloud, places: &[[f64; 2]], new: &Codes) -> Cloud {
+    let from = cloud.points.len();
+    let (names, labels) = new.labels();
+    cloud.points.extend_from_slice(places);
+    let group =
+        |l: &Option<usize>| l.and_then(|l| cloud.names.iter().position(|n| *n == names[l])).unwrap_or(usize::MAX);
+    let groups: Vec<usize> = labels.iter().map(group).collect();
+    cloud.groups.extend(groups);
+    cloud.ringed = from..cloud.points.len();
+    cloud
+}

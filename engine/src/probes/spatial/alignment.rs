@@ -1,0 +1,132 @@
+//! Images of one kind brought into line with one of them by a layer's features.
+//!
+//! Long, Zhang, Darrell 2014, section 3.1: intraclass alignment.
+
+use crate::data::Image;
+use crate::embed::knn::Metric;
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::probes::spatial::correspondence::{displacements, warped};
+use crate::probes::spatial::{Misses, Seen, layer};
+use crate::show::{Artifact, Part, Pictures, Table};
+use crate::space::FeatureMap;
+use crate::space::matching::smooth;
+use crate::subject::{Input, Subject};
+use crate::tensor::tensor;
+
+crate::params! {
+    /// The other images warped onto the first by smooth matches of a layer's features, with their mean before and after and,
+    /// where named points are known, how often these come to lie within `alpha` of the object's size (PCK).
+    ///
+    /// Arrays: `dx`, `dy` (images x rows x columns, px of the net's input); with points `pck` (after), `pck_before`, `error`
+    /// and `error_before` (median, px).
+    pub struct Alignment as "alignment" {
+        /// The price of neighbours that go apart by one position, in mean feature distances.
+        smooth: f64 = 0.02, in 0.0..=1000.0;
+        /// How far apart features are.
+        metric: Metric = Metric::Cosine;
+        /// Images used at most, the first among them.
+        images: usize = 8, in 2..=1000;
+        /// Of PCK.
+        alpha: f64 = 0.1, in 0.001..=1.0;
+    }
+}
+
+impl Probe for Alignment {
+    fn about(&self) -> About {
+        About {
+            family: Family::Space,
+            source: "Long, Zhang, Darrell 2014, section 3.1",
+            subjects: "a layer with positions, or a net (its last such layer)",
+            input: Takes::Data,
+            example: "alignment(#{ images: 3 }).run(net.layer(\"conv3/relu\"), data)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let (model, node) = layer(on)?;
+        let data = input.data()?;
+        let n = self.images.min(data.len());
+        if n < 2 {
+            return Err(Error::value("`alignment` needs at least two images"));
+        }
+        let target = Seen::of(model, &data, 0)?;
+        let ft = target.features(model, node)?;
+        let lattice = ft.lattice;
+        let mut rows = vec![(target.image.clone(), format!("target: {}", target.caption))];
+        let mut warps = Vec::new();
+        let (mut before, mut after) = (Misses::default(), Misses::default());
+        let (mut all_dx, mut all_dy, mut done) = (Vec::new(), Vec::new(), 0);
+        for i in job.steps("alignment", n - 1) {
+            let source = Seen::of(model, &data, i + 1)?;
+            let fs = source.features(model, node)?;
+            let matches = smooth(&ft, &fs, self.metric, self.smooth)?;
+            let (dx, dy) = displacements(&lattice, &matches);
+            let aligned = warped(&source.image, &lattice, &dx, &dy, &target.image)?;
+            let both = FeatureMap { values: dx.iter().zip(&dy).flat_map(|(x, y)| [*x, *y]).collect(), d: 2, lattice };
+            for (name, (x, y)) in &target.keypoints {
+                let Some((_, truth)) = source.keypoints.iter().find(|(k, _)| k == name) else { continue };
+                let moved = both.between(*x, *y);
+                before.add((*x, *y), *truth, source.extent);
+                after.add((x + f64::from(moved[0]), y + f64::from(moved[1])), *truth, source.extent);
+            }
+            rows.push((source.image.clone(), source.caption.clone()));
+            warps.push((aligned, "aligned".to_string()));
+            all_dx.extend(dx);
+            all_dy.extend(dy);
+            done = i + 1;
+        }
+        let originals: Vec<Image> = rows.iter().map(|r| r.0.clone()).collect();
+        let moved: Vec<Image> =
+            std::iter::once(target.image.clone()).chain(warps.iter().map(|w| w.0.clone())).collect();
+        let shown = done.min(7);
+        let mut pictures: Vec<(Image, String)> = rows[..shown + 1].to_vec();
+        pictures.push((mean(&originals)?, "mean before".into()));
+        pictures.push((target.image.clone(), "target".into()));
+        pictures.extend(warps[..shown].iter().cloned());
+        pictures.push((mean(&moved)?, "mean aligned".into()));
+        let shape = [done, lattice.size[0], lattice.size[1]];
+        let name = &model.graph().node(node).name;
+        let mut artifact =
+            Artifact::new(format!("{done} images aligned with the first at {name} in {}", model.card().name))
+                .array("dx", tensor(all_dx, &shape)?)
+                .array("dy", tensor(all_dy, &shape)?)
+                .part(Part::Pictures(Pictures { title: String::new(), images: pictures, columns: Some(shown + 2) }))
+                .note(lattice.words());
+        if !after.0.is_empty() {
+            let mut table = Table::new(["points", "number", "PCK", "median error px", "median in receptive fields"]);
+            let field = lattice.field[0].max(lattice.field[1]) as f64;
+            for (what, m) in [("as they lie", &before), ("aligned", &after)] {
+                table.push([
+                    what.into(),
+                    m.0.len().into(),
+                    m.pck(self.alpha).into(),
+                    m.median().into(),
+                    (m.median() / field).into(),
+                ]);
+            }
+            for (name, value) in [
+                ("pck", after.pck(self.alpha)),
+                ("pck_before", before.pck(self.alpha)),
+                ("error", after.median()),
+                ("error_before", before.median()),
+            ] {
+                artifact = artifact.array(name, tensor(vec![value], &[1])?);
+            }
+            artifact = artifact.part(Part::Table(
+                format!("named points, PCK within {} of the object's longer side", self.alpha),
+                table,
+            ));
+        }
+        Ok(artifact.reached(done, n - 1))
+    }
+}
+
+/// The mean of images of one size.
+fn mean(images: &[Image]) -> Result<Image> {
+    let (w, h) = images.first().map_or((1, 1), |i| (i.width(), i.height()));
+    let mut sums = vec![0u32; 3 * w * h];
+    images.iter().for_each(|i| sums.iter_mut().zip(i.pixels()).for_each(|(s, p)| *s += u32::from(*p)));
+    Image::new(w, h, sums.iter().map(|s| (s / images.len().max(1) as u32) as u8).collect())
+}

@@ -1,0 +1,135 @@
+//! What the correspondence probes share: images as the net sees them, their features, and how far predictions miss.
+
+pub mod alignment;
+pub mod correspondence;
+pub mod feature_reconstruction;
+pub mod keypoint_classification;
+pub mod keypoint_transfer;
+pub mod part_correspondence;
+
+use crate::data::{Dataset, Image};
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::model::Model;
+use crate::space::FeatureMap;
+use crate::space::features::input_of;
+use crate::subject::Subject;
+
+/// An image as the net sees it, with what is known of it in the input's pixels.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The image at the net's input size.
+    pub image: Image,
+    /// Named points (x, y), px of the input.
+    pub keypoints: Vec<(String, (f64, f64))>,
+    /// The longer side of the object's box, or of the input where it is unknown.
+    pub extent: f64,
+    /// The label.
+    pub label: Option<String>,
+    /// A few words.
+    pub caption: String,
+}
+
+impl Seen {
+    /// Image `i` of a data set.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn of(model: &Model, data: &Dataset, i: usize) -> Result<Self> {
+        let photo = data.get(i)?;
+        let image = model.card().preprocess()?.fit(&photo)?;
+        let place = model.card().preprocess()?.place(&photo);
+        let inside = |(x, y): (f64, f64)| {
+            (0.0..=image.width() as f64).contains(&x) && (0.0..=image.height() as f64).contains(&y)
+        };
+        let keypoints = photo
+            .keypoints()
+            .iter()
+            .map(|(name, (x, y))| (name.clone(), place.to_input(*x, *y)))
+            .filter(|(_, p)| inside(*p))
+            .collect();
+        let longest = image.width().max(image.height()) as f64;
+        let extent = image.bounding_box().map_or(longest, |b| b.width.max(b.height) as f64);
+        let caption = data.item(i)?.caption(i);
+        Ok(Seen { label: photo.label().map(str::to_string), keypoints, extent, caption, image })
+    }
+
+    /// A layer's features.
+    ///
+    /// # Errors
+    /// Where the layer has no positions.
+    pub fn features(&self, model: &Model, node: NodeId) -> Result<FeatureMap> {
+        FeatureMap::of(model, node, &input_of(model, &self.image)?)
+    }
+}
+
+/// The layer of a subject whose positions are matched: the layer itself, or a net's last one with maps and a window each.
+///
+/// # Errors
+/// Where there is none.
+pub fn layer(on: &Subject) -> Result<(&Model, NodeId)> {
+    match on {
+        Subject::Layer { model, node } => Ok((model, *node)),
+        Subject::Model(model) => {
+            let all = maps(model);
+            let node =
+                all.last().copied().ok_or_else(|| Error::subject(format!("{on} has no layer with positions")))?;
+            Ok((model, node))
+        }
+        other => Err(Error::subject(format!("{other} is no net or layer")).hint("`net.layer(name)` is one")),
+    }
+}
+
+/// The layers with positions to match: rectifiers, pools and joins of maps of at least 4 x 4, in order.
+pub fn maps(model: &Model) -> Vec<NodeId> {
+    use crate::graph::Op;
+    let fits = |id: &NodeId| {
+        let node = model.graph().node(*id);
+        let map = matches!(node.shape[..], [_, h, w] if h >= 4 && w >= 4);
+        let kind = match node.op {
+            Op::Activation(a) => a.rectifies(),
+            Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat { .. } | Op::Binary(_) => true,
+            _ => false,
+        };
+        map && kind && crate::space::Lattice::of(model, *id).is_ok()
+    };
+    model.layers().filter(fits).collect()
+}
+
+/// `count` of the layers with positions, evenly spread from the first to the last.
+pub fn spread(model: &Model, count: usize) -> Vec<NodeId> {
+    let all = maps(model);
+    let last = all.len().saturating_sub(1);
+    let mut chosen: Vec<NodeId> =
+        (0..count.min(all.len())).map(|i| all[(i * last + (count - 1) / 2) / (count - 1).max(1)]).collect();
+    chosen.dedup();
+    chosen
+}
+
+/// How far predictions are from the truth, px, each with the extent that it is measured by.
+#[derive(Clone, Debug, Default)]
+pub struct Misses(pub Vec<(f64, f64)>);
+
+impl Misses {
+    /// Adds a prediction.
+    pub fn add(&mut self, found: (f64, f64), truth: (f64, f64), extent: f64) {
+        self.0.push(((found.0 - truth.0).hypot(found.1 - truth.1), extent));
+    }
+
+    /// The share within `alpha` times the extent (PCK).
+    pub fn pck(&self, alpha: f64) -> f64 {
+        self.0.iter().filter(|(e, extent)| *e <= alpha * extent).count() as f64 / self.0.len() as f64
+    }
+
+    /// How many are within `alpha` times the extent.
+    pub fn hits(&self, alpha: f64) -> usize {
+        self.0.iter().filter(|(e, extent)| *e <= alpha * extent).count()
+    }
+
+    /// The median, px.
+    pub fn median(&self) -> f64 {
+        let mut all: Vec<f64> = self.0.iter().map(|e| e.0).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}

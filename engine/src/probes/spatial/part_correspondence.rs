@@ -1,0 +1,194 @@
+//! Do features change alike when the same part is hidden in different images?
+//!
+//! Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", 2013, section 4.3 and table 1.
+
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::job::Job;
+use crate::model::Model;
+use crate::params::LayerName;
+use crate::pass::Tap;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::probes::attribution::occlusion::Fill;
+use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
+use crate::stats::Z95;
+use crate::subject::{Input, Subject};
+use crate::tensor::{tensor, to_f32};
+use candle_core::Tensor;
+
+crate::params! {
+    /// Zeiler's delta for each known part and for random places: the Hamming distance between the signs of the feature
+    /// changes that hiding it causes in two images, averaged over all pairs of images, as a share of the features.
+    ///
+    /// Lower for a part than for random places means that the layer knows the part. Images need keypoints (`shapes` has
+    /// them) and should be of one class.
+    pub struct PartCorrespondence as "part_correspondence" {
+        /// Side of the patch, px of the net's input.
+        patch: usize = 16, in 1..=4096;
+        /// The layer whose features are compared; the last one with maps unless given.
+        layer: Option<LayerName> = None;
+        /// What the patch is filled with, as for `occlusion`.
+        fill: Fill = Fill::Zero;
+        /// Random places tried.
+        random: usize = 10, in 1..=1000;
+        /// Images used at most; pairs grow with their square.
+        images: usize = 24, in 2..=1000;
+    }
+}
+
+impl Probe for PartCorrespondence {
+    fn about(&self) -> About {
+        About {
+            family: Family::Space,
+            source: "Zeiler, Fergus 2013, section 4.3, table 1",
+            subjects: "a net or a layer",
+            input: Takes::Data,
+            example: "part_correspondence(#{ images: 4, random: 2 }).run(net, data)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let model = on.model()?;
+        let node = self.layer_of(on, model)?;
+        let data = input.data()?;
+        let images = self.images.min(data.len());
+        let rng = job.rng("part_correspondence");
+        let mut groups: Vec<Group> = Vec::new();
+        let mut done = 0;
+        for i in job.steps("part_correspondence", images) {
+            let image = data.get(i)?;
+            let prepared = Input::Image(image.clone()).prepared(model)?;
+            let [.., height, width] = *prepared.x.dims() else {
+                return Err(Error::subject("parts are hidden in images"));
+            };
+            let place = model.card().preprocess()?.place(&image);
+            let parts = image.keypoints().iter().map(|(name, (x, y))| (name.clone(), place.to_input(*x, *y)));
+            let places = (0..self.random).map(|k| {
+                let at = (2 * (i * self.random + k)) as u64;
+                (format!("random {k}"), (rng.uniform_at(at) * width as f64, rng.uniform_at(at + 1) * height as f64))
+            });
+            let hidden: Vec<(String, (f64, f64))> = parts.chain(places).collect();
+            let centres: Vec<(f64, f64)> = hidden.iter().map(|h| h.1).collect();
+            for ((name, _), signs) in hidden.iter().zip(self.changes(model, node, &prepared.x, &centres)?) {
+                match groups.iter_mut().find(|g| g.name == *name) {
+                    Some(group) => group.signs.push(signs),
+                    None => groups.push(Group { name: name.clone(), signs: vec![signs] }),
+                }
+            }
+            done = i + 1;
+        }
+        groups.retain(|g| g.signs.len() > 1);
+        if !groups.iter().any(|g| !g.is_random()) {
+            return Err(Error::subject("no part is known in two images of the data set")
+                .hint("`shapes(#{ classes: [\"arrow\"] })` has keypoints"));
+        }
+        self.report(model, node, &groups, done).map(|a| a.reached(done, images))
+    }
+}
+
+/// The signs of the feature changes of one part in all images.
+struct Group {
+    name: String,
+    signs: Vec<Vec<i8>>,
+}
+
+impl Group {
+    fn is_random(&self) -> bool {
+        self.name.starts_with("random ")
+    }
+
+    /// The share of features whose signs differ, for each pair of images.
+    fn distances(&self) -> Vec<f64> {
+        let all = &self.signs;
+        let apart = |a: &[i8], b: &[i8]| a.iter().zip(b).filter(|(x, y)| x != y).count() as f64 / a.len() as f64;
+        (0..all.len()).flat_map(|i| (i + 1..all.len()).map(move |j| apart(&all[i], &all[j]))).collect()
+    }
+}
+
+impl PartCorrespondence {
+    fn layer_of(&self, on: &Subject, model: &Model) -> Result<NodeId> {
+        match (&self.layer, on) {
+            (Some(name), _) => model.layer(&name.0),
+            (None, Subject::Layer { node, .. }) => Ok(*node),
+            (None, Subject::Model(_)) => {
+                model.last_map_layer().ok_or_else(|| Error::subject(format!("{on} has no layer with maps")))
+            }
+            (None, other) => Err(Error::subject(format!("{other} is no net or layer"))),
+        }
+    }
+
+    /// sign(phi(x) - phi(x with the patch)) with the patch centred at each of `centres`.
+    fn changes(&self, model: &Model, node: NodeId, x: &Tensor, centres: &[(f64, f64)]) -> Result<Vec<Vec<i8>>> {
+        let [_, channels, height, width] = *x.dims() else { return Err(Error::internal("an input that is no image")) };
+        let (base, fill) = (to_f32(x)?, self.fill.values(model, x)?);
+        let mut all = base.clone();
+        for (cx, cy) in centres {
+            let mut hidden = base.clone();
+            let span = |c: f64, n: usize| {
+                let from = (c - self.patch as f64 / 2.0).round();
+                (from.max(0.0) as usize).min(n)..((from + self.patch as f64).max(0.0) as usize).min(n)
+            };
+            let columns = span(*cx, width);
+            for (c, value) in fill.iter().enumerate().take(channels) {
+                for y in span(*cy, height) {
+                    hidden[(c * height + y) * width..][columns.clone()].fill(*value);
+                }
+            }
+            all.extend(hidden);
+        }
+        let batch = tensor(all, &[centres.len() + 1, channels, height, width])?;
+        let features = to_f32(model.forward(&batch, &Tap::Only(vec![node]))?.get(node)?)?;
+        let len = features.len() / (centres.len() + 1);
+        let sign = |d: f32| {
+            if d > 0.0 {
+                1
+            } else if d < 0.0 {
+                -1
+            } else {
+                0
+            }
+        };
+        let change = |k: usize| (0..len).map(|i| sign(features[i] - features[(k + 1) * len + i])).collect();
+        Ok((0..centres.len()).map(change).collect())
+    }
+
+    fn report(&self, model: &Model, node: NodeId, groups: &[Group], images: usize) -> Result<Artifact> {
+        let mut table = Table::new(["part", "delta", "low", "high", "images"]);
+        let (mut names, mut y, mut bars) = (Vec::new(), Vec::new(), Vec::new());
+        let mut row = |name: &str, values: &[f64], n: usize| {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (values.len().max(2) - 1) as f64;
+            // Pairs share images, so the error is told by the images, not by the pairs.
+            let half = Z95 * (var / n as f64).sqrt();
+            table.push([name.into(), mean.into(), (mean - half).into(), (mean + half).into(), n.into()]);
+            names.push(name.to_string());
+            y.push(mean);
+            bars.push((mean - half, mean + half));
+        };
+        for group in groups.iter().filter(|g| !g.is_random()) {
+            row(&group.name, &group.distances(), group.signs.len());
+        }
+        let random: Vec<f64> = groups.iter().filter(|g| g.is_random()).flat_map(Group::distances).collect();
+        row("random", &random, images);
+        let name = &model.graph().node(node).name;
+        let plot = Plot {
+            title: format!("feature change at {name} when a part is hidden"),
+            x_label: "part".into(),
+            y_label: "delta (Hamming share), 95 %".into(),
+            categories: names,
+            series: vec![Series {
+                name: "delta".into(),
+                x: (0..y.len()).map(|i| i as f64).collect(),
+                y: y.clone(),
+                bars,
+                mark: Mark::Bar,
+            }],
+        };
+        Ok(Artifact::new(format!("part correspondence at {name} in {}", model.card().name))
+            .part(Part::Plot(plot))
+            .part(Part::Table("delta by part".into(), table))
+            .array("delta", tensor(y, &[groups.iter().filter(|g| !g.is_random()).count() + 1])?)
+            .note("the last value is that of random places; lower is more alike")
+            .note("intervals treat images, not pairs, as independent"))
+    }
+}

@@ -1,0 +1,82 @@
+//! Caricatures: an image's own code at a layer, exaggerated.
+//!
+//! Olah et al., "The Building Blocks of Interpretability", Distill 2018; Johnson's and lucid's caricatures maximise the
+//! dot product with the image's code times a power of the cosine.
+
+use crate::ascent::{Adam, Alignment, Ascent, Fourier, Space, Transforms, wake};
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::pass::Tap;
+use crate::probe::{About, Family, Probe, Takes};
+use crate::probes::synthesis::{array, colours, pictures};
+use crate::show::Artifact;
+use crate::subject::{Input, Subject};
+use crate::tensor::{tensor, to_f64};
+
+crate::params! {
+    /// What a layer makes of an image, exaggerated: an image from noise whose code points along the given image's code, as
+    /// far as it can.
+    pub struct Caricature as "caricature" {
+        /// Steps of ascent.
+        steps: usize = 256, in 1..=100_000;
+        /// The learning rate of Adam.
+        rate: f64 = 0.05, in 1e-6..=100.0;
+        /// The power of the cosine: how closely the code's direction is kept against its length.
+        cosine: f64 = 2.0, in 0.0..=20.0;
+        /// Pixels by which the image is shifted at random.
+        jitter: usize = 4, in 0..=512;
+        /// The largest random relative change of size.
+        scale: f64 = 0.02, in 0.0..=0.9;
+        /// The largest random rotation, degrees.
+        rotate: f64 = 2.0, in 0.0..=180.0;
+    }
+}
+
+impl Probe for Caricature {
+    fn about(&self) -> About {
+        About {
+            family: Family::Dream,
+            source: "Olah et al. 2018, \"The Building Blocks of Interpretability\"; Mahendran and Vedaldi 2016, section 3.3",
+            subjects: "a layer",
+            input: Takes::One,
+            example: "caricature(#{ steps: 4 }).run(net.layer(\"conv2\"), image)",
+        }
+    }
+
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let (model, node) = on.as_layer()?;
+        let space = Space::of_any(model)?;
+        let prepared = input.prepared(model)?;
+        let trace = model.forward(&prepared.x, &Tap::Only(vec![node]))?;
+        let direction = to_f64(trace.get(node)?)?;
+        if direction.iter().all(|v| *v == 0.0) {
+            return Err(Error::subject(format!(
+                "the code of {on} is zero for this image: there is nothing to exaggerate"
+            )));
+        }
+        let objective = Alignment { node, direction, power: self.cosine };
+        let fourier = Fourier::new(&space, &colours(model), 1.0);
+        let transforms = Transforms::robust(&space, self.jitter, self.scale, self.rotate);
+        let ascent = Ascent {
+            transforms: &transforms,
+            steps: self.steps,
+            label: "caricature",
+            ..Ascent::plain(model, &space, &objective, &fourier)
+        };
+        let start = fourier.start(1, &job.rng("caricature/start"));
+        let start = wake(model, &objective, &fourier, start, space.frame.len())?;
+        let made = ascent.run(start, &mut Adam::new(self.rate), job)?;
+        let code = Alignment { power: 0.0, ..objective };
+        let length = crate::ascent::measure(model, &code, &to_f64(&prepared.x)?)?.0[0];
+        let reached = crate::ascent::measure(model, &code, &made.images)?.0[0];
+        let shown = [
+            (to_f64(&prepared.x)?, "the given image".to_string()),
+            (made.images.clone(), format!("{on}: {} times its code", crate::show::table::short(reached / length))),
+        ];
+        Ok(Artifact::new(format!("caricature of an image by {on} in {}", model.card().name))
+            .part(pictures(model, &space, "", &shown)?)
+            .array("caricature", array(&space, &made.images)?)
+            .array("exaggeration", tensor(vec![reached / length], &[1])?)
+            .reached(made.done, self.steps))
+    }
+}

@@ -1,0 +1,153 @@
+//! Data sets streamed through a net: images are decoded and prepared in parallel, one batch ahead of the net.
+//!
+//! At most three batches are held, however many images there are. An image that cannot be read is skipped and named.
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::model::Model;
+use candle_core::Tensor;
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::mpsc::sync_channel;
+
+/// How far a stream came.
+#[derive(Clone, Debug, Default)]
+pub struct Streamed {
+    /// Images that were reached, the broken ones among them.
+    pub reached: usize,
+    /// The broken ones: their numbers and what is wrong.
+    pub broken: Vec<(usize, String)>,
+}
+
+impl Streamed {
+    /// What a reader should know: how many images were skipped, and the first of them by name.
+    pub fn note(&self) -> Option<String> {
+        let first: Vec<String> = self.broken.iter().take(3).map(|(i, why)| format!("image {i}: {why}")).collect();
+        let more = if self.broken.len() > 3 { "; .." } else { "" };
+        match self.broken.len() {
+            0 => None,
+            n => Some(format!(
+                "{n} {} could not be read and {} skipped ({}{more})",
+                if n == 1 { "image" } else { "images" },
+                if n == 1 { "is" } else { "are" },
+                first.join("; ")
+            )),
+        }
+    }
+}
+
+/// Prepares the images of `ranges` in batches of `batch`, each by `prepare` (on any thread, a batch ahead), and hands each
+/// batch to `take` in order, with the images' numbers. Broken images are left out of it.
+///
+/// # Errors
+/// Where `take` fails, or not one image could be prepared.
+pub fn stream<T: Send>(
+    ranges: &[Range<usize>],
+    batch: usize,
+    (job, label): (&Job, &str),
+    prepare: impl Fn(usize) -> Result<T> + Sync,
+    mut take: impl FnMut(Vec<(usize, T)>) -> Result<()>,
+) -> Result<Streamed> {
+    let batch = batch.max(1);
+    let chunks: Vec<Range<usize>> =
+        ranges.iter().flat_map(|r| r.clone().step_by(batch).map(move |from| from..(from + batch).min(r.end))).collect();
+    let mut told = Streamed::default();
+    let mut first: Option<Error> = None;
+    std::thread::scope(|scope| {
+        let (send, receive) = sync_channel(1);
+        let (chunks, prepare) = (&chunks, &prepare);
+        scope.spawn(move || {
+            for chunk in chunks {
+                if job.stopped() {
+                    return;
+                }
+                let items: Vec<(usize, Result<T>)> = chunk.clone().into_par_iter().map(|i| (i, prepare(i))).collect();
+                if send.send(items).is_err() {
+                    return;
+                }
+            }
+        });
+        for step in job.steps(label, chunks.len()) {
+            let Ok(items) = receive.recv() else { break };
+            let mut good = Vec::with_capacity(items.len());
+            for (i, item) in items {
+                match item {
+                    Ok(item) => good.push((i, item)),
+                    Err(error) => {
+                        told.broken.push((i, error.message.clone()));
+                        first.get_or_insert(error);
+                    }
+                }
+            }
+            if !good.is_empty() {
+                take(good)?;
+            }
+            told.reached += chunks[step].len();
+        }
+        Ok::<(), Error>(())
+    })?;
+    match first {
+        Some(error) if told.broken.len() == told.reached => Err(error.context("no image could be read; the first")),
+        _ => Ok(told),
+    }
+}
+
+/// As [`stream`], for a net: each batch is stacked, N x C x H x W, with the images' numbers in that order.
+///
+/// # Errors
+/// As [`stream`], and where the net's card does not say how photos are preprocessed.
+pub fn stream_tensors(
+    model: &Model,
+    data: &Dataset,
+    ranges: &[Range<usize>],
+    job: (&Job, &str),
+    mut take: impl FnMut(&[usize], &Tensor) -> Result<()>,
+) -> Result<Streamed> {
+    let preprocess = model.card().preprocess()?;
+    let batch = job.0.through(model, 1, 2 * model.graph().peak_len(), 16);
+    stream(
+        ranges,
+        batch,
+        job,
+        |i| preprocess.apply(&data.get(i)?),
+        |items| {
+            let (numbers, rows): (Vec<usize>, Vec<Tensor>) = items.into_iter().unzip();
+            take(&numbers, &Tensor::stack(&rows, 0)?)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
+    use super::*;
+
+    #[test]
+    fn batches_come_in_order_and_the_broken_are_named() {
+        let job = Job::new();
+        let mut seen = Vec::new();
+        let prepare = |i: usize| if i % 5 == 3 { Err(Error::format("bad")) } else { Ok(i * 10) };
+        let told = stream(&[0..7, 20..24], 3, (&job, "test"), prepare, |items| {
+            assert!(items.len() <= 3);
+            seen.extend(items);
+            Ok(())
+        })
+        .unwrap();
+        let want: Vec<usize> = (0..7).chain(20..24).filter(|i| i % 5 != 3).collect();
+        assert_eq!(seen, want.iter().map(|i| (*i, i * 10)).collect::<Vec<_>>());
+        assert_eq!((told.reached, told.broken.len()), (11, 2));
+        assert_eq!(told.note().unwrap(), "2 images could not be read and are skipped (image 3: bad; image 23: bad)");
+    }
+
+    #[test]
+    fn errors_of_the_taker_end_it_and_all_broken_is_an_error() {
+        let job = Job::new();
+        let error = stream(&[0..9], 2, (&job, "test"), Ok, |_| Err(Error::value("no"))).unwrap_err();
+        assert_eq!(error.message, "no");
+        let error = stream(&[0..9], 2, (&job, "test"), |_| Err::<(), _>(Error::format("bad")), |_| Ok(())).unwrap_err();
+        assert!(error.message.ends_with("bad"), "{error}");
+        job.signal.stop();
+        assert_eq!(stream(&[0..9], 2, (&job, "test"), Ok, |_| Ok(())).unwrap().reached, 0);
+    }
+}
