@@ -6,7 +6,7 @@
 
 use convscope::data::Interpolation;
 use convscope::data::preprocess::Resize;
-use convscope::model::load::PerChannel;
+use convscope::load::PerChannel;
 use convscope::prelude::*;
 use convscope::probes;
 use convscope::probes::attack::pgd::Pgd;

@@ -63,7 +63,8 @@ pub mod prelude {
     pub use convscope_engine::data::shapes::{Shapes, shapes};
     pub use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
     pub use convscope_engine::graph::NodeId;
-    pub use convscope_engine::model::{LoadOptions, load_model};
+    pub use convscope_engine::load::LoadOptions;
+    pub use convscope_engine::load::load_model;
     pub use convscope_engine::params::Params;
     pub use convscope_engine::pass::Trace;
     pub use convscope_engine::probes::attribution::cam::{GradCam, GradCamPlusPlus, GuidedGradCam, LayerCam, ScoreCam};

@@ -6,7 +6,6 @@ use crate::data::image::Image;
 use crate::data::preprocess::Placement;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
-use crate::kernels::norm;
 use crate::model::Model;
 use crate::pass::{Seed, Tap, Trace};
 use crate::tensor::{tensor, to_f64};
@@ -79,7 +78,7 @@ impl Subject {
     /// # Errors
     /// Where the net has fewer outputs.
     pub fn class_at(model: &Model, index: usize) -> Result<Self> {
-        let n = scores_len(model);
+        let n = model.scores_len();
         if index >= n {
             return Err(Error::not_found(format!(
                 "class {index} of `{}`, which has {n} (0 to {})",
@@ -391,33 +390,6 @@ impl fmt::Display for Subject {
             }
         }
     }
-}
-
-impl Model {
-    /// The raw class scores of each sample: the output with a closing softmax peeled off.
-    ///
-    /// # Errors
-    /// As [`Model::forward`].
-    pub fn scores(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
-        let node = self.graph().scores();
-        let trace = self.forward(x, &Tap::Only(vec![node]))?;
-        let flat = to_f64(trace.get(node)?)?;
-        let n = scores_len(self);
-        Ok(flat.chunks(n).map(<[f64]>::to_vec).collect())
-    }
-
-    /// The class probabilities of each sample: the softmax of the raw scores.
-    ///
-    /// # Errors
-    /// As [`Model::forward`].
-    pub fn probabilities(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
-        Ok(self.scores(x)?.iter().map(|s| norm::softmax(s.len(), 1, false, s)).collect())
-    }
-}
-
-/// Number of raw class scores.
-pub fn scores_len(model: &Model) -> usize {
-    model.graph().node(model.graph().scores()).shape.iter().product()
 }
 
 /// The index of the largest value; the first of equals.

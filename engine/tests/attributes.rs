@@ -1,8 +1,8 @@
 //! Accuracy by attribute: planted trends are found, absent ones are not; sweeps fall where they should.
 #![allow(clippy::unwrap_used)]
 
+use convscope_engine::data::shapes::net::load;
 use convscope_engine::data::{Attribute, Dataset, Image, Shapes, shapes};
-use convscope_engine::model::shapes::load;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::measure::accuracy_by_attribute::AccuracyByAttribute;

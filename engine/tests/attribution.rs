@@ -8,7 +8,7 @@ mod formula;
 
 use std::path::{Path, PathBuf};
 
-use convscope_engine::model::onnx::{Options, load};
+use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::params::LayerName;
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::attribution::cam::GradCam;

@@ -6,8 +6,8 @@
 mod formula;
 
 use convscope_engine::Kind;
-use convscope_engine::model::tensors::{Bytes, Tensors};
-use convscope_engine::model::torch;
+use convscope_engine::load::tensors::{Bytes, Tensors};
+use convscope_engine::load::torch;
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use convscope_engine::data::load_images;
-use convscope_engine::model::{LoadOptions, load_model};
+use convscope_engine::load::LoadOptions;
+use convscope_engine::load::load_model;
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::retrieval::nearest::Nearest;
 use convscope_engine::tensor::to_f32;

@@ -5,7 +5,7 @@
 mod nets;
 
 use convscope_engine::data::load_tensor;
-use convscope_engine::model::onnx::{Options, load};
+use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::attribution::lrp::{LayerRules, Lrp, PerChannel, Single, Tables};
 use convscope_engine::tensor::to_f64;

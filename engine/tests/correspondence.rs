@@ -1,9 +1,9 @@
 //! Correspondences under known warps, between images, and what linear classifiers and patches tell of them.
 #![allow(clippy::unwrap_used)]
 
+use convscope_engine::data::shapes::net::load;
 use convscope_engine::data::shapes::{ShapeClass, Span};
 use convscope_engine::data::{Dataset, Shapes, shapes};
-use convscope_engine::model::shapes::load;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::spatial::alignment::Alignment;

@@ -8,7 +8,7 @@ mod nets;
 use convscope_engine::data::load_tensor;
 use convscope_engine::graph::Op;
 use convscope_engine::graph::op::{Activation, Binary, Reduction, Window};
-use convscope_engine::model::onnx::{Options, load};
+use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::attribution::baseline::{Baseline, Baselines};
 use convscope_engine::probes::attribution::deep_lift::DeepLift;

@@ -1,10 +1,10 @@
 //! t-SNE against openTSNE's figures on the same codes, and the probes around it.
 #![allow(clippy::unwrap_used)]
 
+use convscope_engine::data::shapes::net::load;
 use convscope_engine::data::{Dataset, Shapes, shapes};
 use convscope_engine::embed::knn::{Metric, nearest};
 use convscope_engine::embed::{quality, tsne};
-use convscope_engine::model::shapes::load;
 use convscope_engine::params::Params as _;
 use convscope_engine::params::Value;
 use convscope_engine::probe::Probe;

@@ -6,8 +6,9 @@
 #![allow(clippy::unwrap_used)]
 
 use convscope_engine::data::{Image, Order, Preprocess};
-use convscope_engine::model::fetch::{self, cache};
-use convscope_engine::model::{LoadOptions, load_model};
+use convscope_engine::load::LoadOptions;
+use convscope_engine::load::fetch::{self, cache};
+use convscope_engine::load::load_model;
 use convscope_engine::{Model, Tensor};
 use std::path::{Path, PathBuf};
 

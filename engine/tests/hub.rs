@@ -7,7 +7,8 @@ mod formula;
 
 use convscope_engine::Kind;
 use convscope_engine::data::{Interpolation, Resize, Size};
-use convscope_engine::model::{LoadOptions, load_model};
+use convscope_engine::load::LoadOptions;
+use convscope_engine::load::load_model;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

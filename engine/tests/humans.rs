@@ -7,7 +7,8 @@ use convscope_engine::humans::classes::ClassList;
 use convscope_engine::humans::taxonomy::KINDS;
 use convscope_engine::humans::trials::{Columns, Labels};
 use convscope_engine::humans::{Answer, Entry, Log, Tag};
-use convscope_engine::model::{LoadOptions, load_model};
+use convscope_engine::load::LoadOptions;
+use convscope_engine::load::load_model;
 use convscope_engine::params::{Params, Value};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::people::compare_with_humans::{CompareWithHumans, Counts};
@@ -39,7 +40,7 @@ fn cell(table: &Table, row: &[&str], column: &str) -> f64 {
 }
 
 fn embedded() -> Model {
-    convscope_engine::model::shapes::load().unwrap()
+    convscope_engine::data::shapes::net::load().unwrap()
 }
 
 const IMAGES: usize = 1500;

@@ -218,7 +218,7 @@ fn class_activation_maps_are_their_formulas() {
 
 #[test]
 fn boxes_from_saliency_maps_lie_on_the_shapes() {
-    let model = convscope_engine::model::shapes::load().unwrap();
+    let model = convscope_engine::data::shapes::net::load().unwrap();
     let data = shapes(&Shapes::new().n(24usize).seed(21u64).scale(Span::new(0.34, 0.5))).unwrap();
     let (mut overlap, mut centred) = (0.0, 0.0);
     for image in data.iter() {

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use convscope_engine::data::{Image, Interpolation, Order, Resize, Size};
-use convscope_engine::model::{LoadOptions, load_model};
+use convscope_engine::load::LoadOptions;
+use convscope_engine::load::load_model;
 use convscope_engine::{Error, Kind, Model};
 use serde_json::json;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! The strongest answers against a brute-force search, in shards, interrupted and resumed, at borders.
 #![allow(clippy::unwrap_used)]
 
+use convscope_engine::data::shapes::net::load;
 use convscope_engine::data::{Dataset, Image, Item, Shapes, shapes};
 use convscope_engine::job::Sink;
-use convscope_engine::model::shapes::load;
 use convscope_engine::pass::Tap;
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::retrieval::max_activating::MaxActivating;

@@ -8,7 +8,7 @@ mod formula;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use convscope_engine::model::onnx::{Options, load};
+use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::pass::Tap;
 use convscope_engine::rules::Rules;
 use convscope_engine::tensor::to_f64;

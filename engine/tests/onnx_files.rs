@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use convscope_engine::model::onnx::{Options, load};
+use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::random::Stream;
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{Device, Error, Kind, Model, Result, Tensor};

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use convscope_engine::data::load_tensor;
 use convscope_engine::graph::NodeId;
-use convscope_engine::model::onnx::{Options, load};
+use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::pass::{Seed, Tap};
 use convscope_engine::rules::Rules;
 use convscope_engine::tensor::to_f64;

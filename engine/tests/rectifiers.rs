@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use convscope_engine::graph::Weights;
 use convscope_engine::graph::op::{Activation, Op};
 use convscope_engine::graph::{Builder, Graph};
-use convscope_engine::model::{Card, Weights};
+use convscope_engine::model::Card;
 use convscope_engine::pass::Tap;
 use convscope_engine::rules::Rules;
 use convscope_engine::tensor::{tensor, to_f64};

@@ -6,7 +6,9 @@
 mod formula;
 
 use convscope_engine::data::Size;
-use convscope_engine::model::{LoadOptions, load_model, zoo};
+use convscope_engine::load::LoadOptions;
+use convscope_engine::load::load_model;
+use convscope_engine::load::zoo;
 use convscope_engine::pass::Tap;
 use convscope_engine::rules::Rules;
 use convscope_engine::tensor::to_f64;

@@ -2,8 +2,9 @@
 
 use super::terminal::{complain, say};
 use clap::{Args, Subcommand};
-use convscope_engine::model::fetch::cache::{cache_clear, cache_dir, cache_list};
-use convscope_engine::model::{fetch, zoo};
+use convscope_engine::load::fetch;
+use convscope_engine::load::fetch::cache::{cache_clear, cache_dir, cache_list};
+use convscope_engine::load::zoo;
 use convscope_engine::{Error, Result};
 
 /// List the nets that are known by name.

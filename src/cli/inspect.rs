@@ -2,7 +2,8 @@
 
 use super::terminal::{complain, say};
 use clap::Args;
-use convscope_engine::model::{LoadOptions, load_model};
+use convscope_engine::load::LoadOptions;
+use convscope_engine::load::load_model;
 use convscope_engine::show::text_table;
 use convscope_engine::{Error, Result};
 use serde_json::json;

@@ -261,7 +261,7 @@ fn script_name(lock: &Lock) -> String {
 fn changed(input: &Input, base: &Path) -> Option<Verdict> {
     let verdict = |how: String| Some(Verdict::of(Status::Input, &input.path, how));
     if let Some(name) = input.path.strip_prefix("sample:") {
-        return match convscope_engine::model::fetch::sample_image(name, &|line| super::terminal::complain(line)) {
+        return match convscope_engine::load::fetch::sample_image(name, &|line| super::terminal::complain(line)) {
             Ok(image) if Input::sample(name, &image).blake3 == input.blake3 => None,
             Ok(_) => verdict("the sample image is another one".into()),
             Err(e) => verdict(format!("the sample image cannot be had: {e}")),

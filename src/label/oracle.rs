@@ -3,7 +3,6 @@
 use convscope_engine::data::Dataset;
 use convscope_engine::humans::Classes;
 use convscope_engine::humans::classes::{best, shares};
-use convscope_engine::subject::scores_len;
 use convscope_engine::{Input, Model, Result};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -25,7 +24,7 @@ impl Oracle {
     /// Where one is missing, or the net cannot take photos.
     pub fn new(net: Model, classes: &Classes) -> Result<Self> {
         net.card().preprocess()?;
-        let outputs = classes.outputs(net.card(), scores_len(&net))?;
+        let outputs = classes.outputs(net.card(), net.scores_len())?;
         Ok(Oracle { net, outputs, known: Mutex::default() })
     }
 

@@ -10,6 +10,7 @@
 //! every machine is used, so the pixels are too.
 
 mod draw;
+pub mod net;
 mod options;
 mod outline;
 mod scene;

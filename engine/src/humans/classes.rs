@@ -1,8 +1,8 @@
 //! The classes that people and nets choose from, and what a net's outputs say about them.
 
 use crate::error::{Context, Error, Result};
+use crate::load::labels::{from_json, read_labels};
 use crate::model::card::{Card, Class};
-use crate::model::labels::{from_json, read_labels};
 use crate::params::{Form, Param, Value, wrong_kind};
 use std::path::{Path, PathBuf};
 

@@ -3,9 +3,11 @@
 use crate::data::{Image, npy};
 use crate::digest::{Digested, digest};
 use crate::error::{Error, Result};
+use crate::load::LoadOptions;
+use crate::load::load_model;
+use crate::load::tensors::Tensors;
 use crate::manifest::Net;
-use crate::model::tensors::Tensors;
-use crate::model::{LoadOptions, Model, load_model};
+use crate::model::Model;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

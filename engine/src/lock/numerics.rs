@@ -4,10 +4,10 @@
 //! of the processor's caches, so neither a name nor a list of flags says which bits come out. Therefore a battery of
 //! small problems is computed, and its bits tell the class; the instruction sets are named beside for people.
 
+use crate::data::shapes::net;
 use crate::digest::feed;
 use crate::error::Result;
 use crate::kernels::matmul::{Matrix, matmul};
-use crate::model::shapes;
 use crate::pass::forward::Tap;
 use crate::tensor::{tensor, to_f32};
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ impl Numerics {
             matmul(m, n, k, &mut out, n, false, Matrix::rows(&a, k), Matrix::rows(&b, n));
             feed(&mut bits, &out, f32::to_le_bytes);
         }
-        let net = shapes::load()?;
+        let net = net::load()?;
         let shape = net.input_shape();
         let batch: Vec<usize> = std::iter::once(2).chain(shape.iter().copied()).collect();
         let x = tensor(noise(batch.iter().product(), 3), &batch)?;

@@ -1,21 +1,8 @@
 //! A trained net: its graph, its weights and its card (classes, preprocessing, origin).
 
-pub mod ablate;
 pub mod card;
-pub mod evaluate;
-pub mod fetch;
-#[cfg(feature = "hub")]
-pub mod hub;
-pub mod labels;
-pub mod load;
 pub mod one_class;
-pub mod onnx;
-pub mod pickle;
-pub mod shapes;
-pub mod summary;
-pub mod tensors;
-pub mod torch;
-pub mod zoo;
+pub mod outputs;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Weights};
@@ -24,7 +11,6 @@ use candle_core::{DType, Device};
 use std::sync::Arc;
 
 pub use card::{Card, Class};
-pub use load::{LoadOptions, load_model};
 
 /// A trained net; cheap to clone.
 #[derive(Clone, Debug)]

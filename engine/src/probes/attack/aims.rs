@@ -7,7 +7,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::stream::stream;
-use crate::subject::{Input, Subject, argmax, scores_len};
+use crate::subject::{Input, Subject, argmax};
 use crate::tensor::to_f64;
 
 /// The class that a prediction is to become.
@@ -120,7 +120,7 @@ impl Victims {
             }
         };
         let space = Space::of(&model)?;
-        if scores_len(&model) < 2 {
+        if model.scores_len() < 2 {
             return Err(Error::subject(format!(
                 "`{}` has a single output: there is no other class",
                 model.card().name

@@ -12,7 +12,7 @@ use crate::probes::attack::{Norm, Target, Victims};
 use crate::probes::synthesis::pictures;
 use crate::show::table::short;
 use crate::show::{Artifact, Grid, Mark, Part, Plot, Scale, Series, Table, Tile};
-use crate::subject::{Input, Subject, argmax, scores_len};
+use crate::subject::{Input, Subject, argmax};
 use crate::tensor::{tensor, to_f64};
 
 crate::params! {
@@ -52,7 +52,7 @@ impl Probe for LinearTemplate {
         let linear = is_linear(model, space, clean)?;
         let classes: Vec<usize> = match on {
             Subject::Class { index, .. } => vec![*index],
-            _ => (0..scores_len(model).min(self.classes)).collect(),
+            _ => (0..model.scores_len().min(self.classes)).collect(),
         };
         let templates = classes.iter().map(|c| template(model, space, *c, clean)).collect::<Result<Vec<_>>>()?;
         let own = argmax(&victims.clean[0]);

@@ -8,12 +8,13 @@ use crate::error::{Error, Result};
 use crate::humans::classes::{ClassList, best, shares};
 use crate::humans::trials::{Columns, Labels};
 use crate::humans::{Classes, Keys, Trials};
+use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::probe::{About, Family, Probe, Takes};
 use crate::probes::people::compare_with_humans::{classes, nets};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, wilson};
-use crate::subject::{Input, Subject, scores_len};
+use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
@@ -71,7 +72,7 @@ impl Probe for ShapeBias {
         let seen = data.select(&places)?;
         let mut done = 0;
         for net in &nets {
-            let outputs = classes.outputs(net.card(), scores_len(net))?;
+            let outputs = classes.outputs(net.card(), net.scores_len())?;
             let mut tally = Tally::new(net.card().name.clone(), "net", classes.len());
             for (cue, p) in conflicts.iter().zip(net.probabilities_of(&seen, job)?) {
                 tally.count(cue, best(&shares(&p, &outputs), 1).first().copied());

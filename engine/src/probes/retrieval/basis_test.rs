@@ -5,6 +5,7 @@
 
 use crate::data::{Dataset, Image};
 use crate::error::{Error, Result};
+use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::model::Model;
 use crate::probe::{About, Family, Probe, Takes};

@@ -3,6 +3,7 @@
 use crate::data::{Dataset, Image, Interpolation};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
+use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};

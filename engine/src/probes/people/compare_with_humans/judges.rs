@@ -4,9 +4,9 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::humans::classes::{best, shares};
 use crate::humans::{Classes, Keys, Trials};
+use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::model::Model;
-use crate::subject::scores_len;
 use std::collections::BTreeMap;
 
 /// What a judge said of one image.
@@ -143,7 +143,7 @@ impl Panel {
         let seen = data.select(&self.images)?;
         let mut done = 0;
         for net in nets {
-            let outputs = classes.outputs(net.card(), scores_len(net))?;
+            let outputs = classes.outputs(net.card(), net.scores_len())?;
             let all = net.probabilities_of(&seen, job)?;
             done += all.len();
             let shares: Vec<Vec<f64>> = all.iter().map(|p| shares(p, &outputs)).collect();

@@ -8,9 +8,9 @@ use super::{Coding, Pool};
 use crate::data::{Dataset, Source};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
+use crate::load::fetch::cache::cache_dir;
 use crate::manifest::{Net, machine};
 use crate::model::Model;
-use crate::model::fetch::cache::cache_dir;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

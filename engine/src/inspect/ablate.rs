@@ -2,15 +2,16 @@
 //!
 //! Morcos et al. 2018, "On the importance of single directions for generalization" (values clamped to zero).
 
-use super::Model;
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
+use crate::model::Model;
 use crate::subject::Subject;
 use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 
-impl Model {
+/// A net without some of its parts.
+pub trait Ablate {
     /// The net in which the values of these layers, channels and units are zero wherever they are read.
     ///
     /// Channels of convolutions and linear layers lose their weights and bias, so that layers keep their names and
@@ -18,7 +19,11 @@ impl Model {
     ///
     /// # Errors
     /// Where a subject is no layer, channel or unit, or is of another net.
-    pub fn ablate(&self, subjects: &[Subject]) -> Result<Model> {
+    fn ablate(&self, subjects: &[Subject]) -> Result<Model>;
+}
+
+impl Ablate for Model {
+    fn ablate(&self, subjects: &[Subject]) -> Result<Model> {
         let mut masks: BTreeMap<NodeId, Vec<f64>> = BTreeMap::new();
         for subject in subjects {
             if !std::ptr::eq(subject.model()?.graph(), self.graph()) {
@@ -31,9 +36,9 @@ impl Model {
         // From the last node to the first, so that earlier nodes keep their numbers.
         let mut model = self.clone();
         for (node, mask) in masks.iter().rev() {
-            model = match model.without_weights(*node, mask)? {
+            model = match without_weights(&model, *node, mask)? {
                 Some(changed) => changed,
-                None => model.masked(*node, mask)?,
+                None => masked(&model, *node, mask)?,
             };
         }
         let names = subjects.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -42,37 +47,37 @@ impl Model {
         card.notes.push(format!("ablated: {names}"));
         Ok(model.with_card(card))
     }
+}
 
-    /// The net with the rows of a convolution's or linear layer's weights zero where whole channels are masked.
-    fn without_weights(&self, node: NodeId, mask: &[f64]) -> Result<Option<Model>> {
-        let at = self.graph().node(node);
-        let (weight, bias) = match &at.op {
-            Op::Conv2d(c) => (c.weight, c.bias),
-            Op::Linear { weight, bias } if at.shape.len() == 1 => (*weight, *bias),
-            _ => return Ok(None),
-        };
-        let shared = self.graph().nodes().iter().filter(|n| n.op.params().contains(&weight)).count() > 1;
-        let channels = at.shape[0];
-        let plane = mask.len() / channels;
-        let whole = mask.chunks(plane).all(|c| c.iter().all(|v| *v == c[0]));
-        let rows = self.weights().tensor(weight).dims()[0];
-        if shared || !whole || rows != channels {
-            return Ok(None);
-        }
-        let keep: Vec<f64> = mask.chunks(plane).map(|c| c[0]).collect();
-        let mut weights = self.weights().clone();
-        for id in std::iter::once(weight).chain(bias) {
-            let old = weights.tensor(id).clone();
-            weights = weights.with(id, scaled(&old, &keep)?);
-        }
-        Ok(Some(self.with_weights(weights)))
+/// The net with the rows of a convolution's or linear layer's weights zero where whole channels are masked.
+fn without_weights(model: &Model, node: NodeId, mask: &[f64]) -> Result<Option<Model>> {
+    let at = model.graph().node(node);
+    let (weight, bias) = match &at.op {
+        Op::Conv2d(c) => (c.weight, c.bias),
+        Op::Linear { weight, bias } if at.shape.len() == 1 => (*weight, *bias),
+        _ => return Ok(None),
+    };
+    let shared = model.graph().nodes().iter().filter(|n| n.op.params().contains(&weight)).count() > 1;
+    let channels = at.shape[0];
+    let plane = mask.len() / channels;
+    let whole = mask.chunks(plane).all(|c| c.iter().all(|v| *v == c[0]));
+    let rows = model.weights().tensor(weight).dims()[0];
+    if shared || !whole || rows != channels {
+        return Ok(None);
     }
+    let keep: Vec<f64> = mask.chunks(plane).map(|c| c[0]).collect();
+    let mut weights = model.weights().clone();
+    for id in std::iter::once(weight).chain(bias) {
+        let old = weights.tensor(id).clone();
+        weights = weights.with(id, scaled(&old, &keep)?);
+    }
+    Ok(Some(model.with_weights(weights)))
+}
 
-    fn masked(&self, node: NodeId, mask: &[f64]) -> Result<Model> {
-        let mask = tensor(mask.to_vec(), &self.graph().node(node).shape)?.to_dtype(self.dtype())?;
-        let (graph, weights) = self.graph().masked(node, &mask, self.weights())?;
-        Ok(Model::new(graph, weights, self.card().clone()))
-    }
+fn masked(model: &Model, node: NodeId, mask: &[f64]) -> Result<Model> {
+    let mask = tensor(mask.to_vec(), &model.graph().node(node).shape)?.to_dtype(model.dtype())?;
+    let (graph, weights) = model.graph().masked(node, &mask, model.weights())?;
+    Ok(Model::new(graph, weights, model.card().clone()))
 }
 
 /// The node that a subject reads, and which of its values.

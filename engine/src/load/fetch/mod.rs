@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::card::Card;
-use super::tensors::{Bytes, Tensors, to_safetensors};
-use super::{labels, torch, zoo};
 use crate::error::{Context, Error, Result, did_you_mean};
+use crate::load::tensors::{Bytes, Tensors, to_safetensors};
+use crate::load::{labels, torch, zoo};
+use crate::model::Card;
 use pip::Package;
 
 pub use photos::{Sample, sample_image, sample_images};

@@ -1,16 +1,24 @@
 //! `load_model`: from a name or a path to a net with its card.
 
+pub mod fetch;
+#[cfg(feature = "hub")]
+pub mod hub;
+pub mod labels;
+pub mod onnx;
+pub mod pickle;
+pub mod tensors;
+pub mod torch;
+pub mod zoo;
+
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-use super::card::Card;
-#[cfg(feature = "hub")]
-use super::hub;
-use super::tensors::Tensors;
-use super::{Model, fetch, labels, onnx, shapes, zoo};
+use self::tensors::Tensors;
 use crate::data::Interpolation;
 use crate::data::preprocess::{Crop, Order, Preprocess, Resize, Size};
+use crate::data::shapes::net as shapes;
 use crate::error::{Context, Error, Result, suggestions};
+use crate::model::{Card, Model};
 
 /// What `load_model` accepts, for hints.
 const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a path to an .onnx file, an architecture with \

@@ -64,7 +64,7 @@ pub(super) fn place(folder: &'static str, file: &str) -> Result<PathBuf> {
 }
 
 /// One of the cache's folders, made where it is not there.
-pub(in crate::model) fn folder(name: &'static str) -> Result<PathBuf> {
+pub(in crate::load) fn folder(name: &'static str) -> Result<PathBuf> {
     let folder = cache_dir()?.join(name);
     std::fs::create_dir_all(&folder).map_err(|e| {
         Error::io(&folder, &e).hint("name a folder that can be written in the environment variable CONVSCOPE_CACHE")

@@ -1,13 +1,18 @@
 //! What a net looks like on a page: its layers with shapes, parameters, operations and receptive fields, and the totals.
 
-use super::Model;
 use crate::graph::Field;
+use crate::model::Model;
 use crate::show::{Artifact, Cell, Part, Table};
 use candle_core::{Device, Tensor};
 
-impl Model {
+/// What a net looks like on a page.
+pub trait Summarise {
     /// A table of the layers, with totals as notes and as the arrays `parameters` and `flops`.
-    pub fn summary(&self) -> Artifact {
+    fn summary(&self) -> Artifact;
+}
+
+impl Summarise for Model {
+    fn summary(&self) -> Artifact {
         let graph = self.graph();
         let card = self.card();
         let fields = graph.fields();

@@ -5,12 +5,13 @@
 //! first, overlapping pools, a spatial mean before the linear layer. The file is safetensors; its metadata `card` is
 //! the net's [`Card`] as JSON.
 
-use super::{Card, Model, Weights};
 use crate::data::preprocess::Size;
 use crate::error::{Context, Error, Result};
 use crate::graph::NodeId;
+use crate::graph::Weights;
 use crate::graph::builder::Builder;
 use crate::graph::op::{Activation, Conv, Op, Pool, Reduction, Window};
+use crate::model::{Card, Model};
 use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -24,7 +25,7 @@ pub const SIDES: [usize; 4] = [64, 31, 15, 7];
 /// Side of the first filters.
 pub const FIRST_KERNEL: usize = 7;
 
-static BYTES: &[u8] = include_bytes!("../../assets/shapes.safetensors");
+static BYTES: &[u8] = include_bytes!("../../../assets/shapes.safetensors");
 
 /// The embedded net; built once, then shared.
 ///

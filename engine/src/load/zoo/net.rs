@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::Weights;
 use crate::graph::op::{Activation, Binary, Conv, Padding, Pool, Reduction, Window};
 use crate::graph::{Builder, Graph, NodeId, Op, ParamId};
-use crate::model::tensors::Tensors;
+use crate::load::tensors::Tensors;
 
 /// How many misfits an error lists.
 const LISTED: usize = 8;

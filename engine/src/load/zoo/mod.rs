@@ -18,7 +18,7 @@ use crate::data::preprocess::{Order, Preprocess};
 use crate::error::{Error, Result, did_you_mean};
 use crate::graph::Weights;
 use crate::graph::{Graph, NodeId};
-use crate::model::tensors::Tensors;
+use crate::load::tensors::Tensors;
 use net::Net;
 
 /// Writes an architecture down for an input of height and width, and gives the node of the raw output.

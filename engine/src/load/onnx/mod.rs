@@ -22,11 +22,12 @@ mod value;
 mod window;
 mod wire;
 
-use super::tensors::Bytes;
-use super::{Card, Model, Weights};
 use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
 use crate::graph::Op;
+use crate::graph::Weights;
+use crate::load::tensors::Bytes;
+use crate::model::{Card, Model};
 use external::Folder;
 use input::Input;
 use links::Links;

@@ -1,21 +1,52 @@
 //! How well a net does: its predictions, accuracy with intervals and confusions, streamed over data sets in batches
 //! that follow from the job's memory.
 
-use super::Model;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::job::Job;
+use crate::model::Model;
 use crate::show::{Artifact, Cell, Map, Part, Scale, Style, Table};
 use crate::stats::{Z95, wilson};
 use crate::subject::Input;
 use candle_core::{Device, Tensor};
 
-impl Model {
+/// How well a net does.
+pub trait Evaluate {
     /// The `k` most probable classes for one input: class, index, probability; equal ones by index.
     ///
     /// # Errors
     /// As [`Input::prepared`] and the forward pass.
-    pub fn predict(&self, input: &Input, k: usize) -> Result<Table> {
+    fn predict(&self, input: &Input, k: usize) -> Result<Table>;
+
+    /// The most probable class of each image: file, label, class, index, probability.
+    ///
+    /// # Errors
+    /// Where an image cannot be read, or the net's card does not say how photos are preprocessed.
+    fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table>;
+
+    /// The class probabilities of each image; fewer than there are images where the job was stopped.
+    ///
+    /// # Errors
+    /// As [`Model::predict_all`].
+    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<Vec<Vec<f64>>>;
+
+    /// How often the label is the most probable class (`top1`) and among the five most probable (`top5`), over all and by
+    /// label, with Wilson 95 % intervals.
+    ///
+    /// # Errors
+    /// Where no image has a label, a label is no class of the net, or an image cannot be read.
+    fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact>;
+
+    /// How often each label is taken for each class: a map (rows are labels, columns the same classes, then all others)
+    /// and a table of the confusions, most frequent first.
+    ///
+    /// # Errors
+    /// As [`Model::accuracy`].
+    fn confusion(&self, data: &Dataset, job: &Job) -> Result<Artifact>;
+}
+
+impl Evaluate for Model {
+    fn predict(&self, input: &Input, k: usize) -> Result<Table> {
         let probabilities = self.probabilities(&input.prepared(self)?.x)?;
         let mut table = Table::new(["class", "index", "probability"]);
         for i in ranked(&probabilities[0]).into_iter().take(k) {
@@ -24,13 +55,9 @@ impl Model {
         Ok(table)
     }
 
-    /// The most probable class of each image: file, label, class, index, probability.
-    ///
-    /// # Errors
-    /// Where an image cannot be read, or the net's card does not say how photos are preprocessed.
-    pub fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table> {
+    fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table> {
         let mut table = Table::new(["file", "label", "class", "index", "probability"]);
-        self.each(data, job, "predict", |i, probabilities| {
+        each(self, data, job, "predict", |i, probabilities| {
             let item = data.item(i)?;
             let best = ranked(probabilities)[0];
             let file = item.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
@@ -46,28 +73,19 @@ impl Model {
         Ok(table)
     }
 
-    /// The class probabilities of each image; fewer than there are images where the job was stopped.
-    ///
-    /// # Errors
-    /// As [`Model::predict_all`].
-    pub fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<Vec<Vec<f64>>> {
+    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<Vec<Vec<f64>>> {
         let mut all = Vec::with_capacity(data.len());
-        self.each(data, job, "predict", |_, probabilities| {
+        each(self, data, job, "predict", |_, probabilities| {
             all.push(probabilities.to_vec());
             Ok(())
         })?;
         Ok(all)
     }
 
-    /// How often the label is the most probable class (`top1`) and among the five most probable (`top5`), over all and by
-    /// label, with Wilson 95 % intervals.
-    ///
-    /// # Errors
-    /// Where no image has a label, a label is no class of the net, or an image cannot be read.
-    pub fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
-        let labels = self.labels_of(data)?;
+    fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
+        let labels = labels_of(self, data)?;
         let mut hits: Vec<[usize; 3]> = vec![[0; 3]; self.card().classes.len()];
-        let seen = self.each(data, job, "accuracy", |i, probabilities| {
+        let seen = each(self, data, job, "accuracy", |i, probabilities| {
             let Some(label) = labels[i] else { return Ok(()) };
             let place = ranked(probabilities).iter().position(|c| *c == label).unwrap_or(usize::MAX);
             hits[label][0] += 1;
@@ -110,20 +128,15 @@ impl Model {
             .reached(seen, data.len()))
     }
 
-    /// How often each label is taken for each class: a map (rows are labels, columns the same classes, then all others)
-    /// and a table of the confusions, most frequent first.
-    ///
-    /// # Errors
-    /// As [`Model::accuracy`].
-    pub fn confusion(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
-        let labels = self.labels_of(data)?;
+    fn confusion(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
+        let labels = labels_of(self, data)?;
         let mut present: Vec<usize> = labels.iter().flatten().copied().collect();
         present.sort_unstable();
         present.dedup();
         let n = present.len();
         let mut counts = vec![0usize; n * (n + 1)];
         let mut pairs = std::collections::BTreeMap::<(usize, usize), usize>::new();
-        let seen = self.each(data, job, "confusion", |i, probabilities| {
+        let seen = each(self, data, job, "confusion", |i, probabilities| {
             let Some(label) = labels[i] else { return Ok(()) };
             let best = ranked(probabilities)[0];
             let row = present.binary_search(&label).unwrap_or(0);
@@ -157,43 +170,43 @@ impl Model {
             .note(format!("rows and columns: {}; the last column is every other class", names.join(", ")))
             .reached(seen, data.len()))
     }
+}
 
-    /// The class of each image's label.
-    fn labels_of(&self, data: &Dataset) -> Result<Vec<Option<usize>>> {
-        let classes = data
-            .labels()
-            .iter()
-            .map(|l| Ok((l.to_string(), self.card().class_index(l)?)))
-            .collect::<Result<std::collections::BTreeMap<String, usize>>>()
-            .map_err(|e| e.context(format!("the labels of `{}`", data.name)))?;
-        if classes.is_empty() {
-            return Err(Error::value(format!("no image of `{}` has a label", data.name))
-                .hint("a folder's sub-folders are labels; a .csv table has a column `label`"));
-        }
-        Ok(data.items().map(|i| i.label.as_ref().and_then(|l| classes.get(l).copied())).collect())
+/// The class of each image's label.
+fn labels_of(model: &Model, data: &Dataset) -> Result<Vec<Option<usize>>> {
+    let classes = data
+        .labels()
+        .iter()
+        .map(|l| Ok((l.to_string(), model.card().class_index(l)?)))
+        .collect::<Result<std::collections::BTreeMap<String, usize>>>()
+        .map_err(|e| e.context(format!("the labels of `{}`", data.name)))?;
+    if classes.is_empty() {
+        return Err(Error::value(format!("no image of `{}` has a label", data.name))
+            .hint("a folder's sub-folders are labels; a .csv table has a column `label`"));
     }
+    Ok(data.items().map(|i| i.label.as_ref().and_then(|l| classes.get(l).copied())).collect())
+}
 
-    /// Calls `f` with each image's index and class probabilities, in order; says how many were seen.
-    fn each(
-        &self,
-        data: &Dataset,
-        job: &Job,
-        label: &str,
-        mut f: impl FnMut(usize, &[f64]) -> Result<()>,
-    ) -> Result<usize> {
-        let batch = job.through(self, 1, 2 * self.graph().peak_len(), 16);
-        let preprocess = self.card().preprocess()?;
-        let mut seen = 0;
-        for chunk in job.steps(label, data.len().div_ceil(batch)) {
-            let range = chunk * batch..((chunk + 1) * batch).min(data.len());
-            let rows = range.clone().map(|i| preprocess.apply(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
-            for (i, probabilities) in range.zip(self.probabilities(&Tensor::stack(&rows, 0)?)?) {
-                f(i, &probabilities)?;
-                seen += 1;
-            }
+/// Calls `f` with each image's index and class probabilities, in order; says how many were seen.
+fn each(
+    model: &Model,
+    data: &Dataset,
+    job: &Job,
+    label: &str,
+    mut f: impl FnMut(usize, &[f64]) -> Result<()>,
+) -> Result<usize> {
+    let batch = job.through(model, 1, 2 * model.graph().peak_len(), 16);
+    let preprocess = model.card().preprocess()?;
+    let mut seen = 0;
+    for chunk in job.steps(label, data.len().div_ceil(batch)) {
+        let range = chunk * batch..((chunk + 1) * batch).min(data.len());
+        let rows = range.clone().map(|i| preprocess.apply(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
+        for (i, probabilities) in range.zip(model.probabilities(&Tensor::stack(&rows, 0)?)?) {
+            f(i, &probabilities)?;
+            seen += 1;
         }
-        Ok(seen)
     }
+    Ok(seen)
 }
 
 /// The indexes from the largest value to the smallest; equal ones in their order.

@@ -1,0 +1,11 @@
+//! Nets looked at as a whole: how well they do, what they are made of, what hangs on a part of them.
+//!
+//! Each file adds its methods to [`crate::Model`] by a trait.
+
+pub mod ablate;
+pub mod evaluate;
+pub mod summary;
+
+pub use ablate::Ablate;
+pub use evaluate::Evaluate;
+pub use summary::Summarise;
