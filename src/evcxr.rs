@@ -3,6 +3,7 @@
 //! evcxr calls `evcxr_display` on the value that a cell ends with and reads what it prints between two marks.
 
 use convscope_engine::data::Image;
+use convscope_engine::inspect::Summarise as _;
 use convscope_engine::show::mime::{Form, forms};
 use convscope_engine::show::{Table, of_image, of_table, of_tensor};
 use convscope_engine::{Artifact, Model, Subject, Tensor};

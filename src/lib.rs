@@ -63,10 +63,12 @@ pub mod prelude {
     pub use convscope_engine::data::shapes::{Shapes, shapes};
     pub use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
     pub use convscope_engine::graph::NodeId;
+    pub use convscope_engine::inspect::{Ablate, Evaluate, Summarise};
     pub use convscope_engine::load::LoadOptions;
     pub use convscope_engine::load::load_model;
     pub use convscope_engine::params::Params;
     pub use convscope_engine::pass::Trace;
+    pub use convscope_engine::probe::{Probe, ProbeArg};
     pub use convscope_engine::probes::attribution::cam::{GradCam, GradCamPlusPlus, GuidedGradCam, LayerCam, ScoreCam};
     pub use convscope_engine::probes::attribution::deep_lift::DeepLift;
     pub use convscope_engine::probes::attribution::gradient::{Deconvnet, Gradient, GuidedBackprop};
@@ -83,7 +85,6 @@ pub mod prelude {
     pub use convscope_engine::probes::look::filters::Filters;
     pub use convscope_engine::probes::look::sparsity::Sparsity;
     pub use convscope_engine::probes::synthesis::maximize::Maximize;
-    pub use convscope_engine::probes::{Probe, ProbeArg};
     pub use convscope_engine::rules::{On, Rule, Rules, Site};
     pub use convscope_engine::show::{Saved, Table, save};
     pub use convscope_engine::{Artifact, Error, Input, Job, Model, Result, Subject, Tensor};

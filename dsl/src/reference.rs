@@ -5,7 +5,8 @@ use crate::library::{Function, Kind};
 use convscope_engine::data::shapes::Shapes;
 use convscope_engine::error::{Error, Result, did_you_mean};
 use convscope_engine::params::{Params, Spec};
-use convscope_engine::probes::{Family, Takes, catalog};
+use convscope_engine::probe::{Family, Takes};
+use convscope_engine::probes::catalog;
 use serde_json::json;
 use std::fmt::Write;
 

@@ -15,6 +15,7 @@ use crate::fault::{Fallible, Raise, raise};
 use crate::library::Library;
 use crate::output::Shown;
 use convscope_engine::data::{Dataset, Image};
+use convscope_engine::inspect::Summarise as _;
 use convscope_engine::params::Value;
 use convscope_engine::probe::ProbeArg;
 use convscope_engine::show::{Part, Pictures, Table, of_image, of_table, of_tensor};

@@ -3,6 +3,7 @@
 
 use convscope_engine::data::shapes::net::load;
 use convscope_engine::data::{Attribute, Dataset, Image, Shapes, shapes};
+use convscope_engine::inspect::Evaluate as _;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::measure::accuracy_by_attribute::AccuracyByAttribute;

@@ -6,9 +6,10 @@ use convscope_engine::data::{Shapes, shapes};
 use convscope_engine::graph::Builder;
 use convscope_engine::graph::op::{Activation, Conv, Op, Reduction, Window};
 use convscope_engine::model::Card;
+use convscope_engine::probe::{Family, Probe, Takes};
 use convscope_engine::probes::attribution::cam::GradCam;
 use convscope_engine::probes::attribution::gradient::Gradient;
-use convscope_engine::probes::{Family, Probe, Takes, catalog};
+use convscope_engine::probes::catalog;
 use convscope_engine::{Device, Input, Job, Model, Subject, Tensor};
 
 /// conv (1 x 1, the given weight and bias), ReLU, mean over positions, linear with these weights, softmax if asked for.
@@ -51,7 +52,7 @@ fn a_healthy_map_has_no_reason_to_give() {
 /// Every map of the embedded net for one of its images shows something and gives no reason.
 #[test]
 fn no_map_of_a_healthy_net_gives_a_reason() {
-    let model = convscope_engine::data::shapes::net::load().unwrap();
+    let model = data::shapes::net::load().unwrap();
     let image = shapes(&Shapes::new().n(5usize).seed(11u64)).unwrap().get(4).unwrap();
     let class = Subject::class(&model, image.label().unwrap()).unwrap();
     let mut asked = 0;

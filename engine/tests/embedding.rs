@@ -5,6 +5,7 @@ use convscope_engine::data::shapes::net::load;
 use convscope_engine::data::{Dataset, Shapes, shapes};
 use convscope_engine::embed::knn::{Metric, nearest};
 use convscope_engine::embed::{quality, tsne};
+use convscope_engine::inspect::Evaluate as _;
 use convscope_engine::params::Params as _;
 use convscope_engine::params::Value;
 use convscope_engine::probe::Probe;

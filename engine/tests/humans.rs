@@ -7,6 +7,7 @@ use convscope_engine::humans::classes::ClassList;
 use convscope_engine::humans::taxonomy::KINDS;
 use convscope_engine::humans::trials::{Columns, Labels};
 use convscope_engine::humans::{Answer, Entry, Log, Tag};
+use convscope_engine::inspect::Evaluate as _;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
 use convscope_engine::params::{Params, Value};
@@ -40,7 +41,7 @@ fn cell(table: &Table, row: &[&str], column: &str) -> f64 {
 }
 
 fn embedded() -> Model {
-    convscope_engine::data::shapes::net::load().unwrap()
+    data::shapes::net::load().unwrap()
 }
 
 const IMAGES: usize = 1500;

@@ -2,6 +2,7 @@
 
 use super::terminal::{complain, say};
 use clap::Args;
+use convscope_engine::inspect::Summarise as _;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
 use convscope_engine::show::text_table;

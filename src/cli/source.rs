@@ -1,9 +1,9 @@
 //! A script as its file holds it, or as a notebook's cells make it, with its front matter.
 
 use convscope_dsl::{Front, notebook};
+use convscope_engine::digest::{Digested, digest};
 use convscope_engine::lock::Engine;
 use convscope_engine::lock::inputs::short;
-use convscope_engine::manifest::{Digested, digest};
 use convscope_engine::{Context, Error, Result};
 use std::path::{Path, PathBuf};
 

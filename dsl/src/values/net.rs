@@ -5,6 +5,7 @@ use crate::convert::{count, input};
 use crate::fault::Raise;
 use crate::library::Library;
 use convscope_engine::data::Image;
+use convscope_engine::inspect::{Ablate as _, Evaluate as _, Summarise as _};
 use convscope_engine::show::Table;
 use convscope_engine::{Error, Input, Model, Result, Subject, Tensor};
 use rhai::{Array, Dynamic, Map};
