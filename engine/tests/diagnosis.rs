@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use convscope_engine::data::shapes::net;
 use convscope_engine::data::{Shapes, shapes};
 use convscope_engine::graph::Builder;
 use convscope_engine::graph::op::{Activation, Conv, Op, Reduction, Window};
@@ -52,7 +53,7 @@ fn a_healthy_map_has_no_reason_to_give() {
 /// Every map of the embedded net for one of its images shows something and gives no reason.
 #[test]
 fn no_map_of_a_healthy_net_gives_a_reason() {
-    let model = data::shapes::net::load().unwrap();
+    let model = net::load().unwrap();
     let image = shapes(&Shapes::new().n(5usize).seed(11u64)).unwrap().get(4).unwrap();
     let class = Subject::class(&model, image.label().unwrap()).unwrap();
     let mut asked = 0;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use convscope_engine::data::shapes::net;
 use convscope_engine::data::{Dataset, Shapes, load_images, shapes};
 use convscope_engine::humans::classes::ClassList;
 use convscope_engine::humans::taxonomy::KINDS;
@@ -41,7 +42,7 @@ fn cell(table: &Table, row: &[&str], column: &str) -> f64 {
 }
 
 fn embedded() -> Model {
-    data::shapes::net::load().unwrap()
+    net::load().unwrap()
 }
 
 const IMAGES: usize = 1500;
