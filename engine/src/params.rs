@@ -320,11 +320,18 @@ macro_rules! choice {
 
 /// Defines a probe's struct from its options: `name: Type = default, in range;` with docs.
 ///
+/// A probe says what it is in a `#[probe(family, source, subjects, input, example)]` line: the fields of
+/// [`About`](crate::probe::About).
+///
 /// It gets `Default`, [`Params`], a `new()`, and a setter for each option, for use as
 /// `Occlusion::new().patch(16).stride(4)`.
 #[macro_export]
 macro_rules! params {
-    ($(#[doc = $doc:literal])* $vis:vis struct $name:ident as $script:literal {
+    ($(#[doc = $doc:literal])*
+    $(#[probe(
+        family = $family:ident, source = $source:expr, subjects = $subjects:expr, input = $input:ident, example = $example:expr
+    )])?
+    $vis:vis struct $name:ident as $script:literal {
         $($(#[doc = $fdoc:literal])* $field:ident : $ty:ty = $default:expr $(, in $range:expr)?;)*
     }) => {
         $(#[doc = $doc])*
@@ -348,6 +355,18 @@ macro_rules! params {
                 self
             })*
         }
+
+        $(impl $crate::probe::Described for $name {
+            fn about(&self) -> $crate::probe::About {
+                $crate::probe::About {
+                    family: $crate::probe::Family::$family,
+                    source: $source,
+                    subjects: $subjects,
+                    input: $crate::probe::Takes::$input,
+                    example: $example,
+                }
+            }
+        })?
 
         impl $crate::params::Params for $name {
             fn name(&self) -> &'static str {

@@ -98,11 +98,14 @@ pub struct About {
     pub example: &'static str,
 }
 
-/// A technique with its settings: a question that can be put to a subject.
-pub trait Probe: Params + Any + Send + Sync + fmt::Debug {
+/// What a probe says of itself, from the head of its [`params!`](crate::params!) block.
+pub trait Described {
     /// What it is.
     fn about(&self) -> About;
+}
 
+/// A technique with its settings: a question that can be put to a subject.
+pub trait Probe: Params + Described + Any + Send + Sync + fmt::Debug {
     /// Puts the question.
     ///
     /// # Errors

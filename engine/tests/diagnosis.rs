@@ -8,7 +8,7 @@ use convscope_engine::graph::Builder;
 use convscope_engine::graph::op::{Activation, Conv, Op, Reduction, Window};
 use convscope_engine::model::Card;
 use convscope_engine::probe::{Family, Probe, Takes};
-use convscope_engine::probes::attribution::cam::GradCam;
+use convscope_engine::probes::attribution::grad_cam::GradCam;
 use convscope_engine::probes::attribution::gradient::Gradient;
 use convscope_engine::probes::catalog;
 use convscope_engine::{Device, Input, Job, Model, Subject, Tensor};

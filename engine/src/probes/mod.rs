@@ -15,66 +15,78 @@ pub mod synthesis;
 use crate::error::{Error, Result, did_you_mean};
 use crate::probe::Entry;
 
-/// Every probe, in the order of the reference.
-pub fn catalog() -> Vec<Entry> {
-    vec![
-        Entry::of::<look::activations::Activations>(),
-        Entry::of::<look::filters::Filters>(),
-        Entry::of::<look::sparsity::Sparsity>(),
-        Entry::of::<attribution::occlusion::Occlusion>(),
-        Entry::of::<attribution::gradient::Gradient>(),
-        Entry::of::<attribution::gradient::GuidedBackprop>(),
-        Entry::of::<attribution::gradient::Deconvnet>(),
-        Entry::of::<attribution::gradient_x_input::GradientXInput>(),
-        Entry::of::<attribution::integrated_gradients::IntegratedGradients>(),
-        Entry::of::<attribution::smooth_grad::SmoothGrad>(),
-        Entry::of::<attribution::cam::GradCam>(),
-        Entry::of::<attribution::cam::GradCamPlusPlus>(),
-        Entry::of::<attribution::cam::LayerCam>(),
-        Entry::of::<attribution::cam::ScoreCam>(),
-        Entry::of::<attribution::cam::GuidedGradCam>(),
-        Entry::of::<attribution::lrp::Lrp>(),
-        Entry::of::<attribution::deep_lift::DeepLift>(),
-        Entry::of::<attribution::rise::Rise>(),
-        Entry::of::<attribution::saliency_box::SaliencyBox>(),
-        Entry::of::<retrieval::max_activating::MaxActivating>(),
-        Entry::of::<retrieval::basis_test::BasisTest>(),
-        Entry::of::<retrieval::codes::CodesOf>(),
-        Entry::of::<retrieval::tsne::Tsne>(),
-        Entry::of::<retrieval::pca::PcaOf>(),
-        Entry::of::<retrieval::nearest::Nearest>(),
-        Entry::of::<spatial::correspondence::Correspondence>(),
-        Entry::of::<spatial::alignment::Alignment>(),
-        Entry::of::<spatial::keypoint_transfer::KeypointTransfer>(),
-        Entry::of::<spatial::keypoint_classification::KeypointClassification>(),
-        Entry::of::<spatial::feature_reconstruction::FeatureReconstruction>(),
-        Entry::of::<spatial::part_correspondence::PartCorrespondence>(),
-        Entry::of::<people::compare_with_humans::CompareWithHumans>(),
-        Entry::of::<people::shape_bias::ShapeBias>(),
-        Entry::of::<measure::accuracy_by_attribute::AccuracyByAttribute>(),
-        Entry::of::<measure::perturbation_sweep::PerturbationSweep>(),
-        Entry::of::<synthesis::class_model::ClassModel>(),
-        Entry::of::<synthesis::maximize::Maximize>(),
-        Entry::of::<synthesis::invert::Invert>(),
-        Entry::of::<synthesis::caricature::Caricature>(),
-        Entry::of::<attack::fgsm::Fgsm>(),
-        Entry::of::<attack::pgd::Pgd>(),
-        Entry::of::<attack::lbfgs::Lbfgs>(),
-        Entry::of::<attack::deep_fool::DeepFool>(),
-        Entry::of::<attack::carlini_wagner::CarliniWagner>(),
-        Entry::of::<attack::fooling_image::FoolingImage>(),
-        Entry::of::<attack::linear_template::LinearTemplate>(),
-        Entry::of::<attack::universal::Universal>(),
-        Entry::of::<attack::epsilon_sweep::EpsilonSweep>(),
-        Entry::of::<attack::transfer_matrix::TransferMatrix>(),
-        Entry::of::<judge::compare::Compare>(),
-        Entry::of::<judge::completeness::Completeness>(),
-        Entry::of::<judge::insertion_deletion::InsertionDeletion>(),
-        Entry::of::<judge::pointing_game::PointingGame>(),
-        Entry::of::<judge::sensitivity::Sensitivity>(),
-        Entry::of::<judge::model_randomization::ModelRandomization>(),
-        Entry::of::<judge::gradient_check::GradientCheck>(),
-    ]
+/// Makes [`catalog`] and [`all`] of one list.
+macro_rules! catalog {
+    ($($family:ident::$file:ident::$probe:ident,)+) => {
+        /// Every probe, in the order of the reference.
+        pub fn catalog() -> Vec<Entry> {
+            vec![$(Entry::of::<$family::$file::$probe>()),+]
+        }
+
+        /// Every probe's type.
+        pub mod all {
+            $(pub use super::$family::$file::$probe;)+
+        }
+    };
+}
+
+catalog! {
+    look::activations::Activations,
+    look::filters::Filters,
+    look::sparsity::Sparsity,
+    attribution::occlusion::Occlusion,
+    attribution::gradient::Gradient,
+    attribution::guided_backprop::GuidedBackprop,
+    attribution::deconvnet::Deconvnet,
+    attribution::gradient_x_input::GradientXInput,
+    attribution::integrated_gradients::IntegratedGradients,
+    attribution::smooth_grad::SmoothGrad,
+    attribution::grad_cam::GradCam,
+    attribution::grad_cam_plus_plus::GradCamPlusPlus,
+    attribution::layer_cam::LayerCam,
+    attribution::score_cam::ScoreCam,
+    attribution::guided_grad_cam::GuidedGradCam,
+    attribution::lrp::Lrp,
+    attribution::deep_lift::DeepLift,
+    attribution::rise::Rise,
+    attribution::saliency_box::SaliencyBox,
+    retrieval::max_activating::MaxActivating,
+    retrieval::basis_test::BasisTest,
+    retrieval::codes::CodesOf,
+    retrieval::tsne::Tsne,
+    retrieval::pca::PcaOf,
+    retrieval::nearest::Nearest,
+    spatial::correspondence::Correspondence,
+    spatial::alignment::Alignment,
+    spatial::keypoint_transfer::KeypointTransfer,
+    spatial::keypoint_classification::KeypointClassification,
+    spatial::feature_reconstruction::FeatureReconstruction,
+    spatial::part_correspondence::PartCorrespondence,
+    people::compare_with_humans::CompareWithHumans,
+    people::shape_bias::ShapeBias,
+    measure::accuracy_by_attribute::AccuracyByAttribute,
+    measure::perturbation_sweep::PerturbationSweep,
+    synthesis::class_model::ClassModel,
+    synthesis::maximize::Maximize,
+    synthesis::invert::Invert,
+    synthesis::caricature::Caricature,
+    attack::fgsm::Fgsm,
+    attack::pgd::Pgd,
+    attack::lbfgs::Lbfgs,
+    attack::deep_fool::DeepFool,
+    attack::carlini_wagner::CarliniWagner,
+    attack::fooling_image::FoolingImage,
+    attack::linear_template::LinearTemplate,
+    attack::universal::Universal,
+    attack::epsilon_sweep::EpsilonSweep,
+    attack::transfer_matrix::TransferMatrix,
+    judge::compare::Compare,
+    judge::completeness::Completeness,
+    judge::insertion_deletion::InsertionDeletion,
+    judge::pointing_game::PointingGame,
+    judge::sensitivity::Sensitivity,
+    judge::model_randomization::ModelRandomization,
+    judge::gradient_check::GradientCheck,
 }
 
 /// The catalog's entry called `name`.

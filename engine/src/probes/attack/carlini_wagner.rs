@@ -10,6 +10,13 @@ use crate::probes::attack::{Attack, Bout, Norm, Perturbed, Target};
 crate::params! {
     /// The smallest perturbation in the 2-norm: min |x' - x|^2 + c max(margin to the aim, -confidence), x' = 255 (tanh w + 1) / 2
     /// so that it never leaves the box, by Adam; the least c that succeeds by a binary search for each image.
+    #[probe(
+        family = Fool,
+        source = "Carlini and Wagner 2016, sections 5 and 6.1",
+        subjects = crate::probes::attack::SUBJECTS,
+        input = Any,
+        example = "carlini_wagner(#{ steps: 10, searches: 2 }).run(net, image)"
+    )]
     pub struct CarliniWagner as "carlini_wagner" {
         /// Steps of Adam for each c.
         steps: usize = 100, in 1..=100_000;
@@ -27,14 +34,6 @@ crate::params! {
 }
 
 impl Attack for CarliniWagner {
-    fn source(&self) -> &'static str {
-        "Carlini and Wagner 2016, sections 5 and 6.1"
-    }
-
-    fn example(&self) -> &'static str {
-        "carlini_wagner(#{ steps: 10, searches: 2 }).run(net, image)"
-    }
-
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

@@ -15,6 +15,13 @@ use crate::tensor::{tensor, to_f64};
 crate::params! {
     /// The smallest perturbation to the nearest decision boundary: the net is linearised, the image moved just across the
     /// nearest boundary of the linearisation, until the prediction changes; then moved back as far as it stays changed.
+    #[probe(
+        family = Fool,
+        source = "Moosavi-Dezfooli, Fawzi, Frossard 2015, algorithm 2; max-norm: section 3.3",
+        subjects = crate::probes::attack::SUBJECTS,
+        input = Any,
+        example = "deep_fool(#{ candidates: 4 }).run(net, image)"
+    )]
     pub struct DeepFool as "deep_fool" {
         /// The norm in which nearest is meant.
         norm: Norm = Norm::L2;
@@ -30,14 +37,6 @@ crate::params! {
 }
 
 impl Attack for DeepFool {
-    fn source(&self) -> &'static str {
-        "Moosavi-Dezfooli, Fawzi, Frossard 2015, algorithm 2; max-norm: section 3.3"
-    }
-
-    fn example(&self) -> &'static str {
-        "deep_fool(#{ candidates: 4 }).run(net, image)"
-    }
-
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::params::Value;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attack::arg::AttackArg;
 use crate::probes::attack::{Victims, fight};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
@@ -16,6 +16,13 @@ use std::collections::BTreeMap;
 crate::params! {
     /// A net's accuracy over a data set under an attack of growing strength, with Wilson 95 % intervals, judged on 8-bit
     /// pictures. Attacks without a budget (deep_fool, carlini_wagner, lbfgs) run once; their distances say which strength fools.
+    #[probe(
+        family = Fool,
+        source = "Goodfellow, Shlens, Szegedy 2014; Carlini et al. 2019, section 5",
+        subjects = "a net or a list of nets",
+        input = Data,
+        example = "epsilon_sweep(fgsm(), #{ eps: [0, 4, 16] }).run(net, data.take(6))"
+    )]
     pub struct EpsilonSweep as "epsilon_sweep" {
         /// The attack.
         attack: AttackArg = AttackArg::default();
@@ -25,16 +32,6 @@ crate::params! {
 }
 
 impl Probe for EpsilonSweep {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Goodfellow, Shlens, Szegedy 2014; Carlini et al. 2019, section 5",
-            subjects: "a net or a list of nets",
-            input: Takes::Data,
-            example: "epsilon_sweep(fgsm(), #{ eps: [0, 4, 16] }).run(net, data.take(6))",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let models = match on {
             Subject::Models(models) => models.clone(),

@@ -10,6 +10,13 @@ use crate::probes::attack::{Attack, Bout, Norm, Perturbed, Target};
 crate::params! {
     /// x + eps sign(dJ/dx), J the cross-entropy of the right class (minus that of a target): one step, the exact max-norm
     /// adversary of a linear model.
+    #[probe(
+        family = Fool,
+        source = "Goodfellow, Shlens, Szegedy 2014, section 4",
+        subjects = crate::probes::attack::SUBJECTS,
+        input = Any,
+        example = "fgsm().run(net, image)"
+    )]
     pub struct Fgsm as "fgsm" {
         /// The step, pixel values (0 to 255).
         eps: f64 = 8.0, in 0.0..=255.0;
@@ -19,14 +26,6 @@ crate::params! {
 }
 
 impl Attack for Fgsm {
-    fn source(&self) -> &'static str {
-        "Goodfellow, Shlens, Szegedy 2014, section 4"
-    }
-
-    fn example(&self) -> &'static str {
-        "fgsm().run(net, image)"
-    }
-
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

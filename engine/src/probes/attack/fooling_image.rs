@@ -9,7 +9,7 @@ use crate::ascent::{Aim, CrossEntropy, Space, measure};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attack::Norm;
 use crate::probes::synthesis::{array, batch, no_input, pictures, seen_in_png, top};
 use crate::random::Stream;
@@ -32,6 +32,13 @@ crate::choice! {
 crate::params! {
     /// An image made from noise that a net takes for a class with more than a given confidence, by the gradient or by evolution
     /// of pixels or of a pattern-producing network.
+    #[probe(
+        family = Fool,
+        source = "Nguyen, Yosinski, Clune 2014, sections 2 and 3 (one class at a time, an elite instead of MAP-Elites)",
+        subjects = "a class",
+        input = Nothing,
+        example = "fooling_image(#{ steps: 5, method: \"cppn\" }).run(net.class(2))"
+    )]
     pub struct FoolingImage as "fooling_image" {
         /// How the image is found.
         method: Method = Method::Gradient;
@@ -59,16 +66,6 @@ struct Found {
 }
 
 impl Probe for FoolingImage {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Nguyen, Yosinski, Clune 2014, sections 2 and 3 (one class at a time, an elite instead of MAP-Elites)",
-            subjects: "a class",
-            input: Takes::Nothing,
-            example: "fooling_image(#{ steps: 5, method: \"cppn\" }).run(net.class(2))",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         no_input(input)?;
         let Subject::Class { model, index } = on else {

@@ -11,6 +11,13 @@ use crate::probes::attack::{Attack, Bout, Norm, Perturbed, Target};
 crate::params! {
     /// The smallest perturbation in the 2-norm: min c |r| + loss(x + r), x + r within 0 to 255, by L-BFGS; a line search for the
     /// largest c whose minimiser succeeds. The loss is the cross-entropy of a target, or -log(1 - p) of the right class.
+    #[probe(
+        family = Fool,
+        source = "Szegedy et al. 2013, section 4.1",
+        subjects = crate::probes::attack::SUBJECTS,
+        input = Any,
+        example = "lbfgs(#{ steps: 5, searches: 2 }).run(net, image)"
+    )]
     pub struct Lbfgs as "lbfgs" {
         /// Steps of L-BFGS for each c.
         steps: usize = 20, in 1..=10_000;
@@ -24,14 +31,6 @@ crate::params! {
 }
 
 impl Attack for Lbfgs {
-    fn source(&self) -> &'static str {
-        "Szegedy et al. 2013, section 4.1"
-    }
-
-    fn example(&self) -> &'static str {
-        "lbfgs(#{ steps: 5, searches: 2 }).run(net, image)"
-    }
-
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

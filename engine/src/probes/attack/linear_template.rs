@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::kernels::norm::softmax;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attack::{Norm, Target, Victims};
 use crate::probes::synthesis::pictures;
 use crate::show::table::short;
@@ -19,6 +19,13 @@ crate::params! {
     /// A classifier's own templates: a class's weights as an image, and what becomes of a photo when another class's template
     /// is added. Exact for linear nets; for others the last layer's weights, carried to the pixels by the gradient at the
     /// given image.
+    #[probe(
+        family = Fool,
+        source = "Karpathy 2015, \"Breaking Linear Classifiers on ImageNet\"; Goodfellow et al. 2014, section 3",
+        subjects = "a net (its first classes) or a class (what the image shows)",
+        input = One,
+        example = "linear_template().run(net, image)"
+    )]
     pub struct LinearTemplate as "linear_template" {
         /// Classes whose templates are shown where a net is asked about.
         classes: usize = 9, in 1..=1000;
@@ -32,16 +39,6 @@ crate::params! {
 }
 
 impl Probe for LinearTemplate {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Karpathy 2015, \"Breaking Linear Classifiers on ImageNet\"; Goodfellow et al. 2014, section 3",
-            subjects: "a net (its first classes) or a class (what the image shows)",
-            input: Takes::One,
-            example: "linear_template().run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         if matches!(input, Input::Data(_)) {
             return Err(Error::subject("an image or a tensor is asked for, got a data set"));

@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::job::Job;
 use crate::model::Model;
 use crate::params::Params;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::{Described, Probe};
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
 
@@ -97,15 +97,12 @@ pub struct Perturbed {
     pub planned: usize,
 }
 
+/// The subjects that attacks take, in words.
+pub const SUBJECTS: &str = "a net, or the class that the image shows";
+
 /// A probe that changes images so that a net's prediction changes: what sets one apart from the others. That it is a
 /// [`Probe`], and what it reports, follows.
-pub trait Attack: Params + std::any::Any + Send + Sync + std::fmt::Debug {
-    /// The paper and section that define it.
-    fn source(&self) -> &'static str;
-
-    /// A line of script that runs on the embedded net, with `net` and `image` at hand.
-    fn example(&self) -> &'static str;
-
+pub trait Attack: Params + Described + std::any::Any + Send + Sync + std::fmt::Debug {
     /// The class that predictions are to become; any other than the right one where there is none.
     fn target(&self) -> Option<&Target>;
 
@@ -120,16 +117,6 @@ pub trait Attack: Params + std::any::Any + Send + Sync + std::fmt::Debug {
 }
 
 impl<A: Attack> Probe for A {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: self.source(),
-            subjects: "a net, or the class that the image shows",
-            input: Takes::Any,
-            example: self.example(),
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let victims = Victims::of(on, input, self.target(), job)?;
         let (judged, done, planned) = fight(self, &victims, job)?;

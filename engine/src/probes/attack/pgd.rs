@@ -12,6 +12,13 @@ use crate::random::Stream;
 crate::params! {
     /// Steps along the gradient of the loss (its sign in the max-norm, its direction in the 2-norm), each projected back
     /// into a ball around the image and into 0 to 255; from random starts in the ball.
+    #[probe(
+        family = Fool,
+        source = "Madry et al. 2017, section 2.1; Kurakin, Goodfellow, Bengio 2016",
+        subjects = crate::probes::attack::SUBJECTS,
+        input = Any,
+        example = "pgd(#{ steps: 10 }).run(net, image)"
+    )]
     pub struct Pgd as "pgd" {
         /// The ball's radius, pixel values (0 to 255); for "l2" the 2-norm over all values.
         eps: f64 = 4.0, in 0.0..=1e6;
@@ -32,14 +39,6 @@ crate::params! {
 }
 
 impl Attack for Pgd {
-    fn source(&self) -> &'static str {
-        "Madry et al. 2017, section 2.1; Kurakin, Goodfellow, Bengio 2016"
-    }
-
-    fn example(&self) -> &'static str {
-        "pgd(#{ steps: 10 }).run(net, image)"
-    }
-
     fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

@@ -6,7 +6,7 @@ use crate::data::preprocess::{Preprocess, Resize};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attack::arg::AttackArg;
 use crate::probes::attack::{Victims, fight};
 use crate::show::{Artifact, Map, Part, Scale, Style, Table};
@@ -17,6 +17,13 @@ use crate::tensor::tensor;
 crate::params! {
     /// Nets x nets: the share of images on which an attack made on the net of the row changes the prediction of the net of the
     /// column, among those that this net gets right on the clean picture.
+    #[probe(
+        family = Fool,
+        source = "Szegedy et al. 2013, section 4.2; Goodfellow, Shlens, Szegedy 2014, section 8",
+        subjects = "a list of nets",
+        input = Data,
+        example = "transfer_matrix(fgsm(#{ eps: 16 })).run([net, net.ablate(net.layer(\"conv2\").channel(0))], data.take(6))"
+    )]
     pub struct TransferMatrix as "transfer_matrix" {
         /// The attack.
         attack: AttackArg = AttackArg::default();
@@ -24,16 +31,6 @@ crate::params! {
 }
 
 impl Probe for TransferMatrix {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Szegedy et al. 2013, section 4.2; Goodfellow, Shlens, Szegedy 2014, section 8",
-            subjects: "a list of nets",
-            input: Takes::Data,
-            example: "transfer_matrix(fgsm(#{ eps: 16 })).run([net, net.ablate(net.layer(\"conv2\").channel(0))], data.take(6))",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let models = match on {
             Subject::Models(models) => models.clone(),

@@ -6,7 +6,7 @@ use crate::ascent::Aim;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attack::deep_fool::DeepFool;
 use crate::probes::attack::{Bout, Norm, Victims};
 use crate::show::table::short;
@@ -18,6 +18,13 @@ use crate::tensor::tensor;
 crate::params! {
     /// One perturbation within a budget that changes the net's prediction on as many images of a data set as possible: image by
     /// image, DeepFool's step for those not yet fooled is added and the sum brought back into the ball.
+    #[probe(
+        family = Fool,
+        source = "Moosavi-Dezfooli, Fawzi, Fawzi, Frossard 2016, algorithm 1",
+        subjects = "a net",
+        input = Data,
+        example = "universal(#{ passes: 1, steps: 3, eps: 16 }).run(net, data.take(6))"
+    )]
     pub struct Universal as "universal" {
         /// The budget, pixel values (0 to 255); for "l2" the 2-norm over all values.
         eps: f64 = 10.0, in 0.0..=1e6;
@@ -37,16 +44,6 @@ crate::params! {
 }
 
 impl Probe for Universal {
-    fn about(&self) -> About {
-        About {
-            family: Family::Fool,
-            source: "Moosavi-Dezfooli, Fawzi, Fawzi, Frossard 2016, algorithm 1",
-            subjects: "a net",
-            input: Takes::Data,
-            example: "universal(#{ passes: 1, steps: 3, eps: 16 }).run(net, data.take(6))",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let victims = Victims::of(on, &Input::Data(input.data()?), None, job)?;
         let each = victims.space.frame.len();

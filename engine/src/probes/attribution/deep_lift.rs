@@ -4,8 +4,8 @@
 
 use crate::error::Result;
 use crate::job::Job;
+use crate::probe::Probe;
 use crate::probe::Promise;
-use crate::probe::{About, Family, Probe, Takes};
 use crate::probes::attribution::baseline::Baselines;
 use crate::probes::attribution::{diagnose, heat_map, saliency};
 use crate::rules::{On, Rescale, Rules};
@@ -20,6 +20,13 @@ crate::params! {
     /// times the input's difference from the baseline.
     ///
     /// Its values sum to S(x) - S(baseline), overlapping pools included; the delta that is left stands in the notes.
+    #[probe(
+        family = Where,
+        source = "Shrikumar, Greenside, Kundaje 2017, sections 3.2 and 3.5.1",
+        subjects = "a net, class, channel, unit, direction or sum",
+        input = One,
+        example = "deep_lift().run(net, image)"
+    )]
     pub struct DeepLift as "deep_lift" {
         /// What the input is compared with: "zero", "blur", "random", a number, an image, a tensor, or a list of these, whose maps are averaged.
         baseline: Baselines = Baselines::default();
@@ -27,16 +34,6 @@ crate::params! {
 }
 
 impl Probe for DeepLift {
-    fn about(&self) -> About {
-        About {
-            family: Family::Where,
-            source: "Shrikumar, Greenside, Kundaje 2017, sections 3.2 and 3.5.1",
-            subjects: "a net, class, channel, unit, direction or sum",
-            input: Takes::One,
-            example: "deep_lift().run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attribution::{self, input_signal};
 use crate::rules::Rules;
 use crate::show::Artifact;
@@ -13,20 +13,17 @@ use candle_core::Tensor;
 
 crate::params! {
     /// The data gradient times the preprocessed input.
+    #[probe(
+        family = Where,
+        source = "Shrikumar et al. 2016, section 2",
+        subjects = "a net, class, channel, unit, direction or sum",
+        input = One,
+        example = "gradient_x_input().run(net, image)"
+    )]
     pub struct GradientXInput as "gradient_x_input" {}
 }
 
 impl Probe for GradientXInput {
-    fn about(&self) -> About {
-        About {
-            family: Family::Where,
-            source: "Shrikumar et al. 2016, section 2",
-            subjects: "a net, class, channel, unit, direction or sum",
-            input: Takes::One,
-            example: "gradient_x_input().run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         attribution::of_input(self, on, input, job)
     }

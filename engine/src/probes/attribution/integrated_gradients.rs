@@ -8,8 +8,8 @@ use crate::job::Job;
 use crate::kernels::CHUNK;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::Tap;
+use crate::probe::Probe;
 use crate::probe::Promise;
-use crate::probe::{About, Family, Probe, Takes};
 use crate::probes::attribution::baseline::Baselines;
 use crate::probes::attribution::{diagnose, input_signal, saliency};
 use crate::rules::Rules;
@@ -74,6 +74,13 @@ crate::params! {
     /// The input minus a baseline, times the mean gradient along the straight path between them.
     ///
     /// Its values sum to S(x) - S(baseline); the delta that is left stands in the notes.
+    #[probe(
+        family = Where,
+        source = "Sundararajan, Taly, Yan 2017, section 3",
+        subjects = "a net, class, channel, unit, direction or sum",
+        input = One,
+        example = "integrated_gradients(#{ steps: 16 }).run(net, image)"
+    )]
     pub struct IntegratedGradients as "integrated_gradients" {
         /// Points along the path, or "auto": doubled until the delta is below 1 % of the score difference.
         steps: Steps = Steps::Fixed(50);
@@ -85,16 +92,6 @@ crate::params! {
 }
 
 impl Probe for IntegratedGradients {
-    fn about(&self) -> About {
-        About {
-            family: Family::Where,
-            source: "Sundararajan, Taly, Yan 2017, section 3",
-            subjects: "a net, class, channel, unit, direction or sum",
-            input: Takes::One,
-            example: "integrated_gradients(#{ steps: 16 }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

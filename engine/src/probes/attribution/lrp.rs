@@ -8,7 +8,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::{Seed, Tap, Trace, fold::fold};
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attribution::{diagnose, heat_map, saliency};
 use crate::rules::lrp::{Entry, Ledger};
 use crate::rules::{LrpRule, On, Rules};
@@ -126,6 +126,13 @@ crate::params! {
     /// Batch normalisations are folded into the layers before them. Sums of branches share in proportion, gates
     /// (squeeze and excitation) leave everything to the signal, the winner of a max pool takes all, activations and
     /// normalisations that are not folded pass relevance unchanged. What biases and stabilisers took is listed by layer.
+    #[probe(
+        family = Where,
+        source = "Bach et al. 2015; Montavon et al. 2019, section 10.2",
+        subjects = "a net, class, channel, unit, direction or sum",
+        input = One,
+        example = "lrp(#{ rule: \"epsilon_plus\" }).run(net, image)"
+    )]
     pub struct Lrp as "lrp" {
         /// Which rule passes which kind of layer: a composite ("epsilon_plus", "epsilon_gamma_box", "epsilon_alpha2_beta1") or one rule for all.
         rule: Tables = Tables::EpsilonPlus;
@@ -145,16 +152,6 @@ crate::params! {
 }
 
 impl Probe for Lrp {
-    fn about(&self) -> About {
-        About {
-            family: Family::Where,
-            source: "Bach et al. 2015; Montavon et al. 2019, section 10.2",
-            subjects: "a net, class, channel, unit, direction or sum",
-            input: Takes::One,
-            example: "lrp(#{ rule: \"epsilon_plus\" }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, _job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

@@ -3,15 +3,22 @@
 
 pub mod baseline;
 pub mod cam;
+pub mod deconvnet;
 pub mod deep_lift;
+pub mod grad_cam;
+pub mod grad_cam_plus_plus;
 pub mod gradient;
 pub mod gradient_x_input;
+pub mod guided_backprop;
+pub mod guided_grad_cam;
 pub mod integrated_gradients;
+pub mod layer_cam;
 pub mod lrp;
 pub mod occlusion;
 pub mod projections;
 pub mod rise;
 pub mod saliency_box;
+pub mod score_cam;
 pub mod smooth_grad;
 
 use crate::error::Result;

@@ -9,7 +9,7 @@ use crate::kernels::norm;
 use crate::model::Model;
 use crate::params::{Form, LayerName, Param, Value, wrong_kind};
 use crate::pass::{Changed, Incremental, Trace};
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::show::{Artifact, ClassMap, Map, Part, Scale, Style};
 use crate::subject::{Input, Prepared, Subject, argmax};
 use crate::tensor::{tensor, to_f32, to_f64};
@@ -22,6 +22,13 @@ crate::params! {
     ///
     /// Position (i, j) has the patch's top left corner at (i, j) x stride; there are ceil((H - patch) / stride) + 1
     /// rows, the last patch clipped at the border. For a channel, unit, direction or sum the first map is its score.
+    #[probe(
+        family = Where,
+        source = "Zeiler, Fergus 2013, section 4.2",
+        subjects = "a net, class, channel, unit, direction or sum",
+        input = One,
+        example = "occlusion(#{ patch: 16, stride: 8 }).run(net, image)"
+    )]
     pub struct Occlusion as "occlusion" {
         /// Side of the patch, px of the net's input.
         patch: usize = 32, in 1..=4096;
@@ -218,16 +225,6 @@ impl Found {
 }
 
 impl Probe for Occlusion {
-    fn about(&self) -> About {
-        About {
-            family: Family::Where,
-            source: "Zeiler, Fergus 2013, section 4.2",
-            subjects: "a net, class, channel, unit, direction or sum",
-            input: Takes::One,
-            example: "occlusion(#{ patch: 16, stride: 8 }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

@@ -7,7 +7,7 @@ use crate::graph::op::{Alignment, Sampling};
 use crate::job::Job;
 use crate::kernels::{norm, resize};
 use crate::pass::Tap;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attribution::heat_map;
 use crate::random::Stream;
 use crate::show::{Artifact, Scale, Style};
@@ -17,6 +17,13 @@ use candle_core::Tensor;
 
 crate::params! {
     /// The mean of random coarse masks, each weighted by the class's probability under it (a score for other subjects).
+    #[probe(
+        family = Where,
+        source = "Petsiuk, Das, Saenko 2018, section 3",
+        subjects = "a net, class, channel, unit, direction or sum",
+        input = One,
+        example = "rise(#{ masks: 64 }).run(net, image)"
+    )]
     pub struct Rise as "rise" {
         /// Masks.
         masks: usize = 4000, in 1..=1_000_000;
@@ -28,16 +35,6 @@ crate::params! {
 }
 
 impl Probe for Rise {
-    fn about(&self) -> About {
-        About {
-            family: Family::Where,
-            source: "Petsiuk, Das, Saenko 2018, section 3",
-            subjects: "a net, class, channel, unit, direction or sum",
-            input: Takes::One,
-            example: "rise(#{ masks: 64 }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

@@ -5,7 +5,7 @@
 use crate::data::image::{Image, PixelBox};
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, ProbeArg, Takes};
+use crate::probe::{Probe, ProbeArg};
 use crate::probes::attribution::gradient::Gradient;
 use crate::probes::judge::pixels;
 use crate::show::{Artifact, Part, Pictures};
@@ -19,6 +19,13 @@ crate::params! {
     /// cut separates them, and the largest connected part is boxed.
     ///
     /// The array `box` holds left, top, right, bottom in pixels of the photo, `mask` the foreground on the net's input.
+    #[probe(
+        family = Where,
+        source = "Simonyan, Vedaldi, Zisserman 2013, section 3.2",
+        subjects = "what the inner probe takes",
+        input = One,
+        example = "saliency_box(gradient()).run(net, image)"
+    )]
     pub struct SaliencyBox as "saliency_box" {
         /// The probe whose map is used.
         probe: ProbeArg = ProbeArg(Arc::new(Gradient::new()));
@@ -32,16 +39,6 @@ crate::params! {
 }
 
 impl Probe for SaliencyBox {
-    fn about(&self) -> About {
-        About {
-            family: Family::Where,
-            source: "Simonyan, Vedaldi, Zisserman 2013, section 3.2",
-            subjects: "what the inner probe takes",
-            input: Takes::One,
-            example: "saliency_box(gradient()).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

@@ -5,7 +5,7 @@
 use crate::error::Result;
 use crate::job::Job;
 use crate::kernels::CHUNK;
-use crate::probe::{About, Family, Probe, ProbeArg, Takes};
+use crate::probe::{Probe, ProbeArg};
 use crate::probes::attribution;
 use crate::probes::attribution::gradient::Gradient;
 use crate::random::Stream;
@@ -30,6 +30,13 @@ crate::choice! {
 
 crate::params! {
     /// Any probe's map averaged over copies of the input with Gaussian noise.
+    #[probe(
+        family = Where,
+        source = "Smilkov et al. 2017",
+        subjects = "what the inner probe takes",
+        input = One,
+        example = "smooth_grad(gradient(), #{ samples: 8 }).run(net, image)"
+    )]
     pub struct SmoothGrad as "smooth_grad" {
         /// The probe that is averaged.
         probe: ProbeArg = ProbeArg(Arc::new(Gradient::new()));
@@ -43,16 +50,6 @@ crate::params! {
 }
 
 impl Probe for SmoothGrad {
-    fn about(&self) -> About {
-        About {
-            family: Family::Where,
-            source: "Smilkov et al. 2017",
-            subjects: "what the inner probe takes",
-            input: Takes::One,
-            example: "smooth_grad(gradient(), #{ samples: 8 }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

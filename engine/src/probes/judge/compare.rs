@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attribution::heat_map;
 use crate::probes::judge::ProbeList;
 use crate::probes::judge::completeness::promised;
@@ -14,6 +14,13 @@ use crate::tensor::{tensor, to_f64};
 crate::params! {
     /// The maps of several probes beside each other, each as a share of its own largest value so that one colour scale
     /// serves all; raw values, deletion, insertion and completeness stand in a table.
+    #[probe(
+        family = Judge,
+        source = "the scores: Petsiuk et al. 2018; Sundararajan et al. 2017",
+        subjects = "what all the probes take",
+        input = One,
+        example = "compare([gradient(), grad_cam()], #{ steps: 5 }).run(net, image)"
+    )]
     pub struct Compare as "compare" {
         /// The probes.
         probes: ProbeList = ProbeList::default();
@@ -25,16 +32,6 @@ crate::params! {
 }
 
 impl Probe for Compare {
-    fn about(&self) -> About {
-        About {
-            family: Family::Judge,
-            source: "the scores: Petsiuk et al. 2018; Sundararajan et al. 2017",
-            subjects: "what all the probes take",
-            input: Takes::One,
-            example: "compare([gradient(), grad_cam()], #{ steps: 5 }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, ProbeArg, Promise, Takes};
+use crate::probe::{Probe, ProbeArg, Promise};
 use crate::probes::attribution::integrated_gradients::IntegratedGradients;
 use crate::probes::judge::score;
 use crate::show::{Artifact, Part, Table};
@@ -16,6 +16,13 @@ use std::sync::Arc;
 
 crate::params! {
     /// The sum of a map beside what its method promises, and the delta between them.
+    #[probe(
+        family = Judge,
+        source = "Sundararajan, Taly, Yan 2017, section 3.1",
+        subjects = "what the inner probe takes",
+        input = One,
+        example = "completeness(integrated_gradients(#{ steps: 16 })).run(net, image)"
+    )]
     pub struct Completeness as "completeness" {
         /// A probe that promises a sum: integrated_gradients or deep_lift.
         probe: ProbeArg = ProbeArg(Arc::new(IntegratedGradients::new()));
@@ -29,16 +36,6 @@ crate::params! {
 }
 
 impl Probe for Completeness {
-    fn about(&self) -> About {
-        About {
-            family: Family::Judge,
-            source: "Sundararajan, Taly, Yan 2017, section 3.1",
-            subjects: "what the inner probe takes",
-            input: Takes::One,
-            example: "completeness(integrated_gradients(#{ steps: 16 })).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let inner = self.probe.0.as_ref();
         let prepared = input.prepared(on.model()?)?;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, ProbeArg, Takes};
+use crate::probe::{Probe, ProbeArg};
 use crate::probes::attribution::gradient::Gradient;
 use crate::probes::judge::order;
 use crate::show::{Artifact, Part, Table};
@@ -14,6 +14,13 @@ use std::sync::Arc;
 crate::params! {
     /// A map's values beside central differences of the score, computed in double precision, at the places where the
     /// map is largest and at random ones.
+    #[probe(
+        family = Judge,
+        source = "central differences: any textbook of numerical analysis",
+        subjects = "a net, class, channel, unit, direction or sum",
+        input = One,
+        example = "gradient_check(gradient(), #{ places: 4 }).run(net, image)"
+    )]
     pub struct GradientCheck as "gradient_check" {
         /// The probe whose map is checked.
         probe: ProbeArg = ProbeArg(Arc::new(Gradient::new()));
@@ -25,16 +32,6 @@ crate::params! {
 }
 
 impl Probe for GradientCheck {
-    fn about(&self) -> About {
-        About {
-            family: Family::Judge,
-            source: "central differences: any textbook of numerical analysis",
-            subjects: "a net, class, channel, unit, direction or sum",
-            input: Takes::One,
-            example: "gradient_check(gradient(), #{ places: 4 }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

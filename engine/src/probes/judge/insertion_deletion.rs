@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attribution::baseline::{Baseline, Baselines};
 use crate::probes::judge::{ProbeList, order, pixels, watched};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
@@ -17,6 +17,13 @@ crate::params! {
     ///
     /// Deletion takes the most important pixels to zero (lower area is better); insertion brings them back into a
     /// blurred input (higher is better).
+    #[probe(
+        family = Judge,
+        source = "Petsiuk, Das, Saenko 2018, section 4.1",
+        subjects = "a net, class, channel, unit, direction or sum",
+        input = One,
+        example = "insertion_deletion(gradient(), #{ steps: 10 }).run(net, image)"
+    )]
     pub struct InsertionDeletion as "insertion_deletion" {
         /// The probes whose maps are judged.
         probes: ProbeList = ProbeList::default();
@@ -26,16 +33,6 @@ crate::params! {
 }
 
 impl Probe for InsertionDeletion {
-    fn about(&self) -> About {
-        About {
-            family: Family::Judge,
-            source: "Petsiuk, Das, Saenko 2018, section 4.1",
-            subjects: "a net, class, channel, unit, direction or sum",
-            input: Takes::One,
-            example: "insertion_deletion(gradient(), #{ steps: 10 }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::job::Job;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::judge::ProbeList;
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::stats::{spearman, ssim};
@@ -20,6 +20,13 @@ crate::params! {
     /// Three figures, as in the paper: Spearman over magnitudes (the largest over channels at each pixel), Spearman over
     /// the raw, signed values, and SSIM of the magnitudes. The arrays `spearman`, `spearman_signed` and `ssim` hold those
     /// of the fully randomised net, one value a probe.
+    #[probe(
+        family = Judge,
+        source = "Adebayo et al. 2018, section 3.1",
+        subjects = "a net or a class",
+        input = One,
+        example = "model_randomization(gradient(), #{ stages: 2 }).run(net, image)"
+    )]
     pub struct ModelRandomization as "model_randomization" {
         /// The probes whose maps are judged.
         probes: ProbeList = ProbeList::default();
@@ -29,16 +36,6 @@ crate::params! {
 }
 
 impl Probe for ModelRandomization {
-    fn about(&self) -> About {
-        About {
-            family: Family::Judge,
-            source: "Adebayo et al. 2018, section 3.1",
-            subjects: "a net or a class",
-            input: Takes::One,
-            example: "model_randomization(gradient(), #{ stages: 2 }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

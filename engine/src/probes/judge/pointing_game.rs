@@ -7,7 +7,7 @@ use crate::data::image::Image;
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::judge::{ProbeList, pixels};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, wilson};
@@ -17,6 +17,13 @@ use crate::tensor::tensor;
 crate::params! {
     /// The share of images on which a map's highest point lies inside the object's mask or box, with 95 % Wilson
     /// intervals, beside the centre point and a random point.
+    #[probe(
+        family = Judge,
+        source = "Zhang et al. 2016, section 4.1",
+        subjects = "a net (each image's own class) or one class",
+        input = Data,
+        example = "pointing_game(gradient()).run(net, data)"
+    )]
     pub struct PointingGame as "pointing_game" {
         /// The probes whose maps are judged.
         probes: ProbeList = ProbeList::default();
@@ -28,16 +35,6 @@ crate::params! {
 }
 
 impl Probe for PointingGame {
-    fn about(&self) -> About {
-        About {
-            family: Family::Judge,
-            source: "Zhang et al. 2016, section 4.1",
-            subjects: "a net (each image's own class) or one class",
-            input: Takes::Data,
-            example: "pointing_game(gradient()).run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let data = input.data()?;

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::judge::{ProbeList, score};
 use crate::show::{Artifact, Part, Table};
 use crate::subject::{Input, Subject};
@@ -14,6 +14,13 @@ use candle_core::Tensor;
 crate::params! {
     /// Max-sensitivity: the largest relative change of a map when the input moves within a small box. Infidelity: the
     /// mean squared gap between what a map says of a noisy change and what the score does, the map scaled as fits best.
+    #[probe(
+        family = Judge,
+        source = "Yeh et al. 2019, definitions 2.1 and 3.1",
+        subjects = "a net, class, channel, unit, direction or sum",
+        input = One,
+        example = "sensitivity(gradient(), #{ samples: 3 }).run(net, image)"
+    )]
     pub struct Sensitivity as "sensitivity" {
         /// The probes whose maps are judged.
         probes: ProbeList = ProbeList::default();
@@ -27,16 +34,6 @@ crate::params! {
 }
 
 impl Probe for Sensitivity {
-    fn about(&self) -> About {
-        About {
-            family: Family::Judge,
-            source: "Yeh et al. 2019, definitions 2.1 and 3.1",
-            subjects: "a net, class, channel, unit, direction or sum",
-            input: Takes::One,
-            example: "sensitivity(gradient(), #{ samples: 3 }).run(net, image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;

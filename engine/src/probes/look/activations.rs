@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::job::Job;
 use crate::pass::Tap;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::show::{Artifact, Grid, Mark, Part, Plot, Scale, Series, Tile};
 use crate::subject::{Input, Subject};
 use crate::tensor::to_f32;
@@ -15,6 +15,13 @@ use candle_core::Tensor;
 
 crate::params! {
     /// The layer's output for one input: a tile a channel, all on one shared scale.
+    #[probe(
+        family = Look,
+        source = "CS231n, \"Layer Activations\"; Yosinski et al. 2015",
+        subjects = "a layer or a channel; a net means its first layer with maps",
+        input = One,
+        example = "activations().run(net.layers[1], image)"
+    )]
     pub struct Activations as "activations" {
         /// Channels shown at most; the array holds all.
         channels: usize = 64, in 1..=4096;
@@ -22,16 +29,6 @@ crate::params! {
 }
 
 impl Probe for Activations {
-    fn about(&self) -> About {
-        About {
-            family: Family::Look,
-            source: "CS231n, \"Layer Activations\"; Yosinski et al. 2015",
-            subjects: "a layer or a channel; a net means its first layer with maps",
-            input: Takes::One,
-            example: "activations().run(net.layers[1], image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, _job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let (node, only) = match on {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::job::Job;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::show::{Artifact, Grid, Map, Part, Scale, Style, Table, Tile};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32};
@@ -20,6 +20,13 @@ crate::params! {
     ///
     /// Smoothness is 1 - Geary's C over neighbouring weights: near 1 for smooth filters, near 0 for noise, negative
     /// where neighbours alternate.
+    #[probe(
+        family = Look,
+        source = "CS231n, \"Conv/FC Filters\"",
+        subjects = "a convolution or linear layer, or a channel of one; a net means its first convolution",
+        input = Nothing,
+        example = "filters().run(net)"
+    )]
     pub struct Filters as "filters" {
         /// Filters shown at most; the array and the table hold all.
         filters: usize = 96, in 1..=4096;
@@ -41,16 +48,6 @@ struct Planes {
 }
 
 impl Probe for Filters {
-    fn about(&self) -> About {
-        About {
-            family: Family::Look,
-            source: "CS231n, \"Conv/FC Filters\"",
-            subjects: "a convolution or linear layer, or a channel of one; a net means its first convolution",
-            input: Takes::Nothing,
-            example: "filters().run(net)",
-        }
-    }
-
     fn run(&self, on: &Subject, _input: &Input, _job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let (node, only) = match on {

@@ -8,7 +8,7 @@ use crate::graph::{NodeId, Op};
 use crate::job::Job;
 use crate::model::Model;
 use crate::pass::Tap;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32};
@@ -16,6 +16,13 @@ use candle_core::Tensor;
 
 crate::params! {
     /// The share of positive activations of each channel over a data set; dead and nearly dead channels in a table.
+    #[probe(
+        family = Look,
+        source = "CS231n, \"Layer Activations\": dead filters",
+        subjects = "a layer after its ReLU; a net means all its rectifiers",
+        input = Any,
+        example = "sparsity().run(net, data)"
+    )]
     pub struct Sparsity as "sparsity" {
         /// A channel positive at fewer than this share of its positions counts as nearly dead.
         nearly: f64 = 0.001, in 0.0..=1.0;
@@ -23,16 +30,6 @@ crate::params! {
 }
 
 impl Probe for Sparsity {
-    fn about(&self) -> About {
-        About {
-            family: Family::Look,
-            source: "CS231n, \"Layer Activations\": dead filters",
-            subjects: "a layer after its ReLU; a net means all its rectifiers",
-            input: Takes::Any,
-            example: "sparsity().run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let nodes = match on {

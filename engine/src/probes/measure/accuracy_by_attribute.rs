@@ -8,7 +8,7 @@ use crate::data::measure::{MEASURES, attribute};
 use crate::error::{Error, Result, did_you_mean};
 use crate::job::Job;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, nets};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, bootstrap, homogeneity, p_value_text, trend, wilson};
@@ -37,6 +37,13 @@ crate::params! {
     /// The attribute is the data set's own, else measured: size, aspect, scale, position, brightness, contrast,
     /// colourfulness, sharpness, clutter. Arrays: `accuracy`, `low`, `high` (nets x bins, the interval drawn), `wilson_low`,
     /// `wilson_high`, `bootstrap_low`, `bootstrap_high`, `counts`, `edges` (of a quantity), `p` and `trend` (a net each).
+    #[probe(
+        family = Measure,
+        source = "Russakovsky et al. 2014, section 6.3; Wilson 1927; Wilcoxon 1945; van Elteren 1960",
+        subjects = "a net or a list of nets",
+        input = Data,
+        example = "accuracy_by_attribute(#{ by: \"clutter\", bins: 3 }).run(net, data)"
+    )]
     pub struct AccuracyByAttribute as "accuracy_by_attribute" {
         /// The attribute.
         by: String = "scale".to_string();
@@ -60,16 +67,6 @@ crate::params! {
 const STRATA: usize = 3;
 
 impl Probe for AccuracyByAttribute {
-    fn about(&self) -> About {
-        About {
-            family: Family::Measure,
-            source: "Russakovsky et al. 2014, section 6.3; Wilson 1927; Wilcoxon 1945; van Elteren 1960",
-            subjects: "a net or a list of nets",
-            input: Takes::Data,
-            example: "accuracy_by_attribute(#{ by: \"clutter\", bins: 3 }).run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (nets, data) = (nets(on)?, input.data()?);
         let given = data.attribute_names();

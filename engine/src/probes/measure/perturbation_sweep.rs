@@ -5,7 +5,7 @@
 use crate::data::perturb::Perturbation;
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, nets};
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::stats::p_value_text;
@@ -20,6 +20,13 @@ crate::params! {
     ///
     /// Arrays (nets x levels): `accuracy`, `low`, `high` (the interval drawn), `probability`, `agreement`, `p`; `values`
     /// (the levels); `clean` (the accuracy on unperturbed images, a net each).
+    #[probe(
+        family = Measure,
+        source = "Zeiler, Fergus 2013, section 4.1; Hendrycks, Dietterich 2019; McNemar 1947",
+        subjects = "a net or a list of nets",
+        input = Data,
+        example = "perturbation_sweep(#{ by: \"blur\", values: [0, 2] }).run(net, data)"
+    )]
     pub struct PerturbationSweep as "perturbation_sweep" {
         /// What is done to the photos.
         by: Perturbation = Perturbation::Rotation;
@@ -35,16 +42,6 @@ crate::params! {
 }
 
 impl Probe for PerturbationSweep {
-    fn about(&self) -> About {
-        About {
-            family: Family::Measure,
-            source: "Zeiler, Fergus 2013, section 4.1; Hendrycks, Dietterich 2019; McNemar 1947",
-            subjects: "a net or a list of nets",
-            input: Takes::Data,
-            example: "perturbation_sweep(#{ by: \"blur\", values: [0, 2] }).run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (nets, data) = (nets(on)?, input.data()?);
         let classes = classes(&nets, &data)?;

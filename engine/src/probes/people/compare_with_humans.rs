@@ -15,7 +15,7 @@ use crate::humans::trials::{Columns, Labels};
 use crate::humans::{Classes, Keys, Trials};
 use crate::job::Job;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
@@ -32,6 +32,13 @@ crate::params! {
     /// for each pair, in the order of the tables of pairs: who errs more, and whether both err on the same images
     /// (overlap is Jaccard's index of the errors, consistency Cohen's kappa over right and wrong, kappa that over the
     /// classes of the first guesses).
+    #[probe(
+        family = Humans,
+        source = "Russakovsky et al. 2014, section 6.4; Geirhos, Meding, Wichmann 2020",
+        subjects = "a net or a list of nets",
+        input = Data,
+        example = "compare_with_humans(#{ labels: [#{ labeller: \"ann\", image: \"shapes/4\", guesses: [\"star\"] }] }).run(net, data)"
+    )]
     pub struct CompareWithHumans as "compare_with_humans" {
         /// The answers: the file of a session of `convscope label`, a table of trials (.csv), or a list of maps
         /// #{ labeller, image, guesses, time_s }.
@@ -55,16 +62,6 @@ crate::params! {
 }
 
 impl Probe for CompareWithHumans {
-    fn about(&self) -> About {
-        About {
-            family: Family::Humans,
-            source: "Russakovsky et al. 2014, section 6.4; Geirhos, Meding, Wichmann 2020",
-            subjects: "a net or a list of nets",
-            input: Takes::Data,
-            example: "compare_with_humans(#{ labels: [#{ labeller: \"ann\", image: \"shapes/4\", guesses: [\"star\"] }] }).run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let nets = nets(on)?;
         let Input::Data(data) = input else {

@@ -10,7 +10,7 @@ use crate::humans::trials::{Columns, Labels};
 use crate::humans::{Classes, Keys, Trials};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::people::compare_with_humans::{classes, nets};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, wilson};
@@ -24,6 +24,13 @@ crate::params! {
     /// An image's cues are its attributes `shape` (else its label) and `texture`, else the two words of a file name such as
     /// `cat3-elephant1.jpg`. Images of one class in both cues count nothing. The array `bias` holds each subject's, in the
     /// order of the table: people one by one, people together, nets.
+    #[probe(
+        family = Humans,
+        source = "Geirhos et al. 2018, section 2",
+        subjects = "a net or a list of nets",
+        input = Data,
+        example = "shape_bias().run(net, data)"
+    )]
     pub struct ShapeBias as "shape_bias" {
         /// People's decisions: a table of trials (.csv), the file of a session, or a list of maps #{ labeller, image, guesses }.
         labels: Labels = Labels::None;
@@ -36,16 +43,6 @@ crate::params! {
 }
 
 impl Probe for ShapeBias {
-    fn about(&self) -> About {
-        About {
-            family: Family::Humans,
-            source: "Geirhos et al. 2018, section 2",
-            subjects: "a net or a list of nets",
-            input: Takes::Data,
-            example: "shape_bias().run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let nets = nets(on)?;
         let Input::Data(data) = input else {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::retrieval::maxima::{Asked, Maxima, Thinning};
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::stats::{bootstrap, trend};
@@ -22,6 +22,13 @@ crate::params! {
     ///
     /// Images without labels are given the net's most probable classes. Arrays: `units`, `directions` (the shares), `chance`
     /// (two random images), `difference`, `low`, `high`, `p`.
+    #[probe(
+        family = Images,
+        source = "Szegedy et al. 2013, section 3",
+        subjects = "a layer",
+        input = Data,
+        example = "basis_test(#{ top: 4 }).run(net.layer(\"conv4/relu\"), data)"
+    )]
     pub struct BasisTest as "basis_test" {
         /// Images looked at for each.
         top: usize = 8, in 2..=1000;
@@ -35,16 +42,6 @@ crate::params! {
 }
 
 impl Probe for BasisTest {
-    fn about(&self) -> About {
-        About {
-            family: Family::Images,
-            source: "Szegedy et al. 2013, section 3",
-            subjects: "a layer",
-            input: Takes::Data,
-            example: "basis_test(#{ top: 4 }).run(net.layer(\"conv4/relu\"), data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (model, node) = on.as_layer()?;
         let data = input.data()?;

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::retrieval::coding::{Codes, Coding, Pool};
 use crate::show::{Artifact, Cell, Part, Table};
 use crate::subject::{Input, Subject};
@@ -12,6 +12,13 @@ crate::params! {
     /// What a layer says of each image: `codes`, one row an image, with a table of the images in that order.
     ///
     /// A layer's code is taken after the rectifier that follows it; a net's is what its classifier takes in.
+    #[probe(
+        family = Images,
+        source = "Donahue et al. 2013, \"DeCAF\", section 3",
+        subjects = "a layer, or a net (what its classifier takes in)",
+        input = Data,
+        example = "codes().run(net, data)"
+    )]
     pub struct CodesOf as "codes" {
         /// What becomes of a layer's positions.
         pool: Pool = Pool::Mean;
@@ -25,16 +32,6 @@ crate::params! {
 }
 
 impl Probe for CodesOf {
-    fn about(&self) -> About {
-        About {
-            family: Family::Images,
-            source: "Donahue et al. 2013, \"DeCAF\", section 3",
-            subjects: "a layer, or a net (what its classifier takes in)",
-            input: Takes::Data,
-            example: "codes().run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let coding = Coding { pool: self.pool, relu: self.relu, predictions: self.predictions, cache: self.cache };
         let codes = Codes::of(on, input, None, coding, job)?;

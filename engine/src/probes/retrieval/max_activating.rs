@@ -7,7 +7,7 @@ use crate::data::{Dataset, Image, Interpolation, PixelBox};
 use crate::error::{Error, Result};
 use crate::graph::Field;
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::retrieval::maxima::{Asked, Maxima, Thinning};
 use crate::rules::Rules;
 use crate::show::{Artifact, Cell, Part, Pictures, Table};
@@ -37,6 +37,13 @@ crate::params! {
     /// Arrays: `values`, `images` and `places` (row, column of the layer's map), one row a channel, strongest first (NaN
     /// and -1 where there are fewer); `mean` and `std` of the images' maxima; `state`, with which a stopped run goes on and
     /// parts of a data set are joined: bit for bit the result of one whole run.
+    #[probe(
+        family = Images,
+        source = "Girshick et al. 2013, section 3.1; Zeiler, Fergus 2013, section 4",
+        subjects = "a layer (all its channels), a channel, a unit, a direction or a class",
+        input = Data,
+        example = "max_activating(#{ top: 4, show: 2 }).run(net.layer(\"conv3\"), data)"
+    )]
     pub struct MaxActivating as "max_activating" {
         /// Answers kept for each channel.
         top: usize = 9, in 1..=10_000;
@@ -57,16 +64,6 @@ crate::params! {
 }
 
 impl Probe for MaxActivating {
-    fn about(&self) -> About {
-        About {
-            family: Family::Images,
-            source: "Girshick et al. 2013, section 3.1; Zeiler, Fergus 2013, section 4",
-            subjects: "a layer (all its channels), a channel, a unit, a direction or a class",
-            input: Takes::Data,
-            example: "max_activating(#{ top: 4, show: 2 }).run(net.layer(\"conv3\"), data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let asked = Asked::of(on)?;
         let data = input.data()?;

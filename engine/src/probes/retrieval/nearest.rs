@@ -8,7 +8,7 @@ use crate::embed::quality::{purity, votes};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::params::{Form, Param, Value, wrong_kind};
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::retrieval::codes::finish;
 use crate::probes::retrieval::coding::{Codes, Coding, Images, Pool};
 use crate::show::{Artifact, Cell, Part, Pictures, Table};
@@ -50,6 +50,13 @@ crate::params! {
     ///
     /// Arrays: `neighbours` (image numbers) and `distances`, one row a query; with labels `accuracy`, `purity` and their
     /// Wilson 95 % interval.
+    #[probe(
+        family = Images,
+        source = "Krizhevsky, Sutskever, Hinton 2012, section 6.1",
+        subjects = "a layer, or a net (what its classifier takes in)",
+        input = Any,
+        example = "nearest(#{ k: 3, of: image }).run(net, data)"
+    )]
     pub struct Nearest as "nearest" {
         /// Neighbours.
         k: usize = 7, in 1..=1000;
@@ -71,16 +78,6 @@ crate::params! {
 }
 
 impl Probe for Nearest {
-    fn about(&self) -> About {
-        About {
-            family: Family::Images,
-            source: "Krizhevsky, Sutskever, Hinton 2012, section 6.1",
-            subjects: "a layer, or a net (what its classifier takes in)",
-            input: Takes::Any,
-            example: "nearest(#{ k: 3, of: image }).run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let coding = Coding { pool: self.pool, relu: self.relu, predictions: false, cache: self.cache };
         let codes = Codes::of(on, input, self.data.as_ref(), coding, job)?;

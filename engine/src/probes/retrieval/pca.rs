@@ -4,7 +4,7 @@ use crate::data::Dataset;
 use crate::embed::pca::pca;
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::retrieval::codes::finish;
 use crate::probes::retrieval::coding::{Codes, Coding, Pool};
 use crate::probes::retrieval::embedding::{Colour, cloud, groups, mosaic};
@@ -16,6 +16,13 @@ crate::params! {
     /// The directions along which codes vary most.
     ///
     /// Arrays: `scores` (N x k), `components` (k x D, orthonormal), `variances`, `explained` (shares of the whole), `mean`.
+    #[probe(
+        family = Images,
+        source = "Pearson 1901; Halko, Martinsson, Tropp 2011",
+        subjects = "a layer, or a net (what its classifier takes in)",
+        input = Any,
+        example = "pca(#{ k: 3 }).run(net, data)"
+    )]
     pub struct PcaOf as "pca" {
         /// Components.
         k: usize = 10, in 2..=1000;
@@ -35,16 +42,6 @@ crate::params! {
 }
 
 impl Probe for PcaOf {
-    fn about(&self) -> About {
-        About {
-            family: Family::Images,
-            source: "Pearson 1901; Halko, Martinsson, Tropp 2011",
-            subjects: "a layer, or a net (what its classifier takes in)",
-            input: Takes::Any,
-            example: "pca(#{ k: 3 }).run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let predictions = matches!(self.colour, Colour::Prediction | Colour::Error);
         let coding = Coding { pool: self.pool, relu: self.relu, predictions, cache: self.cache };

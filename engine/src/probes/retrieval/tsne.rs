@@ -5,7 +5,7 @@ use crate::embed::knn::{Metric, Neighbours, nearest};
 use crate::embed::{quality, transform, tsne};
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::retrieval::codes::finish;
 use crate::probes::retrieval::coding::{Codes, Coding, Images, Pool};
 use crate::probes::retrieval::embedding::{Colour, MOST, cloud, groups, mosaic};
@@ -20,6 +20,13 @@ crate::params! {
     /// Arrays: `embedding` (N x 2), `grid` (rows x columns of image numbers, -1 at the end of a short last row), `new`
     /// (the places of new images), and as numbers `kl`, `preserved`, `trustworthiness`, `distances`, `purity`. The input is a
     /// data set, or codes (N x D) with their images in `data`.
+    #[probe(
+        family = Images,
+        source = "van der Maaten, Hinton 2008; van der Maaten 2014; Kobak, Berens 2019",
+        subjects = "a layer, or a net (what its classifier takes in)",
+        input = Any,
+        example = "tsne(#{ early: 20, steps: 20 }).run(net, data)"
+    )]
     pub struct Tsne as "tsne" {
         /// The effective number of neighbours; cut to a third of what there is.
         perplexity: f64 = 30.0, in 2.0..=1000.0;
@@ -51,16 +58,6 @@ crate::params! {
 }
 
 impl Probe for Tsne {
-    fn about(&self) -> About {
-        About {
-            family: Family::Images,
-            source: "van der Maaten, Hinton 2008; van der Maaten 2014; Kobak, Berens 2019",
-            subjects: "a layer, or a net (what its classifier takes in)",
-            input: Takes::Any,
-            example: "tsne(#{ early: 20, steps: 20 }).run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let codes = Codes::of(on, input, self.data.as_ref(), self.coding(), job)?;
         let n = codes.len();

@@ -6,7 +6,7 @@ use crate::data::Image;
 use crate::embed::knn::Metric;
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::spatial::correspondence::{displacements, warped};
 use crate::probes::spatial::{Misses, Seen, layer};
 use crate::show::{Artifact, Part, Pictures, Table};
@@ -21,6 +21,13 @@ crate::params! {
     ///
     /// Arrays: `dx`, `dy` (images x rows x columns, px of the net's input); with points `pck` (after), `pck_before`, `error`
     /// and `error_before` (median, px).
+    #[probe(
+        family = Space,
+        source = "Long, Zhang, Darrell 2014, section 3.1",
+        subjects = "a layer with positions, or a net (its last such layer)",
+        input = Data,
+        example = "alignment(#{ images: 3 }).run(net.layer(\"conv3/relu\"), data)"
+    )]
     pub struct Alignment as "alignment" {
         /// The price of neighbours that go apart by one position, in mean feature distances.
         smooth: f64 = 0.02, in 0.0..=1000.0;
@@ -34,16 +41,6 @@ crate::params! {
 }
 
 impl Probe for Alignment {
-    fn about(&self) -> About {
-        About {
-            family: Family::Space,
-            source: "Long, Zhang, Darrell 2014, section 3.1",
-            subjects: "a layer with positions, or a net (its last such layer)",
-            input: Takes::Data,
-            example: "alignment(#{ images: 3 }).run(net.layer(\"conv3/relu\"), data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (model, node) = layer(on)?;
         let data = input.data()?;

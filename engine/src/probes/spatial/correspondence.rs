@@ -6,7 +6,7 @@ use crate::data::Image;
 use crate::embed::knn::Metric;
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::spatial::{Seen, layer};
 use crate::show::{Artifact, Map, Part, Pictures, Scale, Style, Table};
 use crate::space::matching::{Matches, independent, smooth};
@@ -21,6 +21,13 @@ crate::params! {
     ///
     /// The input is a list of two images. Arrays (rows x columns of the layer): `dx`, `dy` (px of the net's input),
     /// `distance`; `nearest_dx`, `nearest_dy` without smoothing.
+    #[probe(
+        family = Space,
+        source = "Long, Zhang, Darrell 2014, section 3",
+        subjects = "a layer with positions, or a net (its last such layer)",
+        input = Data,
+        example = "correspondence().run(net.layer(\"conv3/relu\"), [data[0], data[10]])"
+    )]
     pub struct Correspondence as "correspondence" {
         /// The price of neighbours that go apart by one position, in mean feature distances; 0 matches each alone.
         smooth: f64 = 0.02, in 0.0..=1000.0;
@@ -30,16 +37,6 @@ crate::params! {
 }
 
 impl Probe for Correspondence {
-    fn about(&self) -> About {
-        About {
-            family: Family::Space,
-            source: "Long, Zhang, Darrell 2014, section 3",
-            subjects: "a layer with positions, or a net (its last such layer)",
-            input: Takes::Data,
-            example: "correspondence().run(net.layer(\"conv3/relu\"), [data[0], data[10]])",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, _: &Job) -> Result<Artifact> {
         let (model, node) = layer(on)?;
         let data = input.data()?;

@@ -6,7 +6,7 @@ use crate::data::Image;
 use crate::embed::knn::{Metric, nearest};
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::retrieval::coding::Images;
 use crate::probes::spatial::{Seen, layer};
 use crate::show::{Artifact, Part, Pictures, Table};
@@ -21,6 +21,13 @@ crate::params! {
     ///
     /// Rebuilt is `of`, or the data set's first image from the others. Arrays: `correlation` with the image's pixels (numbers
     /// of neighbours, then random), `neighbours` (positions x the most neighbours, image numbers).
+    #[probe(
+        family = Space,
+        source = "Long, Zhang, Darrell 2014, section 2",
+        subjects = "a layer with positions, or a net (its last such layer)",
+        input = Data,
+        example = "feature_reconstruction(#{ images: 5 }).run(net.layer(\"conv2/relu\"), data)"
+    )]
     pub struct FeatureReconstruction as "feature_reconstruction" {
         /// Numbers of neighbours.
         k: Vec<usize> = vec![1, 5];
@@ -36,16 +43,6 @@ crate::params! {
 }
 
 impl Probe for FeatureReconstruction {
-    fn about(&self) -> About {
-        About {
-            family: Family::Space,
-            source: "Long, Zhang, Darrell 2014, section 2",
-            subjects: "a layer with positions, or a net (its last such layer)",
-            input: Takes::Data,
-            example: "feature_reconstruction(#{ images: 5 }).run(net.layer(\"conv2/relu\"), data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (model, node) = layer(on)?;
         let data = input.data()?;

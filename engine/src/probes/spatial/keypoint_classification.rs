@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::job::Job;
 use crate::params::LayerName;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::spatial::{Seen, spread};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::space::Lattice;
@@ -22,6 +22,13 @@ crate::params! {
     /// cross-validated over images, beside raw patches, HOG, and the most frequent point.
     ///
     /// Arrays: `accuracy`, `low`, `high` (layers, then raw patch, then HOG), `chance`.
+    #[probe(
+        family = Space,
+        source = "Long, Zhang, Darrell 2014, section 4",
+        subjects = "a net or a layer",
+        input = Data,
+        example = "keypoint_classification(#{ images: 8, folds: 2 }).run(net, shapes(#{ n: 8, classes: [\"arrow\"] }))"
+    )]
     pub struct KeypointClassification as "keypoint_classification" {
         /// The layers; five, evenly spread, unless given. A layer as the subject stands for itself.
         layers: Vec<LayerName> = Vec::new();
@@ -37,16 +44,6 @@ crate::params! {
 }
 
 impl Probe for KeypointClassification {
-    fn about(&self) -> About {
-        About {
-            family: Family::Space,
-            source: "Long, Zhang, Darrell 2014, section 4",
-            subjects: "a net or a layer",
-            input: Takes::Data,
-            example: "keypoint_classification(#{ images: 8, folds: 2 }).run(net, shapes(#{ n: 8, classes: [\"arrow\"] }))",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let nodes: Vec<NodeId> = match on {

@@ -10,7 +10,7 @@ use crate::graph::NodeId;
 use crate::job::Job;
 use crate::model::Model;
 use crate::params::LayerName;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::spatial::{Misses, Seen, spread};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::space::features::{FeatureMap, input_of, raw};
@@ -28,6 +28,13 @@ crate::params! {
     ///
     /// With `warps: []` points are transferred between images of one label that have named points. Arrays: `pck` (methods x
     /// warps x alphas), `error` (methods x warps, median px), `fields` (the same in receptive fields; NaN for patches).
+    #[probe(
+        family = Space,
+        source = "Long, Zhang, Darrell 2014, sections 3 and 5",
+        subjects = "a net or a layer",
+        input = Data,
+        example = "keypoint_transfer(#{ images: 2, points: 5 }).run(net, data)"
+    )]
     pub struct KeypointTransfer as "keypoint_transfer" {
         /// The layers; five, evenly spread, unless given. A layer as the subject stands for itself.
         layers: Vec<LayerName> = Vec::new();
@@ -47,16 +54,6 @@ crate::params! {
 }
 
 impl Probe for KeypointTransfer {
-    fn about(&self) -> About {
-        About {
-            family: Family::Space,
-            source: "Long, Zhang, Darrell 2014, sections 3 and 5",
-            subjects: "a net or a layer",
-            input: Takes::Data,
-            example: "keypoint_transfer(#{ images: 2, points: 5 }).run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         if self.alphas.is_empty() || self.alphas.iter().any(|a| a.is_nan() || *a <= 0.0) {
             return Err(Error::value(format!("option `alphas` takes shares above 0, got {:?}", self.alphas)));

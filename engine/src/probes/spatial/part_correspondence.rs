@@ -8,7 +8,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::params::LayerName;
 use crate::pass::Tap;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::attribution::occlusion::Fill;
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::stats::Z95;
@@ -22,6 +22,13 @@ crate::params! {
     ///
     /// Lower for a part than for random places means that the layer knows the part. Images need keypoints (`shapes` has
     /// them) and should be of one class.
+    #[probe(
+        family = Space,
+        source = "Zeiler, Fergus 2013, section 4.3, table 1",
+        subjects = "a net or a layer",
+        input = Data,
+        example = "part_correspondence(#{ images: 4, random: 2 }).run(net, data)"
+    )]
     pub struct PartCorrespondence as "part_correspondence" {
         /// Side of the patch, px of the net's input.
         patch: usize = 16, in 1..=4096;
@@ -37,16 +44,6 @@ crate::params! {
 }
 
 impl Probe for PartCorrespondence {
-    fn about(&self) -> About {
-        About {
-            family: Family::Space,
-            source: "Zeiler, Fergus 2013, section 4.3, table 1",
-            subjects: "a net or a layer",
-            input: Takes::Data,
-            example: "part_correspondence(#{ images: 4, random: 2 }).run(net, data)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let node = self.layer_of(on, model)?;

@@ -7,7 +7,7 @@ use crate::ascent::{Adam, Alignment, Ascent, Fourier, Space, Transforms, wake};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::pass::Tap;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::synthesis::{array, colours, pictures};
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
@@ -16,6 +16,13 @@ use crate::tensor::{tensor, to_f64};
 crate::params! {
     /// What a layer makes of an image, exaggerated: an image from noise whose code points along the given image's code, as
     /// far as it can.
+    #[probe(
+        family = Dream,
+        source = "Olah et al. 2018, \"The Building Blocks of Interpretability\"; Mahendran and Vedaldi 2016, section 3.3",
+        subjects = "a layer",
+        input = One,
+        example = "caricature(#{ steps: 4 }).run(net.layer(\"conv2\"), image)"
+    )]
     pub struct Caricature as "caricature" {
         /// Steps of ascent.
         steps: usize = 256, in 1..=100_000;
@@ -33,16 +40,6 @@ crate::params! {
 }
 
 impl Probe for Caricature {
-    fn about(&self) -> About {
-        About {
-            family: Family::Dream,
-            source: "Olah et al. 2018, \"The Building Blocks of Interpretability\"; Mahendran and Vedaldi 2016, section 3.3",
-            subjects: "a layer",
-            input: Takes::One,
-            example: "caricature(#{ steps: 4 }).run(net.layer(\"conv2\"), image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (model, node) = on.as_layer()?;
         let space = Space::of_any(model)?;

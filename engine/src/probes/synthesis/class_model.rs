@@ -7,7 +7,7 @@ use crate::ascent::{
 };
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::synthesis::{array, no_input, pictures, seen_in_png, top};
 use crate::show::{Artifact, Part, Table};
 use crate::subject::{Input, Subject};
@@ -16,6 +16,13 @@ use crate::tensor::tensor;
 crate::params! {
     /// argmax over I of S_c(I) - lambda |I|^2: the raw score of a class less a penalty on the preprocessed image, by
     /// gradient ascent from the zero image; the mean is added back for show. On a linear net it is w / (2 lambda).
+    #[probe(
+        family = Dream,
+        source = "Simonyan, Vedaldi, Zisserman 2013, section 2; schedules: Yosinski et al. 2015, section 4",
+        subjects = "a class; also a channel, unit, direction or sum",
+        input = Nothing,
+        example = "class_model(#{ steps: 20 }).run(net.class(2))"
+    )]
     pub struct ClassModel as "class_model" {
         /// Steps of ascent.
         steps: usize = 200, in 1..=100_000;
@@ -35,16 +42,6 @@ crate::params! {
 }
 
 impl Probe for ClassModel {
-    fn about(&self) -> About {
-        About {
-            family: Family::Dream,
-            source: "Simonyan, Vedaldi, Zisserman 2013, section 2; schedules: Yosinski et al. 2015, section 4",
-            subjects: "a class; also a channel, unit, direction or sum",
-            input: Takes::Nothing,
-            example: "class_model(#{ steps: 20 }).run(net.class(2))",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         no_input(input)?;
         if matches!(on, Subject::Model(_)) {

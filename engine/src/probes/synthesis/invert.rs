@@ -11,7 +11,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::params::LayerName;
 use crate::pass::Tap;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::synthesis::{array, pictures};
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::stats::median;
@@ -34,6 +34,13 @@ crate::params! {
     /// An image whose code at a layer is that of the given one: min |phi(x) - phi0|^2 / |phi0|^2 plus an alpha-norm that
     /// keeps values in range and a total variation that keeps them smooth. A net instead of a layer means a figure across
     /// layers; a data set a table of medians.
+    #[probe(
+        family = Dream,
+        source = "Mahendran and Vedaldi 2014, sections 2 and 4",
+        subjects = "a layer, or a net for several layers",
+        input = Any,
+        example = "invert(#{ steps: 5 }).run(net.layer(\"conv2\"), image)"
+    )]
     pub struct Invert as "invert" {
         /// The layers inverted where a net is asked about; a few from first to last where absent.
         layers: Option<Vec<LayerName>> = None;
@@ -70,16 +77,6 @@ struct Inverse {
 }
 
 impl Probe for Invert {
-    fn about(&self) -> About {
-        About {
-            family: Family::Dream,
-            source: "Mahendran and Vedaldi 2014, sections 2 and 4",
-            subjects: "a layer, or a net for several layers",
-            input: Takes::Any,
-            example: "invert(#{ steps: 5 }).run(net.layer(\"conv2\"), image)",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let nodes = self.nodes(on)?;

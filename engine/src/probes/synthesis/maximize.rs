@@ -8,7 +8,7 @@ use crate::ascent::{
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
-use crate::probe::{About, Family, Probe, Takes};
+use crate::probe::Probe;
 use crate::probes::synthesis::{array, batch, colours, no_input, pictures};
 use crate::show::{Artifact, Table};
 use crate::subject::{Input, Subject};
@@ -28,6 +28,13 @@ crate::params! {
     /// An image on which a subject responds as strongly as possible: ascent with Adam over a Fourier-parametrised,
     /// colour-decorrelated image that must survive random shifts, sizes and rotations. A layer gives a tile for each of
     /// its first channels.
+    #[probe(
+        family = Dream,
+        source = "Olah, Mordvintsev, Schubert 2017, \"Feature Visualization\"; directions: Szegedy et al. 2013, section 3",
+        subjects = "a channel, unit, direction, class or sum; a layer means its first channels",
+        input = Nothing,
+        example = "maximize(#{ steps: 4, channels: 2 }).run(net.layer(\"conv2\"))"
+    )]
     pub struct Maximize as "maximize" {
         /// Steps of ascent.
         steps: usize = 256, in 1..=100_000;
@@ -55,16 +62,6 @@ crate::params! {
 }
 
 impl Probe for Maximize {
-    fn about(&self) -> About {
-        About {
-            family: Family::Dream,
-            source: "Olah, Mordvintsev, Schubert 2017, \"Feature Visualization\"; directions: Szegedy et al. 2013, section 3",
-            subjects: "a channel, unit, direction, class or sum; a layer means its first channels",
-            input: Takes::Nothing,
-            example: "maximize(#{ steps: 4, channels: 2 }).run(net.layer(\"conv2\"))",
-        }
-    }
-
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         no_input(input)?;
         let model = on.model()?;

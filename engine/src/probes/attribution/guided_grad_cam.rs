@@ -1,0 +1,44 @@
+//! Guided Grad-CAM.
+//!
+//! Selvaraju et al., "Grad-CAM", 2016, section 3.2.
+
+use super::cam;
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::params::LayerName;
+use crate::probe::Probe;
+use crate::probes::attribution;
+use crate::rules::Rules;
+use crate::show::Artifact;
+use crate::subject::{Input, Subject};
+use candle_core::Tensor;
+
+crate::params! {
+    /// Guided Grad-CAM: guided backprop times the enlarged Grad-CAM map.
+    #[probe(
+        family = Where,
+        source = "Selvaraju et al. 2016, section 3.2",
+        subjects = "a net, class, channel, unit, direction or sum behind the layer",
+        input = One,
+        example = "guided_grad_cam().run(net, image)"
+    )]
+    pub struct GuidedGradCam as "guided_grad_cam" {
+        /// The layer of Grad-CAM; the last one with maps unless given.
+        layer: Option<LayerName> = None;
+    }
+}
+
+impl Probe for GuidedGradCam {
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        attribution::of_input(self, on, input, job)
+    }
+
+    fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
+        let node = cam::layer(target.model()?, self.layer.as_ref(), target)?;
+        let map = cam::weighted(target, node, x, cam::mean_gradient)?;
+        let guided = attribution::input_signal(target, x, &Rules::guided_backprop())?;
+        let [_, _, height, width] = *x.dims() else { return Err(Error::internal("a map over no image")) };
+        let large = cam::enlarge(&map, [height, width])?.unsqueeze(1)?.to_dtype(guided.dtype())?;
+        Ok(guided.broadcast_mul(&large)?)
+    }
+}

@@ -1,0 +1,79 @@
+//! Score-CAM.
+//!
+//! Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks", 2019.
+
+use super::cam;
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::job::Job;
+use crate::kernels::norm;
+use crate::params::LayerName;
+use crate::pass::Tap;
+use crate::probe::Probe;
+use crate::show::Artifact;
+use crate::subject::{Input, Subject};
+use crate::tensor::{tensor, to_f32, to_f64};
+use candle_core::Tensor;
+
+crate::params! {
+    /// Score-CAM: each map weighted by the class's probability when the input is masked with it; needs no gradient.
+    #[probe(
+        family = Where,
+        source = "Wang et al. 2019, section 3",
+        subjects = "a net, class, channel, unit, direction or sum behind the layer",
+        input = One,
+        example = "score_cam().run(net, image)"
+    )]
+    pub struct ScoreCam as "score_cam" {
+        /// The layer; the last one with maps unless given.
+        layer: Option<LayerName> = None;
+    }
+}
+
+impl Probe for ScoreCam {
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        cam::shown(self, self.layer.as_ref(), on, input, job)
+    }
+
+    fn attribute(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Tensor> {
+        let node = cam::layer(target.model()?, self.layer.as_ref(), target)?;
+        let maps = (0..x.dims()[0])
+            .map(|n| masked_scores(target, node, &x.narrow(0, n, 1)?, job))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::stack(&maps, 0)?)
+    }
+}
+
+/// Score-CAM of one input: weights are the softmax over channels of the score under each normalised map as a mask.
+fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Result<Tensor> {
+    let model = target.model()?;
+    let trace = model.forward(x, &Tap::Only(vec![node]))?;
+    let value = trace.get(node)?;
+    let [_, c, h, w] = *value.dims() else { return Err(Error::internal("a layer without maps")) };
+    let [_, _, height, width] = *x.dims() else { return Err(Error::internal("a map over no image")) };
+    let masks = cam::enlarge(&value.squeeze(0)?, [height, width])?;
+    let mut scores: Vec<f64> = Vec::with_capacity(c);
+    let batch = job.through(model, 1, 2 * model.graph().peak_len() + x.elem_count(), 16);
+    let tap = Tap::Only(target.nodes()?);
+    for chunk in job.steps("score_cam", c.div_ceil(batch)) {
+        let from = chunk * batch;
+        let n = batch.min(c - from);
+        let rows = (from..from + n)
+            .map(|k| Ok(x.squeeze(0)?.broadcast_mul(&unit_range(&masks.get(k)?)?)?))
+            .collect::<Result<Vec<_>>>()?;
+        let masked = model.forward(&Tensor::stack(&rows, 0)?, &tap)?;
+        scores.extend(target.scores(&masked)?);
+    }
+    let weights = norm::softmax(scores.len().max(1), 1, false, &scores);
+    let a = to_f64(value)?;
+    let map = cam::sum_of(h * w, &a[..weights.len() * h * w], |k, _| weights[k]);
+    tensor(map.into_iter().map(|v| v.max(0.0) as f32).collect::<Vec<_>>(), &[h, w])
+}
+
+/// A map stretched to 0..1; a constant one becomes zero.
+fn unit_range(map: &Tensor) -> Result<Tensor> {
+    let values = to_f32(map)?;
+    let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    let scale = if high > low { 1.0 / (high - low) } else { 0.0 };
+    tensor(values.into_iter().map(|v| (v - low) * scale).collect::<Vec<_>>(), map.dims())
+}
