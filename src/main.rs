@@ -1,7 +1,6 @@
 //! The `convscope` command: reads its arguments, does what they say, and ends with the exit code that says how it went.
 
 mod cli;
-mod label;
 
 use clap::Parser;
 use std::process::ExitCode;

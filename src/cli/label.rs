@@ -1,13 +1,14 @@
 //! `convscope label`: the labelling page on loopback.
 
 use super::terminal;
-use crate::label::{Desk, Examples, Oracle, Settings, serve};
 use clap::Args;
 use convscope_engine::data::{Dataset, Shapes, load_images, shapes};
 use convscope_engine::humans::Classes;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
 use convscope_engine::{Error, Model, Result};
+use convscope_web::label::{Examples, LabelSession, Predictions, Settings};
+use convscope_web::{Stop, label, serve};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,26 +80,21 @@ impl Label {
             review: self.review,
         };
         let examples = Examples::of(examples, &classes, self.seed);
-        let oracle = net.map(|net| Oracle::new(net, &classes)).transpose()?;
-        let desk = Desk::open(data, classes, examples, oracle, settings, &self.out)?;
-        let stop = Arc::new(tokio::sync::Notify::new());
-        let stopped = stop.clone();
-        ctrlc::set_handler(move || stopped.notify_one()).map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
-        let total = desk.order.len();
-        let desk = serve(
-            desk,
-            &self.out,
-            self.port,
-            |address| {
-                terminal::say(&format!("{}\n", address.url()));
-                terminal::complain(&format!(
-                    "{total} images; answers go to {}; open the address in a browser, Ctrl-C ends",
-                    self.out.display()
-                ));
-            },
-            async move { stop.notified().await },
-        )?;
-        for (name, done) in desk.people() {
+        let predictions = net.map(|net| Predictions::new(net, &classes)).transpose()?;
+        let session = LabelSession::open(data, classes, examples, predictions, settings, &self.out)?;
+        let session = Arc::new(session);
+        let total = session.order.len();
+        let stop = Stop::default();
+        let signalled = stop.clone();
+        ctrlc::set_handler(move || signalled.stop()).map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
+        serve(label::page(session.clone()), &self.out, self.port, &stop, |address| {
+            terminal::say(&format!("{}\n", address.url()));
+            terminal::complain(&format!(
+                "{total} images; answers go to {}; open the address in a browser, Ctrl-C ends",
+                self.out.display()
+            ));
+        })?;
+        for (name, done) in session.people() {
             terminal::complain(&format!("{name}: {done} of {total}"));
         }
         Ok(0)

@@ -7,13 +7,13 @@ use std::path::{Component, Path, PathBuf};
 
 /// The names of a data set's images, and the way back.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct ImageIds {
     keys: Vec<String>,
     exact: BTreeMap<String, usize>,
     by_file: BTreeMap<String, Option<usize>>,
 }
 
-impl Keys {
+impl ImageIds {
     /// The names of the images of `data`.
     pub fn of(data: &Dataset) -> Self {
         let items: Vec<_> = data.items().collect();
@@ -29,7 +29,7 @@ impl Keys {
             exact.entry(key.clone()).or_insert(i);
             by_file.entry(file(key).to_string()).and_modify(|found| *found = None).or_insert(Some(i));
         }
-        Keys { keys, exact, by_file }
+        ImageIds { keys, exact, by_file }
     }
 
     /// The name of image `index`.
@@ -81,13 +81,13 @@ mod tests {
     #[test]
     fn images_are_named_below_their_common_folder_and_found_by_file_name() {
         let items = ["a/b/cat/1.png", "a/b/dog/1.png", "a/b/dog/2.png"].map(Item::file).to_vec();
-        let keys = Keys::of(&Dataset::new("set", items));
+        let keys = ImageIds::of(&Dataset::new("set", items));
         assert_eq!((0..3).map(|i| keys.name(i)).collect::<Vec<_>>(), ["cat/1.png", "dog/1.png", "dog/2.png"]);
         assert_eq!(keys.index("dog/1.png"), Some(1));
         assert_eq!(keys.index("elsewhere/2.png"), Some(2));
         assert_eq!(keys.index("1.png"), None, "two images have that name");
         let some = shapes(&Shapes::new().n(5usize)).unwrap().select(&[4, 2]).unwrap();
-        let keys = Keys::of(&some);
+        let keys = ImageIds::of(&some);
         assert_eq!((keys.name(0), keys.index("shapes/2")), ("shapes/4", Some(1)));
     }
 }

@@ -15,7 +15,7 @@ pub struct Answer {
     pub id: String,
     /// Who answered.
     pub labeller: String,
-    /// The image, as [`super::Keys`] names it.
+    /// The image, as [`super::ImageIds`] names it.
     pub image: String,
     /// The classes guessed, the first guess first; none where the image was skipped.
     pub guesses: Vec<String>,

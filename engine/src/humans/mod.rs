@@ -11,6 +11,6 @@ pub mod taxonomy;
 pub mod trials;
 
 pub use classes::Classes;
-pub use images::Keys;
+pub use images::ImageIds;
 pub use log::{Answer, Entry, Log, Tag};
 pub use trials::{Trial, Trials};

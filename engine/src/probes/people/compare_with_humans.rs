@@ -12,7 +12,7 @@ mod soft;
 use crate::error::{Error, Result};
 use crate::humans::classes::ClassList;
 use crate::humans::trials::{Columns, Labels};
-use crate::humans::{Classes, Keys, Trials};
+use crate::humans::{Classes, ImageIds, Trials};
 use crate::job::Job;
 use crate::model::Model;
 use crate::probe::Probe;
@@ -70,7 +70,7 @@ impl Probe for CompareWithHumans {
         };
         let trials = Trials::of(&self.labels, &self.columns)?;
         let classes = classes(&self.classes, &nets)?;
-        let keys = Keys::of(data);
+        let keys = ImageIds::of(data);
         let panel = Panel::new(data, &keys, &classes, &trials, &self.machines)?;
         let (panel, done) = panel.with_nets(&nets, data, &classes, job)?;
         let top = match self.top {

@@ -7,7 +7,7 @@ use crate::data::{Attribute, Dataset, Item};
 use crate::error::{Error, Result};
 use crate::humans::classes::{ClassList, best, shares};
 use crate::humans::trials::{Columns, Labels};
-use crate::humans::{Classes, Keys, Trials};
+use crate::humans::{Classes, ImageIds, Trials};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::probe::Probe;
@@ -64,7 +64,7 @@ impl Probe for ShapeBias {
         }
         let mut tallies = Vec::new();
         if !matches!(self.labels, Labels::None) {
-            tallies = self.people(&Keys::of(data), &places, &conflicts, &classes)?;
+            tallies = self.people(&ImageIds::of(data), &places, &conflicts, &classes)?;
         }
         let seen = data.select(&places)?;
         let mut done = 0;
@@ -83,7 +83,7 @@ impl Probe for ShapeBias {
 
 impl ShapeBias {
     /// Each person's decisions, and all together where there are several.
-    fn people(&self, keys: &Keys, places: &[usize], conflicts: &[Cues], classes: &Classes) -> Result<Vec<Tally>> {
+    fn people(&self, keys: &ImageIds, places: &[usize], conflicts: &[Cues], classes: &Classes) -> Result<Vec<Tally>> {
         let trials = Trials::of(&self.labels, &self.columns)?;
         let subjects = trials.subjects();
         let mut tallies: Vec<Tally> = subjects.iter().map(|s| Tally::new(s.clone(), "person", classes.len())).collect();

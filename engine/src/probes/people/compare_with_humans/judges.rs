@@ -3,7 +3,7 @@
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::humans::classes::{best, shares};
-use crate::humans::{Classes, Keys, Trials};
+use crate::humans::{Classes, ImageIds, Trials};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::model::Model;
@@ -56,7 +56,13 @@ impl Panel {
     ///
     /// # Errors
     /// Where no answer is about an image of the data set, a guess or a label is none of the classes, or no label is known.
-    pub fn new(data: &Dataset, keys: &Keys, classes: &Classes, trials: &Trials, machines: &[String]) -> Result<Self> {
+    pub fn new(
+        data: &Dataset,
+        keys: &ImageIds,
+        classes: &Classes,
+        trials: &Trials,
+        machines: &[String],
+    ) -> Result<Self> {
         if let Some(missing) = machines.iter().find(|m| !trials.subjects().contains(m)) {
             return Err(Error::not_found(format!("no labeller `{missing}`"))
                 .hint(format!("the labellers are {}", trials.subjects().join(", "))));

@@ -5,7 +5,7 @@ use super::pairs::errors;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::humans::taxonomy::KINDS;
-use crate::humans::{Classes, Keys, Tag};
+use crate::humans::{Classes, ImageIds, Tag};
 use crate::show::{Cell, Grid, Mark, Part, Pictures, Plot, Scale, Series, Table, Tile};
 use crate::stats::{Z95, quantile, wilson};
 use crate::tensor::tensor;
@@ -76,7 +76,7 @@ pub fn subjects(panel: &Panel) -> Result<Subjects> {
 }
 
 /// How often each kind of error was named, by whose error it is.
-pub fn kinds(panel: &Panel, tags: &[Tag], keys: &Keys, top: usize) -> Vec<Part> {
+pub fn kinds(panel: &Panel, tags: &[Tag], keys: &ImageIds, top: usize) -> Vec<Part> {
     let places: BTreeMap<usize, usize> = panel.images.iter().enumerate().map(|(p, i)| (*i, p)).collect();
     let mut table = Table::new(["kind of error", "subject", "errors", "of", "share", "low", "high"]);
     let mut series = Vec::new();

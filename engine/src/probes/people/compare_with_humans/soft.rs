@@ -3,7 +3,7 @@
 use super::judges::Panel;
 use crate::data::Dataset;
 use crate::error::{Context, Error, Result};
-use crate::humans::{Classes, Keys};
+use crate::humans::{Classes, ImageIds};
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::stats::{entropy, pearson, spearman};
@@ -53,7 +53,7 @@ pub fn compare(
     given: &Counts,
     panel: &Panel,
     data: &Dataset,
-    keys: &Keys,
+    keys: &ImageIds,
     classes: &Classes,
     artifact: Artifact,
 ) -> Result<Artifact> {
@@ -149,7 +149,7 @@ fn check(counts: &[f64]) -> Result<()> {
     }
 }
 
-fn from_table(path: &Path, panel: &Panel, keys: &Keys, classes: &Classes) -> Result<Soft> {
+fn from_table(path: &Path, panel: &Panel, keys: &ImageIds, classes: &Classes) -> Result<Soft> {
     let damaged = |e: csv::Error| Error::format(e.to_string());
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(damaged)?;
     let header: Vec<String> = reader.headers().map_err(damaged)?.iter().map(str::to_string).collect();

@@ -1,7 +1,7 @@
 //! The second page: each error of people and of the net, and what kind of error it is.
 
-use super::api::{Refusal, apart, net_guesses};
-use super::desk::Desk;
+use super::api::{ApiError, blocking, net_guesses};
+use super::session::LabelSession;
 use axum::Json;
 use axum::extract::State;
 use convscope_engine::Result;
@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 /// Every error, image by image in the session's order: people's answers of which no guess is right, and the net's where
 /// people answered and none of its five guesses is right.
-pub async fn errors(State(desk): State<Arc<Desk>>) -> Result<Json<Value>, Refusal> {
-    apart(move || {
-        let (answers, tags) = desk.standing();
+pub async fn errors(State(session): State<Arc<LabelSession>>) -> Result<Json<Value>, ApiError> {
+    blocking(move || {
+        let (answers, tags) = session.standing();
         let place_of: BTreeMap<&str, usize> =
-            desk.order.iter().enumerate().map(|(place, i)| (desk.keys.name(*i), place)).collect();
+            session.order.iter().enumerate().map(|(place, i)| (session.ids.name(*i), place)).collect();
         let mut found: Vec<(usize, Value)> = Vec::new();
         let mut judged = BTreeSet::new();
         let kinds = |subject: &str, image: &str| -> BTreeMap<String, Vec<String>> {
@@ -26,14 +26,14 @@ pub async fn errors(State(desk): State<Arc<Desk>>) -> Result<Json<Value>, Refusa
         };
         for answer in answers.iter().filter(|a| !a.skipped) {
             let Some(place) = place_of.get(answer.image.as_str()).copied() else { continue };
-            let Some(truth) = desk.truth(place) else { continue };
+            let Some(truth) = session.truth(place) else { continue };
             judged.insert(place);
-            if !answer.guesses.iter().any(|g| desk.classes.index(g).ok() == Some(truth)) {
+            if !answer.guesses.iter().any(|g| session.classes.index(g).ok() == Some(truth)) {
                 let guesses: Vec<(String, Option<f64>)> = answer.guesses.iter().map(|g| (g.clone(), None)).collect();
                 found.push((
                     place,
-                    entry(
-                        &desk,
+                    error_json(
+                        &session,
                         place,
                         truth,
                         &answer.labeller,
@@ -44,14 +44,15 @@ pub async fn errors(State(desk): State<Arc<Desk>>) -> Result<Json<Value>, Refusa
                 ));
             }
         }
-        if let Some(oracle) = &desk.oracle {
+        if let Some(predictions) = &session.predictions {
             for place in judged {
-                let Some(truth) = desk.truth(place) else { continue };
-                let guesses = net_guesses(&desk, place)?;
-                if !guesses.iter().any(|(g, _)| g == desk.classes.name(truth)) {
+                let Some(truth) = session.truth(place) else { continue };
+                let guesses = net_guesses(&session, place)?;
+                if !guesses.iter().any(|(g, _)| g == session.classes.name(truth)) {
                     let guesses: Vec<(String, Option<f64>)> = guesses.into_iter().map(|(g, p)| (g, Some(p))).collect();
-                    let said = kinds(oracle.name(), desk.keys.name(desk.order[place]));
-                    found.push((place, entry(&desk, place, truth, oracle.name(), false, &guesses, said)));
+                    let tagged = kinds(predictions.name(), session.ids.name(session.order[place]));
+                    found
+                        .push((place, error_json(&session, place, truth, predictions.name(), false, &guesses, tagged)));
                 }
             }
         }
@@ -61,8 +62,8 @@ pub async fn errors(State(desk): State<Arc<Desk>>) -> Result<Json<Value>, Refusa
     .await
 }
 
-fn entry(
-    desk: &Desk,
+fn error_json(
+    session: &LabelSession,
     place: usize,
     truth: usize,
     subject: &str,
@@ -74,15 +75,15 @@ fn entry(
         "place": place,
         "subject": subject,
         "person": person,
-        "truth": { "index": truth, "name": desk.classes.name(truth) },
+        "truth": { "index": truth, "name": session.classes.name(truth) },
         "guesses": guesses,
         "kinds": kinds,
     })
 }
 
-/// What a reviewer says of an error.
+/// A request to keep what a reviewer says of an error.
 #[derive(Deserialize)]
-pub struct Said {
+pub struct TagRequest {
     id: String,
     by: String,
     subject: String,
@@ -91,10 +92,13 @@ pub struct Said {
 }
 
 /// Keeps what a reviewer says; when this returns, it is on the disk.
-pub async fn tag(State(desk): State<Arc<Desk>>, Json(said): Json<Said>) -> Result<Json<Value>, Refusal> {
-    apart(move || {
-        let Said { id, by, subject, place, kinds } = said;
-        desk.tag(Tag { id, by, subject, image: String::new(), kinds, at: 0.0 }, place)?;
+pub async fn tag(
+    State(session): State<Arc<LabelSession>>,
+    Json(request): Json<TagRequest>,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || {
+        let TagRequest { id, by, subject, place, kinds } = request;
+        session.tag(Tag { id, by, subject, image: String::new(), kinds, at: 0.0 }, place)?;
         Ok(Json(json!({})))
     })
     .await

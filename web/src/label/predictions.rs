@@ -1,4 +1,4 @@
-//! What a net says of the session's images, asked when it is needed and remembered.
+//! What a net predicts for the images of the session: computed when first asked for, then remembered.
 
 use convscope_engine::data::Dataset;
 use convscope_engine::humans::Classes;
@@ -10,14 +10,14 @@ use std::sync::{Mutex, PoisonError};
 /// A class and the net's probability for it.
 pub type Guess = (usize, f64);
 
-/// A net that chooses among the session's classes.
-pub struct Oracle {
+/// The predictions of a net that chooses among the classes of the session.
+pub struct Predictions {
     net: Model,
     outputs: Vec<Vec<usize>>,
     known: Mutex<BTreeMap<usize, Vec<Guess>>>,
 }
 
-impl Oracle {
+impl Predictions {
     /// The net; its outputs must mean all of the classes.
     ///
     /// # Errors
@@ -25,7 +25,7 @@ impl Oracle {
     pub fn new(net: Model, classes: &Classes) -> Result<Self> {
         net.card().preprocess()?;
         let outputs = classes.outputs(net.card(), net.scores_len())?;
-        Ok(Oracle { net, outputs, known: Mutex::default() })
+        Ok(Predictions { net, outputs, known: Mutex::default() })
     }
 
     /// The net's name.

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Thumbnails of a class, as on Karpathy's page.
-pub const COUNT: usize = 13;
+pub const PER_CLASS: usize = 13;
 /// Rows and columns of a thumbnail, pixels.
-pub const SIDE: usize = 112;
+pub const THUMBNAIL: usize = 112;
 
 /// Which images show each class, and the strips made so far.
 pub struct Examples {
@@ -33,7 +33,7 @@ impl Examples {
         }
         for (class, images) in by_class.iter_mut().enumerate() {
             Stream::new(seed, &format!("examples {class}")).shuffle(images);
-            images.truncate(COUNT);
+            images.truncate(PER_CLASS);
         }
         Examples { data, by_class, strips: Mutex::default() }
     }
@@ -56,13 +56,13 @@ impl Examples {
             return Ok(Some(strip.clone()));
         }
         let tiles = images.iter().map(|i| thumbnail(&data.get(*i)?)).collect::<Result<Vec<_>>>()?;
-        let mut pixels = Vec::with_capacity(tiles.len() * SIDE * SIDE * 3);
-        for y in 0..SIDE {
+        let mut pixels = Vec::with_capacity(tiles.len() * THUMBNAIL * THUMBNAIL * 3);
+        for y in 0..THUMBNAIL {
             for tile in &tiles {
-                pixels.extend_from_slice(&tile.pixels()[y * SIDE * 3..(y + 1) * SIDE * 3]);
+                pixels.extend_from_slice(&tile.pixels()[y * THUMBNAIL * 3..(y + 1) * THUMBNAIL * 3]);
             }
         }
-        let strip = Arc::new(Image::new(tiles.len() * SIDE, SIDE, pixels)?.encode_jpeg(85)?);
+        let strip = Arc::new(Image::new(tiles.len() * THUMBNAIL, THUMBNAIL, pixels)?.encode_jpeg(85)?);
         made().insert(class, strip.clone());
         Ok(Some(strip))
     }
@@ -71,5 +71,5 @@ impl Examples {
 /// The middle of an image, square.
 fn thumbnail(image: &Image) -> Result<Image> {
     let side = image.width().min(image.height());
-    image.center_crop(side, side)?.resize(SIDE, SIDE, Interpolation::Bilinear)
+    image.center_crop(side, side)?.resize(THUMBNAIL, THUMBNAIL, Interpolation::Bilinear)
 }

@@ -3,7 +3,7 @@
 //! Other sites in the same browser are kept out by the token in the path, by the `Host` (a foreign name that resolves to
 //! loopback) and by the `Origin` (a page elsewhere that posts here). Every answer forbids what the page does not need.
 
-use super::serve::Address;
+use crate::address::Address;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -27,8 +27,8 @@ const HEADERS: [(HeaderName, &str); 6] = [
 ];
 
 /// Lets a request through, or refuses it without saying what is here.
-pub async fn guard(State(address): State<Arc<Address>>, request: Request, next: Next) -> Response {
-    let mut response = match refused(&address, &request) {
+pub async fn check(State(address): State<Arc<Address>>, request: Request, next: Next) -> Response {
+    let mut response = match rejection(&address, &request) {
         Some(status) => (status, status.canonical_reason().unwrap_or("refused")).into_response(),
         None => next.run(request).await,
     };
@@ -40,7 +40,7 @@ pub async fn guard(State(address): State<Arc<Address>>, request: Request, next: 
     response
 }
 
-fn refused(address: &Address, request: &Request<Body>) -> Option<StatusCode> {
+fn rejection(address: &Address, request: &Request<Body>) -> Option<StatusCode> {
     let headers = request.headers();
     let host = one(headers, header::HOST).or_else(|| request.uri().authority().map(|a| a.as_str()));
     if !host.is_some_and(|h| address.is_own_host(h)) {

@@ -1,9 +1,9 @@
-//! Whose turn it is with which image: the session's file as it stands, person by person.
+//! A labelling session: which image each person sees next, over a log that answers are only appended to.
 
 use super::examples::Examples;
-use super::oracle::Oracle;
+use super::predictions::Predictions;
 use convscope_engine::data::Dataset;
-use convscope_engine::humans::{Answer, Classes, Entry, Keys, Log, Tag};
+use convscope_engine::humans::{Answer, Classes, Entry, ImageIds, Log, Tag};
 use convscope_engine::random::Stream;
 use convscope_engine::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How a session is held.
+/// The options of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// The images' order follows from it.
@@ -20,30 +20,31 @@ pub struct Settings {
     pub guesses: usize,
     /// Whether the right class is shown after each answer.
     pub training: bool,
-    /// Whether errors are told apart instead.
+    /// Whether the page reviews errors instead.
     pub review: bool,
 }
 
 /// A labelling session.
-pub struct Desk {
+pub struct LabelSession {
     /// The images.
     pub data: Dataset,
-    /// Their names.
-    pub keys: Keys,
+    /// Their names in the log.
+    pub ids: ImageIds,
     /// What may be chosen.
     pub classes: Classes,
     /// Thumbnails of each class.
     pub examples: Examples,
-    /// What a net says.
-    pub oracle: Option<Oracle>,
-    /// How the session is held.
+    /// What a net predicts.
+    pub predictions: Option<Predictions>,
+    /// Its options.
     pub settings: Settings,
     /// The images in the order in which they are shown: all people see the same.
     pub order: Vec<usize>,
-    book: Mutex<Book>,
+    state: Mutex<SessionState>,
 }
 
-struct Book {
+/// What answers change: the log, and where it leaves each person.
+struct SessionState {
     log: Log,
     people: BTreeMap<String, Person>,
 }
@@ -66,7 +67,7 @@ pub struct Progress {
     pub next: Vec<usize>,
 }
 
-impl Desk {
+impl LabelSession {
     /// A session over `data` whose answers are kept in the file at `out`.
     ///
     /// # Errors
@@ -75,15 +76,15 @@ impl Desk {
         data: Dataset,
         classes: Classes,
         examples: Examples,
-        oracle: Option<Oracle>,
+        predictions: Option<Predictions>,
         settings: Settings,
         out: &Path,
     ) -> Result<Self> {
-        let keys = Keys::of(&data);
+        let ids = ImageIds::of(&data);
         let log = Log::open(out)?;
         for entry in log.entries() {
             let Entry::Answer(a) = entry else { continue };
-            let unknown = match keys.index(&a.image) {
+            let unknown = match ids.index(&a.image) {
                 None => Some(format!("the image `{}`", a.image)),
                 Some(_) => a.guesses.iter().find(|g| classes.index(g).is_err()).map(|g| format!("the class `{g}`")),
             };
@@ -96,28 +97,37 @@ impl Desk {
             }
         }
         let mut people = BTreeMap::new();
-        log.entries().iter().for_each(|e| count(&mut people, e));
+        log.entries().iter().for_each(|e| apply(&mut people, e));
         let order = Stream::new(settings.seed, "label").permutation(data.len());
-        Ok(Desk { data, keys, classes, examples, oracle, settings, order, book: Mutex::new(Book { log, people }) })
+        Ok(LabelSession {
+            data,
+            ids,
+            classes,
+            examples,
+            predictions,
+            settings,
+            order,
+            state: Mutex::new(SessionState { log, people }),
+        })
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, SessionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everyone who answered, with how many images they have done.
     pub fn people(&self) -> Vec<(String, usize)> {
-        self.book().people.iter().map(|(name, p)| (name.clone(), p.seen.len())).collect()
+        self.state().people.iter().map(|(name, p)| (name.clone(), p.seen.len())).collect()
     }
 
     /// How far `name` is; with `again`, skipped images come once more.
     pub fn progress(&self, name: &str, again: bool) -> Progress {
-        let book = self.book();
+        let state = self.state();
         let none = Person::default();
-        let person = book.people.get(name).unwrap_or(&none);
+        let person = state.people.get(name).unwrap_or(&none);
         let skipped: BTreeSet<&str> = person.answers.iter().filter(|a| a.skipped).map(|a| a.image.as_str()).collect();
         let open = |place: &usize| {
-            let key = self.keys.name(self.order[*place]);
+            let key = self.ids.name(self.order[*place]);
             !person.seen.contains(key) || (again && skipped.contains(key))
         };
         Progress {
@@ -133,8 +143,8 @@ impl Desk {
     /// Where it makes no sense, or the disk does not take it.
     pub fn answer(&self, mut answer: Answer, place: usize) -> Result<()> {
         let index = *self.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
-        answer.labeller = named(&answer.labeller)?;
-        answer.image = self.keys.name(index).to_string();
+        answer.labeller = checked_name(&answer.labeller)?;
+        answer.image = self.ids.name(index).to_string();
         answer.training = self.settings.training;
         answer.at = now();
         checked_id(&answer.id)?;
@@ -169,27 +179,29 @@ impl Desk {
     pub fn undo(&self, name: &str, id: &str) -> Result<(usize, Vec<String>)> {
         checked_id(id)?;
         let last = {
-            let book = self.book();
-            if book.log.holds(id) {
-                let of = book.log.entries().iter().find_map(|e| match e {
+            let state = self.state();
+            if state.log.holds(id) {
+                let of = state.log.entries().iter().find_map(|e| match e {
                     Entry::Undo { id: own, of, .. } if own == id => Some(of.clone()),
                     _ => None,
                 });
-                let back = book.log.entries().iter().find_map(|e| match (e, &of) {
+                let back = state.log.entries().iter().find_map(|e| match (e, &of) {
                     (Entry::Answer(a), Some(of)) if a.id == *of => Some(a.clone()),
                     _ => None,
                 });
-                return back.map(|a| self.taken_back(&a)).unwrap_or_else(|| Err(Error::value("that is no undo")));
+                return back
+                    .map(|a| self.place_and_guesses(&a))
+                    .unwrap_or_else(|| Err(Error::value("that is no undo")));
             }
-            let person = book.people.get(name).and_then(|p| p.answers.last()).cloned();
+            let person = state.people.get(name).and_then(|p| p.answers.last()).cloned();
             person.ok_or_else(|| Error::not_found(format!("{name} has given no answer to take back")))?
         };
         self.write(Entry::Undo { id: id.to_string(), of: last.id.clone(), at: now() })?;
-        self.taken_back(&last)
+        self.place_and_guesses(&last)
     }
 
-    fn taken_back(&self, answer: &Answer) -> Result<(usize, Vec<String>)> {
-        let index = self.keys.index(&answer.image);
+    fn place_and_guesses(&self, answer: &Answer) -> Result<(usize, Vec<String>)> {
+        let index = self.ids.index(&answer.image);
         let place = self.order.iter().position(|i| Some(*i) == index);
         Ok((place.ok_or_else(|| Error::internal("an answer about no image"))?, answer.guesses.clone()))
     }
@@ -200,8 +212,8 @@ impl Desk {
     /// Where a kind is none, or the disk does not take it.
     pub fn tag(&self, mut tag: Tag, place: usize) -> Result<()> {
         let index = *self.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
-        tag.image = self.keys.name(index).to_string();
-        tag.by = named(&tag.by)?;
+        tag.image = self.ids.name(index).to_string();
+        tag.by = checked_name(&tag.by)?;
         tag.at = now();
         checked_id(&tag.id)?;
         if let Some(wrong) = tag.kinds.iter().find(|k| convscope_engine::humans::taxonomy::find(k).is_none()) {
@@ -211,10 +223,10 @@ impl Desk {
     }
 
     fn write(&self, entry: Entry) -> Result<()> {
-        let mut book = self.book();
-        if !book.log.holds(entry.id()) {
-            book.log.append(entry.clone())?;
-            count(&mut book.people, &entry);
+        let mut state = self.state();
+        if !state.log.holds(entry.id()) {
+            state.log.append(entry.clone())?;
+            apply(&mut state.people, &entry);
         }
         Ok(())
     }
@@ -228,13 +240,13 @@ impl Desk {
     /// The standing answers of everyone, and what was said of errors.
     pub fn standing(&self) -> (Vec<Answer>, Vec<Tag>) {
         use convscope_engine::humans::log::{standing, tags};
-        let book = self.book();
-        let entries = book.log.entries();
+        let state = self.state();
+        let entries = state.log.entries();
         (standing(entries).into_iter().cloned().collect(), tags(entries).into_iter().cloned().collect())
     }
 }
 
-fn count(people: &mut BTreeMap<String, Person>, entry: &Entry) {
+fn apply(people: &mut BTreeMap<String, Person>, entry: &Entry) {
     match entry {
         Entry::Answer(a) => {
             let person = people.entry(a.labeller.clone()).or_default();
@@ -255,7 +267,7 @@ fn count(people: &mut BTreeMap<String, Person>, entry: &Entry) {
 }
 
 /// A person's name as it is kept: without spaces around it, not empty, at most 60 letters, nothing that hides.
-fn named(name: &str) -> Result<String> {
+fn checked_name(name: &str) -> Result<String> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
         return Err(Error::value("a name has 1 to 60 letters"));

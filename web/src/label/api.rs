@@ -1,7 +1,7 @@
 //! What the labelling page asks. Before an answer is given, nothing says what an image shows: images are named by their
 //! place in the session's order.
 
-use super::desk::{Desk, Progress};
+use super::session::{LabelSession, Progress};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// An error as the page shows it.
-pub struct Refusal(Error);
+pub struct ApiError(Error);
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = match self.0.kind {
             Kind::NotFound => StatusCode::NOT_FOUND,
@@ -28,56 +28,56 @@ impl IntoResponse for Refusal {
 }
 
 /// Runs `f` where it may wait for the disk.
-pub async fn apart<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T, Refusal> {
+pub async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T, ApiError> {
     match tokio::task::spawn_blocking(f).await {
-        Ok(done) => done.map_err(Refusal),
-        Err(e) => Err(Refusal(Error::internal(e.to_string()))),
+        Ok(done) => done.map_err(ApiError),
+        Err(e) => Err(ApiError(Error::internal(e.to_string()))),
     }
 }
 
 /// What the page needs once.
-pub async fn session(State(desk): State<Arc<Desk>>) -> Json<Value> {
-    let classes: Vec<Value> = desk
+pub async fn session(State(session): State<Arc<LabelSession>>) -> Json<Value> {
+    let classes: Vec<Value> = session
         .classes
         .list()
         .iter()
         .enumerate()
-        .map(|(i, c)| json!({ "name": c.name, "synonyms": c.synonyms, "examples": desk.examples.count(i) }))
+        .map(|(i, c)| json!({ "name": c.name, "synonyms": c.synonyms, "examples": session.examples.count(i) }))
         .collect();
     let people: Vec<Value> =
-        desk.people().into_iter().map(|(name, done)| json!({ "name": name, "done": done })).collect();
+        session.people().into_iter().map(|(name, done)| json!({ "name": name, "done": done })).collect();
     Json(json!({
-        "name": desk.data.name,
-        "total": desk.order.len(),
+        "name": session.data.name,
+        "total": session.order.len(),
         "classes": classes,
-        "guesses": desk.settings.guesses,
-        "training": desk.settings.training,
-        "net": desk.oracle.as_ref().map(|o| o.name()),
+        "guesses": session.settings.guesses,
+        "training": session.settings.training,
+        "net": session.predictions.as_ref().map(|o| o.name()),
         "people": people,
         "kinds": convscope_engine::humans::taxonomy::KINDS.map(|k| json!({ "name": k.name, "about": k.about })),
     }))
 }
 
-/// Who asks for the next image.
+/// A request for the next images.
 #[derive(Deserialize)]
-pub struct Who {
+pub struct NextQuery {
     labeller: String,
     #[serde(default)]
     again: bool,
 }
 
 /// The next images of a person.
-pub async fn next(State(desk): State<Arc<Desk>>, Query(who): Query<Who>) -> Json<Value> {
-    Json(shown(&desk.progress(who.labeller.trim(), who.again)))
+pub async fn next(State(session): State<Arc<LabelSession>>, Query(query): Query<NextQuery>) -> Json<Value> {
+    Json(progress_json(&session.progress(query.labeller.trim(), query.again)))
 }
 
-fn shown(progress: &Progress) -> Value {
+fn progress_json(progress: &Progress) -> Value {
     json!({ "done": progress.done, "skipped": progress.skipped, "next": progress.next })
 }
 
-/// An answer as the page sends it.
+/// A request to keep an answer.
 #[derive(Deserialize)]
-pub struct Given {
+pub struct AnswerRequest {
     id: String,
     labeller: String,
     place: usize,
@@ -90,9 +90,12 @@ pub struct Given {
 }
 
 /// Keeps an answer; when this returns, it is on the disk.
-pub async fn answer(State(desk): State<Arc<Desk>>, Json(given): Json<Given>) -> Result<Json<Value>, Refusal> {
-    apart(move || {
-        let Given { id, labeller, place, guesses, skipped, time_s, again } = given;
+pub async fn answer(
+    State(session): State<Arc<LabelSession>>,
+    Json(request): Json<AnswerRequest>,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || {
+        let AnswerRequest { id, labeller, place, guesses, skipped, time_s, again } = request;
         let name = labeller.trim().to_string();
         let answer = Answer {
             id,
@@ -104,10 +107,10 @@ pub async fn answer(State(desk): State<Arc<Desk>>, Json(given): Json<Given>) -> 
             training: false,
             at: 0.0,
         };
-        desk.answer(answer, place)?;
-        let mut reply = shown(&desk.progress(&name, again));
-        if desk.settings.training && !skipped {
-            reply["feedback"] = serde_json::to_value(feedback(&desk, place, &guesses)?).unwrap_or_default();
+        session.answer(answer, place)?;
+        let mut reply = progress_json(&session.progress(&name, again));
+        if session.settings.training && !skipped {
+            reply["feedback"] = serde_json::to_value(feedback(&session, place, &guesses)?).unwrap_or_default();
         }
         Ok(Json(reply))
     })
@@ -125,37 +128,40 @@ struct Feedback {
     net: Vec<(String, f64)>,
 }
 
-fn feedback(desk: &Desk, place: usize, guesses: &[String]) -> Result<Feedback> {
-    let truth = desk.truth(place);
-    let rank = guesses.iter().position(|g| desk.classes.index(g).ok() == truth && truth.is_some()).map(|i| i + 1);
-    let net = net_guesses(desk, place)?;
-    Ok(Feedback { truth: truth.map(|t| (t, desk.classes.name(t).to_string())), rank, net })
+fn feedback(session: &LabelSession, place: usize, guesses: &[String]) -> Result<Feedback> {
+    let truth = session.truth(place);
+    let rank = guesses.iter().position(|g| session.classes.index(g).ok() == truth && truth.is_some()).map(|i| i + 1);
+    let net = net_guesses(session, place)?;
+    Ok(Feedback { truth: truth.map(|t| (t, session.classes.name(t).to_string())), rank, net })
 }
 
 /// The net's guesses for the image at `place` by name; none where there is no net.
-pub fn net_guesses(desk: &Desk, place: usize) -> Result<Vec<(String, f64)>> {
+pub fn net_guesses(session: &LabelSession, place: usize) -> Result<Vec<(String, f64)>> {
     let named = |classes: &Classes, all: Vec<(usize, f64)>| {
         all.into_iter().map(|(c, p)| (classes.name(c).to_string(), p)).collect()
     };
-    match &desk.oracle {
-        Some(oracle) => Ok(named(&desk.classes, oracle.guesses(&desk.data, desk.order[place])?)),
+    match &session.predictions {
+        Some(predictions) => Ok(named(&session.classes, predictions.guesses(&session.data, session.order[place])?)),
         None => Ok(Vec::new()),
     }
 }
 
-/// Who takes back.
+/// A request to take back the last answer.
 #[derive(Deserialize)]
-pub struct Back {
+pub struct UndoRequest {
     id: String,
     labeller: String,
 }
 
 /// Takes back a person's last answer.
-pub async fn undo(State(desk): State<Arc<Desk>>, Json(back): Json<Back>) -> Result<Json<Value>, Refusal> {
-    apart(move || {
-        let name = back.labeller.trim();
-        let (place, guesses) = desk.undo(name, &back.id)?;
-        let mut reply = shown(&desk.progress(name, false));
+pub async fn undo(
+    State(session): State<Arc<LabelSession>>,
+    Json(request): Json<UndoRequest>,
+) -> Result<Json<Value>, ApiError> {
+    blocking(move || {
+        let name = request.labeller.trim();
+        let (place, guesses) = session.undo(name, &request.id)?;
+        let mut reply = progress_json(&session.progress(name, false));
         reply["undone"] = json!({ "place": place, "guesses": guesses });
         Ok(Json(reply))
     })
@@ -163,23 +169,23 @@ pub async fn undo(State(desk): State<Arc<Desk>>, Json(back): Json<Back>) -> Resu
 }
 
 /// The image at a place of the session's order.
-pub async fn image(State(desk): State<Arc<Desk>>, Path(place): Path<usize>) -> Result<Response, Refusal> {
-    apart(move || {
-        let index = *desk.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
-        let item = desk.data.item(index)?;
+pub async fn image(State(session): State<Arc<LabelSession>>, Path(place): Path<usize>) -> Result<Response, ApiError> {
+    blocking(move || {
+        let index = *session.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
+        let item = session.data.item(index)?;
         if let Source::File(path) = &item.source {
             let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
-            if let Some(kind) = kind_of(&bytes) {
-                return Ok(picture(kind, bytes));
+            if let Some(kind) = image_type(&bytes) {
+                return Ok(image_response(kind, bytes));
             }
         }
-        Ok(picture("image/png", item.image()?.encode_png()?))
+        Ok(image_response("image/png", item.image()?.encode_png()?))
     })
     .await
 }
 
 /// The kind of image that browsers show as it is, by its first bytes.
-fn kind_of(bytes: &[u8]) -> Option<&'static str> {
+fn image_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
         [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
@@ -190,14 +196,17 @@ fn kind_of(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// The examples of a class side by side.
-pub async fn examples(State(desk): State<Arc<Desk>>, Path(class): Path<usize>) -> Result<Response, Refusal> {
-    apart(move || match desk.examples.strip(class)? {
-        Some(strip) => Ok(picture("image/jpeg", strip.to_vec())),
+pub async fn examples(
+    State(session): State<Arc<LabelSession>>,
+    Path(class): Path<usize>,
+) -> Result<Response, ApiError> {
+    blocking(move || match session.examples.strip(class)? {
+        Some(strip) => Ok(image_response("image/jpeg", strip.to_vec())),
         None => Err(Error::not_found(format!("no examples of class {class}"))),
     })
     .await
 }
 
-fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
+fn image_response(kind: &'static str, bytes: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=86400")], bytes).into_response()
 }

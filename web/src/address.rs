@@ -1,0 +1,61 @@
+//! Where a page is: a port on loopback and a secret in the path.
+
+use convscope_engine::{Error, Result, atomic};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The address of a page: only its holder gets in. It is kept in a file, so that a page that was open when the server ended
+/// goes on when it starts again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The port on loopback.
+    pub port: u16,
+    /// 32 hexadecimal digits.
+    pub token: String,
+}
+
+impl Address {
+    /// The address as one opens it.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/{}/", self.port, self.token)
+    }
+
+    /// Whether `host` (as `name:port`) means this server.
+    pub fn is_own_host(&self, host: &str) -> bool {
+        let port = format!(":{}", self.port);
+        host.strip_suffix(&port).is_some_and(|name| matches!(name, "127.0.0.1" | "localhost"))
+    }
+
+    /// The file beside `out` that an address is kept in: `out` with `.address` behind it.
+    pub(crate) fn file(out: &Path) -> PathBuf {
+        let mut name = out.as_os_str().to_owned();
+        name.push(".address");
+        PathBuf::from(name)
+    }
+
+    /// The address kept in `file`, where there is one.
+    pub(crate) fn load(file: &Path) -> Option<Self> {
+        let address: Address = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+        let hex = address.token.len() == 32 && address.token.bytes().all(|b| b.is_ascii_hexdigit());
+        hex.then_some(address)
+    }
+
+    /// Keeps it in `file`, which its owner alone can read.
+    pub(crate) fn store(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_string(self).map_err(|e| Error::internal(e.to_string()))?;
+        atomic::write(file, text.as_bytes())?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|e| Error::io(file, &e))?;
+        }
+        Ok(())
+    }
+}
+
+/// A new secret: 128 random bits as 32 hexadecimal digits.
+pub(crate) fn new_token() -> Result<String> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|e| Error::internal(format!("no random numbers: {e}")))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}

@@ -1,0 +1,92 @@
+//! The server of all pages: where it listens, what stands in front of a page, and how it ends.
+
+use crate::address::{Address, new_token};
+use crate::guard;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get};
+use convscope_engine::{Error, Result};
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+/// Bytes of a request's body at most.
+const MAX_BODY: usize = 64 * 1024;
+
+/// A page: the document that the address opens, and the routes below it.
+pub struct Page {
+    /// The document.
+    pub html: &'static str,
+    /// What the document asks for; paths are relative to the address.
+    pub routes: Router,
+}
+
+/// Ends a server; clones end the same one.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<Notify>);
+
+impl Stop {
+    /// Ends the server.
+    pub fn stop(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Serves a page until `stop`; `ready` hears the address, which is kept in a file beside `out`. The port is `port`, else that
+/// of the last time, else any.
+///
+/// # Errors
+/// Where it cannot listen, or the address cannot be kept.
+pub fn serve(page: Page, out: &Path, port: Option<u16>, stop: &Stop, ready: impl FnOnce(&Address)) -> Result<()> {
+    let wrong = |e: std::io::Error| Error::internal(format!("the server: {e}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
+    runtime.block_on(async {
+        let file = Address::file(out);
+        let last = Address::load(&file);
+        let listener = listen(port, last.as_ref().map(|a| a.port)).await?;
+        let token = last.map_or_else(new_token, |a| Ok(a.token))?;
+        let address = Address { port: listener.local_addr().map_err(wrong)?.port(), token };
+        address.store(&file)?;
+        let router = guarded(page, &address);
+        ready(&address);
+        let end = stop.clone();
+        let server = axum::serve(listener, router);
+        server.with_graceful_shutdown(async move { end.0.notified().await }).await.map_err(wrong)
+    })
+}
+
+/// The port asked for, else the one of the last time if it is free, else any.
+async fn listen(asked: Option<u16>, last: Option<u16>) -> Result<TcpListener> {
+    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    match (asked, last) {
+        (Some(port), _) => bind(port).await.map_err(|e| {
+            let why = if e.kind() == ErrorKind::AddrInUse { "it is in use".to_string() } else { e.to_string() };
+            Error::value(format!("port {port}: {why}")).hint("leave --port out to take a free one")
+        }),
+        (None, last) => match bind(last.unwrap_or(0)).await {
+            Err(_) if last.is_some() => bind(0).await,
+            other => other,
+        }
+        .map_err(|e| Error::internal(format!("no port on loopback: {e}"))),
+    }
+}
+
+/// The page below its secret, with the guard before it.
+fn guarded(page: Page, address: &Address) -> Router {
+    Router::new()
+        .nest(&format!("/{}", address.token), page.routes)
+        .route(&format!("/{}/", address.token), fixed("text/html; charset=utf-8", page.html))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(Arc::new(address.clone()), guard::check))
+}
+
+/// A route to a text that is part of the program.
+pub(crate) fn fixed<S: Clone + Send + Sync + 'static>(kind: &'static str, text: &'static str) -> MethodRouter<S> {
+    get(move || async move { ([(header::CONTENT_TYPE, kind)], text).into_response() })
+}
