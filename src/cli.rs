@@ -20,6 +20,7 @@ mod rerun;
 mod run;
 mod source;
 pub mod terminal;
+mod values;
 mod verify;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};

@@ -90,6 +90,11 @@ impl Context {
         self.state().params = params;
     }
 
+    /// Sets what one parameter gives from here on.
+    pub fn set_param(&self, name: &str, value: String) {
+        self.state().params.insert(name.to_string(), value);
+    }
+
     /// Sets the parameters that the script's front matter declares, with their defaults.
     pub fn declare(&self, params: BTreeMap<String, Value>) {
         self.state().declared = params;

@@ -53,6 +53,12 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "A setting of the script: the value given by `--param name=value`, else the default; it is read as the default's kind.",
         move |name: &str, default: Dynamic| param(&shared, name, &default).raise(),
     );
+    let shared = context.clone();
+    library.add(
+        "set_param(name: text, value)",
+        "Sets what `param(name, ..)` gives from here on, as `--param` does. Parameters of papermill come this way.",
+        move |name: &str, value: Dynamic| set_param(&shared, name, &value).raise(),
+    );
     library.add(
         "assert(condition: bool, message: text)",
         "Ends the script with the message where the condition does not hold.",
@@ -195,6 +201,15 @@ fn param(context: &Context, name: &str, default: &Dynamic) -> Result<Dynamic> {
     };
     context.used_param(name, crate::convert::value(&value).map_or(serde_json::Value::Null, |v| v.json()));
     Ok(value)
+}
+
+fn set_param(context: &Context, name: &str, value: &Dynamic) -> Result<()> {
+    if !(value.is_bool() || value.is_int() || value.is_float() || value.is_string()) {
+        return Err(Error::value(format!("parameter `{name}`: the value is {}", kind(value)))
+            .hint("parameters are texts, numbers, true or false"));
+    }
+    context.set_param(name, value.to_string());
+    Ok(())
 }
 
 /// A parameter of the front matter, in the type that it has there.

@@ -191,6 +191,11 @@ impl Session {
         self.engine.compile(source).map_err(|e| Box::new(Diagnostic::parse(file, source, &e, &self.known())))
     }
 
+    /// Forgets the variables, constants, functions and imports of earlier cells, and with them the nets they held.
+    pub fn reset(&mut self) {
+        (self.scope, self.defined, self.origins) = (Scope::new(), AST::empty(), Origins::default());
+    }
+
     /// What names an error could have meant.
     pub fn known(&self) -> Known<'_> {
         let defined = self.defined.iter_functions().map(|f| (f.name.to_string(), f.params.len()));
@@ -316,6 +321,18 @@ mod tests {
         let spot = error.spot.unwrap();
         assert_eq!((spot.file.as_str(), spot.line, spot.text.as_str()), ("cell[1]", 2, "fn f(n) { n.nope() }"));
         assert_eq!(error.calls, ["in `f`, called from cell[2]:3:1"]);
+    }
+
+    #[test]
+    fn a_reset_session_is_as_a_new_one() {
+        let mut session = session();
+        assert!(session.run_cell("fn twice(n) { 2 * n } const C = 1;").error.is_none());
+        session.reset();
+        assert!(session.variables().is_empty());
+        for code in ["kept", "C", "twice(1)"] {
+            assert!(session.run_cell(code).error.is_some(), "{code}");
+        }
+        assert!(session.run_cell("load_model(\"shapes\")").error.is_none());
     }
 
     #[test]

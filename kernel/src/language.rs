@@ -39,9 +39,16 @@ pub trait Language {
     fn is_complete(&self, code: &str) -> Completeness;
 }
 
+/// A cell that forgets what earlier cells made, as in IPython.
+pub const RESET: &str = "%reset";
+
 impl Language for Session {
     fn execute(&mut self, name: &str, code: &str) -> Answer {
         self.context().job.signal.reset();
+        if code.trim() == RESET {
+            self.reset();
+            return Answer::default();
+        }
         let result = self.run(name, code);
         Answer { value: result.value.as_ref().map(bundle), error: result.error, interrupted: result.interrupted }
     }
@@ -55,7 +62,10 @@ impl Language for Session {
     }
 
     fn is_complete(&self, code: &str) -> Completeness {
-        self.completeness(code)
+        match code.trim() {
+            RESET => Completeness::Complete,
+            _ => self.completeness(code),
+        }
     }
 }
 
@@ -79,5 +89,8 @@ mod tests {
         assert_eq!(language.is_complete("f("), Completeness::Incomplete);
         signal.stop();
         assert!(!language.execute("cell[3]", "x").interrupted);
+        assert_eq!(language.is_complete("%reset\n"), Completeness::Complete);
+        assert!(language.execute("cell[4]", "%reset\n").error.is_none());
+        assert!(language.execute("cell[5]", "x").error.is_some());
     }
 }

@@ -6,7 +6,16 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// The files of a kernel's folder.
-const FILES: [&str; 4] = ["kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"];
+const FILES: [&str; 6] = [
+    "kernel.json",
+    "logo-32x32.png",
+    "logo-64x64.png",
+    "logo-svg.svg",
+    // Quarto runs these before and after a document's cells. It keeps the kernel of a document that is rendered again and
+    // again: no rendering sees what an earlier one left.
+    "quarto_setup_cell",
+    "quarto_cleanup_cell",
+];
 
 /// For whom a kernel is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,8 +139,15 @@ pub fn install(data: &Path, name: &str, executable: &Path) -> Result<PathBuf> {
         "metadata": { "debugger": false },
     });
     let text = format!("{spec:#}\n");
-    let contents =
-        [text.into_bytes(), crate::logo::png(32)?, crate::logo::png(64)?, crate::logo::vector()?.into_bytes()];
+    let reset = crate::language::RESET.as_bytes();
+    let contents = [
+        text.into_bytes(),
+        crate::logo::png(32)?,
+        crate::logo::png(64)?,
+        crate::logo::vector()?.into_bytes(),
+        reset.to_vec(),
+        reset.to_vec(),
+    ];
     for (file, content) in FILES.iter().zip(contents) {
         atomic::write(folder.join(file), &content)?;
     }
@@ -161,13 +177,19 @@ pub fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// Whether a folder's kernel.json starts convscope.
+/// Whether a folder's kernel.json starts convscope: the program, or Python's `-m convscope`, as the wheel's does.
 fn is_ours(folder: &Path) -> bool {
     let Ok(text) = std::fs::read_to_string(folder.join(FILES[0])) else { return false };
     let spec: Value = serde_json::from_str(&text).unwrap_or_default();
-    let argument = |i: usize| spec["argv"][i].as_str().unwrap_or("");
-    let program = Path::new(argument(0)).file_stem().and_then(OsStr::to_str).unwrap_or("");
-    program.starts_with("convscope") && (argument(1), argument(2)) == ("kernel", "start")
+    let argv: Vec<&str> = spec["argv"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match argv[..] {
+        [_, "-m", "convscope", "kernel", "start", ..] => true,
+        [program, "kernel", "start", ..] => {
+            let name = Path::new(program).file_stem().and_then(OsStr::to_str);
+            name.is_some_and(|name| name.starts_with("convscope"))
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +208,9 @@ mod tests {
         assert_eq!(spec["argv"][0], "/opt/my tools/convscope");
         assert_eq!(spec["interrupt_mode"], "message");
         assert!(FILES.iter().all(|f| at.join(f).is_file()));
+        // The wheel's starts the program through Python; installing replaces it.
+        let wheels = json!({ "argv": ["python", "-m", "convscope", "kernel", "start", "-f", "{connection_file}"] });
+        std::fs::write(at.join("kernel.json"), wheels.to_string()).unwrap();
         let found = installed(&[folder.path().into(), data], "convscope");
         assert_eq!(found, std::slice::from_ref(&at));
         remove(&at).unwrap();

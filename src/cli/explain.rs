@@ -59,6 +59,7 @@ impl Explain {
             source: Source::of("explain", "explain.rhai", source, PathBuf::new())?,
             place: Place { inputs: PathBuf::new(), outputs: out_folder(self.out.as_ref(), &format!("explain-{stem}")) },
             params: BTreeMap::new(),
+            arrays: false,
         };
         script.run(&self.work, self.json, None)
     }

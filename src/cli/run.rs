@@ -3,6 +3,7 @@
 use super::record::Record;
 use super::source::Source;
 use super::terminal::{Mode, Terminal, complain, say, style, text};
+use super::values;
 use super::{FAILED, INTERRUPTED, Params, USAGE, Work, out_folder};
 use clap::Args;
 use convscope_dsl::{CellResult, Place, Session, Shown};
@@ -32,6 +33,9 @@ pub struct Run {
     /// Print the manifest as JSON instead of what the script shows.
     #[arg(long)]
     json: bool,
+    /// Write the numbers behind what is shown, too: arrays.safetensors, and shown.json with tables and texts.
+    #[arg(long)]
+    arrays: bool,
     /// A folder for what another process makes a lock of.
     #[arg(long, hide = true)]
     record: Option<PathBuf>,
@@ -71,7 +75,7 @@ impl Run {
             }
         };
         let place = Place { inputs: source.folder.clone(), outputs: out_folder(self.out.as_ref(), &source.name) };
-        let script = Script { title: source.name.clone(), source, place, params };
+        let script = Script { title: source.name.clone(), source, place, params, arrays: self.arrays };
         script.run(&self.work, self.json, self.record.as_deref())
     }
 }
@@ -102,6 +106,8 @@ pub struct Script {
     pub place: Place,
     /// What `param` gives.
     pub params: BTreeMap<String, String>,
+    /// Whether the numbers behind what it shows are written, too.
+    pub arrays: bool,
 }
 
 impl Script {
@@ -146,6 +152,9 @@ impl Script {
                 let lock = self.lock(&session, &job, &result, &terminal, (&shown[..], &manifest))?;
                 manifest.seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
                 self.write(&manifest, sections, lock)?;
+                if self.arrays {
+                    values::write(&self.place.outputs, &shown, &manifest)?;
+                }
                 if json {
                     let text = serde_json::to_string_pretty(&manifest).map_err(|e| Error::internal(e.to_string()))?;
                     say(&(text + "\n"));
@@ -332,7 +341,7 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// The text of an artifact that is nothing but text.
-fn prose(artifact: &Artifact) -> Option<String> {
+pub fn prose(artifact: &Artifact) -> Option<String> {
     match &artifact.parts[..] {
         [Part::Text(text)] if artifact.title.is_empty() && artifact.notes.is_empty() => Some(text.clone()),
         _ => None,

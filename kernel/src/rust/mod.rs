@@ -184,7 +184,7 @@ impl Language for Beside {
     }
 
     fn is_complete(&self, code: &str) -> Completeness {
-        if is_rust(code) { Completeness::Complete } else { self.session.completeness(code) }
+        if is_rust(code) { Completeness::Complete } else { Language::is_complete(&self.session, code) }
     }
 }
 
