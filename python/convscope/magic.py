@@ -35,7 +35,7 @@ class ConvscopeMagics(Magics):
         results = None
         try:
             # The magic's own line counts, as it does in the front end.
-            results = run("\n" + cell, {**options, "cwd": str(Path.cwd())}, params)
+            results = run("\n" + cell, {**options, "cwd": Path.cwd()}, params, "cell")
         except (ScriptError, Interrupted) as ended:
             results = ended.results
             raise
@@ -65,6 +65,6 @@ def _show(results):
         if isinstance(shown, str):
             print(shown)
         elif shown.picture is not None:
-            display(shown.picture, metadata={"image/png": shown.picture._repr_png_()[1]})
+            display(shown.picture)
         else:
             display(HTML(shown._repr_html_()))

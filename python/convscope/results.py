@@ -130,7 +130,7 @@ class Shown:
     def _repr_html_(self):
         # A figure has its title, its tables and its notes in it.
         if self.picture is not None:
-            return self.picture._repr_html_(self.title)
+            return self.picture.html(self.title)
         title = f"<p><b>{html.escape(self.title)}</b></p>" if self.title else ""
         texts = "".join(f"<pre style='white-space: pre-wrap'>{html.escape(text)}</pre>" for text in self.texts)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
@@ -204,7 +204,8 @@ class Picture:
     def _repr_png_(self):
         return self.data, {"width": self.size[0] // SCALE, "height": self.size[1] // SCALE}
 
-    def _repr_html_(self, title=""):
+    def html(self, title=""):
+        """The picture as an element of a page, with its title for those who cannot see it."""
         data = base64.b64encode(self.data).decode()
         return (
             f'<p><img alt="{html.escape(title)}" width="{self.size[0] // SCALE}" style="max-width: 100%" '

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -42,6 +43,9 @@ class Interrupted(KeyboardInterrupt):
         #: What the script had saved and shown by then.
         self.results = results
 
+    def _render_traceback_(self):
+        return [str(self)]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -70,8 +74,8 @@ class Verdict:
         return "\n  ".join([f"{self.status}: {culprit}{self.message.strip()}", *self.engine])
 
 
-def run(script, options, params):
-    """As :func:`convscope.run`."""
+def run(script, options, params, called="script"):
+    """As :func:`convscope.run`; messages call code ``called``."""
     options = dict(options or {})
     unknown = sorted(set(options) - {*OPTIONS, "out", "cwd"})
     if unknown:
@@ -94,6 +98,9 @@ def run(script, options, params):
         return results
     if ended == INTERRUPTED:
         raise Interrupted(results)
+    if code is not None:
+        # The program calls what comes by stdin `-`.
+        said = re.sub(r"(?<=\s)-(?=:\d+:\d+)", called, said)
     raise ScriptError(said.strip() or f"convscope ended with code {ended}", results)
 
 
