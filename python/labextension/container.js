@@ -1,19 +1,15 @@
 // The container that JupyterLab asks for an extension (module federation, as webpack makes it). It is written by hand: the
 // extension is small, and what it uses comes from JupyterLab itself, so there is nothing to bundle and no Node to install.
-import { plugin } from "./extension.js";
+import { plugins } from "./extension.js";
 import svg from "./icon.svg";
 
 let scope = {};
 
-// A module that JupyterLab shares, in the version it runs.
+// A module that JupyterLab shares, in the version it runs; nothing where it shares none of that name.
 async function shared(name) {
   const versions = Object.values(scope[name] || {});
   const found = versions.find(version => version.loaded) || versions[0];
-  if (!found) {
-    throw new Error(`convscope: this JupyterLab does not share ${name}`);
-  }
-  const factory = await found.get();
-  return factory();
+  return found && (await found.get())();
 }
 
 const container = {
@@ -24,9 +20,14 @@ const container = {
     if (name !== "./extension") {
       throw new Error(`convscope: there is no module ${name}`);
     }
-    const names = ["@jupyterlab/codemirror", "@codemirror/language", "@jupyterlab/ui-components"];
-    const [codemirror, language, components] = await Promise.all(names.map(shared));
-    return () => ({ __esModule: true, default: plugin({ codemirror, language, components }, svg) });
+    const modules = {
+      codemirror: await shared("@jupyterlab/codemirror"),
+      language: await shared("@codemirror/language"),
+      components: await shared("@jupyterlab/ui-components"),
+      notebook: await shared("@jupyterlab/notebook"),
+      logconsole: await shared("@jupyterlab/logconsole")
+    };
+    return () => ({ __esModule: true, default: plugins(modules, svg) });
   }
 };
 

@@ -1,6 +1,7 @@
 """A fresh environment, where only pip was run."""
 
 import json
+import re
 import subprocess
 import time
 import zipfile
@@ -110,3 +111,13 @@ def test_the_kernel_is_started_through_the_environments_python(fresh, bare):
     python = [fresh / "bin/python", "-m", "convscope"]
     assert said([*python, "--version"], bare) == said([fresh / "bin/convscope", "--version"], bare)
     assert (fresh / "share/jupyter/kernels/convscope/quarto_setup_cell").read_text().strip() == "%reset"
+
+
+def test_all_that_is_packaged_has_one_version(fresh, bare):
+    version = re.search(r'(?m)^version = "([^"]+)"', (ROOT / "Cargo.toml").read_text())[1]
+    assert said([fresh / "bin/convscope", "--version"], bare) == f"convscope {version}\n"
+    code = "import convscope; print(convscope.__version__)"
+    assert said([fresh / "bin/python", "-c", code], bare) == f"{version}\n"
+    assert re.search(r"(?m)^  version: (\S+)", (ROOT / "packaging/conda/recipe.yaml").read_text())[1] == version
+    extension = fresh / "share/jupyter/labextensions/convscope/package.json"
+    assert json.loads(extension.read_text())["version"] == version

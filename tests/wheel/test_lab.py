@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import subprocess
 import sys
 
+import nbformat
 import pytest
 from conftest import ROOT
 from selenium.common.exceptions import WebDriverException
@@ -81,12 +83,12 @@ class Server:
         patience = WebDriverWait(self.driver, PATIENCE, ignored_exceptions=[WebDriverException])
         self.until = lambda step: patience.until(lambda d: not asked_for_a_kernel(d) and step(d))
 
-    def open(self, page):
+    def open(self, page, word="`seed "):
         self.driver.get(f"{self.url}/{page}?token={self.token}&reset")
         self.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell .cm-line span"))
         self.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Notebook-ExecutionIndicator[data-status='idle']"))
         # The language follows once the kernel has said it.
-        self.until(lambda d: self.colour_of("`seed "))
+        self.until(lambda d: self.colour_of(word))
 
     def colour_of(self, word):
         return self.driver.execute_script(SPANS, [])[0].get(word)
@@ -151,6 +153,35 @@ def test_a_notebook_is_coloured_and_runs(server):
     assert any(span.text == "let" for span in fenced)
     severe = [entry["message"] for entry in server.driver.get_log("browser") if "convscope" in entry["message"]]
     assert not severe, severe
+
+
+def test_cells_of_python_notebooks_are_coloured_where_they_are_scripts(server, tmp_path):
+    cells = ["let = 1", "%%convscope\nlet a = `seed ${1 + 1}`;\nshow(a);"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    nbformat.write(notebook, tmp_path / "magic.ipynb")
+    server.open(server.page + "magic.ipynb")
+    colour = server.driver.execute_script(SPANS, ["keyword", "string", "meta"])[1]
+    # In the first cell it is a name of Python's and no word of its own.
+    assert server.colour_of("let") == [colour["keyword"]] and server.colour_of("`seed ") == [colour["string"]]
+    assert server.colour_of("%%convscope") == [colour["meta"]]
+
+
+def test_the_log_keeps_the_progress_of_long_work(server, tmp_path):
+    source = 'for i in progress(4, "counting slowly") { sleep(0.5); }'
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    notebook.metadata["kernelspec"] = {"name": "convscope", "language": "rhai", "display_name": "convscope"}
+    nbformat.write(notebook, tmp_path / "slow.ipynb")
+    if server.name == "notebook":
+        pytest.skip("Notebook shows its log in JupyterLab only")
+    server.open(server.page + "slow.ipynb", word="for")
+    server.command("logconsole:open", "{}")
+    server.command("logconsole:set-level", "{level: 'info'}")
+    server.until(lambda d: click_menu(d, "Run"))
+    server.until(lambda d: click_menu(d, "Run All Cells"))
+    log = lambda d: " ".join(e.text for e in d.find_elements(By.CSS_SELECTOR, ".jp-LogConsolePanel"))  # noqa: E731
+    server.until(lambda d: re.search(r"counting slowly: \d of 4.*counting slowly: \d\.\d s", log(d), re.DOTALL))
+    server.keep("jupyterlab-log.png")
 
 
 def test_cells_are_completed_and_files_have_a_type(server):
