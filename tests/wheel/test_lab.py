@@ -96,8 +96,7 @@ class Server:
     def theme(self, name):
         before = self.colour_of("let")
         self.command("apputils:change-theme", f"{{theme: '{name}'}}")
-        if name != "JupyterLab Light":
-            self.until(lambda d: self.colour_of("let") != before)
+        self.until(lambda d: self.colour_of("let") != before)
 
     def command(self, name, arguments):
         script = f"const done = arguments[0]; window.jupyterapp.commands.execute('{name}', {arguments}).then(() => done(), done)"
@@ -119,11 +118,13 @@ class Server:
         self.process.wait()
 
 
-@pytest.fixture(params=["jupyterlab", "notebook"])
-def server(request, colours, tmp_path):
-    shutil.copy(colours, tmp_path)
-    shutil.copy(ROOT / "scripts/gradient.rhai", tmp_path)
-    server = Server(request.param, tmp_path)
+@pytest.fixture(scope="module", params=["jupyterlab", "notebook"])
+def server(request, colours, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    shutil.copy(colours, folder)
+    shutil.copy(ROOT / "scripts/gradient.rhai", folder)
+    server = Server(request.param, folder)
+    server.folder = folder
     server.page = {"jupyterlab": "lab/tree/", "notebook": "notebooks/"}[request.param]
     server.name = request.param
     yield server
@@ -148,6 +149,7 @@ def test_a_notebook_is_coloured_and_runs(server):
     server.theme("JupyterLab Dark")
     coloured_as_rhai(server)
     server.keep(f"{server.name}-dark.png")
+    server.theme("JupyterLab Light")
     # Markdown cells colour fenced code, too.
     fenced = server.driver.find_elements(By.CSS_SELECTOR, ".jp-MarkdownOutput pre code span")
     assert any(span.text == "let" for span in fenced)
@@ -155,11 +157,11 @@ def test_a_notebook_is_coloured_and_runs(server):
     assert not severe, severe
 
 
-def test_cells_of_python_notebooks_are_coloured_where_they_are_scripts(server, tmp_path):
+def test_cells_of_python_notebooks_are_coloured_where_they_are_scripts(server):
     cells = ["let = 1", "%%convscope\nlet a = `seed ${1 + 1}`;\nshow(a);"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    nbformat.write(notebook, tmp_path / "magic.ipynb")
+    nbformat.write(notebook, server.folder / "magic.ipynb")
     server.open(server.page + "magic.ipynb")
     colour = server.driver.execute_script(SPANS, ["keyword", "string", "meta"])[1]
     # In the first cell it is a name of Python's and no word of its own.
@@ -167,11 +169,11 @@ def test_cells_of_python_notebooks_are_coloured_where_they_are_scripts(server, t
     assert server.colour_of("%%convscope") == [colour["meta"]]
 
 
-def test_the_log_keeps_the_progress_of_long_work(server, tmp_path):
+def test_the_log_keeps_the_progress_of_long_work(server):
     source = 'for i in progress(4, "counting slowly") { sleep(0.5); }'
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     notebook.metadata["kernelspec"] = {"name": "convscope", "language": "rhai", "display_name": "convscope"}
-    nbformat.write(notebook, tmp_path / "slow.ipynb")
+    nbformat.write(notebook, server.folder / "slow.ipynb")
     if server.name == "notebook":
         pytest.skip("Notebook shows its log in JupyterLab only")
     server.open(server.page + "slow.ipynb", word="for")
