@@ -152,9 +152,14 @@ def _process(command, stdin, cwd):
     pipe = subprocess.PIPE
     # In a session of its own it gets no interrupt but the one that is passed on.
     alone = {"start_new_session": True} if os.name != "nt" else {}
-    child = subprocess.Popen(
-        command, cwd=cwd, stdin=pipe if stdin is not None else subprocess.DEVNULL, stdout=pipe, stderr=pipe, **alone
-    )
+    given = pipe if stdin is not None else subprocess.DEVNULL
+    try:
+        child = subprocess.Popen(command, cwd=cwd, stdin=given, stdout=pipe, stderr=pipe, **alone)
+    except OSError as error:
+        what = error.filename or command[0]
+        hint = "\n  hint: the wheel may be for another kind of machine; `pip debug --verbose` lists those that fit"
+        message = f"error: `{what}` cannot be used: {error.strerror}{hint if what == command[0] else ''}"
+        raise ConvscopeError(message) from None
     text = stdin.encode() if stdin is not None else None
     interrupted = False
     while True:

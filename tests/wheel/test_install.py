@@ -70,7 +70,7 @@ print(json.dumps(float(abs(r["map"]).sum())))
     script = tmp_path / "same.rhai"
     script.write_text(
         'let image = shapes(#{ n: 4, seed: 3 })[0]; let net = load_model("shapes");\n'
-        'print(gradient().run(net.class(image.label), image).value.abs().sum());\n'
+        "print(gradient().run(net.class(image.label), image).value.abs().sum());\n"
     )
     printed = said([fresh / "bin/convscope", "run", script, "--quiet", "--out", tmp_path / "out"], bare)
     assert abs(float(printed) - total) <= 1e-5 * total
