@@ -76,7 +76,7 @@ fn seconds(net: &Model, task: &str, x: &Tensor, args: &[&str]) -> f64 {
             black_box(input_signal(&class, x, &Rules::guided_backprop()).unwrap());
         }
         "occlusion" => {
-            let probe = Occlusion { patch: number(0), stride: number(1), ..Default::default() };
+            let probe = Occlusion::new().patch(number(0)).stride(number(1));
             ask(&probe);
         }
         "integrated_gradients" => {

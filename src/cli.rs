@@ -11,6 +11,7 @@ mod inspect;
 mod kernel;
 mod label;
 mod lock;
+mod net_flags;
 mod opened;
 pub mod pages;
 mod record;

@@ -7,6 +7,7 @@ mod strings;
 use crate::session::Session;
 use crate::source::{Class, Token, tokens};
 use convscope_engine::data::shapes::Shapes;
+use convscope_engine::load::OPTIONS;
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{catalog, find};
 use std::collections::BTreeSet;
@@ -92,7 +93,10 @@ impl Session {
             specs.iter().filter(|s| !s.positional).map(option).collect()
         };
         match owner.as_str() {
-            "load_model" => simple(&crate::script::LOAD_MODEL),
+            "load_model" => OPTIONS
+                .iter()
+                .map(|o| Candidate { text: o.name.to_string(), kind: "option", detail: o.takes.to_string() })
+                .collect(),
             "plot" => simple(&crate::script::PLOT),
             "figure" => simple(&crate::script::FIGURE),
             "shapes" => given(&Shapes::default().specs()),

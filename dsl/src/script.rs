@@ -7,7 +7,6 @@ mod saving;
 mod talking;
 
 pub use compose::{FIGURE, PLOT};
-pub use loading::LOAD_MODEL;
 
 use crate::context::Context;
 use crate::convert::{cast, kind};

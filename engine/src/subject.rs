@@ -78,6 +78,7 @@ impl Subject {
     /// # Errors
     /// Where the net has fewer outputs.
     pub fn class_at(model: &Model, index: usize) -> Result<Self> {
+        model.labels_readout()?;
         let n = model.scores_len();
         if index >= n {
             return Err(Error::not_found(format!(
@@ -233,6 +234,7 @@ impl Subject {
     pub fn target(&self, x: &Tensor) -> Result<Subject> {
         match self {
             Subject::Model(model) => {
+                model.labels_readout()?;
                 let scores = model.scores(x)?;
                 let best = argmax(&scores[0]);
                 Subject::class_at(model, best)

@@ -129,7 +129,7 @@ fn a_stopped_occlusion_keeps_what_it_found_where_it_was_found() {
     let model = single(by_rows());
     let input = Input::Tensor(noise(&[3, 20, 18]));
     let class = Subject::class_at(&model, 3).unwrap();
-    let probe = Occlusion { patch: 4, stride: 1, ..Default::default() };
+    let probe = Occlusion::new().patch(4usize).stride(1usize);
     let whole = probe.run(&class, &input, &Job::new()).unwrap();
     let job = Job::new();
     let job = job.clone().with_sink(Arc::new(Stopper(job.signal.clone())));

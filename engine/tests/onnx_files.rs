@@ -219,7 +219,8 @@ fn open_heights_and_widths_are_filled_in() {
         node("Flatten", "", &["g"], &["y"], vec![]),
     ];
     let net = |dims: &[i64]| file(graph(nodes.clone(), vec![floats("k", &[2, 3, 1, 1], &[1.0; 6])], dims, "y"), 13);
-    let sized = |dims: &[i64], size: [usize; 2]| read_as(&net(dims), &Options { size: Some(size) });
+    let sized =
+        |dims: &[i64], size: [usize; 2]| read_as(&net(dims), &Options { size: Some(size), ..Options::default() });
     assert_eq!(sized(&[-1, 3, -1, -1], [8, 9]).unwrap().input_shape(), [3, 8, 9]);
     assert_eq!(sized(&[-1, -1, -1, -1], [8, 9]).unwrap().input_shape(), [3, 8, 9]);
     assert_eq!(sized(&[1, 3, 8, -1], [8, 9]).unwrap().input_shape(), [3, 8, 9]);

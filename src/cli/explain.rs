@@ -1,20 +1,25 @@
 //! `convscope explain`: a script that asks the usual questions of a net and an image, run as any other; the report shows
 //! it, so that one can go on from there.
 
+use super::net_flags::NetFlags;
 use super::run::Script;
 use super::source::Source;
+use super::terminal::complain;
 use super::{Work, out_folder};
 use clap::Args;
 use convscope_dsl::Place;
+use convscope_engine::load::{guess, load_model};
 use convscope_engine::{Error, Result};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Explain what a net sees in an image, without a script.
 #[derive(Args)]
 pub struct Explain {
     /// A known net's name or a file.
     net: String,
+    #[command(flatten)]
+    flags: NetFlags,
     /// The image.
     image: PathBuf,
     /// The class to explain, by name or index; the most probable one unless said otherwise.
@@ -40,8 +45,9 @@ impl Explain {
             Some(index) if index.parse::<u32>().is_ok() => format!("net.class({index})"),
             Some(name) => format!("net.class({})", quoted(name)?),
         };
+        let (options, notes) = self.options()?;
         let source = format!(
-            "let net = load_model({});\n\
+            "{notes}let net = load_model({}{options});\n\
              let image = load_image({});\n\
              let top = net.predict(image);\n\
              let class = {class};\n\n\
@@ -63,6 +69,46 @@ impl Explain {
         };
         script.run(&self.work, self.json, None)
     }
+}
+
+impl Explain {
+    /// The options as `load_model` takes them in a script, completed where the net says nothing of photos, and the lines that
+    /// say what was read beside the net or is assumed.
+    fn options(&self) -> Result<(String, String)> {
+        let options = self.flags.options()?;
+        let net = load_model(&self.net, &options, Path::new(""), &complain)?;
+        let guess = guess::complete(&net, Path::new(&self.net), &options)?;
+        let mut all = self.flags.given().clone();
+        all.extend(guess.options);
+        let mut notes: Vec<String> = net.card().notes.iter().filter(|n| n.contains("assumed")).cloned().collect();
+        notes.extend(guess.notes);
+        notes.iter().for_each(|n| complain(&format!("note: {n}")));
+        let notes: String = notes.iter().map(|n| format!("- {n}\n")).collect();
+        let said = match notes.is_empty() {
+            true => String::new(),
+            false => format!("show(markdown({}));\n", quoted(&format!("What is assumed of the net:\n\n{notes}"))?),
+        };
+        let given = match all.is_empty() {
+            true => String::new(),
+            false => format!(", {}", literal(&all.into())?),
+        };
+        Ok((given, said))
+    }
+}
+
+/// JSON as a script's literal.
+fn literal(value: &serde_json::Value) -> Result<String> {
+    Ok(match value {
+        serde_json::Value::Object(map) => {
+            let entries = map.iter().map(|(k, v)| Ok(format!("{k}: {}", literal(v)?))).collect::<Result<Vec<_>>>()?;
+            format!("#{{ {} }}", entries.join(", "))
+        }
+        serde_json::Value::Array(list) => {
+            format!("[{}]", list.iter().map(literal).collect::<Result<Vec<_>>>()?.join(", "))
+        }
+        serde_json::Value::String(text) => quoted(text)?,
+        other => other.to_string(),
+    })
 }
 
 /// The text as a script's literal.

@@ -1,23 +1,22 @@
 //! `convscope inspect`: a net's layers, shapes, parameters, operations, receptive fields and card.
 
+use super::net_flags::NetFlags;
 use super::terminal::{complain, say};
 use clap::Args;
 use convscope_engine::inspect::Summarise as _;
-use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
 use convscope_engine::show::text_table;
 use convscope_engine::{Error, Result};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Print a net's layers, shapes, parameters, operations, receptive fields and card.
 #[derive(Args)]
 pub struct Inspect {
     /// A known net's name, an architecture or a file.
     net: String,
-    /// The weight file of an architecture.
-    #[arg(long)]
-    weights: Option<PathBuf>,
+    #[command(flatten)]
+    flags: NetFlags,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -26,9 +25,7 @@ pub struct Inspect {
 impl Inspect {
     /// Prints it.
     pub fn main(self) -> Result<()> {
-        let weights = self.weights.map(|w| w.display().to_string());
-        let options = LoadOptions { weights, ..LoadOptions::default() };
-        let net = load_model(&self.net, &options, Path::new(""), &complain)?;
+        let net = load_model(&self.net, &self.flags.options()?, Path::new(""), &complain)?;
         let summary = net.summary();
         let table = summary.table().ok_or_else(|| Error::internal("a summary without a table"))?;
         let card = net.card();

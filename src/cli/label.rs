@@ -1,5 +1,6 @@
 //! `convscope label`: the labelling page on loopback.
 
+use super::net_flags::NetFlags;
 use super::terminal;
 use clap::Args;
 use convscope_engine::data::{Dataset, Shapes, load_images, shapes};
@@ -27,6 +28,8 @@ pub struct Label {
     /// A net whose answers are shown in training and in the review; it chooses among the same classes.
     #[arg(long)]
     net: Option<String>,
+    #[command(flatten)]
+    flags: NetFlags,
     /// The file of the answers.
     #[arg(long, short, default_value = "labels.jsonl")]
     out: PathBuf,
@@ -57,7 +60,7 @@ impl Label {
     /// Serves until Ctrl-C.
     pub fn main(self) -> Result<u8> {
         let data = self.data()?;
-        let net = self.net.as_deref().map(net).transpose()?;
+        let net = self.net.as_deref().map(|name| net(name, &self.flags.options()?)).transpose()?;
         let classes = self.classes(net.as_ref(), &data)?;
         let examples = match &self.examples {
             Some(from) => Some(load_images(from).map_err(|e| e.context("the examples"))?),
@@ -131,6 +134,6 @@ impl Label {
     }
 }
 
-fn net(name: &str) -> Result<Model> {
-    load_model(name, &LoadOptions::default(), Path::new(""), &|line| terminal::complain(line))
+fn net(name: &str, options: &LoadOptions) -> Result<Model> {
+    load_model(name, options, Path::new(""), &|line| terminal::complain(line))
 }

@@ -6,41 +6,18 @@ use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use convscope_engine::data::shapes::{Shapes, shapes};
 use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
-use convscope_engine::error::did_you_mean;
 use convscope_engine::load::Labels;
-use convscope_engine::load::LoadOptions;
 use convscope_engine::load::fetch::{sample_image, sample_images};
 use convscope_engine::load::load_model;
+use convscope_engine::load::{LoadOptions, OPTIONS};
 use convscope_engine::params::{Params, Value};
 use convscope_engine::{Error, Model, Result};
 use rhai::{Array, Dynamic, Map};
 
-/// The options of `load_model`, for hints and completion.
-pub const LOAD_MODEL: [&str; 12] = [
-    "weights",
-    "arch",
-    "labels",
-    "size",
-    "resize",
-    "interpolation",
-    "crop",
-    "order",
-    "scale",
-    "mean",
-    "std",
-    "transform_input",
-];
-
 /// Binds the loaders.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
-    library.add(
-        "load_model(name: text) -> net",
-        "A trained net: a known one by its name (`convscope models` lists them), the embedded \"shapes\", an .onnx file, an \
-         architecture with its weights (#{ weights: \"resnet18.pth\" }), or \"hf:org/repo\". Options: weights, arch, labels, \
-         size, resize, interpolation, crop, order, scale, mean, std, transform_input; x = (pixel * scale - mean) / std.",
-        move |name: &str| model(&shared, name, &Map::new()).raise(),
-    );
+    library.add("load_model(name: text) -> net", &doc(), move |name: &str| model(&shared, name, &Map::new()).raise());
     let shared = context.clone();
     library.add("load_model(name: text, options: map) -> net", "", move |name: &str, options: Map| {
         model(&shared, name, &options).raise()
@@ -126,21 +103,19 @@ fn generated(given: &Map) -> Result<Dataset> {
     shapes(&asked)
 }
 
+/// What the reference says of `load_model`: what it takes, then an option a line.
+fn doc() -> String {
+    let options: String = OPTIONS.iter().map(|o| format!("\n- `{}` ({}): {}", o.name, o.takes, o.doc)).collect();
+    format!(
+        "A trained net: a known one by its name (`convscope models` lists them), the embedded \"shapes\", an .onnx file, an \
+         architecture with its weights (#{{ weights: \"resnet18.pth\" }}), or \"hf:org/repo\". A photo becomes \
+         x = (pixel * scale - mean) / std. Options:\n{options}"
+    )
+}
+
 fn load_options(given: &Map) -> Result<LoadOptions> {
-    let known = LOAD_MODEL.map(|o| format!("`{o}`")).join(", ");
-    if let Some(name) = given.keys().find(|k| !LOAD_MODEL.contains(&k.as_str())) {
-        let close = did_you_mean(name, LOAD_MODEL).map_or(String::new(), |c| c + " ");
-        return Err(Error::not_found(format!("`load_model` has no option `{name}`"))
-            .hint(format!("{close}the options are {known}")));
+    match Value::Map(options(given)?).json() {
+        serde_json::Value::Object(map) => LoadOptions::from_json(&map),
+        _ => Err(Error::internal("options are no map")),
     }
-    let values = Value::Map(options(given)?);
-    serde_json::from_value(values.json()).map_err(|e| {
-        let each = given.iter().find(|(k, v)| {
-            let one: Map = [((*k).clone(), (*v).clone())].into_iter().collect();
-            options(&one).is_ok_and(|o| serde_json::from_value::<LoadOptions>(Value::Map(o).json()).is_err())
-        });
-        let what = each
-            .map_or_else(|| "options of `load_model`".to_string(), |(k, _)| format!("option `{k}` of `load_model`"));
-        Error::value(format!("{what}: {e}"))
-    })
 }

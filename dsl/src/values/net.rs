@@ -21,7 +21,20 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.getter(
         "net.classes -> list",
         "The names of its classes, in the order of its outputs.",
-        |m: &mut Model| -> Array { m.card().classes.iter().map(|c| Dynamic::from(c.name.clone())).collect() },
+        |m: &mut Model| -> Array {
+            let n = m.classes_len().max(m.card().classes.len());
+            (0..n).map(|i| Dynamic::from(m.card().class_name(i))).collect()
+        },
+    );
+    library.getter(
+        "net.outputs -> list",
+        "The names of its outputs; the net answers with the one that it is at.",
+        |m: &mut Model| -> Array { m.output_names().into_iter().map(|n| Dynamic::from(n.to_string())).collect() },
+    );
+    library.add(
+        "net.output(name: text) -> net",
+        "The same net asked for another of its outputs.",
+        |m: &mut Model, name: &str| m.output_named(name).raise(),
     );
     library.getter(
         "net.card -> map",
@@ -112,6 +125,14 @@ fn predictions(library: &mut Library<'_>, context: &Context) {
 }
 
 fn class_at(model: &Model, i: i64) -> Result<Subject> {
+    if i < 0 {
+        let n = model.scores_len();
+        return Err(Error::value(format!(
+            "class {i} of `{}`: indexes count from 0, not from the end",
+            model.card().name
+        ))
+        .hint(format!("the last class is net.class({})", n.saturating_sub(1))));
+    }
     Subject::class_at(model, count(i, "a class's index")?)
 }
 
@@ -147,6 +168,7 @@ fn predict(model: &Model, x: &Dynamic, k: usize, job: &convscope_engine::Job) ->
 }
 
 fn probability(model: &Model, x: &Dynamic, class: &Dynamic, job: &convscope_engine::Job) -> Result<Dynamic> {
+    model.classes_readout()?;
     let index = class_index(model, class)?;
     match input(x)? {
         Input::Data(data) => {

@@ -4,7 +4,7 @@ use super::objective::{Measured, Objective};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::kernels::norm;
-use crate::model::Model;
+use crate::model::{Model, OutputKind, Readout};
 use crate::pass::Trace;
 use crate::tensor::{tensor, to_f64};
 
@@ -44,9 +44,11 @@ impl Aim {
     }
 }
 
-/// The cross-entropy of the softmax of the raw scores: away from a class it grows, towards a class it shrinks.
+/// The cross-entropy -log p of a class, p as the net's outputs mean it ([`Readout`]): away from a class it grows, towards a
+/// class it shrinks.
 pub struct CrossEntropy {
     node: NodeId,
+    readout: Readout,
     /// One aim an image.
     pub aims: Vec<Aim>,
 }
@@ -54,7 +56,7 @@ pub struct CrossEntropy {
 impl CrossEntropy {
     /// Over the raw class scores of a net.
     pub fn new(model: &Model, aims: Vec<Aim>) -> Self {
-        CrossEntropy { node: model.graph().scores(), aims }
+        CrossEntropy { node: model.graph().scores(), readout: model.readout(), aims }
     }
 }
 
@@ -64,16 +66,14 @@ impl Objective for CrossEntropy {
     }
 
     fn measure(&self, trace: &Trace) -> Result<Measured> {
-        rows(trace, self.node, &self.aims, |scores, aim| {
-            let mut row = norm::softmax(scores.len(), 1, false, scores);
-            let log = norm::softmax(scores.len(), 1, true, scores);
+        rows(trace, self.node, self.readout, &self.aims, |scores, aim| {
             let (class, sign) = match aim {
                 Aim::Not(class) => (class, 1.0),
                 Aim::Be(class) => (class, -1.0),
             };
-            row[class] -= 1.0;
-            row.iter_mut().for_each(|r| *r *= sign);
-            (-sign * log[class], row)
+            let (log, mut row) = log_probability(self.readout, scores, class);
+            row.iter_mut().for_each(|r| *r *= -sign);
+            (-sign * log, row)
         })
     }
 
@@ -82,9 +82,36 @@ impl Objective for CrossEntropy {
     }
 }
 
+/// ln p of a class, and its derivative by the decision's numbers.
+fn log_probability(readout: Readout, decision: &[f64], class: usize) -> (f64, Vec<f64>) {
+    let n = decision.len();
+    let mut row = vec![0.0; n];
+    match readout.kind {
+        OutputKind::Sigmoid if !readout.is_binary() => {
+            let s = decision[class];
+            let log = if s > 0.0 { -libm::log1p(libm::exp(-s)) } else { s - libm::log1p(libm::exp(s)) };
+            row[class] = 1.0 - libm::exp(log);
+            (log, row)
+        }
+        OutputKind::Probability => {
+            let p = decision[class].max(f64::MIN_POSITIVE);
+            row[class] = 1.0 / p;
+            (libm::log(p), row)
+        }
+        OutputKind::Softmax | OutputKind::Sigmoid | OutputKind::Value => {
+            let p = norm::softmax(n, 1, false, decision);
+            let log = norm::softmax(n, 1, true, decision);
+            row.iter_mut().zip(p).for_each(|(r, p)| *r -= p);
+            row[class] += 1.0;
+            (log[class], row)
+        }
+    }
+}
+
 /// The margin beyond the decision boundary ([`Aim::margin`]), cut off at `kappa` (Carlini and Wagner 2016, f6).
 pub struct Margin {
     node: NodeId,
+    readout: Readout,
     /// One aim an image.
     pub aims: Vec<Aim>,
     /// Where it no longer grows.
@@ -97,7 +124,7 @@ impl Margin {
     /// Over the raw class scores of a net.
     pub fn new(model: &Model, aims: Vec<Aim>, kappa: f64) -> Self {
         let weights = vec![1.0; aims.len()];
-        Margin { node: model.graph().scores(), aims, kappa, weights }
+        Margin { node: model.graph().scores(), readout: model.readout(), aims, kappa, weights }
     }
 }
 
@@ -108,7 +135,7 @@ impl Objective for Margin {
 
     fn measure(&self, trace: &Trace) -> Result<Measured> {
         let mut n = trace.samples().start;
-        rows(trace, self.node, &self.aims, |scores, aim| {
+        rows(trace, self.node, self.readout, &self.aims, |scores, aim| {
             let weight = self.weights[n];
             n += 1;
             let (margin, up, down) = aim.margin(scores);
@@ -129,6 +156,7 @@ impl Objective for Margin {
 fn rows(
     trace: &Trace,
     node: NodeId,
+    readout: Readout,
     aims: &[Aim],
     mut each: impl FnMut(&[f64], Aim) -> (f64, Vec<f64>),
 ) -> Result<Measured> {
@@ -140,9 +168,9 @@ fn rows(
     let len = flat.len() / aims.len().max(1);
     let (mut values, mut seed) = (Vec::new(), Vec::with_capacity(flat.len()));
     for (scores, aim) in flat.chunks(len).zip(aims) {
-        let (v, row) = each(scores, *aim);
+        let (v, row) = each(&readout.decision(scores), *aim);
         values.push(v);
-        seed.extend(row);
+        seed.extend(readout.to_scores(&row));
     }
     Ok(Measured { values, seed: vec![(node, tensor(seed, value.dims())?)] })
 }
@@ -150,13 +178,14 @@ fn rows(
 /// log(1 - p) of one class: the logarithm of the sum of all others' exponentials less that of the sum of all.
 pub struct Escape {
     node: NodeId,
+    readout: Readout,
     class: usize,
 }
 
 impl Escape {
     /// Away from `class` over the raw class scores of a net.
     pub fn new(model: &Model, class: usize) -> Self {
-        Escape { node: model.graph().scores(), class }
+        Escape { node: model.graph().scores(), readout: model.readout(), class }
     }
 }
 
@@ -167,7 +196,15 @@ impl Objective for Escape {
 
     fn measure(&self, trace: &Trace) -> Result<Measured> {
         let aims = vec![Aim::Not(self.class); trace.samples().end];
-        rows(trace, self.node, &aims, |scores, _| {
+        rows(trace, self.node, self.readout, &aims, |scores, _| {
+            let kind = self.readout.kind;
+            if kind == OutputKind::Probability || (kind == OutputKind::Sigmoid && !self.readout.is_binary()) {
+                let p = self.readout.of_decision(scores)[self.class];
+                let mut row = vec![0.0; scores.len()];
+                row[self.class] =
+                    if kind == OutputKind::Sigmoid { -p } else { -1.0 / (1.0 - p).max(f64::MIN_POSITIVE) };
+                return (libm::log((1.0 - p).max(f64::MIN_POSITIVE)), row);
+            }
             let mut others = scores.to_vec();
             others[self.class] = f64::NEG_INFINITY;
             let top = |s: &[f64]| s.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -48,10 +48,9 @@ impl Preprocess {
     /// Pixels in `[0, 1]`, RGB, of a short side of round(size / 0.875) (of the larger side where they differ), bicubic.
     pub fn new(size: impl Into<Size>, channels: usize) -> Result<Self> {
         let size = size.into();
-        let short = (size.height.max(size.width) as f64 / 0.875).round_ties_even() as usize;
         let made = Preprocess {
             size,
-            resize: Resize::Short(short),
+            resize: Resize::Short(Self::usual_short(size)),
             interpolation: Interpolation::default(),
             crop: Crop::default(),
             order: Order::default(),
@@ -62,6 +61,11 @@ impl Preprocess {
         };
         made.check()?;
         Ok(made)
+    }
+
+    /// The short side that the reference implementations of ImageNet nets resize photos to: round(size / 0.875).
+    pub fn usual_short(size: Size) -> usize {
+        (size.height.max(size.width) as f64 / 0.875).round_ties_even() as usize
     }
 
     /// An error when the options contradict each other or cannot be computed with.
@@ -198,6 +202,11 @@ impl Preprocess {
         };
         match self.resize {
             Resize::Direct => (self.size.width, self.size.height),
+            Resize::Auto if (width, height) == (self.size.width, self.size.height) => (width, height),
+            Resize::Auto => {
+                let short = Self::usual_short(self.size);
+                Preprocess { resize: Resize::Short(short), ..self.clone() }.resized(width, height)
+            }
             Resize::Short(short) if width <= height => (short, in_proportion(height, width, short)),
             Resize::Short(short) => (in_proportion(width, height, short), short),
         }

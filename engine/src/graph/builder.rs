@@ -83,6 +83,20 @@ impl Builder {
     /// # Errors
     /// Where there is not exactly one input, or the output does not depend on it.
     pub fn finish(self, output: NodeId) -> Result<(Graph, Weights)> {
+        Ok((self.graph(output)?, self.weights))
+    }
+
+    /// Closes one graph for each output and name, all over the same weights.
+    ///
+    /// # Errors
+    /// As [`Builder::finish`].
+    pub fn finish_all(self, outputs: &[(String, NodeId)]) -> Result<(Vec<(String, Graph)>, Weights)> {
+        let graphs = outputs.iter().map(|(name, id)| Ok((name.clone(), self.graph(*id)?))).collect::<Result<_>>()?;
+        Ok((graphs, self.weights))
+    }
+
+    /// The graph that ends in `output`.
+    fn graph(&self, output: NodeId) -> Result<Graph> {
         let mut needed = vec![false; self.nodes.len()];
         needed[output.0] = true;
         for i in (0..self.nodes.len()).rev().filter(|i| self.nodes[*i].op == Op::Input || *i <= output.0) {
@@ -98,7 +112,7 @@ impl Builder {
         };
         let mut renumbered: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
         let mut nodes: Vec<Node> = Vec::new();
-        for (i, mut node) in self.nodes.into_iter().enumerate().filter(|(i, _)| needed[*i]) {
+        for (i, mut node) in self.nodes.iter().cloned().enumerate().filter(|(i, _)| needed[*i]) {
             renumbered[i] = Some(NodeId(nodes.len()));
             node.inputs.iter_mut().for_each(|n| *n = renumbered[n.0].unwrap_or(*n));
             nodes.push(node);
@@ -109,11 +123,10 @@ impl Builder {
         }
         let found = |id: NodeId| renumbered[id.0];
         let mut aliases: BTreeMap<String, NodeId> =
-            self.aliases.into_iter().filter_map(|(name, id)| Some((name, found(id?)?))).collect();
-        aliases.extend(self.names.into_iter().filter_map(|(name, id)| Some((name, found(id)?))));
+            self.aliases.iter().filter_map(|(name, id)| Some((name.clone(), found((*id)?)?))).collect();
+        aliases.extend(self.names.iter().filter_map(|(name, id)| Some((name.clone(), found(*id)?))));
         let place = |i: usize| renumbered[i].ok_or_else(|| Error::internal("a needed node was dropped"));
-        let graph = Graph { input: place(input)?, output: place(output.0)?, nodes, consumers, aliases };
-        Ok((graph, self.weights))
+        Ok(Graph { input: place(input)?, output: place(output.0)?, nodes, consumers, aliases })
     }
 
     fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], shape: Shape) -> Result<NodeId> {

@@ -2,7 +2,9 @@
 //!
 //! Weights live apart ([`Weights`]), so that graphs are small, comparable and shared.
 
+pub mod axes;
 pub mod builder;
+pub mod closing;
 pub mod cost;
 pub mod field;
 pub mod infer;
@@ -96,32 +98,50 @@ impl Graph {
         !matches!(self.node(id).op, Op::Constant(_))
     }
 
-    /// The node whose value holds the class scores: the output with a closing softmax (and what only reshapes it) peeled off.
+    /// The node whose value holds the class scores: the output with a closing softmax, its logarithm and what only reshapes
+    /// them peeled off.
     pub fn scores(&self) -> NodeId {
-        let mut id = self.output;
-        let mut scores = self.output;
-        loop {
-            let node = self.node(id);
-            match &node.op {
-                Op::Softmax { .. } => {
-                    scores = node.inputs[0];
-                    id = scores;
-                }
-                Op::Reshape(_) | Op::Identity => id = node.inputs[0],
-                _ => return scores,
+        self.closing_softmax().map_or(self.output, |softmax| {
+            let mut scores = self.node(softmax).inputs[0];
+            while let Some(inner) = self.softmax_at(scores) {
+                scores = self.node(inner).inputs[0];
             }
-        }
+            scores
+        })
     }
 
     /// The softmax that closes the net, if it has one.
     pub fn closing_softmax(&self) -> Option<NodeId> {
-        (self.scores() != self.output).then(|| {
-            let mut id = self.output;
-            while !matches!(self.node(id).op, Op::Softmax { .. }) {
-                id = self.node(id).inputs[0];
+        self.softmax_at(self.output)
+    }
+
+    /// The softmax whose values, reshaped or their logarithms, `id` holds.
+    fn softmax_at(&self, mut id: NodeId) -> Option<NodeId> {
+        let mut logarithm = false;
+        loop {
+            let node = self.node(id);
+            match &node.op {
+                Op::Softmax { log, .. } => return (!(logarithm && *log)).then_some(id),
+                Op::Reshape(_) | Op::Identity => {}
+                Op::Activation(op::Activation::Log) if !logarithm => logarithm = true,
+                _ => return None,
             }
-            id
-        })
+            id = node.inputs[0];
+        }
+    }
+
+    /// Whether a node is the softmax of an attention: its values are multiplied into others.
+    pub fn is_attention(&self, id: NodeId) -> bool {
+        let mut at = id;
+        matches!(self.node(id).op, Op::Softmax { log: false, .. })
+            && loop {
+                let [next] = self.consumers(at) else { break false };
+                match self.node(*next).op {
+                    Op::MatMul => break true,
+                    Op::Identity | Op::Reshape(_) | Op::Transpose(_) => at = *next,
+                    _ => break false,
+                }
+            }
     }
 
     /// The nodes that `of` depends on, `of` included: true at each one's index.

@@ -12,7 +12,8 @@ use candle_core::{Device, Tensor};
 
 /// How well a net does.
 pub trait Evaluate {
-    /// The `k` most probable classes for one input: class, index, probability; equal ones by index.
+    /// The `k` most probable classes for one input: class, index, probability (or value, where outputs are quantities);
+    /// equal ones by index. A net with one output names its class, then its complement, which has no index.
     ///
     /// # Errors
     /// As [`Input::prepared`] and the forward pass.
@@ -47,10 +48,15 @@ pub trait Evaluate {
 
 impl Evaluate for Model {
     fn predict(&self, input: &Input, k: usize) -> Result<Table> {
-        let probabilities = self.probabilities(&input.prepared(self)?.x)?;
-        let mut table = Table::new(["class", "index", "probability"]);
-        for i in ranked(&probabilities[0]).into_iter().take(k) {
-            table.push([self.card().class_name(i).into(), i.into(), probabilities[0][i].into()]);
+        let readout = self.labels_readout()?;
+        let scores = self.scores(&input.prepared(self)?.x)?;
+        let shown = readout.shown(&scores[0]);
+        let mut table = Table::new(["class", "index", readout.word()]);
+        for i in ranked(&shown).into_iter().take(k) {
+            table.push([self.card().class_name(i).into(), i.into(), shown[i].into()]);
+        }
+        if readout.is_binary() && k > 1 {
+            table.push([self.card().class_name(1).into(), Cell::Nothing, (1.0 - shown[0]).into()]);
         }
         Ok(table)
     }
@@ -84,7 +90,7 @@ impl Evaluate for Model {
 
     fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
         let labels = labels_of(self, data)?;
-        let mut hits: Vec<[usize; 3]> = vec![[0; 3]; self.card().classes.len()];
+        let mut hits: Vec<[usize; 3]> = vec![[0; 3]; self.classes_len().max(self.card().classes.len())];
         let seen = each(self, data, job, "accuracy", |i, probabilities| {
             let Some(label) = labels[i] else { return Ok(()) };
             let place = ranked(probabilities).iter().position(|c| *c == label).unwrap_or(usize::MAX);
@@ -122,6 +128,7 @@ impl Evaluate for Model {
         }
         Ok(artifact
             .array("images", scalar(n as f64)?)
+            .notes(self.readout().note())
             .note("intervals are Wilson's, 95 %")
             .part(Part::Table("accuracy".into(), overall))
             .part(Part::Table("by label".into(), by_label))
@@ -177,7 +184,7 @@ fn labels_of(model: &Model, data: &Dataset) -> Result<Vec<Option<usize>>> {
     let classes = data
         .labels()
         .iter()
-        .map(|l| Ok((l.to_string(), model.card().class_index(l)?)))
+        .map(|l| Ok((l.to_string(), model.card().label_index(l)?)))
         .collect::<Result<std::collections::BTreeMap<String, usize>>>()
         .map_err(|e| e.context(format!("the labels of `{}`", data.name)))?;
     if classes.is_empty() {
@@ -197,12 +204,13 @@ fn each(
 ) -> Result<usize> {
     let batch = job.through(model, 1, 2 * model.graph().peak_len(), 16);
     let preprocess = model.card().preprocess()?;
+    let readout = model.classes_readout()?;
     let mut seen = 0;
     for chunk in job.steps(label, data.len().div_ceil(batch)) {
         let range = chunk * batch..((chunk + 1) * batch).min(data.len());
         let rows = range.clone().map(|i| preprocess.apply(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
-        for (i, probabilities) in range.zip(model.probabilities(&Tensor::stack(&rows, 0)?)?) {
-            f(i, &probabilities)?;
+        for (i, scores) in range.zip(model.scores(&Tensor::stack(&rows, 0)?)?) {
+            f(i, &readout.probabilities(&scores))?;
             seen += 1;
         }
     }

@@ -8,9 +8,9 @@ use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync};
 use serde_json::Value;
 use std::path::PathBuf;
 
+use super::photos;
 use super::zoo::{self, Architecture};
-use crate::data::Interpolation;
-use crate::data::preprocess::{Preprocess, Resize, Size};
+use crate::data::preprocess::Preprocess;
 use crate::error::{Error, Kind, Result};
 
 /// What a repository gave.
@@ -61,8 +61,8 @@ pub fn fetch(id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
     Ok(Fetched {
         file,
         architecture,
-        preprocess: preprocess(&config)?,
-        labels: labels(&config),
+        preprocess: photos::timm(&config)?,
+        labels: photos::named(&config),
         license: config["pretrained_cfg"]["license"].as_str().unwrap_or_default().to_string(),
     })
 }
@@ -153,34 +153,4 @@ fn status(e: &HFError) -> Option<u16> {
         HFError::Http { context } => Some(context.status.as_u16()),
         _ => None,
     }
-}
-
-/// timm's `pretrained_cfg`: mean, std, input_size, interpolation, crop_pct.
-fn preprocess(config: &Value) -> Result<Option<Preprocess>> {
-    let about = &config["pretrained_cfg"];
-    let numbers = |key: &str| -> Option<Vec<f32>> {
-        about[key].as_array()?.iter().map(|v| v.as_f64().map(|x| x as f32)).collect()
-    };
-    let (Some(mean), Some(std), Some([_, height, width])) =
-        (numbers("mean"), numbers("std"), numbers("input_size").as_deref().and_then(|s| <[f32; 3]>::try_from(s).ok()))
-    else {
-        return Ok(None);
-    };
-    let size = Size { height: height as usize, width: width as usize };
-    let share = about["crop_pct"].as_f64().filter(|p| (0.1..=1.0).contains(p)).unwrap_or(0.875);
-    let short = (size.height.max(size.width) as f64 / share).floor() as usize;
-    let interpolation = match about["interpolation"].as_str() {
-        Some("bilinear") => Interpolation::Bilinear,
-        Some("nearest") => Interpolation::Nearest,
-        _ => Interpolation::Bicubic,
-    };
-    let made = Preprocess { mean, std, interpolation, resize: Resize::Short(short), ..Preprocess::new(size, 3)? };
-    made.check()?;
-    Ok(Some(made))
-}
-
-/// Names of classes as transformers (`id2label`) and timm (`label_names`) write them.
-fn labels(config: &Value) -> Option<Vec<String>> {
-    let listed = [&config["id2label"], &config["label_names"], &config["pretrained_cfg"]["label_names"]];
-    listed.into_iter().find(|v| !v.is_null()).and_then(|v| super::labels::from_json(&v.to_string()).ok())
 }

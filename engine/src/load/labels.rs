@@ -1,4 +1,4 @@
-//! Class labels from files: a JSON list, a JSON object from index to name, a table, or a name a line.
+//! Class labels from files: a JSON list, an object from index to name in JSON or Python, a table, or a name a line.
 
 use serde_json::Value;
 use std::path::Path;
@@ -7,10 +7,10 @@ use crate::error::{Context, Error, Result};
 
 /// The labels in a file, one an output in order. By its ending: `.json` is a list of names, or an object from index to
 /// name (or to a list of names); `.csv` a table whose column `label`, `name` or `class` (else its last) holds names, in
-/// the order of its column `index` or `id` if there is one; anything else is a name a line.
+/// the order of its column `index` or `id` if there is one; anything else is a name a line, or a list or object as above.
 ///
 /// # Errors
-/// Where it cannot be read, or indexes are missing or doubled.
+/// Where it cannot be read, indexes are missing or doubled, or a line between names is empty.
 pub fn read_labels(path: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::InvalidData => Error::format(format!("`{}` is not a text file", path.display())),
@@ -18,9 +18,10 @@ pub fn read_labels(path: &Path) -> Result<Vec<String>> {
     })?;
     let text = text.trim_start_matches('\u{feff}');
     let labels = match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("json") => from_json(text),
+        Some("json") => from_json(text).or_else(|json| from_python(text).map_err(|_| json)),
         Some("csv") => from_csv(text),
-        _ => Ok(text.lines().map(|l| l.trim().to_string()).filter(|l| !l.is_empty()).collect()),
+        _ if text.trim_start().starts_with(['{', '[']) => from_json(text).or_else(|_| from_python(text)),
+        _ => from_lines(text),
     };
     let labels = labels.context(|| format!("labels `{}`", path.display()))?;
     if labels.is_empty() {
@@ -49,6 +50,56 @@ pub fn from_json(text: &str) -> Result<Vec<String>> {
         }
         _ => Err(wrong()),
     }
+}
+
+/// A name a line; empty lines may only follow the last name.
+fn from_lines(text: &str) -> Result<Vec<String>> {
+    let lines: Vec<&str> = text.trim_end().lines().map(str::trim).collect();
+    if let Some(empty) = lines.iter().position(|l| l.is_empty()) {
+        return Err(Error::format(format!("line {} is empty", empty + 1))
+            .hint("one name an output, a line each: an empty line would move all names behind it by one"));
+    }
+    Ok(lines.into_iter().map(str::to_string).collect())
+}
+
+/// A dict from index to name, or a list, as Python prints it: {0: 'tench', 1: "coho"}.
+fn from_python(text: &str) -> Result<Vec<String>> {
+    let wrong = || Error::format("neither a list of names nor an object from index to name");
+    let mut rest = text.trim();
+    let dict = rest.starts_with('{');
+    rest = rest.strip_prefix(['{', '[']).ok_or_else(wrong)?.trim_start();
+    let mut pairs = Vec::new();
+    while !rest.starts_with(['}', ']']) {
+        let mut index = pairs.len();
+        if dict {
+            let (key, after) = rest.split_once(':').ok_or_else(wrong)?;
+            index = key.trim().trim_matches(['\'', '"']).parse().map_err(|_| wrong())?;
+            rest = after.trim_start();
+        }
+        let quote = rest.chars().next().filter(|c| ['\'', '"'].contains(c)).ok_or_else(wrong)?;
+        let (mut name, mut end, mut escaped) = (String::new(), None, false);
+        for (at, c) in rest.char_indices().skip(1) {
+            match c {
+                _ if escaped => {
+                    name.push(c);
+                    escaped = false;
+                }
+                '\\' => escaped = true,
+                c if c == quote => {
+                    end = Some(at + 1);
+                    break;
+                }
+                c => name.push(c),
+            }
+        }
+        pairs.push((index, name));
+        rest = rest[end.ok_or_else(wrong)?..].trim_start();
+        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+        if rest.is_empty() {
+            return Err(wrong());
+        }
+    }
+    in_order(pairs)
 }
 
 /// A string, or strings one after another as synonyms.

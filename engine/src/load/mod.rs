@@ -1,24 +1,28 @@
 //! `load_model`: from a name or a path to a net with its card.
 
 pub mod fetch;
+pub mod guess;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod labels;
 pub mod onnx;
+pub mod options;
+pub mod photos;
 pub mod pickle;
 pub mod tensors;
 pub mod torch;
 pub mod zoo;
 
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 use self::tensors::Tensors;
-use crate::data::Interpolation;
-use crate::data::preprocess::{Crop, Order, Preprocess, Resize, Size};
+use crate::data::preprocess::{Preprocess, Size};
 use crate::data::shapes::net as shapes;
 use crate::error::{Context, Error, Result, suggestions};
 use crate::model::{Card, Model};
+
+pub use options::{Labels, Layout, LoadOption, LoadOptions, OPTIONS, PerChannel};
+pub use photos::PRESETS;
 
 /// What `load_model` accepts, for hints.
 const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a path to an .onnx file, an architecture with \
@@ -26,66 +30,6 @@ const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a 
 
 const TRANSFORMED: &str = "the layer `transform_input` maps the usual input to the one that the published weights expect; \
                            weights trained without it need #{ transform_input: false }";
-
-/// The options of `load_model`. Those of preprocessing replace what the net's card says, one by one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LoadOptions {
-    /// The weight file of a named architecture.
-    pub weights: Option<String>,
-    /// The architecture of a weight file that is given as a path.
-    pub arch: Option<String>,
-    /// The names of the outputs.
-    pub labels: Option<Labels>,
-    /// The net's input in pixels.
-    pub size: Option<Size>,
-    /// The short side before the crop, or "direct".
-    pub resize: Option<Resize>,
-    /// How pixels between pixels are computed.
-    pub interpolation: Option<Interpolation>,
-    /// Which part of the resized photo the net sees.
-    pub crop: Option<Crop>,
-    /// The order of the input's channels.
-    pub order: Option<Order>,
-    /// The factor before mean and deviation.
-    pub scale: Option<f32>,
-    /// What is subtracted, one value or one a channel.
-    pub mean: Option<PerChannel>,
-    /// What is divided by, one value or one a channel.
-    pub std: Option<PerChannel>,
-    /// Whether GoogLeNet maps ImageNet's mean and deviation to 0.5 and 0.5 first, as its published weights need.
-    pub transform_input: Option<bool>,
-}
-
-/// Names of outputs, or where they are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Labels {
-    /// A file (see [`labels::read_labels`]), or "imagenet".
-    Path(String),
-    /// The names.
-    Names(Vec<String>),
-}
-
-/// One value for all channels, or one each.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum PerChannel {
-    /// For all.
-    One(f32),
-    /// For each.
-    Each(Vec<f32>),
-}
-
-impl PerChannel {
-    fn spread(&self, channels: usize) -> Vec<f32> {
-        match self {
-            PerChannel::One(x) => vec![*x; channels],
-            PerChannel::Each(values) if values.len() == 1 => vec![values[0]; channels],
-            PerChannel::Each(values) => values.clone(),
-        }
-    }
-}
 
 /// Loads a net: a known net's name, "shapes", an architecture's name with `weights`, a path, or `hf:org/repo`. Paths are
 /// relative to `base`. `report` is told what is being fetched.
@@ -165,7 +109,7 @@ impl Asked<'_> {
             return Err(Error::value("`transform_input` is an option of `googlenet`, not of ONNX files"));
         }
         let size = self.options.size.map(|s| [s.height, s.width]);
-        let model = onnx::load(path, &onnx::Options { size })?;
+        let model = onnx::load(path, &onnx::Options { size, layout: self.options.layout })?;
         let [height, width] = match *model.input_shape() {
             [_, height, width] => [height, width],
             _ => return self.finished(&model, None),
@@ -233,7 +177,11 @@ impl Asked<'_> {
     /// The net with the preprocessing that is `known` of it and the labels, as the options change them.
     fn finished(&self, model: &Model, known: Option<Preprocess>) -> Result<Model> {
         let mut card = model.card().clone();
-        card.preprocess = with_options(known, self.options, model.input_shape())?;
+        let (preprocess, assumed) = photos::with_options(known, self.options, model.input_shape())?;
+        card.preprocess = preprocess;
+        card.notes.extend(assumed);
+        card.output = self.options.output.or(card.output);
+        card.notes.extend(model.with_card(card.clone()).readout().note());
         let labels = match &self.options.labels {
             None => return Ok(model.with_card(card)),
             Some(Labels::Names(names)) => names.clone(),
@@ -242,46 +190,6 @@ impl Asked<'_> {
         };
         Ok(model.with_card(card.with_labels(&labels, model.output_len())?))
     }
-}
-
-/// The preprocessing that is `known` with the options put in one by one; where none is known, one is made when an option
-/// says anything of it, for the net's own input (channels, height, width).
-fn with_options(known: Option<Preprocess>, options: &LoadOptions, input: &[usize]) -> Result<Option<Preprocess>> {
-    let said = options.resize.is_some()
-        || options.interpolation.is_some()
-        || options.crop.is_some()
-        || options.order.is_some()
-        || options.scale.is_some()
-        || options.mean.is_some()
-        || options.std.is_some();
-    let mut made = match (known, input) {
-        (Some(known), _) => known,
-        (None, &[channels, height, width]) if said => Preprocess::new(Size { height, width }, channels)?,
-        (None, _) if said => {
-            return Err(Error::value(format!("the net's input is {input:?}, which no photo becomes"))
-                .hint("leave the options of preprocessing out and give it tensors (load_tensor)"));
-        }
-        (None, _) => return Ok(None),
-    };
-    if let Some(size) = options.size {
-        made.size = size;
-        if let Resize::Short(_) = made.resize {
-            made.resize = Preprocess::new(size, made.channels)?.resize;
-        }
-    }
-    made.resize = options.resize.unwrap_or(made.resize);
-    made.interpolation = options.interpolation.unwrap_or(made.interpolation);
-    made.crop = options.crop.unwrap_or(made.crop);
-    made.order = options.order.unwrap_or(made.order);
-    made.scale = options.scale.unwrap_or(made.scale);
-    if let Some(mean) = &options.mean {
-        made.mean = mean.spread(made.channels);
-    }
-    if let Some(std) = &options.std {
-        made.std = std.spread(made.channels);
-    }
-    made.check()?;
-    Ok(Some(made))
 }
 
 fn unknown(spec: &str) -> Error {

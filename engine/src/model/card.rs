@@ -1,5 +1,6 @@
 //! A net's card: what must be known besides the graph, so that nobody guesses classes or preprocessing.
 
+use super::outputs::OutputKind;
 use crate::data::preprocess::Preprocess;
 use crate::error::{Error, Result, suggestions};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,12 @@ pub struct Card {
     /// One class for each raw output, or none where the labels are unknown.
     #[serde(default)]
     pub classes: Vec<Class>,
+    /// What the outputs mean, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputKind>,
+    /// What a net with one output says where it does not say its class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complement: Option<Class>,
     /// How a photo becomes the net's input; without it photos are refused and only tensors pass.
     #[serde(default)]
     pub preprocess: Option<Preprocess>,
@@ -54,7 +61,8 @@ impl Card {
         Card { name: name.into(), ..Card::default() }
     }
 
-    /// The same card with `labels`, one a raw output. n labels for n + 1 outputs: output 0 is "background".
+    /// The same card with `labels`, one a raw output. n labels for n + 1 outputs: output 0 is "background", which a note
+    /// says. Two labels for one output: its complement and its class.
     ///
     /// # Errors
     /// Where the numbers fit neither way.
@@ -63,7 +71,15 @@ impl Card {
         self.classes = if labels.len() == outputs {
             classes.collect()
         } else if labels.len() + 1 == outputs {
+            self.notes.push(format!(
+                "{} labels for {outputs} outputs: output 0 is taken for the background, output 1 for `{}`; give one label an output to say otherwise",
+                labels.len(),
+                labels.first().map_or("", String::as_str)
+            ));
             std::iter::once(Class::from_label("background")).chain(classes).collect()
+        } else if labels.len() == 2 && outputs == 1 {
+            self.complement = Some(Class::from_label(&labels[0]));
+            vec![Class::from_label(&labels[1])]
         } else {
             return Err(Error::value(format!("{} labels for {outputs} outputs of `{}`", labels.len(), self.name))
                 .hint("give one label an output, or one less where output 0 is the background"));
@@ -71,8 +87,12 @@ impl Card {
         Ok(self)
     }
 
-    /// The name of output `index`: its class, or "class 7" where labels are unknown.
+    /// The name of output `index`: its class, or "class 7" where labels are unknown. Behind the only output comes its
+    /// complement.
     pub fn class_name(&self, index: usize) -> String {
+        if let (1, [only]) = (index, &self.classes[..]) {
+            return self.complement.as_ref().map_or_else(|| format!("not {}", only.name), |c| c.name.clone());
+        }
         self.classes.get(index).map_or_else(|| format!("class {index}"), |c| c.name.clone())
     }
 
@@ -125,6 +145,19 @@ impl Card {
             _ => format!("did you mean {}?", close.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(" or ")),
         };
         Err(Error::not_found(format!("no class `{name}` in `{}`", self.name)).hint(hint))
+    }
+
+    /// The place among decisions of the class that a data set calls `name`: as [`Card::class_index`], or 1 for the
+    /// complement of the only output's class.
+    ///
+    /// # Errors
+    /// As [`Card::class_index`].
+    pub fn label_index(&self, name: &str) -> Result<usize> {
+        let is = |class: &Class| {
+            let names = std::iter::once(&class.name).chain(&class.synonyms);
+            names.into_iter().any(|n| n.to_lowercase() == name.trim().to_lowercase())
+        };
+        if self.complement.as_ref().is_some_and(is) { Ok(1) } else { self.class_index(name) }
     }
 
     /// How photos become inputs.

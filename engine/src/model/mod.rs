@@ -11,6 +11,7 @@ use candle_core::{DType, Device};
 use std::sync::Arc;
 
 pub use card::{Card, Class};
+pub use outputs::{OutputKind, Readout};
 
 /// A trained net; cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,13 +21,59 @@ pub struct Model {
     card: Arc<Card>,
     packs: Arc<Packs>,
     tiled: bool,
+    outputs: Arc<Vec<(String, Arc<Graph>)>>,
 }
 
 impl Model {
     /// A net from its parts.
     pub fn new(graph: Graph, weights: Weights, card: Card) -> Self {
+        let output = graph.node(graph.output()).name.clone();
+        Self::of(vec![(output, Arc::new(graph))], Arc::new(weights), card, 0)
+    }
+
+    /// A net with several outputs: one graph each, of which the first is asked unless another is chosen
+    /// ([`Model::output_named`]).
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn with_outputs(outputs: Vec<(String, Graph)>, weights: Weights, card: Card) -> Result<Self> {
+        if outputs.is_empty() {
+            return Err(Error::format(format!("`{}` has no output", card.name)));
+        }
+        let outputs = outputs.into_iter().map(|(name, graph)| (name, Arc::new(graph))).collect();
+        Ok(Self::of(outputs, Arc::new(weights), card, 0))
+    }
+
+    fn of(outputs: Vec<(String, Arc<Graph>)>, weights: Arc<Weights>, card: Card, chosen: usize) -> Self {
+        let graph = outputs[chosen].1.clone();
         let packs = Arc::new(Packs::new(graph.nodes().len()));
-        Model { graph: Arc::new(graph), weights: Arc::new(weights), card: Arc::new(card), packs, tiled: false }
+        Model { graph, weights, card: Arc::new(card), packs, tiled: false, outputs: Arc::new(outputs) }
+    }
+
+    /// The names of the outputs.
+    pub fn output_names(&self) -> Vec<&str> {
+        self.outputs.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The same net asked for another of its outputs. What the card says of classes and of what outputs mean belongs to the
+    /// first output and is kept only for an output of as many values.
+    ///
+    /// # Errors
+    /// Where there is no such output; the hint lists them.
+    pub fn output_named(&self, name: &str) -> Result<Self> {
+        let chosen = self.outputs.iter().position(|(n, _)| n == name).ok_or_else(|| {
+            let names: Vec<String> = self.output_names().iter().map(|n| format!("`{n}`")).collect();
+            Error::not_found(format!("no output `{name}` in `{}`", self.card.name))
+                .hint(format!("its outputs are {}", names.join(", ")))
+        })?;
+        let mut card = self.card().clone();
+        let outputs: Vec<_> = self.outputs.as_ref().clone();
+        card.notes.retain(|n| !n.starts_with("this is the output `") && !n.starts_with("probability: "));
+        let len = |graph: &Graph| graph.node(graph.output()).shape.iter().product::<usize>();
+        if len(&outputs[chosen].1) != len(&self.graph) {
+            (card.classes, card.complement, card.output) = (Vec::new(), None, None);
+        }
+        Ok(Self::of(outputs, self.weights.clone(), card, chosen))
     }
 
     /// The net's graph.
@@ -123,10 +170,12 @@ impl Model {
         self.graph.ids().filter(|id| self.graph.is_layer(*id))
     }
 
-    /// The last layer whose value is a map of more than one position.
+    /// The last layer whose value is channels x rows x columns of more than one position.
     pub fn last_map_layer(&self) -> Option<NodeId> {
-        let maps = |id: &NodeId| matches!(self.graph.node(*id).shape[..], [_, h, w] if h * w > 1);
-        self.layers().filter(|id| maps(id) && *id != self.graph.input()).last()
+        let layouts = self.graph.map_layouts();
+        let maps = |id: &NodeId| layouts[id.0].is_some_and(|l| l.is_plain() && l.shape[1] * l.shape[2] > 1);
+        let score = self.graph.scores();
+        self.layers().filter(|id| maps(id) && *id != self.graph.input() && *id != score).last()
     }
 
     /// Number of raw outputs a sample.

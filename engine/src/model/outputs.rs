@@ -1,13 +1,195 @@
-//! What a net's raw outputs say: class scores and probabilities.
+//! What a net's raw outputs mean: logits of a softmax, logits of independent labels, probabilities, or values. One place
+//! turns them into probabilities and decisions; predictions, maps, accuracies and attacks all read from here.
 
 use super::Model;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::graph::closing::Closing;
 use crate::kernels::norm;
 use crate::pass::Tap;
 use crate::tensor::to_f64;
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// What raw outputs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputKind {
+    /// Logits of exclusive classes: probabilities are their softmax.
+    Softmax,
+    /// Logits of independent labels, or the one logit of a class and its complement: probabilities are their sigmoids.
+    Sigmoid,
+    /// Probabilities already, in the net's own unit (percent stay percent).
+    Probability,
+    /// Quantities, as a regression gives: there are no probabilities.
+    Value,
+}
+
+impl OutputKind {
+    /// The word that options take.
+    pub fn word(self) -> &'static str {
+        match self {
+            OutputKind::Softmax => "softmax",
+            OutputKind::Sigmoid => "sigmoid",
+            OutputKind::Probability => "probability",
+            OutputKind::Value => "value",
+        }
+    }
+}
+
+/// How the meaning of the outputs is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The card says it.
+    Card,
+    /// The graph proves it.
+    Graph,
+    /// Neither: the most frequent meaning is assumed.
+    Assumed,
+}
+
+/// How the row of a sample's raw scores is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readout {
+    /// What the scores are.
+    pub kind: OutputKind,
+    /// How that is known.
+    pub evidence: Evidence,
+    /// Scores a sample.
+    pub outputs: usize,
+}
+
+impl Readout {
+    /// Whether one output stands for a class and its complement.
+    pub fn is_binary(&self) -> bool {
+        self.outputs == 1 && matches!(self.kind, OutputKind::Sigmoid | OutputKind::Probability)
+    }
+
+    /// What is shown of each output: its probability, or its value where outputs are quantities.
+    pub fn shown(&self, scores: &[f64]) -> Vec<f64> {
+        match self.kind {
+            OutputKind::Softmax => norm::softmax(scores.len(), 1, false, scores),
+            OutputKind::Sigmoid => scores.iter().map(|s| sigmoid(*s)).collect(),
+            OutputKind::Probability | OutputKind::Value => scores.to_vec(),
+        }
+    }
+
+    /// The word for what is shown.
+    pub fn word(&self) -> &'static str {
+        if self.kind == OutputKind::Value { "value" } else { "probability" }
+    }
+
+    /// One number a class whose largest is the prediction: the scores; for one output, those of the class and of its
+    /// complement.
+    pub fn decision(&self, scores: &[f64]) -> Vec<f64> {
+        match (self.is_binary(), self.kind) {
+            (true, OutputKind::Sigmoid) => vec![scores[0], 0.0],
+            (true, _) => vec![scores[0], 1.0 - scores[0]],
+            (false, _) => scores.to_vec(),
+        }
+    }
+
+    /// The derivative by the scores, from one by [`Readout::decision`].
+    pub fn to_scores(&self, derivative: &[f64]) -> Vec<f64> {
+        match (self.is_binary(), self.kind) {
+            (true, OutputKind::Sigmoid) => vec![derivative[0]],
+            (true, _) => vec![derivative[0] - derivative[1]],
+            (false, _) => derivative.to_vec(),
+        }
+    }
+
+    /// The probability of each class of [`Readout::decision`].
+    pub fn probabilities(&self, scores: &[f64]) -> Vec<f64> {
+        let shown = self.shown(scores);
+        if self.is_binary() { vec![shown[0], 1.0 - shown[0]] } else { shown }
+    }
+
+    /// The same from a row of [`Readout::decision`].
+    pub fn of_decision(&self, decision: &[f64]) -> Vec<f64> {
+        self.probabilities(&decision[..self.outputs.min(decision.len())])
+    }
+
+    /// What a reader should know, where the meaning is not the plain softmax that graph or card name.
+    pub fn note(&self) -> Option<String> {
+        let n = self.outputs;
+        let outputs = if n == 1 { "one raw output".to_string() } else { format!("{} raw outputs", thousands(n)) };
+        let way = match self.kind {
+            OutputKind::Softmax => format!("probability: softmax over {outputs}"),
+            OutputKind::Sigmoid => format!("probability: sigmoid of {outputs}"),
+            OutputKind::Probability => "probability: the net's own output".to_string(),
+            OutputKind::Value => "outputs are values, not probabilities".to_string(),
+        };
+        match (self.evidence, self.kind) {
+            (Evidence::Assumed, _) => Some(format!(
+                "{way}; this is assumed, load_model(.., #{{ output: \"softmax\" }}) or \"sigmoid\", \"probability\", \"value\" says it"
+            )),
+            (_, OutputKind::Softmax) => None,
+            _ => Some(way),
+        }
+    }
+}
+
+fn sigmoid(s: f64) -> f64 {
+    if s >= 0.0 { 1.0 / (1.0 + libm::exp(-s)) } else { libm::exp(s) / (1.0 + libm::exp(s)) }
+}
+
+/// A number with commas between thousands.
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
 
 impl Model {
+    /// What the outputs mean: as the card says, else as the graph proves, else logits of exclusive classes (for one output
+    /// the logit of a class and its complement), which is assumed.
+    pub fn readout(&self) -> Readout {
+        let outputs = self.scores_len();
+        let (kind, evidence) = match (self.card().output, self.graph().closing(self.weights())) {
+            (Some(kind), _) => (kind, Evidence::Card),
+            (None, Closing::Softmax) => (OutputKind::Softmax, Evidence::Graph),
+            (None, Closing::Probability { .. }) => (OutputKind::Probability, Evidence::Graph),
+            (None, Closing::Raw) if outputs == 1 => (OutputKind::Sigmoid, Evidence::Assumed),
+            (None, Closing::Raw) => (OutputKind::Softmax, Evidence::Assumed),
+        };
+        Readout { kind, evidence, outputs }
+    }
+
+    /// How the outputs of a classifier are read.
+    ///
+    /// # Errors
+    /// Where the output is a map, or holds quantities.
+    pub fn classes_readout(&self) -> Result<Readout> {
+        let readout = self.labels_readout()?;
+        if readout.kind == OutputKind::Value {
+            return Err(Error::subject(format!("the outputs of `{}` are values, not classes", self.card().name))
+                .hint("`net.forward(x)` gives them; load_model(.., #{ output: .. }) says what outputs are"));
+        }
+        Ok(readout)
+    }
+
+    /// How the outputs are read, one number each.
+    ///
+    /// # Errors
+    /// Where the output is a map.
+    pub fn labels_readout(&self) -> Result<Readout> {
+        let shape = &self.graph().node(self.graph().scores()).shape;
+        if shape.len() > 1 && shape.iter().filter(|n| **n > 1).count() > 1 {
+            let dims = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
+            return Err(Error::subject(format!(
+                "the output of `{}` is a map of {dims}, not one score a class",
+                self.card().name
+            ))
+            .hint("`net.forward(x)` gives the map; ask about `net.layer(name).channel(i)` or a unit of it"));
+        }
+        Ok(self.readout())
+    }
+
     /// The raw class scores of each sample: the output with a closing softmax peeled off.
     ///
     /// # Errors
@@ -16,8 +198,16 @@ impl Model {
         let node = self.graph().scores();
         let trace = self.forward(x, &Tap::Only(vec![node]))?;
         let flat = to_f64(trace.get(node)?)?;
-        let n = self.scores_len();
-        Ok(flat.chunks(n).map(<[f64]>::to_vec).collect())
+        Ok(flat.chunks(self.scores_len().max(1)).map(<[f64]>::to_vec).collect())
+    }
+
+    /// One number a class of each sample whose largest is the prediction ([`Readout::decision`]).
+    ///
+    /// # Errors
+    /// Where the output is a map or holds quantities; as [`Model::forward`].
+    pub fn decisions(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
+        let readout = self.classes_readout()?;
+        Ok(self.scores(x)?.iter().map(|s| readout.decision(s)).collect())
     }
 
     /// Number of raw class scores.
@@ -25,11 +215,18 @@ impl Model {
         self.graph().node(self.graph().scores()).shape.iter().product()
     }
 
-    /// The class probabilities of each sample: the softmax of the raw scores.
+    /// Number of classes that predictions choose from: one a score, or two where one output stands for a class and its
+    /// complement.
+    pub fn classes_len(&self) -> usize {
+        if self.readout().is_binary() { 2 } else { self.scores_len() }
+    }
+
+    /// The probability of each output of each sample.
     ///
     /// # Errors
-    /// As [`Model::forward`].
+    /// Where the output is a map or holds quantities; as [`Model::forward`].
     pub fn probabilities(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
-        Ok(self.scores(x)?.iter().map(|s| norm::softmax(s.len(), 1, false, s)).collect())
+        let readout = self.classes_readout()?;
+        Ok(self.scores(x)?.iter().map(|s| readout.shown(s)).collect())
     }
 }

@@ -269,6 +269,12 @@ impl Artifact {
         self
     }
 
+    /// Adds notes.
+    pub fn notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+
     /// Marks the artifact as stopped after `done` of `total` steps, where it was.
     pub fn reached(mut self, done: usize, total: usize) -> Self {
         if done < total {

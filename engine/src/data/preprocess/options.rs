@@ -44,7 +44,7 @@ impl From<usize> for Size {
     }
 }
 
-/// How a photo is brought to a net's size; written as a number of pixels or `"direct"`.
+/// How a photo is brought to a net's size; written as a number of pixels, `"direct"` or `"auto"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ResizeOption", into = "ResizeOption")]
 pub enum Resize {
@@ -52,6 +52,8 @@ pub enum Resize {
     Short(usize),
     /// Both sides to the net's size, whatever the proportions; no crop.
     Direct,
+    /// A photo of the net's size as it is; others by the short side to round(size / 0.875), then a crop.
+    Auto,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,8 +70,9 @@ impl TryFrom<ResizeOption> for Resize {
         match option {
             ResizeOption::Pixels(n) => Ok(Resize::Short(n)),
             ResizeOption::Word(word) if word.eq_ignore_ascii_case("direct") => Ok(Resize::Direct),
+            ResizeOption::Word(word) if word.eq_ignore_ascii_case("auto") => Ok(Resize::Auto),
             ResizeOption::Word(word) => {
-                Err(Error::value(format!("resize is `{word}`")).hint("a number of pixels or \"direct\""))
+                Err(Error::value(format!("resize is `{word}`")).hint("a number of pixels, \"direct\" or \"auto\""))
             }
         }
     }
@@ -80,6 +83,7 @@ impl From<Resize> for ResizeOption {
         match resize {
             Resize::Short(n) => ResizeOption::Pixels(n),
             Resize::Direct => ResizeOption::Word("direct".into()),
+            Resize::Auto => ResizeOption::Word("auto".into()),
         }
     }
 }

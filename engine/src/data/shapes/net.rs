@@ -11,7 +11,7 @@ use crate::graph::NodeId;
 use crate::graph::Weights;
 use crate::graph::builder::Builder;
 use crate::graph::op::{Activation, Conv, Op, Pool, Reduction, Window};
-use crate::model::{Card, Model};
+use crate::model::{Card, Model, OutputKind};
 use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -73,6 +73,7 @@ pub fn decode(bytes: &[u8], size: Size) -> Result<Model> {
     let card = header.metadata().as_ref().and_then(|m| m.get("card"));
     let card = card.ok_or_else(|| Error::format("no `card` in the metadata"))?;
     let mut card: Card = serde_json::from_str(card).map_err(|e| Error::format(format!("the card: {e}")))?;
+    card.output = Some(OutputKind::Softmax);
     card.digest = Some(blake3::hash(bytes).to_hex().to_string());
     if let Some(preprocess) = &mut card.preprocess {
         preprocess.size = size;

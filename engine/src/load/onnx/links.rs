@@ -8,23 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Links<'a> {
     /// Initialisers by name.
     pub initialisers: BTreeMap<&'a str, &'a TensorProto>,
-    /// The nodes that the output needs, inputs before what they feed.
+    /// The nodes that the outputs need, inputs before what they feed.
     pub nodes: Vec<&'a NodeProto>,
-    /// The one input that the output needs.
+    /// The one input that the outputs need.
     pub input: &'a ValueInfoProto,
-    /// The name of the first output.
-    pub output: &'a str,
+    /// The names of the outputs, the net's own first.
+    pub outputs: Vec<&'a str>,
     /// The names of the nodes' values, an entry for each node, and then that of the input.
     pub names: Vec<Vec<String>>,
 }
 
 impl<'a> Links<'a> {
-    /// Resolves the names of `graph`.
+    /// Resolves the names of `graph`, for all of its outputs or for the first.
     ///
     /// # Errors
     /// Where a name is made twice or by nobody, where nodes feed each other in a circle, or where the output needs no
     /// input or several.
-    pub fn of(graph: &'a GraphProto) -> Result<Self> {
+    pub fn of(graph: &'a GraphProto, all: bool) -> Result<Self> {
         let mut initialisers = BTreeMap::new();
         for tensor in &graph.initializer {
             let name = tensor.name.as_deref().unwrap_or("");
@@ -48,10 +48,12 @@ impl<'a> Links<'a> {
                 }
             }
         }
-        let first = graph.output.first().ok_or_else(|| Error::format("the graph names no output"))?;
-        let output = name_of(first);
-        let last = *makers.get(output).ok_or_else(|| Error::format(format!("no node makes the output `{output}`")))?;
-        let order = order(graph, &makers, last)?;
+        let outputs: Vec<&str> = graph.output.iter().map(name_of).take(if all { usize::MAX } else { 1 }).collect();
+        let output = *outputs.first().ok_or_else(|| Error::format("the graph names no output"))?;
+        let made = |output: &&str| {
+            makers.get(output).copied().ok_or_else(|| Error::format(format!("no node makes the output `{output}`")))
+        };
+        let order = order(graph, &makers, &outputs.iter().map(made).collect::<Result<Vec<_>>>()?)?;
         let nodes: Vec<&NodeProto> = order.iter().map(|i| &graph.node[*i]).collect();
         let mut needed: Vec<&'a ValueInfoProto> = Vec::new();
         for node in &nodes {
@@ -73,7 +75,7 @@ impl<'a> Links<'a> {
                 .hint("convscope takes nets with one image input"));
         };
         let names = names(&nodes, name_of(input));
-        Ok(Links { initialisers, nodes, input, output, names })
+        Ok(Links { initialisers, nodes, input, outputs, names })
     }
 }
 
@@ -88,8 +90,8 @@ pub fn shown(node: &NodeProto) -> String {
     format!("node `{}` ({})", name.unwrap_or(""), node.op_type.as_deref().unwrap_or("no operator"))
 }
 
-/// The nodes that node `last` depends on and itself, each after its makers, otherwise in the file's order.
-fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, last: usize) -> Result<Vec<usize>> {
+/// The nodes that the nodes `lasts` depend on and themselves, each after its makers, otherwise in the file's order.
+fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, lasts: &[usize]) -> Result<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
         New,
@@ -97,23 +99,28 @@ fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, last: usize) -> Res
         Done,
     }
     let mut state = vec![State::New; graph.node.len()];
-    let (mut stack, mut order) = (vec![(last, 0)], Vec::new());
-    while let Some((node, next)) = stack.pop() {
-        state[node] = State::Open;
-        let Some(name) = graph.node[node].input.get(next) else {
-            state[node] = State::Done;
-            order.push(node);
-            continue;
-        };
-        stack.push((node, next + 1));
-        let Some(maker) = makers.get(name.as_str()) else { continue };
-        match state[*maker] {
-            State::New => stack.push((*maker, 0)),
-            State::Open => {
-                let what = shown(&graph.node[*maker]);
-                return Err(Error::format(format!("the graph is cyclic: {what} depends on itself")));
+    let (mut stack, mut order) = (Vec::new(), Vec::new());
+    for last in lasts {
+        if state[*last] == State::New {
+            stack.push((*last, 0));
+        }
+        while let Some((node, next)) = stack.pop() {
+            state[node] = State::Open;
+            let Some(name) = graph.node[node].input.get(next) else {
+                state[node] = State::Done;
+                order.push(node);
+                continue;
+            };
+            stack.push((node, next + 1));
+            let Some(maker) = makers.get(name.as_str()) else { continue };
+            match state[*maker] {
+                State::New => stack.push((*maker, 0)),
+                State::Open => {
+                    let what = shown(&graph.node[*maker]);
+                    return Err(Error::format(format!("the graph is cyclic: {what} depends on itself")));
+                }
+                State::Done => {}
             }
-            State::Done => {}
         }
     }
     let sorted = {

@@ -26,6 +26,7 @@ use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
 use crate::graph::Op;
 use crate::graph::Weights;
+use crate::load::options::Layout;
 use crate::load::tensors::Bytes;
 use crate::model::{Card, Model};
 use external::Folder;
@@ -48,6 +49,8 @@ const OLDEST: i64 = 7;
 pub struct Options {
     /// Height and width of the input, where the file leaves them open.
     pub size: Option<[usize; 2]>,
+    /// The order of the input's axes, where it is known.
+    pub layout: Option<Layout>,
 }
 
 /// The net in an ONNX file. Its card knows the file's name and no preprocessing.
@@ -64,39 +67,48 @@ pub fn load(path: impl AsRef<Path>, options: &Options) -> Result<Model> {
 
 fn build(bytes: &Bytes, path: &Path, options: &Options) -> Result<Model> {
     let mut symbolic = false;
-    let first = read(bytes, path, options, |shape| symbolic = shape.batch.is_none());
-    if first.is_ok() || !symbolic {
+    let first = read(bytes, path, options, true, |shape| symbolic = shape.batch.is_none());
+    if first.is_ok() {
         return first;
     }
+    // What only a further output needs must not keep the net from being read.
+    let own = read(bytes, path, options, false, |shape| symbolic = shape.batch.is_none());
+    if own.is_ok() || !symbolic {
+        return own;
+    }
     // Where the symbolic batch is in the way, each sample may still pass as a batch of its own.
-    let alone = read(bytes, path, options, |shape| {
+    let alone = read(bytes, path, options, false, |shape| {
         shape.batch = Some(1);
         shape.notes.push("the file mixes samples; each is computed as a batch of its own".into());
     });
-    alone.or(first)
+    alone.or(own)
 }
 
-/// The net in the bytes of a file; `change` may change what is known of its input.
-fn read(bytes: &Bytes, path: &Path, options: &Options, change: impl FnOnce(&mut Input)) -> Result<Model> {
+/// The net in the bytes of a file, with all of its outputs or only the first; `change` may change what is known of its input.
+fn read(bytes: &Bytes, path: &Path, options: &Options, all: bool, change: impl FnOnce(&mut Input)) -> Result<Model> {
     let model = wire::model(bytes, &|copied| bytes.release(copied))?;
     let opset = opset(&model)?;
     let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
-    let links = Links::of(graph)?;
+    let links = Links::of(graph, all)?;
     let mut shape = input::shape(&links, options)?;
     change(&mut shape);
-    let (net, weights) = translate(&links, &shape, path, opset)?;
+    let (heads, weights) = translate(&links, &shape, path, opset)?;
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
     if graph.output.len() > 1 {
         let others: Vec<String> = graph.output[1..].iter().map(|o| format!("`{}`", links::name_of(o))).collect();
-        card.notes.push(format!("the file has more outputs, which are left out: {}", others.join(", ")));
+        let first = links::name_of(&graph.output[0]);
+        card.notes.push(match all {
+            true => format!("this is the output `{first}`; net.output(name) takes another: {}", others.join(", ")),
+            false => format!("this is the output `{first}`; the others cannot be read: {}", others.join(", ")),
+        });
     }
     card.notes.extend(shape.notes);
-    Ok(Model::new(net, weights, card))
+    Model::with_outputs(heads, weights, card)
 }
 
-/// The file's nodes as a graph, for the batch size that `shape` names.
-fn translate(links: &Links<'_>, shape: &Input, path: &Path, opset: i64) -> Result<(Graph, Weights)> {
+/// The file's nodes as one graph an output, for the batch size that `shape` names.
+fn translate(links: &Links<'_>, shape: &Input, path: &Path, opset: i64) -> Result<(Vec<(String, Graph)>, Weights)> {
     let reserved = links.names.iter().flatten().cloned().collect();
     let mut reader =
         Reader { scope: Scope::new(shape.batch, reserved), folder: Folder::of(path), values: BTreeMap::new() };
@@ -118,10 +130,12 @@ fn translate(links: &Links<'_>, shape: &Input, path: &Path, opset: i64) -> Resul
             if e.message.starts_with("node `") { e } else { e.context(links::shown(node)) }
         })?;
     }
-    let Some(Value::Act(output)) = reader.values.get(links.output) else {
-        return Err(Error::unsupported(format!("the output `{}` does not depend on the input", links.output)));
-    };
-    reader.scope.builder.finish(output.id)
+    let ends = links.outputs.iter().map(|name| match reader.values.get(name) {
+        Some(Value::Act(output)) => Ok((name.to_string(), output.id)),
+        _ => Err(Error::unsupported(format!("the output `{name}` does not depend on the input"))),
+    });
+    let ends = ends.collect::<Result<Vec<_>>>()?;
+    reader.scope.builder.finish_all(&ends)
 }
 
 fn opset(model: &ModelProto) -> Result<i64> {

@@ -57,8 +57,9 @@ impl Target {
     /// Where the net has no such class.
     pub fn class(&self, model: &Model, label: usize, scores: &[f64]) -> Result<usize> {
         match self {
+            Target::Index(i) if *i < model.classes_len() => Ok(*i),
             Target::Index(i) => Subject::class_at(model, *i).map(|_| *i),
-            Target::Name(name) => model.card().class_index(name),
+            Target::Name(name) => model.card().label_index(name),
             Target::LeastLikely => Ok(argmax(&scores.iter().map(|s| -s).collect::<Vec<_>>())),
             Target::Opposite => Ok((label + scores.len() / 2) % scores.len().max(1)),
         }
@@ -100,7 +101,7 @@ impl Victim {
     fn new(model: &Model, space: &Space, photo: &Image, name: String) -> Result<Self> {
         let x = to_f64(&model.card().preprocess()?.apply(photo)?)?;
         let pixels = space.to_pixels(&x).into_iter().map(f64::round).collect();
-        let label = photo.label().and_then(|l| model.card().class_index(l).ok());
+        let label = photo.label().and_then(|l| model.card().label_index(l).ok());
         Ok(Victim { pixels, label, name })
     }
 }
@@ -120,11 +121,10 @@ impl Victims {
             }
         };
         let space = Space::of(&model)?;
-        if model.scores_len() < 2 {
-            return Err(Error::subject(format!(
-                "`{}` has a single output: there is no other class",
-                model.card().name
-            )));
+        let readout = model.classes_readout()?;
+        if model.classes_len() < 2 {
+            return Err(Error::subject(format!("`{}` has a single class: there is no other", model.card().name))
+                .hint(format!("its outputs are read as {}", readout.kind.word())));
         }
         let mut victims = Victims {
             model,
@@ -189,7 +189,7 @@ impl Victims {
 
     fn push(&mut self, on: &Subject, victims: Vec<Victim>) -> Result<()> {
         let pixels: Vec<f64> = victims.iter().flat_map(|victim| victim.pixels.iter().copied()).collect();
-        let clean = self.model.scores(&self.space.input(&self.model, &pixels)?)?;
+        let clean = self.model.decisions(&self.space.input(&self.model, &pixels)?)?;
         self.pixels.extend(pixels);
         for (victim, clean) in victims.into_iter().zip(clean) {
             let label = if let Subject::Class { index, .. } = on { Some(*index) } else { victim.label };

@@ -96,17 +96,20 @@ impl DeepFool {
         let value = trace.get(node)?;
         let flat = to_f64(value)?;
         let len = flat.len() / aims.len().max(1);
-        let scores: Vec<&[f64]> = flat.chunks(len).collect();
+        let readout = bout.model.readout();
+        let scores: Vec<Vec<f64>> = flat.chunks(len).map(|row| readout.decision(row)).collect();
         let pairs: Vec<Vec<(usize, usize)>> = scores.iter().zip(aims).map(|(s, a)| self.boundaries(s, *a)).collect();
         let most = pairs.iter().map(Vec::len).max().unwrap_or(0);
         let mut best: Vec<Option<(f64, Vec<f64>)>> = vec![None; aims.len()];
         for k in 0..most {
-            let mut seed = vec![0.0; flat.len()];
-            for (n, pairs) in pairs.iter().enumerate() {
+            let mut seed = Vec::with_capacity(flat.len());
+            for (pairs, scores) in pairs.iter().zip(&scores) {
+                let mut row = vec![0.0; scores.len()];
                 if let Some((up, down)) = pairs.get(k) {
-                    seed[n * len + up] += 1.0;
-                    seed[n * len + down] -= 1.0;
+                    row[*up] += 1.0;
+                    row[*down] -= 1.0;
                 }
+                seed.extend(readout.to_scores(&row));
             }
             let seed = vec![(node, tensor(seed, value.dims())?)];
             let gradient = to_f64(&trace.backward_to(bout.model.graph().input(), seed, &Rules::gradient())?)?;

@@ -5,7 +5,6 @@
 use crate::ascent::{Aim, Score, Space, measure};
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::kernels::norm::softmax;
 use crate::model::Model;
 use crate::probe::Probe;
 use crate::probes::attack::{Norm, Target, Victims};
@@ -71,8 +70,7 @@ impl Probe for LinearTemplate {
         let (mut eps, mut p_own, mut p_other) = (Vec::new(), Vec::new(), Vec::new());
         for i in job.steps("linear_template", self.points) {
             let e = self.eps * i as f64 / (self.points - 1) as f64;
-            let scores = model.scores(&space.tensor(&space.to_net(&at(e)))?)?.remove(0);
-            let p = softmax(scores.len(), 1, false, &scores);
+            let p = model.probabilities(&space.tensor(&space.to_net(&at(e)))?)?.remove(0);
             let best = argmax(&p);
             rows.push([e.into(), model.card().class_name(best).into(), p[best].into(), p[other].into()]);
             eps.push(e);

@@ -158,12 +158,12 @@ impl Bout<'_> {
         (rows, places.iter().map(|n| self.aims[*n]).collect())
     }
 
-    /// The raw class scores of images given as pixel values.
+    /// What decides between the classes of images given as pixel values ([`Model::decisions`]).
     ///
     /// # Errors
     /// As the forward pass.
     pub fn scores(&self, pixels: &[f64]) -> Result<Vec<Vec<f64>>> {
-        self.model.scores(&self.space.input(self.model, pixels)?)
+        self.model.decisions(&self.space.input(self.model, pixels)?)
     }
 
     /// An objective of images given as pixel values, and its gradient by them.

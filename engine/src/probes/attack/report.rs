@@ -5,7 +5,6 @@ use super::{Attack, Judged, Victims};
 use crate::ascent::Aim;
 use crate::data::Image;
 use crate::error::Result;
-use crate::kernels::norm::softmax;
 use crate::show::table::short;
 use crate::show::{Artifact, Cell, Part, Pictures, Table};
 use crate::stats::{Z95, median, wilson};
@@ -45,7 +44,7 @@ fn word(norm: super::Norm) -> &'static str {
 
 fn seen(victims: &Victims, scores: &[f64]) -> (usize, f64, String) {
     let class = argmax(scores);
-    let probability = softmax(scores.len(), 1, false, scores)[class];
+    let probability = victims.model.readout().of_decision(scores)[class];
     (class, probability, format!("{} {}", victims.model.card().class_name(class), percent(probability)))
 }
 

@@ -111,5 +111,5 @@ fn same_class(a: &Model, b: &Model, index: usize, name: &str) -> Option<usize> {
 /// What a net sees in a picture, resized straight to its input.
 fn prediction(model: &Model, picture: &crate::data::Image) -> Result<usize> {
     let direct = Preprocess { resize: Resize::Direct, ..model.card().preprocess()?.clone() };
-    Ok(argmax(&model.scores(&direct.apply(picture)?)?[0]))
+    Ok(argmax(&model.decisions(&direct.apply(picture)?)?[0]))
 }

@@ -150,7 +150,7 @@ impl Universal {
             vec![(space.picture(model, &space.to_net(&shown))?, format!("the perturbation × {factor}, around grey"))];
         for i in (0..own.len()).take(5) {
             let x = add(victims.image(i), v);
-            let after = argmax(&model.scores(&space.tensor(&space.to_net(&x))?)?[0]);
+            let after = argmax(&model.decisions(&space.tensor(&space.to_net(&x))?)?[0]);
             let caption = format!("{} → {}", model.card().class_name(clean[i]), model.card().class_name(after));
             images.push((space.picture(model, &space.to_net(&x))?, caption));
         }
@@ -186,7 +186,7 @@ fn fooled(victims: &Victims, clean: &[usize], v: &[f64]) -> Result<Vec<bool>> {
     (0..clean.len())
         .map(|i| {
             let x = victims.space.to_net(&add(victims.image(i), v));
-            Ok(argmax(&victims.model.scores(&victims.space.tensor(&x)?)?[0]) != clean[i])
+            Ok(argmax(&victims.model.decisions(&victims.space.tensor(&x)?)?[0]) != clean[i])
         })
         .collect()
 }

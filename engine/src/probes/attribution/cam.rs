@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
+use crate::graph::Op;
 use crate::graph::op::{Alignment, Sampling};
 use crate::job::Job;
 use crate::kernels::resize;
@@ -47,27 +48,16 @@ pub(super) fn shown(
     Ok(artifact.note(format!("layer `{}`, {:?}", model.graph().node(node).name, map.dims())))
 }
 
-/// The layer asked for, or the last one with maps that the target depends on.
+/// The layer asked for, or the one that people of the field take ([`default_layer`]).
 pub(super) fn layer(model: &Model, named: Option<&LayerName>, target: &Subject) -> Result<NodeId> {
     let needed = model.graph().ancestors(target.last_node()?);
     let node = match named {
         Some(name) => model.layer(&name.0)?,
-        None => {
-            let maps = |id: &NodeId| {
-                needed[id.0]
-                    && *id != model.graph().input()
-                    && matches!(model.graph().node(*id).shape[..], [_, h, w] if h * w > 1)
-            };
-            let found =
-                if needed.iter().all(|n| *n) { model.last_map_layer() } else { model.layers().filter(maps).last() };
-            found
-                .filter(|id| needed[id.0])
-                .or_else(|| model.layers().filter(maps).last())
-                .ok_or_else(|| Error::subject(format!("`{}` has no layer with maps", model.card().name)))?
-        }
+        None => default_layer(model, target, &needed)?
+            .ok_or_else(|| Error::subject(format!("`{}` has no layer with maps", model.card().name)))?,
     };
     let n = model.graph().node(node);
-    if !matches!(n.shape[..], [_, _, _]) {
+    if model.graph().map_layout(node).is_none() {
         return Err(Error::subject(format!("`{}` has no spatial map: its shape is {:?}", n.name, n.shape))
             .hint("choose a layer before the pooling that ends in a vector"));
     }
@@ -78,6 +68,39 @@ pub(super) fn layer(model: &Model, named: Option<&LayerName>, target: &Subject) 
     Ok(node)
 }
 
+/// The last map of more than one position that the target needs, wherever its channels lie. In a net whose last mixing of
+/// positions is attention, the normalisation before it, since behind it a class token alone may count (as Gildenblat's
+/// pytorch-grad-cam has it for ViT and Swin). In a net whose output is a map, the last of the maps with most channels: the
+/// backbone's, not the head's.
+fn default_layer(model: &Model, target: &Subject, needed: &[bool]) -> Result<Option<NodeId>> {
+    let graph = model.graph();
+    let layouts = graph.map_layouts();
+    let channels = |id: NodeId| layouts[id.0].map_or(0, |l| l.shape[0]);
+    let maps: Vec<NodeId> = model
+        .layers()
+        .filter(|id| needed[id.0] && *id != graph.input())
+        .filter(|id| layouts[id.0].is_some_and(|l| l.shape[1] * l.shape[2] > 1))
+        .collect();
+    if layouts[target.last_node()?.0].is_some_and(|l| l.shape[1] * l.shape[2] > 1)
+        && target.last_node()? == graph.scores()
+    {
+        let most = maps.iter().map(|id| channels(*id)).max();
+        return Ok(maps.into_iter().rfind(|id| Some(channels(*id)) == most));
+    }
+    let attention = graph.ids().rfind(|id| needed[id.0] && graph.is_attention(*id));
+    if let Some(attention) = attention {
+        let slides = |id: &NodeId| matches!(graph.node(*id).op, Op::Conv2d(_)) && *id > attention;
+        if !maps.iter().any(slides) {
+            let before = graph.ancestors(attention);
+            let norms = |id: &NodeId| before[id.0] && matches!(graph.node(*id).op, Op::LayerNorm { .. });
+            if let Some(norm) = maps.iter().copied().rfind(norms) {
+                return Ok(Some(norm));
+            }
+        }
+    }
+    Ok(maps.last().copied())
+}
+
 /// ReLU(weighted sum) for each sample: N x h x w.
 pub(super) fn weighted(target: &Subject, node: NodeId, x: &Tensor, weigh: Weigh) -> Result<Tensor> {
     let model = target.model()?;
@@ -85,11 +108,14 @@ pub(super) fn weighted(target: &Subject, node: NodeId, x: &Tensor, weigh: Weigh)
     let trace = model.forward(x, &Tap::Signs(kept))?;
     let gradient = trace.backward_to(node, target.seed(&trace)?, &Rules::gradient())?;
     let value = trace.get(node)?;
-    let [n, c, h, w] = *value.dims() else { return Err(Error::internal("a layer without maps")) };
+    let layout = model.graph().map_layout(node).ok_or_else(|| Error::internal("a layer without maps"))?;
+    let [_, h, w] = layout.shape;
+    let n = value.dims()[0];
     let (a, g) = (to_f64(value)?, to_f64(&gradient)?);
-    let len = c * h * w;
+    let len = a.len() / n;
     let maps: Vec<f32> = (0..n)
-        .flat_map(|i| weigh(&a[i * len..(i + 1) * len], &g[i * len..(i + 1) * len], h * w))
+        .map(|i| [&a, &g].map(|v| layout.gather(&v[i * len..(i + 1) * len])))
+        .flat_map(|[a, g]| weigh(&a, &g, h * w))
         .map(|v| v.max(0.0) as f32)
         .collect();
     tensor(maps, &[n, h, w])

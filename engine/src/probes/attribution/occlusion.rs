@@ -5,7 +5,6 @@
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::job::Job;
-use crate::kernels::norm;
 use crate::model::Model;
 use crate::params::{Form, LayerName, Param, Value, wrong_kind};
 use crate::pass::{Changed, Incremental, Trace};
@@ -21,7 +20,8 @@ crate::params! {
     /// there, and the total activity of the feature map that responds most to the whole image.
     ///
     /// Position (i, j) has the patch's top left corner at (i, j) x stride; there are ceil((H - patch) / stride) + 1
-    /// rows, the last patch clipped at the border. For a channel, unit, direction or sum the first map is its score.
+    /// rows, the last patch clipped at the border; where the stride is larger than the patch, a last position that would
+    /// touch nothing is left out. For a channel, unit, direction or sum the first map is its score.
     #[probe(
         family = Where,
         source = "Zeiler, Fergus 2013, section 4.2",
@@ -30,15 +30,82 @@ crate::params! {
         example = "occlusion(#{ patch: 16, stride: 8 }).run(net, image)"
     )]
     pub struct Occlusion as "occlusion" {
-        /// Side of the patch, px of the net's input.
-        patch: usize = 32, in 1..=4096;
-        /// Distance between positions, px of the net's input.
-        stride: usize = 8, in 1..=4096;
+        /// Side of the patch, px of the net's input, or [rows, columns]; 32 for inputs of 192 to 256 px unless given, in proportion for others.
+        patch: Extent = Extent::InProportion;
+        /// Distance between positions, px of the net's input, or [down, right]; 8 for inputs of 192 to 256 px unless given, in proportion for others.
+        stride: Extent = Extent::InProportion;
         /// What the patch is filled with: "zero" (of the preprocessed input), "mean" (of this input, by channel), "grey" (pixel 127.5), or a colour [r, g, b] in 0-255.
         fill: Fill = Fill::Zero;
         /// The layer whose strongest feature map is watched; the last one with maps unless given.
         layer: Option<LayerName> = None;
     }
+}
+
+/// Rows and columns of a patch or a stride.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// As usual for inputs of 192 to 256 px, in proportion to the shorter side for others.
+    InProportion,
+    /// These, px of the net's input.
+    Of([usize; 2]),
+}
+
+impl Extent {
+    /// The extent for an input of `size`: `usual` pixels for 192 to 256 px, else the same share of 224.
+    fn on(self, size: [usize; 2], usual: usize) -> [usize; 2] {
+        let side = size[0].min(size[1]);
+        match self {
+            Extent::Of(extent) => extent,
+            Extent::InProportion if (192..=256).contains(&side) => [usual; 2],
+            Extent::InProportion => [((side * usual) as f64 / 224.0).round().max(1.0) as usize; 2],
+        }
+    }
+}
+
+impl From<usize> for Extent {
+    fn from(side: usize) -> Self {
+        Extent::Of([side; 2])
+    }
+}
+
+impl From<[usize; 2]> for Extent {
+    fn from(sides: [usize; 2]) -> Self {
+        Extent::Of(sides)
+    }
+}
+
+impl Param for Extent {
+    fn form() -> Form {
+        Form::words("a whole number or [rows, columns]")
+    }
+
+    fn read(value: &Value) -> Result<Self> {
+        let sides = match value {
+            Value::Nothing => return Ok(Extent::InProportion),
+            Value::List(_) => Vec::<usize>::read(value)?,
+            one => vec![usize::read(one)?; 2],
+        };
+        match sides[..] {
+            [rows, columns] if (1..=4096).contains(&rows) && (1..=4096).contains(&columns) => {
+                Ok(Extent::Of([rows, columns]))
+            }
+            [_, _] => Err(Error::value(format!("must lie in 1..=4096, got {}", value.json()))),
+            _ => Err(wrong_kind::<Self>(value)),
+        }
+    }
+
+    fn write(&self) -> Value {
+        match self {
+            Extent::InProportion => Value::Nothing,
+            Extent::Of([rows, columns]) if rows == columns => Value::Int(*rows as i64),
+            Extent::Of(sides) => Value::List(sides.iter().map(|n| Value::Int(*n as i64)).collect()),
+        }
+    }
+}
+
+/// "32 px" or "16 x 32 px".
+fn pixels([rows, columns]: [usize; 2]) -> String {
+    if rows == columns { format!("{rows} px") } else { format!("{rows} x {columns} px") }
 }
 
 /// What an occluding patch holds.
@@ -122,17 +189,21 @@ impl Fill {
 
 /// Where the patch stands, in the order of the map.
 struct Positions {
-    patch: usize,
-    stride: usize,
+    patch: [usize; 2],
+    stride: [usize; 2],
     input: [usize; 2],
     rows: usize,
     columns: usize,
 }
 
 impl Positions {
-    fn new(patch: usize, stride: usize, input: [usize; 2]) -> Self {
-        let along = |n: usize| n.saturating_sub(patch).div_ceil(stride) + 1;
-        Positions { patch, stride, input, rows: along(input[0]), columns: along(input[1]) }
+    fn new(patch: [usize; 2], stride: [usize; 2], input: [usize; 2]) -> Self {
+        let [rows, columns] = [0, 1].map(|a| {
+            let last = input[a].saturating_sub(patch[a]).div_ceil(stride[a]);
+            // Only a stride larger than the patch can leave the last patch behind the border.
+            if last > 0 && last * stride[a] >= input[a] { last } else { last + 1 }
+        });
+        Positions { patch, stride, input, rows, columns }
     }
 
     fn len(&self) -> usize {
@@ -143,15 +214,15 @@ impl Positions {
     fn cover(&self, i: usize) -> [Range<usize>; 2] {
         let place = [i / self.columns, i % self.columns];
         [0, 1].map(|a| {
-            let from = place[a] * self.stride;
-            from.min(self.input[a])..(from + self.patch).min(self.input[a])
+            let from = place[a] * self.stride[a];
+            from.min(self.input[a])..(from + self.patch[a]).min(self.input[a])
         })
     }
 
     /// The top left corner of the window that holds the patch at position `i`.
     fn corner(&self, i: usize) -> [usize; 2] {
         let cover = self.cover(i);
-        [0, 1].map(|a| cover[a].start.min(self.input[a] - self.patch))
+        [0, 1].map(|a| cover[a].start.min(self.input[a] - self.patch[a]))
     }
 
     /// All positions, at most `most` at a time, together those whose patches reach about as far in `pass`.
@@ -160,7 +231,7 @@ impl Positions {
         let wide = (most / high).clamp(1, self.columns);
         // Even shares.
         let [high, wide] = [(self.rows, high), (self.columns, wide)].map(|(n, most)| n.div_ceil(n.div_ceil(most)));
-        let reach = |i: usize| pass.reach(self.corner(i), [self.patch; 2]);
+        let reach = |i: usize| pass.reach(self.corner(i), self.patch);
         let mut rows: Vec<usize> = (0..self.rows).collect();
         rows.sort_by_cached_key(|y| reach(y * self.columns)[0]);
         let mut columns: Vec<usize> = (0..self.columns).collect();
@@ -173,17 +244,17 @@ impl Positions {
     /// clipped at the border, the window reaches back over the input as it is. Top left corners; N x C x h x w.
     fn tiles(&self, base: &[f32], fill: &[f32], which: &[usize]) -> Result<(Vec<[usize; 2]>, Tensor)> {
         let [height, width] = self.input;
-        let size = self.patch;
-        let mut data = Vec::with_capacity(which.len() * fill.len() * size * size);
+        let [high, wide] = self.patch;
+        let mut data = Vec::with_capacity(which.len() * fill.len() * high * wide);
         let mut starts = Vec::with_capacity(which.len());
         for i in which {
             let [rows, columns] = self.cover(*i);
             let [top, left] = self.corner(*i);
             for (c, value) in fill.iter().enumerate() {
-                for y in top..top + size {
+                for y in top..top + high {
                     let from = data.len();
                     let line = (c * height + y) * width + left;
-                    data.extend_from_slice(&base[line..line + size]);
+                    data.extend_from_slice(&base[line..line + wide]);
                     if rows.contains(&y) {
                         data[from + columns.start - left..from + columns.end - left].fill(*value);
                     }
@@ -191,14 +262,14 @@ impl Positions {
             }
             starts.push([top, left]);
         }
-        Ok((starts, tensor(data, &[which.len(), fill.len(), size, size])?))
+        Ok((starts, tensor(data, &[which.len(), fill.len(), high, wide])?))
     }
 
     /// The part of the input that the map covers when each value is drawn around its patch's centre.
     fn extent(&self) -> [f64; 4] {
-        let start = (self.patch as f64 - self.stride as f64) / 2.0;
-        let end = |n: usize| start + (n * self.stride) as f64;
-        [start, start, end(self.rows), end(self.columns)]
+        let start = [0, 1].map(|a| (self.patch[a] as f64 - self.stride[a] as f64) / 2.0);
+        let end = |a: usize, n: usize| start[a] + (n * self.stride[a]) as f64;
+        [start[0], start[1], end(0, self.rows), end(1, self.columns)]
     }
 }
 
@@ -236,14 +307,15 @@ impl Probe for Occlusion {
                 model.input_shape()
             )));
         };
-        if self.patch > height.min(width) {
-            return Err(Error::value(format!("a patch of {} px on an input of {height} x {width} px", self.patch)));
+        let places = self.positions([height, width]);
+        if places.patch[0] > height || places.patch[1] > width {
+            let patch = pixels(places.patch);
+            return Err(Error::value(format!("a patch of {patch} on an input of {height} x {width} px")));
         }
         let watched = match &self.layer {
             Some(name) => Some(model.layer(&name.0)?),
             None => model.last_map_layer(),
         };
-        let places = Positions::new(self.patch, self.stride, [height, width]);
         let probe = Watch::new(model, &target, watched, &prepared.x)?;
         let fill = self.fill.values(model, &prepared.x)?;
         let base = to_f32(&prepared.x)?;
@@ -261,7 +333,7 @@ impl Probe for Occlusion {
 
     fn importance(&self, map: &Tensor, size: [usize; 2]) -> Result<Vec<f64>> {
         // A pixel matters as much as the score is low where patches cover it, on average.
-        let places = Positions::new(self.patch, self.stride, size);
+        let places = self.positions(size);
         let values = to_f64(map)?;
         if values.len() != places.len() {
             return Err(Error::shape(format!("{:?} is no occlusion map with this patch and stride", map.dims())));
@@ -282,6 +354,10 @@ impl Probe for Occlusion {
 }
 
 impl Occlusion {
+    fn positions(&self, input: [usize; 2]) -> Positions {
+        Positions::new(self.patch.on(input, 32), self.stride.on(input, 8), input)
+    }
+
     fn artifact(
         &self,
         target: &Subject,
@@ -306,7 +382,8 @@ impl Occlusion {
             })
         };
         let is_class = matches!(target, Subject::Class { .. });
-        let (what, scale) = if is_class {
+        let readout = model.readout();
+        let (what, scale) = if is_class && readout.word() == "probability" {
             ("probability", Scale::Sequential { low: Some(0.0), high: Some(1.0) })
         } else {
             ("score", Scale::Sequential { low: None, high: None })
@@ -338,11 +415,14 @@ impl Occlusion {
                     probe.base_activity
                 ));
         }
+        if is_class {
+            artifact = artifact.notes(readout.note());
+        }
         Ok(artifact.note(format!("without the patch: {what} of {target} {:.4}", probe.base_score)).note(format!(
-            "{} positions, patch {} px, stride {} px",
+            "{} positions, patch {}, stride {}",
             places.len(),
-            self.patch,
-            self.stride
+            pixels(places.patch),
+            pixels(places.stride)
         )))
     }
 }
@@ -391,7 +471,8 @@ impl<'a> Watch<'a> {
         let n = flat.len() / trace.batch();
         let rows = flat.chunks(n);
         if let Subject::Class { index, .. } = self.target {
-            return Ok(rows.map(|r| (norm::softmax(n, 1, false, r)[*index], argmax(r))).collect());
+            let readout = self.model.labels_readout()?;
+            return Ok(rows.map(|r| (readout.shown(r)[*index], argmax(&readout.decision(r)))).collect());
         }
         Ok(self.target.scores(trace)?.into_iter().zip(rows.map(argmax)).collect())
     }

@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 use crate::graph::op::{Alignment, Sampling};
 use crate::job::Job;
-use crate::kernels::{norm, resize};
+use crate::kernels::resize;
 use crate::pass::Tap;
 use crate::probe::Probe;
 use crate::probes::attribution::heat_map;
@@ -44,7 +44,9 @@ impl Probe for Rise {
         let part = heat_map("rise", &target, &prepared, &map, "mean score where kept", scale, Style::Overlay)?;
         let artifact =
             Artifact::new(format!("rise of {target} in {}", model.card().name)).part(part).array("rise", map);
+        let is_class = matches!(target, Subject::Class { .. });
         Ok(artifact
+            .notes(model.readout().note().filter(|_| is_class))
             .note(format!("{done} masks of {0} x {0} cells, kept with chance {1}", self.cells, self.keep))
             .reached(done, self.masks))
     }
@@ -84,7 +86,8 @@ impl Rise {
                 Subject::Class { index, .. } => {
                     let flat = to_f64(trace.get(model.graph().scores())?)?;
                     let len = flat.len() / n;
-                    flat.chunks(len).map(|r| norm::softmax(len, 1, false, r)[*index]).collect()
+                    let readout = model.labels_readout()?;
+                    flat.chunks(len).map(|r| readout.shown(r)[*index]).collect()
                 }
                 other => other.scores(&trace)?,
             };

@@ -49,7 +49,9 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
     let model = target.model()?;
     let trace = model.forward(x, &Tap::Only(vec![node]))?;
     let value = trace.get(node)?;
-    let [_, c, h, w] = *value.dims() else { return Err(Error::internal("a layer without maps")) };
+    let layout = model.graph().map_layout(node).ok_or_else(|| Error::internal("a layer without maps"))?;
+    let [c, h, w] = layout.shape;
+    let value = &tensor(layout.gather(&to_f32(value)?), &[1, c, h, w])?;
     let [_, _, height, width] = *x.dims() else { return Err(Error::internal("a map over no image")) };
     let masks = cam::enlarge(&value.squeeze(0)?, [height, width])?;
     let mut scores: Vec<f64> = Vec::with_capacity(c);

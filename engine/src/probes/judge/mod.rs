@@ -11,7 +11,6 @@ pub mod sensitivity;
 
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::kernels::norm;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::Tap;
 use crate::probe::{Probe, ProbeArg};
@@ -73,7 +72,8 @@ pub fn watched(target: &Subject, x: &Tensor) -> Result<Vec<f64>> {
         Subject::Class { index, .. } => {
             let flat = to_f64(trace.get(model.graph().scores())?)?;
             let n = flat.len() / trace.batch();
-            Ok(flat.chunks(n).map(|row| norm::softmax(n, 1, false, row)[*index]).collect())
+            let readout = model.labels_readout()?;
+            Ok(flat.chunks(n).map(|row| readout.shown(row)[*index]).collect())
         }
         other => other.scores(&trace),
     }

@@ -6,7 +6,6 @@ pub mod perturbation_sweep;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::kernels::norm;
 use crate::model::Model;
 use crate::pass::Tap;
 use crate::subject::{Subject, argmax};
@@ -74,7 +73,7 @@ pub fn classes(nets: &[Model], data: &Dataset) -> Result<Vec<BTreeMap<String, us
         return Err(Error::value(format!("no image of `{}` has a label", data.name))
             .hint("a folder's sub-folders are labels; a .csv table has a column `label`"));
     }
-    let of = |net: &Model| labels.iter().map(|l| Ok((l.clone(), net.card().class_index(l)?))).collect::<Result<_>>();
+    let of = |net: &Model| labels.iter().map(|l| Ok((l.clone(), net.card().label_index(l)?))).collect::<Result<_>>();
     nets.iter().map(of).collect::<Result<_>>().map_err(|e| e.context(format!("the labels of `{}`", data.name)))
 }
 
@@ -91,14 +90,16 @@ pub fn answers(net: &Model, rows: &[Tensor], labels: &[Option<usize>]) -> Result
     let node = net.graph().scores();
     let trace = net.forward(&Tensor::stack(rows, 0)?, &Tap::Only(vec![node]))?;
     let scores = to_f64(trace.get(node)?)?;
-    let one = |(scores, label): (&[f64], &Option<usize>)| {
+    let readout = net.classes_readout()?;
+    let one = |(raw, label): (&[f64], &Option<usize>)| {
+        let scores = readout.decision(raw);
         let before = |l: usize| {
             (0..scores.len()).filter(|c| scores[*c] > scores[l] || (scores[*c] == scores[l] && *c < l)).count()
         };
         Answer {
-            class: argmax(scores),
+            class: argmax(&scores),
             rank: label.map(before),
-            probability: label.map(|l| norm::softmax(scores.len(), 1, false, scores)[l]),
+            probability: label.map(|l| readout.probabilities(raw)[l]),
         }
     };
     Ok(scores.chunks(scores.len() / rows.len()).zip(labels).map(one).collect())

@@ -252,9 +252,10 @@ fn rows_of(model: &Model, node: NodeId, x: &Tensor, tap: &Tap, coding: Coding) -
     let mut rows: Vec<Vec<f32>> = all.chunks(each).map(|s| pooled(s, plane, coding.pool)).collect();
     if coding.predictions {
         let scores = to_f64(trace.get(model.graph().scores())?)?;
+        let readout = model.classes_readout()?;
         let classes = scores.len() / rows.len();
         for (row, scores) in rows.iter_mut().zip(scores.chunks(classes)) {
-            let p = crate::kernels::norm::softmax(classes, 1, false, scores);
+            let p = readout.probabilities(scores);
             let best = argmax(&p);
             row.extend([best as f32, p[best] as f32]);
         }

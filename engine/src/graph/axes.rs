@@ -1,0 +1,259 @@
+//! What each axis of a node's value stands for, traced from the input through transposes and reshapes: so that a map is
+//! found whether it lies as channels x rows x columns, with the channels last, or as a list of tokens.
+
+use super::{Graph, NodeId, Op};
+
+/// What an axis stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Channels.
+    Channel,
+    /// Rows of the image.
+    Row,
+    /// Columns of the image.
+    Column,
+    /// Rows x columns in one axis, row by row, behind `before` entries that are no places (a class token).
+    Positions {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        columns: usize,
+        /// Entries before the first place.
+        before: usize,
+    },
+    /// Something else, or not known.
+    Other,
+}
+
+/// How the channels x rows x columns of a map lie in a node's value, row-major.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapLayout {
+    /// Channels, rows, columns.
+    pub shape: [usize; 3],
+    /// How far neighbours lie apart along each.
+    strides: [usize; 3],
+    /// Where the first value lies.
+    first: usize,
+}
+
+impl MapLayout {
+    /// Whether the map lies as channels x rows x columns.
+    pub fn is_plain(&self) -> bool {
+        let [_, h, w] = self.shape;
+        self.first == 0 && self.strides == [h * w, w, 1]
+    }
+
+    /// The map of one sample's value as channels x rows x columns.
+    pub fn gather<T: Copy>(&self, value: &[T]) -> Vec<T> {
+        let [c, h, w] = self.shape;
+        let [cs, hs, ws] = self.strides;
+        let mut map = Vec::with_capacity(c * h * w);
+        for k in 0..c {
+            for y in 0..h {
+                map.extend((0..w).map(|x| value[self.first + k * cs + y * hs + x * ws]));
+            }
+        }
+        map
+    }
+}
+
+impl Graph {
+    /// What the axes of every node's value stand for.
+    pub fn axes(&self) -> Vec<Vec<Axis>> {
+        let mut all: Vec<Vec<Axis>> = Vec::with_capacity(self.nodes().len());
+        for id in self.ids() {
+            let axes = self.axes_at(id, &all);
+            all.push(axes);
+        }
+        all
+    }
+
+    /// How the map that a node holds lies in its value; nothing where it holds none.
+    pub fn map_layout(&self, id: NodeId) -> Option<MapLayout> {
+        layout(&self.axes()[id.0], &self.node(id).shape)
+    }
+
+    /// [`Graph::map_layout`] of every node.
+    pub fn map_layouts(&self) -> Vec<Option<MapLayout>> {
+        self.axes().iter().zip(self.nodes()).map(|(axes, node)| layout(axes, &node.shape)).collect()
+    }
+
+    fn axes_at(&self, id: NodeId, known: &[Vec<Axis>]) -> Vec<Axis> {
+        let node = self.node(id);
+        let rank = node.shape.len();
+        let of = |k: usize| &known[node.inputs[k].0];
+        let unknown = || vec![Axis::Other; rank];
+        match &node.op {
+            Op::Input if rank == 3 => vec![Axis::Channel, Axis::Row, Axis::Column],
+            Op::Input | Op::Constant(_) | Op::MatMul => unknown(),
+            // Windows slide over rows and columns, whatever was before.
+            Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Resize { .. }
+                if rank == 3 =>
+            {
+                vec![Axis::Channel, Axis::Row, Axis::Column]
+            }
+            Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Resize { .. } => unknown(),
+            Op::Linear { .. } => {
+                let mut axes = of(0).clone();
+                if let Some(last) = axes.last_mut() {
+                    *last = Axis::Channel;
+                }
+                axes
+            }
+            Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::GroupNorm { .. }
+            | Op::LocalResponseNorm { .. }
+            | Op::Activation(_)
+            | Op::Softmax { .. }
+            | Op::Identity
+            | Op::Pad { .. } => of(0).clone(),
+            Op::Binary(_) => {
+                let same = |k: &usize| self.node(node.inputs[*k]).shape == node.shape;
+                let told = |k: &usize| of(*k).iter().filter(|a| **a != Axis::Other).count();
+                let best = (0..node.inputs.len()).filter(same).max_by_key(|k| (told(k), std::cmp::Reverse(*k)));
+                best.map_or_else(unknown, |k| of(k).clone())
+            }
+            Op::Reduce { axes, keep, .. } => {
+                let kept = of(0).iter().enumerate();
+                kept.filter_map(|(i, a)| match axes.contains(&i) {
+                    true => keep.then_some(Axis::Other),
+                    false => Some(*a),
+                })
+                .collect()
+            }
+            Op::Concat { axis } => self.concatenated(id, *axis, known),
+            Op::Select { axis, index } => {
+                let mut axes = of(0).clone();
+                if let Axis::Positions { rows, columns, before } = axes[*axis] {
+                    let kept = index.first().filter(|first| {
+                        let places = before..before + rows * columns;
+                        **first <= before
+                            && index.iter().enumerate().all(|(i, at)| *at == **first + i)
+                            && places.end <= **first + index.len()
+                    });
+                    axes[*axis] =
+                        kept.map_or(Axis::Other, |first| Axis::Positions { rows, columns, before: before - first });
+                }
+                axes
+            }
+            Op::Reshape(_) => reshaped(of(0), &self.node(node.inputs[0]).shape, &node.shape),
+            Op::Transpose(perm) => perm.iter().map(|from| of(0)[*from]).collect(),
+        }
+    }
+
+    fn concatenated(&self, id: NodeId, axis: usize, known: &[Vec<Axis>]) -> Vec<Axis> {
+        let node = self.node(id);
+        let told = |k: &usize| known[node.inputs[*k].0].iter().any(|a| *a != Axis::Other);
+        let Some(first) = (0..node.inputs.len()).find(told) else { return vec![Axis::Other; node.shape.len()] };
+        let mut axes = known[node.inputs[first].0].clone();
+        let before_it: usize = node.inputs[..first].iter().map(|i| self.node(*i).shape[axis]).sum();
+        match &mut axes[axis] {
+            Axis::Positions { before, .. } => *before += before_it,
+            Axis::Row | Axis::Column => axes[axis] = Axis::Other,
+            Axis::Channel | Axis::Other => {}
+        }
+        axes
+    }
+}
+
+/// The axes after a reshape: axes that stay keep their meaning, rows and columns become one axis of positions and back.
+fn reshaped(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
+    let mut out = vec![Axis::Other; to.len()];
+    let (mut i, mut j) = (0, 0);
+    while i < from.len() && j < to.len() {
+        let (begin, target) = (i, j);
+        let (mut a, mut b) = (from[i], to[j]);
+        while a != b {
+            if a < b {
+                i += 1;
+                let Some(n) = from.get(i) else { return out };
+                a *= n;
+            } else {
+                j += 1;
+                let Some(n) = to.get(j) else { return out };
+                b *= n;
+            }
+        }
+        let sides =
+            |dims: &[usize], range: std::ops::Range<usize>| -> Vec<usize> { range.filter(|k| dims[*k] != 1).collect() };
+        let (ins, outs) = (sides(from, begin..i + 1), sides(to, target..j + 1));
+        match (&ins[..], &outs[..]) {
+            ([k], [l]) => out[*l] = axes[*k],
+            ([k, l], [m]) if axes[*k] == Axis::Row && axes[*l] == Axis::Column => {
+                out[*m] = Axis::Positions { rows: from[*k], columns: from[*l], before: 0 };
+            }
+            ([k], [l, m]) => {
+                if let Axis::Positions { rows, columns, before: 0 } = axes[*k]
+                    && [to[*l], to[*m]] == [rows, columns]
+                {
+                    (out[*l], out[*m]) = (Axis::Row, Axis::Column);
+                }
+            }
+            _ => {}
+        }
+        (i, j) = (i + 1, j + 1);
+    }
+    out
+}
+
+fn layout(axes: &[Axis], shape: &[usize]) -> Option<MapLayout> {
+    let mut strides = vec![1; shape.len()];
+    for k in (0..shape.len().saturating_sub(1)).rev() {
+        strides[k] = strides[k + 1] * shape[k + 1];
+    }
+    let unique = |wanted: Axis| {
+        let mut found = axes.iter().enumerate().filter(|(_, a)| **a == wanted).map(|(k, _)| k);
+        found.next().filter(|_| found.next().is_none())
+    };
+    if axes.iter().zip(shape).any(|(a, n)| *a == Axis::Other && *n > 1) {
+        return None;
+    }
+    let channel = unique(Axis::Channel)?;
+    let places = axes.iter().enumerate().find_map(|(k, a)| match a {
+        Axis::Positions { rows, columns, before } => Some((k, *rows, *columns, *before)),
+        _ => None,
+    });
+    match (unique(Axis::Row), unique(Axis::Column), places) {
+        (Some(row), Some(column), None) => Some(MapLayout {
+            shape: [shape[channel], shape[row], shape[column]],
+            strides: [strides[channel], strides[row], strides[column]],
+            first: 0,
+        }),
+        (None, None, Some((k, rows, columns, before))) => Some(MapLayout {
+            shape: [shape[channel], rows, columns],
+            strides: [strides[channel], strides[k] * columns, strides[k]],
+            first: before * strides[k],
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKENS: Axis = Axis::Positions { rows: 4, columns: 6, before: 0 };
+
+    #[test]
+    fn reshapes_join_rows_and_columns_and_part_them_again() {
+        let map = [Axis::Channel, Axis::Row, Axis::Column];
+        assert_eq!(reshaped(&map, &[8, 4, 6], &[8, 24]), [Axis::Channel, TOKENS]);
+        assert_eq!(reshaped(&[Axis::Channel, TOKENS], &[8, 24], &[8, 4, 6]), map);
+        assert_eq!(reshaped(&[Axis::Channel, TOKENS], &[8, 24], &[8, 6, 4]), [Axis::Channel, Axis::Other, Axis::Other]);
+        assert_eq!(reshaped(&map, &[8, 4, 6], &[1, 8, 4, 6])[1..], map);
+        assert_eq!(reshaped(&map, &[8, 4, 6], &[192]), [Axis::Other]);
+        assert_eq!(reshaped(&map, &[8, 4, 6], &[2, 4, 4, 6])[2..], [Axis::Row, Axis::Column]);
+    }
+
+    #[test]
+    fn maps_are_gathered_from_where_they_lie() {
+        let last = layout(&[Axis::Row, Axis::Column, Axis::Channel], &[2, 3, 2])
+            .map(|l| l.gather(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
+        assert_eq!(last, Some(vec![0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11]));
+        let tokens = [Axis::Positions { rows: 1, columns: 2, before: 1 }, Axis::Channel];
+        let map = layout(&tokens, &[3, 2]).map(|l| l.gather(&[0, 1, 2, 3, 4, 5]));
+        assert_eq!(map, Some(vec![2, 4, 3, 5]));
+        assert_eq!(layout(&[Axis::Channel, Axis::Other], &[3, 2]), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! What the graph proves of its raw output: a closing softmax or its logarithm, or values that can only be probabilities
+//! (sigmoids, averages and scalings of softmaxes, 1 - p).
+
+use super::op::{Activation, Binary, Reduction};
+use super::{Graph, NodeId, Op, Weights};
+use crate::tensor::to_f64;
+
+/// How a graph ends, as far as it can be proved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Closing {
+    /// A softmax or its logarithm, which [`Graph::scores`] peels off.
+    Softmax,
+    /// Values made of sigmoids and softmaxes by averages, scalings and complements, within these bounds.
+    Probability {
+        /// The least value.
+        low: f64,
+        /// The greatest value.
+        high: f64,
+    },
+    /// Anything else.
+    Raw,
+}
+
+/// The values that a node can take.
+#[derive(Clone, Copy)]
+struct Range {
+    low: f64,
+    high: f64,
+    /// Whether a sigmoid or a softmax bounds them, not a constant alone.
+    squashed: bool,
+}
+
+impl Graph {
+    /// How the graph ends.
+    pub fn closing(&self, weights: &Weights) -> Closing {
+        if self.scores() != self.output() {
+            return Closing::Softmax;
+        }
+        match self.range(self.output(), weights) {
+            Some(Range { low, high, squashed: true }) if low >= -1e-6 => Closing::Probability { low, high },
+            _ => Closing::Raw,
+        }
+    }
+
+    fn range(&self, id: NodeId, weights: &Weights) -> Option<Range> {
+        let node = self.node(id);
+        let input = |k: usize| self.range(node.inputs[k], weights);
+        let unit = Range { low: 0.0, high: 1.0, squashed: true };
+        match &node.op {
+            Op::Softmax { log: false, .. } => Some(unit),
+            Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. }) => Some(unit),
+            Op::Activation(Activation::Exp)
+                if matches!(self.node(node.inputs[0]).op, Op::Softmax { log: true, .. }) =>
+            {
+                Some(unit)
+            }
+            Op::Activation(Activation::Clip { low, high }) => {
+                input(0).map(|r| Range { low: r.low.max(*low), high: r.high.min(*high), ..r })
+            }
+            Op::Activation(Activation::Neg) => input(0).map(|r| Range { low: -r.high, high: -r.low, ..r }),
+            Op::Constant(id) => {
+                let values = to_f64(weights.tensor(*id)).ok()?;
+                let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                Some(Range { low, high, squashed: false })
+            }
+            Op::Binary(op) => combined(*op, input(0)?, input(1)?),
+            Op::Reduce { reduction: Reduction::Mean | Reduction::Max, .. } => input(0),
+            Op::Reduce { reduction: Reduction::Sum, axes, .. } => {
+                let shape = &self.node(node.inputs[0]).shape;
+                let n = axes.iter().map(|a| shape[*a]).product::<usize>() as f64;
+                input(0).map(|r| Range { low: n * r.low, high: n * r.high, ..r })
+            }
+            Op::Concat { .. } => {
+                let ranges = (0..node.inputs.len()).map(input).collect::<Option<Vec<Range>>>()?;
+                ranges.into_iter().reduce(|a, b| Range {
+                    low: a.low.min(b.low),
+                    high: a.high.max(b.high),
+                    squashed: a.squashed || b.squashed,
+                })
+            }
+            Op::Select { .. } | Op::Reshape(_) | Op::Transpose(_) | Op::Identity | Op::Resize { .. } => input(0),
+            Op::Input
+            | Op::Conv2d(_)
+            | Op::ConvTranspose2d(..)
+            | Op::Linear { .. }
+            | Op::MatMul
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::GroupNorm { .. }
+            | Op::LocalResponseNorm { .. }
+            | Op::Activation(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Softmax { log: true, .. }
+            | Op::Pad { .. } => None,
+        }
+    }
+}
+
+/// The values of a combination of two.
+fn combined(op: Binary, a: Range, b: Range) -> Option<Range> {
+    let squashed = a.squashed || b.squashed;
+    let corners = |f: fn(f64, f64) -> f64| {
+        let all = [f(a.low, b.low), f(a.low, b.high), f(a.high, b.low), f(a.high, b.high)];
+        let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+        Range { low, high: all.iter().copied().fold(f64::NEG_INFINITY, f64::max), squashed }
+    };
+    match op {
+        Binary::Add => Some(corners(|a, b| a + b)),
+        Binary::Sub => Some(corners(|a, b| a - b)),
+        Binary::Mul => Some(corners(|a, b| a * b)),
+        Binary::Div if b.low > 0.0 || b.high < 0.0 => Some(corners(|a, b| a / b)),
+        Binary::Max => Some(corners(f64::max)),
+        Binary::Min => Some(corners(f64::min)),
+        Binary::Div | Binary::Prelu => None,
+    }
+}

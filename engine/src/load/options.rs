@@ -1,0 +1,181 @@
+//! The options of `load_model` as data: scripts, flags of the command line, the reference and completion read them here.
+
+use super::PRESETS;
+use crate::data::Interpolation;
+use crate::data::preprocess::{Crop, Order, Resize, Size};
+use crate::error::{Error, Result, did_you_mean};
+use crate::model::OutputKind;
+use serde::{Deserialize, Serialize};
+
+/// The options of `load_model`. Those of preprocessing replace what the net's card says, one by one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadOptions {
+    /// The weight file of a named architecture.
+    pub weights: Option<String>,
+    /// The architecture of a weight file that is given as a path.
+    pub arch: Option<String>,
+    /// The names of the outputs.
+    pub labels: Option<Labels>,
+    /// What the raw outputs are.
+    pub output: Option<OutputKind>,
+    /// A named way of preprocessing, which the options below change one by one.
+    pub preset: Option<String>,
+    /// The net's input in pixels.
+    pub size: Option<Size>,
+    /// The short side before the crop, "direct" or "auto".
+    pub resize: Option<Resize>,
+    /// How pixels between pixels are computed.
+    pub interpolation: Option<Interpolation>,
+    /// Which part of the resized photo the net sees.
+    pub crop: Option<Crop>,
+    /// The order of the input's channels.
+    pub order: Option<Order>,
+    /// The factor before mean and deviation.
+    pub scale: Option<f32>,
+    /// What is subtracted, one value or one a channel.
+    pub mean: Option<PerChannel>,
+    /// What is divided by, one value or one a channel.
+    pub std: Option<PerChannel>,
+    /// The order of the axes of an ONNX file's input.
+    pub layout: Option<Layout>,
+    /// Whether GoogLeNet maps ImageNet's mean and deviation to 0.5 and 0.5 first, as its published weights need.
+    pub transform_input: Option<bool>,
+}
+
+/// The order of the axes of a file's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Layout {
+    /// Channels, rows, columns.
+    Nchw,
+    /// Rows, columns, channels.
+    Nhwc,
+}
+
+/// Names of outputs, or where they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Labels {
+    /// A file (see [`crate::load::labels::read_labels`]), or "imagenet".
+    Path(String),
+    /// The names.
+    Names(Vec<String>),
+}
+
+/// One value for all channels, or one each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PerChannel {
+    /// For all.
+    One(f32),
+    /// For each.
+    Each(Vec<f32>),
+}
+
+impl PerChannel {
+    /// One value a channel.
+    pub fn spread(&self, channels: usize) -> Vec<f32> {
+        match self {
+            PerChannel::One(x) => vec![*x; channels],
+            PerChannel::Each(values) if values.len() == 1 => vec![values[0]; channels],
+            PerChannel::Each(values) => values.clone(),
+        }
+    }
+}
+
+/// One option as the reference prints it.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOption {
+    /// Its name.
+    pub name: &'static str,
+    /// What may be given.
+    pub takes: &'static str,
+    /// What it does and what holds without it.
+    pub doc: &'static str,
+}
+
+const fn option(name: &'static str, takes: &'static str, doc: &'static str) -> LoadOption {
+    LoadOption { name, takes, doc }
+}
+
+/// Every option of `load_model`.
+pub const OPTIONS: [LoadOption; 15] = [
+    option("weights", "a path", "the .pth or .safetensors file of a named architecture"),
+    option("arch", "a name", "the architecture of a weight file given as a path"),
+    option(
+        "labels",
+        "a path, a list of names or \"imagenet\"",
+        "the names of the outputs: .txt, .csv, .json or a Python dict; n names for n + 1 outputs leave output 0 to the background",
+    ),
+    option(
+        "output",
+        "\"softmax\", \"sigmoid\", \"probability\" or \"value\"",
+        "what the raw outputs are; without it read from the graph, else softmax is assumed (sigmoid for one output), which a note says",
+    ),
+    option(
+        "preset",
+        "\"imagenet\", \"caffe\", \"tf\", \"inception\" or \"raw\"",
+        "a usual way of preprocessing; the options below change it one by one",
+    ),
+    option("size", "pixels, or [rows, columns]", "the net's input, where the file leaves it open"),
+    option(
+        "resize",
+        "pixels, \"direct\" or \"auto\"",
+        "the short side before the centre crop; \"direct\" resizes to the input's size without a crop; \"auto\", the default where nothing is known, leaves a picture of the input's size as it is and takes others to round(size / 0.875)",
+    ),
+    option(
+        "interpolation",
+        "\"bicubic\", \"bilinear\" or \"nearest\"",
+        "how pixels between pixels are computed (default bicubic, as PIL)",
+    ),
+    option("crop", "\"center\"", "which part of the resized photo the net sees"),
+    option("order", "\"RGB\" or \"BGR\"", "the order of the input's channels"),
+    option("scale", "a number", "the factor before mean and std (default 1/255)"),
+    option("mean", "a number or one a channel", "what is subtracted after scaling, in the net's order of channels"),
+    option("std", "a number or one a channel", "what is divided by after scaling"),
+    option(
+        "layout",
+        "\"NCHW\" or \"NHWC\"",
+        "the order of the axes of an ONNX file's input; without it the first convolution tells",
+    ),
+    option("transform_input", "true or false", "googlenet: whether its input is mapped to mean and std 0.5 first"),
+];
+
+impl LoadOptions {
+    /// Options from names and values, as JSON.
+    ///
+    /// # Errors
+    /// Where an option is unknown or does not fit; the message names it.
+    pub fn from_json(given: &serde_json::Map<String, serde_json::Value>) -> Result<Self> {
+        let known = || OPTIONS.iter().map(|o| o.name);
+        if let Some(name) = given.keys().find(|k| !known().any(|n| n == k.as_str())) {
+            let all = known().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            let close = did_you_mean(name, known()).map_or(String::new(), |c| c + " ");
+            return Err(Error::not_found(format!("`load_model` has no option `{name}`"))
+                .hint(format!("{close}the options are {all}")));
+        }
+        let read = |map: serde_json::Map<String, serde_json::Value>| serde_json::from_value::<Self>(map.into());
+        let options = read(given.clone()).map_err(|e| {
+            let one = |(name, value): &(&String, &serde_json::Value)| {
+                read([((*name).clone(), (*value).clone())].into_iter().collect()).is_err()
+            };
+            match given.iter().find(one) {
+                Some((name, value)) => {
+                    let takes = OPTIONS.iter().find(|o| o.name == name).map_or("", |o| o.takes);
+                    Error::value(format!("option `{name}` of `load_model` takes {takes}, got {value}"))
+                }
+                None => Error::value(format!("options of `load_model`: {e}")),
+            }
+        })?;
+        if let Some(preset) = &options.preset
+            && !PRESETS.contains(&preset.as_str())
+        {
+            let all = PRESETS.map(|p| format!("{p:?}")).join(", ");
+            let close = did_you_mean(preset, PRESETS).map_or(String::new(), |c| c + " ");
+            return Err(Error::value(format!("option `preset` of `load_model`: no preset {preset:?}"))
+                .hint(format!("{close}the presets are {all}")));
+        }
+        Ok(options)
+    }
+}

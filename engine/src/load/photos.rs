@@ -1,0 +1,216 @@
+//! How photos become a net's input, where the net does not say it itself: options, presets, files beside the net, and what
+//! is assumed where none of these decides.
+
+use super::options::LoadOptions;
+use crate::data::Interpolation;
+use crate::data::preprocess::{Order, Preprocess, Resize, Size};
+use crate::error::{Error, Result};
+use serde_json::Value;
+use std::path::Path;
+
+/// The names of the presets.
+pub const PRESETS: [&str; 5] = ["imagenet", "caffe", "tf", "inception", "raw"];
+
+/// A usual way of preprocessing for an input of `size`.
+///
+/// "imagenet": torchvision's mean and deviation of pixels in 0 to 1; "caffe": BGR minus the mean of pixels in 0 to 255;
+/// "tf" and "inception": pixels in -1 to 1; "raw": pixels as they are, 0 to 255. Nets that see grey take the mean of the
+/// channels' values.
+///
+/// # Errors
+/// Where the net takes no photos, or there is no such preset.
+pub fn preset(name: &str, size: Size, channels: usize) -> Result<Preprocess> {
+    let base = Preprocess { resize: Resize::Auto, ..Preprocess::new(size, channels)? };
+    let spread = |values: [f32; 3]| match channels {
+        1 => vec![values.iter().sum::<f32>() / 3.0],
+        _ => values.to_vec(),
+    };
+    let made = match name {
+        "imagenet" => Preprocess { mean: spread([0.485, 0.456, 0.406]), std: spread([0.229, 0.224, 0.225]), ..base },
+        "caffe" => Preprocess {
+            order: Order::Bgr,
+            scale: 1.0,
+            mean: spread([103.939, 116.779, 123.68]),
+            std: spread([1.0; 3]),
+            ..base
+        },
+        "tf" | "inception" => Preprocess { scale: 1.0, mean: spread([127.5; 3]), std: spread([127.5; 3]), ..base },
+        "raw" => Preprocess { scale: 1.0, mean: spread([0.0; 3]), std: spread([1.0; 3]), ..base },
+        other => return Err(Error::not_found(format!("no preset `{other}`")).hint(PRESETS.join(", "))),
+    };
+    made.check()?;
+    Ok(made)
+}
+
+/// The preprocessing that is `known` with the options put in one by one; where none is known, one is made when an option
+/// says anything of it, for the net's own input (channels, height, width). And what is assumed, for a note.
+///
+/// # Errors
+/// Where the options contradict each other or the input.
+pub fn with_options(
+    known: Option<Preprocess>,
+    options: &LoadOptions,
+    input: &[usize],
+) -> Result<(Option<Preprocess>, Option<String>)> {
+    let said = options.preset.is_some()
+        || options.resize.is_some()
+        || options.interpolation.is_some()
+        || options.crop.is_some()
+        || options.order.is_some()
+        || options.scale.is_some()
+        || options.mean.is_some()
+        || options.std.is_some();
+    let mut made = match (&options.preset, known, input) {
+        (Some(name), _, &[channels, height, width]) => preset(name, Size { height, width }, channels)?,
+        (None, Some(known), _) => known,
+        (None, None, &[channels, height, width]) if said => {
+            Preprocess { resize: Resize::Auto, ..Preprocess::new(Size { height, width }, channels)? }
+        }
+        (_, _, _) if said => {
+            return Err(Error::value(format!("the net's input is {input:?}, which no photo becomes"))
+                .hint("leave the options of preprocessing out and give it tensors (load_tensor)"));
+        }
+        _ => return Ok((None, None)),
+    };
+    if let Some(size) = options.size {
+        made.size = size;
+        if let Resize::Short(_) = made.resize {
+            made.resize = Preprocess::new(size, made.channels)?.resize;
+        }
+    }
+    made.resize = options.resize.unwrap_or(made.resize);
+    made.interpolation = options.interpolation.unwrap_or(made.interpolation);
+    made.crop = options.crop.unwrap_or(made.crop);
+    made.order = options.order.unwrap_or(made.order);
+    made.scale = options.scale.unwrap_or(made.scale);
+    if let Some(mean) = &options.mean {
+        made.mean = mean.spread(made.channels);
+    }
+    if let Some(std) = &options.std {
+        made.std = std.spread(made.channels);
+    }
+    made.check()?;
+    let assumed = (made.resize == Resize::Auto && options.resize.is_none()).then(|| {
+        let Size { height, width } = made.size;
+        format!(
+            "photos of {width} x {height} go in as they are, others by their short side to {} and a centre crop; this is \
+             assumed, the option `resize` says it",
+            Preprocess::usual_short(made.size)
+        )
+    });
+    Ok((Some(made), assumed))
+}
+
+/// What files beside a net, or its own metadata, say of photos and labels.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// How photos become its input.
+    pub preprocess: Option<Preprocess>,
+    /// The names of its outputs.
+    pub labels: Option<Vec<String>>,
+    /// Which file said what.
+    pub notes: Vec<String>,
+}
+
+/// What `preprocessor_config.json`, `config.json` and `labels.txt` beside the file `net` say, for an input of `size`.
+///
+/// # Errors
+/// Where one of them is there and cannot be used.
+pub fn beside(net: &Path, size: Size) -> Result<Beside> {
+    let mut found = Beside::default();
+    let folder = net.parent().unwrap_or(Path::new(""));
+    for name in ["preprocessor_config.json", "config.json"] {
+        let path = folder.join(name);
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let Ok(config) = serde_json::from_str::<Value>(&text) else {
+            found.notes.push(format!("`{name}` beside the net is no JSON and is left out"));
+            continue;
+        };
+        let read = match name {
+            "config.json" => timm(&config)?,
+            _ => transformers(&config, size)?,
+        };
+        if let (None, Some(read)) = (&found.preprocess, read) {
+            found.preprocess = Some(read);
+            found.notes.push(format!("preprocessing from `{name}` beside the net"));
+        }
+        if let (None, Some(names)) = (&found.labels, named(&config)) {
+            found.labels = Some(names);
+            found.notes.push(format!("labels from `{name}` beside the net"));
+        }
+    }
+    let labels = folder.join("labels.txt");
+    if found.labels.is_none() && labels.is_file() {
+        found.labels = Some(super::labels::read_labels(&labels)?);
+        found.notes.push("labels from `labels.txt` beside the net".to_string());
+    }
+    Ok(found)
+}
+
+/// timm's `pretrained_cfg` (or the file itself): mean, std, input_size, interpolation, crop_pct.
+///
+/// # Errors
+/// Where its values cannot be computed with.
+pub fn timm(config: &Value) -> Result<Option<Preprocess>> {
+    let about = if config["pretrained_cfg"].is_object() { &config["pretrained_cfg"] } else { config };
+    let (Some(mean), Some(std), Some([_, height, width])) = (
+        numbers(&about["mean"]),
+        numbers(&about["std"]),
+        numbers(&about["input_size"]).as_deref().and_then(|s| <[f32; 3]>::try_from(s).ok()),
+    ) else {
+        return Ok(None);
+    };
+    let size = Size { height: height as usize, width: width as usize };
+    let share = about["crop_pct"].as_f64().filter(|p| (0.1..=1.0).contains(p)).unwrap_or(0.875);
+    let short = (size.height.max(size.width) as f64 / share).floor() as usize;
+    let interpolation = match about["interpolation"].as_str() {
+        Some("bilinear") => Interpolation::Bilinear,
+        Some("nearest") => Interpolation::Nearest,
+        _ => Interpolation::Bicubic,
+    };
+    let made = Preprocess { mean, std, interpolation, resize: Resize::Short(short), ..Preprocess::new(size, 3)? };
+    made.check()?;
+    Ok(Some(made))
+}
+
+/// The `preprocessor_config.json` of transformers: image_mean, image_std, rescale_factor, size, crop_size, resample.
+fn transformers(config: &Value, input: Size) -> Result<Option<Preprocess>> {
+    let (Some(mean), Some(std)) = (numbers(&config["image_mean"]), numbers(&config["image_std"])) else {
+        return Ok(None);
+    };
+    let whole = |value: &Value| value.as_u64().map(|n| n as usize);
+    let cropped = config["do_center_crop"].as_bool() == Some(true);
+    let short = whole(&config["size"]["shortest_edge"]).or_else(|| whole(&config["size"]));
+    let resize = match short {
+        _ if config["do_resize"].as_bool() == Some(false) => Resize::Auto,
+        Some(short) if cropped || short >= input.height.max(input.width) => Resize::Short(short),
+        _ => Resize::Direct,
+    };
+    let interpolation = match config["resample"].as_u64() {
+        Some(0) => Interpolation::Nearest,
+        Some(3) => Interpolation::Bicubic,
+        _ => Interpolation::Bilinear,
+    };
+    let scale = match config["do_rescale"].as_bool() {
+        Some(false) => 1.0,
+        _ => config["rescale_factor"].as_f64().unwrap_or(1.0 / 255.0) as f32,
+    };
+    let channels = mean.len();
+    let (mean, std) = match config["do_normalize"].as_bool() {
+        Some(false) => (vec![0.0; channels], vec![1.0; channels]),
+        _ => (mean, std),
+    };
+    let made = Preprocess { mean, std, scale, resize, interpolation, ..Preprocess::new(input, channels)? };
+    made.check()?;
+    Ok(Some(made))
+}
+
+/// Names of classes as transformers (`id2label`) and timm (`label_names`) write them.
+pub fn named(config: &Value) -> Option<Vec<String>> {
+    let listed = [&config["id2label"], &config["label_names"], &config["pretrained_cfg"]["label_names"]];
+    listed.into_iter().find(|v| !v.is_null()).and_then(|v| super::labels::from_json(&v.to_string()).ok())
+}
+
+fn numbers(value: &Value) -> Option<Vec<f32>> {
+    value.as_array()?.iter().map(|v| v.as_f64().map(|x| x as f32)).collect()
+}
