@@ -46,9 +46,13 @@ export function plugins({ codemirror, language, components, notebook, logconsole
     id: "convscope:log",
     description: "Writes the progress of long work into the log console",
     autoStart: true,
-    requires: [notebook.INotebookTracker, logconsole.ILoggerRegistry],
+    requires: [notebook.INotebookTracker],
+    // Early versions of Notebook 7 have no log.
+    optional: [logconsole.ILoggerRegistry],
     activate(app, tracker, loggers) {
-      tracker.widgetAdded.connect((_, panel) => followProgress(panel, loggers));
+      if (loggers) {
+        tracker.widgetAdded.connect((_, panel) => followProgress(panel, loggers));
+      }
     }
   };
   return [colours, magic, log];

@@ -68,23 +68,17 @@ const readers = {
     }
     if (stream.match("/*")) {
       const doc = stream.match(/^\*(?![*/])/);
-      state.within.push({ kind: "comment", depth: 1, name: doc ? "docComment" : "blockComment" });
-      return readers.comment(stream, state, state.within[state.within.length - 1]);
+      return begin("comment", { depth: 1, name: doc ? "docComment" : "blockComment" }, stream, state);
     }
     const raw = stream.match(/^#+"/);
     if (raw) {
-      state.within.push({ kind: "raw", end: '"' + raw[0].slice(0, -1) });
-      return "string";
+      return begin("raw", { end: '"' + raw[0].slice(0, -1) }, stream, state);
     }
     if (stream.eat('"')) {
-      if (!stream.eol()) {
-        state.within.push({ kind: "text" });
-      }
-      return "string";
+      return begin("text", {}, stream, state);
     }
     if (!state.rust && stream.eat("`")) {
-      state.within.push({ kind: "template" });
-      return "string";
+      return begin("template", {}, stream, state);
     }
     if (stream.match(/^'(?:\\(?:x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|.)|[^'\\])'/)) {
       return "character";
@@ -125,8 +119,8 @@ const readers = {
     return "punctuation";
   },
 
-  text(stream, state) {
-    if (stream.match(ESCAPE)) {
+  text(stream, state, within, begun) {
+    if (!begun && stream.match(ESCAPE)) {
       // A backslash at the end of a line goes on in the next.
       return "string.special";
     }
@@ -148,19 +142,18 @@ const readers = {
     return "string";
   },
 
-  template(stream, state) {
-    if (stream.match("``")) {
+  template(stream, state, within, begun) {
+    if (!begun && stream.match("``")) {
       return "string.special";
     }
-    if (stream.match("${")) {
+    if (!begun && stream.match("${")) {
       state.within.push(code());
       return "brace.special";
     }
-    if (stream.eat("`")) {
-      state.within.pop();
-      return "string";
-    }
     stream.match(/^(?:[^`$]|\$(?!\{))+/);
+    if (!stream.match("``", false) && stream.eat("`")) {
+      state.within.pop();
+    }
     return "string";
   },
 
@@ -180,6 +173,13 @@ const readers = {
     return within.name;
   }
 };
+
+// Reads on inside of what has just begun; what began it is of the same colour.
+function begin(kind, about, stream, state) {
+  const within = { kind, ...about };
+  state.within.push(within);
+  return readers[kind](stream, state, within, true);
+}
 
 function named(word, stream, state, after) {
   if (after === ".") {
