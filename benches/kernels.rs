@@ -6,10 +6,10 @@
 
 use convscope::graph::op::{Padding, Pool, Window};
 use convscope::kernels::conv::Geometry;
+use convscope::kernels::conv::WinogradTile;
+use convscope::kernels::conv::{Epilogue, PrepackedConv};
 use convscope::kernels::matmul::{Matrix, matmul};
-use convscope::kernels::packed::{Around, Packed};
-use convscope::kernels::winograd::Tiles;
-use convscope::kernels::{pool, winners};
+use convscope::kernels::{max_pool_backward, pool};
 use convscope::random::Stream;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
@@ -86,19 +86,29 @@ fn convolution(criterion: &mut Criterion<Rate>, batch: usize, (kind, name, sizes
     let (weights, flops) = (out * channels / groups * kernel * kernel, 2 * batch * out * after * after);
     let w = noise(weights);
     let mut group = group(criterion, kind, flops * channels / groups * kernel * kernel);
-    let run = |way: &str, packed: Packed, x: Vec<f32>, group: &mut BenchmarkGroup<'_, Rate>| {
+    let run = |way: &str, packed: PrepackedConv, x: Vec<f32>, group: &mut BenchmarkGroup<'_, Rate>| {
         let id = BenchmarkId::new(format!("{name}, {way}"), format!("batch {batch}"));
-        time(group, id, || packed.run(batch, &x, &Around::NONE));
+        time(group, id, || packed.run(batch, &x, &Epilogue::NONE));
     };
     let x = noise(batch * channels * size * size);
-    run("forward", Packed::forward(&g, &w, None, Tiles::Small), x.clone(), &mut group);
-    if Packed::forward(&g, &w, None, Tiles::Small).most() != Tiles::None {
-        run("forward by plain sums", Packed::forward(&g, &w, None, Tiles::None), x, &mut group);
+    run("forward", PrepackedConv::forward(&g, &w, None, WinogradTile::F2), x.clone(), &mut group);
+    if PrepackedConv::forward(&g, &w, None, WinogradTile::F2).largest_tile() != WinogradTile::None {
+        run("forward by plain sums", PrepackedConv::forward(&g, &w, None, WinogradTile::None), x, &mut group);
     }
     let dy = noise(batch * out * after * after);
-    run("gradient by plain sums", Packed::input_gradient(&g, &w, None, Tiles::None), dy.clone(), &mut group);
-    run("gradient in small tiles", Packed::input_gradient(&g, &w, None, Tiles::Small), dy.clone(), &mut group);
-    run("gradient", Packed::input_gradient(&g, &w, None, Tiles::Large), dy, &mut group);
+    run(
+        "gradient by plain sums",
+        PrepackedConv::input_gradient(&g, &w, None, WinogradTile::None),
+        dy.clone(),
+        &mut group,
+    );
+    run(
+        "gradient in small tiles",
+        PrepackedConv::input_gradient(&g, &w, None, WinogradTile::F2),
+        dy.clone(),
+        &mut group,
+    );
+    run("gradient", PrepackedConv::input_gradient(&g, &w, None, WinogradTile::F4), dy, &mut group);
 }
 
 fn max_pool(criterion: &mut Criterion<Rate>, batch: usize, name: &str, sizes: [usize; 5]) {
@@ -113,7 +123,7 @@ fn max_pool(criterion: &mut Criterion<Rate>, batch: usize, name: &str, sizes: [u
     let mut group = group(criterion, "max pool", y.len() * kernel * kernel);
     let id = |way: &str| BenchmarkId::new(format!("{name}, {way}"), format!("batch {batch}"));
     time(&mut group, id("forward"), || pool::max(&g, &x));
-    time(&mut group, id("gradient"), || winners::max_gradient(&g, &x, &y, &dy));
+    time(&mut group, id("gradient"), || max_pool_backward::max_gradient(&g, &x, &y, &dy));
 }
 
 /// Times `run` on a thread of the pool, where passes run it.

@@ -27,6 +27,7 @@ pub mod random;
 pub mod rules;
 pub mod running;
 pub mod show;
+pub mod simd;
 pub mod space;
 pub mod stats;
 pub mod stream;

@@ -6,7 +6,7 @@
 
 mod normal;
 
-use crate::kernels::tile::arch;
+use crate::simd::arch;
 use pulp::{Simd, WithSimd};
 
 /// Values that are computed side by side.

@@ -341,7 +341,7 @@ impl Subject {
             Subject::Class { index, .. } => row[*index] = 1.0,
             Subject::Channel { index, .. } => row[index * plane..(index + 1) * plane].fill(1.0 / plane as f64),
             Subject::Unit { at, .. } => {
-                let i = at.iter().zip(crate::kernels::layout::strides(shape)).map(|(i, s)| i * s).sum::<usize>();
+                let i = at.iter().zip(crate::kernels::rearrange::strides(shape)).map(|(i, s)| i * s).sum::<usize>();
                 row[i] = 1.0;
             }
             Subject::Direction { vector, .. } if vector.len() == len => {

@@ -1,10 +1,12 @@
-//! The border to candle: contiguous slices of its tensors, and the two kinds of number that kernels compute in.
+//! Access to candle tensors as contiguous slices, and the two number types that kernels compute in.
 
 use crate::error::{Error, Result};
-use crate::kernels::CHUNK;
 use candle_core::{CpuStorage, DType, Storage, Tensor, WithDType};
 use rayon::prelude::*;
 use std::ops::{Deref, Range};
+
+/// Values that a task of an element-wise kernel handles.
+pub const VALUES_PER_TASK: usize = 1 << 14;
 
 /// A floating-point number that kernels compute in: f32, or f64 where a test wants to be sure.
 pub trait Real: WithDType + std::iter::Sum {
@@ -143,7 +145,7 @@ pub fn to_f32(t: &Tensor) -> Result<Vec<f32>> {
 /// All values as f64, row-major, whatever the tensor's kind and place.
 pub fn to_f64(t: &Tensor) -> Result<Vec<f64>> {
     if t.dtype() == DType::F32 && t.is_contiguous() && t.device().is_cpu() {
-        return Ok(values::<f32>(t)?.par_iter().with_min_len(CHUNK).map(|v| f64::from(*v)).collect());
+        return Ok(values::<f32>(t)?.par_iter().with_min_len(VALUES_PER_TASK).map(|v| f64::from(*v)).collect());
     }
     Ok(t.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
 }

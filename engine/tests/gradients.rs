@@ -461,7 +461,7 @@ fn ties_go_to_the_first() {
 /// At a kink the slope is the one that PyTorch takes.
 #[test]
 fn kinks_are_pytorchs() {
-    use convscope_engine::kernels::map::slope;
+    use convscope_engine::kernels::elementwise::slope;
     for (f, x, wanted) in [
         (Activation::Relu, 0.0, 0.0),
         (Activation::RELU6, 0.0, 0.0),

@@ -5,12 +5,12 @@
 #![allow(clippy::unwrap_used)]
 
 use convscope_engine::graph::op::{Padding, Pool, Window};
+use convscope_engine::kernels::conv::Clamp;
+use convscope_engine::kernels::conv::WinogradTile;
 use convscope_engine::kernels::conv::{self, Geometry};
-use convscope_engine::kernels::finish::Finish;
-use convscope_engine::kernels::packed::{Around, Packed};
-use convscope_engine::kernels::pooled::{self, Pooled};
-use convscope_engine::kernels::winograd::Tiles;
-use convscope_engine::kernels::{linear, pool, reduce, winners};
+use convscope_engine::kernels::conv::{ConvMaxPool, fusion_pays};
+use convscope_engine::kernels::conv::{Epilogue, PrepackedConv};
+use convscope_engine::kernels::{linear, max_pool_backward, pool, reduce};
 use convscope_engine::random::Stream;
 
 fn random(n: usize, rng: &mut Stream) -> Vec<f64> {
@@ -82,8 +82,8 @@ fn convolutions_and_their_gradients() {
         let y = conv::forward(&g, &single(&x), &single(&w), Some(&single(&bias)));
         let wanted = conv::forward(&g, &x, &w, Some(&bias));
         close(&g, &y, &wanted);
-        let plain = Packed::forward(&g, &single(&w), Some(&single(&bias)), Tiles::None);
-        close(&g, &plain.run(g.batch, &single(&x), &Around::NONE), &wanted);
+        let plain = PrepackedConv::forward(&g, &single(&w), Some(&single(&bias)), WinogradTile::None);
+        close(&g, &plain.run(g.batch, &single(&x), &Epilogue::NONE), &wanted);
         let dx = conv::input_gradient(&g, &single(&dy), &single(&w));
         close(&g, &dx, &conv::input_gradient(&g, &dy, &w));
     }
@@ -129,17 +129,17 @@ fn gradients_in_large_tiles() {
         let g = padded(geometry(3, channels, out, input, 3, 1), pad);
         let w = random(out * channels * 9, &mut rng);
         let dy = random(g.batch * out * g.output[0] * g.output[1], &mut rng);
-        let packed = Packed::input_gradient(&g, &single(&w), None, Tiles::Large);
-        assert_eq!(packed.most(), Tiles::Large, "{g:?}");
+        let packed = PrepackedConv::input_gradient(&g, &single(&w), None, WinogradTile::F4);
+        assert_eq!(packed.largest_tile(), WinogradTile::F4, "{g:?}");
         let signal = single(&dy);
-        let dx = on(1, &|| packed.run(3, &signal, &Around::NONE));
+        let dx = on(1, &|| packed.run(3, &signal, &Epilogue::NONE));
         // A few times the errors of plain sums.
         let wanted = conv::input_gradient(&g, &dy, &w);
         let scale = wanted.iter().fold(1.0f64, |m, v| m.max(v.abs()));
         let wrong = dx.iter().zip(&wanted).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
         assert!(wrong <= 8e-6 * scale, "{g:?}: {wrong} of {scale}");
-        assert!(on(3, &|| packed.run(3, &signal, &Around::NONE)) == dx, "{g:?}");
-        let last = packed.run(1, &signal[signal.len() / 3 * 2..], &Around::NONE);
+        assert!(on(3, &|| packed.run(3, &signal, &Epilogue::NONE)) == dx, "{g:?}");
+        let last = packed.run(1, &signal[signal.len() / 3 * 2..], &Epilogue::NONE);
         assert!(last == dx[dx.len() - last.len()..], "{g:?}");
     }
 }
@@ -150,21 +150,21 @@ fn convolutions_pooled_by_bands() {
     let mut rng = Stream::new(6, "kernels");
     for (kernel, stride, pad) in [(3, 2, 0), (7, 2, 3), (5, 1, 2)] {
         let g = padded(geometry(2, 3, 64, [131, 117], kernel, stride), [pad, pad, pad, pad]);
-        assert!(pooled::pays(&g), "{g:?}");
+        assert!(fusion_pays(&g), "{g:?}");
         let x = single(&random(g.batch * g.channels * g.input[0] * g.input[1], &mut rng));
         let w = single(&random(g.out * g.channels * kernel * kernel, &mut rng));
         let b = single(&random(g.out, &mut rng));
-        let packed = Packed::forward(&g, &w, Some(&b), Tiles::None);
-        for finish in [Finish::Relu, Finish::Keep] {
-            let whole = packed.run(g.batch, &x, &Around { finish, ..Around::NONE });
+        let packed = PrepackedConv::forward(&g, &w, Some(&b), WinogradTile::None);
+        for clamp in [Clamp::Relu, Clamp::None] {
+            let whole = packed.run(g.batch, &x, &Epilogue { clamp, ..Epilogue::NONE });
             for (size, step, border, ceil) in [(3, 2, 0, true), (3, 2, 1, false), (2, 2, 0, false), (3, 1, 1, false)] {
                 let window = Window::square(size, step, border);
                 let output = window.output(g.output, ceil).unwrap();
                 let pool = Pool { window, ceil, count_padding: false };
                 let over = pool::Geometry { input: g.output, output, pool };
                 let wanted = pool::max(&over, &whole);
-                let ours = Pooled { packed: &packed, conv: g, pool: over }.run(g.batch, &x, finish);
-                assert_eq!(ours, wanted, "{g:?} {pool:?} {finish:?}");
+                let ours = ConvMaxPool { prepacked: &packed, conv: g, pool: over }.run(g.batch, &x, clamp);
+                assert_eq!(ours, wanted, "{g:?} {pool:?} {clamp:?}");
             }
         }
     }
@@ -197,14 +197,14 @@ fn the_first_of_equal_maxima_wins_and_a_nan_wins_over_all() {
     for (places, winner) in [(vec![4, 21, 40], 4), (vec![21, 22, 40], 21), (vec![40, 39], 40), (vec![], 2)] {
         let mut x = vec![0.5f32; 3 * 19];
         places.iter().for_each(|p| x[*p] = 2.0);
-        let dx = winners::max_gradient(&g, &x, &pool::max(&g, &x), &flow);
+        let dx = max_pool_backward::max_gradient(&g, &x, &pool::max(&g, &x), &flow);
         assert_eq!(dx.iter().position(|d| *d == 1.0), Some(winner), "{places:?}");
     }
     let mut x = vec![0.5f32; 3 * 19];
     (x[3], x[23]) = (9.0, f32::NAN);
     let y = pool::max(&g, &x);
     assert!(y[1].is_nan() && y[2].is_nan() && y[0] == 0.5, "{y:?}");
-    let dx = winners::max_gradient(&g, &x, &pool::max(&g, &x), &flow);
+    let dx = max_pool_backward::max_gradient(&g, &x, &pool::max(&g, &x), &flow);
     assert_eq!(dx.iter().position(|d| *d == 1.0), Some(23));
 }
 

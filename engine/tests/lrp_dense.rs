@@ -7,7 +7,7 @@
 
 use convscope_engine::graph::op::{Activation, Binary, Conv, Padding, Pool, Reduction, Window};
 use convscope_engine::graph::{Builder, Op, ParamId};
-use convscope_engine::kernels::layout::strides;
+use convscope_engine::kernels::rearrange::strides;
 use convscope_engine::model::Card;
 use convscope_engine::pass::Tap;
 use convscope_engine::random::Stream;

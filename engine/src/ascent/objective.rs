@@ -3,12 +3,11 @@
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
-use crate::kernels::CHUNK;
 use crate::model::Model;
 use crate::pass::{Seed, Tap, Trace};
 use crate::rules::Rules;
 use crate::subject::Subject;
-use crate::tensor::{tensor, to_f64};
+use crate::tensor::{VALUES_PER_TASK, tensor, to_f64};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
@@ -49,7 +48,9 @@ pub fn measure(model: &Model, objective: &dyn Objective, x: &[f64]) -> Result<(V
     let shape = model.input_shape();
     let dims = [&[x.len() / shape.iter().product::<usize>().max(1)], shape].concat();
     let input = match model.dtype() {
-        DType::F32 => tensor(x.par_iter().with_min_len(CHUNK).map(|v| *v as f32).collect::<Vec<f32>>(), &dims)?,
+        DType::F32 => {
+            tensor(x.par_iter().with_min_len(VALUES_PER_TASK).map(|v| *v as f32).collect::<Vec<f32>>(), &dims)?
+        }
         _ => tensor(x.to_vec(), &dims)?,
     };
     let (values, gradient) = measure_input(model, objective, &input)?;

@@ -4,7 +4,7 @@
 use crate::data::image::Image;
 use crate::data::preprocess::Preprocess;
 use crate::error::{Error, Result};
-use crate::kernels::target::{Target, filled};
+use crate::kernels::disjoint::{DisjointSlice, vec_filled_by};
 use crate::model::Model;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -196,7 +196,7 @@ impl Space {
 
     fn each_channel<A: Copy + Sync, B: Copy + Send>(&self, values: &[A], f: impl Fn(usize, A) -> B + Sync) -> Vec<B> {
         let (plane, channels) = (self.frame.plane().max(1), self.frame.channels);
-        let fill = |to: Target<B>| {
+        let fill = |to: DisjointSlice<B>| {
             values.par_chunks(plane).enumerate().for_each(|(i, values)| {
                 // SAFETY: the part is this chunk's own.
                 let to = unsafe { to.slice(i * plane, values.len()) };
@@ -204,6 +204,6 @@ impl Space {
             });
         };
         // SAFETY: the chunks are all values.
-        unsafe { filled(values.len(), fill) }
+        unsafe { vec_filled_by(values.len(), fill) }
     }
 }

@@ -5,7 +5,7 @@
 //! result on every machine. (`fast_image_resize` differs by up to 5 of 255 where a cubic overshoots.)
 
 use crate::error::{Error, Result};
-use crate::kernels::tile::arch;
+use crate::simd::arch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! One border to the matrix product: strided views in, `gemm` inside, on the calling thread.
+//! Matrix products of strided views, by the `gemm` crate, on the calling thread.
 
 use crate::tensor::Real;
 
@@ -7,9 +7,9 @@ use crate::tensor::Real;
 pub struct Matrix<'a, T> {
     /// The values.
     pub data: &'a [T],
-    /// Distance between rows.
+    /// Values between rows.
     pub row: usize,
-    /// Distance between columns.
+    /// Values between columns.
     pub column: usize,
 }
 
@@ -69,7 +69,7 @@ pub unsafe fn matmul_into<T: Real>(
         "matrix operands are too short"
     );
     let (dst_columns, dst_rows) = (1, out_row as isize);
-    // SAFETY: the assert keeps every address that gemm reads inside the operands; the caller vouches for the result.
+    // SAFETY: the assert keeps every address that gemm reads inside the operands; the caller guarantees the result.
     unsafe {
         gemm::gemm(
             m,

@@ -1,4 +1,4 @@
-//! Normalisations and their gradients: batch (with fixed statistics), layer and group, local response; softmax too.
+//! Normalisations and their gradients: batch (with fixed statistics), layer, group, and local response; and softmax.
 //! Means and variances are summed in f64.
 
 use crate::tensor::Real;
@@ -15,26 +15,26 @@ pub fn affine<T: Real>(channels: usize, plane: usize, x: &[T], factor: &[T], off
     y
 }
 
-/// How a normalised block of values is scaled and shifted: one parameter serves `repeat` neighbouring values,
-/// and block `i` begins at parameter `(i % periods) * len / repeat`.
+/// A normalisation over blocks of `len` values, and its scale and shift. `repeat` neighbouring values share a parameter;
+/// block `i` begins at parameter `(i % periods) * len / repeat`.
 #[derive(Clone, Copy)]
 pub struct Blocks<'a, T> {
     /// Values normalised together.
     pub len: usize,
     /// Neighbouring values that share a parameter.
     pub repeat: usize,
-    /// Blocks after which the parameters begin again.
+    /// Blocks after which the parameters repeat.
     pub periods: usize,
     /// Factors.
     pub scale: &'a [T],
-    /// Added afterwards.
+    /// Added after scaling.
     pub shift: Option<&'a [T]>,
     /// Added to the variance.
     pub eps: f64,
 }
 
 impl<T: Real> Blocks<'_, T> {
-    /// The parameter at which a block begins.
+    /// The first parameter of a block.
     pub(crate) fn first(&self, block: usize) -> usize {
         block % self.periods * (self.len / self.repeat)
     }
@@ -55,7 +55,7 @@ pub fn normalise<T: Real>(b: &Blocks<T>, x: &[T]) -> Vec<T> {
     y
 }
 
-/// The gradient of [`normalise`]: the block's own mean and variance count as functions of x.
+/// dL/dx of [`normalise`], given `dy`: the block's mean and variance are functions of x.
 pub fn normalise_gradient<T: Real>(b: &Blocks<T>, x: &[T], dy: &[T]) -> Vec<T> {
     let mut dx = vec![T::zero(); x.len()];
     dx.par_chunks_mut(b.len).zip(x.par_chunks(b.len)).zip(dy.par_chunks(b.len)).enumerate().for_each(
@@ -75,6 +75,7 @@ pub fn normalise_gradient<T: Real>(b: &Blocks<T>, x: &[T], dy: &[T]) -> Vec<T> {
     dx
 }
 
+/// A block's mean, and 1 / sqrt(var + eps).
 fn moments<T: Real>(x: &[T], eps: f64) -> (f64, f64) {
     let n = x.len() as f64;
     let mean = x.iter().map(|v| v.f64()).sum::<f64>() / n;
@@ -96,7 +97,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The channels whose squares count at channel c: (size - 1) / 2 before, the rest behind.
+    /// The channels whose squares are summed at channel c: (size - 1) / 2 before it, the rest behind.
     pub(crate) fn reach(&self, c: usize, channels: usize) -> std::ops::Range<usize> {
         let before = (self.size - 1) / 2;
         c.saturating_sub(before)..(c + self.size - before).min(channels)
@@ -115,7 +116,7 @@ impl Response {
     }
 }
 
-/// x / d^beta, d over neighbouring channels of the same pixel.
+/// x / d^beta, d as of `Response::denominators`.
 pub fn response<T: Real>(r: &Response, channels: usize, plane: usize, x: &[T]) -> Vec<T> {
     samples(channels * plane, x, x, |x, _, y| {
         let d = r.denominators(channels, plane, x);
@@ -123,13 +124,13 @@ pub fn response<T: Real>(r: &Response, channels: usize, plane: usize, x: &[T]) -
     })
 }
 
-/// The gradient of [`response`].
+/// dL/dx of [`response`], given `dy`.
 pub fn response_gradient<T: Real>(r: &Response, channels: usize, plane: usize, x: &[T], dy: &[T]) -> Vec<T> {
     samples(channels * plane, x, dy, |x, dy, dx| {
         let d = r.denominators(channels, plane, x);
         let inner: Vec<f64> = (0..x.len()).map(|i| dy[i].f64() * x[i].f64() * libm::pow(d[i], -r.beta - 1.0)).collect();
         let factor = 2.0 * r.alpha * r.beta / r.size as f64;
-        // Channel k counts at c exactly if c lies in the mirrored reach of k.
+        // The channels whose sum contains channel c.
         let before = (r.size - 1) / 2;
         for c in 0..channels {
             let users = (c + before + 1).saturating_sub(r.size)..(c + before + 1).min(channels);
@@ -143,13 +144,14 @@ pub fn response_gradient<T: Real>(r: &Response, channels: usize, plane: usize, x
     })
 }
 
+/// Calls `f(x, g, out)` for every sample of `len` values.
 fn samples<T: Real>(len: usize, x: &[T], g: &[T], f: impl Fn(&[T], &[T], &mut [T]) + Sync) -> Vec<T> {
     let mut out = vec![T::zero(); x.len()];
     out.par_chunks_mut(len).zip(x.par_chunks(len)).zip(g.par_chunks(len)).for_each(|((out, x), g)| f(x, g, out));
     out
 }
 
-/// e^x normalised along an axis of `len` values `inner` apart, or its logarithm.
+/// Softmax along an axis of `len` values `inner` apart, or its logarithm.
 pub fn softmax<T: Real>(len: usize, inner: usize, log: bool, x: &[T]) -> Vec<T> {
     samples(len * inner, x, x, |x, _, y| {
         for i in 0..inner {
@@ -164,7 +166,7 @@ pub fn softmax<T: Real>(len: usize, inner: usize, log: bool, x: &[T]) -> Vec<T> 
     })
 }
 
-/// The gradient of [`softmax`] at its result `y`.
+/// dL/dx of [`softmax`], whose result is `y`, given `dy`.
 pub fn softmax_gradient<T: Real>(len: usize, inner: usize, log: bool, y: &[T], dy: &[T]) -> Vec<T> {
     samples(len * inner, y, dy, |y, dy, dx| {
         for i in 0..inner {

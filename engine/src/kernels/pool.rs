@@ -1,50 +1,50 @@
-//! Average pools with their gradient, and max pools, whose gradient is in [`winners`](super::winners).
+//! Average pooling and its gradient, and max pooling, whose gradient is in [`max_pool_backward`](super::max_pool_backward).
 
-use super::CHUNK;
-use super::border::Border;
-use super::tile::arch;
+use super::conv::padded_plane::PaddedPlane;
 use crate::graph::op::{Padding, Pool};
-use crate::tensor::Real;
+use crate::simd::{MAX_LANES, arch};
+use crate::tensor::{Real, VALUES_PER_TASK};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// The sizes of a pool over `planes` maps.
+/// The sizes of a pool, which runs over any number of planes.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
     /// Input height and width.
     pub input: [usize; 2],
     /// Output height and width.
     pub output: [usize; 2],
-    /// The pool.
+    /// Window, ceil mode, and what an average divides by.
     pub pool: Pool,
 }
 
 impl Geometry {
+    /// Values of an input plane and of an output plane.
     fn sizes(&self) -> (usize, usize) {
         (self.input[0] * self.input[1], self.output[0] * self.output[1])
     }
 
-    /// The same pool over a window of `input`, which holds all that `output` results read.
+    /// The same pool, without padding, over a window of size `input` that holds all inputs of `output` results.
     pub fn part(&self, input: [usize; 2], output: [usize; 2]) -> Self {
         let mut pool = self.pool;
         pool.window.padding = Padding::default();
         Geometry { input, output, pool }
     }
 
-    /// Where the inputs lie that windows read.
-    pub(super) fn border(&self) -> Border {
+    /// A padded copy of the plane, as windows read it.
+    pub(super) fn padded_plane(&self) -> PaddedPlane {
         let taps: Vec<_> = self.taps().collect();
-        Border::new(self.input, self.pool.window.stride, [(self.output, &taps[..])])
+        PaddedPlane::new(self.input, self.pool.window.stride, [(self.output, &taps[..])])
     }
 
-    /// What the first window reads, row by row.
+    /// The inputs of the first window, row by row; negative in the padding.
     pub(super) fn taps(&self) -> impl Iterator<Item = [isize; 2]> + use<> {
         let w = self.pool.window;
         let at = move |a: usize, k: usize| (k * w.dilation[a]) as isize - [w.padding.top, w.padding.left][a] as isize;
         (0..w.kernel[0]).flat_map(move |i| (0..w.kernel[1]).map(move |j| [at(0, i), at(1, j)]))
     }
 
-    /// The inputs along an axis under the window at output position `o`.
+    /// The inputs, along an axis, of the window at output position `o`.
     pub(super) fn span(&self, axis: usize, o: usize) -> Span {
         let w = self.pool.window;
         let before = [w.padding.top, w.padding.left][axis];
@@ -55,12 +55,12 @@ impl Geometry {
         Span { first, step, end }
     }
 
-    /// What an average at output (y, x) divides by.
+    /// The divisor of the average at output (y, x).
     fn divisor(&self, y: usize, x: usize) -> usize {
         let w = self.pool.window;
         let axis = |a: usize, o: usize, before: usize, after: usize| {
             if self.pool.count_padding {
-                // Padding counts, what a ceil-mode window covers beyond it does not.
+                // Padding counts; what a ceil-mode window covers beyond the padding does not.
                 let end = self.input[a] + before + after;
                 (0..w.kernel[a]).filter(|k| o * w.stride[a] + k * w.dilation[a] < end).count()
             } else {
@@ -71,44 +71,44 @@ impl Geometry {
     }
 }
 
-/// The largest of each window; zero where it lies wholly in the border.
+/// The maximum of each window; zero where the window lies wholly in the padding. A NaN wins.
 pub fn max<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
-    let Some(singles) = T::singles(x) else { return planes(g, x, |x, y| plain_max(g, x, y)) };
+    let Some(singles) = T::singles(x) else { return planes(g, x, |x, y| scalar_max(g, x, y)) };
     let w = g.pool.window;
     let across: Vec<_> =
         (0..w.kernel[1]).map(|j| [0, (j * w.dilation[1]) as isize - w.padding.left as isize]).collect();
-    let band = (BAND / g.input[1].max(1)).clamp(1, g.output[0].max(1));
-    let border = Border::new([band, g.input[1]], [1, w.stride[1]], [([band, g.output[1]], &across[..])]);
-    let taps: Vec<usize> = across.iter().map(|t| border.place(*t)).collect();
+    let band = (BAND_LEN / g.input[1].max(1)).clamp(1, g.output[0].max(1));
+    let padded = PaddedPlane::new([band, g.input[1]], [1, w.stride[1]], [([band, g.output[1]], &across[..])]);
+    let taps: Vec<usize> = across.iter().map(|t| padded.tap_offset(*t)).collect();
     let empty = [0, 1].map(|a| (0..g.output[a]).filter(|o| g.span(a, *o).taps().next().is_none()).collect());
-    let room = || Room {
-        line: vec![0.0; g.input[1].next_multiple_of(VECTOR)],
-        columns: vec![f32::NEG_INFINITY; border.room() + VECTOR],
-        largest: vec![0.0; border.positions([band, g.output[1]]).next_multiple_of(VECTOR)],
+    let scratch = || MaxScratch {
+        row: vec![0.0; g.input[1].next_multiple_of(MAX_LANES)],
+        columns: vec![f32::NEG_INFINITY; padded.len() + MAX_LANES],
+        maxima: vec![0.0; padded.positions([band, g.output[1]]).next_multiple_of(MAX_LANES)],
     };
-    T::of_singles(planes_with(g, singles, room, |room, x, y| {
-        if !arch().dispatch(Largest { g, border: &border, taps: &taps, empty: &empty, room, x, y: &mut *y }) {
-            plain_max(g, x, y);
+    T::of_singles(planes_with(g, singles, scratch, |scratch, x, y| {
+        if !arch().dispatch(MaxPlane { g, padded: &padded, taps: &taps, empty: &empty, scratch, x, y: &mut *y }) {
+            scalar_max(g, x, y);
         }
     }))
 }
 
 /// The maxima of a plane; a NaN wins.
-fn plain_max<T: Real>(g: &Geometry, x: &[T], y: &mut [T]) {
+fn scalar_max<T: Real>(g: &Geometry, x: &[T], y: &mut [T]) {
     for_each_output(g, |o, oy, ox| {
         let window = g.span(0, oy).taps().flat_map(|i| g.span(1, ox).taps().map(move |j| x[i * g.input[1] + j]));
-        y[o] = window.reduce(leader).unwrap_or_else(T::zero);
+        y[o] = window.reduce(first_maximum).unwrap_or_else(T::zero);
     });
 }
 
-/// The larger, the first of equals; a NaN wins.
+/// The maximum, the first of equals; a NaN wins.
 #[inline(always)]
 #[allow(clippy::eq_op)]
-fn leader<T: Real>(a: T, b: T) -> T {
+fn first_maximum<T: Real>(a: T, b: T) -> T {
     if (a >= b) | (a != a) { a } else { b }
 }
 
-/// Input rows or columns under a window: `first`, then every `step`, before `end`.
+/// Input rows or columns of a window: `first`, then every `step`-th, before `end`.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     first: usize,
@@ -124,74 +124,72 @@ impl Span {
     }
 }
 
-/// The maxima of a plane, first down each column, then across. False where it holds what is not finite: comparisons alone
-/// would lose a NaN.
-struct Largest<'a> {
+/// The maxima of a plane: first of each window's columns, then across these. Returns false where a value is not finite:
+/// comparisons alone would lose a NaN.
+struct MaxPlane<'a> {
     g: &'a Geometry,
-    /// Around the maxima of columns.
-    border: &'a Border,
+    /// The padded rows of column maxima.
+    padded: &'a PaddedPlane,
     taps: &'a [usize],
-    /// Rows and columns of results whose windows lie wholly in the border.
+    /// Rows and columns of results whose windows lie wholly in the padding.
     empty: &'a [Vec<usize>; 2],
-    room: &'a mut Room,
+    scratch: &'a mut MaxScratch,
     x: &'a [f32],
     y: &'a mut [f32],
 }
 
-/// What a task computes in, plane by plane.
-struct Room {
-    /// The maxima of columns in a row of windows.
-    line: Vec<f32>,
-    /// A band of them with its border.
+/// A task's buffers.
+struct MaxScratch {
+    /// The column maxima of one row of windows.
+    row: Vec<f32>,
+    /// A band of such rows, padded.
     columns: Vec<f32>,
-    /// What the windows of a band hold.
-    largest: Vec<f32>,
+    /// The maxima of a band of windows.
+    maxima: Vec<f32>,
 }
 
-/// Values of a band of column maxima, which stays in a core's first-level cache.
-const BAND: usize = 1 << 11;
-/// Values of the widest vector.
-const VECTOR: usize = 16;
+/// Values of a band of column maxima, which stays in a core's L1 cache.
+const BAND_LEN: usize = 1 << 11;
 
-impl WithSimd for Largest<'_> {
+impl WithSimd for MaxPlane<'_> {
     type Output = bool;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let (g, border, [_, across], lanes) = (self.g, self.border, self.g.output, S::F32_LANES);
+        let (g, padded, [_, across], lanes) = (self.g, self.padded, self.g.output, S::F32_LANES);
         let larger = |a, b| simd.select_f32s(simd.less_than_f32s(a, b), b, a);
         let load = |values: &[f32], at: usize| S::as_simd_f32s(&values[at..at + lanes]).0[0];
-        let (width, Room { line, columns, largest }) = (g.input[1], self.room);
+        let (width, MaxScratch { row, columns, maxima }) = (g.input[1], self.scratch);
         // x - x is zero where x is finite.
         let mut zero = simd.splat_f32s(0.0);
-        let band = border.shape.input[0];
+        let band = padded.shape.input[0];
         for (first, y) in (0..).step_by(band).zip(self.y.chunks_mut(band * across)) {
             for oy in first..g.output[0].min(first + band) {
                 let rows = g.span(0, oy);
                 for at in (0..width).step_by(lanes) {
                     let mut best = simd.splat_f32s(f32::NEG_INFINITY);
                     for from in rows.taps().map(|i| i * width + at) {
-                        // A vector may reach over the row's end, but not over the plane's.
+                        // A vector may reach past the end of the row, but not of the plane.
                         let x = if from + lanes <= self.x.len() {
                             load(self.x, from)
                         } else {
-                            let mut last = [0.0; VECTOR];
+                            let mut last = [0.0; MAX_LANES];
                             last[..self.x.len() - from].copy_from_slice(&self.x[from..]);
                             load(&last, 0)
                         };
                         zero = simd.add_f32s(zero, simd.sub_f32s(x, x));
                         best = larger(best, x);
                     }
-                    S::as_mut_simd_f32s(&mut line[at..at + lanes]).0[0] = best;
+                    S::as_mut_simd_f32s(&mut row[at..at + lanes]).0[0] = best;
                 }
-                border.fill_row(oy - first, line, columns);
+                padded.fill_row(oy - first, row, columns);
             }
-            for (at, to) in (0..).step_by(lanes).zip(S::as_mut_simd_f32s(largest).0) {
+            for (at, to) in (0..).step_by(lanes).zip(S::as_mut_simd_f32s(maxima).0) {
                 let lowest = simd.splat_f32s(f32::NEG_INFINITY);
                 *to = self.taps.iter().fold(lowest, |best, tap| larger(best, load(columns, tap + at)));
             }
-            let rows = y.chunks_exact_mut(across).zip(largest.chunks(border.pitch()));
-            rows.for_each(|(y, largest)| y.copy_from_slice(&largest[..across]));
+            let rows = y.chunks_exact_mut(across).zip(maxima.chunks(padded.pitch()));
+            rows.for_each(|(y, maxima)| y.copy_from_slice(&maxima[..across]));
         }
         let [rows, columns] = self.empty;
         rows.iter().for_each(|row| self.y[row * across..][..across].fill(0.0));
@@ -202,7 +200,7 @@ impl WithSimd for Largest<'_> {
     }
 }
 
-/// The mean of each window.
+/// The average of each window.
 pub fn average<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
     let width = g.input[1];
     planes(g, x, |x, y| {
@@ -216,8 +214,8 @@ pub fn average<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
     })
 }
 
-/// [`average`] for windows of outputs, `size` each, at `starts`: `x` holds the inputs that each reads, `read` in size, zero
-/// beyond the border.
+/// [`average`] for windows of outputs, each of `size`, at `starts`. `x` holds the inputs of each window, of size `read`, zero in
+/// the padding.
 pub fn average_windows<T: Real>(
     g: &Geometry,
     starts: &[[usize; 2]],
@@ -242,7 +240,7 @@ pub fn average_windows<T: Real>(
     y
 }
 
-/// The gradient of [`average`] for planes of the input's size.
+/// The gradient of [`average`] for its input, given `dy`, the gradient of its output.
 pub fn average_gradient<T: Real>(g: &Geometry, dy: &[T]) -> Vec<T> {
     let (source, pixels) = g.sizes();
     let width = g.input[1];
@@ -258,24 +256,27 @@ pub fn average_gradient<T: Real>(g: &Geometry, dy: &[T]) -> Vec<T> {
     dx
 }
 
+/// Applies `f(input, output)` to every plane.
 fn planes<T: Real>(g: &Geometry, x: &[T], f: impl Fn(&[T], &mut [T]) + Sync) -> Vec<T> {
     planes_with(g, x, || (), |(), x, y| f(x, y))
 }
 
-/// Every plane, with what `room` makes for a task.
+/// As [`planes`], with a task's buffers, which `scratch` makes.
 fn planes_with<T: Real, R>(
     g: &Geometry,
     x: &[T],
-    room: impl Fn() -> R + Sync + Send,
+    scratch: impl Fn() -> R + Sync + Send,
     f: impl Fn(&mut R, &[T], &mut [T]) + Sync,
 ) -> Vec<T> {
     let (source, pixels) = g.sizes();
     let mut y = vec![T::zero(); x.len() / source * pixels];
-    let tasks = y.par_chunks_mut(pixels).zip(x.par_chunks(source)).with_min_len(CHUNK.div_ceil(source.max(1)));
-    tasks.for_each_init(room, |room, (y, x)| f(room, x, y));
+    let tasks =
+        y.par_chunks_mut(pixels).zip(x.par_chunks(source)).with_min_len(VALUES_PER_TASK.div_ceil(source.max(1)));
+    tasks.for_each_init(scratch, |scratch, (y, x)| f(scratch, x, y));
     y
 }
 
+/// Calls `f(index, y, x)` for every output position.
 fn for_each_output(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
     for oy in 0..g.output[0] {
         (0..g.output[1]).for_each(|ox| f(oy * g.output[1] + ox, oy, ox));

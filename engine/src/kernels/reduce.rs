@@ -1,21 +1,22 @@
-//! Sums, means and maxima over axes, and their gradients. Sums run in f64, every eighth value in one of eight, which are added
-//! in turn.
+//! Sums, means and maxima over axes, and their gradients. A sum is eight partial sums in f64, of every eighth value each, which
+//! are then added one after another.
 
-use super::CHUNK;
-use super::layout::strides;
-use super::target::filled;
-use super::tile::arch;
+use super::disjoint::vec_filled_by;
+use super::rearrange::strides;
 use crate::graph::op::Reduction;
-use crate::tensor::Real;
+use crate::simd::arch;
+use crate::tensor::{Real, VALUES_PER_TASK};
 use rayon::prelude::*;
 
-/// The result index and the reduced elements of a reduction, as offsets.
-struct Plan {
-    kept: Vec<usize>,
-    gone: Vec<usize>,
+/// Which elements a reduction reads.
+struct Offsets {
+    /// For each result the offset of its first element.
+    results: Vec<usize>,
+    /// The offsets of a result's elements from its first.
+    reduced: Vec<usize>,
 }
 
-impl Plan {
+impl Offsets {
     fn new(dims: &[usize], axes: &[usize]) -> Self {
         let strides = &strides(dims);
         let offsets = &|keep: bool| {
@@ -25,14 +26,14 @@ impl Plan {
             }
             all
         };
-        Plan { kept: offsets(true), gone: offsets(false) }
+        Offsets { results: offsets(true), reduced: offsets(false) }
     }
 
-    /// The length of the stretches that are reduced, where they lie one behind another.
-    fn stretch(&self) -> Option<usize> {
-        let in_turn = |offsets: &[usize], step: usize| offsets.iter().enumerate().all(|(i, o)| *o == i * step);
-        let len = self.gone.len();
-        (in_turn(&self.gone, 1) && in_turn(&self.kept, len)).then_some(len)
+    /// The number of elements of a result, where each result's elements are neighbours and the next result's follow.
+    fn contiguous_len(&self) -> Option<usize> {
+        let is_regular = |offsets: &[usize], step: usize| offsets.iter().enumerate().all(|(i, o)| *o == i * step);
+        let len = self.reduced.len();
+        (is_regular(&self.reduced, 1) && is_regular(&self.results, len)).then_some(len)
     }
 }
 
@@ -50,51 +51,52 @@ pub fn sum<T: Real>(x: &[T]) -> f64 {
     )
 }
 
-/// Reduces `x` of `dims` over `axes` (the batch is axis 0).
+/// Reduces `x` of shape `dims` over `axes` (the batch is axis 0).
 pub fn forward<T: Real>(reduction: Reduction, dims: &[usize], axes: &[usize], x: &[T]) -> Vec<T> {
-    let plan = Plan::new(dims, axes);
-    let count = plan.gone.len();
-    let reduced = |sum: f64| T::of(if reduction == Reduction::Mean { sum / count as f64 } else { sum });
-    let tasks = plan.kept.par_iter().with_min_len(CHUNK.div_ceil(count.max(1)));
+    let offsets = Offsets::new(dims, axes);
+    let count = offsets.reduced.len();
+    let result = |sum: f64| T::of(if reduction == Reduction::Mean { sum / count as f64 } else { sum });
+    let tasks = offsets.results.par_iter().with_min_len(VALUES_PER_TASK.div_ceil(count.max(1)));
     if reduction == Reduction::Max {
-        return tasks.map(|base| x[base + winner(&plan.gone, *base, x)]).collect();
+        return tasks.map(|base| x[base + argmax(&offsets.reduced, *base, x)]).collect();
     }
-    if let Some(len) = plan.stretch() {
-        return tasks.map(|base| reduced(sum(&x[*base..base + len]))).collect();
+    if let Some(len) = offsets.contiguous_len() {
+        return tasks.map(|base| result(sum(&x[*base..base + len]))).collect();
     }
     tasks
         .map_init(Vec::new, |values, base| {
             values.clear();
-            values.extend(plan.gone.iter().map(|o| x[base + o]));
-            reduced(sum(values))
+            values.extend(offsets.reduced.iter().map(|o| x[base + o]));
+            result(sum(values))
         })
         .collect()
 }
 
-/// The gradient of [`forward`].
+/// dL/dx of [`forward`], given `dy`; of a maximum the first element that holds it gets all.
 pub fn gradient<T: Real>(reduction: Reduction, dims: &[usize], axes: &[usize], x: &[T], dy: &[T]) -> Vec<T> {
-    let plan = Plan::new(dims, axes);
-    let count = T::of(plan.gone.len() as f64);
+    let offsets = Offsets::new(dims, axes);
+    let count = T::of(offsets.reduced.len() as f64);
     let share = |dy: T| if reduction == Reduction::Mean { dy / count } else { dy };
-    if let Some(len) = plan.stretch().filter(|_| reduction != Reduction::Max) {
-        // SAFETY: the stretches cover `x`, and each task has its own.
+    if let Some(len) = offsets.contiguous_len().filter(|_| reduction != Reduction::Max) {
+        // SAFETY: the results' elements cover `x` and do not overlap.
         return unsafe {
-            filled(x.len(), |dx| {
-                let tasks = plan.kept.par_iter().zip(dy).with_min_len(CHUNK.div_ceil(len.max(1)));
+            vec_filled_by(x.len(), |dx| {
+                let tasks = offsets.results.par_iter().zip(dy).with_min_len(VALUES_PER_TASK.div_ceil(len.max(1)));
                 tasks.for_each(|(base, dy)| dx.slice(*base, len).fill(share(*dy)));
             })
         };
     }
     let mut dx = vec![T::zero(); x.len()];
-    for (base, dy) in plan.kept.iter().zip(dy) {
+    for (base, dy) in offsets.results.iter().zip(dy) {
         match reduction {
-            Reduction::Max => dx[base + winner(&plan.gone, *base, x)] = *dy,
-            _ => plan.gone.iter().for_each(|o| dx[base + o] = share(*dy)),
+            Reduction::Max => dx[base + argmax(&offsets.reduced, *base, x)] = *dy,
+            _ => offsets.reduced.iter().for_each(|o| dx[base + o] = share(*dy)),
         }
     }
     dx
 }
 
-fn winner<T: Real>(offsets: &[usize], base: usize, x: &[T]) -> usize {
+/// The offset of the first maximum.
+fn argmax<T: Real>(offsets: &[usize], base: usize, x: &[T]) -> usize {
     offsets.iter().copied().fold(offsets[0], |best, o| if x[base + o] > x[base + best] { o } else { best })
 }

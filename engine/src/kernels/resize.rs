@@ -1,26 +1,26 @@
-//! Maps enlarged or reduced, nearest or bilinear, and the adjoint.
+//! Resizing of maps, nearest or bilinear, and its adjoint.
 
 use crate::graph::op::{Alignment, Sampling};
 use crate::tensor::Real;
 use rayon::prelude::*;
 
-/// A resize of planes.
+/// The sizes of a resize of planes, and how it samples.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
     /// Input height and width.
     pub input: [usize; 2],
     /// Output height and width.
     pub output: [usize; 2],
-    /// Output over input, down and right.
+    /// Output size over input size, by axis.
     pub scale: [f64; 2],
-    /// Between samples.
+    /// Nearest or bilinear.
     pub sampling: Sampling,
-    /// Between grids.
+    /// How output positions map to input positions.
     pub alignment: Alignment,
 }
 
 impl Geometry {
-    /// For each output position along an axis the two inputs that it mixes and the second's share.
+    /// For each output position along an axis the two inputs that it interpolates, and the weight of the second.
     fn taps(&self, axis: usize) -> Vec<(usize, usize, f64)> {
         let (from, to) = (self.input[axis], self.output[axis]);
         (0..to)
@@ -35,7 +35,7 @@ impl Geometry {
                 let last = from - 1;
                 match self.sampling {
                     Sampling::Nearest => {
-                        // Half-pixel grids round half down, the asymmetric one floors (PyTorch's and ONNX's common forms).
+                        // Half-pixel grids round halves down; the asymmetric grid floors (the common forms in PyTorch and ONNX).
                         let near =
                             if self.alignment == Alignment::Asymmetric { place.floor() } else { (place - 0.5).ceil() };
                         let near = (near.max(0.0) as usize).min(last);

@@ -97,7 +97,7 @@ impl Model {
     }
 
     /// The same net for work that averages many gradients or steps along them: 3 x 3 convolutions are summed in
-    /// [tiles](crate::kernels::winograd) in passes that a signal goes back through too. Sums are a little less exact, so that
+    /// [tiles](crate::kernels::conv) in passes that a signal goes back through too. Sums are a little less exact, so that
     /// now and then a rectifier at its kink falls to the other side.
     pub fn in_tiles(&self) -> Self {
         Model { tiled: true, ..self.clone() }

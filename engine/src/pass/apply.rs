@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::Weights;
 use crate::graph::op::{Conv, Op, Pool};
 use crate::graph::{ParamId, Shape};
-use crate::kernels::{binary, conv, layout, linear, map, norm, pool, product, reduce, resize};
+use crate::kernels::{batched_matmul, binary, conv, elementwise, linear, norm, pool, rearrange, reduce, resize};
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
@@ -56,7 +56,7 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
             with_blocks::<T, _>(op, dims, weights, |b| norm::normalise(b, &v))?
         }
         Op::LocalResponseNorm { .. } => norm::response(&response_of(op)?, dims[1], dims[2..].iter().product(), &v),
-        Op::Activation(f) => map::forward(*f, &v),
+        Op::Activation(f) => elementwise::forward(*f, &v),
         Op::Binary(f) => {
             let (a, b) = aligned(x, inputs[1], shape.len())?;
             let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
@@ -67,7 +67,7 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
             let (a, b) = aligned(x, inputs[1], shape.len())?;
             let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
             let to = with_batch(a.dims()[0].max(b.dims()[0]), shape);
-            return tensor(product::forward((&av, a.dims()), (&bv, b.dims()), &to), &to);
+            return tensor(batched_matmul::forward((&av, a.dims()), (&bv, b.dims()), &to), &to);
         }
         Op::MaxPool(p) => pool::max(&pool_geometry(p, dims, shape), &v),
         Op::AvgPool(p) => pool::average(&pool_geometry(p, dims, shape), &v),
@@ -79,11 +79,14 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
             let held = all.iter().map(values::<T>).collect::<Result<Vec<_>>>()?;
             let parts: Vec<(&[T], usize)> = held.iter().zip(&all).map(|(v, t)| (&**v, t.dims()[axis + 1])).collect();
             let to = with_batch(batch, shape);
-            return tensor(layout::concat(to[..=*axis].iter().product(), to[axis + 2..].iter().product(), &parts), &to);
+            return tensor(
+                rearrange::concat(to[..=*axis].iter().product(), to[axis + 2..].iter().product(), &parts),
+                &to,
+            );
         }
-        Op::Select { axis, index } => layout::select(dims[axis + 1], dims[axis + 2..].iter().product(), index, &v),
-        Op::Transpose(perm) => layout::transpose(dims, &batched_perm(perm), &v),
-        Op::Pad { pads, border } => layout::pad(dims, &batched_pads(pads), *border, &v),
+        Op::Select { axis, index } => rearrange::select(dims[axis + 1], dims[axis + 2..].iter().product(), index, &v),
+        Op::Transpose(perm) => rearrange::transpose(dims, &batched_perm(perm), &v),
+        Op::Pad { pads, border } => rearrange::pad(dims, &batched_pads(pads), *border, &v),
         Op::Resize { .. } => resize::forward(&resize_geometry(op, dims)?, &v),
         Op::Input | Op::Constant(_) | Op::Identity | Op::Reshape(_) => {
             return Err(Error::internal("an operation without a kernel"));

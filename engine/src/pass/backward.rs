@@ -8,10 +8,10 @@ use super::packs::Way;
 use crate::error::{Context, Error, Result};
 use crate::graph::op::{Binary, Pool};
 use crate::graph::{NodeId, Op};
-use crate::kernels::finish::{Finish, Join};
-use crate::kernels::packed::Around;
-use crate::kernels::winograd::Tiles;
-use crate::kernels::{layout, map, winners};
+use crate::kernels::conv::Epilogue;
+use crate::kernels::conv::WinogradTile;
+use crate::kernels::conv::{Clamp, Combine};
+use crate::kernels::{elementwise, max_pool_backward, rearrange};
 use crate::rules::{Rules, Site};
 use crate::tensor::{tensor, values};
 use crate::with_real;
@@ -170,38 +170,38 @@ impl Trace {
         let dims = site.inputs[0].dims();
         if let Some(gate) = self.gate(input, rules, keep)? {
             let value = values::<f32>(site.inputs[0])?;
-            let signal = self.run_back(site, &gate.around(&value))?;
+            let signal = self.run_back(site, &gate.epilogue(&value))?;
             return add(&mut signals[gate.to.0], tensor(signal, dims)?);
         }
         // What came here by another way is added where it is written.
         let waiting = signals[input.0].take();
         let held = waiting.as_ref().map(values::<f32>).transpose()?;
-        let around = match &held {
-            Some(other) => Around { other, join: Join::Add, ..Around::NONE },
-            None => Around::NONE,
+        let epilogue = match &held {
+            Some(residual) => Epilogue { residual, combine: Combine::Add, ..Epilogue::NONE },
+            None => Epilogue::NONE,
         };
-        signals[input.0] = Some(tensor(self.run_back(site, &around)?, dims)?);
+        signals[input.0] = Some(tensor(self.run_back(site, &epilogue)?, dims)?);
         Ok(())
     }
 
     /// A convolution's signal, in tiles; samples whose signal stays away from a border, as a unit's does, in small ones, which
     /// leave zeros where it does not reach.
-    fn run_back(&self, site: &Site<'_>, around: &Around<'_>) -> Result<Vec<f32>> {
+    fn run_back(&self, site: &Site<'_>, epilogue: &Epilogue<'_>) -> Result<Vec<f32>> {
         let norm = self.plan.head(site.id).and_then(|f| f.norm);
         let (flow, batch, shape) = (values::<f32>(site.flow)?, site.flow.dims()[0], &site.node.shape);
         let packed = |tiles| self.model().packed(site.id, norm, Way::Backward, tiles);
         let samples = || flow.chunks(shape.iter().product());
         let wide: Vec<bool> = samples().map(|x| reaches_all_borders(x, shape[1], shape[2])).collect();
-        let most = if wide.contains(&true) { Tiles::Large } else { Tiles::Small };
+        let most = if wide.contains(&true) { WinogradTile::F4 } else { WinogradTile::F2 };
         let large = packed(most)?;
-        if large.most() < most || wide.iter().all(|w| *w == wide[0]) {
-            return Ok(large.run(batch, &flow, around));
+        if large.largest_tile() < most || wide.iter().all(|w| *w == wide[0]) {
+            return Ok(large.run(batch, &flow, epilogue));
         }
-        let (small, each) = (packed(Tiles::Small)?, site.inputs[0].dims()[1..].iter().product::<usize>());
+        let (small, each) = (packed(WinogradTile::F2)?, site.inputs[0].dims()[1..].iter().product::<usize>());
         let parts = samples().zip(&wide).enumerate().map(|(n, (x, wide))| {
-            let other = around.other.get(n * each..(n + 1) * each).unwrap_or_default();
+            let residual = epilogue.residual.get(n * each..(n + 1) * each).unwrap_or_default();
             let packed = if *wide { &large } else { &small };
-            packed.run(1, x, &Around { other, ..*around })
+            packed.run(1, x, &Epilogue { residual, ..*epilogue })
         });
         Ok(parts.collect::<Vec<_>>().concat())
     }
@@ -219,8 +219,8 @@ impl Trace {
         let gate = self.gate(input, rules, keep)?;
         let (x, y, flow) = (values::<f32>(site.inputs[0])?, values::<f32>(site.output)?, values::<f32>(site.flow)?);
         let g = pool_geometry(pool, dims, &site.node.shape);
-        let (join, finish) = gate.as_ref().map_or((Join::Alone, Finish::Keep), |g| (g.join, g.finish));
-        let signal = winners::settled(&g, &x, &y, &flow, join, finish);
+        let (combine, clamp) = gate.as_ref().map_or((Combine::None, Clamp::None), |g| (g.combine, g.clamp));
+        let signal = max_pool_backward::max_gradient_fused(&g, &x, &y, &flow, combine, clamp);
         add(&mut signals[gate.map_or(input, |g| g.to).0], tensor(signal, dims)?)
     }
 
@@ -240,10 +240,10 @@ impl Trace {
         for (input, value) in site.node.inputs.iter().zip(site.inputs) {
             let n = value.dims()[axis + 1];
             let gate = self.gate(*input, rules, keep)?;
-            let around = gate.as_ref().map_or(Around::NONE, |g| g.around(&whole));
+            let epilogue = gate.as_ref().map_or(Epilogue::NONE, |g| g.epilogue(&whole));
             let to = gate.as_ref().map_or(*input, |g| g.to);
             if wanted(to) {
-                let part = layout::part(len, inner, from, n, &flow, around);
+                let part = rearrange::slice_fused(len, inner, from, n, &flow, epilogue);
                 add(&mut signals[to.0], tensor(part, value.dims())?)?;
             }
             from += n;
@@ -259,22 +259,22 @@ impl Trace {
         let value = self.seen(id)?;
         let site =
             Site { model: self.model(), node, id, inputs: &[self.seen(node.inputs[0])?], output: value, flow: value };
-        Ok(rules.gate(&site, *f).map(|(join, finish)| Gate { to: node.inputs[0], join, finish }))
+        Ok(rules.gate(&site, *f).map(|(combine, clamp)| Gate { to: node.inputs[0], combine, clamp }))
     }
 }
 
 /// How a signal passes a rectifier, and to where.
 struct Gate {
     to: NodeId,
-    join: Join,
-    finish: Finish,
+    combine: Combine,
+    clamp: Clamp,
 }
 
 impl Gate {
     /// For a rectifier whose value is `value`.
-    fn around<'a>(&self, value: &'a [f32]) -> Around<'a> {
-        let other = if self.join == Join::Alone { &[][..] } else { value };
-        Around { other, join: self.join, finish: self.finish }
+    fn epilogue<'a>(&self, value: &'a [f32]) -> Epilogue<'a> {
+        let residual = if self.combine == Combine::None { &[][..] } else { value };
+        Epilogue { residual, combine: self.combine, clamp: self.clamp }
     }
 }
 
@@ -291,7 +291,7 @@ fn add(to: &mut Option<Tensor>, part: Tensor) -> Result<()> {
     let part = part.contiguous()?;
     let sum = match to.take() {
         Some(sum) => with_real!(sum, T => {
-            tensor(map::each(&values::<T>(&sum)?, &values::<T>(&part)?, |a, b| a + b), sum.dims())
+            tensor(elementwise::zip_map(&values::<T>(&sum)?, &values::<T>(&part)?, |a, b| a + b), sum.dims())
         })?,
         None => part,
     };

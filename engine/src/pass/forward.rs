@@ -7,10 +7,10 @@ use super::joined::Joined;
 use super::packs::Way;
 use crate::error::{Context, Error, Result};
 use crate::graph::{NodeId, Op};
-use crate::kernels::finish::Join;
-use crate::kernels::packed::{Around, Stretch};
-use crate::kernels::pooled::Pooled;
-use crate::kernels::winograd::Tiles;
+use crate::kernels::conv::Combine;
+use crate::kernels::conv::ConvMaxPool;
+use crate::kernels::conv::WinogradTile;
+use crate::kernels::conv::{Epilogue, OutputSlot};
 use crate::model::Model;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
@@ -42,7 +42,7 @@ struct Part<'a> {
 pub struct Trace {
     model: Model,
     pub(super) plan: Plan,
-    tiles: Tiles,
+    tiles: WinogradTile,
     values: Vec<Option<Tensor>>,
     /// The number of its first sample in the batch.
     first: usize,
@@ -61,12 +61,12 @@ impl Model {
 
     /// How 3 x 3 convolutions are summed: a signal back asks on which side of a rectifier's kink a value lies, so that there
     /// sums are as exact as they can be, unless the caller needs no single one of them.
-    pub(super) fn tiles_for(&self, tap: &Tap) -> Tiles {
-        if self.is_tiled() || matches!(tap, Tap::Only(_)) { Tiles::Small } else { Tiles::None }
+    pub(super) fn tiles_for(&self, tap: &Tap) -> WinogradTile {
+        if self.is_tiled() || matches!(tap, Tap::Only(_)) { WinogradTile::F2 } else { WinogradTile::None }
     }
 
     /// As [`Model::forward`]; `tiles` says how 3 x 3 convolutions may be summed.
-    pub(super) fn forward_in(&self, x: &Tensor, tap: &Tap, tiles: Tiles) -> Result<Trace> {
+    pub(super) fn forward_in(&self, x: &Tensor, tap: &Tap, tiles: WinogradTile) -> Result<Trace> {
         // On a thread of the pool, so that the kernels' parallel loops begin without waking one.
         rayon::scope(|_| self.traced(x, tap, tiles))
     }
@@ -116,47 +116,47 @@ impl Model {
         x: &Tensor,
         fused: &Fused,
         other: Option<&Tensor>,
-        tiles: Tiles,
+        tiles: WinogradTile,
     ) -> Result<Tensor> {
         let packed = self.packed(id, fused.norm, Way::Forward, tiles)?;
         let held = other.map(values::<f32>).transpose()?;
-        let around = Around {
-            other: held.as_deref().unwrap_or_default(),
-            join: if held.is_some() { Join::Add } else { Join::Alone },
-            finish: fused.finish,
+        let epilogue = Epilogue {
+            residual: held.as_deref().unwrap_or_default(),
+            combine: if held.is_some() { Combine::Add } else { Combine::None },
+            clamp: fused.clamp,
         };
-        let y = packed.run(x.dims()[0], &values::<f32>(x)?, &around);
+        let y = packed.run(x.dims()[0], &values::<f32>(x)?, &epilogue);
         tensor(y, &apply::with_batch(x.dims()[0], &self.graph().node(id).shape))
     }
 
     /// As [`Model::convolved`] of what nothing is added to, written to its place in a concatenation.
-    fn convolved_to(&self, id: NodeId, x: &Tensor, fused: &Fused, to: Part<'_>, tiles: Tiles) -> Result<()> {
+    fn convolved_to(&self, id: NodeId, x: &Tensor, fused: &Fused, to: Part<'_>, tiles: WinogradTile) -> Result<()> {
         let packed = self.packed(id, fused.norm, Way::Forward, tiles)?;
         let (batch, shape) = (x.dims()[0], &self.graph().node(id).shape);
         let whole = &self.graph().node(to.join.into).shape;
         let (sample, plane): (usize, usize) = (whole.iter().product(), whole[1..].iter().product());
         let joined = to.joined.entry(to.join.into).or_insert_with(|| Joined::new(batch * sample));
         let (y, len) = joined.part(batch * shape.iter().product::<usize>());
-        let around = Around { finish: fused.finish, ..Around::NONE };
-        let stretch = Stretch { first: to.join.channel * plane, sample };
-        packed.run_into(batch, &values::<f32>(x)?, &around, y, len, stretch);
+        let epilogue = Epilogue { clamp: fused.clamp, ..Epilogue::NONE };
+        let slot = OutputSlot { first: to.join.channel * plane, sample };
+        packed.run_into(batch, &values::<f32>(x)?, &epilogue, y, len, slot);
         Ok(())
     }
 
     /// The max pool at `pool` of the convolution at `id`, which nothing is added to.
-    fn pooled(&self, id: NodeId, x: &Tensor, fused: &Fused, pool: NodeId, tiles: Tiles) -> Result<Tensor> {
+    fn pooled(&self, id: NodeId, x: &Tensor, fused: &Fused, pool: NodeId, tiles: WinogradTile) -> Result<Tensor> {
         let packed = self.packed(id, fused.norm, Way::Forward, tiles)?;
         let (made, left) = (self.graph().node(id), self.graph().node(pool));
         let (Op::Conv2d(c), Op::MaxPool(p)) = (&made.op, &left.op) else {
             return Err(Error::internal(format!("`{}` is no pooled convolution", made.name)));
         };
         let between = apply::with_batch(x.dims()[0], &made.shape);
-        let pooled = Pooled {
-            packed: &packed,
+        let pooled = ConvMaxPool {
+            prepacked: &packed,
             conv: apply::conv_geometry(c, x.dims(), &made.shape),
             pool: apply::pool_geometry(p, &between, &left.shape),
         };
-        tensor(pooled.run(x.dims()[0], &values::<f32>(x)?, fused.finish), &apply::with_batch(x.dims()[0], &left.shape))
+        tensor(pooled.run(x.dims()[0], &values::<f32>(x)?, fused.clamp), &apply::with_batch(x.dims()[0], &left.shape))
     }
 
     /// Whether the f32 kernels can take `x`.
@@ -189,7 +189,7 @@ impl Trace {
         let mut values = vec![None; model.graph().nodes().len()];
         kept.into_iter().for_each(|(id, value)| values[id.0] = Some(value));
         let plan = Plan::apart(model.graph());
-        Trace { model: model.clone(), plan, tiles: Tiles::None, values, first: 0, parts: Vec::new() }
+        Trace { model: model.clone(), plan, tiles: WinogradTile::None, values, first: 0, parts: Vec::new() }
     }
 
     /// The trace of a batch `x` whose groups passed apart.

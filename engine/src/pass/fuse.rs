@@ -4,8 +4,8 @@
 use super::apply::{conv_geometry, with_batch};
 use crate::graph::op::{Activation, Binary};
 use crate::graph::{Graph, NodeId, Op};
-use crate::kernels::finish::Finish;
-use crate::kernels::pooled;
+use crate::kernels::conv::Clamp;
+use crate::kernels::conv::fusion_pays;
 
 /// A convolution and what is computed with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Fused {
     /// The node whose value is added.
     pub other: Option<NodeId>,
     /// What the rectifier does.
-    pub finish: Finish,
+    pub clamp: Clamp,
     /// The max pool over what comes out of that.
     pub pool: Option<NodeId>,
     /// The node whose value comes out.
@@ -128,13 +128,13 @@ impl Plan {
 impl Fused {
     /// The convolution at `id` by itself.
     pub fn alone(id: NodeId) -> Self {
-        Fused { norm: None, other: None, finish: Finish::Keep, pool: None, last: id }
+        Fused { norm: None, other: None, clamp: Clamp::None, pool: None, last: id }
     }
 
     /// This and `next`, the only reader of its value; nothing where they cannot be computed together.
     fn with(&self, graph: &Graph, varies: &[bool], conv: NodeId, next: NodeId) -> Option<Self> {
         let node = graph.node(next);
-        let fresh = self.finish == Finish::Keep && self.pool.is_none();
+        let fresh = self.clamp == Clamp::None && self.pool.is_none();
         match &node.op {
             Op::BatchNorm { .. } if self.last == conv => Some(Fused { norm: Some(next), last: next, ..*self }),
             Op::Binary(Binary::Add) if fresh && self.other.is_none() => {
@@ -143,11 +143,11 @@ impl Fused {
                 let known = other < conv && varies[other.0];
                 (same && known).then_some(Fused { other: Some(other), last: next, ..*self })
             }
-            Op::Activation(f) if fresh => Some(Fused { finish: finish_of(*f)?, last: next, ..*self }),
+            Op::Activation(f) if fresh => Some(Fused { clamp: clamp_of(*f)?, last: next, ..*self }),
             Op::MaxPool(_) if self.pool.is_none() && self.other.is_none() => {
                 let (Op::Conv2d(c), from) = (&graph.node(conv).op, graph.node(conv).inputs[0]) else { return None };
                 let g = conv_geometry(c, &with_batch(1, &graph.node(from).shape), &graph.node(conv).shape);
-                pooled::pays(&g).then_some(Fused { pool: Some(next), last: next, ..*self })
+                fusion_pays(&g).then_some(Fused { pool: Some(next), last: next, ..*self })
             }
             _ => None,
         }
@@ -155,10 +155,10 @@ impl Fused {
 }
 
 /// The rectifiers that kernels apply to a value before they write it.
-pub fn finish_of(f: Activation) -> Option<Finish> {
+pub fn clamp_of(f: Activation) -> Option<Clamp> {
     match f {
-        Activation::Relu => Some(Finish::Relu),
-        Activation::Clip { low, high } if low < high => Some(Finish::Clip(low as f32, high as f32)),
+        Activation::Relu => Some(Clamp::Relu),
+        Activation::Clip { low, high } if low < high => Some(Clamp::Range(low as f32, high as f32)),
         _ => None,
     }
 }

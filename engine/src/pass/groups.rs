@@ -6,7 +6,7 @@ use super::forward::{Tap, Trace};
 use super::fuse::Plan;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
-use crate::kernels::winograd::Tiles;
+use crate::kernels::conv::WinogradTile;
 use crate::model::Model;
 use crate::rules::Rules;
 use candle_core::{DType, Tensor};
@@ -18,7 +18,7 @@ pub(super) struct Pass {
     /// The nodes that were asked for.
     pub goals: Vec<NodeId>,
     pub plan: Plan,
-    pub tiles: Tiles,
+    pub tiles: WinogradTile,
     /// What the goals hang on.
     pub needed: Vec<bool>,
     /// Whether more than the goals is kept.
@@ -29,7 +29,7 @@ pub(super) struct Pass {
 
 impl Pass {
     /// Of `batch` samples.
-    pub fn new(model: &Model, tap: &Tap, tiles: Tiles, batch: usize) -> Self {
+    pub fn new(model: &Model, tap: &Tap, tiles: WinogradTile, batch: usize) -> Self {
         let graph = model.graph();
         let (goals, named) = match tap {
             Tap::All => (vec![graph.output()], false),
@@ -65,7 +65,7 @@ impl Pass {
 
 impl Model {
     /// The pass of all samples of `x`.
-    pub(super) fn traced(&self, x: &Tensor, tap: &Tap, tiles: Tiles) -> Result<Trace> {
+    pub(super) fn traced(&self, x: &Tensor, tap: &Tap, tiles: WinogradTile) -> Result<Trace> {
         let x = self.batched(x)?;
         let pass = Pass::new(self, tap, tiles, x.dims()[0]);
         if pass.groups.is_empty() {

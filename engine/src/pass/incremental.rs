@@ -11,10 +11,10 @@ use super::{Tap, Trace, apply};
 use crate::error::{Context, Error, Result};
 use crate::graph::op::{Binary, Reduction};
 use crate::graph::{Graph, NodeId, Op};
-use crate::kernels::finish::Join;
-use crate::kernels::packed::Around;
+use crate::kernels::conv::Combine;
+use crate::kernels::conv::Epilogue;
+use crate::kernels::conv::WinogradTile;
 use crate::kernels::pool;
-use crate::kernels::winograd::Tiles;
 use crate::model::Model;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
@@ -56,7 +56,7 @@ impl Incremental {
         if model.dtype() != DType::F32 || shape.len() != 3 {
             return Err(Error::unsupported("incremental passes are for nets of images in f32"));
         }
-        let base = model.forward_in(x, &Tap::Signs(goals.to_vec()), Tiles::Small)?;
+        let base = model.forward_in(x, &Tap::Signs(goals.to_vec()), WinogradTile::F2)?;
         if base.batch() != 1 {
             return Err(Error::shape(format!("one base input is asked for, got {}", base.batch())));
         }
@@ -246,17 +246,17 @@ impl Changed<'_> {
                 let x = self.inside(node.inputs[0], &before, 0.0)?;
                 let other = fused.other.map(|o| self.inside(o, &place, 0.0)).transpose()?;
                 let held = other.as_ref().map(values::<f32>).transpose()?;
-                let around = Around {
-                    other: held.as_deref().unwrap_or_default(),
-                    join: if held.is_some() { Join::Add } else { Join::Alone },
-                    finish: fused.finish,
+                let epilogue = Epilogue {
+                    residual: held.as_deref().unwrap_or_default(),
+                    combine: if held.is_some() { Combine::Add } else { Combine::None },
+                    clamp: fused.clamp,
                 };
-                let tiled = model.packed(id, fused.norm, Way::Forward, Tiles::Small)?;
+                let tiled = model.packed(id, fused.norm, Way::Forward, WinogradTile::F2)?;
                 let packed = match tiled.suits_windows(region.size) {
                     true => tiled,
-                    false => model.packed(id, fused.norm, Way::Forward, Tiles::None)?,
+                    false => model.packed(id, fused.norm, Way::Forward, WinogradTile::None)?,
                 };
-                let y = packed.run_window(self.count, before.size, region.size, &values::<f32>(&x)?, &around);
+                let y = packed.run_window(self.count, before.size, region.size, &values::<f32>(&x)?, &epilogue);
                 tensor(y.ok_or_else(|| Error::internal("a convolution without windows"))?, &dims)?
             }
             Op::MaxPool(p) | Op::AvgPool(p) => {
@@ -315,7 +315,7 @@ impl Changed<'_> {
             .collect::<Result<Vec<_>>>()?;
         if let Op::Conv2d(_) | Op::ConvTranspose2d(..) = node.op {
             let other = fused.other.map(|o| self.full(o)).transpose()?;
-            return Ok(State::Full(model.convolved(id, &inputs[0], fused, other.as_ref(), Tiles::Small)?));
+            return Ok(State::Full(model.convolved(id, &inputs[0], fused, other.as_ref(), WinogradTile::F2)?));
         }
         Ok(State::Full(apply::apply(&node.op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &node.shape)?))
     }

@@ -1,7 +1,7 @@
 //! A concatenation whose parts are written where they stand.
 
 use crate::error::{Error, Result};
-use crate::kernels::target::Target;
+use crate::kernels::disjoint::DisjointSlice;
 
 /// Its value on the way.
 pub struct Joined {
@@ -17,9 +17,9 @@ impl Joined {
     }
 
     /// The whole buffer and its length, for a part that writes `count` values, none of which any other part writes.
-    pub fn part(&mut self, count: usize) -> (Target<f32>, usize) {
+    pub fn part(&mut self, count: usize) -> (DisjointSlice<f32>, usize) {
         self.written += count;
-        (Target::spare(&mut self.values), self.length)
+        (DisjointSlice::spare_capacity(&mut self.values), self.length)
     }
 
     /// The values.

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::graph::op::Conv;
 use crate::graph::{NodeId, Op};
 use crate::kernels::conv::Geometry;
-use crate::kernels::packed::Packed;
-use crate::kernels::winograd::Tiles;
+use crate::kernels::conv::PrepackedConv;
+use crate::kernels::conv::WinogradTile;
 use crate::model::Model;
 use crate::tensor::values;
 use rayon::prelude::*;
@@ -30,7 +30,7 @@ pub struct Packs {
 struct Slot {
     keeps: bool,
     used: AtomicBool,
-    kept: OnceLock<Arc<Packed>>,
+    kept: OnceLock<Arc<PrepackedConv>>,
 }
 
 impl Slot {
@@ -39,7 +39,7 @@ impl Slot {
     }
 
     /// What was made for a use, kept if it is not the first.
-    fn keep(&self, made: Packed) -> Arc<Packed> {
+    fn keep(&self, made: PrepackedConv) -> Arc<PrepackedConv> {
         let made = Arc::new(made);
         if self.used.swap(true, Ordering::Relaxed) && self.keeps {
             self.kept.get_or_init(|| made).clone()
@@ -82,7 +82,7 @@ impl Packs {
         Packs { others: Some((others.clone(), node)), ..Self::new(1) }
     }
 
-    fn slot(&self, id: NodeId, folded: bool, way: Way, tiles: Tiles) -> Result<&Slot> {
+    fn slot(&self, id: NodeId, folded: bool, way: Way, tiles: WinogradTile) -> Result<&Slot> {
         let own = match &self.others {
             Some((others, node)) if id != *node => return others.slot(id, folded, way, tiles),
             Some(_) => 0,
@@ -99,19 +99,25 @@ impl Model {
     ///
     /// # Errors
     /// Where `id` is no convolution, or its parameters are not f32.
-    pub fn packed(&self, id: NodeId, norm: Option<NodeId>, way: Way, tiles: Tiles) -> Result<Arc<Packed>> {
+    pub fn packed(
+        &self,
+        id: NodeId,
+        norm: Option<NodeId>,
+        way: Way,
+        tiles: WinogradTile,
+    ) -> Result<Arc<PrepackedConv>> {
         let slot = |tiles| self.packs().slot(id, norm.is_some(), way, tiles);
         // One that larger tiles make no difference to is kept once.
-        for kept in [Tiles::None, Tiles::Small, Tiles::Large].into_iter().filter(|t| *t <= tiles) {
-            if let Some(ready) = slot(kept)?.kept.get().filter(|p| kept == tiles || p.most() == kept) {
+        for kept in [WinogradTile::None, WinogradTile::F2, WinogradTile::F4].into_iter().filter(|t| *t <= tiles) {
+            if let Some(ready) = slot(kept)?.kept.get().filter(|p| kept == tiles || p.largest_tile() == kept) {
                 return Ok(ready.clone());
             }
         }
         let made = self.pack(id, norm, way, tiles)?;
-        Ok(slot(made.most().min(tiles))?.keep(made))
+        Ok(slot(made.largest_tile().min(tiles))?.keep(made))
     }
 
-    fn pack(&self, id: NodeId, norm: Option<NodeId>, way: Way, tiles: Tiles) -> Result<Packed> {
+    fn pack(&self, id: NodeId, norm: Option<NodeId>, way: Way, tiles: WinogradTile) -> Result<PrepackedConv> {
         let (graph, node) = (self.graph(), self.graph().node(id));
         let (Op::Conv2d(c) | Op::ConvTranspose2d(c, _)) = &node.op else {
             return Err(Error::internal(format!("`{}` is no convolution", node.name)));
@@ -166,11 +172,18 @@ impl Model {
     }
 }
 
-fn made(g: &Geometry, w: &[f32], bias: Option<&[f32]>, transposed: bool, way: Way, tiles: Tiles) -> Packed {
+fn made(
+    g: &Geometry,
+    w: &[f32],
+    bias: Option<&[f32]>,
+    transposed: bool,
+    way: Way,
+    tiles: WinogradTile,
+) -> PrepackedConv {
     match (transposed, way) {
-        (false, Way::Forward) => Packed::forward(g, w, bias, tiles),
-        (false, Way::Backward) => Packed::input_gradient(g, w, None, tiles),
-        (true, Way::Forward) => Packed::input_gradient(g, w, bias, tiles),
-        (true, Way::Backward) => Packed::forward(g, w, None, tiles),
+        (false, Way::Forward) => PrepackedConv::forward(g, w, bias, tiles),
+        (false, Way::Backward) => PrepackedConv::input_gradient(g, w, None, tiles),
+        (true, Way::Forward) => PrepackedConv::input_gradient(g, w, bias, tiles),
+        (true, Way::Backward) => PrepackedConv::forward(g, w, None, tiles),
     }
 }

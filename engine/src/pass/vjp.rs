@@ -4,7 +4,9 @@
 use super::apply::*;
 use crate::error::{Error, Result};
 use crate::graph::op::{Op, Reduction};
-use crate::kernels::{binary, conv, layout, linear, map, norm, pool, product, reduce, resize, winners};
+use crate::kernels::{
+    batched_matmul, binary, conv, elementwise, linear, max_pool_backward, norm, pool, rearrange, reduce, resize,
+};
 use crate::rules::Site;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -49,7 +51,7 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
         op @ Op::LocalResponseNorm { .. } => {
             norm::response_gradient(&response_of(op)?, dims[1], dims[2..].iter().product(), &v, &g)
         }
-        Op::Activation(f) => map::backward(*f, &v, &g),
+        Op::Activation(f) => elementwise::backward(*f, &v, &g),
         Op::Binary(f) => {
             let (a, b) = aligned(x, site.inputs[1], shape.len())?;
             let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
@@ -59,12 +61,12 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
         Op::MatMul => {
             let (a, b) = aligned(x, site.inputs[1], shape.len())?;
             let (av, bv) = (values::<T>(&a)?, values::<T>(&b)?);
-            let [da, db] = product::gradient((&av, a.dims()), (&bv, b.dims()), site.flow.dims(), &g);
+            let [da, db] = batched_matmul::gradient((&av, a.dims()), (&bv, b.dims()), site.flow.dims(), &g);
             return Ok(smallvec![tensor(da, dims)?, tensor(db, site.inputs[1].dims())?]);
         }
         Op::MaxPool(p) => {
             let y = values::<T>(site.output)?;
-            winners::max_gradient(&pool_geometry(p, dims, shape), &v, &y, &g)
+            max_pool_backward::max_gradient(&pool_geometry(p, dims, shape), &v, &y, &g)
         }
         Op::AvgPool(p) => pool::average_gradient(&pool_geometry(p, dims, shape), &g),
         Op::Reduce { reduction, axes, .. } => reduce::gradient::<T>(*reduction, dims, &batched_axes(axes), &v, &g),
@@ -74,15 +76,15 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
         }
         Op::Concat { axis } => return split::<T>(*axis, site),
         Op::Select { axis, index } => {
-            layout::select_adjoint(dims[axis + 1], dims[axis + 2..].iter().product(), index, &g)
+            rearrange::select_adjoint(dims[axis + 1], dims[axis + 2..].iter().product(), index, &g)
         }
         Op::Transpose(perm) => {
             let perm = batched_perm(perm);
             let mut inverse = vec![0; perm.len()];
             perm.iter().enumerate().for_each(|(i, a)| inverse[*a] = i);
-            layout::transpose(site.flow.dims(), &inverse, &g)
+            rearrange::transpose(site.flow.dims(), &inverse, &g)
         }
-        Op::Pad { pads, border } => layout::pad_adjoint(dims, &batched_pads(pads), *border, &g),
+        Op::Pad { pads, border } => rearrange::pad_adjoint(dims, &batched_pads(pads), *border, &g),
         op @ Op::Resize { .. } => resize::adjoint(&resize_geometry(op, dims)?, &g),
         Op::Input | Op::Constant(_) | Op::Identity | Op::Reshape(_) => {
             return Err(Error::internal("an operation without a gradient kernel"));
@@ -103,7 +105,7 @@ fn split<T: Real>(axis: usize, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>>
             let n = input.dims()[axis + 1];
             let index: Vec<usize> = (from..from + n).collect();
             from += n;
-            let part = layout::select(dims[axis + 1], inner, &index, &g);
+            let part = rearrange::select(dims[axis + 1], inner, &index, &g);
             let whole = with_batch(dims[0], &input.dims()[1..]);
             if input.dims()[0] == dims[0] {
                 return tensor(part, &whole);

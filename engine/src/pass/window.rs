@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::op::Window;
-use crate::kernels::layout::paste;
+use crate::kernels::disjoint::vec_filled_by;
+use crate::kernels::rearrange::paste;
 use crate::kernels::reduce::sum;
-use crate::kernels::target::filled;
 use crate::tensor::{tensor, values};
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -161,7 +161,7 @@ impl Base<'_> {
         };
         // SAFETY: each task fills its own tile.
         let data = unsafe {
-            filled(n * channels * h * w, |out| {
+            vec_filled_by(n * channels * h * w, |out| {
                 let tasks = (0..n * channels).into_par_iter().with_min_len(4096usize.div_ceil(h * w));
                 tasks.for_each(|i| one(i, out.slice(i * h * w, h * w)));
             })

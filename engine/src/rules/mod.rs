@@ -8,7 +8,7 @@ pub mod rectifier;
 use crate::error::Result;
 use crate::graph::op::Activation;
 use crate::graph::{Node, NodeId, Op};
-use crate::kernels::finish::{Finish, Join};
+use crate::kernels::conv::{Clamp, Combine};
 use crate::model::Model;
 use crate::pass::vjp::vjp;
 use candle_core::Tensor;
@@ -48,7 +48,7 @@ pub trait Rule: Send + Sync + fmt::Debug {
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>>;
 
     /// How the signal passes the rectifier `f` where that takes no more than its value's sign and the signal's own.
-    fn gate(&self, f: Activation) -> Option<(Join, Finish)> {
+    fn gate(&self, f: Activation) -> Option<(Combine, Clamp)> {
         let _ = f;
         None
     }
@@ -186,10 +186,10 @@ impl Rules {
     }
 
     /// How the signal passes the rectifier `f` at the site, where a kernel can do it on the way.
-    pub(crate) fn gate(&self, site: &Site<'_>, f: Activation) -> Option<(Join, Finish)> {
+    pub(crate) fn gate(&self, site: &Site<'_>, f: Activation) -> Option<(Combine, Clamp)> {
         match self.at(site) {
             Some(rule) => rule.gate(f),
-            None => rectifier::gate(f).map(|join| (join, Finish::Keep)),
+            None => rectifier::gate(f).map(|combine| (combine, Clamp::None)),
         }
     }
 

@@ -4,8 +4,8 @@ use super::{Rule, Site};
 use crate::error::Result;
 use crate::graph::Op;
 use crate::graph::op::Activation;
-use crate::kernels::finish::{Finish, Join};
-use crate::kernels::map;
+use crate::kernels::conv::{Clamp, Combine};
+use crate::kernels::elementwise;
 use crate::pass::vjp::vjp;
 use crate::tensor::{tensor, values};
 use crate::with_real;
@@ -13,10 +13,10 @@ use candle_core::Tensor;
 use smallvec::{SmallVec, smallvec};
 
 /// The gradient's mask as a gate on the rectifier's value: open where it lies between its bounds.
-pub(super) fn gate(f: Activation) -> Option<Join> {
+pub(super) fn gate(f: Activation) -> Option<Combine> {
     match f {
-        Activation::Relu => Some(Join::Gate(f32::INFINITY)),
-        Activation::Clip { low: 0.0, high } if high > 0.0 => Some(Join::Gate(high as f32)),
+        Activation::Relu => Some(Combine::Mask(f32::INFINITY)),
+        Activation::Clip { low: 0.0, high } if high > 0.0 => Some(Combine::Mask(high as f32)),
         _ => None,
     }
 }
@@ -32,8 +32,8 @@ impl Rule for GuidedBackprop {
         "guided_backprop".into()
     }
 
-    fn gate(&self, f: Activation) -> Option<(Join, Finish)> {
-        Some((gate(f)?, Finish::Relu))
+    fn gate(&self, f: Activation) -> Option<(Combine, Clamp)> {
+        Some((gate(f)?, Clamp::Relu))
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
@@ -41,7 +41,7 @@ impl Rule for GuidedBackprop {
         let x = site.inputs[0];
         with_real!(site.flow, T => {
             let (v, g) = (values::<T>(x)?, values::<T>(site.flow)?);
-            let passed = map::each(&v, &g, |x, r| if r > 0.0 { r * map::slope(f, x) } else { 0.0 });
+            let passed = elementwise::zip_map(&v, &g, |x, r| if r > 0.0 { r * elementwise::derivative(f, x) } else { 0.0 });
             Ok(smallvec![tensor(passed, x.dims())?])
         })
     }
@@ -58,14 +58,14 @@ impl Rule for Deconvnet {
         "deconvnet".into()
     }
 
-    fn gate(&self, _: Activation) -> Option<(Join, Finish)> {
-        Some((Join::Alone, Finish::Relu))
+    fn gate(&self, _: Activation) -> Option<(Combine, Clamp)> {
+        Some((Combine::None, Clamp::Relu))
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
         with_real!(site.flow, T => {
             let g = values::<T>(site.flow)?;
-            let passed = map::each(&g, &g, |r, _| map::larger(r, 0.0));
+            let passed = elementwise::zip_map(&g, &g, |r, _| elementwise::maximum(r, 0.0));
             Ok(smallvec![tensor::<T>(passed, site.flow.dims())?])
         })
     }

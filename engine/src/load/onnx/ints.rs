@@ -233,7 +233,7 @@ fn broadcast_dims(all: &[&[usize]]) -> Result<Vec<usize>> {
 /// The values broadcast to `dims`.
 fn spread(x: &Ints, dims: &[usize]) -> Vec<Dim> {
     let missing = dims.len() - x.dims.len();
-    let own = crate::kernels::layout::strides(&x.dims);
+    let own = crate::kernels::rearrange::strides(&x.dims);
     (0..dims.iter().product())
         .map(|mut i| {
             let mut at = 0;

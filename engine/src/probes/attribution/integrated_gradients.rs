@@ -5,7 +5,6 @@
 
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::kernels::CHUNK;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::Tap;
 use crate::probe::Probe;
@@ -15,7 +14,7 @@ use crate::probes::attribution::{diagnose, input_signal, saliency};
 use crate::rules::Rules;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
-use crate::tensor::{tensor, to_f32, to_f64};
+use crate::tensor::{VALUES_PER_TASK, tensor, to_f32, to_f64};
 use candle_core::Tensor;
 use rayon::prelude::*;
 
@@ -208,9 +207,9 @@ impl IntegratedGradients {
             });
             let stacked = tensor(places, &[&[part.len()], &x.dims()[1..]].concat())?;
             let gradients = to_f64(&input_signal(target, &stacked, &Rules::gradient())?)?;
-            mean.par_chunks_mut(CHUNK).enumerate().for_each(|(i, mean)| {
+            mean.par_chunks_mut(VALUES_PER_TASK).enumerate().for_each(|(i, mean)| {
                 for ((_, w), g) in part.iter().zip(gradients.chunks(to.len())) {
-                    mean.iter_mut().zip(&g[i * CHUNK..]).for_each(|(m, g)| *m += w * g);
+                    mean.iter_mut().zip(&g[i * VALUES_PER_TASK..]).for_each(|(m, g)| *m += w * g);
                 }
             });
             done += part.len();

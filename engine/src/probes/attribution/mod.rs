@@ -187,7 +187,7 @@ fn saturated(model: &Model, target: &Subject, x: &Tensor) -> Result<Option<Strin
     }
     let trace = model.forward(x, &Tap::Only(vec![*node]))?;
     let i: usize =
-        at.iter().zip(crate::kernels::layout::strides(&model.graph().node(*node).shape)).map(|(i, s)| i * s).sum();
+        at.iter().zip(crate::kernels::rearrange::strides(&model.graph().node(*node).shape)).map(|(i, s)| i * s).sum();
     let p = to_f32(trace.get(*node)?)?[i];
     Ok((!(1e-4..=1.0 - 1e-4).contains(&p)).then(|| {
         format!("the {kind} `{}` is saturated there ({p}), so its gradient vanishes; ask for the class: its raw score is used", model.graph().node(*node).name)

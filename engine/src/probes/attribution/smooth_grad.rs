@@ -4,14 +4,13 @@
 
 use crate::error::Result;
 use crate::job::Job;
-use crate::kernels::CHUNK;
 use crate::probe::{Probe, ProbeArg};
 use crate::probes::attribution;
 use crate::probes::attribution::gradient::Gradient;
 use crate::random::Stream;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
-use crate::tensor::{tensor, to_f32, to_f64};
+use crate::tensor::{VALUES_PER_TASK, tensor, to_f32, to_f64};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -89,11 +88,11 @@ impl SmoothGrad {
             let len = values.len() / n;
             sum.resize(len, 0.0);
             squares.resize(len, 0.0);
-            let sums = sum.par_chunks_mut(CHUNK).zip(squares.par_chunks_mut(CHUNK));
+            let sums = sum.par_chunks_mut(VALUES_PER_TASK).zip(squares.par_chunks_mut(VALUES_PER_TASK));
             sums.enumerate().for_each(|(i, (sum, squares))| {
                 for map in values.chunks(len) {
                     let sums = sum.iter_mut().zip(squares.iter_mut());
-                    map[i * CHUNK..].iter().zip(sums).for_each(|(v, (s, q))| {
+                    map[i * VALUES_PER_TASK..].iter().zip(sums).for_each(|(v, (s, q))| {
                         *s += v;
                         *q += v * v;
                     });
@@ -118,8 +117,8 @@ impl SmoothGrad {
 /// `n` copies with noise, the first of them copy number `first` of all.
 fn noisy(base: &[f32], n: usize, first: usize, sigma: f64, noise: &Stream) -> Vec<f32> {
     let mut copies = vec![0.0; n * base.len()];
-    copies.par_chunks_mut(CHUNK).enumerate().for_each(|(i, part)| {
-        let from = i * CHUNK;
+    copies.par_chunks_mut(VALUES_PER_TASK).enumerate().for_each(|(i, part)| {
+        let from = i * VALUES_PER_TASK;
         let mut values = vec![0.0; part.len()];
         noise.normals((first * base.len() + from) as u64, &mut values);
         let mut at = from % base.len();

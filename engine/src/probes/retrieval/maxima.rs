@@ -64,7 +64,7 @@ impl Asked {
                 Ok(Asked { model: model.clone(), names: vec![on.to_string()], node: Some(*node), map, kind })
             }
             Subject::Unit { model, node, at } => {
-                let strides = crate::kernels::layout::strides(&model.graph().node(*node).shape);
+                let strides = crate::kernels::rearrange::strides(&model.graph().node(*node).shape);
                 let kind = Kind::Value(at.iter().zip(strides).map(|(i, s)| i * s).sum());
                 Ok(Asked { model: model.clone(), names: vec![on.to_string()], node: Some(*node), map: [1, 1], kind })
             }
@@ -148,7 +148,7 @@ impl Asked {
                 Some(Subject::Direction { model: self.model.clone(), node, vector })
             }
             Kind::Value(flat) => {
-                let strides = crate::kernels::layout::strides(shape);
+                let strides = crate::kernels::rearrange::strides(shape);
                 let mut rest = *flat;
                 let at = strides.iter().map(|s| {
                     let i = rest / s;

@@ -12,7 +12,7 @@ use super::{Rule, Site};
 use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::{Activation, Binary, Reduction};
-use crate::kernels::{binary, map};
+use crate::kernels::{binary, elementwise};
 use crate::pass::Trace;
 use crate::pass::apply::aligned;
 use crate::pass::vjp::vjp;
@@ -54,9 +54,9 @@ fn typed<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 
     match &site.node.op {
         Op::Activation(f) => rescaled::<T>(*f, site, base),
         Op::MaxPool(_) | Op::Reduce { reduction: Reduction::Max, .. } | Op::Binary(Binary::Max) => {
-            winners::<T>(site, base, map::larger)
+            winners::<T>(site, base, elementwise::maximum)
         }
-        Op::Binary(Binary::Min) => winners::<T>(site, base, map::smaller),
+        Op::Binary(Binary::Min) => winners::<T>(site, base, elementwise::minimum),
         Op::Binary(Binary::Mul) | Op::MatMul => product(site, base),
         Op::Binary(f @ (Binary::Div | Binary::Prelu)) => pairs::<T>(*f, site, base),
         Op::Softmax { .. } | Op::LayerNorm { .. } | Op::GroupNorm { .. } | Op::LocalResponseNorm { .. } => {
@@ -97,7 +97,7 @@ fn rescaled<T: Real>(f: Activation, site: &Site<'_>, base: &Site<'_>) -> Result<
     let g = values::<T>(site.flow)?;
     let m = (0..x.len()).map(|i| match g[i] == T::zero() {
         true => g[i],
-        false => g[i] * ratio(x[i] - x0[i], y[i] - y0[i], || map::slope(f, x[i])),
+        false => g[i] * ratio(x[i] - x0[i], y[i] - y0[i], || elementwise::derivative(f, x[i])),
     });
     Ok(smallvec![tensor(m.collect(), site.inputs[0].dims())?])
 }
@@ -149,14 +149,14 @@ fn pairs<T: Real>(f: Binary, site: &Site<'_>, base: &Site<'_>) -> Result<SmallVe
         if f == Binary::Div {
             return (half(one / b, one / b0), zero - half(a, a0) / (b * b0));
         }
-        let above = map::larger(a, zero) - map::larger(a0, zero);
-        let (below, below0) = (map::smaller(a, zero), map::smaller(a0, zero));
+        let above = elementwise::maximum(a, zero) - elementwise::maximum(a0, zero);
+        let (below, below0) = (elementwise::minimum(a, zero), elementwise::minimum(a0, zero));
         let by_a = ratio(a - a0, above + half(b, b0) * (below - below0), || if a > zero { one } else { b });
         (by_a, half(below, below0))
     };
     let (da, db): (Vec<T>, Vec<T>) = (0..g.len()).map(|i| (slopes(i), g[i])).map(|((a, b), g)| (g * a, g * b)).unzip();
     Ok(smallvec![
-        tensor(binary::collapse(&da, a.dims(), to), site.inputs[0].dims())?,
-        tensor(binary::collapse(&db, b.dims(), to), site.inputs[1].dims())?
+        tensor(binary::sum_to_shape(&da, a.dims(), to), site.inputs[0].dims())?,
+        tensor(binary::sum_to_shape(&db, b.dims(), to), site.inputs[1].dims())?
     ])
 }

@@ -15,7 +15,7 @@ pub use share::{Carrier, Pass, Proportional};
 
 use super::{Rule, Shares, Site};
 use crate::error::{Error, Result};
-use crate::kernels::map;
+use crate::kernels::elementwise;
 use crate::model::Model;
 use crate::pass::Tap;
 use crate::tensor::{Real, tensor, values};
@@ -102,7 +102,9 @@ impl LrpRule {
             LrpRule::Gamma(g) => {
                 let y = values::<T>(site.output)?;
                 let chosen = |positive: bool| {
-                    map::each(r, &y, |r, y| if y != T::zero() && (y > T::zero()) == positive { r } else { T::zero() })
+                    elementwise::zip_map(r, &y, |r, y| {
+                        if y != T::zero() && (y > T::zero()) == positive { r } else { T::zero() }
+                    })
                 };
                 let (up, down) = (raised(w, &positive(w), *g), raised(w, &negative(w), *g));
                 let b_up = b.map(|b| raised(b, &positive(b), *g));
@@ -182,7 +184,7 @@ impl<T: Real> Passed<T> {
             let part = map.forward(&t.x, &t.w, t.b.as_deref());
             z.iter_mut().zip(part).for_each(|(z, p)| *z += p);
         }
-        let s = map::each(r, &z, |r, z| share_of(r, z, epsilon));
+        let s = elementwise::zip_map(r, &z, |r, z| share_of(r, z, epsilon));
         for t in &live {
             let back = map.adjoint(&s, &t.w);
             self.relevance.iter_mut().zip(t.x.iter()).zip(back).for_each(|((to, x), g)| *to += *x * g);
@@ -201,11 +203,11 @@ fn share_of<T: Real>(r: T, z: T, epsilon: f64) -> T {
 }
 
 fn positive<T: Real>(v: &[T]) -> Vec<T> {
-    v.iter().map(|v| map::larger(*v, T::zero())).collect()
+    v.iter().map(|v| elementwise::maximum(*v, T::zero())).collect()
 }
 
 fn negative<T: Real>(v: &[T]) -> Vec<T> {
-    v.iter().map(|v| map::smaller(*v, T::zero())).collect()
+    v.iter().map(|v| elementwise::minimum(*v, T::zero())).collect()
 }
 
 fn times<T: Real>(v: &[T], by: f64) -> Vec<T> {

@@ -4,7 +4,7 @@ use super::{STABILISER, share_of};
 use crate::error::Result;
 use crate::graph::op::{Activation, Binary, Op};
 use crate::graph::{Graph, NodeId};
-use crate::kernels::{binary, map};
+use crate::kernels::{binary, elementwise};
 use crate::pass::apply::aligned;
 use crate::pass::vjp::vjp;
 use crate::rules::{Rule, Site};
@@ -48,7 +48,7 @@ impl Rule for Proportional {
 fn contributions(site: &Site<'_>, epsilon: f64) -> Result<SmallVec<[Tensor; 2]>> {
     let flow = with_real!(site.flow, T => {
         let (r, y) = (values::<T>(site.flow)?, values::<T>(site.output)?);
-        tensor::<T>(map::each(&r, &y, |r, y| share_of(r, y, epsilon)), site.flow.dims())
+        tensor::<T>(elementwise::zip_map(&r, &y, |r, y| share_of(r, y, epsilon)), site.flow.dims())
     })?;
     let parts = vjp(&Site { flow: &flow, ..*site })?;
     parts.iter().zip(site.inputs).map(|(part, x)| Ok((part * *x)?)).collect()
@@ -82,7 +82,7 @@ fn handed<T: Real>(site: &Site<'_>, weights: [f64; 2]) -> Result<SmallVec<[Tenso
     let r = values::<T>(site.flow)?;
     let mut parts = smallvec![];
     for ((input, raised), weight) in site.inputs.iter().zip([a, b]).zip(weights) {
-        let mut part = binary::collapse(&r, raised.dims(), site.flow.dims());
+        let mut part = binary::sum_to_shape(&r, raised.dims(), site.flow.dims());
         part.iter_mut().for_each(|p| *p *= T::of(weight));
         parts.push(tensor(part, input.dims())?);
     }

@@ -1,20 +1,20 @@
-//! What turns tiles of M x M outputs, N = M + 2 inputs a side, into products point by point and back: the matrices G, B and A
-//! for M = 2 and 4, and the loops that apply them to many tiles side by side.
+//! The Winograd transforms for tiles of M x M outputs and N x N inputs, N = M + 2: the matrices G, B and A for M = 2 and 4, and the
+//! loops that apply B (input transform) and A (output transform) to many tiles side by side.
 
-use super::VECTOR;
-use crate::kernels::target::Target;
-use crate::kernels::tile::width;
+use crate::kernels::conv::microkernel::nr;
+use crate::kernels::disjoint::DisjointSlice;
+use crate::simd::MAX_LANES;
 use pulp::{Simd, WithSimd};
 
-/// The points at which the polynomials of 4 x 4 tiles are evaluated, besides 0 and infinity: with both signs. Where the
-/// paper has 1 and 2, these have half of its errors (root mean square), and all that is made of them fits a float.
+/// The interpolation points of F(4 x 4, 3 x 3), with both signs; 0 and infinity come on top. The paper has 1 and 2; these halve its
+/// root mean square error, and all coefficients made of them are exact in f32.
 const NEAR: f64 = 0.75;
 const FAR: f64 = 1.5;
 const NEAR2: f64 = NEAR * NEAR;
 const FAR2: f64 = FAR * FAR;
 
-/// Rows of G: three taps at one point.
-pub fn kernel_row(side: usize, point: usize) -> [f64; 3] {
+/// One row of G for tiles of `side` x `side` outputs: the three taps of a kernel at one point.
+pub(super) fn weight_row(side: usize, point: usize) -> [f64; 3] {
     let near = |p: f64| [1.0, p, NEAR2].map(|v| v / (2.0 * NEAR2 * (NEAR2 - FAR2)));
     let far = |p: f64| [1.0, p, FAR2].map(|v| v / (2.0 * FAR2 * (FAR2 - NEAR2)));
     match (side, point) {
@@ -32,7 +32,7 @@ pub fn kernel_row(side: usize, point: usize) -> [f64; 3] {
 
 /// B^T times a column of N values.
 #[inline(always)]
-fn turn<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+fn input_transform<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let mut y = x;
     if N == 4 {
         y[0] = simd.sub_f32s(x[0], x[2]);
@@ -55,7 +55,7 @@ fn turn<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
 
 /// A^T times a column of N sums.
 #[inline(always)]
-fn back<S: Simd, const M: usize, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; M] {
+fn output_transform<S: Simd, const M: usize, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; M] {
     let mut y = [x[0]; M];
     let (sum, difference) = (simd.add_f32s(x[1], x[2]), simd.sub_f32s(x[1], x[2]));
     if M == 2 {
@@ -73,70 +73,72 @@ fn back<S: Simd, const M: usize, const N: usize>(simd: S, x: [S::f32s; N]) -> [S
     y
 }
 
-/// Tiles of one sample whose inputs are sorted together: some rows of them and the columns that these have in common.
+/// A patch of the tile grid of one sample, whose inputs are rearranged together.
 #[derive(Clone, Copy, Debug)]
-pub struct Piece {
-    /// The first input that the first tile reads: row and column, before the border where negative.
+pub(super) struct TilePatch {
+    /// Row and column of the first tile's first input; negative in the padding.
     pub corner: [isize; 2],
     /// Rows of tiles, and tiles side by side.
     pub size: [usize; 2],
-    /// The first tile that counts and how many do, through the rows.
+    /// The first tile that is transformed and how many are, counted row by row.
     pub first: usize,
     pub count: usize,
-    /// Where the first goes.
+    /// The lane of the first.
     pub lane: usize,
 }
 
-impl Piece {
-    /// Values of a plane: one for every tile, and a row more for what the last read below them.
+impl TilePatch {
+    /// Values of a rearranged plane: one for every tile, and a row more for what the last row of tiles reads below itself.
     fn plane(&self) -> usize {
         (self.size[0] + 1) * self.size[1]
     }
 
-    /// Values that sorting needs room for.
-    pub fn room(&self, side: usize) -> usize {
-        side * (side + 2) * self.plane() + VECTOR
+    /// Values of all rearranged planes of a channel.
+    pub fn scratch_len(&self, side: usize) -> usize {
+        side * (side + 2) * self.plane() + MAX_LANES
     }
 }
 
-/// B^T d B of the tiles of a piece for several channels.
-pub struct Turn<'a, const M: usize, const N: usize> {
+/// The input transform B^T d B of a patch of tiles, for several channels.
+pub(super) struct InputTransform<'a, const M: usize, const N: usize> {
     /// The channels' maps.
     pub maps: &'a [f32],
+    /// Height and width of a map.
     pub size: [usize; 2],
-    pub piece: Piece,
-    /// Zeros, [`Piece::room`] of them.
+    pub patch: TilePatch,
+    /// [`TilePatch::scratch_len`] zeros.
     pub planes: &'a mut [f32],
-    /// Points, `step` apart, of channels of [`width`] tiles: nobody else's, with room for all of them.
-    pub to: Target<f32>,
-    pub step: usize,
+    /// Point, channel, tile ([`nr`] tiles a channel); written by this task alone.
+    pub to: DisjointSlice<f32>,
+    /// Values between points.
+    pub point_pitch: usize,
 }
 
-impl<const M: usize, const N: usize> WithSimd for Turn<'_, M, N> {
+impl<const M: usize, const N: usize> WithSimd for InputTransform<'_, M, N> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         for (channel, map) in self.maps.chunks_exact(self.size[0] * self.size[1]).enumerate() {
-            self.sort(map);
-            self.turn(simd, channel);
+            self.rearrange(map);
+            self.transform(simd, channel);
         }
     }
 }
 
-impl<const M: usize, const N: usize> Turn<'_, M, N> {
-    /// A channel into M x N planes: the rows of the input by their remainder, and for each column of a tile that column of all
-    /// tiles side by side, so that two planes hold the columns that two tiles read. What lies beyond the border stays zero.
+impl<const M: usize, const N: usize> InputTransform<'_, M, N> {
+    /// Rearranges a map into M x N planes: input rows by their remainder by M, and for each of a tile's N columns that column of
+    /// all tiles side by side. Columns that two neighbouring tiles read are in two planes. The padding stays zero.
     #[inline(always)]
-    fn sort(&mut self, map: &[f32]) {
-        let ([h, w], Piece { corner: [top, left], size: [down, pitch], .. }) = (self.size, self.piece);
-        let plane = self.piece.plane();
+    fn rearrange(&mut self, map: &[f32]) {
+        let ([h, w], TilePatch { corner: [top, left], size: [down, pitch], .. }) = (self.size, self.patch);
+        let plane = self.patch.plane();
         for row in 0..M * down + 2 {
             let Some(y) = row.checked_add_signed(top).filter(|y| *y < h) else { continue };
             let (line, planes) = (&map[y * w..][..w], &mut self.planes[row % M * N * plane..]);
             let at = |j: usize| j * plane + row / M * pitch;
             for j in 0..M {
-                // The first tile whose column j is there, and that column.
+                // The first tile whose column j lies inside the image, and that column.
                 let tile = ((-(left + j as isize)).max(0) as usize).div_ceil(M);
                 let column = (M * tile + j).wrapping_add_signed(left);
                 if column < w && tile < pitch {
@@ -162,11 +164,11 @@ impl<const M: usize, const N: usize> Turn<'_, M, N> {
 
     #[expect(clippy::needless_range_loop, reason = "iterators here would leave vectors in memory")]
     #[inline(always)]
-    fn turn<S: Simd>(&mut self, simd: S, channel: usize) {
-        let Piece { size: [_, pitch], first, count, lane, .. } = self.piece;
-        let (wide, lanes, plane) = (width(), S::F32_LANES, self.piece.plane());
+    fn transform<S: Simd>(&mut self, simd: S, channel: usize) {
+        let TilePatch { size: [_, pitch], first, count, lane, .. } = self.patch;
+        let (wide, lanes, plane) = (nr(), S::F32_LANES, self.patch.plane());
         for begin in (0..count).step_by(lanes) {
-            // B^T d: the inputs (i, j) of a vector of tiles, their rows combined.
+            // B^T d for a vector of tiles.
             let mut rows = [[simd.splat_f32s(0.0); N]; N];
             for j in 0..N {
                 let mut column = [simd.splat_f32s(0.0); N];
@@ -174,17 +176,17 @@ impl<const M: usize, const N: usize> Turn<'_, M, N> {
                     let at = (i % M * N + j) * plane + i / M * pitch + first + begin;
                     *value = S::as_simd_f32s(&self.planes[at..][..lanes]).0[0];
                 }
-                let turned = turn(simd, column);
+                let transformed = input_transform(simd, column);
                 for i in 0..N {
-                    rows[i][j] = turned[i];
+                    rows[i][j] = transformed[i];
                 }
             }
             let left = lanes.min(count - begin);
             for i in 0..N {
-                let row = turn(simd, rows[i]);
+                let row = input_transform(simd, rows[i]);
                 for j in 0..N {
-                    let at = (N * i + j) * self.step + channel * wide + lane + begin;
-                    // SAFETY: a channel's tiles of a point, which are this task's own.
+                    let at = (N * i + j) * self.point_pitch + channel * wide + lane + begin;
+                    // SAFETY: a channel's tiles at a point, which only this task writes.
                     let to = unsafe { self.to.slice(at, left) };
                     if left == lanes {
                         S::as_mut_simd_f32s(to).0[0] = row[j];
@@ -197,48 +199,50 @@ impl<const M: usize, const N: usize> Turn<'_, M, N> {
     }
 }
 
-/// A^T m A and the bias for the tiles of one channel.
-pub struct Back<'a, const M: usize, const N: usize> {
-    /// Points, `step` apart.
+/// The output transform A^T m A, plus the bias, for the tiles of one output channel.
+pub(super) struct OutputTransform<'a, const M: usize, const N: usize> {
+    /// Point, tile.
     pub sums: &'a [f32],
-    pub step: usize,
+    /// Values between points.
+    pub point_pitch: usize,
+    /// Tiles.
     pub count: usize,
     pub bias: f32,
-    /// M rows of outputs, `M * width()` values each.
+    /// M rows of outputs, M * [`nr`] values each.
     pub lines: &'a mut [f32],
 }
 
-impl<const M: usize, const N: usize> WithSimd for Back<'_, M, N> {
+impl<const M: usize, const N: usize> WithSimd for OutputTransform<'_, M, N> {
     type Output = ();
 
     #[expect(clippy::needless_range_loop, reason = "iterators here would leave vectors in memory")]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (bias, lanes, line) = (simd.splat_f32s(self.bias), S::F32_LANES, M * width());
+        let (bias, lanes, line) = (simd.splat_f32s(self.bias), S::F32_LANES, M * nr());
         for first in (0..self.count).step_by(lanes) {
             let mut rows = [[simd.splat_f32s(0.0); N]; M];
             for j in 0..N {
                 let mut column = [simd.splat_f32s(0.0); N];
                 for (i, value) in column.iter_mut().enumerate() {
-                    *value = S::as_simd_f32s(&self.sums[(N * i + j) * self.step + first..][..lanes]).0[0];
+                    *value = S::as_simd_f32s(&self.sums[(N * i + j) * self.point_pitch + first..][..lanes]).0[0];
                 }
-                let turned: [S::f32s; M] = back(simd, column);
+                let transformed: [S::f32s; M] = output_transform(simd, column);
                 for i in 0..M {
-                    rows[i][j] = turned[i];
+                    rows[i][j] = transformed[i];
                 }
             }
             for i in 0..M {
-                let columns: [S::f32s; M] = back(simd, rows[i]);
+                let columns: [S::f32s; M] = output_transform(simd, rows[i]);
                 interleave(simd, columns, bias, &mut self.lines[i * line + M * first..][..M * lanes]);
             }
         }
     }
 }
 
-/// M vectors and the bias, their values in turns.
+/// Adds the bias to M vectors, the columns of a vector of tiles, and interleaves their lanes into a row of outputs.
 #[inline(always)]
 fn interleave<S: Simd, const M: usize>(simd: S, columns: [S::f32s; M], bias: S::f32s, to: &mut [f32]) {
-    let mut values = [[0.0f32; VECTOR]; M];
+    let mut values = [[0.0f32; MAX_LANES]; M];
     for (values, column) in values.iter_mut().zip(columns) {
         S::as_mut_simd_f32s(&mut values[..S::F32_LANES]).0[0] = simd.add_f32s(column, bias);
     }
@@ -252,26 +256,29 @@ fn interleave<S: Simd, const M: usize>(simd: S, columns: [S::f32s; M], bias: S::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::tile::arch;
     use crate::random::Stream;
+    use crate::simd::arch;
 
     /// One tile by the definition, sum(kernel * input), and by the matrices, in doubles.
     fn check<const M: usize, const N: usize>() {
         let mut rng = Stream::new(1, "transform");
         let d: [[f32; N]; N] = std::array::from_fn(|_| std::array::from_fn(|_| rng.next_normal() as f32));
         let g: [[f64; 3]; 3] = std::array::from_fn(|_| std::array::from_fn(|_| rng.next_normal()));
-        let column = |d: &[[f32; N]; N], j: usize| -> [f32; N] { turn(pulp::Scalar, std::array::from_fn(|i| d[i][j])) };
+        let column = |d: &[[f32; N]; N], j: usize| -> [f32; N] {
+            input_transform(pulp::Scalar, std::array::from_fn(|i| d[i][j]))
+        };
         let half: [[f32; N]; N] = std::array::from_fn(|j| column(&d, j));
-        let v: [[f32; N]; N] = std::array::from_fn(|i| turn(pulp::Scalar, std::array::from_fn(|j| half[j][i])));
-        let (row, taps) = (|i| kernel_row(M, i), 0..3);
+        let v: [[f32; N]; N] =
+            std::array::from_fn(|i| input_transform(pulp::Scalar, std::array::from_fn(|j| half[j][i])));
+        let (row, taps) = (|i| weight_row(M, i), 0..3);
         let u = |i: usize, j: usize| -> f64 {
             taps.clone().map(|a| taps.clone().map(|b| row(i)[a] * g[a][b] * row(j)[b]).sum::<f64>()).sum()
         };
         let m: [[f32; N]; N] = std::array::from_fn(|i| std::array::from_fn(|j| (u(i, j) * f64::from(v[i][j])) as f32));
         let half: [[f32; M]; N] =
-            std::array::from_fn(|j| back::<_, M, N>(pulp::Scalar, std::array::from_fn(|i| m[i][j])));
+            std::array::from_fn(|j| output_transform::<_, M, N>(pulp::Scalar, std::array::from_fn(|i| m[i][j])));
         for y in 0..M {
-            let line = back::<_, M, N>(pulp::Scalar, std::array::from_fn(|j| half[j][y]));
+            let line = output_transform::<_, M, N>(pulp::Scalar, std::array::from_fn(|j| half[j][y]));
             for (x, ours) in line.into_iter().enumerate() {
                 let tap = |a: usize, b: usize| g[a][b] * f64::from(d[y + a][x + b]);
                 let want: f64 = taps.clone().map(|a| taps.clone().map(|b| tap(a, b)).sum::<f64>()).sum();
@@ -289,29 +296,32 @@ mod tests {
     fn same_bits<const M: usize, const N: usize>() {
         let mut rng = Stream::new(0, "winograd");
         let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.next_normal() as f32).collect() };
-        let (wide, channels, size) = (width(), 2, [3 * M + 1, 5 * M]);
-        let piece = Piece { corner: [-1, -1], size: [3, 5], first: 1, count: 14.min(wide), lane: 0 };
+        let (wide, channels, size) = (nr(), 2, [3 * M + 1, 5 * M]);
+        let patch = TilePatch { corner: [-1, -1], size: [3, 5], first: 1, count: 14.min(wide), lane: 0 };
         let maps = random(channels * size[0] * size[1]);
-        let step = channels * wide + VECTOR;
-        let turned = |plain: bool| {
-            let (mut to, mut planes) = (vec![0.0; N * N * step], vec![0.0; piece.room(M)]);
-            let turn = Turn::<M, N> { maps: &maps, size, piece, planes: &mut planes, to: Target::new(&mut to), step };
+        let point_pitch = channels * wide + MAX_LANES;
+        let transformed = |plain: bool| {
+            let (mut to, mut planes) = (vec![0.0; N * N * point_pitch], vec![0.0; patch.scratch_len(M)]);
+            let to_all = DisjointSlice::new(&mut to);
+            let input =
+                InputTransform::<M, N> { maps: &maps, size, patch, planes: &mut planes, to: to_all, point_pitch };
             if plain {
-                turn.with_simd(pulp::Scalar)
+                input.with_simd(pulp::Scalar)
             } else {
-                arch().dispatch(turn)
+                arch().dispatch(input)
             }
             to
         };
-        assert_eq!(turned(false), turned(true));
-        let sums = random(N * N * wide + VECTOR);
+        assert_eq!(transformed(false), transformed(true));
+        let sums = random(N * N * wide + MAX_LANES);
         let lines = |plain: bool| {
             let mut lines = vec![0.0; M * M * wide];
-            let back = Back::<M, N> { sums: &sums, step: wide, count: wide, bias: 0.25, lines: &mut lines };
+            let output =
+                OutputTransform::<M, N> { sums: &sums, point_pitch: wide, count: wide, bias: 0.25, lines: &mut lines };
             if plain {
-                back.with_simd(pulp::Scalar)
+                output.with_simd(pulp::Scalar)
             } else {
-                arch().dispatch(back)
+                arch().dispatch(output)
             }
             lines
         };

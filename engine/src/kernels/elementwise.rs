@@ -1,35 +1,34 @@
-//! Element-wise functions and their derivatives.
+//! Element-wise functions of one input, and their derivatives.
 
-use super::CHUNK;
-use super::target::filled;
+use super::disjoint::vec_filled_by;
 use crate::graph::op::Activation;
-use crate::tensor::Real;
+use crate::tensor::{Real, VALUES_PER_TASK};
 use rayon::prelude::*;
 
 /// f(x) for every x.
 pub fn forward<T: Real>(f: Activation, x: &[T]) -> Vec<T> {
     match f {
-        Activation::Relu => each(x, x, |v, _| larger(v, T::zero())),
-        f => each(x, x, |v, _| value(f, v)),
+        Activation::Relu => zip_map(x, x, |v, _| maximum(v, T::zero())),
+        f => zip_map(x, x, |v, _| value(f, v)),
     }
 }
 
-/// g f'(x) for every pair of x and g.
+/// g f'(x) for every pair of x and its gradient g.
 pub fn backward<T: Real>(f: Activation, x: &[T], g: &[T]) -> Vec<T> {
     match f {
-        Activation::Relu => each(x, g, |v, g| if v > T::zero() { g } else { T::zero() }),
-        f => each(x, g, |v, g| if g == T::zero() { T::zero() } else { g * slope(f, v) }),
+        Activation::Relu => zip_map(x, g, |v, g| if v > T::zero() { g } else { T::zero() }),
+        f => zip_map(x, g, |v, g| if g == T::zero() { T::zero() } else { g * derivative(f, v) }),
     }
 }
 
 /// h(x, y) for every pair.
-pub fn each<T: Real>(x: &[T], y: &[T], h: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+pub fn zip_map<T: Real>(x: &[T], y: &[T], h: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     let n = x.len().min(y.len());
-    // SAFETY: the tasks' chunks cover all n values, each its own.
+    // SAFETY: the tasks' chunks cover all n values and do not overlap.
     unsafe {
-        filled(n, |out| {
-            (0..n.div_ceil(CHUNK)).into_par_iter().for_each(|c| {
-                let (from, to) = (c * CHUNK, ((c + 1) * CHUNK).min(n));
+        vec_filled_by(n, |out| {
+            (0..n.div_ceil(VALUES_PER_TASK)).into_par_iter().for_each(|c| {
+                let (from, to) = (c * VALUES_PER_TASK, ((c + 1) * VALUES_PER_TASK).min(n));
                 let out = out.slice(from, to - from);
                 out.iter_mut().zip(&x[from..to]).zip(&y[from..to]).for_each(|((o, x), y)| *o = h(*x, *y));
             });
@@ -42,8 +41,8 @@ pub fn each<T: Real>(x: &[T], y: &[T], h: impl Fn(T, T) -> T + Sync) -> Vec<T> {
 pub fn value<T: Real>(f: Activation, x: T) -> T {
     let (zero, one) = (T::zero(), T::one());
     match f {
-        Activation::Relu => larger(x, zero),
-        Activation::Clip { low, high } => smaller(larger(x, T::of(low)), T::of(high)),
+        Activation::Relu => maximum(x, zero),
+        Activation::Clip { low, high } => minimum(maximum(x, T::of(low)), T::of(high)),
         Activation::LeakyRelu(a) => {
             if x > zero {
                 x
@@ -67,7 +66,7 @@ pub fn value<T: Real>(f: Activation, x: T) -> T {
         }
         Activation::Selu { alpha, scale } => T::of(scale) * value(Activation::Elu(alpha), x),
         Activation::Sigmoid => sigmoid(x),
-        Activation::HardSigmoid { slope, offset } => smaller(larger(T::of(slope) * x + T::of(offset), zero), one),
+        Activation::HardSigmoid { slope, offset } => minimum(maximum(T::of(slope) * x + T::of(offset), zero), one),
         Activation::HardSwish => x * value(Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }, x),
         Activation::Silu => x * sigmoid(x),
         Activation::Mish => x * softplus(x).tanh(),
@@ -87,9 +86,9 @@ pub fn value<T: Real>(f: Activation, x: T) -> T {
     }
 }
 
-/// f'(x); at a kink the value that PyTorch takes (zero for ReLU at zero).
+/// f'(x); at a kink what PyTorch takes (zero for ReLU at zero).
 #[inline]
-pub fn slope<T: Real>(f: Activation, x: T) -> T {
+pub fn derivative<T: Real>(f: Activation, x: T) -> T {
     let (zero, one, two) = (T::zero(), T::one(), T::of(2.0));
     let step = |inside: bool| if inside { one } else { zero };
     match f {
@@ -110,7 +109,7 @@ pub fn slope<T: Real>(f: Activation, x: T) -> T {
                 T::of(a) * x.exp()
             }
         }
-        Activation::Selu { alpha, scale } => T::of(scale) * slope(Activation::Elu(alpha), x),
+        Activation::Selu { alpha, scale } => T::of(scale) * derivative(Activation::Elu(alpha), x),
         Activation::Sigmoid => {
             let s = sigmoid(x);
             s * (one - s)
@@ -175,8 +174,10 @@ pub fn slope<T: Real>(f: Activation, x: T) -> T {
     }
 }
 
+/// sqrt(2 / pi), of the tanh form of GELU.
 const GELU_K: f64 = 0.797_884_560_802_865_4;
 
+/// The argument of tanh in the tanh form of GELU.
 fn gelu_inner<T: Real>(x: T) -> T {
     T::of(GELU_K) * (x + T::of(0.044_715) * x * x * x)
 }
@@ -191,22 +192,23 @@ pub fn sigmoid<T: Real>(x: T) -> T {
     }
 }
 
+/// ln(1 + e^x), without overflow.
 fn softplus<T: Real>(x: T) -> T {
-    larger(x, T::zero()) + (T::one() + (T::zero() - abs(x)).exp()).ln()
+    maximum(x, T::zero()) + (T::one() + (T::zero() - abs(x)).exp()).ln()
 }
 
 fn abs<T: Real>(x: T) -> T {
     if x < T::zero() { T::zero() - x } else { x }
 }
 
-/// The larger; a NaN in `x` stays.
+/// max(x, bound); a NaN in `x` stays.
 #[inline]
-pub fn larger<T: Real>(x: T, than: T) -> T {
-    if x < than { than } else { x }
+pub fn maximum<T: Real>(x: T, bound: T) -> T {
+    if x < bound { bound } else { x }
 }
 
-/// The smaller; a NaN in `x` stays.
+/// min(x, bound); a NaN in `x` stays.
 #[inline]
-pub fn smaller<T: Real>(x: T, than: T) -> T {
-    if x > than { than } else { x }
+pub fn minimum<T: Real>(x: T, bound: T) -> T {
+    if x > bound { bound } else { x }
 }

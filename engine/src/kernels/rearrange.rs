@@ -1,31 +1,30 @@
-//! Values moved, not computed: concatenation, selection, transposition, padding, each with its adjoint.
+//! Operations that only move values: concatenation, selection, transposition, padding, each with its adjoint.
 
-use super::CHUNK;
-use super::finish::{Join, Line};
-use super::packed::Around;
-use super::target::filled;
+use super::conv::epilogue::{Combine, Epilogue, EpilogueRow};
+use super::disjoint::vec_filled_by;
 use crate::graph::op::Border;
-use crate::tensor::Real;
+use crate::tensor::{Real, VALUES_PER_TASK};
 use rayon::prelude::*;
 
-/// Joins `parts`, each with its length along the axis, `outer` times; `inner` values follow each entry.
+/// Concatenates `parts` along an axis. Each comes with its number of entries along the axis; an entry is `inner` values, and the
+/// axes before it have `outer` positions.
 pub fn concat<T: Real>(outer: usize, inner: usize, parts: &[(&[T], usize)]) -> Vec<T> {
     let total: usize = parts.iter().map(|(_, n)| n * inner).sum();
     let mut from = 0;
-    let places: Vec<usize> = parts
+    let starts: Vec<usize> = parts
         .iter()
         .map(|(_, n)| {
             from += n * inner;
             from - n * inner
         })
         .collect();
-    // SAFETY: the parts fill each of the `outer` stretches, and each task has its own.
+    // SAFETY: the parts cover each of the `outer` positions and do not overlap.
     unsafe {
-        filled(outer * total, |out| {
+        vec_filled_by(outer * total, |out| {
             (0..outer * parts.len()).into_par_iter().for_each(|task| {
                 let (o, p) = (task / parts.len(), task % parts.len());
                 let (x, n) = (parts[p].0, parts[p].1 * inner);
-                out.slice(o * total + places[p], n).copy_from_slice(&x[o * n..(o + 1) * n]);
+                out.slice(o * total + starts[p], n).copy_from_slice(&x[o * n..(o + 1) * n]);
             });
         })
     }
@@ -33,48 +32,42 @@ pub fn concat<T: Real>(outer: usize, inner: usize, parts: &[(&[T], usize)]) -> V
 
 /// The entries `index` of an axis of `len` entries of `inner` values.
 pub fn select<T: Real>(len: usize, inner: usize, index: &[usize], x: &[T]) -> Vec<T> {
-    let (stretch, outer) = (index.len() * inner, x.len() / (len * inner));
-    // SAFETY: the entries fill each of the `outer` stretches, and each task has its own.
+    let (slice, outer) = (index.len() * inner, x.len() / (len * inner));
+    // SAFETY: the entries cover each of the `outer` positions and do not overlap.
     unsafe {
-        filled(outer * stretch, |out| {
+        vec_filled_by(outer * slice, |out| {
             (0..outer * index.len()).into_par_iter().with_min_len(4096usize.div_ceil(inner)).for_each(|task| {
                 let (o, i) = (task / index.len(), task % index.len());
                 let from = (o * len + index[i]) * inner;
-                out.slice(o * stretch + i * inner, inner).copy_from_slice(&x[from..from + inner]);
+                out.slice(o * slice + i * inner, inner).copy_from_slice(&x[from..from + inner]);
             });
         })
     }
 }
 
-/// Entries `from..from + n` of an axis of `len` entries of `inner` values, joined with those of `other` and finished on the
-/// way.
-pub fn part(
-    len: usize,
-    inner: usize,
-    from: usize,
-    n: usize,
-    x: &[f32],
-    Around { other, join, finish, .. }: Around<'_>,
-) -> Vec<f32> {
-    let (stretch, outer) = (n * inner, x.len() / (len * inner));
-    assert!(join == Join::Alone || other.len() >= x.len(), "what is joined is too short");
-    let pieces = stretch.div_ceil(CHUNK);
-    // SAFETY: the pieces fill each of the `outer` stretches, and each task has its own.
+/// Entries `from..from + n` of an axis of `len` entries of `inner` values, through an epilogue whose residual is laid out as `x`.
+pub fn slice_fused(len: usize, inner: usize, from: usize, n: usize, x: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
+    let (slice, outer) = (n * inner, x.len() / (len * inner));
+    let Epilogue { residual, combine, clamp } = epilogue;
+    assert!(combine == Combine::None || residual.len() >= x.len(), "the residual is too short");
+    let chunks = slice.div_ceil(VALUES_PER_TASK);
+    // SAFETY: the chunks cover each of the `outer` positions and do not overlap.
     unsafe {
-        filled(outer * stretch, |out| {
-            (0..outer * pieces).into_par_iter().for_each(|task| {
-                let (o, first) = (task / pieces, task % pieces * CHUNK);
-                let count = CHUNK.min(stretch - first);
+        vec_filled_by(outer * slice, |out| {
+            (0..outer * chunks).into_par_iter().for_each(|task| {
+                let (o, first) = (task / chunks, task % chunks * VALUES_PER_TASK);
+                let count = VALUES_PER_TASK.min(slice - first);
                 let begin = (o * len + from) * inner + first;
-                let other = if join == Join::Alone { other } else { &other[begin..begin + count] };
-                let to = out.slice(o * stretch + first, count);
-                Line { from: &x[begin..begin + count], other, join, finish, to }.write();
+                let residual = if combine == Combine::None { residual } else { &residual[begin..begin + count] };
+                let epilogue = Epilogue { residual, combine, clamp };
+                let to = out.slice(o * slice + first, count);
+                EpilogueRow { from: &x[begin..begin + count], epilogue, to }.write();
             });
         })
     }
 }
 
-/// The adjoint of [`select`]: entries go back to where they came from, summed where one was taken twice.
+/// The adjoint of [`select`]: entries are added to where they came from.
 pub fn select_adjoint<T: Real>(len: usize, inner: usize, index: &[usize], dy: &[T]) -> Vec<T> {
     let mut dx = vec![T::zero(); dy.len() / index.len() * len];
     for (dx, dy) in dx.chunks_exact_mut(len * inner).zip(dy.chunks_exact(index.len() * inner)) {
@@ -85,30 +78,30 @@ pub fn select_adjoint<T: Real>(len: usize, inner: usize, index: &[usize], dy: &[
     dx
 }
 
-/// Axes in another order: output axis i is input axis `perm[i]`, the batch included.
+/// Permutes axes, the batch included: output axis i is input axis `perm[i]`.
 pub fn transpose<T: Real>(dims: &[usize], perm: &[usize], x: &[T]) -> Vec<T> {
     let strides = strides(dims);
     let out_dims: Vec<usize> = perm.iter().map(|a| dims[*a]).collect();
     let steps: Vec<usize> = perm.iter().map(|a| strides[*a]).collect();
     let mut out = Vec::with_capacity(x.len());
-    walk(&out_dims, &steps, |at, step, n| out.extend((0..n).map(|i| x[at + i * step])));
+    for_each_run(&out_dims, &steps, |at, step, n| out.extend((0..n).map(|i| x[at + i * step])));
     out
 }
 
 /// Calls `f(first source index, step, count)` for each run along the last axis, in row-major order of `dims`.
-fn walk(dims: &[usize], steps: &[usize], mut f: impl FnMut(usize, usize, usize)) {
+fn for_each_run(dims: &[usize], steps: &[usize], mut f: impl FnMut(usize, usize, usize)) {
     let Some((n, front)) = dims.split_last() else { return f(0, 1, 1) };
-    let mut place = vec![0; front.len()];
+    let mut index = vec![0; front.len()];
     loop {
-        let at: usize = place.iter().zip(steps).map(|(p, s)| p * s).sum();
+        let at: usize = index.iter().zip(steps).map(|(p, s)| p * s).sum();
         f(at, steps[dims.len() - 1], *n);
-        let Some(axis) = (0..front.len()).rev().find(|a| place[*a] + 1 < front[*a]) else { return };
-        place[axis] += 1;
-        place[axis + 1..].fill(0);
+        let Some(axis) = (0..front.len()).rev().find(|a| index[*a] + 1 < front[*a]) else { return };
+        index[axis] += 1;
+        index[axis + 1..].fill(0);
     }
 }
 
-/// Distances between neighbours along each axis of a row-major tensor.
+/// The strides of a row-major tensor: values between neighbours along each axis.
 pub fn strides(dims: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; dims.len()];
     for a in (0..dims.len().saturating_sub(1)).rev() {
@@ -134,7 +127,7 @@ pub fn pad_adjoint<T: Real>(dims: &[usize], pads: &[(usize, usize)], border: Bor
     dx
 }
 
-/// For every element of the padded tensor the element it copies, none where it is the constant.
+/// For every element of the padded tensor the element that it copies; none where it is the constant.
 fn sources(dims: &[usize], pads: &[(usize, usize)], border: Border) -> Vec<Option<usize>> {
     let strides = strides(dims);
     let mut all: Vec<Option<usize>> = vec![Some(0)];
@@ -162,8 +155,8 @@ fn sources(dims: &[usize], pads: &[(usize, usize)], border: Border) -> Vec<Optio
     all
 }
 
-/// Copies `from`, of `size`, into `to`, whose pixel (0, 0) is pixel `offset` of `from`; what lies outside `from` becomes
-/// `fill`, or stays.
+/// Copies a part of `from`, of height and width `size`, into `to`, of `h` x `w`, whose pixel (0, 0) is pixel `offset` of `from`.
+/// Pixels of `to` outside `from` become `fill`, or stay as they are.
 pub fn paste(
     to: &mut [f32],
     [h, w]: [usize; 2],

@@ -1,19 +1,19 @@
-//! Matrix products of two values, the axes before the last two broadcast, and their gradients.
+//! Matrix products over the last two axes of two operands whose other axes broadcast, and their gradients.
 
-use super::layout::strides;
 use super::matmul::{Matrix, matmul};
+use super::rearrange::strides;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
-/// Operands whose leading axes broadcast: which matrices meet.
-struct Pairs {
-    /// Rows of a, inner size, columns of b.
+/// Which matrices of two operands are multiplied.
+struct BroadcastPairs {
+    /// m, k, n: rows of a, columns of a, columns of b.
     sizes: [usize; 3],
-    /// The matrices of a and of b that make each matrix of the result.
-    of: Vec<[usize; 2]>,
+    /// For each matrix of the result the number of its matrix of a and of b.
+    operands: Vec<[usize; 2]>,
 }
 
-impl Pairs {
+impl BroadcastPairs {
     fn new(a: &[usize], b: &[usize], to: &[usize]) -> Self {
         let rank = to.len();
         let of_operand = |dims: &[usize]| -> Vec<usize> {
@@ -26,29 +26,29 @@ impl Pairs {
             }
             all
         };
-        let of = of_operand(a).into_iter().zip(of_operand(b)).map(|(a, b)| [a, b]).collect();
-        Pairs { sizes: [a[rank - 2], a[rank - 1], b[rank - 1]], of }
+        let operands = of_operand(a).into_iter().zip(of_operand(b)).map(|(a, b)| [a, b]).collect();
+        BroadcastPairs { sizes: [a[rank - 2], a[rank - 1], b[rank - 1]], operands }
     }
 }
 
-/// a b for operands of as many axes as the result `to`.
+/// a b; each operand comes with its shape, which has as many axes as that of the result, `to`.
 pub fn forward<T: Real>(a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize]) -> Vec<T> {
-    let pairs = Pairs::new(a.1, b.1, to);
+    let pairs = BroadcastPairs::new(a.1, b.1, to);
     let [m, k, n] = pairs.sizes;
     let mut y = vec![T::zero(); to.iter().product()];
-    y.par_chunks_mut(m * n).zip(&pairs.of).for_each(|(y, [i, j])| {
+    y.par_chunks_mut(m * n).zip(&pairs.operands).for_each(|(y, [i, j])| {
         let (a, b) = (Matrix::rows(&a.0[i * m * k..][..m * k], k), Matrix::rows(&b.0[j * k * n..][..k * n], n));
         matmul(m, n, k, y, n, false, a, b);
     });
     y
 }
 
-/// The gradients for a and b, summed over what was broadcast.
+/// The gradients for a and b, summed over the axes that broadcast.
 pub fn gradient<T: Real>(a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize], dy: &[T]) -> [Vec<T>; 2] {
-    let pairs = Pairs::new(a.1, b.1, to);
+    let pairs = BroadcastPairs::new(a.1, b.1, to);
     let [m, k, n] = pairs.sizes;
     let (mut da, mut db) = (vec![T::zero(); a.0.len()], vec![T::zero(); b.0.len()]);
-    for ([i, j], dy) in pairs.of.iter().zip(dy.chunks(m * n)) {
+    for ([i, j], dy) in pairs.operands.iter().zip(dy.chunks(m * n)) {
         let (a, b) = (Matrix::rows(&a.0[i * m * k..][..m * k], k), Matrix::rows(&b.0[j * k * n..][..k * n], n));
         let dy = Matrix::rows(dy, n);
         matmul(m, k, n, &mut da[i * m * k..][..m * k], k, true, dy, b.transposed());

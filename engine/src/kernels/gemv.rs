@@ -1,32 +1,33 @@
-//! Linear maps in f32. Weights are read once, in the order in which they lie, since for few samples reading them is the work.
+//! Linear maps in f32 for few samples, where loading the weights is most of the work: they are read once, in memory order.
 //!
-//! Forward, every value is 32 sums side by side (inputs 0, 32, 64 .. in the first), folded in halves, then the bias; for
-//! the input gradient it is a sum over outputs in stretches, as everywhere (see [`super::tile`]). The order is the same
-//! for any batch, number of threads and width of the machine's vectors.
+//! Forward, every result is 32 partial sums (inputs 0, 32, 64, ... in the first), added by halves, then the bias. The input
+//! gradient is a sum over outputs in blocks of KC, as in convolutions (see [`super::conv`]). The order is the same for any batch,
+//! number of threads and width of the machine's vectors.
 
-use super::target::filled;
-use super::tile::{STRETCH, arch};
+use super::conv::microkernel::KC;
+use super::disjoint::vec_filled_by;
+use crate::simd::arch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Sums side by side.
-const LANES: usize = 32;
+/// Partial sums of a result.
+const PARTIAL_SUMS: usize = 32;
 /// Outputs of a task.
-const OUTPUTS: usize = 32;
-/// Inputs of a task of the gradient: two pages.
-const INPUTS: usize = 2048;
+const OUTPUTS_PER_TASK: usize = 32;
+/// Inputs of a task of the gradient: two memory pages.
+const INPUTS_PER_TASK: usize = 2048;
 
-/// `x` rows x inputs, `w` out x inputs, result rows x out.
+/// x W^T + b: `x` rows x inputs, `w` out x inputs, `bias` out; the result is rows x out.
 pub fn forward(rows: usize, inputs: usize, out: usize, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
     assert!(x.len() >= rows * inputs && w.len() >= out * inputs && bias.is_none_or(|b| b.len() >= out));
-    // SAFETY: the tasks' blocks of outputs cover every row, each its own.
+    // SAFETY: the tasks' blocks of outputs cover every row and do not overlap.
     unsafe {
-        filled(rows * out, |y| {
-            (0..out.div_ceil(OUTPUTS)).into_par_iter().for_each(|block| {
-                let (first, count) = (block * OUTPUTS, OUTPUTS.min(out - block * OUTPUTS));
+        vec_filled_by(rows * out, |y| {
+            (0..out.div_ceil(OUTPUTS_PER_TASK)).into_par_iter().for_each(|block| {
+                let (first, count) = (block * OUTPUTS_PER_TASK, OUTPUTS_PER_TASK.min(out - block * OUTPUTS_PER_TASK));
                 let mut sums = vec![0.0f32; rows * count];
                 let w = &w[first * inputs..(first + count) * inputs];
-                arch().dispatch(Dots { rows, inputs, x, w, sums: &mut sums });
+                arch().dispatch(DotProducts { rows, inputs, x, w, sums: &mut sums });
                 for (r, sums) in sums.chunks_exact(count).enumerate() {
                     let y = y.slice(r * out + first, count);
                     match bias {
@@ -39,8 +40,8 @@ pub fn forward(rows: usize, inputs: usize, out: usize, x: &[f32], w: &[f32], bia
     }
 }
 
-/// Rows of `x` with rows of `w`: `sums` is rows x rows of `w`.
-struct Dots<'a> {
+/// Dot products of every row of `x` with every row of `w`: `sums` is rows x rows of `w`.
+struct DotProducts<'a> {
     rows: usize,
     inputs: usize,
     x: &'a [f32],
@@ -48,46 +49,46 @@ struct Dots<'a> {
     sums: &'a mut [f32],
 }
 
-impl WithSimd for Dots<'_> {
+impl WithSimd for DotProducts<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (n, count) = (self.inputs, self.w.len() / self.inputs.max(1));
-        let together = if S::REGISTER_COUNT >= 32 { 4 } else { 2 };
+        let rows_per_pass = if S::REGISTER_COUNT >= 32 { 4 } else { 2 };
         for o in 0..count {
             let w = &self.w[o * n..][..n];
             let mut r = 0;
             while r < self.rows {
                 let (x, sums) = (&self.x[r * n..], &mut self.sums[r * count + o..]);
-                r += match (self.rows - r).min(together) {
-                    4 => put(sums, count, dots::<S, 4>(simd, w, x)),
-                    2.. => put(sums, count, dots::<S, 2>(simd, w, x)),
-                    _ => put(sums, count, dots::<S, 1>(simd, w, x)),
+                r += match (self.rows - r).min(rows_per_pass) {
+                    4 => store_strided(sums, count, dot_products::<S, 4>(simd, w, x)),
+                    2.. => store_strided(sums, count, dot_products::<S, 2>(simd, w, x)),
+                    _ => store_strided(sums, count, dot_products::<S, 1>(simd, w, x)),
                 };
             }
         }
     }
 }
 
-/// Puts values into a column, `step` apart; how many they are.
+/// Stores values `step` apart; returns how many they are.
 #[inline(always)]
-fn put<const R: usize>(to: &mut [f32], step: usize, values: [f32; R]) -> usize {
+fn store_strided<const R: usize>(to: &mut [f32], step: usize, values: [f32; R]) -> usize {
     to.iter_mut().step_by(step).zip(values).for_each(|(t, v)| *t = v);
     R
 }
 
-/// `w` with R rows of `x`, one behind another.
+/// Dot products of `w` with R consecutive rows of `x`.
 #[inline(always)]
-fn dots<S: Simd, const R: usize>(simd: S, w: &[f32], x: &[f32]) -> [f32; R] {
-    let (n, vectors) = (w.len(), LANES / S::F32_LANES);
-    // Room for machines whose vectors hold one value; the others use the first of them.
-    let mut acc = [[simd.splat_f32s(0.0); LANES]; R];
-    let whole = n / LANES * LANES;
-    for k in (0..whole).step_by(LANES) {
-        let (w, _) = S::as_simd_f32s(&w[k..k + LANES]);
+fn dot_products<S: Simd, const R: usize>(simd: S, w: &[f32], x: &[f32]) -> [f32; R] {
+    let (n, vectors) = (w.len(), PARTIAL_SUMS / S::F32_LANES);
+    // As many as a machine without vectors needs; others use the first of them.
+    let mut acc = [[simd.splat_f32s(0.0); PARTIAL_SUMS]; R];
+    let whole = n / PARTIAL_SUMS * PARTIAL_SUMS;
+    for k in (0..whole).step_by(PARTIAL_SUMS) {
+        let (w, _) = S::as_simd_f32s(&w[k..k + PARTIAL_SUMS]);
         for r in 0..R {
-            let (x, _) = S::as_simd_f32s(&x[r * n + k..][..LANES]);
+            let (x, _) = S::as_simd_f32s(&x[r * n + k..][..PARTIAL_SUMS]);
             for v in 0..vectors {
                 acc[r][v] = simd.mul_add_f32s(w[v], x[v], acc[r][v]);
             }
@@ -95,12 +96,12 @@ fn dots<S: Simd, const R: usize>(simd: S, w: &[f32], x: &[f32]) -> [f32; R] {
     }
     let mut sums = [0.0; R];
     for r in 0..R {
-        let mut lanes = [0.0f32; LANES];
+        let mut lanes = [0.0f32; PARTIAL_SUMS];
         S::as_mut_simd_f32s(&mut lanes).0[..vectors].copy_from_slice(&acc[r][..vectors]);
         for k in whole..n {
             lanes[k - whole] = w[k].mul_add(x[r * n + k], lanes[k - whole]);
         }
-        let mut half = LANES / 2;
+        let mut half = PARTIAL_SUMS / 2;
         while half > 0 {
             for i in 0..half {
                 lanes[i] += lanes[i + half];
@@ -112,31 +113,31 @@ fn dots<S: Simd, const R: usize>(simd: S, w: &[f32], x: &[f32]) -> [f32; R] {
     sums
 }
 
-/// `dy` rows x out, `w` out x inputs, result rows x inputs.
+/// dy W: `dy` rows x out, `w` out x inputs; the result is rows x inputs.
 pub fn input_gradient(rows: usize, inputs: usize, out: usize, dy: &[f32], w: &[f32]) -> Vec<f32> {
     assert!(dy.len() >= rows * out && w.len() >= out * inputs);
-    let wide = INPUTS.min(inputs.div_ceil(8).next_multiple_of(64));
-    // SAFETY: the tasks' blocks of inputs cover every row, each its own.
+    let wide = INPUTS_PER_TASK.min(inputs.div_ceil(8).next_multiple_of(64));
+    // SAFETY: the tasks' blocks of inputs cover every row and do not overlap.
     unsafe {
-        filled(rows * inputs, |dx| {
+        vec_filled_by(rows * inputs, |dx| {
             (0..inputs.div_ceil(wide.max(1))).into_par_iter().for_each(|block| {
                 let (first, count) = (block * wide, wide.min(inputs - block * wide));
                 for r in 0..rows {
                     dx.slice(r * inputs + first, count).fill(0.0);
                 }
-                let mut stretch = vec![0.0f32; rows * count];
-                for from in (0..out).step_by(STRETCH) {
-                    stretch.fill(0.0);
-                    for o in from..out.min(from + STRETCH) {
+                let mut sums_kc = vec![0.0f32; rows * count];
+                for from in (0..out).step_by(KC) {
+                    sums_kc.fill(0.0);
+                    for o in from..out.min(from + KC) {
                         let w = &w[o * inputs + first..][..count];
-                        for (r, sums) in stretch.chunks_exact_mut(count).enumerate() {
-                            // Behind a rectifier half of the signal is zero: weights that nothing asks for are not read.
+                        for (r, sums) in sums_kc.chunks_exact_mut(count).enumerate() {
+                            // Behind a rectifier about half of the gradient is zero; the weights of those outputs are not read.
                             if dy[r * out + o] != 0.0 {
-                                arch().dispatch(Add { by: dy[r * out + o], w, sums });
+                                arch().dispatch(Axpy { by: dy[r * out + o], w, sums });
                             }
                         }
                     }
-                    for (r, sums) in stretch.chunks_exact(count).enumerate() {
+                    for (r, sums) in sums_kc.chunks_exact(count).enumerate() {
                         let dx = dx.slice(r * inputs + first, count);
                         dx.iter_mut().zip(sums).for_each(|(d, s)| *d += *s);
                     }
@@ -147,13 +148,13 @@ pub fn input_gradient(rows: usize, inputs: usize, out: usize, dy: &[f32], w: &[f
 }
 
 /// sums += by * w
-struct Add<'a> {
+struct Axpy<'a> {
     by: f32,
     w: &'a [f32],
     sums: &'a mut [f32],
 }
 
-impl WithSimd for Add<'_> {
+impl WithSimd for Axpy<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -178,11 +179,11 @@ mod tests {
         for (rows, inputs, out) in [(1, 5, 2), (1, 64, 3), (2, 100, 3), (3, 37, 4), (7, 200, 2)] {
             let (x, w) = (random(rows * inputs), random(out * inputs));
             let mut plain = vec![0.0; rows * out];
-            Dots { rows, inputs, x: &x, w: &w, sums: &mut plain }.with_simd(pulp::Scalar);
+            DotProducts { rows, inputs, x: &x, w: &w, sums: &mut plain }.with_simd(pulp::Scalar);
             assert_eq!(forward(rows, inputs, out, &x, &w, None), plain, "{rows} {inputs} {out}");
             let (mut here, mut there) = (x.clone(), x.clone());
-            arch().dispatch(Add { by: 0.3, w: &w[..inputs], sums: &mut here[..inputs] });
-            Add { by: 0.3, w: &w[..inputs], sums: &mut there[..inputs] }.with_simd(pulp::Scalar);
+            arch().dispatch(Axpy { by: 0.3, w: &w[..inputs], sums: &mut here[..inputs] });
+            Axpy { by: 0.3, w: &w[..inputs], sums: &mut there[..inputs] }.with_simd(pulp::Scalar);
             assert_eq!(here, there);
         }
     }
