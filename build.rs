@@ -11,7 +11,7 @@ fn main() {
     println!("cargo:rustc-env=CONVSCOPE_RUSTC={version}");
     println!("cargo:rustc-env=CONVSCOPE_TARGET={}", std::env::var("TARGET").unwrap_or_default());
     let mut files = Vec::new();
-    for place in ["engine/src", "engine/assets", "dsl/src", "Cargo.lock"] {
+    for place in ["nn/src", "engine/src", "engine/assets", "dsl/src", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={place}");
         collect(Path::new(place), &mut files);
     }

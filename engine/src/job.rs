@@ -145,7 +145,7 @@ fn held(model: &Model) -> u64 {
     let graph = model.graph();
     let is_conv = |id: &NodeId| matches!(graph.node(*id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
     let each = graph.ids().filter(is_conv).map(|id| graph.params(id, model.weights()));
-    let packed = if model.packs().are_kept() { each.sum() } else { each.max().unwrap_or(0) };
+    let packed = if model.keeps_packs() { each.sum() } else { each.max().unwrap_or(0) };
     let forms = if model.is_tiled() { PACKED_TILES } else { PACKED };
     PROGRAM + 4 * (model.weights().count() as u64 + forms * packed as u64)
 }

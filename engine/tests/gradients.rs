@@ -461,7 +461,7 @@ fn ties_go_to_the_first() {
 /// At a kink the slope is the one that PyTorch takes.
 #[test]
 fn kinks_are_pytorchs() {
-    use convscope_engine::kernels::elementwise::slope;
+    use convscope_engine::kernels::elementwise::derivative;
     for (f, x, wanted) in [
         (Activation::Relu, 0.0, 0.0),
         (Activation::RELU6, 0.0, 0.0),
@@ -470,7 +470,7 @@ fn kinks_are_pytorchs() {
         (Activation::Abs, 0.0, 0.0),
         (Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }, -3.0, 0.0),
     ] {
-        assert_eq!(slope(f, x), wanted, "{f:?} at {x}");
+        assert_eq!(derivative(f, x), wanted, "{f:?} at {x}");
     }
 }
 

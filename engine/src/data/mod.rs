@@ -3,22 +3,18 @@
 pub mod blur;
 pub mod coco;
 pub mod dataset;
-pub mod decode;
-pub mod edit;
 pub mod files;
-pub mod image;
 pub mod known;
 pub mod measure;
 pub mod npy;
 pub mod perturb;
-pub mod preprocess;
 pub mod records;
-mod resample;
 pub mod runs;
 pub mod shapes;
 pub mod voc;
 
 pub use self::image::{Attribute, Image, Mask, PixelBox};
+pub use convscope_nn::image::{self, decode, edit, preprocess, resample};
 pub use dataset::{Dataset, Generator, Item, Source};
 
 pub use files::load_images;

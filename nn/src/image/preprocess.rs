@@ -13,8 +13,8 @@ mod options;
 pub use options::{Crop, Order, Resize, Size};
 
 use self::options::Options;
-use super::image::{Image, PixelBox};
 use super::resample::Interpolation;
+use super::{Image, PixelBox};
 use crate::error::{Error, Result};
 
 /// The largest side of a net's input in pixels.

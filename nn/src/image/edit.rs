@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::image::{Image, Mask, PixelBox};
 use super::resample::{Interpolation, resample};
+use super::{Image, Mask, PixelBox};
 use crate::error::{Error, Result};
 use crate::random::Stream;
 

@@ -1,8 +1,8 @@
 //! A net's card: what must be known besides the graph, so that nobody guesses classes or preprocessing.
 
 use super::outputs::OutputKind;
-use crate::data::preprocess::Preprocess;
 use crate::error::{Error, Result, suggestions};
+use crate::image::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 /// One class: its name and other names for the same thing.

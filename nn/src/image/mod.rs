@@ -3,6 +3,11 @@
 //!
 //! Reading and writing files is in [`super::decode`], changes to the pixels are in [`super::edit`].
 
+pub mod decode;
+pub mod edit;
+pub mod preprocess;
+pub mod resample;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};

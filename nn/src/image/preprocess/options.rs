@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Preprocess;
-use crate::data::Interpolation;
 use crate::error::{Error, Result};
+use crate::image::resample::Interpolation;
 
 /// Rows and columns of a net's input; written as one number when they are equal, else as `[height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

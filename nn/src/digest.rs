@@ -69,7 +69,7 @@ fn listing(root: &Path, folder: &Path, hasher: &mut blake3::Hasher) -> Result<u6
 ///
 /// # Errors
 /// Where it cannot be read.
-pub(crate) fn weight(hasher: &mut blake3::Hasher, name: &str, tensor: &candle_core::Tensor) -> Result<()> {
+pub fn weight(hasher: &mut blake3::Hasher, name: &str, tensor: &candle_core::Tensor) -> Result<()> {
     hasher.update(format!("{name}\0{:?}\0{:?}\0", tensor.dtype(), tensor.dims()).as_bytes());
     let tensor = tensor.contiguous()?;
     match tensor.dtype() {
@@ -81,7 +81,7 @@ pub(crate) fn weight(hasher: &mut blake3::Hasher, name: &str, tensor: &candle_co
 }
 
 /// Hashes values block by block: a copy of all of them can be large.
-pub(crate) fn feed<T: Copy, const N: usize>(hasher: &mut blake3::Hasher, values: &[T], bytes: fn(T) -> [u8; N]) {
+pub fn feed<T: Copy, const N: usize>(hasher: &mut blake3::Hasher, values: &[T], bytes: fn(T) -> [u8; N]) {
     let mut block = vec![0; (values.len() * N).min(BLOCK)];
     for part in values.chunks(BLOCK / N) {
         block.truncate(part.len() * N);

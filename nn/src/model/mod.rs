@@ -91,6 +91,11 @@ impl Model {
         self.graph.ids().map(|id| self.graph.flops(id, &self.weights)).sum()
     }
 
+    /// Whether packed weights are kept between passes ([`Model::lean`] drops them).
+    pub fn keeps_packs(&self) -> bool {
+        self.packs.are_kept()
+    }
+
     /// The net's convolutions as the kernels read them.
     pub(crate) fn packs(&self) -> &Packs {
         &self.packs
@@ -104,7 +109,7 @@ impl Model {
     }
 
     /// Whether [`Model::in_tiles`] was asked for.
-    pub(crate) fn is_tiled(&self) -> bool {
+    pub fn is_tiled(&self) -> bool {
         self.tiled
     }
 
