@@ -21,7 +21,7 @@ def wheel():
 def bare():
     """The environment of somebody who has neither Rust nor an active environment."""
     names = ("HOME", "LANG", "TMPDIR", "SYSTEMROOT", "PIP_CACHE_DIR", "PIP_INDEX_URL", "PIP_CONFIG_FILE")
-    kept = {name: os.environ[name] for name in names if name in os.environ}
+    kept = {name: v for name, v in os.environ.items() if name in names or name.startswith(("JUPYTER_", "CONVSCOPE_"))}
     return {**kept, "PATH": "/usr/bin:/bin", "PYTHONNOUSERSITE": "1"}
 
 

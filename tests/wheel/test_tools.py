@@ -77,11 +77,11 @@ def test_both_colourings_agree():
             assert mine == other or text[i].isspace(), f"{script.name}:{line}: {text[max(0, i - 20) : i + 20]!r}"
 
 
-def test_papermill_sets_parameters_by_itself(colours, tmp_path):
+def test_papermill_sets_parameters_by_itself(bare, colours, tmp_path):
     out = tmp_path / "out.ipynb"
     command = [PYTHON, "-m", "papermill", "--no-progress-bar", colours, out, "-p", "seed", "11"]
     command += ["-r", "note", 'a "quote", \\, é, 😀', "-y", "list: [1, 2.5, null, {a b: true}]"]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env=bare)
     notebook = nbformat.read(out, 4)
     printed = "".join(o.text for c in notebook.cells for o in c.get("outputs", []) if o.output_type == "stream")
     assert "seed 11, twice 22" in printed
@@ -105,9 +105,10 @@ def test_parameters_reach_notebooks_without_a_tagged_cell(tmp_path):
     assert "made with seed 11" in out.read_text()
 
 
-def test_nbconvert_runs_and_colours(colours, tmp_path):
+def test_nbconvert_runs_and_colours(bare, colours, tmp_path):
+    # By its path alone: the environment is not active.
     command = [PYTHON, "-m", "nbconvert", "--execute", "--to", "html", "--output-dir", tmp_path, colours]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env=bare)
     page = (tmp_path / "colours.html").read_text()
     for piece in ['<span class="kd">let</span>', '<span class="si">${</span>', '<span class="na">patch</span>']:
         assert piece in page, piece
