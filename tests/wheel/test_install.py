@@ -121,3 +121,11 @@ def test_all_that_is_packaged_has_one_version(fresh, bare):
     assert re.search(r"(?m)^  version: (\S+)", (ROOT / "packaging/conda/recipe.yaml").read_text())[1] == version
     extension = fresh / "share/jupyter/labextensions/convscope/package.json"
     assert json.loads(extension.read_text())["version"] == version
+
+
+def test_what_the_page_about_python_says_runs(fresh, bare, tmp_path):
+    for page in ["docs/python.md", "python/README.md"]:
+        blocks = re.findall(r"(?s)```python\n(.*?)```", (ROOT / page).read_text())
+        assert blocks, page
+        for block in blocks:
+            assert said([fresh / "bin/python", "-c", block + "\nprint('ran', len(seen))"], bare, cwd=tmp_path).startswith("ran")

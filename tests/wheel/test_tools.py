@@ -1,9 +1,11 @@
 """Tools around notebooks, in an environment with Jupyter and the wheel: nbconvert, papermill, the cell magic, Quarto's cells."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import nbformat
 import pygments
@@ -75,6 +77,27 @@ def test_both_colourings_agree():
         for i, (mine, other) in enumerate(zip(ours, marks)):
             line = text.count("\n", 0, i) + 1
             assert mine == other or text[i].isspace(), f"{script.name}:{line}: {text[max(0, i - 20) : i + 20]!r}"
+
+
+def test_all_colourings_know_the_same_words():
+    script = (ROOT / "python/labextension/rhai.js").read_text()
+    ours = set("".join(re.findall(r'"([a-z ]+)"', script.split("const KEYWORDS")[1].split(");")[0])).split())
+    syntax = ElementTree.parse(ROOT / "python/convscope/rhai.xml")
+    theirs = {item.text for item in syntax.iter("item")} - {"true", "false", "this"}
+    assert ours == theirs and len(ours) > 20
+    for word in ours:
+        ((kind, _), *_) = pygments.lex(f"{word} x", get_lexer_by_name("rhai"))
+        assert kind in Keyword, word
+
+
+@pytest.mark.skipif(not shutil.which("pandoc"), reason="there is no pandoc")
+def test_pandoc_colours_with_the_syntax_of_the_wheel(colours):
+    cell = nbformat.read(colours, 4).cells[2].source
+    command = ["pandoc", "--to", "html", "--syntax-definition", ROOT / "python/convscope/rhai.xml"]
+    page = subprocess.run(command, input=f"```rhai\n{cell}\n```", check=True, capture_output=True, text=True).stdout
+    for piece in ['<span class="kw">let</span>', '<span class="ss">${</span>', '<span class="at">patch</span>']:
+        assert piece in page, piece
+    assert '<span class="co">/* a block /* inside a block */ still a block */</span>' in page
 
 
 def test_papermill_sets_parameters_by_itself(bare, colours, tmp_path):
