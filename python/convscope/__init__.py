@@ -12,7 +12,8 @@ def run(script, options=None, /, **params):
     """Runs a script and gives back what it saved and showed, as :class:`convscope.results.Results`: a dictionary of NumPy
     arrays, tables and pictures by name.
 
-    ``script`` is rhai code, or the path of a ``.rhai`` or ``.ipynb`` file. ``params`` are what ``param(name, default)`` gives
+    ``script`` is rhai code, or the path of a ``.rhai`` or ``.ipynb`` file. Code shows what its last expression is worth, unless
+    it ends in ``;``. ``params`` are what ``param(name, default)`` gives
     in the script. ``options`` is a dictionary with any of
 
     - ``seed``: the number from which all randomness follows;

@@ -56,7 +56,7 @@ class Results(dict):
 
     @property
     def report(self):
-        """The path of the self-contained report, for sharing and for ``convscope.verify``."""
+        """The path of the self-contained report, for sharing, and for ``convscope.verify`` where the code ended in ``;``."""
         return self.folder / "report.html"
 
     def __repr__(self):

@@ -87,6 +87,9 @@ def run(script, options, params, called="script"):
         keep = tempfile.TemporaryDirectory(prefix="convscope-")
     out = Path(keep.name if keep else options["out"]).absolute()
     command = [program(), "run", file, "--quiet", "--arrays", "--out", str(out)]
+    if code is not None:
+        # As a cell does, code shows what its last expression is worth.
+        command.append("--last")
     for name in OPTIONS:
         if options.get(name) is not None:
             command += [f"--{name}", str(options[name])]

@@ -66,6 +66,7 @@ impl Explain {
             place: Place { inputs: PathBuf::new(), outputs: out_folder(self.out.as_ref(), &format!("explain-{stem}")) },
             params: BTreeMap::new(),
             arrays: false,
+            last: false,
         };
         script.run(&self.work, self.json, None)
     }

@@ -6,7 +6,7 @@ use super::terminal::{Mode, Terminal, complain, say, style, text};
 use super::values;
 use super::{FAILED, INTERRUPTED, Params, USAGE, Work, out_folder};
 use clap::Args;
-use convscope_dsl::{CellResult, Place, Session, Shown};
+use convscope_dsl::{CellResult, Output, Place, Session, Shown};
 use convscope_engine::digest::Digested;
 use convscope_engine::lock::content::KEPT;
 use convscope_engine::manifest::{self, Manifest};
@@ -36,6 +36,10 @@ pub struct Run {
     /// Write the numbers behind what is shown, too: arrays.safetensors, and shown.json with tables and texts.
     #[arg(long)]
     arrays: bool,
+    /// Show what the last expression is worth, too, as a notebook's cell does; its report then cannot be verified, for a
+    /// script's last expression is not shown.
+    #[arg(long)]
+    last: bool,
     /// A folder for what another process makes a lock of.
     #[arg(long, hide = true)]
     record: Option<PathBuf>,
@@ -75,7 +79,7 @@ impl Run {
             }
         };
         let place = Place { inputs: source.folder.clone(), outputs: out_folder(self.out.as_ref(), &source.name) };
-        let script = Script { title: source.name.clone(), source, place, params, arrays: self.arrays };
+        let script = Script { title: source.name.clone(), source, place, params, arrays: self.arrays, last: self.last };
         script.run(&self.work, self.json, self.record.as_deref())
     }
 }
@@ -108,6 +112,8 @@ pub struct Script {
     pub params: BTreeMap<String, String>,
     /// Whether the numbers behind what it shows are written, too.
     pub arrays: bool,
+    /// Whether what its last expression is worth is shown, too.
+    pub last: bool,
 }
 
 impl Script {
@@ -132,8 +138,14 @@ impl Script {
         if record.is_some() {
             session.context().seal();
         }
-        let result = session.run_script(&self.source.file, self.source.code());
+        let result = match self.last {
+            true => session.run(&self.source.file, self.source.code()),
+            false => session.run_script(&self.source.file, self.source.code()),
+        };
         terminal.finish();
+        if let Some(value) = &result.value {
+            terminal.show(value);
+        }
         if result.error.is_none() && self.source.front.params.is_empty() {
             for name in session.context().unused_params() {
                 complain(&format!("note: the script never asks for the parameter `{name}`"));
@@ -249,8 +261,8 @@ impl Script {
         Ok((manifest, sections))
     }
 
-    /// The lock of this one run, for its report; none where the run did not end well or its inputs are too large to be
-    /// read again in passing.
+    /// The lock of this one run, for its report; none where the run did not end well, its inputs are too large to be read
+    /// again in passing, or something was shown that another run would not show.
     fn lock(
         &self,
         session: &Session,
@@ -261,7 +273,7 @@ impl Script {
     ) -> Result<Option<String>> {
         let read = session.context().read();
         let bytes: u64 = read.values().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum();
-        if !ended_well(result) || bytes > LARGE {
+        if !ended_well(result) || bytes > LARGE || result.value.is_some() {
             return Ok(None);
         }
         let mut record = Record::of(&self.source, session, job, terminal.printed())?;

@@ -105,6 +105,17 @@ def test_a_lock_is_verified(fresh, bare, tmp_path):
     assert said([fresh / "bin/python", "-c", code], bare).startswith("False ")
 
 
+def test_code_shows_its_last_expression_and_its_report_is_verified_without_one(fresh, bare):
+    code = """
+import convscope
+seen = convscope.run("let a = 20; a + 1")
+print(seen.shown)
+seen = convscope.run("show(shapes(1)[0]);")
+print(len(seen.shown), bool(convscope.verify(seen.report)))
+"""
+    assert said([fresh / "bin/python", "-c", code], bare).splitlines() == ["['21']", "1 True"]
+
+
 def test_the_kernel_is_started_through_the_environments_python(fresh, bare):
     spec = json.loads((fresh / "share/jupyter/kernels/convscope/kernel.json").read_text())
     assert spec["argv"][:5] == ["python", "-m", "convscope", "kernel", "start"]

@@ -177,7 +177,7 @@ def python():
 def test_the_magic_shows_and_gives_back(python):
     assert python.run("%load_ext convscope\nn = 2")[0] == "ok"
     cell = '%%convscope seen count={n}\nlet net = load_model("shapes");\nlet data = shapes(param("count", 1));\n'
-    status, outputs = python.run(cell + "print(data.len()); show(net.predict(data[1])); show(gradient().run(net, data[1]));")
+    status, outputs = python.run(cell + "print(data.len()); show(net.predict(data[1])); gradient().run(net, data[1])")
     assert status == "ok"
     shown = [content["data"] for kind, content in outputs if kind == "display_data"]
     assert "<table" in shown[0]["text/html"] and len(shown[1]["image/png"]) > 10_000
