@@ -72,6 +72,40 @@ fn a_run_leaves_a_report_figures_and_a_manifest() {
 }
 
 #[test]
+fn a_run_gives_the_numbers_behind_what_it_shows_to_programs() {
+    let bench = Bench::new();
+    bench.file(
+        "s.rhai",
+        "let net = load_model(\"shapes\");\nlet image = shapes(1)[0];\nlet map = gradient().run(net, image);\nsave(map, \"g.npy\");\nshow(map);\nshow(\"text\");\nmarkdown(\"# M\");\nnet.predict(image)\n",
+    );
+    let (code, _, err) = bench.run(&["run", "s.rhai", "--arrays", "--last", "--quiet"]);
+    assert_eq!(code, 0, "{err}");
+    let folder = bench.path("convscope-out/s");
+    let shown: Value = serde_json::from_slice(&std::fs::read(folder.join("shown.json")).unwrap()).unwrap();
+    let entries = shown.as_array().unwrap();
+    assert_eq!(entries.len(), 4, "{shown:#}");
+    assert_eq!((&entries[1]["text"], &entries[2]["markdown"]), (&"text".into(), &"# M".into()));
+    assert!(exists(&folder, entries[0]["figure"].as_str().unwrap()));
+    let value = entries[0]["value"].as_str().unwrap();
+    assert_eq!(entries[3]["tables"][0]["columns"][0], "class");
+    assert_eq!((&entries[3]["figure"], &entries[3]["value"]), (&Value::Null, &Value::Null));
+    // The array is the one that `save` writes: the last bytes of both files of one array.
+    let arrays = std::fs::read(folder.join("arrays.safetensors")).unwrap();
+    let length = u64::from_le_bytes(arrays[..8].try_into().unwrap()) as usize;
+    let head: Value = serde_json::from_slice(&arrays[8..8 + length]).unwrap();
+    let place = |i: usize| head[format!("1/{value}")]["data_offsets"][i].as_u64().unwrap() as usize + 8 + length;
+    let saved = std::fs::read(folder.join("g.npy")).unwrap();
+    let ours = &arrays[place(0)..place(1)];
+    assert_eq!(ours.len(), 3 * 64 * 64 * 4);
+    assert!(saved.ends_with(ours), "another array");
+    // Without these options a run leaves neither, and its last expression is not shown.
+    assert_eq!(bench.run(&["run", "s.rhai", "--quiet", "--out", "plain"]).0, 0);
+    assert!(!exists(&bench.path("plain"), "shown.json") && !exists(&bench.path("plain"), "arrays.safetensors"));
+    let manifest: Value = serde_json::from_slice(&std::fs::read(bench.path("plain/run.json")).unwrap()).unwrap();
+    assert_eq!(manifest["shown"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn the_same_run_twice_is_the_same_but_for_its_duration() {
     let bench = Bench::new();
     bench.file(
