@@ -134,7 +134,8 @@ impl std::error::Error for Error {}
 
 impl From<candle_core::Error> for Error {
     fn from(e: candle_core::Error) -> Self {
-        Error::internal(e.to_string())
+        // Only what went wrong: candle appends where in its code.
+        Error::internal(e.to_string().lines().next().unwrap_or_default())
     }
 }
 

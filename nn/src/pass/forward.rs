@@ -99,14 +99,14 @@ impl Model {
         Ok(trace)
     }
 
-    /// The net's raw output for `x`, N x outputs.
+    /// The net's raw output for `x`, N x the output's own shape.
     ///
     /// # Errors
     /// As [`Model::forward`].
     pub fn output(&self, x: &Tensor) -> Result<Tensor> {
         let id = self.graph().output();
         let trace = self.forward(x, &Tap::Only(vec![id]))?;
-        Ok(trace.get(id)?.flatten_from(1)?)
+        Ok(trace.get(id)?.clone())
     }
 
     /// The convolution at `id` of `x`, N x C x H x W, with what is computed together with it.

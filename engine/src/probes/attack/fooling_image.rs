@@ -126,9 +126,9 @@ impl FoolingImage {
             }
             let (_, gradient) = measure(model, &loss, &space.to_net(&pixels))?;
             let gradient = space.pull(&gradient);
-            let rms = Norm::L2.of(&gradient) / (len as f64).sqrt();
-            let step = self.rate / rms.max(f64::MIN_POSITIVE);
-            pixels.iter_mut().zip(gradient).for_each(|(p, g)| *p = (*p + step * g).clamp(0.0, 255.0));
+            // A step of `rate` in the root mean square over pixels.
+            Norm::step_along(&mut pixels, &gradient, self.rate * (len as f64).sqrt());
+            pixels.iter_mut().for_each(|p| *p = p.clamp(0.0, 255.0));
             let rounded: Vec<f64> = pixels.iter().map(|p| p.round()).collect();
             let now = confidence(model, space, class, &rounded)?[0];
             if now > best {

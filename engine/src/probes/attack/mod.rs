@@ -45,7 +45,32 @@ impl Norm {
     pub fn of(self, r: &[f64]) -> f64 {
         match self {
             Norm::Linf => r.iter().fold(0.0, |m: f64, v| m.max(v.abs())),
-            Norm::L2 => r.iter().map(|v| v * v).sum::<f64>().sqrt(),
+            Norm::L2 => {
+                let plain = r.iter().map(|v| v * v).sum::<f64>();
+                if (1e-280..1e280).contains(&plain) {
+                    return plain.sqrt();
+                }
+                // Squares leave the range of f64 where the values do not.
+                let largest = Norm::Linf.of(r);
+                if largest == 0.0 || !largest.is_finite() {
+                    return largest;
+                }
+                largest * r.iter().map(|v| (v / largest) * (v / largest)).sum::<f64>().sqrt()
+            }
+        }
+    }
+
+    /// Moves `x` along `direction` by `length` in the 2-norm; not at all where the direction is zero or not finite.
+    pub fn step_along(x: &mut [f64], direction: &[f64], length: f64) {
+        let size = Norm::L2.of(direction);
+        if size == 0.0 || !size.is_finite() {
+            return;
+        }
+        let factor = length / size;
+        // The factor itself leaves the range where the direction is tiny.
+        match factor.is_finite() {
+            true => x.iter_mut().zip(direction).for_each(|(x, d)| *x += factor * d),
+            false => x.iter_mut().zip(direction).for_each(|(x, d)| *x += length * (d / size)),
         }
     }
 

@@ -77,10 +77,7 @@ impl Attack for Pgd {
                 bout.follow(&loss, &mut pixels, |n, x, g| {
                     match self.norm {
                         Norm::Linf => x.iter_mut().zip(g).for_each(|(x, g)| *x += lengths[n] * sign(*g)),
-                        Norm::L2 => {
-                            let length = lengths[n] / Norm::L2.of(g).max(f64::MIN_POSITIVE);
-                            x.iter_mut().zip(g).for_each(|(x, g)| *x += length * g);
-                        }
+                        Norm::L2 => Norm::step_along(x, g, lengths[n]),
                     }
                     self.norm.project(x, &bout.pixels[n * each..(n + 1) * each], self.eps);
                 })?;
@@ -112,8 +109,7 @@ impl Pgd {
                 Norm::L2 => {
                     let r: Vec<f64> = (0..each).map(|i| rng.normal_at(i as u64)).collect();
                     let radius = libm::pow(rng.uniform_at(each as u64), 1.0 / each as f64);
-                    let length = self.eps * radius / Norm::L2.of(&r).max(f64::MIN_POSITIVE);
-                    x.iter_mut().zip(r).for_each(|(x, r)| *x += length * r);
+                    Norm::step_along(x, &r, self.eps * radius);
                 }
             }
             self.norm.project(x, &bout.pixels[n * each..(n + 1) * each], self.eps);

@@ -40,12 +40,23 @@ pub(super) fn shown(
     let map = probe.attribute(&target, &prepared.x, job)?.squeeze(0)?;
     let mut artifact = attribution::coarse(probe.name(), &target, &prepared, &map)?;
     let values = to_f32(&map)?;
-    if values.iter().all(|v| *v == 0.0) {
+    if to_f32(&prepared.x)?.iter().any(|v| !v.is_finite()) {
+        artifact = artifact.note("the input holds values that are not finite, so the map tells nothing");
+    } else if values.iter().all(|v| *v == 0.0) && is_silent(model, node, &prepared.x)? {
+        artifact = artifact
+            .note("the map is zero everywhere: all activations of the layer are zero for this input (dead units)");
+    } else if values.iter().all(|v| *v == 0.0) {
         artifact = artifact.note("the map is zero everywhere: the weighted sum is negative at every position, so the rectifier leaves nothing");
     } else if values.iter().any(|v| !v.is_finite()) {
         artifact = artifact.note("the map is not finite: an activation or a gradient overflowed");
     }
     Ok(artifact.note(format!("layer `{}`, {:?}", model.graph().node(node).name, map.dims())))
+}
+
+/// Whether all values of a layer are zero.
+fn is_silent(model: &Model, node: NodeId, x: &Tensor) -> Result<bool> {
+    let trace = model.forward(x, &Tap::Only(vec![node]))?;
+    Ok(to_f32(trace.get(node)?)?.iter().all(|v| *v == 0.0))
 }
 
 /// The layer asked for, or the one that people of the field take ([`default_layer`]).

@@ -108,7 +108,7 @@ impl Probe for IntegratedGradients {
             path.delta(),
             path.steps
         ));
-        if self.steps == Steps::Auto && path.delta().abs() >= 0.01 * difference.abs() {
+        if self.steps == Steps::Auto && path.delta().abs() > 0.01 * difference.abs() {
             artifact = artifact
                 .note(format!("the delta did not fall below 1 % of the score difference within {} steps", path.steps));
         }
@@ -181,7 +181,7 @@ impl IntegratedGradients {
             let total = sum.iter().sum();
             let map = tensor(sum.into_iter().map(|v| v as f32).collect::<Vec<_>>(), x.dims())?;
             let path = Path { map, score, baseline_score, total, steps, done };
-            let good = path.delta().abs() < 0.01 * (score - baseline_score).abs();
+            let good = path.delta().abs() <= 0.01 * (score - baseline_score).abs();
             if matches!(self.steps, Steps::Fixed(_)) || good || steps >= AUTO_LAST || job.stopped() {
                 return Ok(path);
             }

@@ -132,6 +132,9 @@ pub fn heat_map(
 pub fn diagnose(map: &Tensor, target: &Subject, x: &Tensor, rules: &Rules) -> Result<Vec<String>> {
     let values = to_f32(map)?;
     let model = target.model()?;
+    if to_f32(x)?.iter().any(|v| !v.is_finite()) {
+        return Ok(vec!["the input holds values that are not finite, so the map tells nothing".into()]);
+    }
     if values.iter().any(|v| !v.is_finite()) {
         let trace = model.forward(x, &target.tap()?)?;
         return Ok(vec![first_not_finite(model, &trace)?]);
@@ -172,7 +175,11 @@ pub fn diagnose(map: &Tensor, target: &Subject, x: &Tensor, rules: &Rules) -> Re
             }]);
         }
     }
-    Ok(vec!["the map is zero everywhere: the score does not depend on the input".into()])
+    let reaches = flow.get(model.graph().input()).map(any_nonzero).transpose()?.unwrap_or(false);
+    Ok(vec![match reaches {
+        true => "the map is zero everywhere although the score depends on the input: the input equals the baseline (zero, where the method names none), so there is nothing to attribute".into(),
+        false => "the map is zero everywhere: the score does not depend on the input".into(),
+    }])
 }
 
 /// The reason, where the target lies behind a softmax or sigmoid that is saturated.

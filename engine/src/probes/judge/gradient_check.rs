@@ -5,6 +5,7 @@ use crate::job::Job;
 use crate::probe::{Probe, ProbeArg};
 use crate::probes::attribution::gradient::Gradient;
 use crate::probes::judge::order;
+use crate::probes::judge::value_range;
 use crate::show::{Artifact, Part, Table};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
@@ -41,8 +42,7 @@ impl Probe for GradientCheck {
         if map.len() != x.len() {
             return Err(Error::subject(format!("the map of `{}` is not shaped as the input", self.probe.0.name())));
         }
-        let (low, high) = x.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-        let step = self.step * (high - low).max(f64::MIN_POSITIVE);
+        let step = self.step * value_range(model, &x);
         let exact = target.with_model(&model.to_dtype(DType::F64)?);
         let at = |i: usize, by: f64| -> Result<f64> {
             let mut moved = x.clone();

@@ -11,6 +11,7 @@ pub mod sensitivity;
 
 use crate::error::{Error, Result};
 use crate::job::Job;
+use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::Tap;
 use crate::probe::{Probe, ProbeArg};
@@ -85,6 +86,21 @@ pub fn watched(target: &Subject, x: &Tensor) -> Result<Vec<f64>> {
 /// As the forward pass.
 pub fn score(target: &Subject, x: &Tensor) -> Result<f64> {
     Ok(target.scores(&target.model()?.forward(x, &Tap::Only(target.nodes()?))?)?[0])
+}
+
+/// By how much an input's values differ, greatest less least: of these values, or, where they are all equal, of what a photo can
+/// give by the net's card, else 1.
+pub fn value_range(model: &Model, values: &[f64]) -> f64 {
+    let ends = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))
+    };
+    let (low, high) = ends(&mut values.iter().copied());
+    if high > low {
+        return high - low;
+    }
+    let Some(preprocess) = &model.card().preprocess else { return 1.0 };
+    let (low, high) = ends(&mut preprocess.bounds().iter().flat_map(|(l, h)| [f64::from(*l), f64::from(*h)]));
+    high - low
 }
 
 /// The pixels in order of importance, most important first, equal ones by place.

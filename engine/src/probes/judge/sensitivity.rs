@@ -4,8 +4,9 @@
 
 use crate::error::Result;
 use crate::job::Job;
+use crate::model::Model;
 use crate::probe::Probe;
-use crate::probes::judge::{ProbeList, score};
+use crate::probes::judge::{ProbeList, score, value_range};
 use crate::show::{Artifact, Part, Table};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32, to_f64};
@@ -46,7 +47,7 @@ impl Probe for Sensitivity {
             let norm = length(&base);
             let (mut largest, mut done) = (0.0f64, 0);
             for i in job.steps("sensitivity", self.samples) {
-                let moved = self.changed(&prepared.x, i, self.radius, false, job)?;
+                let moved = self.changed(model, &prepared.x, i, self.radius, false, job)?;
                 let map = to_f64(&probe.0.attribute(&target, &moved, job)?)?;
                 let gap: Vec<f64> = map.iter().zip(&base).map(|(a, b)| a - b).collect();
                 largest = largest.max(length(&gap) / norm.max(f64::MIN_POSITIVE));
@@ -75,10 +76,9 @@ impl Probe for Sensitivity {
 
 impl Sensitivity {
     /// The input after change `i`: uniform in the box, or normal.
-    fn changed(&self, x: &Tensor, i: usize, share: f64, normal: bool, job: &Job) -> Result<Tensor> {
+    fn changed(&self, model: &Model, x: &Tensor, i: usize, share: f64, normal: bool, job: &Job) -> Result<Tensor> {
         let values = to_f32(x)?;
-        let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-        let size = share * f64::from(high - low);
+        let size = share * value_range(model, &values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>());
         let rng = job.rng(if normal { "infidelity" } else { "sensitivity" });
         let draw = |k: usize| {
             let at = (i * values.len() + k) as u64;
@@ -93,7 +93,7 @@ impl Sensitivity {
         let (base, at) = (score(target, x)?, to_f64(x)?);
         let mut pairs = Vec::new();
         for i in 0..self.samples {
-            let moved = self.changed(x, i, self.noise, true, job)?;
+            let moved = self.changed(target.model()?, x, i, self.noise, true, job)?;
             let change = to_f64(&moved)?;
             let said: f64 = map.iter().zip(change.iter().zip(&at)).map(|(m, (c, a))| m * (a - c)).sum();
             pairs.push((said, base - score(target, &moved)?));
