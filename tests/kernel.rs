@@ -1,7 +1,9 @@
 //! The kernel in front of a strict front end: every message of the protocol, then faults; after each of these a variable
-//! set before is still there and the next cell runs.
+//! set before is still there and the next cell runs. A program of its own, which other tests do not run beside: it measures
+//! how soon an interrupt stops a cell.
 #![allow(clippy::unwrap_used)]
 
+#[path = "it/front_end.rs"]
 mod front_end;
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
 """Opens a notebook in JupyterLab in headless Chromium, runs all of it with the buttons that people use, and waits for its
-figures. Usage: browser.py NOTEBOOK SCREENSHOT. Run by tests/jupyter.rs."""
+figures. Usage: browser.py NOTEBOOK SCREENSHOT. Run by tests/it/notebooks.rs."""
 
 import os
 import pathlib

@@ -1,5 +1,5 @@
 """Asks the kernel what every Jupyter kernel is asked (jupyter_kernel_test); nothing is left unset, so nothing but the
-pager, which convscope has no use for, is skipped. Run by tests/jupyter.rs."""
+pager, which convscope has no use for, is skipped. Run by tests/it/notebooks.rs."""
 
 import unittest
 

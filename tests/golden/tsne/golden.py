@@ -1,6 +1,6 @@
 """Writes tsne.json: how well openTSNE keeps the neighbours of generated codes (pip install openTSNE).
 
-The codes follow from integer hashes, so that the Rust test makes the same ones (engine/tests/embedding.rs).
+The codes follow from integer hashes, so that the Rust test makes the same ones (engine/tests/it/embedding.rs).
 Run: python3 tests/golden/tsne/golden.py
 """
 

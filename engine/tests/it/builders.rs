@@ -1,6 +1,6 @@
 //! Small nets with random weights, built node by node, and what the tests of attributions ask of them.
 
-#![allow(clippy::unwrap_used, dead_code)]
+#![allow(clippy::unwrap_used)]
 
 use convscope_engine::graph::op::{Activation, Binary, Conv, Pool, Reduction, Window};
 use convscope_engine::graph::{Builder, NodeId, Op, ParamId};

@@ -1,17 +1,18 @@
-//! Decoding, resizing and rotating give what PIL gives (`golden/pil`, made by `golden/make_pil.py`), and preprocessing
-//! gives the reference inputs.
+//! Decoding, resizing and rotating give what PIL gives (`tests/golden/pil`), and preprocessing gives the
+//! reference inputs.
 
 #![allow(clippy::unwrap_used)]
 
+use crate::golden;
 use std::path::{Path, PathBuf};
 
 use convscope_engine::data::{Image, Interpolation, Preprocess, load_tensor};
 
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pil").join(name)
+fn pil(name: &str) -> PathBuf {
+    golden::path("pil").join(name)
 }
 
-/// The same formula as `drawn` in `make_pil.py`.
+/// The same formula as `drawn` in `tests/golden/pil/make.py`.
 fn drawn(width: usize, height: usize) -> Image {
     let colour = |x: usize, y: usize| {
         let checks = ((x / 5 + y / 7) % 2) * 120;
@@ -38,7 +39,7 @@ fn resize_matches_pil() {
         ("bicubic", Interpolation::Bicubic),
     ] {
         for (width, height) in [(40, 33), (23, 61), (150, 71), (7, 5)] {
-            let expected = Image::open(golden(&format!("{name}_{width}x{height}.png"))).unwrap();
+            let expected = Image::open(pil(&format!("{name}_{width}x{height}.png"))).unwrap();
             let (mean, most) = difference(&source.resize(width, height, interpolation).unwrap(), &expected);
             println!("{name} {width} x {height}: mean {mean:.4}, most {most}");
             assert!(most == 0, "{name} {width} x {height}: mean {mean}, most {most}");
@@ -49,7 +50,7 @@ fn resize_matches_pil() {
 #[test]
 fn rotation_matches_pil() {
     for degrees in [30, -75] {
-        let expected = Image::open(golden(&format!("rotate_{degrees}.png"))).unwrap();
+        let expected = Image::open(pil(&format!("rotate_{degrees}.png"))).unwrap();
         let (mean, most) = difference(&drawn(97, 61).rotate(f64::from(degrees)).unwrap(), &expected);
         println!("rotate {degrees}: mean {mean:.4}, most {most}");
         assert!(mean <= 0.6 && most <= 1, "{degrees}: mean {mean}, most {most}");
@@ -59,10 +60,10 @@ fn rotation_matches_pil() {
 /// The decoders of lossy formats differ from libjpeg's and libwebp's in their rounding.
 #[test]
 fn every_kind_of_file_is_read_as_pil_reads_it() {
-    let mut names: Vec<String> = std::fs::read_dir(golden(""))
+    let mut names: Vec<String> = std::fs::read_dir(pil(""))
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .filter(|name| golden(&format!("{name}.png")).exists())
+        .filter(|name| pil(&format!("{name}.png")).exists())
         .collect();
     names.sort();
     assert_eq!(names.len(), 25, "{names:?}");
@@ -73,8 +74,8 @@ fn every_kind_of_file_is_read_as_pil_reads_it() {
             "tif" if name.starts_with("cmyk") => 1,
             _ => 0,
         };
-        let expected = Image::open(golden(&format!("{name}.png"))).unwrap();
-        let (mean, most) = difference(&Image::open(golden(&name)).unwrap(), &expected);
+        let expected = Image::open(pil(&format!("{name}.png"))).unwrap();
+        let (mean, most) = difference(&Image::open(pil(&name)).unwrap(), &expected);
         println!("{name}: mean {mean:.4}, most {most}");
         assert!(most <= limit, "{name}: mean {mean}, most {most}");
     }
@@ -83,7 +84,7 @@ fn every_kind_of_file_is_read_as_pil_reads_it() {
 /// A file that ends early, or has a flipped byte, is an error or an image, never a panic.
 #[test]
 fn damaged_files_are_errors_and_never_panic() {
-    for entry in std::fs::read_dir(golden("")).unwrap() {
+    for entry in std::fs::read_dir(pil("")).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
         if bytes.len() > 3000 {

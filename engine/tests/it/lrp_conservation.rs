@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod nets;
-
+use crate::builders::{explain, input, number, residual, sum};
 use convscope_engine::data::load_tensor;
 use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::attribution::lrp::{LayerRules, Lrp, PerChannel, Single, Tables};
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{DType, Input, Job, Subject, Tensor};
-use nets::{explain, input, number, residual, sum};
 use std::path::Path;
 
 /// Tables whose rules hand relevance only to inputs that contribute. By w^2 and flat it reaches silent units too, whose

@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod formula;
-
+use crate::golden;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,8 +20,7 @@ const LIMITS: [(DType, [f64; 2]); 2] = [(DType::F64, [1e-5, 1e-5]), (DType::F32,
 
 #[test]
 fn every_case_agrees() {
-    let mut cases: Vec<PathBuf> =
-        std::fs::read_dir(formula::golden("zoo")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(golden::path("zoo")).unwrap().map(|e| e.unwrap().path()).collect();
     cases.retain(|p| p.extension().is_some_and(|e| e == "zip"));
     cases.sort();
     assert!(!cases.is_empty());
@@ -47,13 +45,13 @@ fn every_case_agrees() {
 
 /// Errors of output and input gradient, for each of `LIMITS`.
 fn run(case: &Path) -> Result<[[f64; 2]; 2]> {
-    let told = formula::json(case, "case.json");
+    let told = golden::json(case, "case.json");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.onnx");
-    std::fs::write(&file, formula::entry(case, "model.onnx")).unwrap();
+    std::fs::write(&file, golden::entry(case, "model.onnx")).unwrap();
     told["weights"].as_array().unwrap().iter().for_each(|w| write_weight(folder.path(), w));
     let model = load(&file, &Options::default())?;
-    let (output, gradient) = (formula::array(case, "output.npy"), formula::array(case, "gradient.npy"));
+    let (output, gradient) = (golden::array(case, "output.npy"), golden::array(case, "gradient.npy"));
     let mut errors = [[0.0; 2]; 2];
     for ((dtype, _), errors) in LIMITS.iter().zip(&mut errors) {
         *errors = compare(&model.to_dtype(*dtype)?, &told, &output, &gradient)?;
@@ -62,7 +60,7 @@ fn run(case: &Path) -> Result<[[f64; 2]; 2]> {
 }
 
 fn compare(model: &Model, told: &Value, output: &[f32], gradient: &[f32]) -> Result<[f64; 2]> {
-    let x = Tensor::from_vec(formula::values(&told["input"]), formula::shape(&told["input"]), &Device::Cpu)?;
+    let x = Tensor::from_vec(golden::values(&told["input"]), golden::shape(&told["input"]), &Device::Cpu)?;
     let trace = model.forward(&x, &Tap::All)?;
     let id = model.graph().output();
     let ours = trace.get(id)?.flatten_from(1)?;
@@ -92,6 +90,6 @@ fn write_weight(folder: &Path, recipe: &Value) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
     file.seek(SeekFrom::Start(recipe["offset"].as_u64().unwrap())).unwrap();
-    let bytes: Vec<u8> = formula::values(recipe).into_iter().flat_map(f32::to_le_bytes).collect();
+    let bytes: Vec<u8> = golden::values(recipe).into_iter().flat_map(f32::to_le_bytes).collect();
     file.write_all(&bytes).unwrap();
 }

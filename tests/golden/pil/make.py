@@ -1,6 +1,6 @@
-"""Makes pil/: what PIL gives for images drawn by formula, for tests/pil.rs to compare with.
+"""Makes this folder: what PIL gives for images drawn by formula, for engine/tests/it/images.rs to compare with.
 
-Run `python make_pil.py` in this folder with numpy and Pillow (made with Pillow 13.0). Nothing here is random.
+Run `python make.py` with numpy and Pillow (made with Pillow 13.0). Nothing here is random.
 """
 
 import os
@@ -8,11 +8,11 @@ import os
 import numpy as np
 from PIL import Image, ImageOps
 
-HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pil")
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def drawn(width, height):
-    """The same formula as `drawn` in tests/pil.rs: ramps, a product and hard edges, in whole numbers."""
+    """The same formula as `drawn` in engine/tests/it/images.rs: ramps, a product and hard edges, in whole numbers."""
     y, x = np.mgrid[0:height, 0:width]
     checks = ((x // 5 + y // 7) % 2) * 120
     channels = [(x * 7 + y * 3 + checks) % 256, (x * y // 3 + checks) % 256, (x * 2 + y * 5 + (x * x // 9)) % 256]

@@ -4,8 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod formula;
-
+use crate::golden;
 use std::path::{Path, PathBuf};
 
 use convscope_engine::load::onnx::{Options, load};
@@ -28,7 +27,7 @@ const LIMITS: [(DType, f64); 2] = [(DType::F64, 1e-5), (DType::F32, 1e-4)];
 
 fn cases() -> Vec<PathBuf> {
     let mut cases: Vec<PathBuf> =
-        std::fs::read_dir(formula::golden("attribution")).unwrap().map(|e| e.unwrap().path()).collect();
+        std::fs::read_dir(golden::path("attribution")).unwrap().map(|e| e.unwrap().path()).collect();
     cases.retain(|p| p.extension().is_some_and(|e| e == "zip"));
     cases.sort();
     assert!(!cases.is_empty());
@@ -36,12 +35,12 @@ fn cases() -> Vec<PathBuf> {
 }
 
 fn read(case: &Path) -> (Value, Model, Tensor) {
-    let told = formula::json(case, "case.json");
+    let told = golden::json(case, "case.json");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.onnx");
-    std::fs::write(&file, formula::entry(case, "model.onnx")).unwrap();
+    std::fs::write(&file, golden::entry(case, "model.onnx")).unwrap();
     let model = load(&file, &Options::default()).unwrap();
-    let x = Tensor::from_vec(formula::array(case, "input.npy"), &[1, 3, 14, 16], &Device::Cpu).unwrap();
+    let x = Tensor::from_vec(golden::array(case, "input.npy"), &[1, 3, 14, 16], &Device::Cpu).unwrap();
     (told, model, x)
 }
 
@@ -84,14 +83,14 @@ fn maps_agree_with_pytorch_captum_zennit_and_the_rescale_rule() {
                 continue;
             }
             let probe = probe(map, &told);
-            let want = formula::array(&case, &format!("{map}.npy"));
+            let want = golden::array(&case, &format!("{map}.npy"));
             for (dtype, limit) in LIMITS {
                 let model = model.to_dtype(dtype).unwrap();
                 let on = Subject::Class { model, index: target };
                 let found = probe.run(&on, &Input::Tensor(x.clone()), &Job::new()).unwrap();
                 let ours: Vec<f32> =
                     found.value().unwrap().to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-                let error = formula::worst(&ours, &want);
+                let error = golden::worst(&ours, &want);
                 let line = format!("{:12} {map:26} {dtype:?} {error:.1e}", told["name"].as_str().unwrap());
                 println!("{line}");
                 seen += 1;

@@ -1,7 +1,7 @@
 //! What `tests/golden` at the workspace's root stands for: weights by formula (its golden.py says which), case files,
 //! reference arrays.
 
-#![allow(clippy::unwrap_used, dead_code)] // each test takes what it needs
+#![allow(clippy::unwrap_used)]
 
 use convscope_engine::data::npy;
 use serde_json::{Map, Value};
@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A file of the folder of reference values.
-pub fn golden(file: &str) -> PathBuf {
+pub fn path(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(file)
 }
 
@@ -92,7 +92,7 @@ pub fn write_weights(path: &Path, entries: &[Value]) {
 
 /// Every entry that torchvision's state_dict of an architecture has: name, shape, and dtype where it is not f32.
 pub fn listing(arch: &str) -> Vec<Value> {
-    let rows = json(&golden("weights/state_dicts.zip"), &format!("{arch}.json"));
+    let rows = json(&path("weights/state_dicts.zip"), &format!("{arch}.json"));
     let entry = |row: &Value| match row.get(2) {
         Some(dtype) => serde_json::json!({"name": row[0], "shape": row[1], "dtype": dtype}),
         None => serde_json::json!({"name": row[0], "shape": row[1]}),

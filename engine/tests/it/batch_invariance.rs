@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod nets;
-
+use crate::builders::Net;
 use convscope_engine::ascent::diversity::Diversity;
 use convscope_engine::ascent::{Aim, CrossEntropy, Objective, Score, Weighted, measure_input};
 use convscope_engine::graph::Op;
@@ -13,7 +12,6 @@ use convscope_engine::random::Stream;
 use convscope_engine::rules::Rules;
 use convscope_engine::tensor::{tensor, to_f32};
 use convscope_engine::{DType, Model, Subject, Tensor};
-use nets::Net;
 use std::ops::Range;
 
 const BATCH: usize = 7;

@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod nets;
-
+use crate::builders::{Net, explain, input, number, pool, residual, sum};
 use convscope_engine::data::load_tensor;
 use convscope_engine::graph::Op;
 use convscope_engine::graph::op::{Activation, Binary, Reduction, Window};
@@ -14,7 +13,6 @@ use convscope_engine::probes::attribution::baseline::{Baseline, Baselines};
 use convscope_engine::probes::attribution::deep_lift::DeepLift;
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{DType, Job, Model, Subject, Tensor};
-use nets::{Net, explain, input, number, pool, residual, sum};
 use std::path::Path;
 
 /// A convolution, what `middle` adds, an overlapping max pool, and a head.

@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod formula;
-
+use crate::golden;
 use convscope_engine::data::Size;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
@@ -17,33 +16,33 @@ use serde_json::Value;
 
 fn load(arch: &str, entries: &[Value], options: LoadOptions) -> Result<Model, Error> {
     let folder = tempfile::tempdir().unwrap();
-    formula::write_weights(&folder.path().join("net.safetensors"), entries);
+    golden::write_weights(&folder.path().join("net.safetensors"), entries);
     let options = LoadOptions { weights: Some("net.safetensors".into()), ..options };
     load_model(arch, &options, folder.path(), &|_| {})
 }
 
 /// Loads the case's architecture with its weights and compares output and input gradient.
 fn check(case: &str) {
-    let zip = formula::golden(&format!("weights/{case}.zip"));
-    let about = formula::json(&zip, "case.json");
+    let zip = golden::path(&format!("weights/{case}.zip"));
+    let about = golden::json(&zip, "case.json");
     let arch = about["architecture"].as_str().unwrap();
-    let shape = formula::shape(&about["input"]);
+    let shape = golden::shape(&about["input"]);
     let options = LoadOptions {
         size: Some(Size { height: shape[2], width: shape[3] }),
         transform_input: (arch == "googlenet").then(|| about["transform_input"] == true),
         ..LoadOptions::default()
     };
     let net = load(arch, about["weights"].as_array().unwrap(), options).unwrap();
-    let x = Tensor::from_vec(formula::values(&about["input"]), shape, &Device::Cpu).unwrap();
+    let x = Tensor::from_vec(golden::values(&about["input"]), shape, &Device::Cpu).unwrap();
     let trace = net.forward(&x, &Tap::All).unwrap();
     let output = net.graph().output();
     let scores = trace.get(output).unwrap();
     let off =
-        formula::worst(&scores.flatten_all().unwrap().to_vec1::<f32>().unwrap(), &formula::array(&zip, "output.npy"));
+        golden::worst(&scores.flatten_all().unwrap().to_vec1::<f32>().unwrap(), &golden::array(&zip, "output.npy"));
     assert!(off < 1e-4, "{case}: output off by {off:e}");
 
     let target = about["target"].as_u64().unwrap() as usize;
-    let kept = formula::array(&zip, "gradient.npy");
+    let kept = golden::array(&zip, "gradient.npy");
     let largest = about["gradient"]["max_abs"].as_f64().unwrap();
     let stride = about["gradient"]["stride"].as_u64().unwrap() as usize;
     let off = |dtype: DType| {
@@ -84,7 +83,7 @@ cases! {
 fn every_architecture_takes_the_tensors_that_torchvision_writes() {
     let own = ["squeezenet1_1_caffe", "efficientnet_lite0"];
     for arch in zoo::ARCHITECTURES.iter().filter(|a| !own.contains(&a.name)) {
-        let net = load(arch.name, &formula::listing(arch.name), LoadOptions::default()).unwrap();
+        let net = load(arch.name, &golden::listing(arch.name), LoadOptions::default()).unwrap();
         assert_eq!(net.input_shape(), [3, 224, 224], "{}", arch.name);
         assert_eq!(net.output_len(), 1000, "{}", arch.name);
     }
@@ -92,7 +91,7 @@ fn every_architecture_takes_the_tensors_that_torchvision_writes() {
 
 #[test]
 fn classes_and_channels_are_those_of_the_file() {
-    let mut entries = formula::listing("resnet18");
+    let mut entries = golden::listing("resnet18");
     for entry in &mut entries {
         match entry["name"].as_str().unwrap() {
             "conv1.weight" => entry["shape"][1] = 1.into(),
@@ -113,7 +112,7 @@ fn classes_and_channels_are_those_of_the_file() {
 
 #[test]
 fn older_names_of_densenet_and_files_without_counters_are_taken() {
-    let mut entries = formula::listing("densenet121");
+    let mut entries = golden::listing("densenet121");
     entries.retain(|e| e["dtype"] != "i64");
     for entry in &mut entries {
         let name = entry["name"].as_str().unwrap().to_string();
@@ -132,7 +131,7 @@ fn older_names_of_densenet_and_files_without_counters_are_taken() {
 
 #[test]
 fn tensors_that_do_not_fit_are_named_with_both_shapes() {
-    let mut entries = formula::listing("resnet18");
+    let mut entries = golden::listing("resnet18");
     entries.retain(|e| e["name"] != "layer1.0.conv1.weight");
     for entry in &mut entries {
         if entry["name"] == "bn1.weight" {
@@ -149,15 +148,15 @@ fn tensors_that_do_not_fit_are_named_with_both_shapes() {
     ] {
         assert!(error.message.contains(part), "{error}");
     }
-    let error = load("vgg16", &formula::listing("resnet18"), LoadOptions::default()).unwrap_err();
+    let error = load("vgg16", &golden::listing("resnet18"), LoadOptions::default()).unwrap_err();
     assert!(error.message.contains("more") && error.message.lines().count() < 12, "{error}");
-    let error = load("resnet19", &formula::listing("resnet18"), LoadOptions::default()).unwrap_err();
+    let error = load("resnet19", &golden::listing("resnet18"), LoadOptions::default()).unwrap_err();
     assert!(error.hint.unwrap().contains("did you mean `resnet18`"));
 }
 
 #[test]
 fn an_input_too_small_for_the_net_is_an_error() {
     let options = LoadOptions { size: Some(Size::from(16)), ..LoadOptions::default() };
-    let error = load("alexnet", &formula::listing("alexnet"), options).unwrap_err();
+    let error = load("alexnet", &golden::listing("alexnet"), options).unwrap_err();
     assert!(error.message.contains("does not fit"), "{error}");
 }

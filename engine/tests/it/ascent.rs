@@ -2,8 +2,8 @@
 //! class model of a linear net is w / (2 lambda), the code of an invertible layer gives the image back.
 #![allow(clippy::unwrap_used)]
 
-mod nets;
-
+use crate::builders;
+use crate::builders::{Net, input, residual};
 use convscope_engine::ascent::loss::Escape;
 use convscope_engine::ascent::{
     Adam, Aim, Alignment, Boxed, CrossEntropy, Diversity, Fourier, Frame, Lbfgs, Margin, MatchCode, Momentum,
@@ -23,7 +23,6 @@ use convscope_engine::probes::synthesis::maximize::Maximize;
 use convscope_engine::random::Stream;
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Input, Job, Model, Subject};
-use nets::{Net, input, residual};
 use std::sync::Arc;
 
 fn noise(name: &str, n: usize) -> Vec<f64> {
@@ -253,7 +252,7 @@ fn the_class_model_of_a_linear_net_is_w_over_two_lambda() {
     // Without a lambda the picture has the contrast that was asked for, and the lambda told is the one that gives it.
     let class = Subject::class_at(&model, 1).unwrap();
     let made = ClassModel::default().run(&class, &Input::None, &Job::new()).unwrap();
-    let lambda = nets::number(&made, "lambda");
+    let lambda = builders::number(&made, "lambda");
     for (x, w) in to_f64(made.value().unwrap()).unwrap().iter().zip(&weights[108..216]) {
         assert!((x - w / (2.0 * lambda)).abs() < 1e-4);
     }
@@ -280,7 +279,7 @@ fn inverting_an_invertible_layer_gives_the_image_back() {
     }
     let layer = Subject::layer(&model, "fc").unwrap();
     let made = probe.run(&layer, &Input::Tensor(x.clone()), &Job::new()).unwrap();
-    assert!(nets::number(&made, "error") < 1e-6, "{}", nets::number(&made, "error"));
+    assert!(builders::number(&made, "error") < 1e-6, "{}", builders::number(&made, "error"));
     let (found, x) = (to_f64(made.array_named("images").unwrap()).unwrap(), to_f64(&x).unwrap());
     for (a, b) in found.iter().zip(&x) {
         assert!((a - b).abs() < 1e-2, "{a} for {b}");
@@ -289,7 +288,7 @@ fn inverting_an_invertible_layer_gives_the_image_back() {
         probe.set("optimiser", &Value::Text(optimiser.into())).unwrap();
         probe.set("steps", &Value::Int(800)).unwrap();
         let made = probe.run(&layer, &Input::Tensor(tensor(x.clone(), &[1, 6, 6]).unwrap()), &Job::new()).unwrap();
-        assert!(nets::number(&made, "error") < 0.01, "{optimiser}: {}", nets::number(&made, "error"));
+        assert!(builders::number(&made, "error") < 0.01, "{optimiser}: {}", builders::number(&made, "error"));
     }
 }
 
@@ -305,14 +304,14 @@ fn the_best_of_several_starts_is_kept_and_both_errors_are_told() {
     let starts = to_f64(made.array_named("errors_of_starts").unwrap()).unwrap();
     assert_eq!(starts.len(), 3);
     assert!(starts[0] != starts[1]);
-    let error = nets::number(&made, "error");
+    let error = builders::number(&made, "error");
     assert_eq!(error, starts.iter().copied().fold(f64::INFINITY, f64::min));
     let code = to_f64(&model.output(&x).unwrap()).unwrap();
     let again = to_f64(&model.output(made.array_named("images").unwrap()).unwrap()).unwrap();
     let square: f64 = code.iter().zip(&again).map(|(a, b)| (a - b) * (a - b)).sum();
     let norm = dot(&code, &code);
     assert!((error - square / norm).abs() < 1e-4 * error, "{error} {}", square / norm);
-    assert!((nets::number(&made, "distance") - square.sqrt()).abs() < 1e-3 * square.sqrt());
+    assert!((builders::number(&made, "distance") - square.sqrt()).abs() < 1e-3 * square.sqrt());
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod formula;
-
+use crate::golden;
 use std::io::Write;
 use std::path::Path;
 
@@ -75,7 +74,7 @@ fn net(model: &Model, folder: &Path, wrong: &mut Vec<String>) -> Result<()> {
         let held: Vec<String> =
             zip::ZipArchive::new(file).unwrap().file_names().map(|n| n.unwrap().into_owned()).collect();
         for (case, ours) in cases.into_iter().filter(|(case, _)| held.contains(&format!("{case}.npy"))) {
-            let [quantile, largest] = errors(&to_f64(&ours)?, &formula::array(&archive, &format!("{case}.npy")));
+            let [quantile, largest] = errors(&to_f64(&ours)?, &golden::array(&archive, &format!("{case}.npy")));
             let line = format!("{:24} {photo:10} {case:24} {quantile:.1e} max {largest:.1e}", model.card().name);
             println!("{line}");
             if !(quantile <= LIMIT && largest <= 10.0 * LIMIT) {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code)]
-#[path = "../examples/custom_rule.rs"]
+#[path = "../../examples/custom_rule.rs"]
 mod custom_rule;
 
 #[test]

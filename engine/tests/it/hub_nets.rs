@@ -3,15 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod formula;
-
-use convscope_engine::Kind;
+use crate::{golden, own_process};
 use convscope_engine::data::{Interpolation, Resize, Size};
-use convscope_engine::load::LoadOptions;
-use convscope_engine::load::load_model;
+use convscope_engine::load::{LoadOptions, load_model};
+use convscope_engine::{Kind, Model, Result};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -48,9 +47,14 @@ fn answer(mut stream: TcpStream, files: &BTreeMap<String, Vec<u8>>, gone: &Atomi
 
 #[test]
 fn a_repository_is_loaded_and_kept() {
+    match own_process::part().as_deref() {
+        None => {}
+        Some("there") => return loads_from_the_hub(),
+        Some(_) => return loads_what_was_kept(),
+    }
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("net.safetensors");
-    formula::write_weights(&weights, &formula::listing("squeezenet1_1"));
+    golden::write_weights(&weights, &golden::listing("squeezenet1_1"));
     let config = r#"{"architecture": "squeezenet1_1", "num_classes": 1000, "pretrained_cfg": {"mean": [0.5, 0.4, 0.3],
         "std": [0.2, 0.2, 0.1], "input_size": [3, 160, 160], "interpolation": "bilinear", "crop_pct": 0.95,
         "license": "mit"}}"#;
@@ -66,19 +70,25 @@ fn a_repository_is_loaded_and_kept() {
     .into();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let gone = Arc::new(AtomicBool::new(false));
-    // SAFETY: the only test of this program, and no other thread runs yet.
-    unsafe {
-        std::env::set_var("HF_ENDPOINT", format!("http://{}", server.local_addr().unwrap()));
-        std::env::set_var("HF_HOME", folder.path().join("hub"));
-        std::env::set_var("NO_PROXY", "127.0.0.1");
-        for name in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN"] {
-            std::env::remove_var(name);
-        }
-    }
-    let switch = gone.clone();
+    let (switch, endpoint) = (gone.clone(), format!("http://{}", server.local_addr().unwrap()));
     std::thread::spawn(move || server.incoming().flatten().for_each(|s| drop(answer(s, &files, &switch))));
+    for part in ["there", "gone"] {
+        gone.store(part == "gone", Ordering::SeqCst);
+        let mut again = own_process::again("hub_nets::a_repository_is_loaded_and_kept", part);
+        again.env("HF_ENDPOINT", &endpoint).env("HF_HOME", folder.path().join("hub")).env("NO_PROXY", "127.0.0.1");
+        for name in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN"] {
+            again.env_remove(name);
+        }
+        own_process::passes(&mut again);
+    }
+}
 
-    let load = |name: &str, options: LoadOptions| load_model(name, &options, folder.path(), &|_| {});
+fn load(name: &str, options: LoadOptions) -> Result<Model> {
+    load_model(name, &options, Path::new("."), &|_| {})
+}
+
+/// What is asked of the Hub while it answers.
+fn loads_from_the_hub() {
     let net = load("hf:org/net", LoadOptions::default()).unwrap();
     let preprocess = net.card().preprocess().unwrap();
     assert_eq!((preprocess.size, preprocess.resize), (Size::from(160), Resize::Short(168)));
@@ -93,8 +103,10 @@ fn a_repository_is_loaded_and_kept() {
     for bad in ["hf:net", "hf:/net", "hf:org/", "hf:a/b/c"] {
         assert_eq!(load(bad, LoadOptions::default()).unwrap_err().kind, Kind::Value, "{bad}");
     }
+}
 
-    gone.store(true, Ordering::SeqCst);
+/// What is asked of it afterwards.
+fn loads_what_was_kept() {
     let options = LoadOptions { size: Some(Size::from(96)), ..LoadOptions::default() };
     assert_eq!(load("hf:org/net", options).unwrap().input_shape(), [3, 96, 96]);
     assert_eq!(load("hf:org/unseen", LoadOptions::default()).unwrap_err().kind, Kind::Io);

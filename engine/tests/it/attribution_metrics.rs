@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod nets;
-
+use crate::builders::{Net, explain, input, number, residual};
 use convscope_engine::data::shapes::{Shapes, Span, shapes};
 use convscope_engine::graph::op::{Activation, Binary, Op, Window};
 use convscope_engine::params::LayerName;
@@ -24,7 +23,6 @@ use convscope_engine::probes::judge::gradient_check::GradientCheck;
 use convscope_engine::rules::Rules;
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Input, Job, Model, Subject, Tensor};
-use nets::{Net, explain, input, number, residual};
 use std::sync::Arc;
 
 fn class(model: &Model, index: usize) -> Subject {

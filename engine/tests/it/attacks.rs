@@ -3,8 +3,7 @@
 //! ball and within 0 to 255, and is judged on the picture that is saved.
 #![allow(clippy::unwrap_used)]
 
-mod nets;
-
+use crate::builders::{Net, number};
 use convscope_engine::ascent::Space;
 use convscope_engine::data::{Dataset, Image, Preprocess};
 use convscope_engine::graph::Op;
@@ -18,7 +17,6 @@ use convscope_engine::random::Stream;
 use convscope_engine::subject::argmax;
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Artifact, Input, Job, Model, Subject, Tensor};
-use nets::{Net, number};
 
 /// Grey images of 8 x 8 pixels: x = (p / 255 - 0.5) / 0.25.
 fn card(classes: usize, channels: usize) -> Card {

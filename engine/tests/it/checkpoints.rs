@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod formula;
-
+use crate::golden;
 use convscope_engine::Kind;
 use convscope_engine::load::tensors::{Bytes, Tensors};
 use convscope_engine::load::torch;
@@ -12,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 fn file(name: &str) -> Vec<u8> {
-    formula::entry(&formula::golden("checkpoints/files.zip"), name)
+    golden::entry(&golden::path("checkpoints/files.zip"), name)
 }
 
 fn open(bytes: &[u8]) -> Result<Tensors, convscope_engine::Error> {
@@ -24,7 +23,7 @@ fn open(bytes: &[u8]) -> Result<Tensors, convscope_engine::Error> {
 
 #[test]
 fn tensors_are_those_that_were_saved() {
-    let known = formula::json(&formula::golden("checkpoints/files.zip"), "values.json");
+    let known = golden::json(&golden::path("checkpoints/files.zip"), "values.json");
     for name in ["plain.pth", "wrapped.pth", "protocol_4.pth", "legacy.pth", "legacy_wrapped.pth"] {
         let tensors = open(&file(name)).unwrap();
         assert_eq!(tensors.names().count(), known.as_object().unwrap().len(), "{name}");

@@ -3,10 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod nets;
-
 use std::sync::Arc;
 
+use crate::builders::Net;
 use convscope_engine::graph::Op;
 use convscope_engine::graph::op::{Activation, Binary, Reduction, Window};
 use convscope_engine::job::{Signal, Sink};
@@ -19,7 +18,6 @@ use convscope_engine::random::Stream;
 use convscope_engine::rules::Rules;
 use convscope_engine::tensor::{tensor, to_f32};
 use convscope_engine::{DType, Input, Job, Model, Subject, Tensor};
-use nets::Net;
 
 const CLASSES: usize = 37;
 

@@ -1,5 +1,5 @@
 //! The language: scripts in tests/lang/ok run and assert what they say; scripts in tests/lang/error end with exactly the
-//! message in the .err file beside them. `UPDATE=1 cargo test --test lang` writes those files anew.
+//! message in the .err file beside them. `UPDATE=1 cargo test --test it language::` writes those files anew.
 #![allow(clippy::unwrap_used)]
 
 use convscope_dsl::{Place, Session, Silent};

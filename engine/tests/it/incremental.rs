@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod nets;
-
+use crate::builders::Net;
 use convscope_engine::graph::op::{Activation, Binary, Border, Conv, Padding, Pool, Reduction, Window};
 use convscope_engine::graph::op::{Alignment, Sampling};
 use convscope_engine::graph::{NodeId, Op};
@@ -12,7 +11,6 @@ use convscope_engine::pass::{Incremental, Tap};
 use convscope_engine::random::Stream;
 use convscope_engine::tensor::{tensor, to_f32};
 use convscope_engine::{DType, Model, Tensor};
-use nets::Net;
 
 const CLOSE: f32 = 1e-5;
 

@@ -2,12 +2,9 @@
 //! of which variables are there and the next cell runs. And the notebooks of examples/ in Rust, in evcxr's own kernel.
 //!
 //! `tests/env/setup.sh` installs `convscope-evcxr` and `evcxr_jupyter`; without them the tests say so and are skipped.
-#![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
-mod front_end;
-
-use front_end::{Answer, FrontEnd};
+use crate::front_end::{Answer, FrontEnd};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! t-SNE against openTSNE's figures on the same codes, and the probes around it.
 #![allow(clippy::unwrap_used)]
 
+use crate::{golden, own_process};
 use convscope_engine::data::shapes::net::load;
 use convscope_engine::data::{Dataset, Shapes, shapes};
 use convscope_engine::embed::knn::{Metric, nearest};
@@ -43,7 +44,7 @@ fn generated(n: usize, d: usize) -> Vec<f32> {
 
 #[test]
 fn neighbours_are_kept_as_well_as_opentsne_keeps_them() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/tsne/tsne.json");
+    let path = golden::path("tsne/tsne.json");
     let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let slow = std::env::var("CONVSCOPE_SLOW").is_ok_and(|v| v == "1");
     for set in golden["sets"].as_array().unwrap() {
@@ -123,10 +124,14 @@ fn points_can_be_coloured_by_class_prediction_and_error() {
 
 #[test]
 fn codes_are_means_after_the_rectifier_and_come_from_the_cache_the_second_time() {
+    let Some(cache) = own_process::part() else {
+        let cache = tempfile::tempdir().unwrap();
+        let test = "embedding::codes_are_means_after_the_rectifier_and_come_from_the_cache_the_second_time";
+        let part = cache.path().to_str().unwrap();
+        return own_process::passes(own_process::again(test, part).env("CONVSCOPE_CACHE", cache.path()));
+    };
     let model = load().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    // SAFETY: no other test of this file reads the variable while it is set: the others' images are no files.
-    unsafe { std::env::set_var("CONVSCOPE_CACHE", folder.path().join("cache")) };
     for (i, image) in data(9, 4).iter().enumerate() {
         image.unwrap().save_png(folder.path().join(format!("{i}.png"))).unwrap();
     }
@@ -150,7 +155,7 @@ fn codes_are_means_after_the_rectifier_and_come_from_the_cache_the_second_time()
         assert!((mean - codes[c]).abs() < 1e-5);
     }
     // A damaged segment is ignored.
-    for entry in walk(&folder.path().join("cache")) {
+    for entry in walk(Path::new(&cache)) {
         let mut bytes = std::fs::read(&entry).unwrap();
         bytes.pop();
         std::fs::write(&entry, bytes).unwrap();

@@ -1,0 +1,39 @@
+//! The tests of the engine, a module a subject, in one program. `builders`, `golden` and `own_process` are what they share.
+#![allow(clippy::unwrap_used)]
+
+mod builders;
+mod golden;
+mod own_process;
+
+mod accuracy_by_attribute;
+mod architectures;
+mod ascent;
+mod attacks;
+mod attribution_maps;
+mod attribution_metrics;
+mod batch_invariance;
+mod checkpoints;
+mod compare_with_humans;
+mod correspondence;
+mod datasets;
+mod deep_lift;
+mod embedding;
+mod equivalence;
+mod fetched_nets;
+mod figures;
+mod gradients;
+mod hub_nets;
+mod images;
+mod incremental;
+mod kernels;
+mod load_model;
+mod lrp_conservation;
+mod lrp_rules;
+mod map_diagnosis;
+mod max_activating;
+mod onnx_files;
+mod onnx_values;
+mod real_nets;
+mod rectifier_rules;
+mod retrieval;
+mod window_geometry;
