@@ -2,6 +2,7 @@
 //! wrong options and subjects are errors that say what to do, and the number of threads changes no bit.
 #![allow(clippy::unwrap_used)]
 
+use crate::each;
 use convscope_dsl::{Session, Silent};
 use convscope_engine::Job;
 use convscope_engine::data::Dataset;
@@ -15,6 +16,10 @@ use std::sync::Arc;
 
 const AT_HAND: &str =
     "let net = load_model(\"shapes\"); let data = shapes(#{ n: 20, seed: 11 }); let image = data[4];\n";
+
+fn examples() -> Vec<&'static str> {
+    catalog().iter().map(|e| e.default_probe().about().example).collect()
+}
 
 #[test]
 fn every_probe_is_listed() {
@@ -70,14 +75,17 @@ fn every_default_lies_within_its_range() {
 
 #[test]
 fn every_example_runs() {
-    for entry in catalog() {
-        let example = entry.default_probe().about().example;
-        let mut session = Session::new(Job::new(), Arc::new(Silent));
-        assert!(session.run_cell(AT_HAND).error.is_none());
-        let result = session.run_cell(example);
-        assert!(result.error.is_none(), "{}", result.error.unwrap());
-        assert!(result.value.is_some(), "`{example}` is worth nothing");
-    }
+    each::passes(
+        &examples(),
+        |example| example.to_string(),
+        |example| {
+            let mut session = Session::new(Job::new(), Arc::new(Silent));
+            assert!(session.run_cell(AT_HAND).error.is_none());
+            let result = session.run_cell(example);
+            assert!(result.error.is_none(), "{}", result.error.unwrap());
+            assert!(result.value.is_some(), "it is worth nothing");
+        },
+    );
 }
 
 #[test]
@@ -132,29 +140,32 @@ fn wrong_subjects_and_inputs_are_errors_and_no_defects() {
     ];
     let inputs =
         ["", ", image", ", data.take(2)", ", zeros([3, 64, 64])", ", zeros([1, 2])", ", zeros([2, 3, 64, 64])"];
-    for entry in catalog() {
-        let example = entry.default_probe().about().example;
-        let Some((probe, _)) = example.rsplit_once(".run(") else { panic!("`{example}` runs nothing") };
-        let mut session = Session::new(Job::new(), Arc::new(Silent));
-        session.run_cell(AT_HAND);
-        session.run_cell(&format!("let probe = {probe};"));
-        for subject in subjects {
-            for input in inputs {
-                // Whole data sets with every subject take long where they work; that they work is for the examples to show.
-                let line = format!("probe.run({subject}{input})");
-                if let Some(error) = session.run_cell(&line).error {
-                    assert_ne!(error.kind, Kind::Internal, "`{probe}`: {error}");
+    each::passes(
+        &examples(),
+        |example| example.to_string(),
+        |example| {
+            let Some((probe, _)) = example.rsplit_once(".run(") else { panic!("`{example}` runs nothing") };
+            let mut session = Session::new(Job::new(), Arc::new(Silent));
+            session.run_cell(AT_HAND);
+            session.run_cell(&format!("let probe = {probe};"));
+            for subject in subjects {
+                for input in inputs {
+                    // Whole data sets with every subject take long where they work; that they work is for the examples to show.
+                    let line = format!("probe.run({subject}{input})");
+                    if let Some(error) = session.run_cell(&line).error {
+                        assert_ne!(error.kind, Kind::Internal, "`{line}`: {error}");
+                    }
                 }
             }
-        }
-    }
+        },
+    );
 }
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("all.rhai");
-    let shows: String = catalog().iter().map(|e| format!("show({});\n", e.default_probe().about().example)).collect();
+    let shows: String = examples().iter().map(|example| format!("show({example});\n")).collect();
     std::fs::write(&script, format!("{AT_HAND}{shows}")).unwrap();
     let arrays = |threads: &str| {
         let out = folder.path().join(threads);

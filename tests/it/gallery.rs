@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use crate::{each, reference};
 use convscope::lock::Lock;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,6 +22,10 @@ struct Script {
 }
 
 impl Script {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
     /// Whether it fetches nets or photos, as its front matter must say.
     fn fetches(&self) -> bool {
         let fetches = ["sample_image", "squeezenet1_1", "efficientnet_lite0"].iter().any(|w| self.source.contains(w));
@@ -61,23 +66,21 @@ fn scripts() -> Vec<Script> {
 #[test]
 fn every_script_runs_to_its_end() {
     let out = tempfile::tempdir().unwrap();
-    for script in scripts().iter().filter(|s| !s.skipped(SLOW.contains(&s.name.as_str()))) {
-        let name = &script.name;
-        let folder = out.path().join(name);
+    let all: Vec<Script> = scripts().into_iter().filter(|s| !s.skipped(SLOW.contains(&s.name.as_str()))).collect();
+    each::passes(&all, Script::name, |script| {
+        let folder = out.path().join(&script.name);
         let run = Command::new(env!("CARGO_BIN_EXE_convscope"))
             .args(["run", "--quiet", "--out"])
             .arg(&folder)
             .arg(&script.path)
             .output()
             .unwrap();
-        assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
         let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
-        assert!(
-            report.contains("Content-Security-Policy") && !report.contains("src=\"http"),
-            "{name}: the report loads something"
-        );
-        assert!(folder.join("run.json").is_file(), "{name}: no manifest");
-    }
+        let closed = report.contains("Content-Security-Policy") && !report.contains("src=\"http");
+        assert!(closed, "the report loads something");
+        assert!(folder.join("run.json").is_file(), "no manifest");
+    });
 }
 
 #[test]
@@ -107,11 +110,7 @@ fn every_script_says_what_it_is_and_has_a_lock() {
 /// Geirhos et al. 2018 by the script, on the images and trials of development, where they are there.
 #[test]
 fn the_cue_conflict_script_finds_the_shape_bias_of_people_and_of_a_net() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cue-conflict");
-    if !data.is_dir() {
-        eprintln!("skipped: no cue-conflict images at {}", data.display());
-        return;
-    }
+    let Some(data) = reference::data("cue-conflict") else { return };
     if std::env::var("CONVSCOPE_TEST_FETCH").as_deref() != Ok("1") {
         eprintln!("skipped: squeezenet1_1 is fetched; CONVSCOPE_TEST_FETCH=1 runs it");
         return;
@@ -144,18 +143,18 @@ fn verifies(script: &Script) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_convscope"));
     let output = command.args(["verify", "--json"]).arg(script.lock()).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(matches!(output.status.code(), Some(0 | 12)), "{}: {said}", script.name);
+    assert!(matches!(output.status.code(), Some(0 | 12)), "{said}");
 }
 
 #[test]
 fn cheap_scripts_verify() {
     let found: Vec<Script> = scripts().into_iter().filter(|s| CHEAP.contains(&s.name.as_str())).collect();
     assert_eq!(found.len(), CHEAP.len());
-    found.iter().for_each(verifies);
+    each::passes(&found, Script::name, verifies);
 }
 
 #[test]
 fn all_locked_scripts_verify() {
     let others = scripts().into_iter().filter(|s| !CHEAP.contains(&s.name.as_str()) && s.lock().exists());
-    others.filter(|s| !s.skipped(true)).for_each(|s| verifies(&s));
+    each::passes(&others.filter(|s| !s.skipped(true)).collect::<Vec<_>>(), Script::name, verifies);
 }

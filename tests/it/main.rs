@@ -1,8 +1,12 @@
-//! The tests of the whole system, a module a subject, in one program. `front_end` is shared with `tests/kernel.rs`.
+//! The tests of the whole system, a module a subject, in one program. `each` and
+//! `reference` are what they share, `front_end` what they share with `tests/kernel.rs`.
 #![allow(clippy::unwrap_used)]
 
+mod each;
 #[cfg(unix)]
 mod front_end;
+#[path = "../../engine/tests/it/reference.rs"]
+mod reference;
 
 mod catalog;
 mod cli;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use crate::reference;
 use convscope_engine::data::shapes::net;
 use convscope_engine::data::{Dataset, Shapes, load_images, shapes};
 use convscope_engine::humans::classes::ClassList;
@@ -220,19 +221,13 @@ fn what_does_not_fit_is_said() {
 /// Geirhos et al. 2018 on the images and trials of development, where they are there.
 #[test]
 fn people_decide_by_shape_and_squeezenet_by_texture() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let folder = shared.join("cue-conflict");
-    if !folder.is_dir() {
-        // Written past the test's own capture, so that it shows.
-        writeln!(std::io::stderr(), "skipped: no cue-conflict images at {}", folder.display()).unwrap();
-        return;
-    }
+    let (folder, file) = (reference::data("cue-conflict"), reference::data("nets/squeezenet1.1.onnx"));
+    let (Some(folder), Some(file)) = (folder, file) else { return };
     let at = |file: &str| folder.join(file);
     let options = serde_json::json!({
         "size": 227, "resize": "direct", "order": "BGR", "scale": 1.0, "mean": [103.939, 116.779, 123.68]
     });
     let options: LoadOptions = serde_json::from_value(options).unwrap();
-    let file = shared.join("nets/squeezenet1.1.onnx");
     let net = load_model(file.to_str().unwrap(), &options, Path::new(""), &|_| {}).unwrap();
     let data = load_images(at("images")).unwrap();
     let probe = ShapeBias::new()

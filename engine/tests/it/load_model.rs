@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use crate::reference;
 use convscope_engine::data::{Image, Interpolation, Order, Resize, Size};
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
 use convscope_engine::{Error, Kind, Model};
 use serde_json::json;
-use std::path::Path;
 
 /// A field of a protobuf message.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -124,11 +124,7 @@ fn what_cannot_be_loaded_is_said() {
 
 #[test]
 fn the_reference_net_gives_its_reference_prediction() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    if !shared.join("nets/mobilenet_v1_0.25_224.onnx").is_file() {
-        println!("skipped: no {}", shared.display());
-        return;
-    }
+    let Some(shared) = reference::data("") else { return };
     let options = json!({"size": 224, "scale": 1.0, "mean": [127.5, 127.5, 127.5], "std": 127.5,
         "labels": "../labels/imagenet.json"});
     let options: LoadOptions = serde_json::from_value(options).unwrap();

@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::builders::{explain, input, number, residual, sum};
+use crate::reference;
 use convscope_engine::data::load_tensor;
 use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::attribution::lrp::{LayerRules, Lrp, PerChannel, Single, Tables};
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{DType, Input, Job, Subject, Tensor};
-use std::path::Path;
 
 /// Tables whose rules hand relevance only to inputs that contribute. By w^2 and flat it reaches silent units too, whose
 /// sums are lost; they are first-layer rules, and stand at the first layer here.
@@ -112,11 +112,7 @@ fn rules_for_layers_and_missing_bounds_are_told() {
 
 #[test]
 fn relevance_is_conserved_on_real_nets() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    if !data.is_dir() {
-        println!("skipped: no nets at {}", data.display());
-        return;
-    }
+    let Some(data) = reference::data("") else { return };
     for net in ["efficientnet-lite0", "mobilenet_v1_0.25_224", "resnet20-cifar10", "squeezenet1.1"] {
         let folder = data.join("oracle").join(net);
         let told: serde_json::Value =

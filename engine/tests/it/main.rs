@@ -1,9 +1,11 @@
-//! The tests of the engine, a module a subject, in one program. `builders`, `golden` and `own_process` are what they share.
+//! The tests of the engine, a module a subject, in one program. `builders`, `golden`, `own_process`
+//! and `reference` are what they share.
 #![allow(clippy::unwrap_used)]
 
 mod builders;
 mod golden;
 mod own_process;
+mod reference;
 
 mod accuracy_by_attribute;
 mod architectures;

@@ -1,9 +1,8 @@
-//! Real nets against PyTorch, Captum and onnxruntime: `../shared/data` beside the workspace, where it is there.
+//! Real nets against PyTorch, Captum and onnxruntime: the reference data, where it is there.
 
 #![allow(clippy::unwrap_used)]
 
-use crate::golden;
-use std::io::Write;
+use crate::{golden, reference};
 use std::path::Path;
 
 use convscope_engine::data::load_tensor;
@@ -19,19 +18,14 @@ const LIMIT: f64 = 1e-4;
 
 #[test]
 fn real_nets_agree() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let Ok(folders) = std::fs::read_dir(data.join("oracle")) else {
-        // Written past the test's own capture, so that it shows.
-        writeln!(std::io::stderr(), "skipped: no reference nets at {}", data.display()).unwrap();
-        return;
-    };
+    let (Some(oracle), Some(nets)) = (reference::data("oracle"), reference::data("nets")) else { return };
+    let folders = std::fs::read_dir(&oracle).unwrap();
     let mut names: Vec<String> = folders.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let mut wrong = Vec::new();
     for name in &names {
-        let file = data.join("nets").join(format!("{name}.onnx"));
-        let model = load(file, &Options::default()).unwrap();
-        net(&model, &data.join("oracle").join(name), &mut wrong).unwrap();
+        let model = load(nets.join(format!("{name}.onnx")), &Options::default()).unwrap();
+        net(&model, &oracle.join(name), &mut wrong).unwrap();
     }
     assert!(!names.is_empty());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -1,6 +1,7 @@
 //! Codes of real photos: classes of clothing from SqueezeNet's last layer, without training.
 #![allow(clippy::unwrap_used)]
 
+use crate::reference;
 use convscope_engine::data::load_images;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
@@ -12,12 +13,8 @@ use std::path::Path;
 
 #[test]
 fn the_nearest_codes_vote_for_the_right_kind_of_clothing() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let (net, photos) = (shared.join("nets/squeezenet1.1.onnx"), shared.join("clothing"));
-    if !net.is_file() || !photos.is_dir() {
-        eprintln!("skipped: {} is not there", photos.display());
-        return;
-    }
+    let (net, photos) = (reference::data("nets/squeezenet1.1.onnx"), reference::data("clothing"));
+    let (Some(net), Some(photos)) = (net, photos) else { return };
     let options = serde_json::json!({
         "size": 227, "order": "BGR", "scale": 1.0, "mean": [103.939, 116.779, 123.68], "resize": "direct",
     });
