@@ -1,5 +1,5 @@
-//! The tests of the whole system, a module a subject, in one program. `each` and
-//! `reference` are what they share, `front_end` what they share with `tests/kernel.rs`.
+//! The tests of the whole system, a module a subject, in one program. `each` and `reference` are what they share, `front_end`
+//! what they share with `tests/kernel.rs`.
 #![allow(clippy::unwrap_used)]
 
 mod each;
@@ -20,3 +20,4 @@ mod reproducibility;
 #[cfg(unix)]
 mod rust_cells;
 mod tidy;
+mod wheel;

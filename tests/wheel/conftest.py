@@ -1,5 +1,5 @@
 """The wheel in the hands of those who install it. pytest runs in the environment that Jupyter and the wheel are installed in;
-CONVSCOPE_WHEEL is the wheel, CONVSCOPE_TEST_KEEP a folder for screenshots. Run by tests/wheel.rs."""
+CONVSCOPE_WHEEL is the wheel, CONVSCOPE_TEST_KEEP a folder for screenshots. Run by tests/it/wheel.rs."""
 
 import os
 import pathlib
