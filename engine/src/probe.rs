@@ -167,12 +167,17 @@ impl Param for ProbeArg {
 }
 
 impl ProbeArg {
-    /// Runs the probe and puts its settings, subject and input into the artifact's manifest.
+    /// Runs the probe and puts its settings, subject and input into the artifact's manifest. An artifact that a stop may have
+    /// cut short is not complete.
     ///
     /// # Errors
     /// As [`Probe::run`]; the message begins with the probe's name.
     pub fn ask(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let mut artifact = self.0.run(on, input, job).map_err(|e| e.context(format!("`{}`", self.0.name())))?;
+        if job.stopped() && artifact.complete {
+            artifact.complete = false;
+            artifact.notes.insert(0, "stopped early; what was done by then is shown".into());
+        }
         artifact.manifest = serde_json::json!({
             "probe": self.0.settings(),
             "subject": on.to_string(),

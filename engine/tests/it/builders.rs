@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+use convscope_engine::data::{Preprocess, Resize, Size};
 use convscope_engine::graph::op::{Activation, Binary, Conv, Pool, Reduction, Window};
 use convscope_engine::graph::{Builder, NodeId, Op, ParamId};
-use convscope_engine::model::Card;
-use convscope_engine::probe::Probe;
+use convscope_engine::model::{Card, Class};
+use convscope_engine::params::{Params, Spec, Value, unknown_option};
+use convscope_engine::probe::{About, Described, Family, Probe, ProbeArg, Takes};
 use convscope_engine::random::Stream;
+use convscope_engine::show::{Part, Table};
 use convscope_engine::tensor::{tensor, to_f64};
-use convscope_engine::{Artifact, Input, Job, Model, Subject, Tensor};
+use convscope_engine::{Artifact, Input, Job, Model, Result, Subject, Tensor};
+use std::fmt;
+use std::sync::Arc;
 
 /// A net as it grows; `bias` scales all biases and shifts.
 pub struct Net {
@@ -137,4 +142,95 @@ pub fn sum(a: &Artifact) -> f64 {
 
 pub fn explain(probe: &dyn Probe, on: &Subject, x: &Tensor) -> Artifact {
     probe.run(on, &Input::Tensor(x.clone()), &Job::new()).unwrap()
+}
+
+/// A card for photos of `height` x `width` that are taken as they are: pixels from 0 to 1, then (v - 0.5) / 0.25.
+pub fn card(classes: usize, channels: usize, [height, width]: [usize; 2]) -> Card {
+    let mut preprocess = Preprocess::new(Size { height, width }, channels).unwrap();
+    preprocess.resize = Resize::Direct;
+    preprocess.mean = vec![0.5; channels];
+    preprocess.std = vec![0.25; channels];
+    let classes = (0..classes).map(|i| Class::from_label(&format!("class{i}"))).collect();
+    Card { preprocess: Some(preprocess), classes, ..Card::named("net") }
+}
+
+/// The values of a net's parameter.
+pub fn param(model: &Model, name: &str) -> Vec<f64> {
+    to_f64(model.weights().iter().find(|(n, _)| *n == name).unwrap().1).unwrap()
+}
+
+/// The values of an artifact's array.
+pub fn array(a: &Artifact, name: &str) -> Vec<f64> {
+    to_f64(a.array_named(name).unwrap()).unwrap()
+}
+
+/// The first table of an artifact whose title begins with `title`.
+pub fn table<'a>(a: &'a Artifact, title: &str) -> &'a Table {
+    let found = a.parts.iter().find_map(|p| match p {
+        Part::Table(t, table) if t.starts_with(title) => Some(table),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("no table `{title}`"))
+}
+
+/// The numbers of a table's column; what is none is NaN.
+pub fn column(table: &Table, name: &str) -> Vec<f64> {
+    table.column(name).unwrap().iter().map(|c| c.number().unwrap_or(f64::NAN)).collect()
+}
+
+/// What a planted probe makes of a subject and inputs N x C x H x W: N maps.
+type Maps = dyn Fn(&Subject, &Tensor) -> Tensor + Send + Sync;
+
+/// A probe whose maps a test makes up: for the probes that judge maps.
+#[derive(Clone)]
+pub struct Planted(pub Arc<Maps>);
+
+impl Planted {
+    pub fn new(maps: impl Fn(&Subject, &Tensor) -> Tensor + Send + Sync + 'static) -> ProbeArg {
+        ProbeArg(Arc::new(Planted(Arc::new(maps))))
+    }
+
+    /// The same map for every input.
+    pub fn map(values: Vec<f64>, dims: &[usize]) -> ProbeArg {
+        let map = tensor(values, &[&[1], dims].concat()).unwrap();
+        Planted::new(move |_, _| map.clone())
+    }
+}
+
+impl fmt::Debug for Planted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("planted")
+    }
+}
+
+impl Params for Planted {
+    fn name(&self) -> &'static str {
+        "planted"
+    }
+    fn doc(&self) -> &'static str {
+        "a map made up by a test"
+    }
+    fn specs(&self) -> Vec<Spec> {
+        Vec::new()
+    }
+    fn set(&mut self, name: &str, _: &Value) -> Result<()> {
+        Err(unknown_option("planted", name, &[]))
+    }
+}
+
+impl Described for Planted {
+    fn about(&self) -> About {
+        About { family: Family::Where, source: "a test", subjects: "any", input: Takes::One, example: "none" }
+    }
+}
+
+impl Probe for Planted {
+    fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let x = input.prepared(on.model()?)?.x;
+        Ok(Artifact::new("planted").array("planted", self.attribute(on, &x, job)?.squeeze(0)?))
+    }
+
+    fn attribute(&self, target: &Subject, x: &Tensor, _: &Job) -> Result<Tensor> {
+        Ok((self.0)(target, x))
+    }
 }

@@ -16,10 +16,11 @@ use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
 
 crate::params! {
-    /// Score-CAM: each map weighted by the class's probability when the input is masked with it; needs no gradient.
+    /// Score-CAM: each map weighted by the softmax, over all maps, of the score that the input masked with it gets; needs no
+    /// gradient.
     #[probe(
         family = Where,
-        source = "Wang et al. 2019, section 3",
+        source = "Wang et al. 2019, algorithm 1",
         subjects = "a net, class, channel, unit, direction or sum behind the layer",
         input = One,
         example = "score_cam().run(net, image)"
@@ -61,7 +62,7 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
         let from = chunk * batch;
         let n = batch.min(c - from);
         let rows = (from..from + n)
-            .map(|k| Ok(x.squeeze(0)?.broadcast_mul(&unit_range(&masks.get(k)?)?)?))
+            .map(|k| Ok(x.squeeze(0)?.broadcast_mul(&unit_range(&masks.get(k)?)?.to_dtype(x.dtype())?)?))
             .collect::<Result<Vec<_>>>()?;
         let masked = model.forward(&Tensor::stack(&rows, 0)?, &tap)?;
         scores.extend(target.scores(&masked)?);

@@ -50,7 +50,7 @@ impl Probe for Compare {
             let shares: Vec<f32> =
                 importance.iter().map(|v| if largest > 0.0 { (v.max(0.0) / largest) as f32 } else { 0.0 }).collect();
             let areas = if self.steps > 0 {
-                Some(curves(&importance, &target, &prepared.x, self.steps, job)?.map(|c| area(&c)))
+                Some(curves(&importance, &target, &prepared.x, self.steps, job)?.map(|c| area(&c, self.steps)))
             } else {
                 None
             };

@@ -43,7 +43,7 @@ impl Probe for InsertionDeletion {
         for probe in &self.probes.0 {
             let curves =
                 curves(&pixels(probe.0.as_ref(), &target, &prepared.x, job)?, &target, &prepared.x, self.steps, job)?;
-            let area = curves.each_ref().map(|c| area(c));
+            let area = curves.each_ref().map(|c| area(c, self.steps));
             table.push([probe.0.name().into(), area[0].into(), area[1].into()]);
             areas.extend(area);
             let x: Vec<f64> = (0..=self.steps).map(|i| i as f64 / self.steps as f64).collect();
@@ -103,8 +103,10 @@ pub fn curves(importance: &[f64], target: &Subject, x: &Tensor, steps: usize, jo
     Ok([one(&original, &zeros)?, one(&blurred, &original)?])
 }
 
-/// The area under a curve over 0..1, by trapezoids.
-pub fn area(curve: &[f64]) -> f64 {
-    let steps = curve.len().saturating_sub(1).max(1) as f64;
-    curve.windows(2).map(|w| (w[0] + w[1]) / 2.0).sum::<f64>() / steps
+/// The area under a curve of `steps` steps over 0..1, by trapezoids; NaN for a curve that was stopped before its end.
+pub fn area(curve: &[f64], steps: usize) -> f64 {
+    if curve.len() <= steps {
+        return f64::NAN;
+    }
+    curve.windows(2).map(|w| (w[0] + w[1]) / 2.0).sum::<f64>() / steps as f64
 }

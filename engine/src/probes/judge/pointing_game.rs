@@ -152,7 +152,9 @@ impl Object {
     fn hit(&self, x: f64, y: f64, tolerance: f64) -> bool {
         match self {
             Object::Box([left, top, right, bottom]) => {
-                (left - tolerance..right + tolerance).contains(&x) && (top - tolerance..bottom + tolerance).contains(&y)
+                let inside = (*left..*right).contains(&x) && (*top..*bottom).contains(&y);
+                let (dx, dy) = ((left - x).max(x - right).max(0.0), (top - y).max(y - bottom).max(0.0));
+                inside || (tolerance > 0.0 && (dx * dx + dy * dy).sqrt() <= tolerance)
             }
             Object::Mask(mask) => {
                 let (w, h) = (mask.width as isize, mask.height as isize);

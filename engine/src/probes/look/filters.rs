@@ -62,7 +62,8 @@ impl Probe for Filters {
         }
         let first = only.unwrap_or(0);
         let title = format!("filters of {on} in {}", model.card().name);
-        let mut artifact = Artifact::new(title).part(self.picture(model, node, &planes, first)?);
+        let picture = self.picture(model, node, &planes, first)?;
+        let mut artifact = Artifact::new(title).part(picture).array("filters", planes.weight.clone());
         let (filters, _, rows, columns) = planes.weight.dims4()?;
         if filters > self.filters {
             artifact = artifact
@@ -82,10 +83,9 @@ impl Probe for Filters {
             let least = table.sorted("smoothness", false)?.head(LEAST);
             let title =
                 if n > LEAST { format!("the {LEAST} least smooth of {n} filters") } else { "smoothness".into() };
-            artifact = artifact.array("filters", planes.weight.clone()).array("smoothness", tensor(values, &[n])?);
-            artifact = artifact.part(Part::Table(title, least));
+            artifact = artifact.array("smoothness", tensor(values, &[n])?).part(Part::Table(title, least));
         }
-        Ok(artifact.array("filters", planes.weight))
+        Ok(artifact)
     }
 }
 
