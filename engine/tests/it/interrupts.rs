@@ -7,7 +7,7 @@ use convscope_engine::job::{Signal, Sink};
 use convscope_engine::probe::{ProbeArg, Takes};
 use convscope_engine::probes::catalog;
 use convscope_engine::probes::judge::insertion_deletion::InsertionDeletion;
-use convscope_engine::{Input, Job, Kind, Subject};
+use convscope_engine::{DType, Input, Job, Kind, Subject};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,8 +36,8 @@ fn stopping() -> (Job, Arc<Stopper>) {
 
 #[test]
 fn probes_that_are_stopped_are_not_complete() {
-    let model = residual(0.1).with_card(card(5, 3, [17, 15]));
-    let x = Input::Tensor(input(&model, "photo"));
+    let model = residual(0.1).to_dtype(DType::F32).unwrap().with_card(card(5, 3, [17, 15]));
+    let x = Input::Tensor(input(&model, "photo").to_dtype(DType::F32).unwrap());
     let subjects = [Subject::class_at(&model, 2).unwrap(), Subject::layer(&model, "a/relu1").unwrap()];
     let mut stopped = Vec::new();
     for entry in catalog() {
