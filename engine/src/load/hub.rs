@@ -3,10 +3,16 @@
 //! A repository is taken if it holds `model.safetensors` of an architecture of the zoo and says so in `config.json` (as
 //! timm's do), or else one ONNX file. HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_CACHE work as in Python's `huggingface_hub`.
 
-use hf_hub::repository::{RepoTreeEntry, RepoTypeModel};
-use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync};
+mod cache;
+mod client;
+mod environment;
+
 use serde_json::Value;
 use std::path::PathBuf;
+
+use cache::Cache;
+use client::{Client, Failure, Found};
+pub use environment::Hub;
 
 use super::photos;
 use super::zoo::{self, Architecture};
@@ -31,19 +37,23 @@ pub struct Fetched {
 ///
 /// # Errors
 /// Where the name is none, the repository does not exist or cannot be reached, or it holds no net that can be loaded.
-pub fn fetch(id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
-    let (repo, revision) = id.split_once('@').map_or((id, None), |(repo, rev)| (repo, Some(rev.to_string())));
-    let (owner, name) = match repo.split_once('/') {
-        Some((owner, name)) if !owner.is_empty() && !name.is_empty() && !name.contains('/') => (owner, name),
-        _ => {
-            return Err(Error::value(format!("`hf:{id}` is no repository of the Hub"))
-                .hint("write it as hf:org/repo, such as hf:timm/resnet18.tv_in1k"));
-        }
+pub fn fetch(hub: &Hub, id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
+    let (repo, revision) = id.split_once('@').map_or((id, None), |(repo, revision)| (repo, Some(revision)));
+    let part = |p: &str| {
+        !p.is_empty() && !p.starts_with('.') && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
-    let client = HFClient::builder().retry_max_attempts(2).build().and_then(HFClientSync::from_inner);
-    let client = client.map_err(|e| Error::new(Kind::Io, format!("the Hub's client cannot start: {e}")))?;
-    let mut hub = Repository { repo: client.model(owner, name), id, revision, report, unreachable: None };
-    let config = match hub.file("config.json")? {
+    if !repo.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name)) {
+        return Err(Error::value(format!("`hf:{id}` is no repository of the Hub"))
+            .hint("write it as hf:org/repo, such as hf:timm/resnet18.tv_in1k"));
+    }
+    let revision = revision.unwrap_or("main");
+    if !cache::is_inside(revision) {
+        return Err(Error::value(format!("`hf:{id}`: `{revision}` is no revision"))
+            .hint("give the name of a branch or tag, or a commit: hf:org/repo@main"));
+    }
+    let (client, cache) = (Client::new(hub)?, Cache::new(&hub.cache, repo));
+    let mut files = Repository { client, cache, id, repo, revision, report, unreachable: None };
+    let config = match files.file("config.json")? {
         Some(path) => {
             let text = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;
             serde_json::from_slice(&text)
@@ -53,10 +63,10 @@ pub fn fetch(id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
     };
     let named = config["architecture"].as_str().or(config["pretrained_cfg"]["architecture"].as_str());
     let architecture = named.and_then(|name| zoo::architecture(name).ok());
-    let weights = if architecture.is_some() { hub.file("model.safetensors")? } else { None };
+    let weights = if architecture.is_some() { files.file("model.safetensors")? } else { None };
     let (file, architecture) = match (weights, architecture) {
         (Some(file), architecture) => (file, architecture),
-        (None, _) => (hub.onnx(named)?, None),
+        (None, _) => (files.onnx(named)?, None),
     };
     Ok(Fetched {
         file,
@@ -68,28 +78,52 @@ pub fn fetch(id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
 }
 
 struct Repository<'a> {
-    repo: HFRepositorySync<RepoTypeModel>,
+    client: Client,
+    cache: Cache,
+    /// As it was asked for, with the revision where one was given.
     id: &'a str,
-    revision: Option<String>,
+    repo: &'a str,
+    revision: &'a str,
     report: &'a dyn Fn(&str),
-    /// Why the Hub could not be asked, where files had to come from the cache alone.
-    unreachable: Option<HFError>,
+    /// Why the Hub could not be asked, where files have to come from the cache alone.
+    unreachable: Option<String>,
 }
 
 impl Repository<'_> {
     /// A file of the repository in the cache, or nothing where it has none of that name.
     fn file(&mut self, name: &str) -> Result<Option<PathBuf>> {
         (self.report)(&format!("getting {name} of hf:{}", self.id));
-        let local = self.unreachable.is_some();
-        let asked = self.repo.download_file().filename(name).maybe_revision(self.revision.clone());
-        match asked.local_files_only(local).send() {
-            Ok(path) => Ok(Some(path)),
-            Err(HFError::EntryNotFound { .. } | HFError::LocalEntryNotFound { .. }) => Ok(None),
-            Err(e) if matches!(&e, HFError::Request { .. }) || status(&e).is_some_and(|s| s >= 500) => {
-                self.unreachable = Some(e);
+        let kept = || self.cache.kept(self.revision, name);
+        if let Some(path) = kept().filter(|_| cache::is_commit(self.revision)) {
+            return Ok(Some(path));
+        }
+        if self.unreachable.is_some() {
+            return Ok(kept());
+        }
+        match self.newest(name) {
+            Ok(path) => Ok(path),
+            Err(Failure::Unreachable(why)) => {
+                let path = kept();
+                self.unreachable = Some(why);
+                Ok(path)
+            }
+            Err(failure) => Err(self.refused(failure)),
+        }
+    }
+
+    /// A file as the Hub has it now.
+    fn newest(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
+        match self.client.look(&self.client.address(self.repo, self.revision, name))? {
+            Found::Nothing(commit) => {
+                if let Some(commit) = commit {
+                    self.cache.mark_absent([self.revision, &commit, name])?;
+                }
                 Ok(None)
             }
-            Err(e) => Err(self.refused(&e)),
+            Found::File(version) => {
+                let of = [self.revision, &version.commit, name, &version.etag];
+                self.cache.keep(of, |to| self.client.download(&version, to)).map(Some)
+            }
         }
     }
 
@@ -107,15 +141,8 @@ impl Repository<'_> {
             )
             .hint("the network is needed once; HF_ENDPOINT can name a mirror"));
         }
-        let tree = self.repo.list_tree().recursive(true).maybe_revision(self.revision.clone()).send();
-        let files: Vec<String> = tree
-            .map_err(|e| self.refused(&e))?
-            .into_iter()
-            .filter_map(|entry| match entry {
-                RepoTreeEntry::File { path, .. } if path.ends_with(".onnx") => Some(path),
-                _ => None,
-            })
-            .collect();
+        let mut files = self.client.list(self.repo, self.revision).map_err(|e| self.refused(e))?;
+        files.retain(|path| path.ends_with(".onnx") && cache::is_inside(path));
         if let [only] = &files[..]
             && let Some(path) = self.file(only)?
         {
@@ -133,24 +160,16 @@ impl Repository<'_> {
         )))
     }
 
-    fn refused(&self, e: &HFError) -> Error {
-        match e {
-            _ if matches!(e, HFError::RepoNotFound { .. } | HFError::AuthRequired { .. }) || status(e) == Some(404) => {
-                Error::not_found(format!("no repository `hf:{}`, or a private one", self.id))
-                    .hint("look at its name; for a private one set HF_TOKEN")
-            }
-            HFError::RevisionNotFound { revision, .. } => {
-                Error::not_found(format!("no revision `{revision}` of `hf:{}`", self.id))
-            }
-            other => Error::new(Kind::Io, format!("`hf:{}`: {other}", self.id)),
+    fn refused(&self, failure: Failure) -> Error {
+        let id = self.id;
+        match failure {
+            Failure::Repository => Error::not_found(format!("no repository `hf:{id}`, or a private one"))
+                .hint("look at its name; for a private one set HF_TOKEN"),
+            Failure::Revision => Error::not_found(format!("no revision `{}` of `hf:{id}`", self.revision)),
+            Failure::Gated(why) => Error::new(Kind::Io, format!("`hf:{id}` is not open to everybody: {why}"))
+                .hint("accept its terms on the Hub's page, then set HF_TOKEN"),
+            Failure::Unreachable(why) | Failure::Answer(why) => Error::new(Kind::Io, format!("`hf:{id}`: {why}")),
+            Failure::Local(e) => e,
         }
-    }
-}
-
-/// The status of an answer that is no success.
-fn status(e: &HFError) -> Option<u16> {
-    match e {
-        HFError::Http { context } => Some(context.status.as_u16()),
-        _ => None,
     }
 }

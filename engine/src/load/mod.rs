@@ -128,7 +128,7 @@ impl Asked<'_> {
     /// A repository of the Hugging Face Hub.
     #[cfg(feature = "hub")]
     fn hub(&self, id: &str) -> Result<Model> {
-        let fetched = hub::fetch(id, self.report)?;
+        let fetched = hub::fetch(&hub::Hub::from_environment()?, id, self.report)?;
         let card = Card { source: format!("hf:{id}"), license: fetched.license, ..Card::named(id) };
         let model = match fetched.architecture {
             Some(architecture) => self.architecture(architecture, card, &fetched.file, fetched.preprocess)?,

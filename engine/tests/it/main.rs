@@ -25,6 +25,7 @@ mod fetched_nets;
 mod figures;
 mod filters;
 mod gradients;
+mod hub_answers;
 mod hub_nets;
 mod images;
 mod incremental;
