@@ -121,7 +121,7 @@ impl Job {
 
     /// `model` for many passes: its packed weights are kept between them where this job's memory has room.
     pub fn fitted(&self, model: &Model) -> Model {
-        if held(model) > self.memory { model.lean() } else { model.clone() }
+        if held(model) > self.memory { model.without_pack_cache() } else { model.clone() }
     }
 
     /// How many samples of `values` numbers of 4 bytes go through a net at once, at least 1 and at most `most`: what the
@@ -145,8 +145,8 @@ fn held(model: &Model) -> u64 {
     let graph = model.graph();
     let is_conv = |id: &NodeId| matches!(graph.node(*id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
     let each = graph.ids().filter(is_conv).map(|id| graph.params(id, model.weights()));
-    let packed = if model.keeps_packs() { each.sum() } else { each.max().unwrap_or(0) };
-    let forms = if model.is_tiled() { PACKED_TILES } else { PACKED };
+    let packed = if model.has_pack_cache() { each.sum() } else { each.max().unwrap_or(0) };
+    let forms = if model.has_winograd_forward() { PACKED_TILES } else { PACKED };
     PROGRAM + 4 * (model.weights().count() as u64 + forms * packed as u64)
 }
 

@@ -62,7 +62,7 @@ pub fn measure(model: &Model, objective: &dyn Objective, x: &[f64]) -> Result<(V
 /// # Errors
 /// As the passes.
 pub fn measure_input(model: &Model, objective: &dyn Objective, input: &Tensor) -> Result<(Vec<f64>, Tensor)> {
-    let (model, tap, rules) = (model.in_tiles(), Tap::Signs(objective.nodes()?), Rules::gradient());
+    let (model, tap, rules) = (model.with_winograd_forward(), Tap::Signs(objective.nodes()?), Rules::gradient());
     let wanted = model.graph().input();
     if !objective.judges_apart() {
         let trace = model.forward(input, &tap)?;
@@ -70,7 +70,7 @@ pub fn measure_input(model: &Model, objective: &dyn Objective, input: &Tensor) -
         return Ok((values, trace.backward_to(wanted, seed, &rules)?));
     }
     let measured = |trace: &Trace| objective.measure(trace).map(|m| (m.seed, m.values));
-    let (gradient, values) = model.signal(input, &tap, wanted, &rules, measured)?;
+    let (gradient, values) = model.backpropagate(input, &tap, wanted, &rules, measured)?;
     Ok((values.concat(), gradient))
 }
 

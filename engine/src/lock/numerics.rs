@@ -8,7 +8,7 @@ use crate::data::shapes::net;
 use crate::digest::feed;
 use crate::error::Result;
 use crate::kernels::matmul::{Matrix, matmul};
-use crate::pass::forward::Tap;
+use crate::pass::Tap;
 use crate::tensor::{tensor, to_f32};
 use serde::{Deserialize, Serialize};
 

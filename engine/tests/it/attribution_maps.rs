@@ -17,7 +17,7 @@ use convscope_engine::probes::attribution::gradient::Gradient;
 use convscope_engine::probes::attribution::gradient_x_input::GradientXInput;
 use convscope_engine::probes::attribution::guided_backprop::GuidedBackprop;
 use convscope_engine::probes::attribution::integrated_gradients::IntegratedGradients;
-use convscope_engine::probes::attribution::lrp::{Lrp, PerChannel, Tables};
+use convscope_engine::probes::attribution::lrp::{Composite, Lrp, PerChannel};
 use convscope_engine::{DType, Device, Input, Job, Model, Subject, Tensor};
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ fn read(case: &Path) -> (Value, Model, Tensor) {
 
 fn probe(map: &str, told: &Value) -> Box<dyn Probe> {
     let side = |i: usize| PerChannel::from(told["box"][i].as_f64().unwrap());
-    let lrp = |rule: Tables| Lrp::new().rule(rule).low(side(0)).high(side(1));
+    let lrp = |rule: Composite| Lrp::new().rule(rule).low(side(0)).high(side(1));
     match map {
         "gradient" => Box::new(Gradient::new()),
         "guided_backprop" => Box::new(GuidedBackprop::new()),
@@ -55,17 +55,17 @@ fn probe(map: &str, told: &Value) -> Box<dyn Probe> {
         "integrated_gradients" => Box::new(IntegratedGradients::new()),
         "grad_cam" => Box::new(GradCam { layer: Some(LayerName(told["grad_cam_layer"].as_str().unwrap().into())) }),
         "deep_lift" => Box::new(DeepLift::new()),
-        "lrp_epsilon_plus" => Box::new(lrp(Tables::EpsilonPlus)),
-        "lrp_epsilon_gamma_box" => Box::new(lrp(Tables::EpsilonGammaBox)),
-        "lrp_epsilon_alpha2_beta1" => Box::new(lrp(Tables::EpsilonAlpha2Beta1)),
-        "lrp_epsilon" => Box::new(lrp(Tables::Epsilon)),
-        "lrp_epsilon_large" => Box::new(lrp(Tables::Epsilon).epsilon(0.1)),
-        "lrp_gamma" => Box::new(lrp(Tables::Gamma)),
-        "lrp_alpha_beta" => Box::new(lrp(Tables::AlphaBeta)),
-        "lrp_z_plus" => Box::new(lrp(Tables::ZPlus)),
-        "lrp_w_square" => Box::new(lrp(Tables::WSquare)),
-        "lrp_flat" => Box::new(lrp(Tables::Flat)),
-        "lrp_z_box" => Box::new(lrp(Tables::ZBox)),
+        "lrp_epsilon_plus" => Box::new(lrp(Composite::EpsilonPlus)),
+        "lrp_epsilon_gamma_box" => Box::new(lrp(Composite::EpsilonGammaBox)),
+        "lrp_epsilon_alpha2_beta1" => Box::new(lrp(Composite::EpsilonAlpha2Beta1)),
+        "lrp_epsilon" => Box::new(lrp(Composite::Epsilon)),
+        "lrp_epsilon_large" => Box::new(lrp(Composite::Epsilon).epsilon(0.1)),
+        "lrp_gamma" => Box::new(lrp(Composite::Gamma)),
+        "lrp_alpha_beta" => Box::new(lrp(Composite::AlphaBeta)),
+        "lrp_z_plus" => Box::new(lrp(Composite::ZPlus)),
+        "lrp_w_square" => Box::new(lrp(Composite::WSquare)),
+        "lrp_flat" => Box::new(lrp(Composite::Flat)),
+        "lrp_z_box" => Box::new(lrp(Composite::ZBox)),
         other => panic!("no probe makes the reference map `{other}`"),
     }
 }

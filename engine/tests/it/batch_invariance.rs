@@ -65,7 +65,7 @@ fn values_and_signals_are_those_of_each_sample_alone() {
         for wanted in [model.graph().input(), model.layer("b").unwrap()] {
             agree("signal", &x, |x, _| {
                 let seed = |trace: &_| Ok((class.seed(trace)?, trace.samples()));
-                let (signal, samples) = model.signal(x, &tap, wanted, &rules, seed).unwrap();
+                let (signal, samples) = model.backpropagate(x, &tap, wanted, &rules, seed).unwrap();
                 let count = x.dims()[0];
                 assert_eq!(samples.iter().cloned().flatten().collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
                 assert_eq!(samples.len() > 1, count > 1, "groups: {samples:?}");
@@ -123,7 +123,7 @@ fn images_that_are_compared_pass_together() {
     let compared = Diversity { node: model.layer("joined").unwrap() };
     let objective = Weighted(vec![(1.0, Box::new(class)), (0.5, Box::new(compared))]);
     let (values, gradient) = measure_input(&model, &objective, &x).unwrap();
-    let trace = model.in_tiles().forward(&x, &Tap::Signs(objective.nodes().unwrap())).unwrap();
+    let trace = model.with_winograd_forward().forward(&x, &Tap::Signs(objective.nodes().unwrap())).unwrap();
     let wanted = objective.measure(&trace).unwrap();
     assert_eq!(values, wanted.values);
     let back = trace.backward_to(model.graph().input(), wanted.seed, &Rules::gradient()).unwrap();

@@ -7,14 +7,14 @@ use crate::reference;
 use convscope_engine::data::load_tensor;
 use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::probe::Probe;
-use convscope_engine::probes::attribution::lrp::{LayerRules, Lrp, PerChannel, Single, Tables};
+use convscope_engine::probes::attribution::lrp::{Composite, LayerRules, Lrp, PerChannel, Single};
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{DType, Input, Job, Subject, Tensor};
 
-/// Tables whose rules hand relevance only to inputs that contribute. By w^2 and flat it reaches silent units too, whose
+/// Composites whose rules hand relevance only to inputs that contribute. By w^2 and flat it reaches silent units too, whose
 /// sums are lost; they are first-layer rules, and stand at the first layer here.
 fn tables() -> Vec<(String, Lrp)> {
-    use Tables::*;
+    use Composite::*;
     let mut all = Vec::new();
     for rule in [EpsilonPlus, EpsilonGammaBox, EpsilonAlpha2Beta1, Epsilon, Gamma, AlphaBeta, ZPlus, ZBox] {
         all.push((format!("{rule:?}"), lrp(rule)));
@@ -26,7 +26,7 @@ fn tables() -> Vec<(String, Lrp)> {
     all
 }
 
-fn lrp(rule: Tables) -> Lrp {
+fn lrp(rule: Composite) -> Lrp {
     Lrp::new().rule(rule).low(PerChannel::from(-4.0)).high(PerChannel::from(4.0))
 }
 
@@ -71,7 +71,7 @@ fn relevance_takes_batches_sums_and_layers() {
     let model = residual(0.1);
     let (x, y) = (input(&model, "one"), input(&model, "two"));
     let map = |on: &Subject, x: &Tensor| {
-        to_f64(&lrp(Tables::EpsilonGammaBox).attribute(on, x, &Job::new()).unwrap()).unwrap()
+        to_f64(&lrp(Composite::EpsilonGammaBox).attribute(on, x, &Job::new()).unwrap()).unwrap()
     };
     let class = |index| Subject::Class { model: model.clone(), index };
     let stacked = map(&class(1), &Tensor::cat(&[&x, &y], 0).unwrap());
@@ -85,7 +85,7 @@ fn relevance_takes_batches_sums_and_layers() {
     assert!(d.iter().zip(a.iter().zip(&b)).all(|(d, (a, b))| (d - (a - b)).abs() < 1e-9 * largest));
     // A layer whose normalisation could be folded into it keeps its own value.
     let layer = Subject::layer(&model, "a/1").unwrap().channel(2).unwrap();
-    let found = explain(&lrp(Tables::Epsilon), &layer, &x);
+    let found = explain(&lrp(Composite::Epsilon), &layer, &x);
     let trace = model.forward(&x, &convscope_engine::pass::Tap::All).unwrap();
     let value = layer.scores(&trace).unwrap()[0];
     assert!((number(&found, "score") - value).abs() < 1e-12);
@@ -98,10 +98,10 @@ fn rules_for_layers_and_missing_bounds_are_told() {
     let x = input(&model, "photo");
     let on = Subject::Class { model, index: 0 };
     let ask = |probe: Lrp| probe.run(&on, &Input::Tensor(x.clone()), &Job::new());
-    let error = ask(Lrp::new().rule(Tables::ZBox)).unwrap_err();
+    let error = ask(Lrp::new().rule(Composite::ZBox)).unwrap_err();
     assert!(error.to_string().contains("z-box"), "{error}");
     let error =
-        ask(Lrp::new().rule(Tables::ZBox).low(PerChannel(vec![0.0; 2])).high(PerChannel::from(1.0))).unwrap_err();
+        ask(Lrp::new().rule(Composite::ZBox).low(PerChannel(vec![0.0; 2])).high(PerChannel::from(1.0))).unwrap_err();
     assert!(error.to_string().contains("2 bounds for an input of 3 channels"), "{error}");
     let error = ask(Lrp::new().layers(LayerRules([("stam".to_string(), Single::Flat)].into()))).unwrap_err();
     assert!(error.to_string().contains("no layer `stam`"), "{error}");
@@ -127,7 +127,7 @@ fn relevance_is_conserved_on_real_nets() {
             .unwrap()
             .iter()
             .fold((0.0f64, 0.0f64), |(l, h), v| (l.min(f64::from(*v)), h.max(f64::from(*v))));
-        for rule in [Tables::EpsilonPlus, Tables::EpsilonGammaBox, Tables::EpsilonAlpha2Beta1] {
+        for rule in [Composite::EpsilonPlus, Composite::EpsilonGammaBox, Composite::EpsilonAlpha2Beta1] {
             let probe = Lrp::new().rule(rule).low(PerChannel::from(low)).high(PerChannel::from(high));
             let a = explain(&probe, &Subject::Class { model: model.clone(), index }, &x);
             println!("{net} {rule:?}: {}", a.notes[a.notes.len() - 2]);

@@ -11,7 +11,7 @@ use convscope_engine::kernels::rearrange::strides;
 use convscope_engine::model::Card;
 use convscope_engine::pass::Tap;
 use convscope_engine::random::Stream;
-use convscope_engine::rules::lrp::Ledger;
+use convscope_engine::rules::lrp::RelevanceBudget;
 use convscope_engine::rules::{LrpRule, On, Rule, Rules};
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Model, Tensor};
@@ -207,16 +207,16 @@ fn largest(v: &[f64]) -> f64 {
     v.iter().fold(0.0, |m, v| v.abs().max(m))
 }
 
-/// The relevance of the input by the engine, and what its ledger says that the bias took.
+/// The relevance of the input by the engine, and the share of the bias in its budget.
 fn backward(model: &Model, rule: &LrpRule, x: &[f64], r: &[f64]) -> (Vec<f64>, f64) {
     let dims: Vec<usize> = [&[1], model.input_shape()].concat();
     let trace = model.forward(&tensor(x.to_vec(), &dims).unwrap(), &Tap::All).unwrap();
     let out = model.graph().output();
     let seed = tensor(r.to_vec(), trace.get(out).unwrap().dims()).unwrap();
     let table = Rules(vec![(On::Any, Arc::new(rule.clone()) as Arc<dyn Rule>)]);
-    let ledger = Ledger::new(model, table);
-    let found = trace.backward_to(model.graph().input(), vec![(out, seed)], &ledger.rules()).unwrap();
-    (to_f64(&found).unwrap(), ledger.entries()[0].1.bias)
+    let budget = RelevanceBudget::new(model, table);
+    let found = trace.backward_to(model.graph().input(), vec![(out, seed)], &budget.rules()).unwrap();
+    (to_f64(&found).unwrap(), budget.layers()[0].1.bias)
 }
 
 /// x and y = x w through `op`, and the relevances of both by the LRP tables.

@@ -1,4 +1,4 @@
-//! Rewrites of a graph: a node's values times a mask, for ablation; one class instead of all.
+//! Rewrites of a graph: one class instead of all, and a node's values times a mask, for ablation.
 
 use super::op::{Binary, Conv};
 use super::{Graph, Node, NodeId, Op, ParamId, Shape};
@@ -8,9 +8,9 @@ use candle_core::Tensor;
 use smallvec::smallvec;
 
 impl Graph {
-    /// The layer that makes the class scores, each from a row of weights of its own: a linear one or a convolution of
-    /// single positions. Nothing where there is none, or classes meet behind it.
-    pub fn maker_of_classes(&self) -> Option<NodeId> {
+    /// The layer that computes the class scores, each from its own row of weights: a linear layer, or a 1 x 1 convolution with only
+    /// operations by channel behind it. None where there is none.
+    pub fn class_layer(&self) -> Option<NodeId> {
         let mut id = self.scores();
         let classes = self.node(id).shape.iter().product();
         loop {
@@ -32,30 +32,30 @@ impl Graph {
         }
     }
 
-    /// The graph up to its scores with only that of class `index`, which `maker` ([`Graph::maker_of_classes`]) makes from
-    /// a row of its weights. Nodes keep their numbers.
+    /// The graph up to its scores with only that of class `index`, for which `layer` ([`Graph::class_layer`]) keeps only that row of
+    /// its weights. Nodes keep their numbers.
     ///
     /// # Errors
     /// Where there is no such class.
-    pub fn one_class(&self, maker: NodeId, index: usize, weights: &Weights) -> Result<(Graph, Weights)> {
+    pub fn one_class(&self, layer: NodeId, index: usize, weights: &Weights) -> Result<(Graph, Weights)> {
         let (mut graph, mut weights, scores) = (self.clone(), weights.clone(), self.scores());
         graph.nodes.truncate(scores.0 + 1);
         graph.consumers.truncate(scores.0 + 1);
         graph.consumers.iter_mut().for_each(|ids| ids.retain(|id| *id <= scores));
         graph.aliases.retain(|_, id| *id <= scores);
         graph.output = scores;
-        let mut row = |param: &mut ParamId| -> Result<()> {
+        let mut keep_row = |param: &mut ParamId| -> Result<()> {
             let cut = weights.tensor(*param).narrow(0, index, 1)?;
             let name = weights.name(*param).to_string();
             *param = weights.push(&name, cut)?;
             Ok(())
         };
-        match &mut graph.nodes[maker.0].op {
+        match &mut graph.nodes[layer.0].op {
             Op::Conv2d(Conv { weight, bias, .. }) | Op::Linear { weight, bias } => {
-                row(weight)?;
-                bias.as_mut().map(row).transpose()?;
+                keep_row(weight)?;
+                bias.as_mut().map(keep_row).transpose()?;
             }
-            _ => return Err(Error::internal("classes are made by a convolution or a linear layer")),
+            _ => return Err(Error::internal("class scores come from a convolution or a linear layer")),
         }
         let mut id = scores;
         loop {
@@ -64,15 +64,15 @@ impl Graph {
             if let Op::Reshape(to) = &mut node.op {
                 to[0] = 1;
             }
-            if id == maker {
+            if id == layer {
                 return Ok((graph, weights));
             }
             id = node.inputs[0];
         }
     }
 
-    /// The graph in which the values of `at` are multiplied by `mask` (of the node's shape, or C x 1 x 1) before anything
-    /// reads them. The product takes over the node's names; the node itself becomes `NAME/unmasked`.
+    /// The graph with the value of `at` multiplied by `mask` (of the node's shape, or C x 1 x 1) before its consumers. The product
+    /// takes over the node's names; the node itself becomes `NAME/unmasked`.
     ///
     /// # Errors
     /// Where the mask holds values that are not finite.

@@ -6,7 +6,7 @@ pub mod outputs;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Weights};
-use crate::pass::packs::Packs;
+use crate::pass::schedule::pack_cache::PackCache;
 use candle_core::{DType, Device};
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ pub struct Model {
     graph: Arc<Graph>,
     weights: Arc<Weights>,
     card: Arc<Card>,
-    packs: Arc<Packs>,
-    tiled: bool,
+    pack_cache: Arc<PackCache>,
+    winograd_forward: bool,
     outputs: Arc<Vec<(String, Arc<Graph>)>>,
 }
 
@@ -46,8 +46,9 @@ impl Model {
 
     fn of(outputs: Vec<(String, Arc<Graph>)>, weights: Arc<Weights>, card: Card, chosen: usize) -> Self {
         let graph = outputs[chosen].1.clone();
-        let packs = Arc::new(Packs::new(graph.nodes().len()));
-        Model { graph, weights, card: Arc::new(card), packs, tiled: false, outputs: Arc::new(outputs) }
+        let pack_cache = Arc::new(PackCache::new(graph.nodes().len()));
+        let (card, outputs) = (Arc::new(card), Arc::new(outputs));
+        Model { graph, weights, card, pack_cache, winograd_forward: false, outputs }
     }
 
     /// The names of the outputs.
@@ -91,31 +92,33 @@ impl Model {
         self.graph.ids().map(|id| self.graph.flops(id, &self.weights)).sum()
     }
 
-    /// Whether packed weights are kept between passes ([`Model::lean`] drops them).
-    pub fn keeps_packs(&self) -> bool {
-        self.packs.are_kept()
+    /// Whether prepacked weights are kept between passes; not with [`Model::without_pack_cache`].
+    pub fn has_pack_cache(&self) -> bool {
+        self.pack_cache.is_enabled()
     }
 
-    /// The net's convolutions as the kernels read them.
-    pub(crate) fn packs(&self) -> &Packs {
-        &self.packs
+    /// The net's prepacked convolutions.
+    pub(crate) fn pack_cache(&self) -> &PackCache {
+        &self.pack_cache
     }
 
-    /// The same net for work that averages many gradients or steps along them: 3 x 3 convolutions are summed in
-    /// [tiles](crate::kernels::conv) in passes that a signal goes back through too. Sums are a little less exact, so that
-    /// now and then a rectifier at its kink falls to the other side.
-    pub fn in_tiles(&self) -> Self {
-        Model { tiled: true, ..self.clone() }
+    /// The same net, whose 3 x 3 convolutions use Winograd tiles F(2 x 2) in forward passes that a gradient follows, too
+    /// ([`WinogradTile`](crate::kernels::conv::WinogradTile)). It is faster, but its rounding now and then flips the sign of a
+    /// rectifier's input near zero, and with it the gradient there: for methods that average many gradients or iterate.
+    pub fn with_winograd_forward(&self) -> Self {
+        Model { winograd_forward: true, ..self.clone() }
     }
 
-    /// Whether [`Model::in_tiles`] was asked for.
-    pub fn is_tiled(&self) -> bool {
-        self.tiled
+    /// Whether this is a net [`Model::with_winograd_forward`].
+    pub fn has_winograd_forward(&self) -> bool {
+        self.winograd_forward
     }
 
-    /// The same net where memory is short: its convolutions are packed anew for every pass, to the same results.
-    pub fn lean(&self) -> Self {
-        Model { packs: Arc::new(Packs::dropping(self.graph.nodes().len())), ..self.clone() }
+    /// The same net for short memory: weights are packed for every pass instead of being kept in two layouts; the results are the
+    /// same.
+    pub fn without_pack_cache(&self) -> Self {
+        let pack_cache = Arc::new(PackCache::disabled(self.graph.nodes().len()));
+        Model { pack_cache, ..self.clone() }
     }
 
     /// What is known of the net besides its graph.
@@ -130,8 +133,8 @@ impl Model {
 
     /// The same net with other weights of the same shapes.
     pub fn with_weights(&self, weights: Weights) -> Self {
-        let packs = Arc::new(Packs::new(self.graph.nodes().len()));
-        Model { weights: Arc::new(weights), packs, ..self.clone() }
+        let pack_cache = Arc::new(PackCache::new(self.graph.nodes().len()));
+        Model { weights: Arc::new(weights), pack_cache, ..self.clone() }
     }
 
     /// The same net computing in `dtype` (f32 or f64).

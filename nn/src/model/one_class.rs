@@ -2,20 +2,20 @@
 
 use super::Model;
 use crate::error::Result;
-use crate::pass::packs::Packs;
+use crate::pass::schedule::pack_cache::PackCache;
 use std::sync::Arc;
 
 impl Model {
-    /// The net up to its raw class scores, with only the one of class `index`: the rows of the other classes are left out of
-    /// the convolution or linear layer that makes them. Nodes keep their numbers and names, values and gradients their bits.
-    /// Nothing where the classes meet each other on the way, or are made in another manner.
+    /// The net up to its raw class scores, with only that of class `index`: the convolution or linear layer that computes the
+    /// scores keeps only that row of its weights. Nodes keep their numbers and names, values and gradients their bits. None where
+    /// no such layer is found ([`Graph::class_layer`](crate::graph::Graph::class_layer)).
     ///
     /// # Errors
-    /// Where weights cannot be cut.
+    /// Where a row cannot be taken from the weights.
     pub fn of_class(&self, index: usize) -> Result<Option<Model>> {
-        let Some(maker) = self.graph().maker_of_classes() else { return Ok(None) };
-        let (graph, weights) = self.graph().one_class(maker, index, self.weights())?;
-        let packs = Arc::new(Packs::beside(&self.packs, maker));
-        Ok(Some(Model { graph: Arc::new(graph), weights: Arc::new(weights), packs, ..self.clone() }))
+        let Some(layer) = self.graph().class_layer() else { return Ok(None) };
+        let (graph, weights) = self.graph().one_class(layer, index, self.weights())?;
+        let pack_cache = Arc::new(PackCache::sharing(&self.pack_cache, layer));
+        Ok(Some(Model { graph: Arc::new(graph), weights: Arc::new(weights), pack_cache, ..self.clone() }))
     }
 }

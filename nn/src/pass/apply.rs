@@ -9,10 +9,10 @@ use crate::tensor::{Real, tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
 
-/// The value of `op` over `inputs` (batched), whose sample has `shape`.
+/// The value of `op` for batched `inputs`; `shape` is that of one sample of it.
 ///
 /// # Errors
-/// Where tensors are of mixed kinds; shapes were checked when the graph was built.
+/// Where tensors are of different number types; shapes were checked when the graph was built.
 pub fn apply(op: &Op, inputs: &[&Tensor], weights: &Weights, shape: &Shape) -> Result<Tensor> {
     if let Op::Constant(p) = op {
         return Ok(weights.tensor(*p).unsqueeze(0)?);
@@ -95,13 +95,13 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
     tensor(out, &with_batch(dims[0], shape))
 }
 
-/// A sample's shape with the batch before it.
-pub fn with_batch(batch: usize, shape: &[usize]) -> Vec<usize> {
+/// The batched shape of samples of `shape`.
+pub(crate) fn with_batch(batch: usize, shape: &[usize]) -> Vec<usize> {
     std::iter::once(batch).chain(shape.iter().copied()).collect()
 }
 
-/// The sizes of a convolution over `dims` (batched) whose sample result is `shape`.
-pub fn conv_geometry(c: &Conv, dims: &[usize], shape: &[usize]) -> conv::Geometry {
+/// The sizes of a convolution of an input of batched shape `dims` to samples of `shape`.
+pub(crate) fn conv_geometry(c: &Conv, dims: &[usize], shape: &[usize]) -> conv::Geometry {
     conv::Geometry {
         batch: dims[0],
         channels: dims[1],
@@ -113,8 +113,9 @@ pub fn conv_geometry(c: &Conv, dims: &[usize], shape: &[usize]) -> conv::Geometr
     }
 }
 
-/// A transposed convolution is the input gradient of this convolution, from its result to its input.
-pub fn transpose_geometry(c: &Conv, dims: &[usize], shape: &[usize]) -> conv::Geometry {
+/// The sizes of the convolution whose input gradient a transposed convolution is: from the output of the latter, `shape`, to its
+/// input, `dims`.
+pub(crate) fn transpose_geometry(c: &Conv, dims: &[usize], shape: &[usize]) -> conv::Geometry {
     conv::Geometry {
         batch: dims[0],
         channels: shape[0],
@@ -126,14 +127,14 @@ pub fn transpose_geometry(c: &Conv, dims: &[usize], shape: &[usize]) -> conv::Ge
     }
 }
 
-/// Rows, inputs and outputs of a linear map over `dims` (batched).
-pub fn linear_sizes(dims: &[usize], shape: &[usize]) -> (usize, usize, usize) {
+/// Rows, inputs and outputs of a linear map of an input of batched shape `dims`.
+pub(crate) fn linear_sizes(dims: &[usize], shape: &[usize]) -> (usize, usize, usize) {
     let inputs = dims[dims.len() - 1];
     (dims.iter().product::<usize>() / inputs, inputs, shape[shape.len() - 1])
 }
 
-/// A batch normalisation as factor and offset of each channel: computed in f64.
-pub fn batch_norm_affine<T: Real>(op: &Op, weights: &Weights) -> Result<(Vec<T>, Vec<T>)> {
+/// A batch normalisation as factor and offset of each channel, computed in f64.
+pub(crate) fn batch_norm_affine<T: Real>(op: &Op, weights: &Weights) -> Result<(Vec<T>, Vec<T>)> {
     let Op::BatchNorm { scale, shift, mean, var, eps } = op else {
         return Err(Error::internal("not a batch normalisation"));
     };
@@ -145,8 +146,8 @@ pub fn batch_norm_affine<T: Real>(op: &Op, weights: &Weights) -> Result<(Vec<T>,
     Ok((factor.into_iter().map(T::of).collect(), offset))
 }
 
-/// Calls `f` with the blocks of a layer or group normalisation.
-pub fn with_blocks<T: Real, R>(
+/// Calls `f` with the blocks of a layer or group normalisation of an input of batched shape `dims`.
+pub(crate) fn with_blocks<T: Real, R>(
     op: &Op,
     dims: &[usize],
     weights: &Weights,
@@ -166,42 +167,45 @@ pub fn with_blocks<T: Real, R>(
 }
 
 /// The constants of a local response normalisation.
-pub fn response_of(op: &Op) -> Result<norm::Response> {
+///
+/// # Errors
+/// Where `op` is another operation.
+pub(crate) fn response_of(op: &Op) -> Result<norm::Response> {
     let Op::LocalResponseNorm { size, alpha, beta, bias } = op else {
         return Err(Error::internal("not a local response normalisation"));
     };
     Ok(norm::Response { size: *size, alpha: *alpha, beta: *beta, bias: *bias })
 }
 
-/// The sizes of a pool.
-pub fn pool_geometry(p: &Pool, dims: &[usize], shape: &[usize]) -> pool::Geometry {
+/// The sizes of a pool of an input of batched shape `dims`.
+pub(crate) fn pool_geometry(p: &Pool, dims: &[usize], shape: &[usize]) -> pool::Geometry {
     pool::Geometry { input: [dims[2], dims[3]], output: [shape[1], shape[2]], pool: *p }
 }
 
-/// The sizes of a resize.
-pub fn resize_geometry(op: &Op, dims: &[usize]) -> Result<resize::Geometry> {
+/// The sizes of a resize of an input of batched shape `dims`.
+pub(crate) fn resize_geometry(op: &Op, dims: &[usize]) -> Result<resize::Geometry> {
     let Op::Resize { size, scale, sampling, alignment } = op else { return Err(Error::internal("not a resize")) };
     let input = [dims[2], dims[3]];
     Ok(resize::Geometry { input, output: *size, scale: *scale, sampling: *sampling, alignment: *alignment })
 }
 
 /// Axes of a sample as axes of the batched tensor.
-pub fn batched_axes(axes: &[usize]) -> Vec<usize> {
+pub(crate) fn batched_axes(axes: &[usize]) -> Vec<usize> {
     axes.iter().map(|a| a + 1).collect()
 }
 
-/// A sample's order of axes as the batched tensor's.
-pub fn batched_perm(perm: &[usize]) -> Vec<usize> {
+/// A permutation of a sample's axes as one of the batched tensor's.
+pub(crate) fn batched_perm(perm: &[usize]) -> Vec<usize> {
     std::iter::once(0).chain(perm.iter().map(|a| a + 1)).collect()
 }
 
 /// A sample's padding as the batched tensor's.
-pub fn batched_pads(pads: &[(usize, usize)]) -> Vec<(usize, usize)> {
+pub(crate) fn batched_pads(pads: &[(usize, usize)]) -> Vec<(usize, usize)> {
     std::iter::once((0, 0)).chain(pads.iter().copied()).collect()
 }
 
-/// Two operands with as many axes as the result, so that the batch lines up.
-pub fn aligned(a: &Tensor, b: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> {
+/// Two batched operands reshaped to `rank` axes besides the batch, so that they broadcast.
+pub(crate) fn aligned(a: &Tensor, b: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> {
     let raise = |t: &Tensor| -> Result<Tensor> {
         let mut dims = t.dims().to_vec();
         while dims.len() < rank + 1 {
@@ -212,6 +216,7 @@ pub fn aligned(a: &Tensor, b: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> 
     Ok((raise(a)?, raise(b)?))
 }
 
+/// `t` repeated along the batch, where its batch is 1.
 fn expanded(t: &Tensor, batch: usize) -> candle_core::Result<Tensor> {
     if t.dims()[0] == batch {
         return Ok(t.clone());

@@ -1,16 +1,18 @@
-//! Folds batch normalisations into the convolution or linear map before them: with fixed statistics both are linear,
-//! so that W' = f W and b' = f b + o do the work of both.
+//! Folds batch normalisations into the convolution or linear layer before them. With fixed statistics a batch normalisation is
+//! f y + o for each channel, so that W' = f W and b' = f b + o do the work of both.
 //!
-//! LRP needs this canonical form, because a rule applied to each half by itself gives another result than the rule
-//! applied to the layer that the two make up (Montavon et al. 2019, section 10.3; Guillemot et al. 2020).
+//! The forward pass does this for speed. LRP needs it as the canonical form of the layer: a rule applied to each half by itself
+//! gives another result than the rule applied to the layer that the two make up (Montavon et al. 2019, section 10.3; Guillemot et al.
+//! 2020).
 
 use super::apply::batch_norm_affine;
 use crate::error::Result;
-use crate::graph::Weights;
 use crate::graph::op::{Conv, Op};
-use crate::graph::{NodeId, ParamId};
+use crate::graph::{NodeId, ParamId, Weights};
 use crate::model::Model;
-use crate::tensor::{tensor, to_f64};
+use crate::tensor::{Real, tensor, values};
+use crate::with_real;
+use rayon::prelude::*;
 
 /// The same net with each batch normalisation folded into the layer before it, where that layer feeds nothing else.
 ///
@@ -29,12 +31,13 @@ pub fn fold(model: &Model, keep: &[NodeId]) -> Result<Model> {
             continue;
         }
         let before = node.inputs[0];
-        let alone = graph.consumers(before).len() == 1 && before != graph.output() && !keep.contains(&before);
-        if !alone {
+        let is_free = graph.consumers(before).len() == 1 && before != graph.output() && !keep.contains(&before);
+        let layer = graph.node(before);
+        // The channels of a linear layer are its last axis, those of a batch normalisation the first.
+        if !is_free || (matches!(layer.op, Op::Linear { .. }) && layer.shape.len() != 1) {
             continue;
         }
-        let channels = graph.node(before).shape.len();
-        let Some(merged) = merged(&graph.node(before).op, channels, &node.op, &mut weights)? else { continue };
+        let Some(merged) = merged(&layer.op, &node.op, &mut weights)? else { continue };
         changed.push((before, merged));
         changed.push((id, Op::Identity));
     }
@@ -44,61 +47,69 @@ pub fn fold(model: &Model, keep: &[NodeId]) -> Result<Model> {
     Ok(Model::new(graph.with_ops(changed), weights, model.card().clone()))
 }
 
-/// The layer that does the work of both, its parameters added to `weights`; nothing where `layer` is no linear map by channels.
-fn merged(layer: &Op, axes: usize, norm: &Op, weights: &mut Weights) -> Result<Option<Op>> {
+/// The layer that computes both, its parameters added to `weights`; none where `layer` is no convolution or linear layer.
+fn merged(layer: &Op, norm: &Op, weights: &mut Weights) -> Result<Option<Op>> {
+    let (Op::Conv2d(Conv { weight: id, .. })
+    | Op::ConvTranspose2d(Conv { weight: id, .. }, _)
+    | Op::Linear { weight: id, .. }) = layer
+    else {
+        return Ok(None);
+    };
+    let (dims, name) = (weights.tensor(*id).dims().to_vec(), weights.name(*id).to_string());
+    let parts = with_real!(weights.tensor(*id), T => {
+        let Some(Folded { weight, bias }) = folded::<T>(layer, norm, weights)? else { return Ok(None) };
+        let channels = bias.len();
+        Ok([tensor(weight, &dims)?, tensor(bias, &[channels])?])
+    })?;
+    let [scaled, shifted] = parts;
+    let mut folded = layer.clone();
+    if let Op::Conv2d(Conv { weight, bias, .. })
+    | Op::ConvTranspose2d(Conv { weight, bias, .. }, _)
+    | Op::Linear { weight, bias } = &mut folded
+    {
+        *weight = weights.push(&format!("{name} (folded)"), scaled)?;
+        *bias = Some(weights.push(&format!("{name} (folded bias)"), shifted)?);
+    }
+    Ok(Some(folded))
+}
+
+/// The parameters of a layer with a batch normalisation folded into it.
+pub(crate) struct Folded<T> {
+    /// f W, shaped as the layer's weight.
+    pub weight: Vec<T>,
+    /// f b + o, one value an output channel.
+    pub bias: Vec<T>,
+}
+
+/// Folds `norm` into `layer`, computed in f64; none where `layer` is no convolution or linear layer.
+///
+/// # Errors
+/// Where parameters are not of type `T`.
+pub(crate) fn folded<T: Real>(layer: &Op, norm: &Op, weights: &Weights) -> Result<Option<Folded<T>>> {
+    let (weight, bias, groups) = match layer {
+        Op::Conv2d(c) => (c.weight, c.bias, None),
+        Op::ConvTranspose2d(c, _) => (c.weight, c.bias, Some(c.groups)),
+        Op::Linear { weight, bias } => (*weight, *bias, None),
+        _ => return Ok(None),
+    };
     let (factor, offset) = batch_norm_affine::<f64>(norm, weights)?;
-    Ok(match layer {
-        Op::Conv2d(c) => Some(Op::Conv2d(Conv {
-            weight: scaled(weights, c.weight, |i, dims| factor[i / dims[1..].iter().product::<usize>()])?,
-            bias: Some(shifted(weights, c.weight, c.bias, &factor, &offset)?),
-            ..c.clone()
-        })),
-        Op::ConvTranspose2d(c, extra) => {
-            let groups = c.groups;
-            let factor_at = |i: usize, dims: &[usize]| {
-                let taps: usize = dims[2..].iter().product();
-                let (from, to) = (i / taps / dims[1], i / taps % dims[1]);
-                factor[from / (dims[0] / groups) * dims[1] + to]
-            };
-            Some(Op::ConvTranspose2d(
-                Conv {
-                    weight: scaled(weights, c.weight, factor_at)?,
-                    bias: Some(shifted(weights, c.weight, c.bias, &factor, &offset)?),
-                    ..c.clone()
-                },
-                *extra,
-            ))
-        }
-        Op::Linear { weight, bias } if axes == 1 => Some(Op::Linear {
-            weight: scaled(weights, *weight, |i, dims| factor[i / dims[1]])?,
-            bias: Some(shifted(weights, *weight, *bias, &factor, &offset)?),
-        }),
-        _ => None,
-    })
-}
-
-/// A copy of a weight with each value multiplied by what `factor` says for its place.
-fn scaled(weights: &mut Weights, id: ParamId, factor: impl Fn(usize, &[usize]) -> f64) -> Result<ParamId> {
-    let held = weights.tensor(id);
-    let (dims, dtype) = (held.dims().to_vec(), held.dtype());
-    let values = to_f64(held)?.into_iter().enumerate().map(|(i, v)| v * factor(i, &dims)).collect();
-    let name = format!("{} (folded)", weights.name(id));
-    weights.push(&name, tensor::<f64>(values, &dims)?.to_dtype(dtype)?)
-}
-
-/// f b + o for each output channel.
-fn shifted(
-    weights: &mut Weights,
-    weight: ParamId,
-    bias: Option<ParamId>,
-    factor: &[f64],
-    offset: &[f64],
-) -> Result<ParamId> {
-    let own = bias.map(|b| to_f64(weights.tensor(b))).transpose()?.unwrap_or_else(|| vec![0.0; factor.len()]);
-    let values: Vec<f64> = own.iter().zip(factor).zip(offset).map(|((b, f), o)| f * b + o).collect();
-    let (name, dtype) = (format!("{} (folded bias)", weights.name(weight)), weights.tensor(weight).dtype());
-    let n = values.len();
-    weights.push(&name, tensor(values, &[n])?.to_dtype(dtype)?)
+    let dims = weights.tensor(weight).dims();
+    // The weights of one output channel lie in runs: all of them, or the taps of one input channel of a transposed convolution,
+    // whose weight is in x out/groups x kh x kw.
+    let run: usize = if groups.is_some() { dims[2..].iter().product() } else { dims[1..].iter().product() };
+    let channel = |run: usize| match groups {
+        Some(groups) => run / dims[1] / (dims[0] / groups) * dims[1] + run % dims[1],
+        None => run,
+    };
+    let mut scaled = values::<T>(weights.tensor(weight))?.to_vec();
+    scaled.par_chunks_mut(run.max(1)).enumerate().for_each(|(i, part)| {
+        let factor = factor[channel(i)];
+        part.iter_mut().for_each(|w| *w = T::of(w.f64() * factor));
+    });
+    let own = bias.map(|b| values::<T>(weights.tensor(b))).transpose()?;
+    let own = |o: usize| own.as_ref().map_or(0.0, |b| b[o].f64());
+    let shifted = factor.iter().zip(&offset).enumerate().map(|(o, (f, t))| T::of(f * own(o) + t)).collect();
+    Ok(Some(Folded { weight: scaled, bias: shifted }))
 }
 
 #[cfg(test)]
@@ -112,6 +123,7 @@ mod tests {
     use crate::model::Card;
     use crate::pass::Tap;
     use crate::random::Stream;
+    use crate::tensor::to_f64;
 
     fn random(b: &mut Builder, name: &str, dims: &[usize]) -> ParamId {
         let stream = Stream::new(5, name);
@@ -155,7 +167,7 @@ mod tests {
         Model::new(graph, weights, Card::named("net"))
     }
 
-    fn values(model: &Model, at: NodeId) -> Vec<f64> {
+    fn value_of(model: &Model, at: NodeId) -> Vec<f64> {
         let stream = Stream::new(1, "x");
         let x = tensor((0..100).map(|i| stream.normal_at(i)).collect::<Vec<f64>>(), &[1, 4, 5, 5]).unwrap();
         let trace = model.forward(&x, &Tap::All).unwrap();
@@ -175,7 +187,7 @@ mod tests {
             if matches!(before.op, Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::Linear { .. }) {
                 continue;
             }
-            let (a, b) = (values(&model, id), values(&folded, id));
+            let (a, b) = (value_of(&model, id), value_of(&folded, id));
             let largest = a.iter().fold(0.0f64, |m, v| m.max(v.abs()));
             assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12 * largest), "{}", before.name);
         }
@@ -187,7 +199,7 @@ mod tests {
         let id = model.graph().find("b").unwrap();
         let (kept, changed) = (fold(&model, &[id]).unwrap(), fold(&model, &[]).unwrap());
         let apart = |m: &Model| {
-            values(&model, id).iter().zip(values(m, id)).map(|(a, b)| (a - b).abs() / a.abs()).fold(0.0, f64::max)
+            value_of(&model, id).iter().zip(value_of(m, id)).map(|(a, b)| (a - b).abs() / a.abs()).fold(0.0, f64::max)
         };
         assert!(apart(&kept) < 1e-12 && apart(&changed) > 1e-3);
     }

@@ -1,16 +1,15 @@
-//! The passes over a graph: values forward, signals backward.
+//! The passes over a graph: values forward, signals backward by the [rules](rule), and what a change of the input reaches
+//! ([`Incremental`]).
 
 pub mod apply;
-pub mod backward;
+mod backward;
 pub mod fold;
-pub mod forward;
-pub mod fuse;
-mod groups;
-pub mod incremental;
-mod joined;
-pub mod packs;
-pub mod vjp;
-pub mod window;
+mod forward;
+mod incremental;
+pub mod rule;
+pub(crate) mod schedule;
+pub(crate) mod vjp;
+mod window;
 
 pub use backward::{Flow, Seed};
 pub use forward::{Tap, Trace};

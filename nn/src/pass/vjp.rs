@@ -1,23 +1,23 @@
-//! One operation backward: the product of a signal with the operation's Jacobian, for each input.
-//! This is the plain gradient; [`crate::rules`] put other signals in its place.
+//! One operation backward: the vector-Jacobian product of its output's gradient, for each input. [`crate::rules`] replace it by
+//! other signals.
 
 use super::apply::*;
+use super::rule::Site;
 use crate::error::{Error, Result};
 use crate::graph::op::{Op, Reduction};
 use crate::kernels::{
     batched_matmul, binary, conv, elementwise, linear, max_pool_backward, norm, pool, rearrange, reduce, resize,
 };
-use crate::rules::Site;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
 use smallvec::{SmallVec, smallvec};
 
-/// The gradient for each input of the node at `site`, shaped as that input.
+/// dL/dx for each input x of the node at `site`, shaped as that input; the signal at the site is dL/dy.
 ///
 /// # Errors
-/// Where tensors are of mixed kinds.
-pub fn vjp(site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+/// Where tensors are of different number types.
+pub(crate) fn vjp(site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
     let Some(x) = site.inputs.first() else { return Ok(smallvec![]) };
     match &site.node.op {
         Op::Identity => return Ok(smallvec![site.flow.clone()]),
@@ -93,7 +93,7 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
     Ok(smallvec![tensor(dx, dims)?])
 }
 
-/// A joined signal cut back into its parts; a part without a batch of its own gets the sum over samples.
+/// The gradient of a concatenation, cut into its parts. A part without a batch gets the sum over samples.
 fn split<T: Real>(axis: usize, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
     let g = values::<T>(site.flow)?;
     let dims = site.flow.dims();

@@ -1,4 +1,4 @@
-//! Windows of maps: where a change lies, how far it reaches under a sliding kernel, and how windows are cut out of maps.
+//! Windows of maps: where a change lies, which outputs of a sliding kernel it reaches, and how windows are cropped and pasted.
 
 use crate::error::Result;
 use crate::graph::op::Window;
@@ -9,10 +9,10 @@ use crate::tensor::{tensor, values};
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-/// Windows of one size, one an input, with their top left corners.
+/// Windows of one size, one for each input of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Region<I> {
-    /// Row and column of each window's top left corner.
+    /// Row and column of each window's top left pixel.
     pub starts: Vec<[I; 2]>,
     /// Height and width of all of them.
     pub size: [usize; 2],
@@ -21,23 +21,23 @@ pub struct Region<I> {
 /// Values in windows of a map.
 #[derive(Clone, Debug)]
 pub struct Windows {
-    /// Where they lie.
+    /// Where the windows are.
     pub region: Region<usize>,
     /// N x C x h x w.
     pub data: Tensor,
 }
 
-/// A map of the base pass, 1 x C x H x W (or one an input, N x C x H x W).
+/// Maps of the base pass, 1 x C x H x W, or one for each input, N x C x H x W.
 pub struct Base<'a> {
-    /// Its values.
+    /// The values.
     pub value: &'a Tensor,
     /// H and W.
     pub size: [usize; 2],
 }
 
 impl Region<usize> {
-    /// The windows of the outputs, of a map of `size`, that a sliding `window` makes of inputs in these.
-    pub fn under(&self, window: &Window, size: [usize; 2]) -> Self {
+    /// The windows of outputs, in a map of `size`, that depend on inputs in these by a sliding kernel.
+    pub fn outputs_of(&self, window: &Window, size: [usize; 2]) -> Self {
         let span = window.span();
         let before = [window.padding.top, window.padding.left];
         let reach = |a: usize, start: usize| {
@@ -50,14 +50,14 @@ impl Region<usize> {
         Region::covering(&spans, size)
     }
 
-    /// Windows of one size that cover each of `spans` (first and end, by axis) within a map of `size`.
+    /// Windows of one size that each cover one of `spans` (first and end, by axis), within a map of `size`.
     fn covering(spans: &[[(usize, usize); 2]], size: [usize; 2]) -> Self {
         let extent = [0, 1].map(|a| spans.iter().map(|s| s[a].1 - s[a].0).max().unwrap_or(1));
         let starts = spans.iter().map(|s| [0, 1].map(|a| s[a].0.min(size[a] - extent[a]))).collect();
         Region { starts, size: extent }
     }
 
-    /// Windows that cover both, within a map of `size`.
+    /// Windows that cover both regions, within a map of `size`.
     pub fn union(&self, other: &Self, size: [usize; 2]) -> Self {
         let span = |(p, q): (&[usize; 2], &[usize; 2])| {
             [0, 1].map(|a| (p[a].min(q[a]), (p[a] + self.size[a]).max(q[a] + other.size[a])))
@@ -66,8 +66,8 @@ impl Region<usize> {
         Region::covering(&spans, size)
     }
 
-    /// The inputs that a sliding `window` reads for the outputs in these; they may lie beyond the border.
-    pub fn before(&self, window: &Window) -> Region<isize> {
+    /// The windows of inputs that a sliding kernel reads for outputs in these; they may extend into the padding.
+    pub fn inputs_of(&self, window: &Window) -> Region<isize> {
         let (span, padding) = (window.span(), [window.padding.top, window.padding.left]);
         let start = |s: &[usize; 2]| [0, 1].map(|a| (s[a] * window.stride[a]) as isize - padding[a] as isize);
         Region {
@@ -76,52 +76,52 @@ impl Region<usize> {
         }
     }
 
-    /// The same windows as ones that may lie beyond a border.
+    /// The same windows with signed corners.
     pub fn signed(&self) -> Region<isize> {
         Region { starts: self.starts.iter().map(|s| s.map(|v| v as isize)).collect(), size: self.size }
     }
 }
 
 impl Windows {
-    /// Whether these are the windows of `region`.
-    pub fn is(&self, region: &Region<isize>) -> bool {
+    /// Whether these windows are exactly those of `region`.
+    pub fn is_region(&self, region: &Region<isize>) -> bool {
         let same = |(p, q): (&[usize; 2], &[isize; 2])| p[0] as isize == q[0] && p[1] as isize == q[1];
         self.region.size == region.size && self.region.starts.iter().zip(&region.starts).all(same)
     }
 
-    /// The whole maps: the base with each window in it, N x C x H x W.
+    /// The whole maps: the base with each window pasted into it, N x C x H x W.
     ///
     /// # Errors
     /// Where the values are not contiguous in host memory.
-    pub fn within(&self, base: &Base<'_>) -> Result<Tensor> {
+    pub fn pasted_into(&self, base: &Base<'_>) -> Result<Tensor> {
         let all = Region { starts: vec![[0, 0]; self.region.starts.len()], size: base.size };
-        base.cut(&all, 0.0, Some(self))
+        base.crop(&all, 0.0, Some(self))
     }
 
-    /// The sums (or means) over each whole map, in f64: the base's sum, less the base in the window, and the window's own.
+    /// The sums (or means) over each whole map, in f64: the base's sum, minus the base's in the window, plus the window's own.
     ///
     /// # Errors
-    /// As [`Windows::within`].
+    /// As [`Windows::pasted_into`].
     pub fn sums(&self, base: &Base<'_>, mean: bool) -> Result<Vec<f32>> {
         let (old, new) = (values::<f32>(base.value)?, values::<f32>(&self.data)?);
         let ([height, width], [h, w]) = (base.size, self.region.size);
         let (plane, tile) = (height * width, h * w);
         let channels = old.len() / plane;
-        let corners: Vec<f64> = old.par_chunks(plane).flat_map_iter(|map| corner_sums(map, width)).collect();
+        let integral: Vec<f64> = old.par_chunks(plane).flat_map_iter(|map| integral_image(map, width)).collect();
         let (pitch, each) = (width + 1, (height + 1) * (width + 1));
         let count = if mean { plane as f64 } else { 1.0 };
         let one = |i: usize| {
             let ([top, left], c) = (self.region.starts[i / channels], i % channels);
-            let to = |y: usize, x: usize| corners[c * each + y * pitch + x];
-            let gone = to(top + h, left + w) - to(top, left + w) - to(top + h, left) + to(top, left);
-            ((to(height, width) - gone + sum(&new[i * tile..(i + 1) * tile])) / count) as f32
+            let to = |y: usize, x: usize| integral[c * each + y * pitch + x];
+            let replaced = to(top + h, left + w) - to(top, left + w) - to(top + h, left) + to(top, left);
+            ((to(height, width) - replaced + sum(&new[i * tile..(i + 1) * tile])) / count) as f32
         };
         Ok((0..self.region.starts.len() * channels).into_par_iter().map(one).collect())
     }
 }
 
-/// For each corner between the pixels of a map, row by row, the sum of all above and left of it.
-fn corner_sums(map: &[f32], width: usize) -> Vec<f64> {
+/// The integral image of a map: for each corner between pixels, row by row, the sum of all pixels above and left of it.
+fn integral_image(map: &[f32], width: usize) -> Vec<f64> {
     let mut sums = vec![0.0; width + 1];
     for row in map.chunks(width) {
         let above = sums.len() - width - 1;
@@ -136,11 +136,11 @@ fn corner_sums(map: &[f32], width: usize) -> Vec<f64> {
 }
 
 impl Base<'_> {
-    /// The values in `region`, N x C x h x w, with `windows` laid over the map and `fill` beyond its border.
+    /// The values in `region`, N x C x h x w, with `windows` pasted over the maps first; `fill` outside the maps.
     ///
     /// # Errors
     /// Where the values are not contiguous in host memory.
-    pub fn cut(&self, region: &Region<isize>, fill: f32, windows: Option<&Windows>) -> Result<Tensor> {
+    pub fn crop(&self, region: &Region<isize>, fill: f32, windows: Option<&Windows>) -> Result<Tensor> {
         let x = values::<f32>(self.value)?;
         let own = windows.map(|w| values::<f32>(&w.data)).transpose()?;
         let ([height, width], [h, w]) = (self.size, region.size);
@@ -159,7 +159,7 @@ impl Base<'_> {
                 paste(out, [h, w], tile, [p, q], [top - a as isize, left - b as isize], None);
             }
         };
-        // SAFETY: each task fills its own tile.
+        // SAFETY: each task fills its own window.
         let data = unsafe {
             vec_filled_by(n * channels * h * w, |out| {
                 let tasks = (0..n * channels).into_par_iter().with_min_len(4096usize.div_ceil(h * w));

@@ -1,27 +1,32 @@
-//! What guided backprop and DeconvNet do at a rectifier.
+//! Guided backprop and DeconvNet: the gradient everywhere except at rectifiers.
 
-use super::{Rule, Site};
+use super::{On, Rule, Rules, Site};
 use crate::error::Result;
 use crate::graph::Op;
 use crate::graph::op::Activation;
 use crate::kernels::conv::{Clamp, Combine};
-use crate::kernels::elementwise;
+use crate::kernels::elementwise::{derivative, maximum, zip_map};
+use crate::pass::rule::gradient_mask;
 use crate::pass::vjp::vjp;
 use crate::tensor::{tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
 use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
 
-/// The gradient's mask as a gate on the rectifier's value: open where it lies between its bounds.
-pub(super) fn gate(f: Activation) -> Option<Combine> {
-    match f {
-        Activation::Relu => Some(Combine::Mask(f32::INFINITY)),
-        Activation::Clip { low: 0.0, high } if high > 0.0 => Some(Combine::Mask(high as f32)),
-        _ => None,
+impl Rules {
+    /// Guided backprop at every rectifier (Springenberg et al. 2014).
+    pub fn guided_backprop() -> Self {
+        Rules(vec![(On::Rectifiers, Arc::new(GuidedBackprop))])
+    }
+
+    /// DeconvNet at every rectifier (Zeiler and Fergus 2013). Max pools pass the signal to their argmax, as for the gradient.
+    pub fn deconvnet() -> Self {
+        Rules(vec![(On::Rectifiers, Arc::new(Deconvnet))])
     }
 }
 
-/// R passes where the forward input lets it (the gradient's mask; 0 < x < 6 for ReLU6) and R itself is positive.
+/// R passes where the gradient does (at a ReLU where x > 0, at a ReLU6 where 0 < x < 6) and R is positive.
 ///
 /// Springenberg, Dosovitskiy, Brox, Riedmiller, "Striving for Simplicity", 2014, section 3.4.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +37,8 @@ impl Rule for GuidedBackprop {
         "guided_backprop".into()
     }
 
-    fn gate(&self, f: Activation) -> Option<(Combine, Clamp)> {
-        Some((gate(f)?, Clamp::Relu))
+    fn as_epilogue(&self, f: Activation) -> Option<(Combine, Clamp)> {
+        Some((gradient_mask(f)?, Clamp::Relu))
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
@@ -41,13 +46,13 @@ impl Rule for GuidedBackprop {
         let x = site.inputs[0];
         with_real!(site.flow, T => {
             let (v, g) = (values::<T>(x)?, values::<T>(site.flow)?);
-            let passed = elementwise::zip_map(&v, &g, |x, r| if r > 0.0 { r * elementwise::derivative(f, x) } else { 0.0 });
-            Ok(smallvec![tensor(passed, x.dims())?])
+            let signal = zip_map(&v, &g, |x, r| if r > 0.0 { r * derivative(f, x) } else { 0.0 });
+            Ok(smallvec![tensor(signal, x.dims())?])
         })
     }
 }
 
-/// R passes where R is positive; the forward input plays no part.
+/// R passes where R is positive, whatever x.
 ///
 /// Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", 2013, section 2.1.
 #[derive(Clone, Copy, Debug)]
@@ -58,15 +63,15 @@ impl Rule for Deconvnet {
         "deconvnet".into()
     }
 
-    fn gate(&self, _: Activation) -> Option<(Combine, Clamp)> {
+    fn as_epilogue(&self, _: Activation) -> Option<(Combine, Clamp)> {
         Some((Combine::None, Clamp::Relu))
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
         with_real!(site.flow, T => {
             let g = values::<T>(site.flow)?;
-            let passed = elementwise::zip_map(&g, &g, |r, _| elementwise::maximum(r, 0.0));
-            Ok(smallvec![tensor::<T>(passed, site.flow.dims())?])
+            let signal = zip_map(&g, &g, |r, _| maximum(r, 0.0));
+            Ok(smallvec![tensor::<T>(signal, site.flow.dims())?])
         })
     }
 }

@@ -155,7 +155,7 @@ impl IntegratedGradients {
     }
 
     fn integrate(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Path> {
-        let target = &target.with_model(&job.fitted(&target.model()?.in_tiles()));
+        let target = &target.with_model(&job.fitted(&target.model()?.with_winograd_forward()));
         let model = target.model()?;
         let baselines = self.baseline.tensors(model, x, job)?;
         // As the gradients' own passes: no other form of the weights is needed.

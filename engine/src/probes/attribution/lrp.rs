@@ -10,7 +10,7 @@ use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::{Seed, Tap, Trace, fold::fold};
 use crate::probe::Probe;
 use crate::probes::attribution::{diagnose, heat_map, saliency};
-use crate::rules::lrp::{Entry, Ledger};
+use crate::rules::lrp::{LayerBudget, RelevanceBudget};
 use crate::rules::{LrpRule, On, Rules};
 use crate::show::{Artifact, Cell, Part, Scale, Style, Table};
 use crate::subject::{Input, Subject};
@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 crate::choice! {
-    /// A table of rules by kind of layer.
-    pub enum Tables {
+    /// Which rule serves at which kind of layer.
+    pub enum Composite {
         /// z+ at convolutions, epsilon at linear layers.
         EpsilonPlus = "epsilon_plus",
         /// z-box at the first convolution, gamma at the others, epsilon at linear layers.
@@ -135,7 +135,7 @@ crate::params! {
     )]
     pub struct Lrp as "lrp" {
         /// Which rule passes which kind of layer: a composite ("epsilon_plus", "epsilon_gamma_box", "epsilon_alpha2_beta1") or one rule for all.
-        rule: Tables = Tables::EpsilonPlus;
+        rule: Composite = Composite::EpsilonPlus;
         /// Rules for single layers by name, before those of `rule`: #{ conv1: "flat" }.
         layers: LayerRules = LayerRules::default();
         /// Stabiliser of the epsilon rule, in units of the layer's output.
@@ -157,13 +157,13 @@ impl Probe for Lrp {
         let prepared = input.prepared(model)?;
         let target = on.target(&prepared.x)?;
         let start = Start::new(&target, &prepared.x)?;
-        let rules = self.table(start.trace.model())?;
-        let ledger = Ledger::new(start.trace.model(), rules.clone());
-        let map = start.send(&ledger.rules())?.squeeze(0)?;
+        let rules = self.rules(start.trace.model())?;
+        let budget = RelevanceBudget::new(start.trace.model(), rules.clone());
+        let map = start.send(&budget.rules())?.squeeze(0)?;
         let total = to_f64(&map)?.iter().sum::<f64>();
-        let entries = ledger.entries();
-        let kept = |f: fn(&Entry) -> f64| entries.iter().map(|(_, e)| f(e)).sum::<f64>();
-        let (biases, lost) = (kept(|e| e.bias), kept(Entry::lost));
+        let layers = budget.layers();
+        let kept = |f: fn(&LayerBudget) -> f64| layers.iter().map(|(_, e)| f(e)).sum::<f64>();
+        let (biases, lost) = (kept(|e| e.bias), kept(LayerBudget::absorbed));
         let mut artifact = saliency("lrp", &target, &prepared, &map)?;
         if map.dims().len() == 3 {
             let scale = Scale::Diverging { bound: None };
@@ -185,7 +185,7 @@ impl Probe for Lrp {
         }
         Ok(artifact
             .note(format!("rules: {rules}"))
-            .part(Part::Table("relevance by layer".into(), account(model.graph(), &entries, start.score)))
+            .part(Part::Table("relevance by layer".into(), account(model.graph(), &layers, start.score)))
             .array("score", tensor(vec![start.score], &[1])?)
             .array("biases", tensor(vec![biases], &[1])?)
             .array("lost", tensor(vec![lost], &[1])?))
@@ -193,33 +193,33 @@ impl Probe for Lrp {
 
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
         let start = Start::new(target, x)?;
-        start.send(&self.table(start.trace.model())?)
+        start.send(&self.rules(start.trace.model())?)
     }
 }
 
 impl Lrp {
-    /// The table of rules for `model`.
+    /// The rules for `model`.
     ///
     /// # Errors
     /// Where a layer does not exist, or the box of the z-box rule is neither given nor known from the card.
-    pub fn table(&self, model: &Model) -> Result<Rules> {
+    pub fn rules(&self, model: &Model) -> Result<Rules> {
         let mut rules = match self.rule {
-            Tables::EpsilonPlus => Rules::epsilon_plus(self.epsilon),
-            Tables::EpsilonGammaBox => {
+            Composite::EpsilonPlus => Rules::epsilon_plus(self.epsilon),
+            Composite::EpsilonGammaBox => {
                 let (low, high) = self.bounds(model)?;
                 Rules::epsilon_gamma_box(self.epsilon, self.gamma, low, high)
             }
-            Tables::EpsilonAlpha2Beta1 => Rules::epsilon_alpha2_beta1(self.epsilon),
-            Tables::ZBox => {
+            Composite::EpsilonAlpha2Beta1 => Rules::epsilon_alpha2_beta1(self.epsilon),
+            Composite::ZBox => {
                 let (low, high) = self.bounds(model)?;
                 Rules::epsilon_box(self.epsilon, low, high)
             }
-            Tables::Epsilon => Rules::lrp(self.single(Single::Epsilon, model)?),
-            Tables::Gamma => Rules::lrp(self.single(Single::Gamma, model)?),
-            Tables::AlphaBeta => Rules::lrp(self.single(Single::AlphaBeta, model)?),
-            Tables::ZPlus => Rules::lrp(self.single(Single::ZPlus, model)?),
-            Tables::WSquare => Rules::lrp(self.single(Single::WSquare, model)?),
-            Tables::Flat => Rules::lrp(self.single(Single::Flat, model)?),
+            Composite::Epsilon => Rules::lrp(self.single(Single::Epsilon, model)?),
+            Composite::Gamma => Rules::lrp(self.single(Single::Gamma, model)?),
+            Composite::AlphaBeta => Rules::lrp(self.single(Single::AlphaBeta, model)?),
+            Composite::ZPlus => Rules::lrp(self.single(Single::ZPlus, model)?),
+            Composite::WSquare => Rules::lrp(self.single(Single::WSquare, model)?),
+            Composite::Flat => Rules::lrp(self.single(Single::Flat, model)?),
         };
         for (name, rule) in self.layers.0.iter().rev() {
             rules.0.insert(0, (On::Node(model.layer(name)?), Arc::new(self.single(*rule, model)?)));
@@ -294,10 +294,10 @@ const LITTLE: f64 = 0.1;
 const NOTICEABLE: f64 = 1e-6;
 
 /// A row for each layer whose bias takes relevance, or which loses some.
-fn account(graph: &Graph, entries: &[(NodeId, Entry)], score: f64) -> Table {
+fn account(graph: &Graph, entries: &[(NodeId, LayerBudget)], score: f64) -> Table {
     let mut table = Table::new(["layer", "kind", "arrived", "passed", "biases", "lost"]);
     for (id, e) in entries {
-        if e.bias != 0.0 || e.lost().abs() > NOTICEABLE * score.abs() {
+        if e.bias != 0.0 || e.absorbed().abs() > NOTICEABLE * score.abs() {
             let node = graph.node(*id);
             table.push([
                 Cell::from(node.name.as_str()),
@@ -305,7 +305,7 @@ fn account(graph: &Graph, entries: &[(NodeId, Entry)], score: f64) -> Table {
                 e.arrived.into(),
                 e.passed.into(),
                 e.bias.into(),
-                e.lost().into(),
+                e.absorbed().into(),
             ]);
         }
     }

@@ -38,11 +38,11 @@ use candle_core::Tensor;
 /// # Errors
 /// As the passes.
 pub fn input_signal(target: &Subject, x: &Tensor, rules: &Rules) -> Result<Tensor> {
-    let target = if rules.reads_signs() { alone(target)? } else { target.clone() };
+    let target = if rules.need_signs_only() { alone(target)? } else { target.clone() };
     let model = target.model()?;
-    let tap = if rules.reads_signs() { Tap::Signs(target.nodes()?) } else { target.tap()? };
+    let tap = if rules.need_signs_only() { Tap::Signs(target.nodes()?) } else { target.tap()? };
     let seed = |trace: &Trace| Ok((target.seed(trace)?, ()));
-    Ok(model.signal(x, &tap, model.graph().input(), rules, seed)?.0)
+    Ok(model.backpropagate(x, &tap, model.graph().input(), rules, seed)?.0)
 }
 
 /// The same question, a class asked about without the others' weights where the net allows it.

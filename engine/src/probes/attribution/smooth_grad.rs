@@ -71,7 +71,7 @@ impl Probe for SmoothGrad {
 impl SmoothGrad {
     /// The statistic over the samples (1 x ...) and how many there were.
     fn average(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<(Tensor, usize)> {
-        let target = &target.with_model(&job.fitted(&target.model()?.in_tiles()));
+        let target = &target.with_model(&job.fitted(&target.model()?.with_winograd_forward()));
         let base = to_f32(x)?;
         let (low, high) = base.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
         let sigma = self.noise * f64::from(high - low);

@@ -1,10 +1,10 @@
-//! DeepLIFT's rescale rule: what flows back is a multiplier, the change of the output for each unit of change of the
-//! input against a baseline. Every multiplier here is complete: the multipliers times the inputs' changes sum to the
-//! output's change, so that a map sums to S(x) - S(x').
+//! DeepLIFT's rescale rule. The signal is a multiplier: the change of the output against a baseline for each unit of change of the
+//! input. All multipliers are complete: multipliers times input changes sum to the output's change, so that an attribution map sums
+//! to S(x) - S(x').
 //!
 //! Shrikumar, Greenside, Kundaje, "Learning Important Features Through Propagating Activation Differences", 2017,
-//! sections 3.2 and 3.5.1. Products, quotients and normalisations, which the paper leaves open, are taken apart into
-//! sums, products and functions of one variable; a product's change is split evenly: d(ab) = da mean(b) + db mean(a).
+//! sections 3.2 and 3.5.1. The paper leaves products, quotients and normalisations open. Here they are decomposed into sums, products
+//! and functions of one variable, and the change of a product is split evenly: d(ab) = da mean(b) + db mean(a).
 
 mod norm;
 
@@ -21,10 +21,10 @@ use crate::with_real;
 use candle_core::Tensor;
 use smallvec::{SmallVec, smallvec};
 
-/// Below this change of an input its multiplier is the gradient (of a max pool: zero).
-const TINY: f64 = 1e-6;
+/// The change of an input below which its multiplier is the gradient (of a max pool: zero).
+const MIN_CHANGE: f64 = 1e-6;
 
-/// The rescale rule against the values of a pass over the baseline, whose batch is that of the pass it explains.
+/// The rescale rule, given a pass over the baseline with as many samples as the pass that is explained.
 #[derive(Clone, Debug)]
 pub struct Rescale {
     /// The pass over the baseline.
@@ -54,11 +54,11 @@ fn typed<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 
     match &site.node.op {
         Op::Activation(f) => rescaled::<T>(*f, site, base),
         Op::MaxPool(_) | Op::Reduce { reduction: Reduction::Max, .. } | Op::Binary(Binary::Max) => {
-            winners::<T>(site, base, elementwise::maximum)
+            extremum::<T>(site, base, elementwise::maximum)
         }
-        Op::Binary(Binary::Min) => winners::<T>(site, base, elementwise::minimum),
+        Op::Binary(Binary::Min) => extremum::<T>(site, base, elementwise::minimum),
         Op::Binary(Binary::Mul) | Op::MatMul => product(site, base),
-        Op::Binary(f @ (Binary::Div | Binary::Prelu)) => pairs::<T>(*f, site, base),
+        Op::Binary(f @ (Binary::Div | Binary::Prelu)) => quotient_or_prelu::<T>(*f, site, base),
         Op::Softmax { .. } | Op::LayerNorm { .. } | Op::GroupNorm { .. } | Op::LocalResponseNorm { .. } => {
             norm::multipliers::<T>(site, base)
         }
@@ -81,12 +81,13 @@ fn typed<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 
     }
 }
 
-/// change of y / change of x, or `slope` where x hardly changes.
+/// dy / dx for the changes of y and x, or `slope` where x hardly changes.
 fn ratio<T: Real>(dx: T, dy: T, slope: impl FnOnce() -> T) -> T {
-    if dx.f64().abs() < TINY { slope() } else { dy / dx }
+    if dx.f64().abs() < MIN_CHANGE { slope() } else { dy / dx }
 }
 
-fn half<T: Real>(a: T, b: T) -> T {
+/// The mean of two values.
+fn mean<T: Real>(a: T, b: T) -> T {
     T::of(0.5) * (a + b)
 }
 
@@ -102,10 +103,9 @@ fn rescaled<T: Real>(f: Activation, site: &Site<'_>, base: &Site<'_>) -> Result<
     Ok(smallvec![tensor(m.collect(), site.inputs[0].dims())?])
 }
 
-/// A maximum over a window or of two values: with t = max(y, y'), t - y' goes to the winner at x and y - t to the
-/// winner at the baseline, added where windows overlap, then divided by that input's change.
-/// A minimum is the same with t = min(y, y').
-fn winners<T: Real>(site: &Site<'_>, base: &Site<'_>, t: impl Fn(T, T) -> T) -> Result<SmallVec<[Tensor; 2]>> {
+/// A maximum over a window or of two values. With t = max(y, y'), t - y' goes to the argmax at x, and y - t to the argmax at the
+/// baseline; these are summed where windows overlap, then divided by that input's change. A minimum is the same with t = min(y, y').
+fn extremum<T: Real>(site: &Site<'_>, base: &Site<'_>, t: impl Fn(T, T) -> T) -> Result<SmallVec<[Tensor; 2]>> {
     let (y, y0, g) = (values::<T>(site.output)?, values::<T>(base.output)?, values::<T>(site.flow)?);
     let (mut here, mut there) = (Vec::with_capacity(g.len()), Vec::with_capacity(g.len()));
     for i in 0..g.len() {
@@ -126,15 +126,15 @@ fn winners<T: Real>(site: &Site<'_>, base: &Site<'_>, t: impl Fn(T, T) -> T) -> 
         .collect()
 }
 
-/// d(ab) = da mean(b) + db mean(a): the gradient halfway.
+/// d(ab) = da mean(b) + db mean(a): the gradient at the midpoint.
 fn product(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
-    let mean = |i: usize| Ok::<Tensor, Error>(((site.inputs[i] + base.inputs[i])? * 0.5)?);
-    let (a, b) = (mean(0)?, mean(1)?);
+    let midpoint = |i: usize| Ok::<Tensor, Error>(((site.inputs[i] + base.inputs[i])? * 0.5)?);
+    let (a, b) = (midpoint(0)?, midpoint(1)?);
     vjp(&Site { inputs: &[&a, &b], ..*site })
 }
 
-/// A quotient a / b is the product of a and 1 / b; a learned slope gives max(a, 0) + b min(a, 0).
-fn pairs<T: Real>(f: Binary, site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+/// A quotient a / b is the product of a and 1 / b; a learned slope is max(a, 0) + b min(a, 0).
+fn quotient_or_prelu<T: Real>(f: Binary, site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
     let rank = site.node.shape.len();
     let to = site.flow.dims();
     let (a, b) = aligned(site.inputs[0], site.inputs[1], rank)?;
@@ -147,12 +147,12 @@ fn pairs<T: Real>(f: Binary, site: &Site<'_>, base: &Site<'_>) -> Result<SmallVe
     let slopes = |i: usize| {
         let (a, b, a0, b0) = (va[i], vb[i], va0[i], vb0[i]);
         if f == Binary::Div {
-            return (half(one / b, one / b0), zero - half(a, a0) / (b * b0));
+            return (mean(one / b, one / b0), zero - mean(a, a0) / (b * b0));
         }
         let above = elementwise::maximum(a, zero) - elementwise::maximum(a0, zero);
         let (below, below0) = (elementwise::minimum(a, zero), elementwise::minimum(a0, zero));
-        let by_a = ratio(a - a0, above + half(b, b0) * (below - below0), || if a > zero { one } else { b });
-        (by_a, half(below, below0))
+        let by_a = ratio(a - a0, above + mean(b, b0) * (below - below0), || if a > zero { one } else { b });
+        (by_a, mean(below, below0))
     };
     let (da, db): (Vec<T>, Vec<T>) = (0..g.len()).map(|i| (slopes(i), g[i])).map(|((a, b), g)| (g * a, g * b)).unzip();
     Ok(smallvec![

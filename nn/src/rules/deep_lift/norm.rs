@@ -1,11 +1,11 @@
-//! Multipliers of normalisations: each is taken apart into sums, products and functions of one variable.
+//! DeepLIFT multipliers of normalisations, each decomposed into sums, products and functions of one variable:
 //!
 //! - layer and group normalisation: c = x - mean(x), v = mean(c^2), r = (v + eps)^-1/2, y = c r scale + shift;
 //! - local response normalisation: d = bias + alpha / size sum of x^2, y = x d^-beta;
-//! - softmax: z = x - ln sum exp(x), y = exp(z). With r the changes of y over those of z, that y sums to 1 on both sides
-//!   makes the change of the logarithm of the sum equal to sum r dx / sum r.
+//! - softmax: z = x - ln sum exp(x), y = exp(z). Let r be the changes of y over those of z. Since y sums to 1 for input and baseline,
+//!   the change of the logarithm of the sum is sum r dx / sum r.
 
-use super::half;
+use super::mean;
 use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::kernels::norm::{self, Blocks, Response};
@@ -18,48 +18,48 @@ use smallvec::{SmallVec, smallvec};
 /// The multipliers of the normalisation at `site` for its input.
 pub(super) fn multipliers<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
     let wide = |t: &Tensor| -> Result<Vec<f64>> { Ok(values::<T>(t)?.iter().map(|v| v.f64()).collect()) };
-    let pair = Pair { x: &wide(site.inputs[0])?, x0: &wide(base.inputs[0])?, g: &wide(site.flow)? };
+    let operands = Operands { x: &wide(site.inputs[0])?, x0: &wide(base.inputs[0])?, g: &wide(site.flow)? };
     let dims = site.inputs[0].dims();
     let m = match &site.node.op {
         op @ (Op::LayerNorm { .. } | Op::GroupNorm { .. }) => {
-            with_blocks::<T, _>(op, dims, site.model.weights(), |b| pair.blocks(b))?
+            with_blocks::<T, _>(op, dims, site.model.weights(), |b| operands.blocks(b))?
         }
-        op @ Op::LocalResponseNorm { .. } => pair.response(&response_of(op)?, dims[1], dims[2..].iter().product()),
-        Op::Softmax { axis, log } => pair.softmax(dims[axis + 1], dims[axis + 2..].iter().product(), *log),
+        op @ Op::LocalResponseNorm { .. } => operands.response(&response_of(op)?, dims[1], dims[2..].iter().product()),
+        Op::Softmax { axis, log } => operands.softmax(dims[axis + 1], dims[axis + 2..].iter().product(), *log),
         _ => return Err(Error::internal("not a normalisation")),
     };
     Ok(smallvec![tensor(m.into_iter().map(T::of).collect::<Vec<T>>(), dims)?])
 }
 
-/// An input, its baseline, and the multipliers at the output.
-struct Pair<'a> {
+/// An input, its baseline, and the multipliers of the output.
+struct Operands<'a> {
     x: &'a [f64],
     x0: &'a [f64],
     g: &'a [f64],
 }
 
-impl Pair<'_> {
+impl Operands<'_> {
     fn blocks<T: Real>(&self, b: &Blocks<'_, T>) -> Vec<f64> {
         let n = b.len as f64;
         let mut m = vec![0.0; self.x.len()];
         for (block, m) in m.chunks_mut(b.len).enumerate() {
             let from = block * b.len;
             let centred = |x: &[f64]| -> Vec<f64> {
-                let mean = x[from..from + b.len].iter().sum::<f64>() / n;
-                x[from..from + b.len].iter().map(|v| v - mean).collect()
+                let centre = x[from..from + b.len].iter().sum::<f64>() / n;
+                x[from..from + b.len].iter().map(|v| v - centre).collect()
             };
             let (c, c0) = (centred(self.x), centred(self.x0));
             let variance = |c: &[f64]| c.iter().map(|v| v * v).sum::<f64>() / n + b.eps;
             let (v, v0) = (variance(&c), variance(&c0));
             let (r, r0) = (1.0 / v.sqrt(), 1.0 / v0.sqrt());
-            let by_variance = change(v - v0, r - r0, -0.5 * r / v);
+            let by_variance = ratio(v - v0, r - r0, -0.5 * r / v);
             let g: Vec<f64> =
                 (0..b.len).map(|j| self.g[from + j] * b.scale[b.first(block) + j / b.repeat].f64()).collect();
-            let at_r: f64 = (0..b.len).map(|j| g[j] * half(c[j], c0[j])).sum();
+            let at_r: f64 = (0..b.len).map(|j| g[j] * mean(c[j], c0[j])).sum();
             let at_c: Vec<f64> =
-                (0..b.len).map(|j| g[j] * half(r, r0) + at_r * by_variance * (c[j] + c0[j]) / n).collect();
-            let mean = at_c.iter().sum::<f64>() / n;
-            m.iter_mut().zip(at_c).for_each(|(m, v)| *m = v - mean);
+                (0..b.len).map(|j| g[j] * mean(r, r0) + at_r * by_variance * (c[j] + c0[j]) / n).collect();
+            let centre = at_c.iter().sum::<f64>() / n;
+            m.iter_mut().zip(at_c).for_each(|(m, v)| *m = v - centre);
         }
         m
     }
@@ -75,9 +75,9 @@ impl Pair<'_> {
                 for p in 0..plane {
                     let i = c * plane + p;
                     let (f, f0) = (libm::pow(d[i], -r.beta), libm::pow(d0[i], -r.beta));
-                    m[i] += g[i] * half(f, f0);
-                    let by_sum = change(d[i] - d0[i], f - f0, -r.beta * f / d[i]) * r.alpha / r.size as f64;
-                    let at_sum = g[i] * half(x[i], x0[i]) * by_sum;
+                    m[i] += g[i] * mean(f, f0);
+                    let by_sum = ratio(d[i] - d0[i], f - f0, -r.beta * f / d[i]) * r.alpha / r.size as f64;
+                    let at_sum = g[i] * mean(x[i], x0[i]) * by_sum;
                     r.reach(c, channels).map(|k| k * plane + p).for_each(|k| m[k] += at_sum * (x[k] + x0[k]));
                 }
             }
@@ -92,7 +92,7 @@ impl Pair<'_> {
         for outer in 0..self.x.len() / (len * inner) {
             for i in 0..inner {
                 let at = |k: usize| (outer * len + k) * inner + i;
-                let by_z = |i: usize| change(z[i] - z0[i], libm::exp(z[i]) - libm::exp(z0[i]), libm::exp(z[i]));
+                let by_z = |i: usize| ratio(z[i] - z0[i], libm::exp(z[i]) - libm::exp(z0[i]), libm::exp(z[i]));
                 let r: Vec<f64> = (0..len).map(|k| by_z(at(k))).collect();
                 let total: f64 = r.iter().sum();
                 let own = |k: usize| if log { self.g[at(k)] } else { self.g[at(k)] * r[k] };
@@ -104,7 +104,7 @@ impl Pair<'_> {
     }
 }
 
-/// A change for each unit of another, or the slope where that hardly changes.
-fn change(of: f64, by: f64, slope: f64) -> f64 {
-    if of.abs() < 1e-9 { slope } else { by / of }
+/// dy / dx for the changes of y and x, or `slope` where x hardly changes.
+fn ratio(dx: f64, dy: f64, slope: f64) -> f64 {
+    if dx.abs() < 1e-9 { slope } else { dy / dx }
 }

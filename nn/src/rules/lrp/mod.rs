@@ -1,17 +1,17 @@
-//! Layer-wise relevance propagation: a rule hands the relevance at an operation's output to its inputs in
-//! proportion to what each contributes, z_ij = x_i w_ij. Rules differ in which parts of x, w and the bias count.
+//! Layer-wise relevance propagation: a rule distributes the relevance of an operation's outputs over its inputs in proportion to
+//! their contributions z_ij = x_i w_ij. Rules differ in which parts of x, w and the bias count.
 //!
 //! Bach, Binder, Montavon, Klauschen, Mueller, Samek, "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by
 //! Layer-Wise Relevance Propagation", 2015; Montavon, Binder, Lapuschkin, Samek, Mueller, "Layer-Wise Relevance
 //! Propagation: An Overview", 2019. Stabilisers and the place of biases follow Zennit (Anders et al. 2021).
 
 mod affine;
-mod ledger;
-mod share;
-mod tables;
+mod budget;
+mod composites;
+mod weightless;
 
-pub use ledger::{Entry, Ledger};
-pub use share::{Carrier, Pass, Proportional};
+pub use budget::{LayerBudget, RelevanceBudget};
+pub use weightless::{PassThrough, Proportional, SignalTakesAll};
 
 use super::{Rule, Shares, Site};
 use crate::error::{Error, Result};
@@ -25,30 +25,30 @@ use candle_core::Tensor;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 
-/// Added to denominators with their sign, where a rule has no epsilon of its own.
+/// Added to a denominator, with its sign, by rules without an epsilon of their own.
 pub const STABILISER: f64 = 1e-6;
 
-/// A rule for operations that are linear up to a bias: convolutions, linear maps, batch normalisations, averages, sums.
+/// A rule for affine operations: convolutions, linear maps, batch normalisations, averages, sums.
 ///
-/// Below x+ = max(x, 0), x- = min(x, 0); R is the relevance at the output; a denominator d stands for
-/// d + e sign(d), sign(0) = 1, with e = [`STABILISER`] unless the rule has its own.
+/// Below, x+ = max(x, 0) and x- = min(x, 0); R is the relevance of the output; a denominator d stands for d + e sign(d) with
+/// sign(0) = 1 and e = [`STABILISER`], unless the rule has an epsilon of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LrpRule {
-    /// x w R / (x w + b), stabilised by this epsilon (LRP-0 where it is 0). Bach et al. 2015, equation 58.
+    /// x w R / (x w + b) with this epsilon (LRP-0 where it is 0). Bach et al. 2015, equation 58.
     Epsilon(f64),
-    /// Positive contributions weigh 1 + gamma: where the output is positive (x+ (w + g w+) + x- (w + g w-)) R over
-    /// their sum plus b + g b+; where it is negative w+ and w- (and b-) change places. Montavon et al. 2019, section
-    /// 10.2.3, for inputs of either sign as Andeol et al. 2021.
+    /// Positive contributions weigh 1 + gamma. Where the output is positive: (x+ (w + g w+) + x- (w + g w-)) R over the sum of these
+    /// plus b + g b+; where it is negative, w+ and w- are exchanged, and b- is taken for b+. Montavon et al. 2019, section 10.2.3,
+    /// extended to inputs of either sign by Andeol et al. 2021.
     Gamma(f64),
     /// alpha (x+ w+ + x- w-) R / (x+ w+ + x- w- + b+) - (alpha - 1) (x+ w- + x- w+) R / (x+ w- + x- w+ + b-). Bach et al. 2015,
     /// equation 60. Alpha 1 is the z+ rule of Montavon et al. 2017.
     AlphaBeta(f64),
-    /// (x w - low w+ - high w-) R over its sum, for inputs that lie in a box: the bounds of each channel of the net's
-    /// input, carried forward to this layer's input. Montavon et al. 2017, section 3.
+    /// (x w - low w+ - high w-) R over its sum, for inputs in a box. The box is given for the channels of the net's input, and is
+    /// passed forward to this layer's input. Montavon et al. 2017, section 3.
     ZBox {
-        /// Least value of each channel of the net's input, or one for all.
+        /// Lower bound of each channel of the net's input, or one for all.
         low: Vec<f64>,
-        /// Greatest value, likewise.
+        /// Upper bound, likewise.
         high: Vec<f64>,
     },
     /// w^2 R / (sum of w^2 + b^2), whatever the input. Montavon et al. 2017, section 3.
@@ -76,7 +76,7 @@ impl Rule for LrpRule {
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
-        Ok(self.shares(site)?.parts)
+        Ok(self.shares(site)?.inputs)
     }
 
     fn shares(&self, site: &Site<'_>) -> Result<Shares> {
@@ -96,12 +96,12 @@ impl LrpRule {
         };
         let (x, r) = (values::<T>(site.inputs[0])?, values::<T>(site.flow)?);
         let (x, r, w, b) = (&x[..], &r[..], &map.weight[..], map.bias.as_deref());
-        let mut passed = Passed { relevance: vec![T::zero(); x.len()], bias: 0.0 };
+        let mut shares = RelevanceSums { inputs: vec![T::zero(); x.len()], bias: 0.0 };
         match self {
-            LrpRule::Epsilon(e) => passed.add(&map, &[Term::new(x, w, b)], r, *e),
+            LrpRule::Epsilon(e) => shares.add(&map, &[Term::new(x, w, b)], r, *e),
             LrpRule::Gamma(g) => {
                 let y = values::<T>(site.output)?;
-                let chosen = |positive: bool| {
+                let where_output_is = |positive: bool| {
                     elementwise::zip_map(r, &y, |r, y| {
                         if y != T::zero() && (y > T::zero()) == positive { r } else { T::zero() }
                     })
@@ -111,19 +111,19 @@ impl LrpRule {
                 let b_down = b.map(|b| raised(b, &negative(b), *g));
                 let (x_up, x_down) = (positive(x), negative(x));
                 let plus = [Term::new(&x_up, &up, b_up.as_deref()), Term::new(&x_down, &down, None)];
-                passed.add(&map, &plus, &chosen(true), STABILISER);
+                shares.add(&map, &plus, &where_output_is(true), STABILISER);
                 let minus = [Term::new(&x_up, &down, b_down.as_deref()), Term::new(&x_down, &up, None)];
-                passed.add(&map, &minus, &chosen(false), STABILISER);
+                shares.add(&map, &minus, &where_output_is(false), STABILISER);
             }
             LrpRule::AlphaBeta(alpha) => {
                 let (up, down) = (positive(w), negative(w));
                 let (b_up, b_down) = (b.map(positive), b.map(negative));
                 let (x_up, x_down) = (positive(x), negative(x));
                 let plus = [Term::new(&x_up, &up, b_up.as_deref()), Term::new(&x_down, &down, None)];
-                passed.add(&map, &plus, &times(r, *alpha), STABILISER);
+                shares.add(&map, &plus, &times(r, *alpha), STABILISER);
                 if *alpha != 1.0 {
                     let minus = [Term::new(&x_up, &down, b_down.as_deref()), Term::new(&x_down, &up, None)];
-                    passed.add(&map, &minus, &times(r, 1.0 - alpha), STABILISER);
+                    shares.add(&map, &minus, &times(r, 1.0 - alpha), STABILISER);
                 }
             }
             LrpRule::ZBox { low, high } => {
@@ -135,23 +135,23 @@ impl LrpRule {
                     Term { x: Cow::Owned(low), w: Cow::Owned(positive(w)), b: None },
                     Term { x: Cow::Owned(high), w: Cow::Owned(negative(w)), b: None },
                 ];
-                passed.add(&map, &terms, r, STABILISER);
+                shares.add(&map, &terms, r, STABILISER);
             }
             LrpRule::WSquare => {
                 let square = |v: &[T]| v.iter().map(|v| *v * *v).collect::<Vec<T>>();
                 let (ones, b) = (vec![T::one(); x.len()], b.map(square));
-                passed.add(&map, &[Term::new(&ones, &square(w), b.as_deref())], r, STABILISER);
+                shares.add(&map, &[Term::new(&ones, &square(w), b.as_deref())], r, STABILISER);
             }
             LrpRule::Flat => {
                 let (ones, w) = (vec![T::one(); x.len()], vec![T::one(); w.len()]);
-                passed.add(&map, &[Term::new(&ones, &w, None)], r, STABILISER);
+                shares.add(&map, &[Term::new(&ones, &w, None)], r, STABILISER);
             }
         }
-        Ok(Shares { parts: smallvec![tensor(passed.relevance, site.inputs[0].dims())?], bias: passed.bias })
+        Ok(Shares { inputs: smallvec![tensor(shares.inputs, site.inputs[0].dims())?], bias: shares.bias })
     }
 }
 
-/// One part of a denominator: w * x + b.
+/// One term of a denominator: w * x + b.
 struct Term<'a, T: Clone> {
     x: Cow<'a, [T]>,
     w: Cow<'a, [T]>,
@@ -163,49 +163,51 @@ impl<'a, T: Real> Term<'a, T> {
         Term { x: Cow::Borrowed(x), w: Cow::Borrowed(w), b: b.map(Cow::Borrowed) }
     }
 
-    /// Whether it adds nothing: rectified inputs have no negative part.
-    fn is_void(&self) -> bool {
+    /// Whether it is zero everywhere, as for the negative part of rectified inputs.
+    fn is_zero(&self) -> bool {
         self.b.is_none() && self.x.iter().all(|v| *v == T::zero())
     }
 }
 
-/// What has been handed on so far.
-struct Passed<T> {
-    relevance: Vec<T>,
+/// The relevance distributed so far.
+struct RelevanceSums<T> {
+    inputs: Vec<T>,
     bias: f64,
 }
 
-impl<T: Real> Passed<T> {
-    /// Hands `r` on in proportion to the terms' contributions.
+impl<T: Real> RelevanceSums<T> {
+    /// Distributes `r` in proportion to the terms' contributions.
     fn add(&mut self, map: &Affine<'_, T>, terms: &[Term<'_, T>], r: &[T], epsilon: f64) {
         let mut z = vec![T::zero(); r.len()];
-        let live: Vec<&Term<T>> = terms.iter().filter(|t| !t.is_void()).collect();
-        for t in &live {
+        let terms: Vec<&Term<T>> = terms.iter().filter(|t| !t.is_zero()).collect();
+        for t in &terms {
             let part = map.forward(&t.x, &t.w, t.b.as_deref());
             z.iter_mut().zip(part).for_each(|(z, p)| *z += p);
         }
-        let s = elementwise::zip_map(r, &z, |r, z| share_of(r, z, epsilon));
-        for t in &live {
+        let s = elementwise::zip_map(r, &z, |r, z| stabilised_ratio(r, z, epsilon));
+        for t in &terms {
             let back = map.adjoint(&s, &t.w);
-            self.relevance.iter_mut().zip(t.x.iter()).zip(back).for_each(|((to, x), g)| *to += *x * g);
+            self.inputs.iter_mut().zip(t.x.iter()).zip(back).for_each(|((to, x), g)| *to += *x * g);
             if let Some(b) = &t.b {
-                self.bias += map.at_bias(&s, b);
+                self.bias += map.bias_share(&s, b);
             }
         }
     }
 }
 
-/// r / (z + e sign(z)), sign(0) = 1; nothing where that is zero.
-fn share_of<T: Real>(r: T, z: T, epsilon: f64) -> T {
+/// r / (z + e sign(z)) with sign(0) = 1; zero where the denominator is zero.
+fn stabilised_ratio<T: Real>(r: T, z: T, epsilon: f64) -> T {
     let e = T::of(epsilon);
     let d = if z < T::zero() { z - e } else { z + e };
     if r == T::zero() || d == T::zero() { T::zero() } else { r / d }
 }
 
+/// max(v, 0)
 fn positive<T: Real>(v: &[T]) -> Vec<T> {
     v.iter().map(|v| elementwise::maximum(*v, T::zero())).collect()
 }
 
+/// min(v, 0)
 fn negative<T: Real>(v: &[T]) -> Vec<T> {
     v.iter().map(|v| elementwise::minimum(*v, T::zero())).collect()
 }
@@ -219,19 +221,19 @@ fn raised<T: Real>(v: &[T], part: &[T], g: f64) -> Vec<T> {
     v.iter().zip(part).map(|(v, p)| *v + T::of(g) * *p).collect()
 }
 
-/// The least and greatest values at the site's input, shaped as it: the box of the net's input carried forward.
+/// The bounds of the site's input, shaped as it: the values there for both bounds of the net's input.
 fn bounds(site: &Site<'_>, low: &[f64], high: &[f64]) -> Result<(Tensor, Tensor)> {
     let (model, at) = (site.model, site.node.inputs[0]);
-    let filled = |side: &[f64]| -> Result<Tensor> {
+    let forward = |side: &[f64]| -> Result<Tensor> {
         let x = box_side(model, side)?;
         let trace = model.forward(&x, &Tap::Only(vec![at]))?;
         Ok(trace.get(at)?.broadcast_as(site.inputs[0].dims())?.contiguous()?)
     };
-    let (a, b) = (filled(low)?, filled(high)?);
+    let (a, b) = (forward(low)?, forward(high)?);
     Ok((a.minimum(&b)?, a.maximum(&b)?))
 }
 
-/// An input that holds `side`'s value in each channel (or its one value in all), 1 x C x H x W.
+/// An input filled with `side`, one value for each channel or one for all, 1 x C x H x W.
 fn box_side(model: &Model, side: &[f64]) -> Result<Tensor> {
     let shape = model.input_shape();
     let channels = shape.first().copied().unwrap_or(1);

@@ -1,6 +1,6 @@
-//! How relevance passes operations that have no weights of their own.
+//! LRP at operations without weights: activations and normalisations, sums and averages, products and gates.
 
-use super::{STABILISER, share_of};
+use super::{STABILISER, stabilised_ratio};
 use crate::error::Result;
 use crate::graph::op::{Activation, Binary, Op};
 use crate::graph::{Graph, NodeId};
@@ -13,12 +13,11 @@ use crate::with_real;
 use candle_core::Tensor;
 use smallvec::{SmallVec, smallvec};
 
-/// Relevance passes unchanged, whatever the operation does: activations and normalisations of one input.
-/// A second input (a learned slope) gets none.
+/// Relevance passes unchanged to the first input: for activations and normalisations. A second input (a learned slope) gets none.
 #[derive(Clone, Copy, Debug)]
-pub struct Pass;
+pub struct PassThrough;
 
-impl Rule for Pass {
+impl Rule for PassThrough {
     fn name(&self) -> String {
         "pass".into()
     }
@@ -29,8 +28,8 @@ impl Rule for Pass {
     }
 }
 
-/// Each input gets x R / (y + e sign(y)) through the operation's own weights: sums of branches share what arrives
-/// in proportion to what each branch brought, so that nothing is doubled; averages likewise.
+/// Each input gets relevance in proportion to its contribution to y: x J^T (R / (y + e sign(y))). For sums of branches, averages and
+/// the like.
 #[derive(Clone, Copy, Debug)]
 pub struct Proportional(pub f64);
 
@@ -48,57 +47,59 @@ impl Rule for Proportional {
 fn contributions(site: &Site<'_>, epsilon: f64) -> Result<SmallVec<[Tensor; 2]>> {
     let flow = with_real!(site.flow, T => {
         let (r, y) = (values::<T>(site.flow)?, values::<T>(site.output)?);
-        tensor::<T>(elementwise::zip_map(&r, &y, |r, y| share_of(r, y, epsilon)), site.flow.dims())
+        tensor::<T>(elementwise::zip_map(&r, &y, |r, y| stabilised_ratio(r, y, epsilon)), site.flow.dims())
     })?;
     let parts = vjp(&Site { flow: &flow, ..*site })?;
     parts.iter().zip(site.inputs).map(|(part, x)| Ok((part * *x)?)).collect()
 }
 
-/// Products, quotients and matrix products: all relevance goes to the signal, none to what gates it.
+/// Signal-takes-all, for products, quotients and matrix products: all relevance goes to the operand that is the signal, none to the
+/// gate.
 ///
-/// A constant gates what depends on the input; the smaller of two factors (one for each channel) gates the larger; else
-/// a sigmoid or softmax gates the other, and two alike share by halves. The divisor gates. Within a matrix product
-/// relevance is shared in proportion to contributions.
+/// A constant is the gate of what depends on the net's input; the smaller of two factors (one value for each channel) is the gate
+/// of the larger; else a sigmoid or softmax is the gate. Two factors of one kind get half each. A divisor is a gate. Within a matrix
+/// product relevance is distributed in proportion to contributions.
 #[derive(Clone, Copy, Debug)]
-pub struct Carrier;
+pub struct SignalTakesAll;
 
-impl Rule for Carrier {
+impl Rule for SignalTakesAll {
     fn name(&self) -> String {
         "carrier".into()
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
-        let weights = carried(site);
+        let shares = operand_shares(site);
         if site.node.op == Op::MatMul {
             let parts = contributions(site, STABILISER)?;
-            return parts.iter().zip(weights).map(|(part, w)| Ok((part * w)?)).collect();
+            return parts.iter().zip(shares).map(|(part, w)| Ok((part * w)?)).collect();
         }
-        with_real!(site.flow, T => handed::<T>(site, weights))
+        with_real!(site.flow, T => distribute::<T>(site, shares))
     }
 }
 
-fn handed<T: Real>(site: &Site<'_>, weights: [f64; 2]) -> Result<SmallVec<[Tensor; 2]>> {
+/// Each operand's share of the relevance, summed over the axes along which the operand broadcasts.
+fn distribute<T: Real>(site: &Site<'_>, shares: [f64; 2]) -> Result<SmallVec<[Tensor; 2]>> {
     let (a, b) = aligned(site.inputs[0], site.inputs[1], site.node.shape.len())?;
     let r = values::<T>(site.flow)?;
     let mut parts = smallvec![];
-    for ((input, raised), weight) in site.inputs.iter().zip([a, b]).zip(weights) {
-        let mut part = binary::sum_to_shape(&r, raised.dims(), site.flow.dims());
-        part.iter_mut().for_each(|p| *p *= T::of(weight));
+    for ((input, aligned), share) in site.inputs.iter().zip([a, b]).zip(shares) {
+        let mut part = binary::sum_to_shape(&r, aligned.dims(), site.flow.dims());
+        part.iter_mut().for_each(|p| *p *= T::of(share));
         parts.push(tensor(part, input.dims())?);
     }
     Ok(parts)
 }
 
 /// The share of each operand.
-fn carried(site: &Site<'_>) -> [f64; 2] {
+fn operand_shares(site: &Site<'_>) -> [f64; 2] {
     let graph = site.model.graph();
-    let reached = graph.descendants(graph.input());
+    let depends_on_input = graph.descendants(graph.input());
     let [a, b] = [site.node.inputs[0], site.node.inputs[1]];
     let size = |id: NodeId| match site.node.op {
         Op::MatMul => 0,
         _ => graph.node(id).shape.iter().product::<usize>(),
     };
-    match (reached[a.0], reached[b.0]) {
+    match (depends_on_input[a.0], depends_on_input[b.0]) {
         (true, false) => return [1.0, 0.0],
         (false, true) => return [0.0, 1.0],
         _ => {}
@@ -109,15 +110,15 @@ fn carried(site: &Site<'_>) -> [f64; 2] {
     if size(a) < size(b) {
         return [0.0, 1.0];
     }
-    match (is_gate(graph, &reached, a), is_gate(graph, &reached, b)) {
+    match (is_gate(graph, &depends_on_input, a), is_gate(graph, &depends_on_input, b)) {
         (true, false) => [0.0, 1.0],
         (false, true) => [1.0, 0.0],
         _ => [0.5, 0.5],
     }
 }
 
-/// Whether a value is a sigmoid's or a softmax's, up to constants and shape.
-fn is_gate(graph: &Graph, reached: &[bool], mut id: NodeId) -> bool {
+/// Whether a value is that of a sigmoid or softmax, up to constant factors and shape.
+fn is_gate(graph: &Graph, depends_on_input: &[bool], mut id: NodeId) -> bool {
     loop {
         let node = graph.node(id);
         id = match &node.op {
@@ -126,8 +127,8 @@ fn is_gate(graph: &Graph, reached: &[bool], mut id: NodeId) -> bool {
             }
             Op::Activation(Activation::Clip { low, .. }) => return *low >= 0.0,
             Op::Identity | Op::Reshape(_) | Op::Transpose(_) | Op::Resize { .. } => node.inputs[0],
-            Op::Binary(Binary::Mul | Binary::Div) if !reached[node.inputs[1].0] => node.inputs[0],
-            Op::Binary(Binary::Mul) if !reached[node.inputs[0].0] => node.inputs[1],
+            Op::Binary(Binary::Mul | Binary::Div) if !depends_on_input[node.inputs[1].0] => node.inputs[0],
+            Op::Binary(Binary::Mul) if !depends_on_input[node.inputs[0].0] => node.inputs[1],
             _ => return false,
         }
     }

@@ -1,0 +1,171 @@
+//! Which nodes a forward pass computes as one kernel: a convolution and, where nothing else reads what lies between, the batch
+//! normalisation, residual sum, rectifier and max pool behind it.
+
+use crate::graph::op::{Activation, Binary};
+use crate::graph::{Graph, NodeId, Op};
+use crate::kernels::conv::{Clamp, fusion_pays};
+use crate::pass::apply::{conv_geometry, with_batch};
+
+/// A convolution and what is computed with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fused {
+    /// The batch normalisation that is folded into the weights.
+    pub norm: Option<NodeId>,
+    /// The node whose value is added.
+    pub residual: Option<NodeId>,
+    /// The clamp of the rectifier.
+    pub clamp: Clamp,
+    /// The max pool behind these.
+    pub pool: Option<NodeId>,
+    /// The last of the fused nodes, whose value is the kernel's result.
+    pub output: NodeId,
+}
+
+/// For every node which kernel computes it.
+#[derive(Clone, Debug)]
+pub struct FusionPlan {
+    /// For a convolution what is fused with it.
+    fused: Vec<Option<Fused>>,
+    /// For a fused node the last node of its kernel; only that one has a value.
+    output: Vec<Option<NodeId>>,
+    /// For a convolution that writes into a concatenation, where.
+    slots: Vec<Option<ConcatSlot>>,
+}
+
+/// Where a value lies in a concatenation of channels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConcatSlot {
+    /// The concatenation.
+    pub concat: NodeId,
+    /// The value's first channel in it.
+    pub channel: usize,
+}
+
+impl FusionPlan {
+    /// Every node by itself.
+    pub fn unfused(graph: &Graph) -> Self {
+        let n = graph.nodes().len();
+        FusionPlan { fused: vec![None; n], output: vec![None; n], slots: vec![None; n] }
+    }
+
+    /// Fuses what can be fused, except that the nodes in `goals` keep values of their own. Max pools are fused only with `pools`:
+    /// a backward pass needs their input.
+    pub fn new(graph: &Graph, goals: &[NodeId], pools: bool) -> Self {
+        let mut plan = FusionPlan::unfused(graph);
+        let varies = graph.descendants(graph.input());
+        for id in graph.ids() {
+            if !matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..)) {
+                continue;
+            }
+            let mut fused = Fused::conv_only(id);
+            let mut inner = Vec::new();
+            while let Some(next) = only_consumer(graph, fused.output, goals) {
+                let Some(more) = fused.with(graph, &varies, id, next).filter(|f| pools || f.pool.is_none()) else {
+                    break;
+                };
+                inner.push(fused.output);
+                fused = more;
+            }
+            if fused.output != id {
+                inner.iter().for_each(|node| plan.output[node.0] = Some(fused.output));
+                plan.output[fused.output.0] = Some(fused.output);
+                plan.fused[id.0] = Some(fused);
+            }
+        }
+        plan.find_slots(graph, goals, &varies);
+        plan
+    }
+
+    /// Lets convolutions write into a concatenation of channels, where all its parts are values of convolutions.
+    fn find_slots(&mut self, graph: &Graph, goals: &[NodeId], varies: &[bool]) {
+        let conv_of = |plan: &FusionPlan, value: NodeId| {
+            let is_conv = |id: NodeId| matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
+            let computes = |id: &NodeId| match plan.fused_at(*id) {
+                Some(fused) => fused.output == value && fused.residual.is_none() && fused.pool.is_none(),
+                None => *id == value,
+            };
+            graph.ids().find(|id| is_conv(*id) && varies[id.0] && computes(id))
+        };
+        for id in graph.ids().filter(|id| matches!(graph.node(*id).op, Op::Concat { axis: 0 })) {
+            let inputs = &graph.node(id).inputs;
+            let is_free = |i: &NodeId| only_consumer(graph, *i, goals) == Some(id);
+            let convs: Option<Vec<NodeId>> = inputs.iter().map(|i| conv_of(self, *i).filter(|_| is_free(i))).collect();
+            let mut channel = 0;
+            for (conv, input) in convs.into_iter().flatten().zip(inputs) {
+                self.slots[conv.0] = Some(ConcatSlot { concat: id, channel });
+                channel += graph.node(*input).shape[0];
+            }
+        }
+    }
+
+    /// Where the convolution at `id` writes into a concatenation; none where it has a buffer of its own.
+    pub fn concat_slot(&self, id: NodeId) -> Option<ConcatSlot> {
+        self.slots[id.0]
+    }
+
+    /// What is fused with the convolution at `id`.
+    pub fn fused_at(&self, id: NodeId) -> Option<&Fused> {
+        self.fused[id.0].as_ref()
+    }
+
+    /// The node whose value is kept for `id`: the last of its kernel, or itself.
+    pub fn value_node(&self, id: NodeId) -> NodeId {
+        self.output[id.0].unwrap_or(id)
+    }
+
+    /// Whether `id` is fused into a convolution before it.
+    pub fn is_absorbed(&self, id: NodeId) -> bool {
+        self.output[id.0].is_some() && self.fused[id.0].is_none()
+    }
+
+    /// Whether `id` is a batch normalisation that is folded into a convolution.
+    pub fn is_folded(&self, id: NodeId) -> bool {
+        self.fused.iter().flatten().any(|f| f.norm == Some(id))
+    }
+}
+
+impl Fused {
+    /// The convolution at `id` by itself.
+    pub fn conv_only(id: NodeId) -> Self {
+        Fused { norm: None, residual: None, clamp: Clamp::None, pool: None, output: id }
+    }
+
+    /// This and `next`, the only consumer of its value; none where they cannot be one kernel.
+    fn with(&self, graph: &Graph, varies: &[bool], conv: NodeId, next: NodeId) -> Option<Self> {
+        let node = graph.node(next);
+        let is_linear = self.clamp == Clamp::None && self.pool.is_none();
+        match &node.op {
+            Op::BatchNorm { .. } if self.output == conv => Some(Fused { norm: Some(next), output: next, ..*self }),
+            Op::Binary(Binary::Add) if is_linear && self.residual.is_none() => {
+                let residual = *node.inputs.iter().find(|i| **i != self.output)?;
+                let is_same_shape = graph.node(residual).shape == node.shape && graph.node(conv).shape == node.shape;
+                let is_ready = residual < conv && varies[residual.0];
+                (is_same_shape && is_ready).then_some(Fused { residual: Some(residual), output: next, ..*self })
+            }
+            Op::Activation(f) if is_linear => Some(Fused { clamp: clamp_of(*f)?, output: next, ..*self }),
+            Op::MaxPool(_) if self.pool.is_none() && self.residual.is_none() => {
+                let (Op::Conv2d(c), input) = (&graph.node(conv).op, graph.node(conv).inputs[0]) else { return None };
+                let g = conv_geometry(c, &with_batch(1, &graph.node(input).shape), &graph.node(conv).shape);
+                fusion_pays(&g).then_some(Fused { pool: Some(next), output: next, ..*self })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The clamp that a rectifier is; none for other functions.
+pub fn clamp_of(f: Activation) -> Option<Clamp> {
+    match f {
+        Activation::Relu => Some(Clamp::Relu),
+        Activation::Clip { low, high } if low < high => Some(Clamp::Range(low as f32, high as f32)),
+        _ => None,
+    }
+}
+
+/// The only consumer of `id`, where the value of `id` is not asked for.
+fn only_consumer(graph: &Graph, id: NodeId, goals: &[NodeId]) -> Option<NodeId> {
+    match graph.consumers(id) {
+        [one] if !goals.contains(&id) && id != graph.output() => Some(*one),
+        _ => None,
+    }
+}

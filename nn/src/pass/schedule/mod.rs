@@ -1,0 +1,7 @@
+//! What makes passes fast without changing a bit: fused operations, batches in groups, cached weight panels, concatenations
+//! written in place.
+
+pub mod concat;
+pub mod fuse;
+pub mod groups;
+pub mod pack_cache;

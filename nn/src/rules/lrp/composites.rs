@@ -1,0 +1,62 @@
+//! LRP composites: which rule serves at which operation.
+//!
+//! They are those of Zennit (Anders et al. 2021), after Lapuschkin et al. 2017, Montavon et al. 2019 and Kohlbrenner et al. 2020. They
+//! expect batch normalisations to be folded into the layers before them ([`crate::pass::fold`]).
+
+use super::{LrpRule, PassThrough, Proportional, STABILISER, SignalTakesAll};
+use crate::rules::{On, Rule, Rules};
+use std::sync::Arc;
+
+/// Operations through which relevance passes unchanged.
+const PASS_THROUGH: &[&str] =
+    &["batch_norm", "layer_norm", "group_norm", "local_response_norm", "softmax", "log_softmax", "prelu"];
+
+/// Operations that distribute relevance in proportion to contributions.
+const PROPORTIONAL: &[&str] = &["add", "sub", "avg_pool", "reduce_sum", "reduce_mean", "resize"];
+
+impl Rules {
+    /// One LRP rule at every convolution and linear layer.
+    pub fn lrp(rule: LrpRule) -> Self {
+        Rules::lrp_composite(vec![(On::Convolution, rule.clone()), (On::Dense, rule)])
+    }
+
+    /// z+ at convolutions, epsilon at linear layers.
+    pub fn epsilon_plus(epsilon: f64) -> Self {
+        Rules::lrp_composite(vec![(On::Convolution, LrpRule::Z_PLUS), (On::Dense, LrpRule::Epsilon(epsilon))])
+    }
+
+    /// z-box at the first convolutions, gamma at the others, epsilon at linear layers. `low` and `high` as of [`LrpRule::ZBox`].
+    pub fn epsilon_gamma_box(epsilon: f64, gamma: f64, low: Vec<f64>, high: Vec<f64>) -> Self {
+        Rules::lrp_composite(vec![
+            (On::FirstConvolution, LrpRule::ZBox { low, high }),
+            (On::Convolution, LrpRule::Gamma(gamma)),
+            (On::Dense, LrpRule::Epsilon(epsilon)),
+        ])
+    }
+
+    /// alpha 2, beta 1 at convolutions, epsilon at linear layers.
+    pub fn epsilon_alpha2_beta1(epsilon: f64) -> Self {
+        Rules::lrp_composite(vec![(On::Convolution, LrpRule::AlphaBeta(2.0)), (On::Dense, LrpRule::Epsilon(epsilon))])
+    }
+
+    /// z-box at the first convolutions, epsilon at the others and at linear layers.
+    pub fn epsilon_box(epsilon: f64, low: Vec<f64>, high: Vec<f64>) -> Self {
+        Rules::lrp_composite(vec![
+            (On::FirstConvolution, LrpRule::ZBox { low, high }),
+            (On::Convolution, LrpRule::Epsilon(epsilon)),
+            (On::Dense, LrpRule::Epsilon(epsilon)),
+        ])
+    }
+
+    /// These rules for layers, then what all composites have in common: sums and averages in proportion to contributions, products
+    /// to their signal, activations and normalisations unchanged, and the gradient elsewhere (at a max pool all goes to the argmax).
+    pub fn lrp_composite(layers: Vec<(On, LrpRule)>) -> Self {
+        let mut rules: Vec<(On, Arc<dyn Rule>)> =
+            layers.into_iter().map(|(on, rule)| (on, Arc::new(rule) as Arc<dyn Rule>)).collect();
+        rules.push((On::Kinds(PROPORTIONAL), Arc::new(Proportional(STABILISER))));
+        rules.push((On::Kinds(&["mul", "div", "matmul"]), Arc::new(SignalTakesAll)));
+        rules.push((On::Activation, Arc::new(PassThrough)));
+        rules.push((On::Kinds(PASS_THROUGH), Arc::new(PassThrough)));
+        Rules(rules)
+    }
+}
