@@ -1,9 +1,9 @@
-//! What each axis of a node's value stands for, traced from the input through transposes and reshapes: so that a map is
-//! found whether it lies as channels x rows x columns, with the channels last, or as a list of tokens.
+//! The meaning of each axis of a node's value, traced from the input through transposes and reshapes, so that a map is found
+//! in any layout: channels x rows x columns, channels last, or a list of tokens.
 
 use super::{Graph, NodeId, Op};
 
-/// What an axis stands for.
+/// The meaning of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
     /// Channels.
@@ -12,38 +12,38 @@ pub enum Axis {
     Row,
     /// Columns of the image.
     Column,
-    /// Rows x columns in one axis, row by row, behind `before` entries that are no places (a class token).
+    /// Rows x columns in one axis, row by row, after `before` entries that are no positions (a class token).
     Positions {
         /// Rows.
         rows: usize,
         /// Columns.
         columns: usize,
-        /// Entries before the first place.
+        /// Entries before the first position.
         before: usize,
     },
-    /// Something else, or not known.
+    /// Another, or unknown.
     Other,
 }
 
-/// How the channels x rows x columns of a map lie in a node's value, row-major.
+/// The layout of a map of channels x rows x columns in a node's row-major value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapLayout {
     /// Channels, rows, columns.
     pub shape: [usize; 3],
-    /// How far neighbours lie apart along each.
+    /// Values between neighbours along each.
     strides: [usize; 3],
-    /// Where the first value lies.
+    /// Index of the first value.
     first: usize,
 }
 
 impl MapLayout {
-    /// Whether the map lies as channels x rows x columns.
+    /// Whether the layout is plain channels x rows x columns.
     pub fn is_plain(&self) -> bool {
         let [_, h, w] = self.shape;
         self.first == 0 && self.strides == [h * w, w, 1]
     }
 
-    /// The map of one sample's value as channels x rows x columns.
+    /// The map in the value of one sample, as channels x rows x columns.
     pub fn gather<T: Copy>(&self, value: &[T]) -> Vec<T> {
         let [c, h, w] = self.shape;
         let [cs, hs, ws] = self.strides;
@@ -58,7 +58,7 @@ impl MapLayout {
 }
 
 impl Graph {
-    /// What the axes of every node's value stand for.
+    /// The meaning of the axes of every node's value.
     pub fn axes(&self) -> Vec<Vec<Axis>> {
         let mut all: Vec<Vec<Axis>> = Vec::with_capacity(self.nodes().len());
         for id in self.ids() {
@@ -68,7 +68,7 @@ impl Graph {
         all
     }
 
-    /// How the map that a node holds lies in its value; nothing where it holds none.
+    /// The layout of the map in a node's value; none where it holds no map.
     pub fn map_layout(&self, id: NodeId) -> Option<MapLayout> {
         layout(&self.axes()[id.0], &self.node(id).shape)
     }
@@ -86,7 +86,7 @@ impl Graph {
         match &node.op {
             Op::Input if rank == 3 => vec![Axis::Channel, Axis::Row, Axis::Column],
             Op::Input | Op::Constant(_) | Op::MatMul => unknown(),
-            // Windows slide over rows and columns, whatever was before.
+            // Windows slide over rows and columns, whatever the input's axes were thought to be.
             Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Resize { .. }
                 if rank == 3 =>
             {
@@ -110,8 +110,8 @@ impl Graph {
             | Op::Pad { .. } => of(0).clone(),
             Op::Binary(_) => {
                 let same = |k: &usize| self.node(node.inputs[*k]).shape == node.shape;
-                let told = |k: &usize| of(*k).iter().filter(|a| **a != Axis::Other).count();
-                let best = (0..node.inputs.len()).filter(same).max_by_key(|k| (told(k), std::cmp::Reverse(*k)));
+                let known_axes = |k: &usize| of(*k).iter().filter(|a| **a != Axis::Other).count();
+                let best = (0..node.inputs.len()).filter(same).max_by_key(|k| (known_axes(k), std::cmp::Reverse(*k)));
                 best.map_or_else(unknown, |k| of(k).clone())
             }
             Op::Reduce { axes, keep, .. } => {
@@ -144,8 +144,8 @@ impl Graph {
 
     fn concatenated(&self, id: NodeId, axis: usize, known: &[Vec<Axis>]) -> Vec<Axis> {
         let node = self.node(id);
-        let told = |k: &usize| known[node.inputs[*k].0].iter().any(|a| *a != Axis::Other);
-        let Some(first) = (0..node.inputs.len()).find(told) else { return vec![Axis::Other; node.shape.len()] };
+        let known_axes = |k: &usize| known[node.inputs[*k].0].iter().any(|a| *a != Axis::Other);
+        let Some(first) = (0..node.inputs.len()).find(known_axes) else { return vec![Axis::Other; node.shape.len()] };
         let mut axes = known[node.inputs[first].0].clone();
         let before_it: usize = node.inputs[..first].iter().map(|i| self.node(*i).shape[axis]).sum();
         match &mut axes[axis] {
@@ -157,7 +157,7 @@ impl Graph {
     }
 }
 
-/// The axes after a reshape: axes that stay keep their meaning, rows and columns become one axis of positions and back.
+/// The axes after a reshape: unchanged axes keep their meaning, rows and columns merge into positions and split again.
 fn reshaped(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
     let mut out = vec![Axis::Other; to.len()];
     let (mut i, mut j) = (0, 0);

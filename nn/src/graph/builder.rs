@@ -1,4 +1,4 @@
-//! Builds a graph node by node; shapes are inferred and names made unique on the way.
+//! Builds a graph node by node, infers shapes and makes names unique.
 
 use super::{Graph, Node, NodeId, Op, ParamId, Shape, infer};
 use crate::error::{Context, Error, Result};
@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
-/// Collects nodes and parameters, then closes them into a [`Graph`] and its [`Weights`].
+/// A graph under construction: nodes and parameters, which become a [`Graph`] and its [`Weights`].
 #[derive(Default)]
 pub struct Builder {
     nodes: Vec<Node>,
@@ -47,7 +47,7 @@ impl Builder {
         self.push(name, op, inputs, shape)
     }
 
-    /// A second name by which a node is found, as long as no other node claims it.
+    /// A second name by which a node is found, unless another node has it too.
     pub fn alias(&mut self, name: &str, id: NodeId) {
         if name.is_empty() {
             return;
@@ -58,7 +58,7 @@ impl Builder {
             .or_insert(Some(id));
     }
 
-    /// A node made so far.
+    /// A node added before.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
@@ -68,17 +68,17 @@ impl Builder {
         &self.weights
     }
 
-    /// The shape of a node made so far.
+    /// The shape of a node added before.
     pub fn shape(&self, id: NodeId) -> &[usize] {
         &self.nodes[id.0].shape
     }
 
-    /// The operation of a node made so far.
+    /// The operation of a node added before.
     pub fn op(&self, id: NodeId) -> &Op {
         &self.nodes[id.0].op
     }
 
-    /// Closes the graph with `output` as the net's raw output. Nodes that the output does not need are dropped.
+    /// The graph with `output` as the net's raw output, and its weights. Nodes that the output does not depend on are dropped.
     ///
     /// # Errors
     /// Where there is not exactly one input, or the output does not depend on it.
@@ -86,7 +86,7 @@ impl Builder {
         Ok((self.graph(output)?, self.weights))
     }
 
-    /// Closes one graph for each output and name, all over the same weights.
+    /// One graph for each name and output, all over the same weights.
     ///
     /// # Errors
     /// As [`Builder::finish`].
@@ -95,7 +95,7 @@ impl Builder {
         Ok((graphs, self.weights))
     }
 
-    /// The graph that ends in `output`.
+    /// The graph whose output is `output`.
     fn graph(&self, output: NodeId) -> Result<Graph> {
         let mut needed = vec![false; self.nodes.len()];
         needed[output.0] = true;

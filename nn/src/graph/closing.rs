@@ -1,5 +1,5 @@
-//! What the graph proves of its raw output: a closing softmax or its logarithm, or values that can only be probabilities
-//! (sigmoids, averages and scalings of softmaxes, 1 - p).
+//! How a graph ends, as far as it can be proved from its operations: in a softmax or its logarithm, or in values that can only be
+//! probabilities (sigmoids, averages and scalings of softmaxes, 1 - p).
 
 use super::op::{Activation, Binary, Reduction};
 use super::{Graph, NodeId, Op, Weights};
@@ -10,23 +10,23 @@ use crate::tensor::to_f64;
 pub enum Closing {
     /// A softmax or its logarithm, which [`Graph::scores`] peels off.
     Softmax,
-    /// Values made of sigmoids and softmaxes by averages, scalings and complements, within these bounds.
+    /// Averages, scalings and complements of sigmoids and softmaxes, within these bounds.
     Probability {
-        /// The least value.
+        /// Lower bound.
         low: f64,
-        /// The greatest value.
+        /// Upper bound.
         high: f64,
     },
     /// Anything else.
     Raw,
 }
 
-/// The values that a node can take.
+/// The range of a node's values.
 #[derive(Clone, Copy)]
 struct Range {
     low: f64,
     high: f64,
-    /// Whether a sigmoid or a softmax bounds them, not a constant alone.
+    /// Whether it follows from a sigmoid or softmax, not from constants alone.
     squashed: bool,
 }
 
@@ -42,6 +42,7 @@ impl Graph {
         }
     }
 
+    /// The range of a node's values; none where it is not known.
     fn range(&self, id: NodeId, weights: &Weights) -> Option<Range> {
         let node = self.node(id);
         let input = |k: usize| self.range(node.inputs[k], weights);
@@ -98,7 +99,7 @@ impl Graph {
     }
 }
 
-/// The values of a combination of two.
+/// The range of a function of two values.
 fn combined(op: Binary, a: Range, b: Range) -> Option<Range> {
     let squashed = a.squashed || b.squashed;
     let corners = |f: fn(f64, f64) -> f64| {

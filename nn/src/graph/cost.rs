@@ -1,4 +1,4 @@
-//! What a node costs: parameters, floating-point operations, bytes.
+//! The cost of nodes: parameters, floating-point operations, values.
 
 use super::{Graph, NodeId, Op};
 use crate::graph::Weights;
@@ -32,12 +32,12 @@ impl Graph {
         }) as u64
     }
 
-    /// Values of all nodes for one sample: what a trace that keeps everything holds.
+    /// Values of all nodes for one sample: what a trace that keeps all of them holds.
     pub fn trace_len(&self) -> usize {
         self.nodes().iter().map(|n| n.shape.iter().product::<usize>()).sum()
     }
 
-    /// The most values that are alive at once in a forward pass that keeps nothing, for one sample.
+    /// The largest number of values alive at once in a forward pass that keeps none, for one sample.
     pub fn peak_len(&self) -> usize {
         let mut uses: Vec<usize> = self.ids().map(|id| self.consumers(id).len()).collect();
         let (mut live, mut peak) = (0, 0);

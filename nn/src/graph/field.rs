@@ -1,30 +1,30 @@
-//! Receptive fields: which part of the input a unit of a map can see.
+//! Receptive fields: the part of the input that a unit of a map depends on.
 
 use super::{Graph, NodeId, Op};
 
-/// What a unit of a node sees of the input.
+/// The receptive field of the units of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Field {
-    /// A window: unit (y, x) sees the input rows from `start[0] + y * stride[0]`, `size[0]` of them; columns likewise.
-    /// Rows before 0 or behind the last lie in padding.
+    /// A window: unit (y, x) depends on `size[0]` input rows from `start[0] + y * stride[0]` on; columns likewise. Rows outside the
+    /// input lie in the padding.
     Local {
         /// Height and width, px.
         size: [usize; 2],
-        /// Distance of neighbouring units' windows, px.
+        /// Rows and columns between the windows of neighbouring units, px.
         stride: [usize; 2],
-        /// The first row and column of unit (0, 0)'s window.
+        /// First row and column of the window of unit (0, 0).
         start: [isize; 2],
         /// Which of the node's axes are rows and columns.
         axes: [usize; 2],
     },
-    /// Everything.
+    /// The whole input.
     Whole,
     /// Nothing: the value is a constant.
     Nothing,
 }
 
 impl Field {
-    /// The input rows and columns that unit (y, x) sees: top, left, bottom, right (exclusive), clipped to `h` x `w`.
+    /// The window of unit (y, x), clipped to an input of `h` x `w`: top, left, bottom, right; the last two are exclusive.
     pub fn window(&self, y: usize, x: usize, [h, w]: [usize; 2]) -> [usize; 4] {
         let Field::Local { size, stride, start, .. } = *self else { return [0, 0, h, w] };
         let axis = |a: usize, i: usize, n: usize| {
@@ -35,7 +35,7 @@ impl Field {
         [top, left, bottom, right]
     }
 
-    /// The centre of unit (y, x)'s window in input pixels (the middle of pixel 0 is 0.5).
+    /// The centre of the window of unit (y, x), in input pixels (the middle of pixel 0 is 0.5).
     pub fn centre(&self, y: usize, x: usize, [h, w]: [usize; 2]) -> [f64; 2] {
         let Field::Local { size, stride, start, .. } = *self else { return [h as f64 / 2.0, w as f64 / 2.0] };
         [0, 1].map(|a| start[a] as f64 + ([y, x][a] * stride[a]) as f64 + size[a] as f64 / 2.0)
@@ -110,6 +110,7 @@ impl Graph {
     }
 }
 
+/// The receptive field after a sliding window.
 fn slide(w: super::op::Window, size: [usize; 2], stride: [usize; 2], start: [isize; 2], axes: [usize; 2]) -> Field {
     let span = w.span();
     let before = [w.padding.top, w.padding.left];
@@ -121,6 +122,7 @@ fn slide(w: super::op::Window, size: [usize; 2], stride: [usize; 2], start: [isi
     }
 }
 
+/// The smallest field that contains both.
 fn union(a: Field, b: Field) -> Field {
     match (a, b) {
         (Field::Nothing, other) | (other, Field::Nothing) => other,

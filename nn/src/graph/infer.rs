@@ -1,14 +1,14 @@
-//! Shape inference: the shape of a node's value from its operation and its inputs' shapes.
+//! Shape inference: the shape of a node's value from its operation and the shapes of its inputs.
 
 use super::op::{Conv, Op, Padding};
 use super::{ParamId, Shape};
 use crate::error::{Error, Result};
 use crate::graph::Weights;
 
-/// The shape of one sample of `op`'s value over inputs of `shapes`.
+/// The shape of one sample of the value of `op` on inputs of `shapes`.
 ///
 /// # Errors
-/// Where the number of inputs or their shapes do not fit.
+/// Where the number of inputs or their shapes do not fit the operation.
 pub fn shape(op: &Op, shapes: &[&[usize]], weights: &Weights) -> Result<Shape> {
     let wanted = match op {
         Op::Input | Op::Constant(_) => 0,
@@ -107,7 +107,7 @@ pub fn shape(op: &Op, shapes: &[&[usize]], weights: &Weights) -> Result<Shape> {
     }
 }
 
-/// The shape to which `a` and `b` broadcast by NumPy's rules.
+/// The shape that `a` and `b` broadcast to by NumPy's rules.
 ///
 /// # Errors
 /// Where they do not.

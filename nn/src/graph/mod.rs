@@ -1,7 +1,8 @@
 //! The graph of a net: a DAG of named nodes in topological order.
 //!
-//! Weights live apart ([`Weights`]), so that graphs are small, comparable and shared.
+//! [`Weights`] are kept apart from it, so that graphs are small, comparable and shared.
 
+mod activation;
 pub mod axes;
 pub mod builder;
 pub mod closing;
@@ -23,7 +24,7 @@ pub use weights::Weights;
 /// The size of one sample at a node, without the batch: C x H x W, or C.
 pub type Shape = Vec<usize>;
 
-/// Index of a node in its graph; inputs come before what they feed.
+/// Index of a node in its graph; a node comes after its inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub usize);
 
@@ -34,7 +35,7 @@ pub struct Node {
     pub name: String,
     /// What it computes.
     pub op: Op,
-    /// The nodes whose values it takes, in order.
+    /// The nodes whose values are its operands, in order.
     pub inputs: SmallVec<[NodeId; 2]>,
     /// The shape of its value for one sample.
     pub shape: Shape,
@@ -51,7 +52,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// All nodes, inputs before what they feed.
+    /// All nodes, each after its inputs.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -66,14 +67,14 @@ impl Graph {
         &self.nodes[id.0]
     }
 
-    /// The same graph with other operations at some nodes, of the same inputs and shapes.
+    /// The same graph with other operations at some nodes; their inputs and shapes stay.
     pub(crate) fn with_ops(&self, changed: impl IntoIterator<Item = (NodeId, Op)>) -> Self {
         let mut graph = self.clone();
         changed.into_iter().for_each(|(id, op)| graph.nodes[id.0].op = op);
         graph
     }
 
-    /// The node that stands for the net's input.
+    /// The net's input.
     pub fn input(&self) -> NodeId {
         self.input
     }
@@ -83,23 +84,22 @@ impl Graph {
         self.output
     }
 
-    /// The nodes that take this node's value.
+    /// The nodes that have this node as an input.
     pub fn consumers(&self, id: NodeId) -> &[NodeId] {
         &self.consumers[id.0]
     }
 
-    /// The node of that name, or whose unique output has that name in the file.
+    /// The node of that name, or whose output has that name in the file.
     pub fn find(&self, name: &str) -> Option<NodeId> {
         self.aliases.get(name).copied()
     }
 
-    /// Whether a node is a layer that people ask for: not a constant.
+    /// Whether a node is a layer that can be asked for: any but a constant.
     pub fn is_layer(&self, id: NodeId) -> bool {
         !matches!(self.node(id).op, Op::Constant(_))
     }
 
-    /// The node whose value holds the class scores: the output with a closing softmax, its logarithm and what only reshapes
-    /// them peeled off.
+    /// The node whose value holds the class scores: the input of the closing softmax, if there is one, else the output.
     pub fn scores(&self) -> NodeId {
         self.closing_softmax().map_or(self.output, |softmax| {
             let mut scores = self.node(softmax).inputs[0];
@@ -115,7 +115,7 @@ impl Graph {
         self.softmax_at(self.output)
     }
 
-    /// The softmax whose values, reshaped or their logarithms, `id` holds.
+    /// The softmax whose values, or their logarithms, `id` holds, possibly reshaped.
     fn softmax_at(&self, mut id: NodeId) -> Option<NodeId> {
         let mut logarithm = false;
         loop {
@@ -130,7 +130,7 @@ impl Graph {
         }
     }
 
-    /// Whether a node is the softmax of an attention: its values are multiplied into others.
+    /// Whether a node is the softmax of an attention: its only use is in a matrix product.
     pub fn is_attention(&self, id: NodeId) -> bool {
         let mut at = id;
         matches!(self.node(id).op, Op::Softmax { log: false, .. })
@@ -144,7 +144,7 @@ impl Graph {
             }
     }
 
-    /// The nodes that `of` depends on, `of` included: true at each one's index.
+    /// The nodes that `of` depends on, itself included, as flags by index.
     pub fn ancestors(&self, of: NodeId) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];
         needed[of.0] = true;
@@ -156,7 +156,7 @@ impl Graph {
         needed
     }
 
-    /// The nodes that depend on `of`, `of` included: true at each one's index.
+    /// The nodes that depend on `of`, itself included, as flags by index.
     pub fn descendants(&self, of: NodeId) -> Vec<bool> {
         let mut reached = vec![false; self.nodes.len()];
         reached[of.0] = true;

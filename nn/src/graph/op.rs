@@ -1,15 +1,17 @@
-//! The operations of a graph. Shapes here are those of one sample: the batch is the axis before them.
+//! The operations of a graph. Shapes and axes here are those of one sample; the batch is the axis before them.
 //!
-//! `Op` is a closed enum on purpose: a new operation makes the compiler list every pass that must learn it
-//! (shape inference, forward, gradient, receptive field, cost).
+//! `Op` is a closed enum: with a new operation the compiler lists the passes that must handle it (shape inference, forward,
+//! gradient, cost).
 
 use std::sync::Arc;
+
+pub use super::activation::Activation;
 
 /// Index of a parameter tensor in [`crate::graph::Weights`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamId(pub usize);
 
-/// Rows or columns added on each side: top, left, bottom, right.
+/// Rows and columns added on each side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Padding {
     /// Rows above.
@@ -23,27 +25,27 @@ pub struct Padding {
 }
 
 impl Padding {
-    /// The same number on each side.
+    /// `n` on each side.
     pub fn same(n: usize) -> Self {
         Padding { top: n, left: n, bottom: n, right: n }
     }
 
-    /// No padding at all.
+    /// Whether there is no padding.
     pub fn is_zero(&self) -> bool {
         *self == Padding::default()
     }
 }
 
-/// A window that slides over rows and columns: of a convolution or a pool.
+/// A sliding window, of a convolution or a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Height and width.
     pub kernel: [usize; 2],
-    /// Steps down and right.
+    /// Rows and columns between neighbouring positions.
     pub stride: [usize; 2],
-    /// Distance between the window's taps.
+    /// Rows and columns between neighbouring taps.
     pub dilation: [usize; 2],
-    /// What surrounds the map: zeros for a convolution, nothing for a pool.
+    /// Padding of the map: zeros for a convolution, ignored by a pool.
     pub padding: Padding,
 }
 
@@ -53,14 +55,14 @@ impl Window {
         Window { kernel: [k, k], stride: [s, s], dilation: [1, 1], padding: Padding::same(p) }
     }
 
-    /// Rows and columns that the dilated window spans.
+    /// Height and width of the dilated window.
     pub fn span(&self) -> [usize; 2] {
         [0, 1].map(|a| (self.kernel[a] - 1) * self.dilation[a] + 1)
     }
 
-    /// Output height and width over a map of `h` x `w`, rounding up in ceil mode; `None` where the window does not fit.
+    /// Output height and width over a map of `h` x `w`, rounded up in ceil mode; `None` where the window does not fit.
     ///
-    /// In ceil mode a last window that would start in the padding behind the map is dropped, as PyTorch and ONNX do.
+    /// In ceil mode a last window that would start in the padding after the map is dropped, as in PyTorch and ONNX.
     pub fn output(&self, [h, w]: [usize; 2], ceil: bool) -> Option<[usize; 2]> {
         let p = self.padding;
         let axis = |size: usize, before: usize, after: usize, a: usize| {
@@ -76,97 +78,28 @@ impl Window {
     }
 }
 
-/// A convolution: weight out x in/groups x kh x kw.
+/// The parameters of a convolution, or of a transposed convolution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
-    /// Weight, out x in/groups x kh x kw (for a transposed one in x out/groups x kh x kw).
+    /// Weight, out x in/groups x kh x kw; of a transposed convolution in x out/groups x kh x kw.
     pub weight: ParamId,
     /// Bias, out.
     pub bias: Option<ParamId>,
-    /// Where the kernel stands.
+    /// Kernel size, stride, dilation and padding.
     pub window: Window,
-    /// Channel groups that do not mix.
+    /// Channel groups.
     pub groups: usize,
 }
 
 /// An average or max pool.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pool {
-    /// Where the window stands.
+    /// Window size, stride, dilation and padding.
     pub window: Window,
-    /// Whether a last, partly outside window counts.
+    /// Whether the output size is rounded up (ceil mode).
     pub ceil: bool,
-    /// Whether an average divides by the window's whole size, padding included.
+    /// Whether an average counts the padding.
     pub count_padding: bool,
-}
-
-/// An element-wise function of one input.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Activation {
-    /// max(0, x)
-    Relu,
-    /// min(max(x, low), high); ReLU6 is `Clip` of 0 and 6.
-    Clip {
-        /// Lower bound.
-        low: f64,
-        /// Upper bound.
-        high: f64,
-    },
-    /// x where positive, else slope * x
-    LeakyRelu(f64),
-    /// x where larger than alpha, else 0
-    ThresholdedRelu(f64),
-    /// x where positive, else alpha * (e^x - 1)
-    Elu(f64),
-    /// scale * (x where positive, else alpha * (e^x - 1))
-    Selu {
-        /// alpha
-        alpha: f64,
-        /// gamma of ONNX
-        scale: f64,
-    },
-    /// 1 / (1 + e^-x)
-    Sigmoid,
-    /// clip(slope * x + offset, 0, 1)
-    HardSigmoid {
-        /// Factor of x.
-        slope: f64,
-        /// Added before clipping.
-        offset: f64,
-    },
-    /// x * clip(x / 6 + 1/2, 0, 1)
-    HardSwish,
-    /// x * sigmoid(x)
-    Silu,
-    /// x * tanh(softplus(x))
-    Mish,
-    /// x * Phi(x), Phi the normal distribution; or its tanh approximation
-    Gelu {
-        /// Whether the tanh form is used.
-        tanh: bool,
-    },
-    /// ln(1 + e^x)
-    Softplus,
-    /// x / (1 + |x|)
-    Softsign,
-    /// tanh x
-    Tanh,
-    /// The error function.
-    Erf,
-    /// e^x
-    Exp,
-    /// ln x
-    Log,
-    /// The square root.
-    Sqrt,
-    /// |x|
-    Abs,
-    /// -x
-    Neg,
-    /// 1 / x
-    Reciprocal,
-    /// x^p
-    Pow(f64),
 }
 
 /// An element-wise function of two inputs, which broadcast as in NumPy.
@@ -180,11 +113,11 @@ pub enum Binary {
     Mul,
     /// a / b
     Div,
-    /// The larger.
+    /// max(a, b)
     Max,
-    /// The smaller.
+    /// min(a, b)
     Min,
-    /// a where positive, else b * a (a learned slope b)
+    /// a if a > 0, else b * a (b is a learned slope)
     Prelu,
 }
 
@@ -195,31 +128,31 @@ pub enum Reduction {
     Sum,
     /// The mean.
     Mean,
-    /// The largest.
+    /// The maximum.
     Max,
 }
 
-/// What lies beyond the border of a padded tensor.
+/// How a tensor is padded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Border {
-    /// A constant.
+    /// With a constant.
     Constant(f64),
-    /// The tensor mirrored, without repeating the edge.
+    /// Mirrored, without repeating the edge.
     Reflect,
-    /// The edge repeated.
+    /// With the edge repeated.
     Edge,
 }
 
-/// How a map is enlarged or reduced.
+/// How a resize interpolates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
-    /// The nearest sample.
+    /// Nearest neighbour.
     Nearest,
-    /// Bilinear between the four around.
+    /// Bilinear.
     Linear,
 }
 
-/// How output positions relate to input positions when a map is resized (ONNX `coordinate_transformation_mode`).
+/// How output positions map to input positions in a resize (ONNX `coordinate_transformation_mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alignment {
     /// (i + 1/2) / scale - 1/2
@@ -239,7 +172,7 @@ pub enum Op {
     Constant(ParamId),
     /// Convolution over C x H x W.
     Conv2d(Conv),
-    /// Transposed convolution over C x H x W, with rows and columns added behind the result.
+    /// Transposed convolution over C x H x W; rows and columns added after the result (output padding).
     ConvTranspose2d(Conv, [usize; 2]),
     /// y = x W^T + b over the last axis; weight out x in.
     Linear {
@@ -248,9 +181,9 @@ pub enum Op {
         /// Bias, out.
         bias: Option<ParamId>,
     },
-    /// Matrix products of two values over the last two axes; the axes before broadcast.
+    /// Matrix products of two values over the last two axes; the other axes broadcast.
     MatMul,
-    /// (x - mean) / sqrt(var + eps) * scale + shift, a channel each (axis 0).
+    /// (x - mean) / sqrt(var + eps) * scale + shift, by channel (axis 0).
     BatchNorm {
         /// Scale (gamma), C.
         scale: ParamId,
@@ -263,7 +196,7 @@ pub enum Op {
         /// Added to the variance.
         eps: f64,
     },
-    /// Normalised over the axes from `axis` on, then scaled and shifted.
+    /// Normalisation over the axes from `axis` on, then scale and shift.
     LayerNorm {
         /// First normalised axis.
         axis: usize,
@@ -274,9 +207,9 @@ pub enum Op {
         /// Added to the variance.
         eps: f64,
     },
-    /// Normalised over each group of channels, then scaled and shifted by channel.
+    /// Normalisation over each group of channels, then scale and shift by channel.
     GroupNorm {
-        /// Number of groups; as many as channels is instance normalisation.
+        /// Number of groups; with as many as channels it is instance normalisation.
         groups: usize,
         /// Scale, C.
         scale: ParamId,
@@ -300,58 +233,58 @@ pub enum Op {
     Activation(Activation),
     /// An element-wise function of two inputs.
     Binary(Binary),
-    /// The largest of each window; ties go to the first.
+    /// The maximum of each window; ties go to the first.
     MaxPool(Pool),
-    /// The mean of each window.
+    /// The average of each window.
     AvgPool(Pool),
-    /// Sum, mean or maximum over axes (global pooling is one over the last two).
+    /// Sum, mean or maximum over axes; over the last two it is global pooling.
     Reduce {
         /// What is computed.
         reduction: Reduction,
-        /// Axes that go, ascending.
+        /// The reduced axes, ascending.
         axes: Vec<usize>,
-        /// Whether they stay with size 1.
+        /// Whether they stay, with size 1.
         keep: bool,
     },
-    /// e^x normalised over an axis, or its logarithm.
+    /// Softmax over an axis, or its logarithm.
     Softmax {
-        /// The axis that sums to one.
+        /// The axis.
         axis: usize,
-        /// Whether the logarithm is meant.
+        /// Whether it is the logarithm.
         log: bool,
     },
-    /// Inputs one after another along an axis.
+    /// Concatenation along an axis.
     Concat {
         /// The axis.
         axis: usize,
     },
-    /// Chosen entries along an axis, in order: slices, splits, gathers.
+    /// Entries along an axis in a given order: slices, splits, gathers.
     Select {
         /// The axis.
         axis: usize,
-        /// Which entries.
+        /// The entries.
         index: Arc<[usize]>,
     },
     /// The same values in another shape (flatten, squeeze, reshape).
     Reshape(Vec<usize>),
-    /// Axes in another order: output axis i is input axis `perm[i]`.
+    /// Permuted axes: output axis i is input axis `perm[i]`.
     Transpose(Vec<usize>),
-    /// Values added before and after each axis.
+    /// Padding before and after each axis.
     Pad {
         /// (before, after) for each axis.
         pads: Vec<(usize, usize)>,
-        /// What they hold.
+        /// What the padding holds.
         border: Border,
     },
-    /// A map enlarged or reduced to height x width.
+    /// A map resized to height x width.
     Resize {
         /// Output height and width.
         size: [usize; 2],
-        /// Output size over input size, as the file says it, down and right.
+        /// Output size over input size, as the file gives it, by axis.
         scale: [f64; 2],
-        /// Between samples.
+        /// How values are interpolated.
         sampling: Sampling,
-        /// Between grids.
+        /// How positions are mapped.
         alignment: Alignment,
     },
     /// The input unchanged: a name for a value (dropout at test time, an alias).
@@ -359,7 +292,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The field's name of the operation, lower case.
+    /// The operation's usual name, lower case.
     pub fn kind(&self) -> &'static str {
         match self {
             Op::Input => "input",
@@ -408,57 +341,5 @@ impl Op {
             Op::GroupNorm { scale, shift, .. } => vec![*scale, *shift],
             _ => Vec::new(),
         }
-    }
-}
-
-impl Activation {
-    /// ReLU6: 0 to 6.
-    pub const RELU6: Activation = Activation::Clip { low: 0.0, high: 6.0 };
-
-    /// The field's name of the function, lower case.
-    pub fn kind(self) -> &'static str {
-        match self {
-            Activation::Relu => "relu",
-            Activation::RELU6 => "relu6",
-            Activation::Clip { .. } => "clip",
-            Activation::LeakyRelu(_) => "leaky_relu",
-            Activation::ThresholdedRelu(_) => "thresholded_relu",
-            Activation::Elu(_) => "elu",
-            Activation::Selu { .. } => "selu",
-            Activation::Sigmoid => "sigmoid",
-            Activation::HardSigmoid { .. } => "hard_sigmoid",
-            Activation::HardSwish => "hard_swish",
-            Activation::Silu => "silu",
-            Activation::Mish => "mish",
-            Activation::Gelu { .. } => "gelu",
-            Activation::Softplus => "softplus",
-            Activation::Softsign => "softsign",
-            Activation::Tanh => "tanh",
-            Activation::Erf => "erf",
-            Activation::Exp => "exp",
-            Activation::Log => "log",
-            Activation::Sqrt => "sqrt",
-            Activation::Abs => "abs",
-            Activation::Neg => "neg",
-            Activation::Reciprocal => "reciprocal",
-            Activation::Pow(_) => "pow",
-        }
-    }
-
-    /// Whether the function rectifies: zero (or nearly) for negative inputs. Guided backprop and DeconvNet act on these.
-    pub fn rectifies(self) -> bool {
-        matches!(
-            self,
-            Activation::Relu
-                | Activation::LeakyRelu(_)
-                | Activation::ThresholdedRelu(_)
-                | Activation::Elu(_)
-                | Activation::Selu { .. }
-                | Activation::HardSwish
-                | Activation::Silu
-                | Activation::Mish
-                | Activation::Gelu { .. }
-                | Activation::Softplus
-        ) || matches!(self, Activation::Clip { low, .. } if low == 0.0)
     }
 }

@@ -9,7 +9,7 @@ use smallvec::smallvec;
 
 impl Graph {
     /// The layer that computes the class scores, each from its own row of weights: a linear layer, or a 1 x 1 convolution with only
-    /// operations by channel behind it. None where there is none.
+    /// operations by channel after it. None where there is none.
     pub fn class_layer(&self) -> Option<NodeId> {
         let mut id = self.scores();
         let classes = self.node(id).shape.iter().product();

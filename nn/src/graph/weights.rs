@@ -1,4 +1,4 @@
-//! The parameters of a graph: tensors by the names of their file.
+//! The parameters of a graph: tensors under their names in the file.
 
 use super::ParamId;
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Adds a parameter under its file's name.
+    /// Adds a parameter under its name in the file.
     ///
     /// # Errors
     /// Where a floating-point value is not finite.
@@ -58,7 +58,7 @@ impl Weights {
         changed
     }
 
-    /// Values in all parameters.
+    /// The number of values in all parameters.
     pub fn count(&self) -> usize {
         self.tensors.iter().map(Tensor::elem_count).sum()
     }

@@ -26,7 +26,7 @@ impl<T> DisjointSlice<T> {
         DisjointSlice(values.as_mut_ptr())
     }
 
-    /// The unused capacity behind the elements of `values`.
+    /// The unused capacity after the elements of `values`.
     pub fn spare_capacity(values: &mut Vec<T>) -> Self {
         DisjointSlice(values.spare_capacity_mut().as_mut_ptr().cast())
     }
@@ -34,7 +34,7 @@ impl<T> DisjointSlice<T> {
     /// The buffer from element `begin` on.
     ///
     /// # Safety
-    /// Element `begin` must lie inside the buffer, or right behind it.
+    /// Element `begin` must lie inside the buffer, or right after it.
     pub unsafe fn from(&self, begin: usize) -> Self {
         // SAFETY: the caller's.
         DisjointSlice(unsafe { self.0.add(begin) })

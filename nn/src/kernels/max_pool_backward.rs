@@ -87,7 +87,7 @@ struct PlaneGradient<'a> {
 
 /// Vectors of positions that are computed together.
 const VECTORS_PER_BLOCK: usize = 4;
-/// Values behind the last position that are read or written with it.
+/// Values after the last position that are read or written with it.
 const MARGIN: usize = VECTORS_PER_BLOCK * MAX_LANES;
 
 /// Each thread's buffers, made for planes of one shape.
@@ -150,7 +150,7 @@ impl WithSimd for PlaneGradient<'_> {
         padded.spread(self.dy, self.g.output, &mut dy[front..]);
         assert!(self.taps.iter().all(|t| *t < padded.len()));
         for at in (0..padded.positions(self.g.output)).step_by(block) {
-            // SAFETY: what positions read ends within a part, and behind that all buffers have room for a block.
+            // SAFETY: what positions read ends within a part, and after that all buffers have room for a block.
             unsafe {
                 let (y, argmax) = (y.as_ptr().add(front + at), argmax.as_mut_ptr().add(front + at));
                 find_argmax(simd, self.taps, values.as_ptr().add(at), y, argmax);
@@ -179,7 +179,7 @@ impl WithSimd for PlaneGradient<'_> {
 /// The number of the argmax tap of each window of a block of positions.
 ///
 /// # Safety
-/// A block must be readable at `y` and at every tap behind `x`, and writable at `argmax`.
+/// A block must be readable at `y` and, for every tap, at `x + tap`, and writable at `argmax`.
 #[inline(always)]
 unsafe fn find_argmax<S: Simd>(simd: S, taps: &[usize], x: *const f32, y: *const f32, argmax: *mut f32) {
     // SAFETY: the caller's.

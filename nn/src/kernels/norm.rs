@@ -97,7 +97,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The channels whose squares are summed at channel c: (size - 1) / 2 before it, the rest behind.
+    /// The channels whose squares are summed at channel c: (size - 1) / 2 before it, the rest after.
     pub(crate) fn reach(&self, c: usize, channels: usize) -> std::ops::Range<usize> {
         let before = (self.size - 1) / 2;
         c.saturating_sub(before)..(c + self.size - before).min(channels)

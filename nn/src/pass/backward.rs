@@ -277,7 +277,7 @@ impl Trace {
     }
 }
 
-/// A rectifier as the epilogue of the kernel that computes the signal behind it.
+/// A rectifier as the epilogue of the kernel that computes the signal after it.
 struct FusedRectifier {
     /// The rectifier's input, where the signal goes.
     input: NodeId,

@@ -8,7 +8,7 @@
 use super::apply::batch_norm_affine;
 use crate::error::Result;
 use crate::graph::op::{Conv, Op};
-use crate::graph::{NodeId, ParamId, Weights};
+use crate::graph::{NodeId, Weights};
 use crate::model::Model;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::Tensor;
     use crate::graph::op::Window;
-    use crate::graph::{Builder, NodeId};
+    use crate::graph::{Builder, ParamId};
     use crate::model::Card;
     use crate::pass::Tap;
     use crate::random::Stream;

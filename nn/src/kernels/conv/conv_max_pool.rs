@@ -1,4 +1,4 @@
-//! A convolution and the max pool behind it, band by band: the convolution's outputs of a band are pooled while they lie in a
+//! A convolution and the max pool after it, band by band: the convolution's outputs of a band are pooled while they lie in a
 //! core's L2 cache, and only the maxima are written to memory.
 
 use super::epilogue::{Clamp, Epilogue};

@@ -62,7 +62,7 @@ impl<'a> DepthwiseConv<'a> {
         }
         let Some(first) = ready.first().map(|r| r.problem) else { return };
         let (pixels, sample) = (first.layout.plane, first.layout.sample);
-        // Where the first output plane begins: the other phases of a stride begin behind it.
+        // Where the first output plane begins: the other phases of a stride begin after it.
         let begin = ready.iter().map(|r| r.problem.layout.first).min().unwrap_or(0);
         let (source, per_group) = (first.input[0] * first.input[1], first.out_channels);
         let planes = first.groups * per_group;
@@ -197,7 +197,7 @@ unsafe fn sum_positions<S: Simd>(
 /// The sums at V vectors of positions.
 ///
 /// # Safety
-/// From each of `taps` behind `values` on, V vectors must be readable.
+/// For each of `taps`, V vectors must be readable at `values + tap`.
 #[inline(always)]
 unsafe fn sum_block<S: Simd, const V: usize>(
     simd: S,
@@ -219,7 +219,7 @@ unsafe fn sum_block<S: Simd, const V: usize>(
     acc.map(|sum| simd.add_f32s(sum, bias))
 }
 
-/// Stores the rows of an output, which lie `pitch` apart in `sums`, one behind the other. Where a row ends within a vector, its
+/// Stores the rows of an output, which lie `pitch` apart in `sums`, one after another. Where a row ends within a vector, its
 /// last vector reaches into the next row, which is stored after it.
 #[inline(always)]
 fn store_rows<S: Simd>(

@@ -134,7 +134,7 @@ impl Band {
                 let tile = Tile {
                     columns: from.columns[first..].as_ptr(),
                     row_offsets: RowOffsets::Listed(from.row_offsets),
-                    // Whole vectors: the results have room behind the last column.
+                    // Whole vectors: the results have room after the last column.
                     count: count.next_multiple_of(lanes()),
                     out: scratch.results.as_mut_ptr(),
                     out_pitch: nr(),
@@ -142,7 +142,7 @@ impl Band {
                     combine: Combine::None,
                     clamp: Clamp::None,
                 };
-                // SAFETY: behind the last position of the last row of the column matrix there is a full tile; the results
+                // SAFETY: after the last position of the last row of the column matrix there is a full tile; the results
                 // are this thread's own.
                 unsafe { PanelGemm { panels, depth, rows: problem.out_channels, bias, tile }.run() };
                 runs.clear();

@@ -107,7 +107,7 @@ impl TiledGemm<'_> {
         let tile = Tile {
             columns,
             row_offsets,
-            // Whole vectors: the results have room behind the last column.
+            // Whole vectors: the results have room after the last column.
             count: block.count.next_multiple_of(lanes()),
             out: scratch.results.as_mut_ptr(),
             out_pitch: nr(),

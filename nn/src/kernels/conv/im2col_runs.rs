@@ -45,7 +45,7 @@ pub(super) fn pack_columns(problem: &ConvProblem, x: &[f32], block: ColumnBlock,
 pub(super) fn deinterleave_columns(problem: &ConvProblem, x: &[f32]) -> (ConvProblem, Vec<f32>) {
     let ([h, w], step) = (problem.input, problem.stride[1]);
     let narrow = w.div_ceil(step);
-    // Each part has a margin of zeros before and behind it, as wide as any tap reaches into the padding.
+    // Each part has a margin of zeros before and after it, as wide as any tap reaches into the padding.
     let reach = problem.taps.iter().map(|t| t[1].div_euclid(step as isize)).collect::<Vec<_>>();
     let before = reach.iter().copied().min().map_or(0, |m| (-m).max(0)) as usize;
     let furthest = reach.iter().copied().max().unwrap_or(0) + problem.output[1] as isize;

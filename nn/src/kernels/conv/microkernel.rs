@@ -33,7 +33,7 @@ pub(super) enum RowOffsets<'a> {
     Packed(usize),
     /// Constant row pitch in the unpacked input; the next tile is prefetched.
     Unpacked(usize),
-    /// Row k this many values behind row 0.
+    /// Row k this many values after row 0.
     Listed(&'a [usize]),
 }
 

@@ -6,7 +6,7 @@
 //! The input gradient runs the same code: it is one `problem` for each phase of the stride.
 //!
 //! Some layers have kernels of their own: 3 x 3 with stride 1 (`winograd`), few channels (`direct`), one input channel
-//! a group (`depthwise`), and a first layer together with the max pool behind it (`conv_max_pool`). `prepacked` picks
+//! a group (`depthwise`), and a first layer together with the max pool after it (`conv_max_pool`). `prepacked` picks
 //! the kernel by the shape of the layer alone, so that a sample gets the same bits in any batch.
 //!
 //! In f64, which tests use as the truth, convolution is im2col and a matrix product (`reference`).

@@ -1,5 +1,5 @@
 //! Which nodes a forward pass computes as one kernel: a convolution and, where nothing else reads what lies between, the batch
-//! normalisation, residual sum, rectifier and max pool behind it.
+//! normalisation, residual sum, rectifier and max pool after it.
 
 use crate::graph::op::{Activation, Binary};
 use crate::graph::{Graph, NodeId, Op};
@@ -15,7 +15,7 @@ pub struct Fused {
     pub residual: Option<NodeId>,
     /// The clamp of the rectifier.
     pub clamp: Clamp,
-    /// The max pool behind these.
+    /// The max pool after these.
     pub pool: Option<NodeId>,
     /// The last of the fused nodes, whose value is the kernel's result.
     pub output: NodeId,

@@ -262,7 +262,7 @@ impl<'a> WinogradConv<'a> {
         let (c, rows) = (self.problem.in_channels, part.rows.len());
         let padded_rows = self.problem.out_channels.next_multiple_of(MR);
         let point_pitch = rows * nr() + ROW_SKEW;
-        // Whole vectors: the results have room behind the last tile.
+        // Whole vectors: the results have room after the last tile.
         let count = part.tiles.len().next_multiple_of(lanes());
         let (sums, lines) = (N * N * point_pitch, M * M * nr());
         grow(scratch, sums + lines);
