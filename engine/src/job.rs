@@ -15,10 +15,10 @@ const WORK: u64 = 96_000_000_000;
 /// What the program itself takes, bytes.
 const PROGRAM: u64 = 72 << 20;
 
-/// How often the weights of convolutions are held packed for one way and the other: as plain sums forward and in tiles back,
-/// or in tiles both ways.
-const PACKED: u64 = 3;
-const PACKED_TILES: u64 = 4;
+/// Size of the pack cache, in copies of the convolutions' weights: panels of plain sums forward and Winograd tiles backward, or
+/// Winograd tiles both ways.
+const PACK_COPIES: u64 = 3;
+const PACK_COPIES_WINOGRAD_FORWARD: u64 = 4;
 
 /// Set from outside (Ctrl-C, a notebook's stop button); work ends at its next step.
 #[derive(Clone, Debug, Default)]
@@ -146,8 +146,8 @@ fn held(model: &Model) -> u64 {
     let is_conv = |id: &NodeId| matches!(graph.node(*id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
     let each = graph.ids().filter(is_conv).map(|id| graph.params(id, model.weights()));
     let packed = if model.has_pack_cache() { each.sum() } else { each.max().unwrap_or(0) };
-    let forms = if model.has_winograd_forward() { PACKED_TILES } else { PACKED };
-    PROGRAM + 4 * (model.weights().count() as u64 + forms * packed as u64)
+    let copies = if model.has_winograd_forward() { PACK_COPIES_WINOGRAD_FORWARD } else { PACK_COPIES };
+    PROGRAM + 4 * (model.weights().count() as u64 + copies * packed as u64)
 }
 
 /// The iterator of [`Job::steps`].
