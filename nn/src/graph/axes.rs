@@ -1,7 +1,8 @@
 //! The meaning of each axis of a node's value, traced from the input through transposes and reshapes, so that a map is found
 //! in any layout: channels x rows x columns, channels last, or a list of tokens.
 
-use super::{Graph, NodeId, Op};
+use super::dag::{Graph, NodeId};
+use super::op::Op;
 
 /// The meaning of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! Builds a graph node by node, infers shapes and makes names unique.
 
-use super::{Graph, Node, NodeId, Op, ParamId, Shape, infer};
+use super::dag::{Graph, Node, NodeId, Shape};
+use super::infer;
+use super::op::{Op, ParamId};
+use super::weights::Weights;
 use crate::error::{Context, Error, Result};
-use crate::graph::Weights;
 use candle_core::Tensor;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
 //! How a graph ends, as far as it can be proved from its operations: in a softmax or its logarithm, or in values that can only be
 //! probabilities (sigmoids, averages and scalings of softmaxes, 1 - p).
 
-use super::op::{Activation, Binary, Reduction};
-use super::{Graph, NodeId, Op, Weights};
+use super::dag::{Graph, NodeId};
+use super::op::{Activation, Binary, Op, Reduction};
+use super::weights::Weights;
 use crate::tensor::to_f64;
 
 /// How a graph ends, as far as it can be proved.

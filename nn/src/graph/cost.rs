@@ -1,7 +1,8 @@
 //! The cost of nodes: parameters, floating-point operations, values.
 
-use super::{Graph, NodeId, Op};
-use crate::graph::Weights;
+use super::dag::{Graph, NodeId};
+use super::op::{Op, ParamId};
+use super::weights::Weights;
 
 impl Graph {
     /// Parameters that a node reads.
@@ -14,7 +15,7 @@ impl Graph {
         let node = self.node(id);
         let out: usize = node.shape.iter().product();
         let size = |i: usize| node.inputs.get(i).map_or(0, |n| self.node(*n).shape.iter().product::<usize>());
-        let per_value = |p: &super::ParamId| weights.tensor(*p).dims()[1..].iter().product::<usize>();
+        let per_value = |p: &ParamId| weights.tensor(*p).dims()[1..].iter().product::<usize>();
         (match &node.op {
             Op::Conv2d(c) => out * (2 * per_value(&c.weight) + usize::from(c.bias.is_some())),
             Op::ConvTranspose2d(c, _) => size(0) * 2 * per_value(&c.weight),

@@ -1,6 +1,7 @@
 //! Receptive fields: the part of the input that a unit of a map depends on.
 
-use super::{Graph, NodeId, Op};
+use super::dag::{Graph, NodeId};
+use super::op::{Op, Window};
 
 /// The receptive field of the units of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,7 +112,7 @@ impl Graph {
 }
 
 /// The receptive field after a sliding window.
-fn slide(w: super::op::Window, size: [usize; 2], stride: [usize; 2], start: [isize; 2], axes: [usize; 2]) -> Field {
+fn slide(w: Window, size: [usize; 2], stride: [usize; 2], start: [isize; 2], axes: [usize; 2]) -> Field {
     let span = w.span();
     let before = [w.padding.top, w.padding.left];
     Field::Local {

@@ -1,9 +1,9 @@
 //! Shape inference: the shape of a node's value from its operation and the shapes of its inputs.
 
-use super::op::{Conv, Op, Padding};
-use super::{ParamId, Shape};
+use super::dag::Shape;
+use super::op::{Conv, Op, Padding, ParamId};
+use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::graph::Weights;
 
 /// The shape of one sample of the value of `op` on inputs of `shapes`.
 ///

@@ -1,9 +1,9 @@
 //! Rewrites of a graph: one class instead of all, and a node's values times a mask, for ablation.
 
-use super::op::{Binary, Conv};
-use super::{Graph, Node, NodeId, Op, ParamId, Shape};
+use super::dag::{Graph, Node, NodeId, Shape};
+use super::op::{Binary, Conv, Op, ParamId};
+use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::graph::Weights;
 use candle_core::Tensor;
 use smallvec::smallvec;
 

@@ -1,6 +1,6 @@
 //! The parameters of a graph: tensors under their names in the file.
 
-use super::ParamId;
+use super::op::ParamId;
 use crate::error::{Error, Result};
 use crate::tensor::values;
 use candle_core::{DType, Tensor};

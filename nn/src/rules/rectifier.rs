@@ -1,12 +1,11 @@
 //! Guided backprop and DeconvNet: the gradient everywhere except at rectifiers.
 
-use super::{On, Rule, Rules, Site};
 use crate::error::Result;
 use crate::graph::Op;
 use crate::graph::op::Activation;
 use crate::kernels::conv::{Clamp, Combine};
 use crate::kernels::elementwise::{derivative, maximum, zip_map};
-use crate::pass::rule::gradient_mask;
+use crate::pass::rule::{On, Rule, Rules, Site, gradient_mask};
 use crate::pass::vjp::vjp;
 use crate::tensor::{tensor, values};
 use crate::with_real;

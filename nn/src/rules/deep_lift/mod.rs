@@ -8,13 +8,13 @@
 
 mod norm;
 
-use super::{Rule, Site};
 use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::{Activation, Binary, Reduction};
 use crate::kernels::{binary, elementwise};
 use crate::pass::Trace;
 use crate::pass::apply::aligned;
+use crate::pass::rule::{Rule, Site};
 use crate::pass::vjp::vjp;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::kernels::norm::{self, Blocks, Response};
 use crate::pass::apply::{response_of, with_blocks};
-use crate::rules::Site;
+use crate::pass::rule::Site;
 use crate::tensor::{Real, tensor, values};
 use candle_core::Tensor;
 use smallvec::{SmallVec, smallvec};

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::graph::op::{Conv, Op, Pool, Reduction};
 use crate::kernels::{conv, linear, norm, pool, reduce};
 use crate::pass::apply::*;
-use crate::rules::Site;
+use crate::pass::rule::Site;
 use crate::tensor::{Real, values};
 
 /// y = w * x + b at one node.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::model::Model;
-use crate::rules::{On, Rule, Rules, Shares, Site};
+use crate::pass::rule::{On, Rule, Rules, Shares, Site};
 use crate::tensor::to_f64;
 use candle_core::Tensor;
 use smallvec::SmallVec;

@@ -4,7 +4,7 @@
 //! expect batch normalisations to be folded into the layers before them ([`crate::pass::fold`]).
 
 use super::{LrpRule, PassThrough, Proportional, STABILISER, SignalTakesAll};
-use crate::rules::{On, Rule, Rules};
+use crate::pass::rule::{On, Rule, Rules};
 use std::sync::Arc;
 
 /// Operations through which relevance passes unchanged.

@@ -13,11 +13,11 @@ mod weightless;
 pub use budget::{LayerBudget, RelevanceBudget};
 pub use weightless::{PassThrough, Proportional, SignalTakesAll};
 
-use super::{Rule, Shares, Site};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise;
 use crate::model::Model;
 use crate::pass::Tap;
+use crate::pass::rule::{Rule, Shares, Site};
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
 use affine::Affine;

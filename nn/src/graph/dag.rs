@@ -1,0 +1,153 @@
+//! The graph type: named nodes in topological order, their consumers, ancestors and descendants, and the node of the class scores.
+
+use super::op::{Activation, Op};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+
+/// The size of one sample at a node, without the batch: C x H x W, or C.
+pub type Shape = Vec<usize>;
+
+/// Index of a node in its graph; a node comes after its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub usize);
+
+/// One node: an operation on earlier nodes' values.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Unique within the graph.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// The nodes whose values are its operands, in order.
+    pub inputs: SmallVec<[NodeId; 2]>,
+    /// The shape of its value for one sample.
+    pub shape: Shape,
+}
+
+/// A directed acyclic graph with one input and one output, topological by construction (see [`Builder`](super::Builder)).
+#[derive(Clone, Debug)]
+pub struct Graph {
+    pub(super) nodes: Vec<Node>,
+    pub(super) consumers: Vec<Vec<NodeId>>,
+    pub(super) aliases: BTreeMap<String, NodeId>,
+    pub(super) input: NodeId,
+    pub(super) output: NodeId,
+}
+
+impl Graph {
+    /// All nodes, each after its inputs.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The ids of all nodes in topological order.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId)
+    }
+
+    /// One node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The same graph with other operations at some nodes; their inputs and shapes stay.
+    pub(crate) fn with_ops(&self, changed: impl IntoIterator<Item = (NodeId, Op)>) -> Self {
+        let mut graph = self.clone();
+        changed.into_iter().for_each(|(id, op)| graph.nodes[id.0].op = op);
+        graph
+    }
+
+    /// The net's input.
+    pub fn input(&self) -> NodeId {
+        self.input
+    }
+
+    /// The node whose value is the net's raw output.
+    pub fn output(&self) -> NodeId {
+        self.output
+    }
+
+    /// The nodes that have this node as an input.
+    pub fn consumers(&self, id: NodeId) -> &[NodeId] {
+        &self.consumers[id.0]
+    }
+
+    /// The node of that name, or whose output has that name in the file.
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.aliases.get(name).copied()
+    }
+
+    /// Whether a node is a layer that can be asked for: any but a constant.
+    pub fn is_layer(&self, id: NodeId) -> bool {
+        !matches!(self.node(id).op, Op::Constant(_))
+    }
+
+    /// The node whose value holds the class scores: the input of the closing softmax, if there is one, else the output.
+    pub fn scores(&self) -> NodeId {
+        self.closing_softmax().map_or(self.output, |softmax| {
+            let mut scores = self.node(softmax).inputs[0];
+            while let Some(inner) = self.softmax_at(scores) {
+                scores = self.node(inner).inputs[0];
+            }
+            scores
+        })
+    }
+
+    /// The softmax that closes the net, if it has one.
+    pub fn closing_softmax(&self) -> Option<NodeId> {
+        self.softmax_at(self.output)
+    }
+
+    /// The softmax whose values, or their logarithms, `id` holds, possibly reshaped.
+    fn softmax_at(&self, mut id: NodeId) -> Option<NodeId> {
+        let mut logarithm = false;
+        loop {
+            let node = self.node(id);
+            match &node.op {
+                Op::Softmax { log, .. } => return (!(logarithm && *log)).then_some(id),
+                Op::Reshape(_) | Op::Identity => {}
+                Op::Activation(Activation::Log) if !logarithm => logarithm = true,
+                _ => return None,
+            }
+            id = node.inputs[0];
+        }
+    }
+
+    /// Whether a node is the softmax of an attention: its only use is in a matrix product.
+    pub fn is_attention(&self, id: NodeId) -> bool {
+        let mut at = id;
+        matches!(self.node(id).op, Op::Softmax { log: false, .. })
+            && loop {
+                let [next] = self.consumers(at) else { break false };
+                match self.node(*next).op {
+                    Op::MatMul => break true,
+                    Op::Identity | Op::Reshape(_) | Op::Transpose(_) => at = *next,
+                    _ => break false,
+                }
+            }
+    }
+
+    /// The nodes that `of` depends on, itself included, as flags by index.
+    pub fn ancestors(&self, of: NodeId) -> Vec<bool> {
+        let mut needed = vec![false; self.nodes.len()];
+        needed[of.0] = true;
+        for id in self.ids().rev() {
+            if needed[id.0] {
+                self.node(id).inputs.iter().for_each(|i| needed[i.0] = true);
+            }
+        }
+        needed
+    }
+
+    /// The nodes that depend on `of`, itself included, as flags by index.
+    pub fn descendants(&self, of: NodeId) -> Vec<bool> {
+        let mut reached = vec![false; self.nodes.len()];
+        reached[of.0] = true;
+        for id in self.ids() {
+            if self.node(id).inputs.iter().any(|i| reached[i.0]) {
+                reached[id.0] = true;
+            }
+        }
+        reached
+    }
+}
