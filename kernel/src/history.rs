@@ -2,9 +2,13 @@
 
 use convscope_engine::{Error, Result};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+/// Bytes of cells that are remembered, of this session and of earlier ones; the file keeps all.
+const REMEMBERED: u64 = 16 << 20;
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +39,15 @@ pub struct History {
     file: Option<PathBuf>,
     session: i64,
     earlier: Vec<Line>,
-    now: Vec<Line>,
+    now: VecDeque<Line>,
+    /// Bytes of `now`.
+    bytes: u64,
+}
+
+impl Line {
+    fn bytes(&self) -> u64 {
+        (size_of::<Line>() + self.source.len() + self.output.as_ref().map_or(0, String::len)) as u64
+    }
 }
 
 /// Where the history is kept: `history.jsonl` in convscope's folder for data, or in the one that CONVSCOPE_DATA names.
@@ -53,7 +65,7 @@ impl History {
     pub fn open(file: Option<PathBuf>) -> Self {
         let earlier = file.as_deref().and_then(|f| read(f).ok()).unwrap_or_default();
         let session = earlier.iter().map(|l| l.session).max().unwrap_or(0) + 1;
-        History { file, session, earlier, now: Vec::new() }
+        History { file, session, earlier, now: VecDeque::new(), bytes: 0 }
     }
 
     /// Adds a cell.
@@ -63,11 +75,17 @@ impl History {
     pub fn add(&mut self, line: i64, source: &str, output: Option<String>) -> Result<()> {
         let line = Line { session: self.session, line, source: source.to_string(), output };
         let text = json!([line.session, line.line, line.source, line.output]).to_string() + "\n";
-        self.now.push(line);
+        self.bytes += line.bytes();
+        self.now.push_back(line);
+        while self.bytes > REMEMBERED
+            && let Some(oldest) = self.now.pop_front()
+        {
+            self.bytes -= oldest.bytes();
+        }
         let Some(file) = &self.file else { return Ok(()) };
         let folder = file.parent().unwrap_or(Path::new(""));
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
-        let mut opened = OpenOptions::new().create(true).append(true).open(file).map_err(|e| Error::io(file, &e))?;
+        let mut opened = private(file).map_err(|e| Error::io(file, &e))?;
         // One write, so that the lines of two kernels do not mix.
         opened.write_all(text.as_bytes()).map_err(|e| Error::io(file, &e))
     }
@@ -98,13 +116,35 @@ impl History {
     }
 }
 
+/// Opens a file to append to, which its owner alone may read: a new one from the start, an old one from now on.
+fn private(file: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        let opened = options.mode(0o600).open(file)?;
+        if opened.metadata()?.permissions().mode() & 0o077 != 0 {
+            opened.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        }
+        Ok(opened)
+    }
+    #[cfg(not(unix))]
+    options.open(file)
+}
+
 fn last<T>(mut items: Vec<T>, n: usize) -> Vec<T> {
     items.split_off(items.len().saturating_sub(n))
 }
 
+/// The last cells of a file.
 fn read(file: &Path) -> Result<Vec<Line>> {
-    let opened = File::open(file).map_err(|e| Error::io(file, &e))?;
-    let lines = BufReader::new(opened).split(b'\n').map_while(std::result::Result::ok);
+    let wrong = |e: std::io::Error| Error::io(file, &e);
+    let mut opened = File::open(file).map_err(wrong)?;
+    let before = opened.metadata().map_err(wrong)?.len().saturating_sub(REMEMBERED);
+    opened.seek(SeekFrom::Start(before)).map_err(wrong)?;
+    // A line that began before counts as damaged.
+    let lines = BufReader::new(opened.take(REMEMBERED)).split(b'\n').map_while(std::result::Result::ok);
     Ok(lines.filter_map(|l| parse(&l)).collect())
 }
 
@@ -165,6 +205,55 @@ mod tests {
         assert_eq!(sources(second.find(&Wanted::Range(-1, 2, None))), ["x\n+ 1"]);
         assert_eq!(sources(second.find(&Wanted::Range(1, 1, Some(2)))), ["let x = 1;"]);
         assert_eq!(sources(second.find(&Wanted::Range(0, 1, Some(2)))), ["x"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_its_owners_alone_from_the_start() {
+        use std::os::unix::fs::PermissionsExt;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |file: &Path| std::fs::metadata(file).ok().map(|m| m.permissions().mode() & 0o777);
+        let file = |i: usize| folder.path().join(format!("{i}.jsonl"));
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut seen = std::collections::BTreeSet::new();
+                while !over.load(Ordering::SeqCst) {
+                    seen.extend(std::fs::read_dir(folder.path()).unwrap().filter_map(|e| mode(&e.ok()?.path())));
+                }
+                seen
+            });
+            for i in 0..200 {
+                History::open(Some(file(i))).add(1, "secret", None).unwrap();
+                assert_eq!(mode(&file(i)), Some(0o600));
+            }
+            over.store(true, Ordering::SeqCst);
+            assert!(watcher.join().unwrap().into_iter().all(|m| m == 0o600));
+        });
+        std::fs::set_permissions(file(0), std::fs::Permissions::from_mode(0o644)).unwrap();
+        History::open(Some(file(0))).add(2, "secret", None).unwrap();
+        assert_eq!(mode(&file(0)), Some(0o600), "one that an earlier version made");
+    }
+
+    #[test]
+    fn old_cells_are_forgotten_and_stay_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.jsonl");
+        let mut history = History::open(Some(file.clone()));
+        let long = "x".repeat(1 << 20);
+        for i in 1..=40 {
+            history.add(i, &long, None).unwrap();
+        }
+        let lines = |found: Vec<&Line>| found.iter().map(|l| l.line).collect::<Vec<_>>();
+        assert_eq!(lines(history.find(&Wanted::Tail(100))), (26..=40).collect::<Vec<_>>());
+        history.add(41, &"x".repeat(40 << 20), None).unwrap();
+        assert!(history.find(&Wanted::Tail(100)).is_empty());
+        history.add(42, "y", None).unwrap();
+        assert_eq!(lines(history.find(&Wanted::Tail(100))), [42]);
+        assert!(std::fs::metadata(&file).unwrap().len() > 80 << 20);
+        let again = History::open(Some(file));
+        assert_eq!((again.session, lines(again.find(&Wanted::Tail(100)))), (2, vec![42]));
     }
 
     #[test]

@@ -40,16 +40,10 @@ impl Address {
         hex.then_some(address)
     }
 
-    /// Keeps it in `file`, which its owner alone can read.
+    /// Keeps it in `file`, which its owner alone may read from the start.
     pub(crate) fn store(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|e| Error::internal(e.to_string()))?;
-        atomic::write(file, text.as_bytes())?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|e| Error::io(file, &e))?;
-        }
-        Ok(())
+        atomic::write_private(file, text.as_bytes())
     }
 }
 
