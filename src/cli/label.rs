@@ -96,6 +96,7 @@ impl Label {
                 "{total} images; answers go to {}; open the address in a browser, Ctrl-C ends",
                 self.out.display()
             ));
+            Ok(())
         })?;
         for (name, done) in session.people() {
             terminal::complain(&format!("{name}: {done} of {total}"));

@@ -39,7 +39,19 @@ impl Reply {
 
 impl Server {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_convscope"))
+        Self::of(Command::new(env!("CARGO_BIN_EXE_convscope")), folder, arguments)
+    }
+
+    /// A server after a line of shell.
+    #[cfg(unix)]
+    fn start_under(line: &str, folder: &Path, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{line}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_convscope")]);
+        Self::of(shell, folder, arguments)
+    }
+
+    fn of(mut program: Command, folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = program
             .arg("label")
             .args(arguments)
             .args(["--out", "labels.jsonl"])
@@ -343,6 +355,121 @@ fn reviewers_tell_errors_apart() {
         .find(|e| e["place"] == first["place"] && e["subject"] == first["subject"])
         .unwrap();
     assert_eq!(of["kinds"]["rev"], json!(["fine-grained"]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_at_once_whatever_connections_are_open() {
+    let open = |request: fn(&Server) -> String| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Server::start(folder.path(), &SHAPES);
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        stream.write_all(request(&server).as_bytes()).unwrap();
+        // The server has seen it when it has answered what came later.
+        assert_eq!(server.get("api/session").status, 200);
+        let signalled = Command::new("kill").args(["-INT", &server.child.id().to_string()]).status().unwrap();
+        assert!(signalled.success());
+        // Less than any of its timeouts.
+        for _ in 0..500 {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        None
+    };
+    assert_eq!(open(|_| String::new()), Some(0), "a connection that says nothing");
+    assert_eq!(open(|_| "GET / HT".into()), Some(0), "half a line");
+    assert_eq!(open(|_| "GET / HTTP/1.1\r\nHost: x\r\nX".into()), Some(0), "half a head");
+    assert_eq!(open(|s| format!("GET / HTTP/1.1\r\n{}\r\n", s.host())), Some(0), "an idle connection");
+    assert_eq!(open(|s| half_body(s, "0")), Some(0), "half a body, without the token");
+    assert_eq!(open(|s| half_body(s, &s.token)), Some(0), "half a body");
+    assert_eq!(
+        open(|s| format!("GET /{}/image/0 HTTP/1.1\r\n{}\r\n", s.token, s.host()).repeat(50)),
+        Some(0),
+        "unread answers"
+    );
+}
+
+#[cfg(unix)]
+fn half_body(server: &Server, token: &str) -> String {
+    let host = server.host();
+    format!(
+        "POST /{token}/api/answer HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+    )
+}
+
+#[cfg(unix)]
+#[test]
+fn the_address_is_its_owners_alone_from_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    let over = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut seen = BTreeSet::new();
+            while !over.load(Ordering::SeqCst) {
+                for entry in std::fs::read_dir(folder.path()).unwrap().flatten() {
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    // The answers are no secret; a file may go while it is looked at.
+                    if name != "labels.jsonl"
+                        && let Ok(about) = entry.metadata()
+                    {
+                        seen.insert((name, about.permissions().mode() & 0o777));
+                    }
+                }
+            }
+            seen
+        });
+        for _ in 0..10 {
+            let _ = std::fs::remove_file(folder.path().join("labels.jsonl.address"));
+            Server::start_under("umask 0", folder.path(), &SHAPES).kill();
+        }
+        over.store(true, Ordering::SeqCst);
+        watcher.join().unwrap()
+    });
+    assert!(seen.iter().any(|(name, _)| name == "labels.jsonl.address"), "{seen:?}");
+    assert!(seen.iter().all(|(_, mode)| *mode == 0o600), "{seen:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_full_disk_a_session_can_be_looked_at_and_answers_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &SHAPES);
+    let (port, token) = (server.port, server.token.clone());
+    assert_eq!(server.post("api/answer", &answer("one", 0, "star")).status, 200);
+    server.kill();
+    // No file can grow.
+    let server = Server::start_under("trap '' XFSZ; ulimit -f 0", folder.path(), &SHAPES);
+    assert_eq!((server.port, &server.token), (port, &token));
+    let session = server.get("api/session").json();
+    assert_eq!(session["people"], json!([{ "name": "ann", "done": 1 }]));
+    let refused = server.post("api/answer", &answer("two", 1, "star"));
+    assert_eq!(refused.status, 500);
+    assert!(refused.json()["error"].as_str().unwrap().contains("labels.jsonl"), "{}", refused.json());
+    assert_eq!(server.get("api/next?labeller=ann").json()["done"], 1, "what is not on the disk does not count");
+    server.kill();
+    assert_eq!(lines(folder.path()).len(), 1);
+}
+
+#[test]
+fn many_answers_are_all_there() {
+    let many = if std::env::var_os("CONVSCOPE_LOAD").is_some_and(|v| v == "1") { 10_000 } else { 500 };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["shapes", "--n", &many.to_string()]);
+    let begun = std::time::Instant::now();
+    for i in 0..many {
+        let told = server.post("api/answer", &answer(&format!("{i:05}"), i, "star")).json();
+        assert_eq!(told["done"].as_u64(), Some(i + 1));
+    }
+    println!("{many} answers: {:.1} s", begun.elapsed().as_secs_f64());
+    server.kill();
+    let images: BTreeSet<String> = lines(folder.path()).iter().map(|l| l["image"].to_string()).collect();
+    assert_eq!(images.len() as u64, many);
+    let server = Server::start(folder.path(), &["shapes", "--n", &many.to_string()]);
+    assert_eq!(server.get("api/next?labeller=ann").json(), json!({ "done": many, "skipped": 0, "next": [] }));
 }
 
 /// The Python of `tests/env/setup.sh`, where Selenium and Chromium are there; else why not.

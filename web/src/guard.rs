@@ -1,16 +1,22 @@
-//! Who may ask: only the holder of the address, from a page of this very server.
+//! Who may ask, and how much: only the holder of the address, from a page of this very server, a short text within a time.
 //!
 //! Other sites in the same browser are kept out by the token in the path, by the `Host` (a foreign name that resolves to
 //! loopback) and by the `Origin` (a page elsewhere that posts here). Every answer forbids what the page does not need.
 
 use crate::address::Address;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of a request's body at most.
+const MAX_BODY: usize = 64 * 1024;
+/// Within this time it has come.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// What every answer carries.
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -29,8 +35,11 @@ const HEADERS: [(HeaderName, &str); 6] = [
 /// Lets a request through, or refuses it without saying what is here.
 pub async fn check(State(address): State<Arc<Address>>, request: Request, next: Next) -> Response {
     let mut response = match rejection(&address, &request) {
-        Some(status) => (status, status.canonical_reason().unwrap_or("refused")).into_response(),
-        None => next.run(request).await,
+        Some(status) => refusal(status),
+        None => match whole(request).await {
+            Ok(request) => next.run(request).await,
+            Err(status) => refusal(status),
+        },
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -38,6 +47,20 @@ pub async fn check(State(address): State<Arc<Address>>, request: Request, next: 
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+fn refusal(status: StatusCode) -> Response {
+    (status, status.canonical_reason().unwrap_or("refused")).into_response()
+}
+
+/// The request with its body, which must come within a time and not be long.
+async fn whole(request: Request) -> Result<Request, StatusCode> {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(BODY_TIME, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(parts, Body::from(body))),
+        Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
 }
 
 fn rejection(address: &Address, request: &Request<Body>) -> Option<StatusCode> {

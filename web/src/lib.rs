@@ -2,6 +2,7 @@
 //! its holder in (`guard`) and ends on a [`Stop`]. A page is a module that makes a [`Page`]: [`label`].
 
 mod address;
+mod connection;
 mod guard;
 pub mod label;
 mod server;

@@ -1,9 +1,9 @@
-//! The server of all pages: where it listens, what stands in front of a page, and how it ends.
+//! The server of all pages: where it listens, what stands in front of a page, how long a connection may take, how it ends.
 
 use crate::address::{Address, new_token};
+use crate::connection::Connections;
 use crate::guard;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
@@ -13,11 +13,14 @@ use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-/// Bytes of a request's body at most.
-const MAX_BODY: usize = 64 * 1024;
+/// An answer that is under way when the server ends may take this long.
+const GRACE: Duration = Duration::from_millis(300);
+/// So may work for it that does not wait for the network: what it writes to the disk is whole.
+const WORK: Duration = Duration::from_secs(2);
 
 /// A page: the document that the address opens, and the routes below it.
 pub struct Page {
@@ -32,7 +35,7 @@ pub struct Page {
 pub struct Stop(Arc<Notify>);
 
 impl Stop {
-    /// Ends the server.
+    /// Ends the server at once, whatever connections are open.
     pub fn stop(&self) {
         self.0.notify_one();
     }
@@ -42,23 +45,37 @@ impl Stop {
 /// of the last time, else any.
 ///
 /// # Errors
-/// Where it cannot listen, or the address cannot be kept.
-pub fn serve(page: Page, out: &Path, port: Option<u16>, stop: &Stop, ready: impl FnOnce(&Address)) -> Result<()> {
+/// Where it cannot listen, the address cannot be kept, or `ready` fails.
+pub fn serve(
+    page: Page,
+    out: &Path,
+    port: Option<u16>,
+    stop: &Stop,
+    ready: impl FnOnce(&Address) -> Result<()>,
+) -> Result<()> {
     let wrong = |e: std::io::Error| Error::internal(format!("the server: {e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let file = Address::file(out);
         let last = Address::load(&file);
         let listener = listen(port, last.as_ref().map(|a| a.port)).await?;
-        let token = last.map_or_else(new_token, |a| Ok(a.token))?;
+        let token = last.as_ref().map_or_else(new_token, |a| Ok(a.token.clone()))?;
         let address = Address { port: listener.local_addr().map_err(wrong)?.port(), token };
-        address.store(&file)?;
-        let router = guarded(page, &address);
-        ready(&address);
-        let end = stop.clone();
-        let server = axum::serve(listener, router);
-        server.with_graceful_shutdown(async move { end.0.notified().await }).await.map_err(wrong)
-    })
+        if last.as_ref() != Some(&address) {
+            address.store(&file)?;
+        }
+        let mut connections = Connections::new(guarded(page, &address));
+        ready(&address)?;
+        tokio::select! {
+            () = connections.accept(&listener) => {}
+            () = stop.0.notified() => {}
+        }
+        drop(listener);
+        connections.end(GRACE).await;
+        Ok(())
+    });
+    runtime.shutdown_timeout(WORK);
+    served
 }
 
 /// The port asked for, else the one of the last time if it is free, else any.
@@ -82,7 +99,6 @@ fn guarded(page: Page, address: &Address) -> Router {
     Router::new()
         .nest(&format!("/{}", address.token), page.routes)
         .route(&format!("/{}/", address.token), fixed("text/html; charset=utf-8", page.html))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(Arc::new(address.clone()), guard::check))
 }
 
@@ -90,3 +106,6 @@ fn guarded(page: Page, address: &Address) -> Router {
 pub(crate) fn fixed<S: Clone + Send + Sync + 'static>(kind: &'static str, text: &'static str) -> MethodRouter<S> {
     get(move || async move { ([(header::CONTENT_TYPE, kind)], text).into_response() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Connections of a server: how many at once, and how long each may take. Anybody on this machine can connect, so one that
+//! is slow, silent or one too many is closed, and none outlives the server.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::collections::VecDeque;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Sleep, sleep, timeout};
+
+/// A request's head has come within this time of the connection or of the last answer: a connection may idle as long.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// The other side takes something of an answer within this time.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+/// Bytes of a request's head at most.
+const MAX_HEAD: usize = 16 * 1024;
+/// Connections at once; the oldest makes room for one more.
+const MAX_CONNECTIONS: usize = 256;
+
+/// The connections of a server.
+pub struct Connections {
+    service: Router,
+    all: JoinSet<()>,
+    oldest_first: VecDeque<AbortHandle>,
+    ended: watch::Sender<bool>,
+}
+
+impl Connections {
+    /// None yet; requests go to `service`.
+    pub fn new(service: Router) -> Self {
+        let (ended, _) = watch::channel(false);
+        Connections { service, all: JoinSet::new(), oldest_first: VecDeque::new(), ended }
+    }
+
+    /// Takes connections without end.
+    pub async fn accept(&mut self, listener: &TcpListener) {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.add(stream),
+                    // The system has no room for it just now.
+                    Err(_) => sleep(Duration::from_millis(20)).await,
+                },
+                Some(_) = self.all.join_next() => self.oldest_first.retain(|c| !c.is_finished()),
+            }
+        }
+    }
+
+    fn add(&mut self, stream: TcpStream) {
+        if self.oldest_first.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        let serve = serve(stream, self.service.clone(), self.ended.subscribe());
+        self.oldest_first.push_back(self.all.spawn(serve));
+    }
+
+    /// Closes all: at once where nothing is asked, else within `grace`.
+    pub async fn end(mut self, grace: Duration) {
+        self.ended.send_replace(true);
+        // Those that take longer are dropped with the set.
+        let _ = timeout(grace, async { while self.all.join_next().await.is_some() {} }).await;
+    }
+}
+
+/// Answers the requests of a connection.
+async fn serve(stream: TcpStream, service: Router, mut ended: watch::Receiver<bool>) {
+    // Without it small answers wait for others.
+    let _ = stream.set_nodelay(true);
+    let stream = Patient { stream, waiting: None };
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MAX_HEAD);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        // How it ended is no news to anybody here.
+        _ = connection.as_mut() => return,
+        _ = ended.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// A stream that breaks where the other side takes nothing for too long.
+struct Patient {
+    stream: TcpStream,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    /// The outcome of an attempt to write; an error where it has been tried for too long.
+    fn in_time<T>(&mut self, context: &mut Context<'_>, tried: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if tried.is_ready() {
+            self.waiting = None;
+            return tried;
+        }
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
+        waiting.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let tried = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.in_time(context, tried)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let tried = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.in_time(context, tried)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let tried = Pin::new(&mut self.stream).poll_flush(context);
+        self.in_time(context, tried)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
