@@ -2,7 +2,8 @@
 
 use convscope_engine::{Error, Result};
 use serde::Deserialize;
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// What the file says.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,13 +58,14 @@ impl Connection {
             return Err(Error::unsupported(format!("signature scheme `{scheme}`; messages are signed by hmac-sha256")));
         }
         match connection.transport.as_str() {
-            "tcp" | "ipc" => Ok(connection),
-            other => Err(Error::unsupported(format!("transport `{other}`; kernels listen by tcp or ipc"))),
+            "tcp" => Ok(connection),
+            "ipc" if cfg!(unix) => Ok(connection),
+            other => Err(Error::unsupported(format!("transport `{other}`; kernels listen by tcp or, on Unix, by ipc"))),
         }
     }
 
     /// Where a socket listens.
-    pub fn address(&self, port: Port) -> String {
+    pub fn endpoint(&self, port: Port) -> Endpoint {
         let number = match port {
             Port::Shell => self.shell_port,
             Port::Iopub => self.iopub_port,
@@ -71,12 +73,32 @@ impl Connection {
             Port::Control => self.control_port,
             Port::Heartbeat => self.hb_port,
         };
-        let between = if self.transport == "tcp" { ':' } else { '-' };
-        let ip = match self.ip.as_str() {
-            "*" => "0.0.0.0",
-            ip => ip,
-        };
-        format!("{}://{ip}{between}{number}", self.transport)
+        match (self.transport.as_str(), self.ip.as_str()) {
+            #[cfg(unix)]
+            ("ipc", path) => Endpoint::Ipc(format!("{path}-{number}").into()),
+            (_, "*") => Endpoint::Tcp("0.0.0.0".into(), number),
+            (_, ip) => Endpoint::Tcp(ip.into(), number),
+        }
+    }
+}
+
+/// An address to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A host and a port.
+    Tcp(String, u16),
+    /// A socket's path.
+    #[cfg(unix)]
+    Ipc(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp(ip, port) => write!(f, "tcp://{ip}:{port}"),
+            #[cfg(unix)]
+            Endpoint::Ipc(path) => write!(f, "ipc://{}", path.display()),
+        }
     }
 }
 
@@ -96,9 +118,9 @@ mod tests {
     fn the_file_says_where_to_listen() {
         let ports = "\"shell_port\":1,\"iopub_port\":2,\"stdin_port\":3,\"control_port\":4,\"hb_port\":5";
         let tcp = open(&format!("{{\"transport\":\"tcp\",\"ip\":\"127.0.0.1\",{ports},\"key\":\"k\"}}")).unwrap();
-        assert_eq!(tcp.address(Port::Iopub), "tcp://127.0.0.1:2");
+        assert_eq!(tcp.endpoint(Port::Iopub).to_string(), "tcp://127.0.0.1:2");
         let ipc = open(&format!("{{\"transport\":\"ipc\",\"ip\":\"/tmp/k\",{ports}}}")).unwrap();
-        assert_eq!(ipc.address(Port::Heartbeat), "ipc:///tmp/k-5");
+        assert_eq!(ipc.endpoint(Port::Heartbeat).to_string(), "ipc:///tmp/k-5");
         assert!(open(&format!("{{\"transport\":\"udp\",\"ip\":\"x\",{ports}}}")).is_err());
         assert!(open("{}").unwrap_err().message.contains("is no connection file"));
     }

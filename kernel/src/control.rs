@@ -3,8 +3,8 @@
 use crate::about;
 use crate::publisher::Publisher;
 use crate::shell::{eprint, failure, reply_kind};
+use crate::socket::Parcel;
 use crate::wire::{Outgoing, Request, Signer};
-use bytes::Bytes;
 use convscope_engine::job::Signal;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub struct Control {
 
 impl Control {
     /// The reply to a request, if it has one, and whether the kernel ends.
-    pub fn answer(&self, request: &Request) -> (Option<Vec<Bytes>>, bool) {
+    pub fn answer(&self, request: &Request) -> (Option<Parcel>, bool) {
         self.publisher.status(&request.header, "busy");
         let (content, end) = match request.kind.as_str() {
             "kernel_info_request" => (Some(about::kernel_info()), false),
@@ -46,9 +46,9 @@ impl Control {
         (reply, end)
     }
 
-    fn reply(&self, request: &Request, content: Value) -> Vec<Bytes> {
+    fn reply(&self, request: &Request, content: Value) -> Parcel {
         let kind = reply_kind(&request.kind);
         let message = Outgoing { kind: &kind, parent: &request.header, metadata: json!({}), content };
-        self.signer.frames(&request.route, &message)
+        Parcel::new(self.signer.frames(&request.route, &message))
     }
 }

@@ -17,8 +17,10 @@ pub mod publisher;
 pub mod rust;
 pub mod serve;
 pub mod shell;
+pub mod socket;
 pub mod spec;
 pub mod wire;
+pub mod zmtp;
 
 pub use language::Language;
 #[cfg(unix)]

@@ -3,6 +3,7 @@
 use crate::bundle::bundle;
 use crate::progress::Progress;
 use crate::publisher::{Publisher, Stream};
+use crate::socket::{Parcel, Socket};
 use crate::wire::{Outgoing, Request, Signer};
 use bytes::Bytes;
 use convscope_dsl::{Output, Shown};
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedSender;
 
 /// How often a question looks whether it was interrupted.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -24,7 +24,7 @@ pub struct Notebook {
     publisher: Publisher,
     signer: Signer,
     signal: Signal,
-    questions: UnboundedSender<Vec<Bytes>>,
+    questions: Socket,
     state: Mutex<State>,
 }
 
@@ -36,6 +36,7 @@ struct State {
 
 /// Whom a cell may ask.
 struct Asker {
+    identity: Bytes,
     route: Vec<Bytes>,
     header: Value,
 }
@@ -46,7 +47,7 @@ impl Notebook {
         publisher: Publisher,
         signer: Signer,
         signal: Signal,
-        questions: UnboundedSender<Vec<Bytes>>,
+        questions: Socket,
         answers: Receiver<Request>,
     ) -> Self {
         let state = State { progress: Progress::default(), asker: None, answers };
@@ -59,7 +60,11 @@ impl Notebook {
 
     /// A cell begins; it may ask where the request allows it.
     pub fn begin(&self, request: &Request) {
-        let asker = Asker { route: request.route.clone(), header: request.header.clone() };
+        let asker = Asker {
+            identity: request.peer.identity.clone(),
+            route: request.route.clone(),
+            header: request.header.clone(),
+        };
         self.state().asker = request.flag("allow_stdin", true).then_some(asker);
     }
 
@@ -113,8 +118,10 @@ impl Output for Notebook {
         let content = json!({ "prompt": prompt, "password": false });
         let message = Outgoing { kind: "input_request", parent: &asker.header, metadata: json!({}), content };
         self.publisher.flush();
-        let gone = |_| Error::internal("the kernel is shutting down");
-        self.questions.send(self.signer.frames(&asker.route, &message)).map_err(gone)?;
+        // Its socket for questions calls itself as the one that asked did. Whoever else does learns the question, which
+        // everybody may hear, and cannot sign an answer.
+        let frames = self.signer.frames(&asker.route, &message);
+        self.questions.send_to_all(&asker.identity, Parcel::new(frames));
         loop {
             match state.answers.recv_timeout(GLANCE) {
                 Ok(answer) if answer.kind == "input_reply" => return Ok(answer.text("value").to_string()),

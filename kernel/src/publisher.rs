@@ -1,5 +1,6 @@
 //! What everybody sees, in one ordered queue: printed text is gathered and leaves before whatever is published after it.
 
+use crate::socket::{Parcel, Socket};
 use crate::wire::{Outgoing, Signer};
 use bytes::Bytes;
 use convscope_engine::job::Signal;
@@ -7,26 +8,11 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedSender;
 
 /// Gathered text leaves when it has this many bytes.
 const FULL: usize = 1 << 16;
-/// Bytes that may wait for slow readers before the script that prints has to wait too.
+/// Bytes that may wait for slow readers before the script that publishes has to wait, too.
 const WAITING: usize = 64 << 20;
-
-/// Published frames on their way; they count as waiting until they are dropped.
-pub struct Parcel {
-    /// The frames.
-    pub frames: Vec<Bytes>,
-    waiting: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Drop for Parcel {
-    fn drop(&mut self) {
-        self.waiting.fetch_sub(self.bytes, Ordering::SeqCst);
-    }
-}
 
 /// The two streams of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +26,7 @@ pub enum Stream {
 /// Publishes; cheap to clone.
 #[derive(Clone)]
 pub struct Publisher {
-    queue: UnboundedSender<Parcel>,
+    socket: Socket,
     signer: Signer,
     signal: Signal,
     waiting: Arc<AtomicUsize>,
@@ -55,10 +41,10 @@ struct State {
 }
 
 impl Publisher {
-    /// A publisher into `queue`; a set `signal` lets printing go on when readers are slow.
-    pub fn new(queue: UnboundedSender<Parcel>, signer: Signer, signal: Signal) -> Self {
+    /// A publisher on an XPUB socket; a set `signal` lets printing go on when readers are slow.
+    pub fn new(socket: Socket, signer: Signer, signal: Signal) -> Self {
         let state = State { parent: json!({}), quiet: false, stream: Stream::Stdout, gathered: String::new() };
-        Publisher { queue, signer, signal, waiting: Arc::default(), state: Arc::new(Mutex::new(state)) }
+        Publisher { socket, signer, signal, waiting: Arc::default(), state: Arc::new(Mutex::new(state)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -72,8 +58,16 @@ impl Publisher {
         (state.parent, state.quiet) = (parent.clone(), quiet);
     }
 
-    /// Publishes what belongs to the request that is answered now.
+    /// Waits while readers have too much to take; those that do not take it are dropped meanwhile ([`Socket::drop_stalled`]).
+    fn wait(&self) {
+        while self.waiting.load(Ordering::SeqCst) > WAITING && !self.signal.is_set() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Publishes what belongs to the request that is answered now; for the thread of the cells, since it may have to wait.
     pub fn publish(&self, kind: &str, content: Value) {
+        self.wait();
         let mut state = self.state();
         self.send_gathered(&mut state);
         if !state.quiet {
@@ -95,11 +89,9 @@ impl Publisher {
         self.send(kind, parent, content);
     }
 
-    /// Adds text to a stream.
+    /// Adds text to a stream; may have to wait as well.
     pub fn write(&self, stream: Stream, text: &str) {
-        while self.waiting.load(Ordering::SeqCst) > WAITING && !self.signal.is_set() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.wait();
         let mut state = self.state();
         if state.quiet {
             return;
@@ -112,11 +104,6 @@ impl Publisher {
         if state.gathered.len() >= FULL {
             self.send_gathered(&mut state);
         }
-    }
-
-    /// Whether something was published that has not left yet.
-    pub fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
     }
 
     /// Sends the gathered text.
@@ -140,9 +127,6 @@ impl Publisher {
         let message = Outgoing { kind, parent, metadata: json!({}), content };
         let topic = Bytes::copy_from_slice(kind.as_bytes());
         let frames = self.signer.frames(&[topic], &message);
-        let bytes = frames.iter().map(Bytes::len).sum();
-        self.waiting.fetch_add(bytes, Ordering::SeqCst);
-        // Nobody listens any more only when the kernel ends.
-        let _ = self.queue.send(Parcel { frames, waiting: self.waiting.clone(), bytes });
+        self.socket.publish(Parcel::counted(frames, &self.waiting));
     }
 }

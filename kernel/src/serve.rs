@@ -6,33 +6,42 @@ use crate::control::Control;
 use crate::history::{self, History};
 use crate::language::Language;
 use crate::notebook::Notebook;
-use crate::publisher::{Parcel, Publisher};
+use crate::publisher::Publisher;
 use crate::shell::{Shell, eprint};
+use crate::socket::{Handler, Limits, Parcel, Socket};
 use crate::wire::{Outgoing, Reader, Request, Signer};
-use bytes::Bytes;
+use crate::zmtp::{Budget, Kind};
 use convscope_dsl::Output;
 use convscope_engine::job::Signal;
 use convscope_engine::{Error, Result};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use zeromq::{
-    RepSocket, RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv, SocketSend, XPubSocket, ZmqMessage,
-};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// Gathered text leaves at least this often.
-const FLUSH: Duration = Duration::from_millis(50);
+/// Gathered text leaves, and peers are looked after, at least this often.
+const TICK: Duration = Duration::from_millis(50);
 /// How often it is looked whether the front end still lives.
 const ORPHAN: Duration = Duration::from_secs(1);
 /// What is still queued when the kernel ends may take this long.
 const LAST: Duration = Duration::from_secs(1);
-/// Written frames leave within this time.
+/// Written frames arrive within this time.
 const WRITING: Duration = Duration::from_millis(50);
-/// A reader of what is published that takes nothing for this long misses messages.
-const STALLED: Duration = Duration::from_secs(10);
+/// Bytes that the unfinished messages of all peers may hold.
+const UNFINISHED: usize = 256 << 20;
+/// Lines of the log about peers that were refused; a stranger must not fill it.
+const COMPLAINTS: usize = 100;
+
+/// What a peer that asks may cost: a cell with its attachments, replies that it does not fetch.
+const ASKING: Limits = Limits { message: 128 << 20, behind: 64 << 20, patience: Duration::from_secs(2), peers: 128 };
+/// What a reader of what is published may cost. It has less waiting than makes the script wait for it
+/// ([`Publisher::publish`]): a reader that does not read is gone by then.
+const READING: Limits = Limits { message: 4096, behind: 32 << 20, ..ASKING };
+/// What a peer that listens to the heartbeat may cost.
+const BEATING: Limits = Limits { message: 1 << 16, behind: 1 << 20, ..ASKING };
 
 /// Runs a kernel until its front end shuts it down. `make` makes the language, on the thread that runs cells, for an
 /// output; `signal` stops its cells.
@@ -46,74 +55,96 @@ where
     let connection = Connection::open(connection)?;
     let broken = |e: std::io::Error| Error::internal(format!("the kernel's sockets: {e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
-    let served = runtime.block_on(work(connection, signal, make));
+    let served = runtime.block_on(work(&connection, signal, make));
     // A cell that does not stop would keep the process alive.
     runtime.shutdown_background();
     served
 }
 
-/// Listens at an address of the connection.
-async fn listen<S: Socket>(connection: &Connection, port: Port) -> Result<S> {
-    let address = connection.address(port);
-    let mut socket = S::new();
-    let taken = |e| Error::internal(format!("cannot listen at {address}: {e}")).hint("is another kernel there?");
-    socket.bind(&address).await.map_err(taken)?;
-    Ok(socket)
-}
-
-async fn work<M>(connection: Connection, signal: Signal, make: M) -> Result<()>
+async fn work<M>(connection: &Connection, signal: Signal, make: M) -> Result<()>
 where
     M: FnOnce(Arc<dyn Output>) -> Box<dyn Language> + Send + 'static,
 {
     let signer = Signer::new(&connection.key);
-    let (published, to_publish) = unbounded_channel();
-    let publisher = Publisher::new(published, signer.clone(), signal.clone());
-    let (replies, to_reply) = unbounded_channel();
-    let (questions, to_ask) = unbounded_channel();
-    let (requests, to_answer) = std_mpsc::channel();
-    let (answers, answered) = std_mpsc::channel();
+    let budget = Budget::new(UNFINISHED);
+    let iopub = Socket::new(Kind::XPub, READING, budget.clone());
+    let [shell, stdin, control] = [(); 3].map(|()| Socket::new(Kind::Router, ASKING, budget.clone()));
+    let heartbeat = Socket::new(Kind::Rep, BEATING, budget);
+    let publisher = Publisher::new(iopub.clone(), signer.clone(), signal.clone());
+    let (requests, to_answer) = mpsc::channel();
+    let (answers, answered) = mpsc::channel();
     let (end, mut ended) = unbounded_channel();
+    let log = Arc::new(Log::default());
 
-    let iopub = listen::<XPubSocket>(&connection, Port::Iopub).await?;
-    let (shell_out, shell_in) = listen::<RouterSocket>(&connection, Port::Shell).await?.split();
-    let (stdin_out, stdin_in) = listen::<RouterSocket>(&connection, Port::Stdin).await?.split();
-    let (control_out, control_in) = listen::<RouterSocket>(&connection, Port::Control).await?.split();
-    let heartbeat = listen::<RepSocket>(&connection, Port::Heartbeat).await?;
-
-    let cells = Cells { publisher: publisher.clone(), signer: signer.clone(), signal: signal.clone() };
-    cells.start(make, replies.clone(), to_answer, questions, answered)?;
-    tokio::spawn(publish(iopub, to_publish, signer.clone()));
-    tokio::spawn(send(shell_out, to_reply));
-    tokio::spawn(send(stdin_out, to_ask));
-    tokio::spawn(echo(heartbeat));
-    let (shell_end, key) = (end.clone(), signer.clone());
-    tokio::spawn(receive(shell_in, key.clone(), move |request| match request.kind.as_str() {
+    iopub.listen(&connection.endpoint(Port::Iopub), welcome(signer.clone())).await?;
+    heartbeat.listen(&connection.endpoint(Port::Heartbeat), Arc::new(|_, beat| Some(Parcel::new(beat)))).await?;
+    let shell_end = end.clone();
+    let asked = move |request: Request| match request.kind.as_str() {
         // Old front ends send it here.
         "shutdown_request" => drop(shell_end.send(Some(request))),
         _ => drop(requests.send(request)),
-    }));
-    tokio::spawn(receive(stdin_in, key, move |request| drop(answers.send(request))));
-    let control = Control { signal: signal.clone(), publisher: publisher.clone(), signer: signer.clone() };
-    tokio::spawn(answer(control_in, control_out, signer, control.clone(), end.clone()));
+    };
+    shell.listen(&connection.endpoint(Port::Shell), receive(&shell, &signer, &log, asked)).await?;
+    let answer = move |request| drop(answers.send(request));
+    stdin.listen(&connection.endpoint(Port::Stdin), receive(&stdin, &signer, &log, answer)).await?;
+    let answerer = Control { signal: signal.clone(), publisher: publisher.clone(), signer: signer.clone() };
+    let (to_control, control_end, at_once) = (control.clone(), end.clone(), answerer.clone());
+    let asked = move |request: Request| {
+        let (reply, last) = at_once.answer(&request);
+        if let Some(reply) = reply {
+            to_control.send(&request.peer, reply);
+        }
+        if last {
+            drop(control_end.send(None));
+        }
+    };
+    control.listen(&connection.endpoint(Port::Control), receive(&control, &signer, &log, asked)).await?;
+
+    let cells = Cells { publisher: publisher.clone(), signer, signal: signal.clone() };
+    cells.start(make, shell.clone(), to_answer, stdin.clone(), answered)?;
     tokio::spawn(watch(signal, end));
 
-    let mut tick = tokio::time::interval(FLUSH);
+    let sockets = [&iopub, &shell, &stdin, &control, &heartbeat];
+    let mut tick = tokio::time::interval(TICK);
     let last = loop {
         tokio::select! {
             last = ended.recv() => break last.flatten(),
-            _ = tick.tick() => publisher.flush(),
+            _ = tick.tick() => {
+                publisher.flush();
+                if sockets.iter().map(|s| s.drop_stalled()).sum::<usize>() > 0 {
+                    log.complain("hung up on a reader that does not read");
+                }
+            }
         }
     };
-    if let Some(reply) = last.and_then(|request| control.answer(&request).0) {
-        let _ = replies.send(reply);
+    if let Some(request) = last
+        && let Some(reply) = answerer.answer(&request).0
+    {
+        shell.send(&request.peer, reply);
     }
     publisher.flush();
     let begun = std::time::Instant::now();
-    while publisher.is_waiting() && begun.elapsed() < LAST {
+    while !sockets.iter().all(|s| s.is_idle()) && begun.elapsed() < LAST {
         tokio::time::sleep(WRITING / 10).await;
     }
     tokio::time::sleep(WRITING).await;
     Ok(())
+}
+
+/// The log, as far as strangers can write into it.
+#[derive(Default)]
+struct Log {
+    lines: AtomicUsize,
+}
+
+impl Log {
+    fn complain(&self, line: &str) {
+        match self.lines.fetch_add(1, Ordering::SeqCst) {
+            n if n < COMPLAINTS => eprint(line),
+            COMPLAINTS => eprint("more messages and readers were refused; no more is said of them"),
+            _ => {}
+        }
+    }
 }
 
 /// What the thread of the cells needs of the rest.
@@ -127,17 +158,17 @@ impl Cells {
     fn start<M>(
         self,
         make: M,
-        replies: UnboundedSender<Vec<Bytes>>,
-        requests: std_mpsc::Receiver<Request>,
-        questions: UnboundedSender<Vec<Bytes>>,
-        answers: std_mpsc::Receiver<Request>,
+        shell: Socket,
+        requests: mpsc::Receiver<Request>,
+        stdin: Socket,
+        answers: mpsc::Receiver<Request>,
     ) -> Result<()>
     where
         M: FnOnce(Arc<dyn Output>) -> Box<dyn Language> + Send + 'static,
     {
         let Cells { publisher, signer, signal } = self;
         let run = move || {
-            let notebook = Notebook::new(publisher.clone(), signer.clone(), signal, questions, answers);
+            let notebook = Notebook::new(publisher.clone(), signer.clone(), signal, stdin, answers);
             let notebook = Arc::new(notebook);
             publisher.status(&json!({}), "starting");
             let language = make(notebook.clone());
@@ -149,7 +180,7 @@ impl Cells {
                 notebook,
                 history,
                 signer,
-                replies,
+                socket: shell,
                 requests,
                 waiting,
                 count: 0,
@@ -162,96 +193,35 @@ impl Cells {
     }
 }
 
-/// Publishes what is queued, in order, and welcomes whoever subscribes.
-async fn publish(mut socket: XPubSocket, mut queue: UnboundedReceiver<Parcel>, signer: Signer) {
-    loop {
-        tokio::select! {
-            biased;
-            subscribed = socket.recv() => {
-                let Ok(message) = subscribed else {
-                    tokio::task::yield_now().await;
-                    continue;
-                };
-                let Some([1, topic @ ..]) = message.get(0).map(|f| &f[..]) else { continue };
-                let topic = Bytes::copy_from_slice(topic);
-                let content = json!({ "subscription": String::from_utf8_lossy(&topic) });
-                let none = json!({});
-                let welcome = Outgoing { kind: "iopub_welcome", parent: &none, metadata: json!({}), content };
-                broadcast(&mut socket, signer.frames(&[topic], &welcome)).await;
-            }
-            parcel = queue.recv() => match parcel {
-                Some(mut parcel) => broadcast(&mut socket, std::mem::take(&mut parcel.frames)).await,
-                None => return,
-            },
-        }
-    }
-}
-
-async fn broadcast(socket: &mut XPubSocket, frames: Vec<Bytes>) {
-    let Ok(message) = ZmqMessage::try_from(frames) else { return };
-    let _ = tokio::time::timeout(STALLED, socket.send(message)).await;
-}
-
-/// Sends replies or questions; those whose receiver is gone are dropped.
-async fn send(mut socket: RouterSendHalf, mut queue: UnboundedReceiver<Vec<Bytes>>) {
-    while let Some(frames) = queue.recv().await {
-        if let Ok(message) = ZmqMessage::try_from(frames) {
-            let _ = socket.send(message).await;
-        }
-    }
+/// Welcomes whoever subscribes.
+fn welcome(signer: Signer) -> Arc<Handler> {
+    Arc::new(move |_, topic| {
+        let content = json!({ "subscription": String::from_utf8_lossy(&topic.concat()) });
+        let none = json!({});
+        let welcome = Outgoing { kind: "iopub_welcome", parent: &none, metadata: json!({}), content };
+        Some(Parcel::new(signer.frames(&topic, &welcome)))
+    })
 }
 
 /// Reads requests and passes them on; what is refused is said in the log.
-async fn receive(mut socket: RouterRecvHalf, signer: Signer, mut pass: impl FnMut(Request)) {
-    let mut reader = Reader::new(signer);
-    loop {
-        match socket.recv().await {
-            Ok(message) => match reader.read(message.into_vec()) {
-                Ok(request) => pass(request),
-                Err(refused) => eprint(&format!("refused a message: {refused}")),
-            },
-            Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
-        }
-    }
-}
-
-/// Answers the control channel.
-async fn answer(
-    mut from: RouterRecvHalf,
-    mut to: RouterSendHalf,
-    signer: Signer,
-    control: Control,
-    end: UnboundedSender<Option<Request>>,
-) {
-    let mut reader = Reader::new(signer);
-    loop {
-        let Ok(message) = from.recv().await else {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            continue;
-        };
-        match reader.read(message.into_vec()) {
+fn receive(
+    socket: &Socket,
+    signer: &Signer,
+    log: &Arc<Log>,
+    pass: impl Fn(Request) + Send + Sync + 'static,
+) -> Arc<Handler> {
+    let (socket, log, reader) = (socket.clone(), log.clone(), Mutex::new(Reader::new(signer.clone())));
+    Arc::new(move |peer, frames| {
+        let read = reader.lock().unwrap_or_else(PoisonError::into_inner).read(peer, frames);
+        match read {
             Ok(request) => {
-                let (reply, last) = control.answer(&request);
-                if let Some(message) = reply.and_then(|frames| ZmqMessage::try_from(frames).ok()) {
-                    let _ = to.send(message).await;
-                }
-                if last {
-                    let _ = end.send(None);
-                }
+                socket.settle(peer);
+                pass(request);
             }
-            Err(refused) => eprint(&format!("refused a message: {refused}")),
+            Err(refused) => log.complain(&format!("refused a message: {refused}")),
         }
-    }
-}
-
-/// Sends back what comes.
-async fn echo(mut socket: RepSocket) {
-    loop {
-        match socket.recv().await {
-            Ok(message) => drop(socket.send(message).await),
-            Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
-        }
-    }
+        None
+    })
 }
 
 /// Turns the system's signals into stops, and ends with the front end that started the kernel.

@@ -8,15 +8,14 @@ use crate::history::History;
 use crate::language::Language;
 use crate::notebook::Notebook;
 use crate::publisher::Publisher;
+use crate::socket::{Parcel, Socket};
 use crate::wire::{Outgoing, Request, Signer};
-use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedSender;
 
 /// Requests that come within this time of a failed cell's end were sent with it.
 const TOGETHER: Duration = Duration::from_millis(10);
@@ -33,8 +32,8 @@ pub struct Shell {
     pub history: History,
     /// Signs replies.
     pub signer: Signer,
-    /// Replies on their way.
-    pub replies: UnboundedSender<Vec<Bytes>>,
+    /// Where replies go.
+    pub socket: Socket,
     /// Requests in the order they came.
     pub requests: Receiver<Request>,
     /// Requests that were taken out of the queue already.
@@ -98,8 +97,7 @@ impl Shell {
     fn reply(&self, request: &Request, content: Value) {
         let kind = reply_kind(&request.kind);
         let message = Outgoing { kind: &kind, parent: &request.header, metadata: json!({}), content };
-        // Nobody takes replies any more only when the kernel ends.
-        let _ = self.replies.send(self.signer.frames(&request.route, &message));
+        self.socket.send(&request.peer, Parcel::new(self.signer.frames(&request.route, &message)));
     }
 
     /// Takes in the requests that were sent together with a cell that failed.

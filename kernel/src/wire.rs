@@ -5,6 +5,7 @@
 //! really send (fields left out, fields unknown), must say what it refuses and go on, and must echo a request's header
 //! as it came.
 
+use crate::socket::PeerId;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
@@ -22,7 +23,9 @@ const REMEMBERED: usize = 1 << 16;
 /// A message that came in.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The frames before the delimiter: the way back.
+    /// Who asks.
+    pub peer: PeerId,
+    /// The frames before the delimiter, which answers begin with, too.
     pub route: Vec<Bytes>,
     /// `header.msg_type`.
     pub kind: String,
@@ -132,8 +135,8 @@ impl Signer {
 /// Reads and checks what comes in.
 pub struct Reader {
     signer: Signer,
-    seen: HashSet<Bytes>,
-    order: VecDeque<Bytes>,
+    seen: HashSet<[u8; 32]>,
+    order: VecDeque<[u8; 32]>,
 }
 
 impl Reader {
@@ -142,11 +145,11 @@ impl Reader {
         Reader { signer, seen: HashSet::new(), order: VecDeque::new() }
     }
 
-    /// The message in these frames.
+    /// The message in these frames of a peer.
     ///
     /// # Errors
     /// Where it is refused, and why.
-    pub fn read(&mut self, mut frames: Vec<Bytes>) -> Result<Request, Refused> {
+    pub fn read(&mut self, peer: &PeerId, mut frames: Vec<Bytes>) -> Result<Request, Refused> {
         let at = frames.iter().position(|f| f == DELIMITER).ok_or(Refused::Frames)?;
         let message = frames.split_off(at);
         let [_, signature, header, parent, metadata, content, ..] = &message[..] else { return Err(Refused::Frames) };
@@ -154,7 +157,7 @@ impl Reader {
         if let Some(mac) = self.signer.mac(parts.iter().map(|p| p.as_ref())) {
             let given = unhex(signature).ok_or(Refused::Signature)?;
             mac.verify_slice(&given).map_err(|_| Refused::Signature)?;
-            self.remember(signature)?;
+            self.remember(given)?;
         }
         let object = |part: &Bytes| match serde_json::from_slice(part) {
             Ok(Value::Object(map)) => Ok(map),
@@ -162,14 +165,20 @@ impl Reader {
         };
         let header = object(header)?;
         let kind = header.get("msg_type").and_then(Value::as_str).ok_or(Refused::Json)?.to_string();
-        Ok(Request { route: frames, kind, header: Value::Object(header), content: object(content)? })
+        Ok(Request {
+            peer: peer.clone(),
+            route: frames,
+            kind,
+            header: Value::Object(header),
+            content: object(content)?,
+        })
     }
 
-    fn remember(&mut self, signature: &Bytes) -> Result<(), Refused> {
-        if !self.seen.insert(signature.clone()) {
+    fn remember(&mut self, signature: [u8; 32]) -> Result<(), Refused> {
+        if !self.seen.insert(signature) {
             return Err(Refused::Replay);
         }
-        self.order.push_back(signature.clone());
+        self.order.push_back(signature);
         if self.order.len() > REMEMBERED
             && let Some(old) = self.order.pop_front()
         {
@@ -183,9 +192,15 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn unhex(text: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(text).ok().filter(|t| t.is_ascii() && t.len().is_multiple_of(2))?;
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
+/// A signature from its 64 hexadecimal digits.
+fn unhex(text: &[u8]) -> Option<[u8; 32]> {
+    let text: &[u8; 64] = text.try_into().ok()?;
+    let mut signature = [0; 32];
+    for (byte, digits) in signature.iter_mut().zip(text.chunks_exact(2)) {
+        let digits = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(signature)
 }
 
 #[cfg(test)]
@@ -213,27 +228,27 @@ mod tests {
         let signer = Signer::new("key");
         let mut reader = Reader::new(signer.clone());
         let frames = message(&signer);
-        let request = reader.read(frames.clone()).unwrap();
+        let request = reader.read(&PeerId::default(), frames.clone()).unwrap();
         assert_eq!((request.kind.as_str(), request.number("a")), ("x_request", Some(1)));
         assert_eq!(request.route, [Bytes::from_static(b"me")]);
-        assert_eq!(reader.read(frames).unwrap_err(), Refused::Replay);
+        assert_eq!(reader.read(&PeerId::default(), frames).unwrap_err(), Refused::Replay);
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let signer = Signer::new("key");
         let mut reader = Reader::new(signer.clone());
-        assert_eq!(reader.read(message(&Signer::new("other"))).unwrap_err(), Refused::Signature);
-        assert_eq!(reader.read(message(&Signer::new(""))).unwrap_err(), Refused::Signature);
+        assert_eq!(reader.read(&PeerId::default(), message(&Signer::new("other"))).unwrap_err(), Refused::Signature);
+        assert_eq!(reader.read(&PeerId::default(), message(&Signer::new(""))).unwrap_err(), Refused::Signature);
         let mut odd = message(&signer);
         odd[2] = Bytes::from_static("é".as_bytes());
-        assert_eq!(reader.read(odd).unwrap_err(), Refused::Signature);
-        assert_eq!(reader.read(vec![Bytes::from_static(b"x")]).unwrap_err(), Refused::Frames);
-        assert_eq!(reader.read(message(&signer)[..5].to_vec()).unwrap_err(), Refused::Frames);
+        assert_eq!(reader.read(&PeerId::default(), odd).unwrap_err(), Refused::Signature);
+        assert_eq!(reader.read(&PeerId::default(), vec![Bytes::from_static(b"x")]).unwrap_err(), Refused::Frames);
+        assert_eq!(reader.read(&PeerId::default(), message(&signer)[..5].to_vec()).unwrap_err(), Refused::Frames);
         let open = Signer::new("");
         let mut reader = Reader::new(open.clone());
         let mut frames = message(&open);
         frames[6] = Bytes::from_static(b"[1");
-        assert_eq!(reader.read(frames).unwrap_err(), Refused::Json);
+        assert_eq!(reader.read(&PeerId::default(), frames).unwrap_err(), Refused::Json);
     }
 }

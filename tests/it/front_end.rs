@@ -363,6 +363,68 @@ impl FrontEnd {
     }
 }
 
+/// Whether the tests of load run at full length.
+pub fn under_load() -> bool {
+    std::env::var_os("CONVSCOPE_LOAD").is_some_and(|v| v == "1")
+}
+
+/// Another front end of the same kernel, which runs cells and counts what is published.
+pub struct Client {
+    runtime: Runtime,
+    shell: DealerSocket,
+    iopub: SubSocket,
+    session: String,
+    next: usize,
+}
+
+impl Client {
+    /// A front end that is welcomed.
+    pub fn to(ports: &[u16]) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let session = uuid::Uuid::new_v4().to_string();
+        let (shell, iopub) = runtime.block_on(async {
+            let mut options = SocketOptions::default();
+            options.peer_identity(PeerIdentity::try_from(session.as_bytes()).unwrap());
+            let (mut shell, mut iopub) = (DealerSocket::with_options(options), SubSocket::new());
+            shell.connect(&format!("tcp://127.0.0.1:{}", ports[0])).await.unwrap();
+            iopub.connect(&format!("tcp://127.0.0.1:{}", ports[1])).await.unwrap();
+            iopub.subscribe("").await.unwrap();
+            timeout(PATIENCE, iopub.recv()).await.expect("no welcome").unwrap();
+            (shell, iopub)
+        });
+        Client { runtime, shell, iopub, session, next: 0 }
+    }
+
+    /// What an expression is worth, as text.
+    pub fn value(&mut self, code: &str) -> String {
+        self.next += 1;
+        let header = json!({
+            "msg_id": format!("{}_{}", self.session, self.next), "session": self.session, "username": "tester",
+            "date": "2026-01-01T00:00:00.000000Z", "msg_type": "execute_request", "version": "5.5",
+        });
+        let content = json!({ "code": code, "user_expressions": { "value": code } });
+        let frames = ZmqMessage::try_from(FrontEnd::frames(&header, &content)).unwrap();
+        let reply = self.runtime.block_on(async {
+            self.shell.send(frames).await.unwrap();
+            timeout(PATIENCE, self.shell.recv()).await.expect("no reply").unwrap().into_vec()
+        });
+        let [parent, reply] = [3, 5].map(|i| serde_json::from_slice::<Value>(&reply[i]).unwrap());
+        assert_eq!(parent, header, "a reply to somebody else");
+        reply["user_expressions"]["value"]["data"]["text/plain"].as_str().unwrap().to_string()
+    }
+
+    /// Reads what is published until so many requests have ended.
+    pub fn hear(&mut self, ends: usize) {
+        let mut heard = 0;
+        while heard < ends {
+            let received = self.runtime.block_on(async { timeout(PATIENCE, self.iopub.recv()).await });
+            let frames = received.expect("a message is missing").unwrap().into_vec();
+            let content: Value = serde_json::from_slice(&frames[6]).unwrap();
+            heard += usize::from(content["execution_state"] == "idle");
+        }
+    }
+}
+
 /// Another reader of what is published.
 pub struct Listener {
     runtime: Runtime,

@@ -96,9 +96,13 @@ fn receive(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         other => other?,
     }
-    let mut bytes = vec![0; usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX)];
-    stream.read_exact(&mut bytes)?;
-    Ok(Some(bytes))
+    let length = u64::from_le_bytes(length);
+    let mut bytes = Vec::new();
+    // It grows with what comes, not with what the length claims.
+    match stream.take(length).read_to_end(&mut bytes)? as u64 == length {
+        true => Ok(Some(bytes)),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 fn send(stream: &mut UnixStream, bytes: &[u8]) -> io::Result<()> {

@@ -1,0 +1,261 @@
+//! A kernel's socket: it listens, knows its peers, and holds each to its bounds. A peer that claims too much, speaks another
+//! protocol or stops reading is hung up on; the others do not wait for it.
+
+mod peers;
+#[cfg(test)]
+mod tests;
+
+pub use peers::{Limits, Parcel};
+
+use crate::connection::Endpoint;
+use crate::zmtp::{self, Budget, Fault, Incoming, Kind, Received};
+use bytes::Bytes;
+use convscope_engine::{Error, Result};
+use peers::{Line, Peers, Queued};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
+
+/// A peer has shaken hands within this time.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Topics that a peer may subscribe to.
+const MAX_TOPICS: usize = 64;
+
+/// A peer of a socket, for as long as it is connected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerId {
+    number: u64,
+    /// What it calls itself; several may claim the same.
+    pub identity: Bytes,
+}
+
+/// What a socket does with a message, of an XPUB socket with a new topic. What it gives is sent to that peer; of an XPUB
+/// socket to everybody who subscribed to it, the new one among them.
+pub type Handler = dyn Fn(&PeerId, Vec<Bytes>) -> Option<Parcel> + Send + Sync;
+
+/// A socket; clones are the same one.
+#[derive(Clone)]
+pub struct Socket {
+    kind: Kind,
+    limits: Limits,
+    budget: Arc<Budget>,
+    peers: Arc<Mutex<Peers>>,
+}
+
+/// A stream between processes.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Socket {
+    /// A socket that does not listen yet; `budget` is for the unfinished messages of all peers.
+    pub fn new(kind: Kind, limits: Limits, budget: Arc<Budget>) -> Self {
+        Socket { kind, limits, budget, peers: Arc::default() }
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Listens; `handler` gets every message, of an XPUB socket every new topic.
+    ///
+    /// # Errors
+    /// Where the address is taken or none of this machine's.
+    pub async fn listen(&self, endpoint: &Endpoint, handler: Arc<Handler>) -> Result<()> {
+        let taken = |e| Error::internal(format!("cannot listen at {endpoint}: {e}")).hint("is another kernel there?");
+        match endpoint {
+            Endpoint::Tcp(ip, port) => {
+                let listener = TcpListener::bind((ip.as_str(), *port)).await.map_err(taken)?;
+                let socket = self.clone();
+                tokio::spawn(async move {
+                    loop {
+                        let accepted = listener.accept().await.and_then(|(stream, _)| {
+                            stream.set_nodelay(true)?;
+                            Ok(stream)
+                        });
+                        socket.accept(accepted, &handler).await;
+                    }
+                });
+            }
+            #[cfg(unix)]
+            Endpoint::Ipc(path) => {
+                let listener = private(path).map_err(taken)?;
+                let own = Path(path.clone());
+                let socket = self.clone();
+                tokio::spawn(async move {
+                    let _own = own;
+                    loop {
+                        let accepted = listener.accept().await.map(|(stream, _)| stream);
+                        socket.accept(accepted, &handler).await;
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a connection on.
+    async fn accept<S: Stream + 'static>(&self, accepted: std::io::Result<S>, handler: &Arc<Handler>) {
+        let Ok(stream) = accepted else {
+            // The system has no room for it just now.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return;
+        };
+        let Some(line) = self.peers().admit(self.limits.peers) else { return };
+        let (socket, handler) = (self.clone(), handler.clone());
+        tokio::spawn(async move {
+            let number = line.number;
+            // Why a peer was hung up on is no news to the others, and a stranger could fill the log with it.
+            let _ = socket.talk(line, stream, &*handler).await;
+            socket.peers().remove(number);
+        });
+    }
+
+    /// Talks to a peer until one of the two hangs up.
+    async fn talk<S: Stream>(&self, mut line: Line, mut stream: S, handler: &Handler) -> Result<(), Fault> {
+        let hands = tokio::time::timeout(HANDSHAKE, zmtp::shake_hands(&mut stream, self.kind));
+        let identity = tokio::select! {
+            shaken = hands => shaken.map_err(|_| Fault::Silent)??,
+            _ = &mut line.hung_up => return Ok(()),
+        };
+        if let Some(peer) = self.peers().get(line.number) {
+            peer.identity = identity.clone();
+        }
+        let (from, to) = tokio::io::split(stream);
+        let incoming = Incoming::new(BufReader::new(from), self.limits.message, self.budget.clone());
+        let peer = PeerId { number: line.number, identity };
+        tokio::select! {
+            ended = self.read(incoming, &peer, handler) => ended,
+            ended = peers::write(to, line.queued, &line.traffic) => ended,
+            _ = line.hung_up => Ok(()),
+        }
+    }
+
+    async fn read<R: AsyncRead + Unpin>(
+        &self,
+        mut incoming: Incoming<R>,
+        peer: &PeerId,
+        handler: &Handler,
+    ) -> Result<(), Fault> {
+        loop {
+            match (incoming.next().await?, self.kind) {
+                (Received::Message(mut frames), Kind::XPub) => {
+                    let first = frames.swap_remove(0);
+                    match first.split_first() {
+                        Some((1, _)) => self.subscribe(peer, first.slice(1..), handler)?,
+                        Some((0, _)) => self.cancel(peer, &first.slice(1..)),
+                        _ => {}
+                    }
+                }
+                (Received::Message(frames), _) => {
+                    if let Some(parcel) = handler(peer, frames) {
+                        self.send(peer, parcel);
+                    }
+                }
+                (Received::Command(name, topic), Kind::XPub) if &name[..] == b"SUBSCRIBE" => {
+                    self.subscribe(peer, topic, handler)?;
+                }
+                (Received::Command(name, topic), Kind::XPub) if &name[..] == b"CANCEL" => self.cancel(peer, &topic),
+                (Received::Command(name, rest), _) if &name[..] == b"PING" && rest.len() >= 2 => {
+                    let pong = [b"\x04PONG", &rest[2..]].concat();
+                    self.to(peer, Queued::Command(pong.into()));
+                }
+                (Received::Command(name, _), _) if &name[..] == b"ERROR" => {
+                    return Err(Fault::Protocol("it says that something is wrong"));
+                }
+                (Received::Command(..), _) => {}
+            }
+        }
+    }
+
+    /// Adds a topic and publishes what the handler gives, in one, so that nothing else is published in between.
+    fn subscribe(&self, peer: &PeerId, topic: Bytes, handler: &Handler) -> Result<(), Fault> {
+        let welcome = handler(peer, vec![topic.clone()]);
+        let mut peers = self.peers();
+        let Some(own) = peers.get(peer.number) else { return Ok(()) };
+        if own.topics.len() >= MAX_TOPICS {
+            return Err(Fault::TooLarge);
+        }
+        own.topics.push(topic);
+        own.settled = true;
+        if let Some(parcel) = welcome {
+            peers.publish(parcel);
+        }
+        Ok(())
+    }
+
+    fn cancel(&self, peer: &PeerId, topic: &Bytes) {
+        if let Some(own) = self.peers().get(peer.number)
+            && let Some(at) = own.topics.iter().position(|t| t == topic)
+        {
+            own.topics.swap_remove(at);
+        }
+    }
+
+    /// The peer belongs here: it is not hung up on to make room for another.
+    pub fn settle(&self, peer: &PeerId) {
+        if let Some(own) = self.peers().get(peer.number) {
+            own.settled = true;
+        }
+    }
+
+    fn to(&self, peer: &PeerId, queued: Queued) {
+        if let Some(own) = self.peers().get(peer.number) {
+            own.send(queued);
+        }
+    }
+
+    /// Sends to a peer, if it is still there.
+    pub fn send(&self, peer: &PeerId, parcel: Parcel) {
+        self.to(peer, Queued::Message(Arc::new(parcel)));
+    }
+
+    /// Sends to whoever claims an identity.
+    pub fn send_to_all(&self, identity: &Bytes, parcel: Parcel) {
+        let parcel = Arc::new(parcel);
+        self.peers().called(identity).for_each(|p| p.send(Queued::Message(parcel.clone())));
+    }
+
+    /// Sends to all that subscribed to a beginning of the first frame.
+    pub fn publish(&self, parcel: Parcel) {
+        self.peers().publish(parcel);
+    }
+
+    /// Whether nothing waits for a peer.
+    pub fn is_idle(&self) -> bool {
+        self.peers().is_idle()
+    }
+
+    /// Hangs up on peers that have too much waiting and do not take it; how many.
+    pub fn drop_stalled(&self) -> usize {
+        self.peers().drop_stalled(&self.limits)
+    }
+}
+
+/// A socket's path, which goes when nobody listens there any more.
+#[cfg(unix)]
+struct Path(std::path::PathBuf);
+
+#[cfg(unix)]
+impl Drop for Path {
+    fn drop(&mut self) {
+        // Somebody else may have taken it away.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Listens at a path that this user alone may connect to, from the start: before it listens, nobody is let in.
+#[cfg(unix)]
+fn private(path: &std::path::Path) -> std::io::Result<UnixListener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let left = std::fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket());
+    if left && std::os::unix::net::UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    let socket = tokio::net::UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.listen(128)
+}

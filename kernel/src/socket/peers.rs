@@ -1,0 +1,227 @@
+//! The peers of a socket: what is queued for each, what each has taken, who makes room for whom.
+
+use crate::zmtp::{self, Fault};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+/// Bytes that something queued costs besides its content, so that empty frames count, too.
+const HELD: usize = 128;
+
+/// What a peer may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a message that comes in.
+    pub message: usize,
+    /// Bytes that may wait for a peer; one that has more and reads slowly is hung up on.
+    pub behind: usize,
+    /// A peer with so much waiting is slow where it takes less than a sixteenth of `behind` within this time.
+    pub patience: Duration,
+    /// Peers at once.
+    pub peers: usize,
+}
+
+/// Frames on their way to one or many peers.
+#[derive(Debug)]
+pub struct Parcel {
+    frames: Vec<Bytes>,
+    bytes: usize,
+    counted: Option<Arc<AtomicUsize>>,
+}
+
+impl Parcel {
+    /// Frames to send.
+    pub fn new(frames: Vec<Bytes>) -> Self {
+        Parcel { bytes: size(&frames), frames, counted: None }
+    }
+
+    /// The same; their bytes are added to `waiting` until the last peer has them.
+    pub fn counted(frames: Vec<Bytes>, waiting: &Arc<AtomicUsize>) -> Self {
+        let bytes = size(&frames);
+        waiting.fetch_add(bytes, Ordering::SeqCst);
+        Parcel { frames, bytes, counted: Some(waiting.clone()) }
+    }
+}
+
+/// What frames cost while they wait: their bytes, and what holds them.
+fn size(frames: &[Bytes]) -> usize {
+    frames.iter().map(|f| f.len() + HELD).sum()
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(waiting) = &self.counted {
+            waiting.fetch_sub(self.bytes, Ordering::SeqCst);
+        }
+    }
+}
+
+/// What is queued for a peer.
+pub(super) enum Queued {
+    Message(Arc<Parcel>),
+    Command(Bytes),
+}
+
+impl Queued {
+    fn bytes(&self) -> usize {
+        match self {
+            Queued::Message(parcel) => parcel.bytes,
+            Queued::Command(body) => body.len() + HELD,
+        }
+    }
+}
+
+/// The peers of a socket by number; a larger number came later.
+#[derive(Default)]
+pub(super) struct Peers {
+    last: u64,
+    all: BTreeMap<u64, Peer>,
+}
+
+pub(super) struct Peer {
+    /// What it calls itself.
+    pub identity: Bytes,
+    /// What it subscribed to.
+    pub topics: Vec<Bytes>,
+    /// Whether it has shown that it belongs here: by a signature, by a subscription.
+    pub settled: bool,
+    queue: UnboundedSender<Queued>,
+    traffic: Arc<Traffic>,
+    /// Since when it has had too much waiting, and what it had taken by then.
+    behind: Option<(Instant, u64)>,
+    _hang_up: oneshot::Sender<()>,
+}
+
+/// A peer's end of a new connection.
+pub(super) struct Line {
+    pub number: u64,
+    /// What to write.
+    pub queued: UnboundedReceiver<Queued>,
+    pub traffic: Arc<Traffic>,
+    /// Comes when the peer is not among the peers any more.
+    pub hung_up: oneshot::Receiver<()>,
+}
+
+/// Bytes to a peer.
+#[derive(Default)]
+pub(super) struct Traffic {
+    waiting: AtomicUsize,
+    taken: AtomicU64,
+}
+
+impl Peer {
+    pub fn send(&self, queued: Queued) {
+        self.traffic.waiting.fetch_add(queued.bytes(), Ordering::SeqCst);
+        // Nobody takes it only where the peer is being hung up on.
+        let _ = self.queue.send(queued);
+    }
+
+    /// Whether it takes too little of what waits for it.
+    fn is_stalled(&mut self, limits: &Limits) -> bool {
+        let taken = self.traffic.taken.load(Ordering::SeqCst);
+        if self.traffic.waiting.load(Ordering::SeqCst) <= limits.behind {
+            self.behind = None;
+            return false;
+        }
+        let (since, before) = *self.behind.get_or_insert((Instant::now(), taken));
+        if since.elapsed() < limits.patience {
+            return false;
+        }
+        self.behind = None;
+        taken - before < limits.behind as u64 / 16
+    }
+}
+
+impl Peers {
+    /// Takes a peer in. Where there are as many as there may be, the oldest that has not settled makes room; where all have,
+    /// the new one has to try again.
+    pub fn admit(&mut self, most: usize) -> Option<Line> {
+        if self.all.len() >= most {
+            let oldest = self.all.iter().find(|(_, p)| !p.settled).map(|(number, _)| *number)?;
+            self.all.remove(&oldest);
+        }
+        let (queue, queued) = unbounded_channel();
+        let (hang_up, hung_up) = oneshot::channel();
+        let traffic = Arc::<Traffic>::default();
+        self.last += 1;
+        let peer = Peer {
+            identity: Bytes::new(),
+            topics: Vec::new(),
+            settled: false,
+            queue,
+            traffic: traffic.clone(),
+            behind: None,
+            _hang_up: hang_up,
+        };
+        self.all.insert(self.last, peer);
+        Some(Line { number: self.last, queued, traffic, hung_up })
+    }
+
+    pub fn get(&mut self, number: u64) -> Option<&mut Peer> {
+        self.all.get_mut(&number)
+    }
+
+    pub fn remove(&mut self, number: u64) {
+        self.all.remove(&number);
+    }
+
+    /// Those that claim an identity.
+    pub fn called<'a>(&'a self, identity: &'a Bytes) -> impl Iterator<Item = &'a Peer> {
+        self.all.values().filter(move |p| !identity.is_empty() && p.identity == identity)
+    }
+
+    /// Sends to all that subscribed to a beginning of the first frame.
+    pub fn publish(&self, parcel: Parcel) {
+        let parcel = Arc::new(parcel);
+        let first = parcel.frames.first().map_or(&[][..], |f| f);
+        for peer in self.all.values().filter(|p| p.topics.iter().any(|t| first.starts_with(t))) {
+            peer.send(Queued::Message(parcel.clone()));
+        }
+    }
+
+    /// Whether nothing waits for a peer.
+    pub fn is_idle(&self) -> bool {
+        self.all.values().all(|p| p.traffic.waiting.load(Ordering::SeqCst) == 0)
+    }
+
+    /// Hangs up on peers that have too much waiting and do not take it; how many.
+    pub fn drop_stalled(&mut self, limits: &Limits) -> usize {
+        let before = self.all.len();
+        self.all.retain(|_, peer| !peer.is_stalled(limits));
+        before - self.all.len()
+    }
+}
+
+/// Writes what is queued for a peer.
+pub(super) async fn write<W: AsyncWrite + Unpin>(
+    mut to: W,
+    mut queued: UnboundedReceiver<Queued>,
+    traffic: &Traffic,
+) -> Result<(), Fault> {
+    while let Some(next) = queued.recv().await {
+        match &next {
+            Queued::Command(body) => zmtp::write_command(&mut to, body).await?,
+            Queued::Message(parcel) => {
+                for piece in zmtp::pieces(&parcel.frames) {
+                    let mut rest = &piece[..];
+                    while !rest.is_empty() {
+                        let n = to.write(rest).await?;
+                        if n == 0 {
+                            return Err(Fault::Io(std::io::ErrorKind::WriteZero.into()));
+                        }
+                        traffic.taken.fetch_add(n as u64, Ordering::SeqCst);
+                        rest = &rest[n..];
+                    }
+                }
+                to.flush().await?;
+            }
+        }
+        traffic.waiting.fetch_sub(next.bytes(), Ordering::SeqCst);
+    }
+    Ok(())
+}

@@ -1,0 +1,326 @@
+//! ZeroMQ's protocol on a byte stream: ZMTP 3.0 with the NULL mechanism (<https://rfc.zeromq.org/spec/23/>), the part that a
+//! kernel speaks. A greeting, a READY command each way, then messages of frames.
+//!
+//! It is written here because a peer is a stranger until its message's signature is checked, and libraries reserve what a
+//! stranger's frame header claims. Here a buffer grows only with the bytes that came, a message has a limit ([`Incoming`]),
+//! and so have the unfinished messages of all peers together ([`Budget`]).
+
+use bytes::{BufMut, Bytes, BytesMut};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Bytes of a greeting.
+const GREETING: usize = 64;
+/// Flags of a frame.
+const MORE: u8 = 1;
+const LONG: u8 = 2;
+const COMMAND: u8 = 4;
+/// Bytes of a command at most.
+const MAX_COMMAND: usize = 1 << 13;
+/// Bytes that a frame's buffer grows by.
+const CHUNK: usize = 1 << 16;
+/// Bytes that a frame costs besides its content, so that empty frames count, too.
+const PER_FRAME: usize = 64;
+/// A message that has begun goes on within this time.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// What a socket is; the names are ZeroMQ's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Receives from every peer and answers each.
+    Router,
+    /// Publishes to whoever subscribed.
+    XPub,
+    /// Replies.
+    Rep,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Router => "ROUTER",
+            Kind::XPub => "XPUB",
+            Kind::Rep => "REP",
+        }
+    }
+
+    /// The sockets that may talk to it.
+    fn peers(self) -> &'static [&'static [u8]] {
+        match self {
+            Kind::Router => &[b"DEALER", b"REQ", b"ROUTER"],
+            Kind::XPub => &[b"SUB", b"XSUB"],
+            Kind::Rep => &[b"REQ", b"DEALER"],
+        }
+    }
+}
+
+/// Why a peer is hung up on.
+#[derive(Debug)]
+pub enum Fault {
+    /// The connection ended or broke.
+    Io(io::Error),
+    /// It does not speak the protocol.
+    Protocol(&'static str),
+    /// It asks for more than there is room for.
+    TooLarge,
+    /// It went silent in the middle.
+    Silent,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Io(e) => write!(f, "{e}"),
+            Fault::Protocol(what) => f.write_str(what),
+            Fault::TooLarge => f.write_str("its message is too large"),
+            Fault::Silent => f.write_str("it went silent in the middle of a message"),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(e: io::Error) -> Self {
+        Fault::Io(e)
+    }
+}
+
+/// Shakes hands as `own`; the identity that the peer gives itself, often empty.
+///
+/// # Errors
+/// Where the peer speaks another protocol, version or mechanism, or is a socket that does not fit.
+pub async fn shake_hands<S>(stream: &mut S, own: Kind) -> Result<Bytes, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(&greeting()).await?;
+    stream.flush().await?;
+    let mut theirs = [0; GREETING];
+    stream.read_exact(&mut theirs).await?;
+    if theirs[0] != 0xff || theirs[9] & 1 != 1 || theirs[10] < 3 {
+        return Err(Fault::Protocol("it does not speak ZMTP 3"));
+    }
+    if theirs[12..32] != greeting()[12..32] {
+        return Err(Fault::Protocol("it asks for another mechanism than NULL"));
+    }
+    write_command(stream, &ready(own)).await?;
+    let mut header = [0; 2];
+    stream.read_exact(&mut header).await?;
+    let [COMMAND, size] = header else { return Err(Fault::Protocol("its first frame is no short command")) };
+    let mut body = vec![0; usize::from(size)];
+    stream.read_exact(&mut body).await?;
+    let metadata = body.strip_prefix(b"\x05READY").ok_or(Fault::Protocol("its first command is not READY"))?;
+    let (mut kind, mut identity) = (None, Bytes::new());
+    for (name, value) in properties(metadata)? {
+        if name.eq_ignore_ascii_case(b"Socket-Type") {
+            kind = Some(value);
+        } else if name.eq_ignore_ascii_case(b"Identity") {
+            identity = Bytes::copy_from_slice(value);
+        }
+    }
+    match kind {
+        Some(kind) if own.peers().contains(&kind) => Ok(identity),
+        _ => Err(Fault::Protocol("it is a socket of another type")),
+    }
+}
+
+/// Version 3.0, mechanism NULL.
+fn greeting() -> [u8; GREETING] {
+    let mut greeting = [0; GREETING];
+    (greeting[0], greeting[9], greeting[10]) = (0xff, 0x7f, 3);
+    greeting[12..16].copy_from_slice(b"NULL");
+    greeting
+}
+
+fn ready(own: Kind) -> Vec<u8> {
+    let mut body = b"\x05READY".to_vec();
+    for (name, value) in [("Socket-Type", own.name()), ("Identity", "")] {
+        body.push(name.len() as u8);
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        body.extend_from_slice(value.as_bytes());
+    }
+    body
+}
+
+/// Names and values of a READY command.
+fn properties(mut rest: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Fault> {
+    let mut found = Vec::new();
+    let damaged = || Fault::Protocol("its READY is damaged");
+    while let Some((&length, after)) = rest.split_first() {
+        let (name, after) = after.split_at_checked(usize::from(length)).ok_or_else(damaged)?;
+        let (length, after) = after.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let (value, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or_else(damaged)?;
+        found.push((name, value));
+        rest = after;
+    }
+    Ok(found)
+}
+
+/// Sends a command of at most 255 bytes.
+pub async fn write_command<W: AsyncWrite + Unpin>(to: &mut W, body: &[u8]) -> Result<(), Fault> {
+    let length = u8::try_from(body.len()).map_err(|_| Fault::TooLarge)?;
+    to.write_all(&[&[COMMAND, length], body].concat()).await?;
+    to.flush().await?;
+    Ok(())
+}
+
+/// The pieces in which a message is written: headers with short frames together, long frames as they are.
+pub fn pieces(frames: &[Bytes]) -> Vec<Bytes> {
+    let (mut pieces, mut head) = (Vec::new(), BytesMut::new());
+    for (i, frame) in frames.iter().enumerate() {
+        let more = if i + 1 < frames.len() { MORE } else { 0 };
+        match u8::try_from(frame.len()) {
+            Ok(length) => head.put_slice(&[more, length]),
+            Err(_) => {
+                head.put_u8(more | LONG);
+                head.put_u64(frame.len() as u64);
+            }
+        }
+        if frame.len() < CHUNK / 16 {
+            head.put_slice(frame);
+        } else {
+            pieces.extend([head.split().freeze(), frame.clone()]);
+        }
+    }
+    if !head.is_empty() {
+        pieces.push(head.freeze());
+    }
+    pieces
+}
+
+/// Bytes that unfinished messages hold, those of all peers together.
+#[derive(Debug)]
+pub struct Budget {
+    left: AtomicUsize,
+}
+
+impl Budget {
+    /// Room for so many bytes.
+    pub fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Budget { left: AtomicUsize::new(bytes) })
+    }
+}
+
+/// A peer's part of a budget, given back when it is dropped.
+struct Share {
+    of: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Share {
+    fn grow(&mut self, bytes: usize) -> Result<(), Fault> {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.of.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).map_err(|_| Fault::TooLarge)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        self.of.left.fetch_add(std::mem::take(&mut self.bytes), Ordering::SeqCst);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// What a peer sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A message's frames.
+    Message(Vec<Bytes>),
+    /// A command: its name and what follows.
+    Command(Bytes, Bytes),
+}
+
+/// What comes from a peer after the handshake.
+pub struct Incoming<R> {
+    from: R,
+    limit: usize,
+    share: Share,
+}
+
+impl<R: AsyncRead + Unpin> Incoming<R> {
+    /// Messages of at most `limit` bytes, out of a budget.
+    pub fn new(from: R, limit: usize, budget: Arc<Budget>) -> Self {
+        Incoming { from, limit, share: Share { of: budget, bytes: 0 } }
+    }
+
+    /// What comes next.
+    ///
+    /// # Errors
+    /// Where the peer is gone or must be hung up on.
+    pub async fn next(&mut self) -> Result<Received, Fault> {
+        let mut frames = Vec::new();
+        let mut size = 0;
+        // A peer may be silent as long as it likes between messages.
+        let mut flags = self.from.read_u8().await?;
+        loop {
+            let length = match flags & LONG {
+                0 => u64::from(in_time(self.from.read_u8()).await?),
+                _ => in_time(self.from.read_u64()).await?,
+            };
+            let length = usize::try_from(length).map_err(|_| Fault::TooLarge)?;
+            if flags & COMMAND != 0 {
+                if length > MAX_COMMAND {
+                    return Err(Fault::TooLarge);
+                }
+                let body = self.body(length).await?;
+                self.share.give_back();
+                if frames.is_empty() {
+                    return command(&body);
+                }
+                return Err(Fault::Protocol("a command stands inside its message"));
+            }
+            size = length.checked_add(PER_FRAME + size).filter(|s| *s <= self.limit).ok_or(Fault::TooLarge)?;
+            self.share.grow(PER_FRAME)?;
+            frames.push(self.body(length).await?);
+            if flags & MORE == 0 {
+                self.share.give_back();
+                return Ok(Received::Message(frames));
+            }
+            flags = in_time(self.from.read_u8()).await?;
+        }
+    }
+
+    /// `length` bytes; the buffer grows with those that came.
+    async fn body(&mut self, length: usize) -> Result<Bytes, Fault> {
+        let mut body = BytesMut::new();
+        while body.len() < length {
+            let room = CHUNK.min(length - body.len());
+            self.share.grow(room)?;
+            body.reserve(room);
+            let end = body.len() + room;
+            while body.len() < end {
+                let missing = (end - body.len()) as u64;
+                if in_time((&mut self.from).take(missing).read_buf(&mut body)).await? == 0 {
+                    return Err(Fault::Io(io::ErrorKind::UnexpectedEof.into()));
+                }
+            }
+        }
+        Ok(body.freeze())
+    }
+}
+
+async fn in_time<T>(read: impl Future<Output = io::Result<T>>) -> Result<T, Fault> {
+    tokio::time::timeout(PAUSE, read).await.map_err(|_| Fault::Silent)?.map_err(Fault::Io)
+}
+
+fn command(body: &Bytes) -> Result<Received, Fault> {
+    let damaged = Fault::Protocol("a command without a name");
+    let Some(&length) = body.first() else { return Err(damaged) };
+    let end = 1 + usize::from(length);
+    if end > body.len() {
+        return Err(damaged);
+    }
+    Ok(Received::Command(body.slice(1..end), body.slice(end..)))
+}
+
+#[cfg(test)]
+mod tests;
