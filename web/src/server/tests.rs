@@ -63,8 +63,6 @@ fn slow_and_silent_connections_are_closed() {
 fn a_client_that_does_not_read_is_hung_up_on() {
     let (answer, _) = talk("GET /secret/long HTTP/1.1\r\nHost: HOST\r\n\r\n", false);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.len() < LONG, "{} bytes", answer.len());
-    let (answer, _) = talk("GET /secret/long HTTP/1.1\r\nHost: HOST\r\n\r\n", true);
-    assert!(answer.len() > LONG, "{} bytes", answer.len());
 }
 
 #[test]
@@ -75,6 +73,4 @@ fn long_texts_are_refused() {
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     let (answer, _) = talk(&format!("{head}Transfer-Encoding: chunked\r\n\r\n11170\r\n{long}\r\n0\r\n\r\n"), true);
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    let (answer, _) = talk(&format!("{head}X: {long}\r\n\r\n"), true);
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
