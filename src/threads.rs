@@ -2,6 +2,9 @@
 
 use convscope_engine::error::{Error, Result};
 
+/// Threads at most.
+pub const MAX_THREADS: usize = 1024;
+
 /// Starts the pool that all work runs on: `threads` of them; where that is 0, as many as `RAYON_NUM_THREADS` says, else as there
 /// are processors.
 ///
@@ -9,12 +12,16 @@ use convscope_engine::error::{Error, Result};
 /// together, and a pass of a few milliseconds has ended before one of them is moved.
 ///
 /// # Errors
-/// Where the pool has been started before, or the system has no room for its threads.
+/// Where more than [`MAX_THREADS`] are asked for, the pool has been started before, or the system has no room for its threads.
 pub fn start(threads: usize) -> Result<()> {
     let processors = core_affinity::get_core_ids().unwrap_or_default();
     let said = || std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|n| *n > 0);
     let all = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { said().unwrap_or_else(all) } else { threads };
+    if threads > MAX_THREADS {
+        return Err(Error::value(format!("{threads} threads are asked for, at most {MAX_THREADS} can be started"))
+            .hint("is it what RAYON_NUM_THREADS says?"));
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     let pool = if processors.len() == threads {
         pool.start_handler(move |i| {

@@ -106,6 +106,10 @@ impl Error {
             std::io::ErrorKind::NotFound => "no such file or directory".to_string(),
             std::io::ErrorKind::PermissionDenied => "permission denied".to_string(),
             std::io::ErrorKind::IsADirectory => "is a directory, not a file".to_string(),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                let folder = path.as_ref().parent().filter(|f| !f.as_os_str().is_empty());
+                format!("no space is left on the disk of the folder `{}`", folder.unwrap_or(".".as_ref()).display())
+            }
             _ => source.to_string(),
         };
         Self::new(Kind::Io, format!("`{}`: {what}", path.as_ref().display()))

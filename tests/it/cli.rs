@@ -296,3 +296,16 @@ fn nets_are_listed_inspected_and_explained() {
     assert!(bench.run(&["completions", "bash"]).1.contains("convscope"));
     assert!(bench.run(&["fetch", "no_such_net"]).2.contains("known are"));
 }
+
+#[test]
+fn threads_are_bounded() {
+    let bench = Bench::new();
+    let run = |count: &str| bench.command(&["eval", "1 + 1"]).env("RAYON_NUM_THREADS", count).output().unwrap();
+    assert_eq!(run("3").status.code(), Some(0));
+    for count in ["1025", "1000000", "18446744073709551615"] {
+        let refused = run(count);
+        assert_eq!(refused.status.code(), Some(1), "{count}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("at most 1024 can be started"), "{count}");
+    }
+    assert_eq!(bench.run(&["eval", "1 + 1", "--threads", "1025"]).0, 2);
+}
