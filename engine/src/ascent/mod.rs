@@ -17,7 +17,7 @@ pub mod transform;
 
 pub use diversity::Diversity;
 pub use lbfgs::Lbfgs;
-pub use loss::{Aim, CrossEntropy, Margin};
+pub use loss::{Aim, CrossEntropy, Escape, Margin};
 pub use objective::{Alignment, MatchCode, Measured, Objective, Score, Weighted, measure, measure_input};
 pub use optimiser::{Adam, Balanced, Momentum, Optimiser};
 pub use parametrisation::{Boxed, Fourier, Parametrisation, Pixels};

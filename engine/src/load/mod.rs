@@ -181,7 +181,10 @@ impl Asked<'_> {
         card.preprocess = preprocess;
         card.notes.extend(assumed);
         card.output = self.options.output.or(card.output);
-        card.notes.extend(model.with_card(card.clone()).readout().note());
+        let said = model.with_card(card.clone());
+        if said.labels_readout().is_ok() {
+            card.notes.extend(said.readout().note());
+        }
         let labels = match &self.options.labels {
             None => return Ok(model.with_card(card)),
             Some(Labels::Names(names)) => names.clone(),

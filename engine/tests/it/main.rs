@@ -40,6 +40,7 @@ mod max_activating;
 mod model_randomization;
 mod onnx_files;
 mod onnx_values;
+mod outputs;
 mod part_correspondence;
 mod pointing_game;
 mod real_nets;
