@@ -5,6 +5,7 @@
 mod activation;
 pub mod axes;
 pub mod builder;
+pub mod class;
 pub mod closing;
 pub mod cost;
 mod dag;
@@ -15,6 +16,7 @@ pub mod rewrite;
 pub mod weights;
 
 pub use builder::Builder;
+pub use class::Class;
 pub use dag::{Graph, Node, NodeId, Shape};
 pub use field::Field;
 pub use op::{Op, ParamId};

@@ -4,7 +4,7 @@
 use super::vjp::vjp;
 use crate::error::Result;
 use crate::graph::op::Activation;
-use crate::graph::{Node, NodeId, Op};
+use crate::graph::{Class, Node, NodeId, Op};
 use crate::kernels::conv::{Clamp, Combine};
 use crate::model::Model;
 use candle_core::Tensor;
@@ -72,8 +72,8 @@ pub enum On {
     Rectifiers,
     /// Nodes of this kind ([`crate::graph::Op::kind`]).
     Kind(&'static str),
-    /// Nodes of one of these kinds.
-    Kinds(&'static [&'static str]),
+    /// Nodes of this class ([`crate::graph::Op::class`]).
+    Class(Class),
     /// Element-wise functions of one input.
     Activation,
     /// Convolutions, transposed ones too.
@@ -94,7 +94,7 @@ impl fmt::Debug for On {
             On::Any => f.write_str("any"),
             On::Rectifiers => f.write_str("rectifiers"),
             On::Kind(kind) => f.write_str(kind),
-            On::Kinds(kinds) => f.write_str(&kinds.join(", ")),
+            On::Class(class) => f.write_str(class.name()),
             On::Activation => f.write_str("activations"),
             On::Convolution => f.write_str("convolutions"),
             On::FirstConvolution => f.write_str("first convolutions"),
@@ -111,7 +111,7 @@ impl On {
             On::Any => true,
             On::Rectifiers => matches!(site.node.op, Op::Activation(a) if a.rectifies()),
             On::Kind(kind) => site.node.op.kind() == *kind,
-            On::Kinds(kinds) => kinds.contains(&site.node.op.kind()),
+            On::Class(class) => site.node.op.class() == *class,
             On::Activation => matches!(site.node.op, Op::Activation(_)),
             On::Convolution => is_convolution(&site.node.op),
             On::FirstConvolution => is_convolution(&site.node.op) && is_first(site),

@@ -2,7 +2,7 @@
 
 use crate::data::{Dataset, Image, Interpolation};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Class, Graph, NodeId, Op};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::model::Model;
@@ -298,13 +298,14 @@ pub fn layer_of(on: &Subject, relu: bool) -> Result<NodeId> {
 /// The rectifier right behind a layer (behind its normalisation, too), or the layer where there is none.
 pub fn after_relu(graph: &Graph, node: NodeId) -> NodeId {
     let mut at = node;
-    if !matches!(graph.node(node).op, Op::Conv2d(_) | Op::Linear { .. } | Op::BatchNorm { .. } | Op::Binary(_)) {
+    if !matches!(graph.node(node).op.class(), Class::Affine | Class::Normalisation | Class::Sum | Class::Product) {
         return node;
     }
     while let [next] = graph.consumers(at) {
         match graph.node(*next).op {
-            Op::BatchNorm { .. } | Op::Identity => at = *next,
+            Op::Identity => at = *next,
             Op::Activation(a) if a.rectifies() => return *next,
+            ref op if op.class() == Class::Normalisation => at = *next,
             _ => break,
         }
     }

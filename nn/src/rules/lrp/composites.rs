@@ -4,15 +4,9 @@
 //! expect batch normalisations to be folded into the layers before them ([`crate::pass::fold`]).
 
 use super::{LrpRule, PassThrough, Proportional, STABILISER, SignalTakesAll};
+use crate::graph::Class;
 use crate::pass::rule::{On, Rule, Rules};
 use std::sync::Arc;
-
-/// Operations through which relevance passes unchanged.
-const PASS_THROUGH: &[&str] =
-    &["batch_norm", "layer_norm", "group_norm", "local_response_norm", "softmax", "log_softmax", "prelu"];
-
-/// Operations that distribute relevance in proportion to contributions.
-const PROPORTIONAL: &[&str] = &["add", "sub", "avg_pool", "reduce_sum", "reduce_mean", "resize"];
 
 impl Rules {
     /// One LRP rule at every convolution and linear layer.
@@ -53,10 +47,18 @@ impl Rules {
     pub fn lrp_composite(layers: Vec<(On, LrpRule)>) -> Self {
         let mut rules: Vec<(On, Arc<dyn Rule>)> =
             layers.into_iter().map(|(on, rule)| (on, Arc::new(rule) as Arc<dyn Rule>)).collect();
-        rules.push((On::Kinds(PROPORTIONAL), Arc::new(Proportional(STABILISER))));
-        rules.push((On::Kinds(&["mul", "div", "matmul"]), Arc::new(SignalTakesAll)));
-        rules.push((On::Activation, Arc::new(PassThrough)));
-        rules.push((On::Kinds(PASS_THROUGH), Arc::new(PassThrough)));
+        rules.extend(Class::ALL.into_iter().filter_map(|class| Some((On::Class(class), weightless(class)?))));
         Rules(rules)
+    }
+}
+
+/// The rule of the operations without weights of a class; none where the gradient serves. A new class must be decided here.
+fn weightless(class: Class) -> Option<Arc<dyn Rule>> {
+    match class {
+        Class::Sum => Some(Arc::new(Proportional(STABILISER))),
+        Class::Product => Some(Arc::new(SignalTakesAll)),
+        Class::Elementwise | Class::Normalisation => Some(Arc::new(PassThrough)),
+        // The winner takes all, places are undone; layers have the rules of the composite.
+        Class::Selection | Class::Rearrangement | Class::Source | Class::Affine => None,
     }
 }
