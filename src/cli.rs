@@ -1,6 +1,7 @@
 //! The command line: one variant a command. Exit codes: 0 done, 1 the script or its data failed, 2 usage, 130 interrupted;
-//! `verify` adds 10 to 14 ([`verify::Status`]).
+//! `verify` adds 10 to 14 (`convscope_dsl::run::Status`).
 
+pub mod allocator;
 mod bars;
 mod bundle;
 mod convert;
@@ -12,16 +13,10 @@ mod kernel;
 mod label;
 mod lock;
 mod net_flags;
-mod opened;
-pub mod pages;
-mod record;
 mod reference;
 mod repl;
-mod rerun;
 mod run;
-mod source;
 pub mod terminal;
-mod values;
 mod verify;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -48,7 +43,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run a script; its report, figures and manifest go to a folder.
-    Run(run::Run),
+    Run(run::RunScript),
     /// Run a line of script and print what it is worth.
     Eval(run::Eval),
     /// A session in the terminal: lines with completion, pictures and history.
@@ -88,7 +83,7 @@ enum Command {
 
 /// How work is run.
 #[derive(Args, Clone)]
-pub struct Work {
+pub struct RunArgs {
     /// The number from which all randomness follows [default: what the script's front matter says, else 0].
     #[arg(long)]
     seed: Option<u64>,
@@ -107,14 +102,14 @@ pub struct Work {
 /// Below this many bytes pages of memory are given back early.
 const SCARCE: u64 = 512 << 20;
 
-impl Work {
+impl RunArgs {
     /// The job, on as many threads as were asked for.
     fn bare_job(&self) -> Result<Job> {
         convscope::threads::start(self.threads.map_or(0, usize::from))?;
         let mut job = Job::new();
         (job.seed, job.memory) = (self.seed.unwrap_or(0), self.memory.unwrap_or(1024) << 20);
         if job.memory < SCARCE {
-            pages::spare();
+            allocator::return_early();
         }
         Ok(job)
     }
@@ -128,17 +123,17 @@ impl Work {
                 std::process::exit(i32::from(INTERRUPTED));
             }
             signal.stop();
-            terminal::complain("interrupted: finishing the step and saving what is done; once more ends at once");
+            terminal::print_err("interrupted: finishing the step and saving what is done; once more ends at once");
         })
         .map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
         Ok(job)
     }
 }
 
-impl Work {
+impl RunArgs {
     /// The same work with what the script's front matter says where the command line says nothing.
-    fn with(&self, front: &Front) -> Work {
-        Work { seed: self.seed.or(front.seed), memory: self.memory.or(front.memory), ..self.clone() }
+    fn with(&self, front: &Front) -> RunArgs {
+        RunArgs { seed: self.seed.or(front.seed), memory: self.memory.or(front.memory), ..self.clone() }
     }
 }
 
@@ -190,12 +185,12 @@ pub fn main(arguments: Arguments) -> u8 {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "convscope", &mut script);
-            terminal::say(&String::from_utf8_lossy(&script));
+            terminal::print_out(&String::from_utf8_lossy(&script));
             Ok(0)
         }
     };
     done.unwrap_or_else(|error| {
-        terminal::complain(&convscope_dsl::Diagnostic::of(error).to_string());
+        terminal::print_err(&convscope_dsl::Diagnostic::of(error).to_string());
         FAILED
     })
 }

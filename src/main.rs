@@ -11,14 +11,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // A defect in native code becomes an error message of the run; the default hook would print a trace before it.
     std::panic::set_hook(Box::new(|_| {}));
-    cli::pages::keep();
+    cli::allocator::retain_freed();
     let arguments = cli::Arguments::parse();
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli::main(arguments)));
-    cli::pages::leave();
+    cli::allocator::stop_returning();
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(_) => {
-            cli::terminal::complain(
+            cli::terminal::print_err(
                 "error: a defect of convscope\n  hint: please report it with the command that shows it",
             );
             ExitCode::from(cli::FAILED)

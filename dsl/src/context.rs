@@ -3,10 +3,11 @@
 use crate::front::Value;
 use crate::output::Output;
 use convscope_engine::data::Image;
+use convscope_engine::digest::{Digested, digest};
 use convscope_engine::job::Sink;
 use convscope_engine::load::LoadOptions;
-use convscope_engine::lock;
-use convscope_engine::manifest::Net;
+use convscope_engine::run::{Content, Pinned, RunOutput};
+use convscope_engine::show::Encoded;
 use convscope_engine::{Error, Job, Model, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -44,13 +45,14 @@ struct State {
     params: BTreeMap<String, String>,
     declared: BTreeMap<String, Value>,
     read: BTreeMap<String, PathBuf>,
-    written: Vec<PathBuf>,
+    written: Vec<RunOutput>,
     asked: BTreeMap<String, serde_json::Value>,
     nets: Vec<(String, LoadOptions, Model)>,
-    modules: BTreeMap<String, PathBuf>,
+    modules: BTreeMap<String, Digested>,
     samples: BTreeMap<String, Image>,
     unrepeatable: BTreeSet<&'static str>,
-    sealed: bool,
+    inside: bool,
+    recording: Option<usize>,
 }
 
 struct Progress(Arc<dyn Output>);
@@ -159,13 +161,14 @@ impl Context {
         self.state().samples.clone()
     }
 
-    /// Notes a module that was read.
-    pub fn module(&self, name: &str, full: &Path) {
-        self.state().modules.insert(name.to_string(), full.to_path_buf());
+    /// Notes a module that was read, with its text.
+    pub fn module(&self, name: &str, text: &str) {
+        let about = Digested { path: name.to_string(), blake3: digest(text.as_bytes()), bytes: text.len() as u64 };
+        self.state().modules.insert(name.to_string(), about);
     }
 
-    /// The modules that were read: their names, relative to the folder of the inputs, and their paths.
-    pub fn modules(&self) -> BTreeMap<String, PathBuf> {
+    /// The modules that were read, by their names, relative to the folder of the inputs.
+    pub fn modules(&self) -> BTreeMap<String, Digested> {
         self.state().modules.clone()
     }
 
@@ -180,8 +183,13 @@ impl Context {
     }
 
     /// From now on `save` refuses paths that lead out of the folder for outputs.
-    pub fn seal(&self) {
-        self.state().sealed = true;
+    pub fn keep_inside(&self) {
+        self.state().inside = true;
+    }
+
+    /// From now on what is saved is recorded, of an array at most so many values.
+    pub fn record(&self, values: usize) {
+        self.state().recording = Some(values);
     }
 
     /// Notes a net that was loaded, and how, in the place of the same one loaded before: a long session keeps one of each.
@@ -195,11 +203,11 @@ impl Context {
     ///
     /// # Errors
     /// Where a weight cannot be read.
-    pub fn pinned(&self) -> Result<Vec<lock::Pinned>> {
+    pub fn pinned(&self) -> Result<Vec<Pinned>> {
         let nets = self.state().nets.clone();
-        let mut found: Vec<lock::Pinned> = Vec::new();
+        let mut found: Vec<Pinned> = Vec::new();
         for (spec, options, model) in &nets {
-            let pinned = lock::Pinned::of(spec, options, model)?;
+            let pinned = Pinned::of(spec, options, model)?;
             if !found.contains(&pinned) {
                 found.push(pinned);
             }
@@ -207,25 +215,13 @@ impl Context {
         Ok(found)
     }
 
-    /// What identifies the nets that were loaded, each once, in order.
-    pub fn nets(&self) -> Vec<Net> {
-        let nets = self.state().nets.clone();
-        let mut found: Vec<Net> = Vec::new();
-        for net in nets.iter().filter_map(|(_, _, m)| Net::of(m).ok()) {
-            if !found.contains(&net) {
-                found.push(net);
-            }
-        }
-        found
-    }
-
-    /// An output's path; its folder is made, and it is noted as written.
+    /// An output's path; its folder is made.
     ///
     /// # Errors
     /// Where the folder cannot be made.
     pub fn output_path(&self, path: &str) -> Result<PathBuf> {
         let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-        if !inside && self.state().sealed {
+        if !inside && self.state().inside {
             return Err(Error::value(format!(
                 "`{path}` lies outside the folder for outputs, where no lock can hold it"
             ))
@@ -235,15 +231,27 @@ impl Context {
         if let Some(folder) = full.parent().filter(|f| *f != Path::new("")) {
             std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
         }
-        let mut state = self.state();
-        if !state.written.contains(&full) {
-            state.written.push(full.clone());
-        }
         Ok(full)
     }
 
-    /// What `save` wrote, in order.
-    pub fn written(&self) -> Vec<PathBuf> {
+    /// Notes a file that was written at a path that [`Context::output_path`] gave.
+    pub fn wrote(&self, full: &Path, encoded: Encoded) {
+        let mut state = self.state();
+        let Some(values) = state.recording else { return };
+        let name = full.strip_prefix(&state.place.outputs).unwrap_or(full).to_string_lossy().replace('\\', "/");
+        let content = match encoded.picture {
+            Some(picture) => Content::Image(picture),
+            None => Content::of_file(&name, &encoded.bytes),
+        };
+        let output = RunOutput::file(name, &encoded.bytes, &content, values);
+        match state.written.iter_mut().find(|before| before.name == output.name) {
+            Some(before) => *before = output,
+            None => state.written.push(output),
+        }
+    }
+
+    /// What `save` wrote, in order, where it is recorded.
+    pub fn written(&self) -> Vec<RunOutput> {
         self.state().written.clone()
     }
 }

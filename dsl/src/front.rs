@@ -18,8 +18,8 @@
 //! ```
 
 use convscope_engine::error::did_you_mean;
-use convscope_engine::lock::rule::Choice;
-use convscope_engine::lock::{Rule, Rules};
+use convscope_engine::run::rule::Choice;
+use convscope_engine::run::{Rule, Rules};
 use convscope_engine::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ pub mod modules;
 pub mod notebook;
 pub mod output;
 pub mod reference;
+pub mod run;
 pub mod script;
 pub mod session;
 pub mod source;

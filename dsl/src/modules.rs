@@ -23,7 +23,7 @@ impl Modules {
         let full = self.context.place().inputs.join(name);
         let missing = |_| Box::new(EvalAltResult::ErrorModuleNotFound(name.to_string(), at));
         let source = std::fs::read_to_string(&full).map_err(missing)?;
-        self.context.module(name, &full);
+        self.context.module(name, &source);
         let mut ast = engine.compile(crate::source::without_shebang(&source).as_ref()).map_err(|e| {
             Box::new(EvalAltResult::ErrorInModule(name.to_string(), Box::new(EvalAltResult::from(e)), at))
         })?;

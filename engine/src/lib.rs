@@ -4,18 +4,18 @@
 //! No rhai, no Jupyter, no printing: those live in the crates above.
 
 pub mod ascent;
+pub mod canonical;
 pub mod data;
 pub mod embed;
 pub mod humans;
 pub mod inspect;
 pub mod job;
 pub mod load;
-pub mod lock;
-pub mod manifest;
 #[macro_use]
 pub mod params;
 pub mod probe;
 pub mod probes;
+pub mod run;
 pub mod running;
 pub mod show;
 pub mod space;

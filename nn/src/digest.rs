@@ -94,3 +94,8 @@ pub fn feed<T: Copy, const N: usize>(hasher: &mut blake3::Hasher, values: &[T], 
 pub fn digest(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
+
+/// The architecture and system that this program was built for: results are the same bits on the same kind of machine.
+pub fn machine() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}

@@ -35,7 +35,7 @@ impl Bars {
         }
         if total == 0 {
             self.clear();
-            return super::terminal::complain(label);
+            return super::terminal::print_err(label);
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.terminal { state.bar(label, done, total) } else { state.line(label, done, total) }
@@ -81,7 +81,7 @@ impl State {
             _ if begun => self.said = Some(now),
             Some(last) if now.duration_since(last) < PAUSE => {}
             _ => {
-                super::terminal::complain(&format!("{label}: {done} of {total}"));
+                super::terminal::print_err(&format!("{label}: {done} of {total}"));
                 self.said = Some(now);
             }
         }

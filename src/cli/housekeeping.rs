@@ -1,6 +1,6 @@
 //! `convscope models`, `fetch` and `cache`: known nets, and what was fetched.
 
-use super::terminal::{complain, say};
+use super::terminal::{print_err, print_out};
 use clap::{Args, Subcommand};
 use convscope_engine::load::fetch;
 use convscope_engine::load::fetch::cache::{cache_clear, cache_dir, cache_list};
@@ -47,7 +47,7 @@ impl Models {
                 "fetched": fetch::models(),
                 "architectures": architectures.iter().map(|(n, p)| serde_json::json!({ "name": n, "paper": p })).collect::<Vec<_>>(),
             });
-            say(&(serde_json::to_string_pretty(&all).map_err(|e| Error::internal(e.to_string()))? + "\n"));
+            print_out(&(serde_json::to_string_pretty(&all).map_err(|e| Error::internal(e.to_string()))? + "\n"));
             return Ok(());
         }
         let mut out =
@@ -61,7 +61,7 @@ impl Models {
             out += &format!("  {name:<21} {paper}\n");
         }
         out += "\nand any ONNX classifier by its path, or \"hf:org/repo\"\n";
-        say(&out);
+        print_out(&out);
         Ok(())
     }
 }
@@ -69,8 +69,8 @@ impl Models {
 impl Fetch {
     /// Gets it and says where it is.
     pub fn main(self) -> Result<()> {
-        let path = fetch::fetch(&self.name, &complain)?;
-        say(&format!("{}\n", path.display()));
+        let path = fetch::fetch(&self.name, &print_err)?;
+        print_out(&format!("{}\n", path.display()));
         Ok(())
     }
 }
@@ -89,7 +89,7 @@ impl Cache {
         }
         let folder = cache_dir()?;
         out += &format!("{} files, {:.1} MB {verb} {}\n", files.len(), bytes as f64 / 1e6, folder.display());
-        say(&out);
+        print_out(&out);
         Ok(())
     }
 }

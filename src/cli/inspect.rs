@@ -1,7 +1,7 @@
 //! `convscope inspect`: a net's layers, shapes, parameters, operations, receptive fields and card.
 
 use super::net_flags::NetFlags;
-use super::terminal::{complain, say};
+use super::terminal::{print_err, print_out};
 use clap::Args;
 use convscope_engine::inspect::Summarise as _;
 use convscope_engine::load::load_model;
@@ -25,7 +25,7 @@ pub struct Inspect {
 impl Inspect {
     /// Prints it.
     pub fn main(self) -> Result<()> {
-        let net = load_model(&self.net, &self.flags.options()?, Path::new(""), &complain)?;
+        let net = load_model(&self.net, &self.flags.options()?, Path::new(""), &print_err)?;
         let summary = net.summary();
         let table = summary.table().ok_or_else(|| Error::internal("a summary without a table"))?;
         let card = net.card();
@@ -37,7 +37,7 @@ impl Inspect {
                 .collect();
             let all = json!({ "name": card.name, "input": net.input_shape(), "outputs": net.output_len(), "layers": rows,
                               "notes": summary.notes, "card": card });
-            say(&(serde_json::to_string_pretty(&all).map_err(|e| Error::internal(e.to_string()))? + "\n"));
+            print_out(&(serde_json::to_string_pretty(&all).map_err(|e| Error::internal(e.to_string()))? + "\n"));
             return Ok(());
         }
         let shape = net.input_shape().iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
@@ -56,7 +56,7 @@ impl Inspect {
                 out += &format!("{name}: {text}\n");
             }
         }
-        say(&out);
+        print_out(&out);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `convscope kernel`: installs, runs and uninstalls the Jupyter kernel.
 
-use super::Work;
-use super::terminal::{complain, say};
+use super::RunArgs;
+use super::terminal::{print_err, print_out};
 use clap::{Args, Subcommand};
 use convscope_dsl::Session;
 use convscope_engine::{Error, Result};
@@ -76,7 +76,7 @@ struct Start {
     #[arg(long, short = 'f')]
     connection_file: PathBuf,
     #[command(flatten)]
-    work: Work,
+    work: RunArgs,
 }
 
 impl Kernel {
@@ -96,10 +96,10 @@ impl Install {
         let data = self.place.scope().unwrap_or(Scope::User).folder()?;
         let program = std::env::current_exe().map_err(|e| Error::internal(format!("where this program is: {e}")))?;
         let folder = spec::install(&data, &name, &program)?;
-        say(&format!("{}\n", folder.display()));
+        print_out(&format!("{}\n", folder.display()));
         if !spec::search_path().contains(&data) {
             let folder = data.display();
-            complain(&format!(
+            print_err(&format!(
                 "note: Jupyter looks there only if JUPYTER_PATH lists {folder}, or from that environment"
             ));
         }
@@ -121,7 +121,7 @@ impl Uninstall {
                 .hint("`jupyter kernelspec list` shows where kernels are; name its place with --prefix"));
         };
         spec::remove(first)?;
-        say(&format!("{}\n", first.display()));
+        print_out(&format!("{}\n", first.display()));
         Ok(())
     }
 }

@@ -91,15 +91,15 @@ impl Label {
         let signalled = stop.clone();
         ctrlc::set_handler(move || signalled.stop()).map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
         serve(label::page(session.clone()), &self.out, self.port, &stop, |address| {
-            terminal::say(&format!("{}\n", address.url()));
-            terminal::complain(&format!(
+            terminal::print_out(&format!("{}\n", address.url()));
+            terminal::print_err(&format!(
                 "{total} images; answers go to {}; open the address in a browser, Ctrl-C ends",
                 self.out.display()
             ));
             Ok(())
         })?;
         for (name, done) in session.people() {
-            terminal::complain(&format!("{name}: {done} of {total}"));
+            terminal::print_err(&format!("{name}: {done} of {total}"));
         }
         Ok(0)
     }
@@ -136,5 +136,5 @@ impl Label {
 }
 
 fn net(name: &str, options: &LoadOptions) -> Result<Model> {
-    load_model(name, options, Path::new(""), &|line| terminal::complain(line))
+    load_model(name, options, Path::new(""), &|line| terminal::print_err(line))
 }

@@ -1,6 +1,6 @@
 //! `convscope doc`: the reference, all of it or one entry, as text or JSON.
 
-use super::terminal::say;
+use super::terminal::print_out;
 use clap::Args;
 use convscope_dsl::{Session, Silent};
 use convscope_engine::{Error, Job, Result};
@@ -31,7 +31,7 @@ impl Doc {
                 }
             }
         };
-        say(&text);
+        print_out(&text);
         Ok(())
     }
 }

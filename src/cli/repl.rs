@@ -3,8 +3,8 @@
 mod editor;
 mod pictures;
 
-use super::terminal::{Mode, Terminal, complain, say, style, text};
-use super::{Params, Work};
+use super::terminal::{Mode, Terminal, print_err, print_out, style, text};
+use super::{Params, RunArgs};
 use clap::Args;
 use convscope_dsl::{Output, Session, Shown};
 use convscope_engine::data::Image;
@@ -30,7 +30,7 @@ pub struct Repl {
     #[command(flatten)]
     params: Params,
     #[command(flatten)]
-    work: Work,
+    work: RunArgs,
 }
 
 const HELP: &str = "\
@@ -73,7 +73,7 @@ impl Screen {
             Shown::Artifact(artifact) => self.picture(artifact),
             Shown::Text(_) => None,
         };
-        say(&picture.unwrap_or_else(|| text(shown, &self.style)));
+        print_out(&picture.unwrap_or_else(|| text(shown, &self.style)));
     }
 
     /// An artifact as the codes that make this terminal show it, where it can and there is something to see.
@@ -129,7 +129,7 @@ impl Lines {
             let _ = editor.load_history(file);
         }
         if !quiet {
-            complain(&format!("{}\n`:help` says what else can be typed.", convscope_kernel::about::banner()));
+            print_err(&format!("{}\n`:help` says what else can be typed.", convscope_kernel::about::banner()));
         }
         loop {
             match editor.readline(&format!("[{}] ", self.count + 1)) {
@@ -174,7 +174,7 @@ impl Lines {
         match line.strip_prefix('?').or_else(|| line.strip_suffix('?')) {
             Some(name) => self.explain(name.trim()),
             None if matches!(line, ":quit" | ":q" | "exit" | "quit") => return true,
-            None if line == ":help" => say(HELP),
+            None if line == ":help" => print_out(HELP),
             None if line == ":vars" => self.variables(),
             None if line.is_empty() => {}
             None => self.run(line),
@@ -192,21 +192,21 @@ impl Lines {
             self.screen.value(value);
         }
         if let Some(error) = &result.error {
-            complain(&if self.screen.style.colour { error.ansi() } else { error.to_string() });
+            print_err(&if self.screen.style.colour { error.ansi() } else { error.to_string() });
         }
     }
 
     fn explain(&self, name: &str) {
         match self.session.borrow().inspect(name, name.len()) {
-            Some(text) => say(&text),
-            None => complain(&format!("nothing is known of `{name}`; `convscope doc` lists all there is")),
+            Some(text) => print_out(&text),
+            None => print_err(&format!("nothing is known of `{name}`; `convscope doc` lists all there is")),
         }
     }
 
     fn variables(&self) {
         let session = self.session.borrow();
         for name in session.variables() {
-            say(&format!("{name}: {}\n", session.value_kind(&name).unwrap_or_default()));
+            print_out(&format!("{name}: {}\n", session.value_kind(&name).unwrap_or_default()));
         }
     }
 }

@@ -6,16 +6,15 @@ use convscope_dsl::{Output, Shown};
 use convscope_engine::show::{TextStyle, to_text};
 use convscope_engine::{Error, Result};
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
 
 /// Writes results to stdout.
-pub fn say(text: &str) {
+pub fn print_out(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Writes a line to stderr.
-pub fn complain(text: &str) {
+pub fn print_err(text: &str) {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "{text}");
 }
@@ -40,29 +39,17 @@ pub enum Mode {
     Record,
 }
 
-/// The terminal as a session's output; it keeps what was shown for the report.
+/// The terminal as a session's output.
 pub struct Terminal {
     mode: Mode,
     style: TextStyle,
     bars: Bars,
-    kept: Mutex<Vec<Shown>>,
-    printed: Mutex<String>,
 }
 
 impl Terminal {
     /// An output of that mode; `progress` says whether progress is reported.
     pub fn new(mode: Mode, progress: bool) -> Self {
-        Terminal { mode, style: style(), bars: Bars::new(progress), kept: Mutex::default(), printed: Mutex::default() }
-    }
-
-    /// What was shown, in order.
-    pub fn take(&self) -> Vec<Shown> {
-        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// What was printed.
-    pub fn printed(&self) -> String {
-        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        Terminal { mode, style: style(), bars: Bars::new(progress) }
     }
 
     /// Ends a progress bar that is still drawn.
@@ -82,22 +69,25 @@ pub fn text(shown: &Shown, style: &TextStyle) -> String {
 impl Output for Terminal {
     fn print(&self, line: &str) {
         self.bars.clear();
-        *self.printed.lock().unwrap_or_else(PoisonError::into_inner) += &format!("{line}\n");
         match self.mode {
-            Mode::Plain | Mode::Quiet => say(&format!("{line}\n")),
-            Mode::Json => complain(line),
+            Mode::Plain | Mode::Quiet => print_out(&format!("{line}\n")),
+            Mode::Json => print_err(line),
             Mode::Record => {}
         }
     }
 
     fn write(&self, text: &str) {
         self.bars.clear();
-        say(text);
+        match self.mode {
+            Mode::Plain | Mode::Quiet => print_out(text),
+            Mode::Json => eprint!("{text}"),
+            Mode::Record => {}
+        }
     }
 
     fn debug(&self, text: &str) {
         self.bars.clear();
-        complain(text);
+        print_err(text);
     }
 
     fn ask(&self, prompt: &str) -> Result<String> {
@@ -114,9 +104,8 @@ impl Output for Terminal {
     fn show(&self, shown: &Shown) {
         if self.mode == Mode::Plain {
             self.bars.clear();
-            say(&text(shown, &self.style));
+            print_out(&text(shown, &self.style));
         }
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(shown.clone());
     }
 
     fn progress(&self, label: &str, done: usize, total: usize) {

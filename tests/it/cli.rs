@@ -106,6 +106,19 @@ fn a_run_gives_the_numbers_behind_what_it_shows_to_programs() {
 }
 
 #[test]
+fn printed_lines_stand_in_the_report_where_they_were_printed() {
+    let bench = Bench::new();
+    bench.file("p.rhai", "print(\"first <b>\"); print(\"second\"); show(shapes(1)[0]); write(\"third\"); show(4711);");
+    let (code, _, err) = bench.run(&["run", "p.rhai", "--quiet"]);
+    assert_eq!(code, 0, "{err}");
+    let report = std::fs::read_to_string(bench.path("convscope-out/p/report.html")).unwrap();
+    let parts = &report[report.find("<!-- part 1").unwrap()..report.find("<!-- end of parts").unwrap()];
+    let at = |what: &str| parts.find(what).unwrap_or_else(|| panic!("no {what} in {parts}"));
+    assert!(parts.contains("<pre>first &lt;b&gt;\nsecond</pre>"), "{parts}");
+    assert!(at("second") < at("data:image/png") && at("data:image/png") < at("third") && at("third") < at("4711"));
+}
+
+#[test]
 fn the_same_run_twice_is_the_same_but_for_its_duration() {
     let bench = Bench::new();
     bench.file(

@@ -1,7 +1,7 @@
 //! Experiments that others can run again: locks, verdicts with their culprits, bundles, reports, notebooks.
 #![allow(clippy::unwrap_used)]
 
-use convscope::lock::{Lock, archive};
+use convscope::run::{Lock, archive};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -210,23 +210,47 @@ fn a_difference_is_told_by_output_index_and_ulp() {
 }
 
 #[test]
-fn another_engine_compares_by_tolerance_and_says_so() {
+fn equal_bits_are_the_same_whoever_made_the_lock() {
     let bench = Bench::locked();
     let whole = bench.read("s.lock.json");
-    for change in [
-        |lock: &mut Lock| lock.engine.convscope = "0.0.9".into(),
-        |lock: &mut Lock| lock.numerics.isa = "x86_64+avx2".into(),
-        |lock: &mut Lock| lock.numerics.probe = "0".repeat(32),
-    ] {
+    let changes: [fn(&mut Lock); 6] = [
+        |lock| lock.engine.source = "0".repeat(32),
+        |lock| lock.engine.convscope = "0.0.9".into(),
+        |lock| lock.engine.rustc = "rustc 1.0.0".into(),
+        |lock| lock.engine.rhai = "1.0.0".into(),
+        |lock| lock.numerics.isa = "x86_64+avx2".into(),
+        |lock| lock.numerics.probe = "0".repeat(32),
+    ];
+    for change in changes {
         bench.file("s.lock.json", &whole);
         bench.forge(change);
-        let verdict = bench.expect("s.lock.json", 12, "");
-        assert!(verdict["message"].as_str().unwrap().contains("within tolerances"), "{verdict:#}");
-        assert_eq!(verdict["engine"].as_array().unwrap().len(), 1);
+        let other = bench.read("s.lock.json");
+        assert_ne!(other, whole);
+        let verdict = bench.expect("s.lock.json", 0, "");
+        assert_eq!(verdict["engine"].as_array().unwrap().len(), 1, "it is noted: {verdict:#}");
+        // Locked again, the lock stays as it is: the bits are the same.
+        assert_eq!(bench.run(&["lock", "s.rhai", "--quiet"]).0, 0);
+        assert_eq!(bench.read("s.lock.json"), other);
     }
-    // Within the tolerances the digests may be others; far outside of them it differs.
-    bench.forge(|lock| lock.outputs.iter_mut().for_each(|o| o.blake3 = "0".repeat(64)));
-    bench.expect("s.lock.json", 12, "");
+    // A lock of other bits is written anew.
+    bench.forge(|lock| lock.outputs[0].blake3 = "0".repeat(64));
+    assert_eq!(bench.run(&["lock", "s.rhai", "--quiet"]).0, 0);
+    assert_eq!(bench.read("s.lock.json"), whole);
+}
+
+#[test]
+fn other_bits_compare_by_tolerance_where_another_engine_made_the_lock() {
+    let bench = Bench::locked();
+    let zero = |lock: &mut Lock| lock.outputs.iter_mut().for_each(|o| o.blake3 = "0".repeat(64));
+    bench.forge(zero);
+    bench.expect("s.lock.json", 10, "");
+    // Other sources of the same version explain nothing.
+    bench.forge(|lock| lock.engine.source = "0".repeat(32));
+    bench.expect("s.lock.json", 10, "");
+    bench.forge(|lock| lock.numerics.probe = "0".repeat(32));
+    let verdict = bench.expect("s.lock.json", 12, "");
+    assert!(verdict["message"].as_str().unwrap().contains("within tolerances"), "{verdict:#}");
+    // Far outside of them it differs.
     bench.forge(|lock| {
         let entry = lock.outputs.iter_mut().find(|o| o.name == "deep/map.npy").unwrap();
         let values = entry.values.as_mut().unwrap();

@@ -5,9 +5,10 @@ use crate::convert::{cast, kind};
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use convscope_engine::data::Image;
-use convscope_engine::show::{Saved, Table, save};
-use convscope_engine::{Artifact, Error, Result, Tensor};
+use convscope_engine::show::{Encoded, Saved, Table, encode};
+use convscope_engine::{Artifact, Error, Result, Tensor, atomic};
 use rhai::Dynamic;
+use std::path::Path;
 
 /// Binds `save`.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
@@ -25,24 +26,31 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
 
 fn write(context: &Context, value: &Dynamic, path: &str) -> Result<()> {
     let full = context.output_path(path)?;
+    let encoded = encoded(value, &full)?;
+    atomic::write(&full, &encoded.bytes)?;
+    context.wrote(&full, encoded);
+    Ok(())
+}
+
+fn encoded(value: &Dynamic, path: &Path) -> Result<Encoded> {
     if let Some(artifact) = cast::<Artifact>(value) {
-        return save(&Saved::Artifact(&artifact), &full);
+        return encode(&Saved::Artifact(&artifact), path);
     }
     if let Some(tensor) = cast::<Tensor>(value) {
-        return save(&Saved::Tensor(&tensor), &full);
+        return encode(&Saved::Tensor(&tensor), path);
     }
     if let Some(image) = cast::<Image>(value) {
-        return save(&Saved::Image(&image), &full);
+        return encode(&Saved::Image(&image), path);
     }
     if let Some(table) = cast::<Table>(value) {
-        return save(&Saved::Table(&table), &full);
+        return encode(&Saved::Table(&table), path);
     }
     if let Some(artifact) = crate::script::artifact(value)? {
-        return save(&Saved::Artifact(&artifact), &full);
+        return encode(&Saved::Artifact(&artifact), path);
     }
     let numbers = if value.is_array() { value.clone() } else { Dynamic::from_array(vec![value.clone()]) };
     match crate::values::tensor::from_list(&numbers) {
-        Ok(tensor) => save(&Saved::Tensor(&tensor), &full),
+        Ok(tensor) => encode(&Saved::Tensor(&tensor), path),
         Err(_) => Err(Error::value(format!("{} cannot be saved", kind(value)))
             .hint("artifacts, tensors, images, tables, and lists of numbers can")),
     }

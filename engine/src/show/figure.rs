@@ -12,10 +12,10 @@ mod tiles;
 
 use super::artifact::{Artifact, Part};
 use super::markdown;
-use super::raster;
+use super::raster::{self, SCALE};
 use super::scene::{INK, SOFT, Scene, paragraph};
 use super::svg as vector;
-use crate::data::Image;
+use crate::data::{Image, PixelBox};
 use crate::error::Result;
 
 pub use cloud::{entries as group_entries, hue as group_hue};
@@ -25,7 +25,7 @@ pub use mosaic::square as mosaic_square;
 pub const WIDTH: f64 = 900.0;
 /// White around the whole.
 const MARGIN: f64 = 18.0;
-/// White beside, above and below a part by itself: letters at a tick on its edge reach half their size beyond it.
+/// White that is left beside, above and below a part that is cut from the page: letters at a tick on its edge reach half their size beyond it.
 const EDGE: [f64; 2] = [1.0, 0.6 * SMALL];
 /// White between parts.
 const GAP: f64 = 18.0;
@@ -34,12 +34,56 @@ const SMALL: f64 = 11.0;
 /// Size of running text.
 const TEXT: f64 = 12.5;
 
-/// The artifact as the bytes of a PNG file at twice a screen's resolution.
+/// An artifact's page in pixels, and where on it the parts lie that are pictures.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// The page, at twice a screen's resolution.
+    pub page: Image,
+    pictures: Vec<[f64; 4]>,
+}
+
+impl Drawn {
+    /// The page as the bytes of a PNG file.
+    ///
+    /// # Errors
+    /// Where it cannot be encoded.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        self.page.encode_png()
+    }
+
+    /// The parts that are pictures, in the artifact's order and inside out, each cut from the page; the titles are left out.
+    ///
+    /// # Errors
+    /// Where one cannot be cut.
+    pub fn pictures(&self) -> Result<Vec<Image>> {
+        self.pictures.iter().map(|place| self.cut(*place)).collect()
+    }
+
+    fn cut(&self, [x, y, w, h]: [f64; 4]) -> Result<Image> {
+        let [beside, above] = EDGE;
+        let at = |v: f64, most: usize| ((v * SCALE).round().max(0.0) as usize).min(most);
+        let (width, height) = (self.page.width(), self.page.height());
+        let (left, top) = (at(x - beside, width - 1), at(y - above, height - 1));
+        let (right, bottom) = (at(x + w + beside, width).max(left + 1), at(y + h + above, height).max(top + 1));
+        self.page.crop(PixelBox::new(left, top, right - left, bottom - top))
+    }
+}
+
+/// The artifact laid out and drawn, once for all forms that need pixels.
 ///
 /// # Errors
 /// Where a part's arrays do not have the shapes that it says, or the figure would be too large.
+pub fn draw(artifact: &Artifact) -> Result<Drawn> {
+    let scene = page(artifact)?;
+    Ok(Drawn { page: raster::draw(&scene)?, pictures: scene.pictures })
+}
+
+/// The artifact as the bytes of a PNG file at twice a screen's resolution.
+///
+/// # Errors
+/// As [`draw`].
 pub fn png(artifact: &Artifact) -> Result<Vec<u8>> {
-    raster::draw(&page(artifact)?)?.encode_png()
+    draw(artifact)?.png()
 }
 
 /// The artifact as an SVG document: plots, tables and letters as vectors, maps and photos embedded.
@@ -50,18 +94,10 @@ pub fn svg(artifact: &Artifact) -> Result<String> {
     vector::write(&page(artifact)?)
 }
 
-/// One part by itself within `width` px, drawn as [`png`] does; its title is left to the caller.
-///
-/// # Errors
-/// As [`png`].
-pub fn picture(part: &Part, width: f64) -> Result<Image> {
-    raster::draw(&margined(lay(part, width, false)?, EDGE))
-}
-
 /// The artifact's page with its margin.
 fn page(artifact: &Artifact) -> Result<Scene> {
     let wide = artifact.parts.iter().map(needed).fold(WIDTH, f64::max);
-    Ok(margined(whole(artifact, wide, true)?, [MARGIN; 2]))
+    Ok(margined(whole(artifact, wide, true)?))
 }
 
 /// The width that a part asks for: figures grow with their columns, up to a limit.
@@ -75,9 +111,9 @@ fn needed(part: &Part) -> f64 {
     }
 }
 
-fn margined(content: Scene, [beside, above]: [f64; 2]) -> Scene {
-    let mut page = Scene::new(content.width + 2.0 * beside, content.height + 2.0 * above);
-    page.put(content, beside, above);
+fn margined(content: Scene) -> Scene {
+    let mut page = Scene::new(content.width + 2.0 * MARGIN, content.height + 2.0 * MARGIN);
+    page.put(content, MARGIN, MARGIN);
     page
 }
 
@@ -106,7 +142,7 @@ fn whole(artifact: &Artifact, width: f64, outermost: bool) -> Result<Scene> {
 
 /// One part, at most `width` wide.
 fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
-    let body = match part {
+    let mut body = match part {
         Part::Map(m) => map::heat(m, width)?,
         Part::ClassMap(m) => map::classes(m, width)?,
         Part::Grid(g) => tiles::grid(g, width)?,
@@ -118,6 +154,9 @@ fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
         Part::Text(t) => words(t, width),
         Part::Figure(inner, columns) => beside(inner, *columns, width)?,
     };
+    if is_picture(part) {
+        body.pictures.push([0.0, 0.0, body.width, body.height]);
+    }
     let title = part_title(part);
     if !titled || title.is_empty() {
         return Ok(body);
@@ -125,6 +164,14 @@ fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
     let mut scene = paragraph(title, 13.0, body.width.max(width.min(420.0)), 2, INK, true);
     scene.below(body, 6.0);
     Ok(scene)
+}
+
+/// Whether a part is one picture wherever it is shown: not a table, a text, a mosaic that can be zoomed, or a figure of others.
+pub fn is_picture(part: &Part) -> bool {
+    match part {
+        Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) | Part::Cloud(_) => true,
+        Part::Table(..) | Part::Text(_) | Part::Mosaic(_) | Part::Figure(..) => false,
+    }
 }
 
 /// The title of a part; empty where it has none.

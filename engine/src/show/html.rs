@@ -1,13 +1,13 @@
 //! Artifacts as self-contained HTML: pictures as data, all texts escaped, nothing loaded from elsewhere.
 
 use super::artifact::{Artifact, Part};
-use super::figure::{self, is_said, part_title};
+use super::figure::{self, Drawn, is_said, part_title};
 use super::markdown;
 use super::raster::SCALE;
 use super::table::{Cell, Table};
 use super::text;
 use crate::data::Image;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use base64::Engine as _;
 
 /// Rows of a table shown at most.
@@ -19,9 +19,20 @@ const TALL: usize = 40;
 /// The artifact as a `<section>`: its title, parts, notes and the list of its arrays.
 ///
 /// # Errors
-/// As [`figure::png`].
+/// As [`figure::draw`].
 pub fn html(artifact: &Artifact) -> Result<String> {
-    section(artifact, figure::WIDTH, 3)
+    match artifact.is_drawn() {
+        true => html_of(artifact, &figure::draw(artifact)?),
+        false => section(artifact, 3, &mut std::iter::empty()),
+    }
+}
+
+/// The same, of an artifact that has been drawn.
+///
+/// # Errors
+/// Where a picture cannot be encoded.
+pub fn html_of(artifact: &Artifact, drawn: &Drawn) -> Result<String> {
+    section(artifact, 3, &mut drawn.pictures()?.into_iter())
 }
 
 /// An image as an `<img>` with its data, `shown` px wide at most.
@@ -86,7 +97,8 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-fn section(artifact: &Artifact, width: f64, level: usize) -> Result<String> {
+/// The artifact at that level of headings; `pictures` are those of its parts and of the parts inside them, in order.
+fn section(artifact: &Artifact, level: usize, pictures: &mut dyn Iterator<Item = Image>) -> Result<String> {
     let mut out = String::from("<section class=\"artifact\">\n");
     if !artifact.title.is_empty() {
         out += &format!("<h{level}>{}</h{level}>\n", escape(&artifact.title));
@@ -99,7 +111,7 @@ fn section(artifact: &Artifact, width: f64, level: usize) -> Result<String> {
         if !title.is_empty() && !is_said(&artifact.title, title) {
             out += &format!("<h{}>{}</h{}>\n", level + 1, escape(title), level + 1);
         }
-        out += &body(part, &artifact.title, width, level)?;
+        out += &body(part, &artifact.title, level, pictures)?;
     }
     if !artifact.notes.is_empty() {
         out += "<ul class=\"notes\">\n";
@@ -114,27 +126,26 @@ fn section(artifact: &Artifact, width: f64, level: usize) -> Result<String> {
     Ok(out + "</section>\n")
 }
 
-fn body(part: &Part, title: &str, width: f64, level: usize) -> Result<String> {
+fn body(part: &Part, title: &str, level: usize, pictures: &mut dyn Iterator<Item = Image>) -> Result<String> {
     Ok(match part {
         Part::Table(_, t) => table(t),
         Part::Text(t) => format!("<div class=\"text\">{}</div>\n", markdown::to_html(t)),
         Part::Figure(inner, columns) => {
             let columns = (*columns).clamp(1, inner.len().max(1));
-            let width = ((width - 20.0 * (columns - 1) as f64) / columns as f64).max(360.0);
             let mut out = format!(
                 "<div class=\"beside\" style=\"display:grid;gap:20px;grid-template-columns:repeat({columns},minmax(0,1fr))\">\n"
             );
             for artifact in inner {
-                out += &section(artifact, width, (level + 1).min(5))?;
+                out += &section(artifact, (level + 1).min(5), pictures)?;
             }
             out + "</div>\n"
         }
         Part::Mosaic(m) => super::zoom::mosaic(m)?,
         drawn => {
-            let picture = figure::picture(drawn, width)?;
+            let picture = pictures.next().ok_or_else(|| Error::internal("a part was not drawn"))?;
             let own = part_title(part);
             let alternative = if own.is_empty() { title } else { own };
-            let alternative = format!("{alternative}: {}", text::summary(part));
+            let alternative = format!("{alternative}: {}", text::summary(drawn));
             let shown = picture.width() as f64 / SCALE;
             format!("<figure>{}</figure>\n", image(&picture, &alternative, shown)?)
         }

@@ -25,10 +25,10 @@ mod zoom;
 pub use artifact::{
     Artifact, ClassMap, Cloud, Grid, Map, Mark, Mosaic, Part, Pictures, Plot, Scale, Series, Style, Tile,
 };
-pub use figure::{png, svg as to_svg};
-pub use html::html as to_html;
+pub use figure::{Drawn, draw, png, svg as to_svg};
+pub use html::{html as to_html, html_of};
 pub use report::{Report, Section};
-pub use save::{Saved, save, words};
+pub use save::{Encoded, Saved, encode, save, words};
 pub use single::{of_image, of_table, of_tensor};
 pub use table::{Cell, Table};
 pub use text::{TextStyle, text as to_text, text_image, text_table, text_tensor};

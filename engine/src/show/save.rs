@@ -38,12 +38,37 @@ const KNOWN: &str = ".png, .svg, .html, .npy, .csv, .json, .parquet and .safeten
 /// # Errors
 /// Where the extension is unknown, the value has nothing to put into such a file, or the file cannot be written.
 pub fn save(what: &Saved<'_>, path: &Path) -> Result<()> {
+    let encoded = encode(what, path)?;
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
+    }
+    atomic::write(path, &encoded.bytes)
+}
+
+/// A value in the format of a file.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    /// The pixels of a .png.
+    pub picture: Option<Image>,
+}
+
+/// What [`save`] writes to `path`.
+///
+/// # Errors
+/// As [`save`], but for those of writing.
+pub fn encode(what: &Saved<'_>, path: &Path) -> Result<Encoded> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    let mut picture = None;
     let bytes = match extension.as_str() {
-        "png" => match what {
-            Saved::Image(image) => image.encode_png(),
-            _ => figure::png(&artifact(what)?),
-        },
+        "png" => {
+            let pixels = match what {
+                Saved::Image(image) => Ok((*image).clone()),
+                _ => artifact(what).and_then(|a| Ok(figure::draw(&a)?.page)),
+            };
+            pixels.and_then(|image| picture.insert(image).encode_png())
+        }
         "svg" => figure::svg(&artifact(what)?).map(String::into_bytes),
         "html" => page(&artifact(what)?).map(String::into_bytes),
         "npy" => array(what).and_then(|t| npy::write(&t)),
@@ -58,11 +83,7 @@ pub fn save(what: &Saved<'_>, path: &Path) -> Result<()> {
         "" => return Err(unknown(format!("`{}` has no extension", path.display()))),
         other => return Err(unknown(format!("no format is known by the extension `.{other}`"))),
     };
-    let bytes = bytes.context(|| format!("`{}`", path.display()))?;
-    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
-    }
-    atomic::write(path, &bytes)
+    Ok(Encoded { bytes: bytes.context(|| format!("`{}`", path.display()))?, picture })
 }
 
 fn unknown(message: String) -> Error {

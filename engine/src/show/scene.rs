@@ -74,12 +74,14 @@ pub struct Scene {
     pub height: f64,
     /// What is drawn, in this order.
     pub items: Vec<Item>,
+    /// Where the parts of an artifact that are pictures lie, in order: left, top, width, height.
+    pub pictures: Vec<[f64; 4]>,
 }
 
 impl Scene {
     /// An empty page of this size.
     pub fn new(width: f64, height: f64) -> Self {
-        Scene { width, height, items: Vec::new() }
+        Scene { width, height, ..Scene::default() }
     }
 
     /// Adds an item.
@@ -102,6 +104,7 @@ impl Scene {
     /// Adds everything on `other`, moved by `dx` and `dy`.
     pub fn put(&mut self, other: Scene, dx: f64, dy: f64) {
         let moved = |[x, y, w, h]: [f64; 4]| [x + dx, y + dy, w, h];
+        self.pictures.extend(other.pictures.into_iter().map(moved));
         let shifted = |points: Vec<(f64, f64)>| points.into_iter().map(|(x, y)| (x + dx, y + dy)).collect();
         self.items.extend(other.items.into_iter().map(|item| match item {
             Item::Area(r, c) => Item::Area(moved(r), c),

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Weights};
 use crate::pass::schedule::pack_cache::PackCache;
 use candle_core::{DType, Device};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use card::{Card, Class};
 pub use outputs::{OutputKind, Readout};
@@ -22,6 +22,7 @@ pub struct Model {
     pack_cache: Arc<PackCache>,
     winograd_forward: bool,
     outputs: Arc<Vec<(String, Arc<Graph>)>>,
+    digest: Arc<OnceLock<String>>,
 }
 
 impl Model {
@@ -48,7 +49,7 @@ impl Model {
         let graph = outputs[chosen].1.clone();
         let pack_cache = Arc::new(PackCache::new(graph.nodes().len()));
         let (card, outputs) = (Arc::new(card), Arc::new(outputs));
-        Model { graph, weights, card, pack_cache, winograd_forward: false, outputs }
+        Model { graph, weights, card, pack_cache, winograd_forward: false, outputs, digest: Arc::default() }
     }
 
     /// The names of the outputs.
@@ -85,6 +86,23 @@ impl Model {
     /// The net's parameters.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// BLAKE3 of the weights and biases by sorted name, with types, shapes and values, hexadecimal; computed once a net.
+    ///
+    /// # Errors
+    /// Where a weight cannot be read.
+    pub fn weights_digest(&self) -> Result<String> {
+        if let Some(known) = self.digest.get() {
+            return Ok(known.clone());
+        }
+        let mut hasher = blake3::Hasher::new();
+        let mut weights: Vec<_> = self.weights.iter().collect();
+        weights.sort_by_key(|(name, _)| *name);
+        for (name, tensor) in weights {
+            crate::digest::weight(&mut hasher, name, tensor)?;
+        }
+        Ok(self.digest.get_or_init(|| hasher.finalize().to_hex().to_string()).clone())
     }
 
     /// Floating-point operations of one sample on its way forward (a multiply-add counts as two).
@@ -134,7 +152,7 @@ impl Model {
     /// The same net with other weights of the same shapes.
     pub fn with_weights(&self, weights: Weights) -> Self {
         let pack_cache = Arc::new(PackCache::new(self.graph.nodes().len()));
-        Model { weights: Arc::new(weights), pack_cache, ..self.clone() }
+        Model { weights: Arc::new(weights), pack_cache, digest: Arc::default(), ..self.clone() }
     }
 
     /// The same net computing in `dtype` (f32 or f64).

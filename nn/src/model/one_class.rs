@@ -16,6 +16,12 @@ impl Model {
         let Some(layer) = self.graph().class_layer() else { return Ok(None) };
         let (graph, weights) = self.graph().one_class(layer, index, self.weights())?;
         let pack_cache = Arc::new(PackCache::sharing(&self.pack_cache, layer));
-        Ok(Some(Model { graph: Arc::new(graph), weights: Arc::new(weights), pack_cache, ..self.clone() }))
+        Ok(Some(Model {
+            graph: Arc::new(graph),
+            weights: Arc::new(weights),
+            pack_cache,
+            digest: Arc::default(),
+            ..self.clone()
+        }))
     }
 }

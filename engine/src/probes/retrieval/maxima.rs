@@ -4,7 +4,6 @@
 use crate::error::{Error, Result};
 use crate::graph::{Field, NodeId};
 use crate::kernels::matmul::{Matrix, matmul};
-use crate::manifest::Net;
 use crate::model::Model;
 use crate::pass::{Tap, Trace};
 use crate::running::{Covered, Moments, Peak, Top};
@@ -186,7 +185,7 @@ impl Asked {
     /// Where a weight cannot be read.
     pub fn fingerprint(&self, settings: &serde_json::Value) -> Result<u64> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(Net::of(&self.model)?.weights.as_bytes());
+        hasher.update(self.model.weights_digest()?.as_bytes());
         hasher.update(settings.to_string().as_bytes());
         self.names.iter().for_each(|n| {
             hasher.update(n.as_bytes()).update(&[0]);

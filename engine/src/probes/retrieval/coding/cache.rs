@@ -6,10 +6,10 @@
 
 use super::{Coding, Pool};
 use crate::data::{Dataset, Source};
+use crate::digest::machine;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::load::fetch::cache::cache_dir;
-use crate::manifest::{Net, machine};
 use crate::model::Model;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ impl Cache {
             Pool::None => "none",
         };
         let what = serde_json::json!([
-            Net::of(model)?.weights,
+            model.weights_digest()?,
             model.graph().node(node).name,
             model.card().preprocess,
             [pool, env!("CARGO_PKG_VERSION"), &machine()],

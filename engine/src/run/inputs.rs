@@ -1,12 +1,11 @@
 //! What a run read: files by the digest of their bytes and of their content, nets by the digest of their weights.
 
+use super::array::Array;
 use crate::data::{Image, npy};
 use crate::digest::{Digested, digest};
 use crate::error::{Error, Result};
 use crate::load::LoadOptions;
-use crate::load::load_model;
 use crate::load::tensors::Tensors;
-use crate::manifest::Net;
 use crate::model::Model;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -39,6 +38,9 @@ pub struct Pinned {
     pub options: serde_json::Value,
     /// The net's name.
     pub name: String,
+    /// Where it came from, for `run.json`.
+    #[serde(skip)]
+    pub source: String,
     /// BLAKE3 of its weights, by sorted name, with types, shapes and bytes, hexadecimal.
     pub weights: String,
     /// The licence of the weights, where it is known.
@@ -56,30 +58,41 @@ impl Pinned {
         if let Some(members) = said.as_object_mut() {
             members.retain(|_, v| !v.is_null());
         }
-        let net = Net::of(model)?;
-        let license = model.card().license.clone();
-        Ok(Pinned { spec: spec.to_string(), options: said, name: net.name, weights: net.weights, license })
-    }
-
-    /// The net that is there now under that name with those options; paths are relative to `base`.
-    ///
-    /// # Errors
-    /// As [`load_model`].
-    pub fn again(&self, base: &Path, report: &dyn Fn(&str)) -> Result<Self> {
-        let options: LoadOptions = serde_json::from_value(self.options.clone())
-            .map_err(|e| Error::format(format!("the options of `{}`: {e}", self.spec)))?;
-        Pinned::of(&self.spec, &options, &load_model(&self.spec, &options, base, report)?)
+        let card = model.card().clone();
+        Ok(Pinned {
+            spec: spec.to_string(),
+            options: said,
+            name: card.name,
+            source: card.source,
+            weights: model.weights_digest()?,
+            license: card.license,
+        })
     }
 }
 
 impl Input {
-    /// The file at `full`, which the script calls `path`.
+    /// The file at `full`, which the script calls `path`. Its bytes are read once, for the digest and for what they hold.
     ///
     /// # Errors
     /// Where it cannot be read.
     pub fn read(path: &str, full: &Path) -> Result<Self> {
-        let Digested { blake3, bytes, .. } = Digested::read(path, full)?;
-        Ok(Input { path: path.to_string(), blake3, bytes, content: content(full), license: None })
+        let extension = full.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let small: Option<fn(&[u8]) -> Option<String>> = match extension.as_str() {
+            "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "tif" | "tiff" => {
+                Some(|raw| Image::decode(raw).ok().map(|image| pixels(&image)))
+            }
+            "npy" => Some(|raw| npy::read(raw).ok().and_then(|tensor| numbers(&tensor))),
+            _ => None,
+        };
+        let path = path.to_string();
+        if let Some(content) = small {
+            let raw = std::fs::read(full).map_err(|e| Error::io(full, &e))?;
+            let (blake3, bytes) = (digest(&raw), raw.len() as u64);
+            return Ok(Input { path, blake3, bytes, content: content(&raw), license: None });
+        }
+        let Digested { blake3, bytes, .. } = Digested::read(&path, full)?;
+        let content = matches!(extension.as_str(), "pth" | "pt" | "safetensors").then(|| weights(full)).flatten();
+        Ok(Input { path, blake3, bytes, content, license: None })
     }
 
     /// An image that is known by a name.
@@ -103,12 +116,16 @@ impl Input {
         }
         let same = self.content.is_some() && now.content == self.content;
         let what = if same { "; what is in it is the same, the bytes are others" } else { "" };
-        Ok(Some(format!("BLAKE3 {} was locked, {} was found{what}", short(&self.blake3), short(&now.blake3))))
+        Ok(Some(format!(
+            "BLAKE3 {} was locked, {} was found{what}",
+            digest_prefix(&self.blake3),
+            digest_prefix(&now.blake3)
+        )))
     }
 }
 
 /// The beginning of a digest, for people.
-pub fn short(blake3: &str) -> &str {
+pub fn digest_prefix(blake3: &str) -> &str {
     blake3.get(..16).unwrap_or(blake3)
 }
 
@@ -118,27 +135,20 @@ fn pixels(image: &Image) -> String {
     format!("pixels:{}", hasher.update(image.pixels()).finalize().to_hex())
 }
 
-fn content(file: &Path) -> Option<String> {
-    let extension = file.extension()?.to_str()?.to_ascii_lowercase();
-    match extension.as_str() {
-        "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "tif" | "tiff" => Some(pixels(&Image::open(file).ok()?)),
-        "npy" => {
-            let tensor = npy::load_tensor(file).ok()?;
-            let array = super::Array::of(&tensor).ok()?;
-            Some(format!("array:{}", digest(format!("{:?} {}", array.shape, array.digest()).as_bytes())))
-        }
-        "pth" | "pt" | "safetensors" => {
-            let tensors = Tensors::open(file).ok()?;
-            let mut hasher = blake3::Hasher::new();
-            let mut names: Vec<&str> = tensors.names().collect();
-            names.sort_unstable();
-            for name in names {
-                crate::digest::weight(&mut hasher, name, &tensors.tensor(name).ok()?).ok()?;
-            }
-            Some(format!("weights:{}", hasher.finalize().to_hex()))
-        }
-        _ => None,
+fn numbers(tensor: &candle_core::Tensor) -> Option<String> {
+    let array = Array::of(tensor).ok()?;
+    Some(format!("array:{}", digest(format!("{:?} {}", array.shape, array.digest()).as_bytes())))
+}
+
+fn weights(file: &Path) -> Option<String> {
+    let tensors = Tensors::open(file).ok()?;
+    let mut hasher = blake3::Hasher::new();
+    let mut names: Vec<&str> = tensors.names().collect();
+    names.sort_unstable();
+    for name in names {
+        crate::digest::weight(&mut hasher, name, &tensors.tensor(name).ok()?).ok()?;
     }
+    Some(format!("weights:{}", hasher.finalize().to_hex()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! A script as its file holds it, or as a notebook's cells make it, with its front matter.
 
-use convscope_dsl::{Front, notebook};
+use crate::front::Front;
+use crate::notebook;
 use convscope_engine::digest::{Digested, digest};
-use convscope_engine::lock::Engine;
-use convscope_engine::lock::inputs::short;
+use convscope_engine::run::inputs::digest_prefix;
 use convscope_engine::{Context, Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -83,8 +83,8 @@ impl Source {
             if let Some(said) = declared.blake3.as_ref().filter(|said| **said != found.blake3) {
                 return Err(Error::value(format!(
                     "input `{name}` is not the one that the front matter declares: BLAKE3 {} is declared, {} was found",
-                    short(said),
-                    short(&found.blake3)
+                    digest_prefix(said),
+                    digest_prefix(&found.blake3)
                 )));
             }
         }
@@ -98,18 +98,7 @@ pub fn folder(path: &Path) -> PathBuf {
 }
 
 /// A path from the root of the file system; an empty one is the working folder.
-pub fn whole(path: &Path) -> PathBuf {
+pub fn absolute(path: &Path) -> PathBuf {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
-}
-
-/// This engine.
-pub fn engine() -> Engine {
-    Engine {
-        convscope: env!("CARGO_PKG_VERSION").into(),
-        source: env!("CONVSCOPE_SOURCE").into(),
-        rhai: env!("CONVSCOPE_RHAI").into(),
-        rustc: env!("CONVSCOPE_RUSTC").into(),
-        target: env!("CONVSCOPE_TARGET").into(),
-    }
 }

@@ -1,7 +1,7 @@
 //! `ro-crate-metadata.json`: what a bundle holds, in the words of RO-Crate 1.1 and its profile Process Run Crate 0.5, so that
 //! repositories and validators that know nothing of convscope can read it.
 
-use super::file::Lock;
+use super::lock::Lock;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

@@ -1,13 +1,15 @@
-//! What `verify`, `bundle` and `diff` are given: a lock, a bundle, a report, a script with its lock beside it, or a run's
-//! folder, opened into one shape. Whatever is not as it was written is told here, before anything runs.
+//! A run that somebody locked: a lock, a bundle, a report, a script with its lock beside it, or a run's folder, opened into
+//! one shape. Whatever is not as it was written is told here, before anything runs.
 
-use super::record::{ARRAYS, by_name};
 use super::rerun::{Rerun, param_text};
-use super::source::{Source, folder, whole};
-use super::verify::{Status, Verdict};
+use super::source::{Source, absolute, folder};
+use super::verdict::{Status, Verdict};
+use convscope_engine::canonical;
 use convscope_engine::digest::{Digested, digest};
-use convscope_engine::lock::inputs::short;
-use convscope_engine::lock::{Content, Input, Lock, Recorded, archive, canonical, content};
+use convscope_engine::run::array::unpack;
+use convscope_engine::run::finished::ARRAYS;
+use convscope_engine::run::inputs::digest_prefix;
+use convscope_engine::run::{Content, Input, Lock, archive};
 use convscope_engine::show::sealed;
 use convscope_engine::{Error, Kind, Result};
 use std::collections::BTreeMap;
@@ -17,8 +19,8 @@ use tempfile::TempDir;
 /// The list of a bundle's files, sealed.
 pub const BUNDLE: &str = "bundle.json";
 
-/// Something locked, ready to be run again.
-pub struct Opened {
+/// A run that was locked, ready to be run again.
+pub struct LockedRun {
     /// The lock.
     pub lock: Lock,
     /// The script.
@@ -59,7 +61,7 @@ fn tampered(culprit: &str, how: impl Into<String>) -> Verdict {
     Verdict::of(Status::Tampered, culprit, how)
 }
 
-impl Opened {
+impl LockedRun {
     /// Opens what lies at `path`. `inputs` is a folder in which missing inputs are looked for.
     ///
     /// # Errors
@@ -80,14 +82,14 @@ impl Opened {
         })?;
         let name = file.display().to_string();
         let opened = if bytes.starts_with(b"PK") {
-            Opened::bundle(&name, &bytes)?
+            LockedRun::bundle(&name, &bytes)?
         } else if bytes.trim_ascii_start().starts_with(b"<") {
-            Opened::report(&file, &bytes, inputs)?
+            LockedRun::report(&file, &bytes, inputs)?
         } else {
             let base = folder(&file);
             let lock = read_lock(&name, &bytes)?;
             let script = base.join(lock.script.as_ref().map_or("", |s| s.path.as_str()));
-            Opened::script(lock, script, base)?
+            LockedRun::script(lock, script, base)?
         };
         opened.checked(inputs)
     }
@@ -102,12 +104,12 @@ impl Opened {
         };
         let found = source.digested().blake3;
         if let Some(locked) = lock.script.as_ref().filter(|s| s.blake3 != found) {
-            let (was, is) = (short(&locked.blake3), short(&found));
+            let (was, is) = (digest_prefix(&locked.blake3), digest_prefix(&found));
             return Err(
                 tampered(name, format!("the script was changed: BLAKE3 {was} was locked, {is} was found")).into()
             );
         }
-        Ok(Opened { lock, source, script, base, whole: BTreeMap::new(), parts: None, unpacked: None })
+        Ok(LockedRun { lock, source, script, base, whole: BTreeMap::new(), parts: None, unpacked: None })
     }
 
     fn report(file: &Path, bytes: &[u8], inputs: Option<&Path>) -> Result<Self, Refusal> {
@@ -128,13 +130,13 @@ impl Opened {
         let unpacked = tempfile::tempdir().map_err(|e| Error::io("a folder", &e))?;
         let script = unpacked.path().join(script_name(&lock));
         std::fs::write(&script, &sealed.script).map_err(|e| Error::io(&script, &e))?;
-        beside(&lock, &folder(file))?;
-        let base = nearest(&lock, &folder(file), inputs);
+        check_outputs(&lock, &folder(file))?;
+        let base = resolve_base(&lock, &folder(file), inputs);
         let name = lock.script.as_ref().map_or_else(|| "script".into(), |s| s.path.clone());
         let stem = Path::new(&name).file_stem().map_or_else(|| name.clone(), |s| s.to_string_lossy().into_owned());
         let source = Source::of(&stem, &name, sealed.script, base.clone())?;
         let parts = Some(sealed.parts);
-        Ok(Opened { lock, source, script, base, whole: BTreeMap::new(), parts, unpacked: Some(unpacked) })
+        Ok(LockedRun { lock, source, script, base, whole: BTreeMap::new(), parts, unpacked: Some(unpacked) })
     }
 
     fn bundle(name: &str, bytes: &[u8]) -> Result<Self, Refusal> {
@@ -158,18 +160,14 @@ impl Opened {
         archive::unpack(files.iter().map(|(k, v)| (k.as_str(), v.as_slice())), unpacked.path())?;
         let script = unpacked.path().join(said("script"));
         let base = folder(&script);
-        let mut opened = Opened::script(lock, script, base)?;
-        let outputs = unpacked.path().join("outputs");
-        let mut whole = Vec::new();
-        for entry in &opened.lock.outputs {
-            let file = outputs.join(&entry.name);
-            if file.is_file() {
-                whole.push(Recorded::file(&entry.name, &file)?);
+        let mut opened = LockedRun::script(lock, script, base)?;
+        for name in opened.lock.outputs.iter().map(|entry| &entry.name) {
+            if let Some(raw) = files.get(&format!("outputs/{name}")) {
+                opened.whole.insert(name.clone(), Content::of_file(name, raw));
             }
         }
-        opened.whole = by_name(whole);
         if let Some(arrays) = files.get(&format!("outputs/{ARRAYS}")) {
-            let arrays = content::unpack(arrays).map_err(|e| tampered(ARRAYS, e.message))?;
+            let arrays = unpack(arrays).map_err(|e| tampered(ARRAYS, e.message))?;
             opened.whole.extend(arrays.into_iter().map(|(name, array)| (name, Content::Array(array))));
         }
         opened.unpacked = Some(unpacked);
@@ -186,7 +184,7 @@ impl Opened {
             }
         }
         if let Some(given) = inputs {
-            self.borrow(given)?;
+            self.copy_missing_inputs(given)?;
         }
         for input in &self.lock.inputs {
             if let Some(verdict) = changed(input, &self.base) {
@@ -197,7 +195,7 @@ impl Opened {
     }
 
     /// Copies inputs that are not there from a folder, by their paths or names.
-    fn borrow(&self, given: &Path) -> Result<(), Refusal> {
+    fn copy_missing_inputs(&self, given: &Path) -> Result<(), Refusal> {
         if self.unpacked.is_none() || self.parts.is_some() {
             return Ok(());
         }
@@ -213,22 +211,6 @@ impl Opened {
         Ok(())
     }
 
-    /// The first net that is not the one that was locked.
-    pub fn changed_net(&self) -> Option<Verdict> {
-        self.lock.nets.iter().find_map(|net| match net.again(&self.base, &|line| super::terminal::complain(line)) {
-            Ok(found) if found.weights == net.weights => None,
-            Ok(found) => {
-                let (was, is) = (short(&net.weights), short(&found.weights));
-                let how = format!("the net has other weights: BLAKE3 {was} was locked, {is} was found");
-                Some(Verdict::of(Status::Input, &net.spec, how))
-            }
-            Err(e) => {
-                let hint = e.hint.as_deref().map_or(String::new(), |h| format!("; {h}"));
-                Some(Verdict::of(Status::Input, &net.spec, format!("the net cannot be had: {e}{hint}")))
-            }
-        })
-    }
-
     /// How it is run again.
     pub fn rerun(&self, threads: Option<usize>, progress: bool) -> Rerun {
         Rerun {
@@ -239,6 +221,7 @@ impl Opened {
             params: self.lock.params.iter().map(|(name, value)| (name.clone(), param_text(value))).collect(),
             threads,
             progress,
+            ..Rerun::default()
         }
     }
 }
@@ -260,12 +243,9 @@ fn script_name(lock: &Lock) -> String {
 /// What an input is instead of what it was, if it is.
 fn changed(input: &Input, base: &Path) -> Option<Verdict> {
     let verdict = |how: String| Some(Verdict::of(Status::Input, &input.path, how));
-    if let Some(name) = input.path.strip_prefix("sample:") {
-        return match convscope_engine::load::fetch::sample_image(name, &|line| super::terminal::complain(line)) {
-            Ok(image) if Input::sample(name, &image).blake3 == input.blake3 => None,
-            Ok(_) => verdict("the sample image is another one".into()),
-            Err(e) => verdict(format!("the sample image cannot be had: {e}")),
-        };
+    // What comes by a name is told by the new run.
+    if input.path.starts_with("sample:") {
+        return None;
     }
     match input.difference(&base.join(&input.path)) {
         Ok(None) => None,
@@ -275,7 +255,7 @@ fn changed(input: &Input, base: &Path) -> Option<Verdict> {
 }
 
 /// Files beside a report that its lock knows must be as they were.
-fn beside(lock: &Lock, folder: &Path) -> Result<(), Refusal> {
+fn check_outputs(lock: &Lock, folder: &Path) -> Result<(), Refusal> {
     for entry in &lock.outputs {
         let file = folder.join(&entry.name);
         if file.is_file() && Digested::read(&entry.name, &file)?.blake3 != entry.blake3 {
@@ -290,22 +270,22 @@ fn beside(lock: &Lock, folder: &Path) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// A verdict that names the one that is not.
-pub fn outputs_of(opened: &Opened, lock_file: &Path) -> Result<(), Refusal> {
+pub fn check_own_outputs(opened: &LockedRun, lock_file: &Path) -> Result<(), Refusal> {
     let name = Path::new("convscope-out").join(&opened.source.name);
     let Ok(text) = opened.lock.text() else { return Ok(()) };
     for out in [name.clone(), folder(lock_file).join(&name)] {
         let Ok(page) = std::fs::read(out.join("report.html")) else { continue };
         let own = sealed::read(&page).ok().and_then(|report| report.lock) == Some(text.clone());
         if own {
-            beside(&opened.lock, &out)?;
+            check_outputs(&opened.lock, &out)?;
         }
     }
     Ok(())
 }
 
 /// The folder in which a report's inputs and modules lie: the one given, the working folder, or one around the report.
-fn nearest(lock: &Lock, report: &Path, given: Option<&Path>) -> PathBuf {
-    let report = whole(report);
+fn resolve_base(lock: &Lock, report: &Path, given: Option<&Path>) -> PathBuf {
+    let report = absolute(report);
     let around = report.ancestors().take(4).map(Path::to_path_buf);
     let places: Vec<PathBuf> =
         given.map(Path::to_path_buf).into_iter().chain([PathBuf::from(".")]).chain(around).collect();

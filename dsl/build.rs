@@ -1,8 +1,11 @@
-//! Tells the program what it was built from: the compiler, the target, and a digest of the sources of engine and language
-//! and of the versions that they depend on. Locks record it, since the bits of a run follow from it.
+//! Tells the language what it was built from: the compiler, the target, and a digest of the sources of engine and language
+//! and of the versions that they depend on. Records of runs note it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The versions that the workspace depends on.
+const LOCKED: &str = "../Cargo.lock";
 
 fn main() {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
@@ -11,7 +14,7 @@ fn main() {
     println!("cargo:rustc-env=CONVSCOPE_RUSTC={version}");
     println!("cargo:rustc-env=CONVSCOPE_TARGET={}", std::env::var("TARGET").unwrap_or_default());
     let mut files = Vec::new();
-    for place in ["nn/src", "engine/src", "engine/assets", "dsl/src", "Cargo.lock"] {
+    for place in ["../nn/src", "../engine/src", "../engine/assets", "src", LOCKED] {
         println!("cargo:rerun-if-changed={place}");
         collect(Path::new(place), &mut files);
     }
@@ -42,7 +45,7 @@ fn collect(place: &Path, files: &mut Vec<PathBuf>) {
 
 /// The version of a dependency in Cargo.lock.
 fn locked_version(name: &str) -> String {
-    let text = std::fs::read_to_string("Cargo.lock").unwrap_or_default();
+    let text = std::fs::read_to_string(LOCKED).unwrap_or_default();
     let section = text.split("[[package]]").find(|s| s.contains(&format!("name = \"{name}\"\n")));
     let line = section.and_then(|s| s.lines().find_map(|l| l.strip_prefix("version = ")));
     line.unwrap_or_default().trim_matches('"').to_string()

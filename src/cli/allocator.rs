@@ -1,4 +1,4 @@
-//! What becomes of the pages of freed memory, and how large pages are.
+//! The allocator: how long it keeps freed pages before it returns them to the system, and transparent huge pages.
 //!
 //! Large pages spare passes over many weights a tenth of their time. But a virtual machine's host often backs them only when
 //! they are touched: of a process that asks one question, clearing them was two thirds. So processes begin with small pages.
@@ -14,16 +14,16 @@ const NEVER: std::ffi::c_long = -1;
 const SHORT: Duration = Duration::from_secs(2);
 
 /// Whether pages stay small.
-static SPARE: AtomicBool = AtomicBool::new(false);
+static SMALL: AtomicBool = AtomicBool::new(false);
 
 /// Freed memory is kept for the next tensors instead of being handed back and faulted in anew; pages are small at first.
-pub fn keep() {
-    hand_back_after(10_000);
+pub fn retain_freed() {
+    return_after(10_000);
     large(false);
     // Without room for one more thread they stay small.
     let _ = std::thread::Builder::new().name("pages".into()).stack_size(64 << 10).spawn(|| {
         std::thread::sleep(SHORT);
-        if !SPARE.load(Ordering::Relaxed) {
+        if !SMALL.load(Ordering::Relaxed) {
             large(true);
             // What is free by now is handed back, and large when it is used again.
             // SAFETY: the allocator's own call for it, from any thread.
@@ -34,14 +34,14 @@ pub fn keep() {
 
 /// For processes that may hold little: freed memory goes back when the next few passes did not take it, and pages stay
 /// small, so that what is not used is not held; passes are a tenth or two slower.
-pub fn spare() {
-    SPARE.store(true, Ordering::Relaxed);
-    hand_back_after(100);
+pub fn return_early() {
+    SMALL.store(true, Ordering::Relaxed);
+    return_after(100);
 }
 
 /// For a process that ends: the system takes everything at once, faster than the allocator would hand back part by part.
-pub fn leave() {
-    hand_back_after(NEVER);
+pub fn stop_returning() {
+    return_after(NEVER);
 }
 
 /// Whether pages that are touched from now on are large where they can be.
@@ -56,7 +56,7 @@ fn large(yes: bool) {
     let _ = yes;
 }
 
-fn hand_back_after(milliseconds: std::ffi::c_long) {
+fn return_after(milliseconds: std::ffi::c_long) {
     // SAFETY: sets an option of the allocator.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, milliseconds) };
 }

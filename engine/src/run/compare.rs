@@ -1,7 +1,8 @@
 //! Compares what a run recorded with what a lock keeps, or with the whole of an earlier run: the first difference, where
 //! it is and how many units in the last place it has.
 
-use super::content::{Array, Content, Entry, Recorded, Stats, sketch};
+use super::array::Array;
+use super::output::{Content, RunOutput, Stats, sketch};
 use super::rule::Rule;
 use crate::error::Result;
 use base64::Engine as _;
@@ -61,11 +62,18 @@ impl fmt::Display for Difference {
 }
 
 /// The first difference between a locked output and a new one, or nothing. `whole` is the locked output with all its
-/// values, where it is at hand; `elsewhere` says that engine or numerics are not the lock's, so that bits cannot be asked for.
+/// values, where it is at hand; `elsewhere` says that engine or numerics are not the lock's, so that bits cannot be asked
+/// for. What the new output holds (`content`) is only asked for where the digests differ.
 ///
 /// # Errors
-/// Where the lock holds something else than it says.
-pub fn compare(entry: &Entry, whole: Option<&Content>, new: &Recorded, elsewhere: bool) -> Result<Option<Difference>> {
+/// Where the lock holds something else than it says, or the new output cannot be read.
+pub fn compare(
+    entry: &RunOutput,
+    whole: Option<&Content>,
+    new: &RunOutput,
+    content: impl FnOnce() -> Result<Content>,
+    elsewhere: bool,
+) -> Result<Option<Difference>> {
     let rule = match (elsewhere, entry.elsewhere) {
         (true, Some(rule)) => rule,
         _ => entry.rule,
@@ -75,7 +83,7 @@ pub fn compare(entry: &Entry, whole: Option<&Content>, new: &Recorded, elsewhere
     }
     let name = &entry.name;
     let by_bits = rule == Rule::Bits && !elsewhere;
-    Ok(match &new.content {
+    Ok(match &content()? {
         Content::Array(array) => {
             if entry.shape.as_ref() != Some(&array.shape) || entry.dtype.as_ref() != Some(&array.dtype) {
                 return Ok(Some(other_form(entry, array)));
@@ -113,13 +121,13 @@ pub fn compare(entry: &Entry, whole: Option<&Content>, new: &Recorded, elsewhere
     })
 }
 
-fn other_form(entry: &Entry, array: &Array) -> Difference {
+fn other_form(entry: &RunOutput, array: &Array) -> Difference {
     let form = |dtype: &str, shape: &[usize]| format!("{dtype} {shape:?}");
     let locked = form(entry.dtype.as_deref().unwrap_or("no array"), entry.shape.as_deref().unwrap_or_default());
     Difference::said(&entry.name, format!("{locked} was locked, {} was found", form(&array.dtype, &array.shape)))
 }
 
-fn arrays(entry: &Entry, whole: Option<&Content>, array: &Array, rule: Rule) -> Result<Option<Difference>> {
+fn arrays(entry: &RunOutput, whole: Option<&Content>, array: &Array, rule: Rule) -> Result<Option<Difference>> {
     let name = &entry.name;
     let differs = |locked: f64, found: f64| !within(array, rule, locked, found);
     if let Some(Content::Array(locked)) = whole {
@@ -159,7 +167,7 @@ fn arrays(entry: &Entry, whole: Option<&Content>, array: &Array, rule: Rule) -> 
 }
 
 /// Whether the statistics of arrays of which only some values are known say that the others differ.
-fn spread(entry: &Entry, array: &Array, rule: Rule) -> Option<Difference> {
+fn spread(entry: &RunOutput, array: &Array, rule: Rule) -> Option<Difference> {
     let (locked, found) = (entry.stats.as_ref()?, Stats::of(&array.values));
     if locked.not_finite != found.not_finite {
         let how = format!("{} values that are not finite were locked, {} found", locked.not_finite, found.not_finite);
@@ -193,7 +201,7 @@ fn within(array: &Array, rule: Rule, locked: f64, found: f64) -> bool {
     }
 }
 
-fn pictures(entry: &Entry, image: &crate::data::Image) -> Option<Difference> {
+fn pictures(entry: &RunOutput, image: &crate::data::Image) -> Option<Difference> {
     let shape = vec![image.height(), image.width(), 3];
     if entry.shape.as_ref().is_some_and(|s| *s != shape) {
         let how = format!("a picture of {:?} was locked, one of {shape:?} found", entry.shape);
@@ -275,58 +283,71 @@ mod tests {
     use super::*;
     use crate::data::Image;
 
-    fn recorded(values: &[f32]) -> Recorded {
+    /// What came out, as a record keeps it and with all that is in it.
+    struct Made(RunOutput, Content);
+
+    impl Made {
+        fn locked(&self, rule: &str) -> RunOutput {
+            RunOutput { rule: rule.parse().unwrap(), ..self.0.clone() }
+        }
+    }
+
+    fn array(values: &[f32]) -> Made {
         let values: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
-        Recorded::array("a".into(), Array { dtype: "<f4".into(), shape: vec![values.len() / 2, 2], values })
+        let array = Array { dtype: "<f4".into(), shape: vec![values.len() / 2, 2], values };
+        Made(RunOutput::array("a", &array, 100), Content::Array(array))
+    }
+
+    fn compared(entry: &RunOutput, whole: Option<&Content>, new: &Made, elsewhere: bool) -> Option<Difference> {
+        compare(entry, whole, &new.0, || Ok(new.1.clone()), elsewhere).unwrap()
     }
 
     #[test]
     fn the_first_difference_is_told_with_its_place_and_size() {
-        let before = recorded(&[1.0, 2.0, 3.0, 4.0]);
-        let after = recorded(&[1.0, 2.0, 3.0f32.next_up().next_up(), 5.0]);
-        let entry = before.entry(Rule::Bits, None, 100);
-        assert_eq!(compare(&entry, None, &before, false).unwrap(), None);
-        let found = compare(&entry, None, &after, false).unwrap().unwrap();
+        let before = array(&[1.0, 2.0, 3.0, 4.0]);
+        let after = array(&[1.0, 2.0, 3.0f32.next_up().next_up(), 5.0]);
+        let entry = before.locked("bits");
+        assert_eq!(compared(&entry, None, &before, false), None);
+        let found = compared(&entry, None, &after, false).unwrap();
         assert_eq!((found.index.clone(), found.ulp), (Some(vec![1, 0]), Some(2)));
         assert!(found.to_string().contains("2 ulp"), "{found}");
-        let close = recorded(&[1.0, 2.0, 3.0f32.next_up(), 4.0]);
-        let with = |rule: &str, new: &Recorded| {
-            compare(&before.entry(rule.parse().unwrap(), None, 100), None, new, false).unwrap()
-        };
+        let close = array(&[1.0, 2.0, 3.0f32.next_up(), 4.0]);
+        let with = |rule: &str, new: &Made| compared(&before.locked(rule), None, new, false);
         assert_eq!(with("ulp:1", &close), None);
         assert_eq!(with("rtol:1e-6", &close), None);
         assert_eq!(with("ignore", &after), None);
         assert_eq!(with("ulp:1", &after).unwrap().index, Some(vec![1, 0]));
         assert_eq!(with("atol:0.5", &after).unwrap().index, Some(vec![1, 1]));
-        assert!(compare(&entry, None, &close, true).unwrap().is_none());
-        assert!(compare(&entry, None, &after, true).unwrap().is_some());
-        assert!(compare(&entry, None, &recorded(&[1.0, 2.0]), true).unwrap().unwrap().how.contains("[2, 2]"));
+        assert!(compared(&entry, None, &close, true).is_none());
+        assert!(compared(&entry, None, &after, true).is_some());
+        assert!(compared(&entry, None, &array(&[1.0, 2.0]), true).unwrap().how.contains("[2, 2]"));
     }
 
     #[test]
     fn a_difference_between_kept_values_is_found_by_its_block() {
         let mut values: Vec<f32> = (0..2000).map(|i| i as f32).collect();
-        let before = recorded(&values);
+        let before = array(&values);
         values[1501] += 1.0;
-        let (after, entry) = (recorded(&values), before.entry(Rule::Bits, None, 100));
-        let found = compare(&entry, None, &after, false).unwrap().unwrap();
+        let (after, entry) = (array(&values), before.locked("bits"));
+        let found = compared(&entry, None, &after, false).unwrap();
         let start = found.index.unwrap();
         assert!(start[0] <= 750 && start[0] > 730, "{start:?}");
-        let found = compare(&entry, Some(&before.content), &after, false).unwrap().unwrap();
+        let found = compared(&entry, Some(&before.1), &after, false).unwrap();
         assert_eq!(found.index, Some(vec![750, 1]));
         // The kept values do not show it, and neither do the statistics within a tolerance.
-        assert_eq!(compare(&entry, None, &after, true).unwrap(), None);
+        assert_eq!(compared(&entry, None, &after, true), None);
     }
 
     #[test]
     fn texts_are_compared_by_line_and_elsewhere_by_number() {
-        let before = Recorded::text("print".into(), "p(star) is 0.5001, at [3, 4]\nend\n".into());
-        let after = Recorded::text("print".into(), "p(star) is 0.5004, at [3, 4]\nend\n".into());
-        let other = Recorded::text("print".into(), "p(disc) is 0.5001, at [3, 4]\nend\n".into());
-        let entry = before.entry(Rule::Bits, None, 9);
-        assert_eq!(compare(&entry, None, &after, false).unwrap().unwrap().index, Some(vec![1]));
-        assert_eq!(compare(&entry, None, &after, true).unwrap(), None);
-        assert!(compare(&entry, None, &other, true).unwrap().is_some());
+        let text = |text: &str| Made(RunOutput::text("print", text), Content::Text(text.into()));
+        let before = text("p(star) is 0.5001, at [3, 4]\nend\n");
+        let after = text("p(star) is 0.5004, at [3, 4]\nend\n");
+        let other = text("p(disc) is 0.5001, at [3, 4]\nend\n");
+        let entry = before.locked("bits");
+        assert_eq!(compared(&entry, None, &after, false).unwrap().index, Some(vec![1]));
+        assert_eq!(compared(&entry, None, &after, true), None);
+        assert!(compared(&entry, None, &other, true).is_some());
         assert_eq!(words("a1.5e-3, -2 x.y e9 3."), ["a", "1.5e-3", ", ", "-2", " x.y e", "9", " ", "3", "."]);
         assert_eq!(words("é--1-"), ["é-", "-1", "-"]);
     }
@@ -334,12 +355,12 @@ mod tests {
     #[test]
     fn pictures_are_compared_by_their_small_pictures_elsewhere() {
         let of = |shade: u8| {
-            let image = Image::filled(30, 20, [shade; 3]).unwrap();
-            Recorded { name: "f.png".into(), blake3: format!("{shade}"), bytes: 1, content: Content::Image(image) }
+            let content = Content::Image(Image::filled(30, 20, [shade; 3]).unwrap());
+            Made(RunOutput::file("f.png", &[shade], &content, 9), content)
         };
-        let entry = of(100).entry(Rule::Bits, None, 9);
-        assert!(compare(&entry, None, &of(101), false).unwrap().is_some());
-        assert!(compare(&entry, None, &of(101), true).unwrap().is_none());
-        assert!(compare(&entry, None, &of(120), true).unwrap().is_some());
+        let entry = of(100).locked("bits");
+        assert!(compared(&entry, None, &of(101), false).is_some());
+        assert!(compared(&entry, None, &of(101), true).is_none());
+        assert!(compared(&entry, None, &of(120), true).is_some());
     }
 }

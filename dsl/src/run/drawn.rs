@@ -1,0 +1,167 @@
+//! What a script said, drawn once: the figures in the folder for outputs, the parts of the report, and the outputs of the
+//! record.
+
+use super::keep::Event;
+use super::script::Recording;
+use crate::output::Shown;
+use convscope_engine::run::finished::ArrayDigest;
+use convscope_engine::run::{Array, Content, RunOutput, finished};
+use convscope_engine::show::report::drawn as drawn_section;
+use convscope_engine::show::{Part, Section, draw, html_of, to_html, words};
+use convscope_engine::{Artifact, Context, Error, Result, atomic};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What was drawn.
+#[derive(Default)]
+pub struct Drawn {
+    /// What `run.json` says of it.
+    pub shown: Vec<finished::Shown>,
+    /// The parts of the report.
+    pub sections: Vec<String>,
+    /// What was shown, as outputs that are in no file, in order.
+    pub outputs: Vec<RunOutput>,
+    /// What was printed.
+    pub printed: Option<RunOutput>,
+    /// The figures, in order.
+    pub figures: Vec<RunOutput>,
+    /// Texts and arrays in full, where they are handed over.
+    pub texts: BTreeMap<String, String>,
+    /// As the texts.
+    pub arrays: BTreeMap<String, Array>,
+    /// An entry for each thing that was shown, as `shown.json` has it.
+    pub entries: Vec<Value>,
+}
+
+/// Draws what a script said into the folder `out`.
+///
+/// # Errors
+/// Where a figure cannot be drawn or written, or an array cannot be read.
+pub fn drawn(events: &[Event], out: &Path, recording: Recording) -> Result<Drawn> {
+    let mut drawn = Drawn::default();
+    let mut printed = String::new();
+    let mut count = 0;
+    for event in events {
+        match event {
+            Event::Printed(text) => {
+                drawn.sections.push(drawn_section(&Section::Text(text.trim_end_matches('\n').to_string()))?);
+                printed += text;
+            }
+            Event::Shown(shown) => {
+                count += 1;
+                drawn.add(count, shown, out, recording)?;
+            }
+        }
+    }
+    if !printed.is_empty() {
+        drawn.printed = Some(drawn.text("print".into(), printed, recording));
+    }
+    Ok(drawn)
+}
+
+impl Drawn {
+    /// Adds the thing that was shown as number `count`.
+    fn add(&mut self, count: usize, shown: &Shown, out: &Path, recording: Recording) -> Result<()> {
+        let artifact = match shown {
+            Shown::Text(text) => {
+                let output = self.text(format!("show/{count:02}-text"), text.clone(), recording);
+                self.outputs.push(output);
+                self.sections.push(drawn_section(&Section::Text(text.clone()))?);
+                self.entries.push(json!({ "text": text }));
+                return Ok(());
+            }
+            Shown::Artifact(artifact) => artifact,
+        };
+        let title = if artifact.title.is_empty() { "untitled".into() } else { slug(&artifact.title) };
+        let name = format!("show/{count:02}-{title}");
+        let mut words = words(artifact);
+        let said = serde_json::to_string_pretty(&words).map_err(|e| Error::internal(e.to_string()))?;
+        let output = self.text(name.clone(), said, recording);
+        self.outputs.push(output);
+        let mut entry = finished::Shown::of(artifact);
+        for (array, tensor) in &artifact.data {
+            let (values, full) = (Array::of(tensor)?, format!("{name}/{array}"));
+            let output = RunOutput::array(full.clone(), &values, recording.values);
+            let digest = ArrayDigest { shape: values.shape.clone(), blake3: output.blake3.clone() };
+            entry.arrays.insert(array.clone(), digest);
+            self.outputs.push(output);
+            if recording.whole {
+                self.arrays.insert(full, values);
+            }
+        }
+        if let Some(text) = prose(artifact) {
+            self.entries.push(json!({ "markdown": text }));
+            self.sections.push(drawn_section(&Section::Markdown(text))?);
+            return Ok(());
+        }
+        let section = match artifact.is_drawn() {
+            true => self.figure(artifact, &mut entry, out)?,
+            false => to_html(artifact)?,
+        };
+        self.sections.push(section);
+        words["arrays"] = artifact.data.keys().cloned().collect();
+        words["value"] = artifact.value().map_or(Value::Null, |_| artifact.primary.clone().into());
+        words["figure"] = entry.figure.clone().into();
+        self.entries.push(words);
+        self.shown.push(entry);
+        Ok(())
+    }
+
+    /// Writes an artifact's figure; the part of the report that it is in.
+    fn figure(&mut self, artifact: &Artifact, entry: &mut finished::Shown, out: &Path) -> Result<String> {
+        let name = format!("figures/{:02}-{}.png", self.figures.len() + 1, slug(&artifact.title));
+        let picture = draw(artifact).context(|| format!("`{name}`"))?;
+        let bytes = picture.png()?;
+        let folder = out.join("figures");
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
+        atomic::write(out.join(&name), &bytes)?;
+        self.figures.push(RunOutput::file(name.clone(), &bytes, &Content::Image(picture.page.clone()), 0));
+        entry.figure = Some(name);
+        html_of(artifact, &picture)
+    }
+
+    fn text(&mut self, name: String, text: String, recording: Recording) -> RunOutput {
+        let output = RunOutput::text(name.clone(), &text);
+        if recording.whole {
+            self.texts.insert(name, text);
+        }
+        output
+    }
+}
+
+/// The text of an artifact that is nothing but text.
+fn prose(artifact: &Artifact) -> Option<String> {
+    match &artifact.parts[..] {
+        [Part::Text(text)] if artifact.title.is_empty() && artifact.notes.is_empty() => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// A title as part of a file name: small letters, digits and hyphens, 40 at most.
+fn slug(title: &str) -> String {
+    let mut slug = String::new();
+    for c in title.chars() {
+        match c {
+            c if c.is_ascii_alphanumeric() => slug.push(c.to_ascii_lowercase()),
+            _ if slug.is_empty() || slug.ends_with('-') => {}
+            _ => slug.push('-'),
+        }
+        if slug.len() >= 40 {
+            break;
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "figure".into() } else { slug.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_become_file_names() {
+        assert_eq!(slug("gradient of tabby, tabby cat in squeezenet1_1"), "gradient-of-tabby-tabby-cat-in-squeezene");
+        assert_eq!(slug("../..//Ä"), "figure");
+    }
+}

@@ -1,0 +1,91 @@
+//! The script that asks the usual questions of a net and an image.
+
+use super::source::Source;
+use convscope_engine::load::{LoadOptions, guess, load_model};
+use convscope_engine::{Error, Result};
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// What is to be explained.
+pub struct Question<'a> {
+    /// The net, as `load_model` takes it.
+    pub net: &'a str,
+    /// The options of `load_model` that were given, by name.
+    pub given: &'a Map<String, Value>,
+    /// The image, as `load_image` takes it.
+    pub image: &'a str,
+    /// The class, by name or index; the most probable one where none is given.
+    pub class: Option<&'a str>,
+}
+
+impl Question<'_> {
+    /// The script, and what it assumes of the net, a note a line. `report` is told what is fetched.
+    ///
+    /// # Errors
+    /// Where the net cannot be loaded, or a name has no form in a script.
+    pub fn script(&self, report: &dyn Fn(&str)) -> Result<(Source, Vec<String>)> {
+        let class = match self.class {
+            None => "net.class(top[0].index)".to_string(),
+            Some(index) if index.parse::<u32>().is_ok() => format!("net.class({index})"),
+            Some(name) => format!("net.class({})", quoted(name)?),
+        };
+        let (options, notes) = self.options(report)?;
+        let said = match notes.is_empty() {
+            true => String::new(),
+            false => {
+                let lines: String = notes.iter().map(|n| format!("- {n}\n")).collect();
+                format!("show(markdown({}));\n", quoted(&format!("What is assumed of the net:\n\n{lines}"))?)
+            }
+        };
+        let source = format!(
+            "{said}let net = load_model({}{options});\n\
+             let image = load_image({});\n\
+             let top = net.predict(image);\n\
+             let class = {class};\n\n\
+             show(image);\n\
+             show(top);\n\
+             show(gradient().run(class, image));\n\
+             show(guided_backprop().run(class, image));\n\
+             show(grad_cam().run(class, image));\n\
+             show(occlusion().run(class, image));\n",
+            quoted(self.net)?,
+            quoted(self.image)?,
+        );
+        Ok((Source::of("explain", "explain.rhai", source, PathBuf::new())?, notes))
+    }
+
+    /// The options as `load_model` takes them in a script, completed where the net says nothing of photos, and what was read
+    /// beside the net or is assumed.
+    fn options(&self, report: &dyn Fn(&str)) -> Result<(String, Vec<String>)> {
+        let options = LoadOptions::from_json(self.given)?;
+        let net = load_model(self.net, &options, Path::new(""), report)?;
+        let guess = guess::complete(&net, Path::new(self.net), &options)?;
+        let mut all = self.given.clone();
+        all.extend(guess.options);
+        let mut notes: Vec<String> = net.card().notes.iter().filter(|n| n.contains("assumed")).cloned().collect();
+        notes.extend(guess.notes);
+        let given = match all.is_empty() {
+            true => String::new(),
+            false => format!(", {}", literal(&all.into())?),
+        };
+        Ok((given, notes))
+    }
+}
+
+/// JSON as a script's literal.
+fn literal(value: &Value) -> Result<String> {
+    Ok(match value {
+        Value::Object(map) => {
+            let entries = map.iter().map(|(k, v)| Ok(format!("{k}: {}", literal(v)?))).collect::<Result<Vec<_>>>()?;
+            format!("#{{ {} }}", entries.join(", "))
+        }
+        Value::Array(list) => format!("[{}]", list.iter().map(literal).collect::<Result<Vec<_>>>()?.join(", ")),
+        Value::String(text) => quoted(text)?,
+        other => other.to_string(),
+    })
+}
+
+/// The text as a script's literal.
+fn quoted(text: &str) -> Result<String> {
+    serde_json::to_string(text).map_err(|e| Error::internal(e.to_string()))
+}

@@ -1,0 +1,39 @@
+//! Running a script to a report, for any front end: what it prints and shows goes to a [`dyn Output`](crate::Output) while
+//! it runs, and what it leaves is one record ([`convscope_engine::run`]).
+//!
+//! [`Source`] is a script with its front matter, [`Run`] runs it here, [`Rerun`] in a process of its own, [`Locking`] twice
+//! for a lock, and a [`LockedRun`] is what somebody locked, ready to be run and judged again.
+
+pub mod bundle;
+pub mod cells;
+pub mod differences;
+mod drawn;
+pub mod explain;
+mod keep;
+pub mod locked_run;
+pub mod locking;
+pub mod rerun;
+pub mod script;
+pub mod source;
+pub mod values;
+pub mod verdict;
+
+pub use locked_run::{LockedRun, Refusal};
+pub use locking::{Locking, Made};
+pub use rerun::{Ended, Rerun};
+pub use script::{Executed, Recording, Run};
+pub use source::Source;
+pub use verdict::{Status, Verdict};
+
+use convscope_engine::run::Engine;
+
+/// The engine and the language of this build.
+pub fn engine() -> Engine {
+    Engine {
+        convscope: env!("CARGO_PKG_VERSION").into(),
+        source: env!("CONVSCOPE_SOURCE").into(),
+        rhai: env!("CONVSCOPE_RHAI").into(),
+        rustc: env!("CONVSCOPE_RUSTC").into(),
+        target: env!("CONVSCOPE_TARGET").into(),
+    }
+}

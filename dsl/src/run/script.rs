@@ -1,0 +1,226 @@
+//! Runs a script here: a session executes it, then what it left becomes one record, figures and a report.
+
+use super::drawn::{Drawn, drawn};
+use super::engine;
+use super::keep::Keep;
+use super::source::Source;
+use crate::context::{Context, Place};
+use crate::output::Output;
+use crate::session::{CellResult, Session};
+use convscope_engine::digest::Digested;
+use convscope_engine::run::output::KEPT;
+use convscope_engine::run::{Finished, Input, Numerics, Record, RunOutput};
+use convscope_engine::{Error, Job, Result, atomic};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bytes of inputs up to which a report carries a lock, for which they are read once more after the run.
+const LARGE: u64 = 1 << 30;
+
+/// A script to run, and where its files lie.
+pub struct Run {
+    /// The report's title.
+    pub title: String,
+    /// The script.
+    pub source: Source,
+    /// Where inputs and outputs lie.
+    pub place: Place,
+    /// What `param` gives.
+    pub params: BTreeMap<String, String>,
+}
+
+/// How much is kept of what comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// The most values of an array that its output keeps.
+    pub values: usize,
+    /// Whether texts and arrays are kept in full.
+    pub whole: bool,
+    /// Whether `save` refuses paths that lead out of the folder for outputs, where no lock can hold the file.
+    pub inside: bool,
+    /// Whether what the last expression is worth is shown, too.
+    pub last: bool,
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        Recording { values: KEPT, whole: false, inside: false, last: false }
+    }
+}
+
+/// A script that has been executed.
+pub struct Executed {
+    /// How it ended.
+    pub result: CellResult,
+    /// Whether it ran over the time that its front matter allows.
+    pub late: bool,
+    session: Session,
+    kept: Arc<Keep>,
+    recording: Recording,
+    begun: Instant,
+}
+
+impl Run {
+    /// Executes the script: `job` says how work is run, `output` takes what it prints and shows.
+    pub fn execute(&self, job: Job, output: Arc<dyn Output>, recording: Recording) -> Executed {
+        let begun = Instant::now();
+        let late = self.limit(&job);
+        let kept = Arc::new(Keep::new(output));
+        let mut session = Session::new(job, kept.clone());
+        session.set_place(self.place.clone());
+        session.set_params(self.params.clone());
+        let declared = self.source.front.params.iter().map(|(name, param)| (name.clone(), param.default.clone()));
+        session.context().declare(declared.collect());
+        session.context().record(recording.values);
+        if recording.inside {
+            session.context().keep_inside();
+        }
+        let result = match recording.last {
+            true => session.run(&self.source.file, self.source.code()),
+            false => session.run_script(&self.source.file, self.source.code()),
+        };
+        if let Some(value) = &result.value {
+            kept.show(value);
+        }
+        Executed { result, late: late.load(Ordering::SeqCst), session, kept, recording, begun }
+    }
+
+    /// Stops the script when it has run as long as its front matter allows; says whether that happened.
+    fn limit(&self, job: &Job) -> Arc<AtomicBool> {
+        let late = Arc::new(AtomicBool::new(false));
+        if let Some(seconds) = self.source.front.seconds {
+            let (signal, flag) = (job.signal.clone(), late.clone());
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_secs_f64(seconds.min(1e9)));
+                flag.store(true, Ordering::SeqCst);
+                signal.stop();
+            });
+        }
+        late
+    }
+
+    /// What an executed script left; its figures are drawn and written.
+    ///
+    /// # Errors
+    /// Where a figure cannot be drawn or written, or an input can no longer be read.
+    pub fn finish(&self, executed: &Executed) -> Result<Finished> {
+        let (session, recording) = (&executed.session, executed.recording);
+        let out = &self.place.outputs;
+        std::fs::create_dir_all(out).map_err(|e| Error::io(out, &e))?;
+        let made = drawn(&executed.kept.take(), out, recording)?;
+        let written = session.context().written();
+        let saved = written.iter().map(|output| output.name.clone()).collect();
+        let record = self.record(session.context(), &made, written)?;
+        let error = executed.result.error.as_ref();
+        Ok(Finished {
+            record,
+            shown: made.shown,
+            saved,
+            sections: made.sections,
+            texts: made.texts,
+            arrays: made.arrays,
+            entries: made.entries,
+            unrepeatable: session.context().unrepeatables().into_iter().map(str::to_string).collect(),
+            complete: executed.ended_well(),
+            error: error.map(|e| e.message.clone()),
+            seconds: (executed.begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            out: out.clone(),
+        })
+    }
+
+    fn record(&self, context: &Context, drawn: &Drawn, written: Vec<RunOutput>) -> Result<Record> {
+        let shown = drawn.outputs.iter().cloned().chain(written);
+        let outputs = shown.chain(drawn.figures.iter().cloned()).chain(drawn.printed.clone());
+        let ruled = |output: RunOutput| {
+            let choice = self.source.front.outputs.of(&output.name);
+            RunOutput { rule: choice.here, elsewhere: choice.elsewhere, ..output }
+        };
+        Ok(Record {
+            script: Some(self.source.digested()),
+            modules: context.modules().into_values().collect(),
+            engine: engine(),
+            numerics: Numerics::here()?,
+            seed: context.job.seed,
+            memory_mb: context.job.memory >> 20,
+            params: context.used_params(),
+            threads: vec![rayon::current_num_threads()],
+            inputs: self.inputs(context)?,
+            nets: context.pinned()?,
+            outputs: outputs.map(ruled).collect(),
+        })
+    }
+
+    fn inputs(&self, context: &Context) -> Result<Vec<Input>> {
+        let license = |name: &str| self.source.front.inputs.get(name).and_then(|d| d.license.clone());
+        let mut inputs = Vec::new();
+        let large = is_large(context);
+        for (name, full) in context.read() {
+            // A folder or a pattern stands for its files, which were noted one by one.
+            if full.is_file() {
+                let read = if large { digest_of(&name, &full)? } else { Input::read(&name, &full)? };
+                inputs.push(Input { license: license(&name), ..read });
+            }
+        }
+        inputs.extend(context.samples().iter().map(|(name, image)| Input::sample(name, image)));
+        Ok(inputs)
+    }
+
+    /// Writes `run.json` and `report.html`; the report carries a lock of the run where it ended well and nothing was shown that
+    /// another run would not show.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn write(&self, executed: &Executed, finished: &Finished) -> Result<()> {
+        let lock = executed.ended_well() && executed.result.value.is_none() && !is_large(executed.session.context());
+        let lock = lock.then(|| finished.record.text()).transpose()?;
+        let manifest = finished.manifest()?;
+        let text = serde_json::to_string_pretty(&manifest).map_err(|e| Error::internal(e.to_string()))?;
+        atomic::write(finished.out.join("run.json"), (text + "\n").as_bytes())?;
+        let report = finished.report(&self.title, &self.source.text, manifest, lock)?;
+        atomic::write(finished.out.join("report.html"), report.as_bytes())
+    }
+}
+
+impl Executed {
+    /// Whether it came to its end without an error.
+    pub fn ended_well(&self) -> bool {
+        self.result.error.is_none() && !self.result.interrupted
+    }
+
+    /// The given parameters that the script never asked for, in order.
+    pub fn unused_params(&self) -> Vec<String> {
+        self.session.context().unused_params()
+    }
+}
+
+fn is_large(context: &Context) -> bool {
+    let sizes = context.read().into_values().filter_map(|path| path.metadata().ok()).map(|about| about.len());
+    sizes.sum::<u64>() > LARGE
+}
+
+fn digest_of(name: &str, full: &Path) -> Result<Input> {
+    let Digested { path, blake3, bytes } = Digested::read(name, full)?;
+    Ok(Input { path, blake3, bytes, content: None, license: None })
+}
+
+/// Copies a folder's files into another, which may hold others.
+///
+/// # Errors
+/// Where one cannot be read or written.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).map_err(|e| Error::io(to, &e))?;
+    for entry in std::fs::read_dir(from).map_err(|e| Error::io(from, &e))? {
+        let path = entry.map_err(|e| Error::io(from, &e))?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy_folder(&path, &target)?;
+        } else {
+            let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;
+            atomic::write(&target, &bytes)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The one record of a run: what ran, on what, what it read and what came out. `run.json` shows it, a lock is it with a
+//! seal ([`super::lock`]), and a run in another process hands it over ([`super::finished`]).
+
+use super::inputs::{Input, Pinned};
+use super::numerics::Numerics;
+use super::output::RunOutput;
+use crate::digest::Digested;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What an engine is, beside the machine: a run's bits follow from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// The version of convscope.
+    pub convscope: String,
+    /// A digest of the sources of engine and language and of the versions that they depend on, hexadecimal.
+    pub source: String,
+    /// The version of rhai.
+    pub rhai: String,
+    /// The compiler.
+    pub rustc: String,
+    /// What it was compiled for.
+    pub target: String,
+}
+
+/// A run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The script's text (of a notebook: its cells as a script); the path is its file's name.
+    pub script: Option<Digested>,
+    /// The modules that it imports, relative to its folder.
+    pub modules: Vec<Digested>,
+    /// What ran it.
+    pub engine: Engine,
+    /// The class of the machine's numerics.
+    pub numerics: Numerics,
+    /// From which all randomness follows.
+    pub seed: u64,
+    /// The ceiling for what probes hold at once, MB; batch sizes follow from it.
+    pub memory_mb: u64,
+    /// The script's parameters with the values they had.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// The numbers of threads with which it was run, all with the same outputs.
+    pub threads: Vec<usize>,
+    /// The files that were read.
+    pub inputs: Vec<Input>,
+    /// The nets that were loaded.
+    pub nets: Vec<Pinned>,
+    /// What came out, in order: shown, written, printed.
+    pub outputs: Vec<RunOutput>,
+}
+
+impl Record {
+    /// The output of that name.
+    pub fn output(&self, name: &str) -> Option<&RunOutput> {
+        self.outputs.iter().find(|o| o.name == name)
+    }
+
+    /// In what an engine on a machine differs from this record's, in words, as far as it can explain other bits: another
+    /// version, language, compiler, target or class of numerics.
+    pub fn other_engine(&self, engine: &Engine, numerics: &Numerics) -> Vec<String> {
+        differences(&[
+            ("convscope", &self.engine.convscope, &engine.convscope),
+            ("rhai", &self.engine.rhai, &engine.rhai),
+            ("the compiler", &self.engine.rustc, &engine.rustc),
+            ("the target", &self.engine.target, &engine.target),
+            ("the instruction sets", &self.numerics.isa, &numerics.isa),
+            ("the numerics", &self.numerics.probe, &numerics.probe),
+        ])
+    }
+}
+
+impl Record {
+    /// As [`Record::other_engine`], with what explains nothing: other sources of the same version.
+    pub fn noted_engine(&self, engine: &Engine, numerics: &Numerics) -> Vec<String> {
+        let mut noted = self.other_engine(engine, numerics);
+        noted.extend(differences(&[("the engine's sources", &self.engine.source, &engine.source)]));
+        noted
+    }
+
+    /// Whether this record and another one are of the same bits: they differ at most in who made them, on how many threads.
+    pub fn same_but_for_maker(&self, other: &Self) -> bool {
+        let maker = (other.engine.clone(), other.numerics.clone(), other.threads.clone());
+        Record { engine: maker.0, numerics: maker.1, threads: maker.2, ..self.clone() } == *other
+    }
+}
+
+fn differences(pairs: &[(&str, &String, &String)]) -> Vec<String> {
+    let short = |s: &str| s.chars().take(40).collect::<String>();
+    let differ = pairs.iter().filter(|(_, a, b)| a != b);
+    differ.map(|(what, a, b)| format!("{what}: {} was locked, {} is here", short(a), short(b))).collect()
+}
