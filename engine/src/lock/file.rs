@@ -6,6 +6,8 @@ use super::inputs::{Input, Pinned};
 use super::numerics::Numerics;
 use crate::digest::Digested;
 use crate::error::{Context, Error, Result};
+use crate::limits::TEXT;
+use crate::regular;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -89,7 +91,7 @@ impl Lock {
     /// # Errors
     /// As [`Lock::read`], and where it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let text = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+        let text = regular::read(path, |bytes| TEXT.check(bytes))?;
         Lock::read(&text).context(|| format!("`{}`", path.display()))
     }
 
