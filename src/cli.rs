@@ -108,6 +108,7 @@ impl RunArgs {
         convscope::threads::start(self.threads.map_or(0, usize::from))?;
         let mut job = Job::new();
         (job.seed, job.memory) = (self.seed.unwrap_or(0), self.memory.unwrap_or(1024) << 20);
+        convscope_engine::limits::set_memory(job.memory);
         if job.memory < SCARCE {
             allocator::return_early();
         }

@@ -64,6 +64,9 @@ impl Sink for Progress {
     fn picture(&self, label: &str, image: &Image) {
         self.0.picture(label, image);
     }
+    fn note(&self, text: &str) {
+        self.0.progress(text, 0, 0);
+    }
 }
 
 impl Context {

@@ -7,6 +7,7 @@ pub mod bind;
 pub mod complete;
 pub mod context;
 pub mod convert;
+mod depth;
 pub mod diag;
 pub mod fault;
 pub mod foreign;

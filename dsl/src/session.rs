@@ -4,6 +4,7 @@
 //! a defect in native code ends the cell and not the process.
 
 use crate::context::{Context, Place};
+use crate::depth::Sounding;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
 use crate::library::{Function, Kind, Library};
 use crate::memory::Watch;
@@ -12,6 +13,7 @@ use convscope_engine::{Error, Job};
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 const STACK: usize = 256 << 20;
@@ -38,6 +40,7 @@ pub struct Session {
     defined: AST,
     origins: Origins,
     watch: Arc<Mutex<Watch>>,
+    sounding: Arc<Mutex<Sounding>>,
 }
 
 impl Session {
@@ -59,7 +62,17 @@ impl Session {
         let signal = context.job.signal.clone();
         let watch = Arc::new(Mutex::new(Watch::new()));
         let watched = watch.clone();
+        let sounding = Arc::new(Mutex::new(Sounding::new()));
+        let (steps, sounded) = (Arc::new(AtomicU64::new(0)), sounding.clone());
+        let counted = steps.clone();
+        #[allow(deprecated)] // rhai calls it volatile; nothing else shows a running script's variables
+        engine.on_var(move |_, _, context| {
+            let step = steps.load(Ordering::Relaxed);
+            sounded.lock().unwrap_or_else(PoisonError::into_inner).look(step, context.scope())?;
+            Ok(None)
+        });
         engine.on_progress(move |step| {
+            counted.store(step, Ordering::Relaxed);
             if signal.is_set() {
                 return Some(Dynamic::UNIT);
             }
@@ -75,7 +88,8 @@ impl Session {
         crate::bind::bind(&mut library, &context);
         let (functions, kinds) = library.finish();
         let (scope, defined, origins) = (Scope::new(), AST::empty(), Origins::default());
-        Session { engine, scope, functions, kinds, foreign: BTreeSet::new(), context, defined, origins, watch }
+        let foreign = BTreeSet::new();
+        Session { engine, scope, functions, kinds, foreign, context, defined, origins, watch, sounding }
     }
 
     /// What the session's functions share: the job, where files lie, what was read and written.
@@ -157,6 +171,7 @@ impl Session {
         let whole = self.defined.merge(&ast);
         let before = self.scope.len();
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).begin();
+        *self.sounding.lock().unwrap_or_else(PoisonError::into_inner) = Sounding::new();
         let outcome =
             catch_unwind(AssertUnwindSafe(|| self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole)));
         self.defined = whole.clone_functions_only();
@@ -193,7 +208,8 @@ impl Session {
 
     /// Forgets the variables, constants, functions and imports of earlier cells, and with them the nets they held.
     pub fn reset(&mut self) {
-        (self.scope, self.defined, self.origins) = (Scope::new(), AST::empty(), Origins::default());
+        free(std::mem::take(&mut self.scope), std::mem::replace(&mut self.defined, AST::empty()));
+        self.origins = Origins::default();
     }
 
     /// What names an error could have meant.
@@ -240,6 +256,29 @@ impl Session {
                 (true, false) => drop(self.scope.push_dynamic(name, value)),
             }
         }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        free(std::mem::take(&mut self.scope), std::mem::replace(&mut self.defined, AST::empty()));
+    }
+}
+
+/// Frees values on a thread with the stack that deep ones need.
+fn free(scope: Scope<'static>, defined: AST) {
+    if scope.is_empty() {
+        return;
+    }
+    let kept = Arc::new(Mutex::new(Some((scope, defined))));
+    let given = kept.clone();
+    let freed = std::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(move || drop(given.lock().unwrap_or_else(PoisonError::into_inner).take()));
+    match freed {
+        Ok(thread) => drop(thread.join()),
+        // Without a thread they are left to the end of the process.
+        Err(_) => std::mem::forget(kept),
     }
 }
 

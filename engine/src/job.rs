@@ -50,6 +50,11 @@ pub trait Sink: Send + Sync {
     fn picture(&self, label: &str, image: &Image) {
         let _ = (label, image);
     }
+
+    /// What a reader of a bare result should know, such as how many images were skipped.
+    fn note(&self, text: &str) {
+        let _ = text;
+    }
 }
 
 /// A sink that says nothing.
@@ -112,6 +117,11 @@ impl Job {
     /// Counts 0..n, reporting each step and ending early when a stop is asked for.
     pub fn steps(&self, label: &str, n: usize) -> Steps<'_> {
         Steps { job: self, label: label.to_string(), next: 0, n }
+    }
+
+    /// Says what a reader of a result without notes of its own should know.
+    pub fn note(&self, text: &str) {
+        self.sink.note(text);
     }
 
     /// Shows a picture as it grows.

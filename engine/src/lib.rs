@@ -22,10 +22,13 @@ pub mod space;
 pub mod stats;
 pub mod stream;
 pub mod subject;
+pub mod zipped;
 
 pub use convscope_nn::{Context, Error, Kind, Result};
 pub use convscope_nn::{DType, Device, Model, Tensor};
-pub use convscope_nn::{atomic, digest, error, graph, kernels, model, pass, random, rules, simd, tensor, with_real};
+pub use convscope_nn::{
+    atomic, digest, error, graph, kernels, limits, model, pass, random, regular, rules, simd, tensor, with_real,
+};
 pub use job::Job;
 pub use show::Artifact;
 pub use subject::{Input, Subject};

@@ -2,7 +2,7 @@
 //!
 //! At most three batches are held, however many images there are. An image that cannot be read is skipped and named.
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Source};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
@@ -21,6 +21,31 @@ pub struct Streamed {
 }
 
 impl Streamed {
+    /// What was made of image `i`, or nothing where it could not be read, which is then counted: for probes that take one
+    /// image after the other.
+    pub fn take<T>(&mut self, i: usize, read: Result<T>) -> Option<T> {
+        self.reached += 1;
+        read.map_err(|error| self.broken.push((i, error.message))).ok()
+    }
+
+    /// How many images were reached and could be read.
+    pub fn good(&self) -> usize {
+        self.reached - self.broken.len()
+    }
+
+    /// An error where not one of the images that were reached could be read.
+    ///
+    /// # Errors
+    /// The first image's.
+    pub fn check(&self) -> Result<()> {
+        match self.broken.first() {
+            Some((_, why)) if self.good() == 0 => {
+                Err(Error::format(why.clone()).context("no image could be read; the first"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What a reader should know: how many images were skipped, and the first of them by name.
     pub fn note(&self) -> Option<String> {
         let first: Vec<String> = self.broken.iter().take(3).map(|(i, why)| format!("image {i}: {why}")).collect();
@@ -116,6 +141,32 @@ pub fn stream_tensors(
             take(&numbers, &Tensor::stack(&rows, 0)?)
         },
     )
+}
+
+/// The images of a data set without those among the first `most` that cannot be read: for probes that take images in pairs
+/// or by number. Only files are looked at; where all can be read, the data set is the same.
+///
+/// # Errors
+/// Where not one of them can be read.
+pub fn readable(data: &Dataset, most: usize) -> Result<(Dataset, Streamed)> {
+    let look = |i: usize| {
+        let item = data.item(i)?;
+        match item.source {
+            Source::File(_) => item.image().map(drop),
+            _ => Ok(()),
+        }
+    };
+    let first = most.min(data.len());
+    let results: Vec<Result<()>> = (0..first).into_par_iter().map(look).collect();
+    let mut told = Streamed::default();
+    let good: Vec<usize> =
+        results.into_iter().enumerate().filter_map(|(i, read)| told.take(i, read).map(|()| i)).collect();
+    told.check()?;
+    if told.broken.is_empty() {
+        return Ok((data.clone(), told));
+    }
+    let kept: Vec<usize> = good.into_iter().chain(first..data.len()).collect();
+    Ok((data.select(&kept)?, told))
 }
 
 #[cfg(test)]

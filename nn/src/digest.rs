@@ -34,7 +34,7 @@ impl Digested {
 }
 
 fn content(file: &Path, hasher: &mut blake3::Hasher) -> Result<u64> {
-    let mut open = std::fs::File::open(file).map_err(|e| Error::io(file, &e))?;
+    let (mut open, _) = crate::regular::open(file)?;
     let (mut block, mut total) = (Vec::new(), 0);
     loop {
         block.clear();

@@ -9,9 +9,11 @@ pub mod error;
 pub mod graph;
 pub mod image;
 pub mod kernels;
+pub mod limits;
 pub mod model;
 pub mod pass;
 pub mod random;
+pub mod regular;
 pub mod rules;
 pub mod simd;
 #[macro_use]

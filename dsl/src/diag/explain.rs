@@ -91,6 +91,10 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
             let hint = "does a function call itself without end?";
             say(Kind::Value, "functions call each other too deeply".into(), Some(hint.into()))
         }
+        E::ErrorDataTooLarge(what, _) if what.starts_with(crate::depth::TOO_DEEP) => {
+            let hint = "a list, map or closure that each round puts into another one grows without end";
+            say(Kind::Value, what.clone(), Some(hint.into()))
+        }
         E::ErrorDataTooLarge(what, _) => {
             let what = match what.to_lowercase() {
                 w if w.contains("array") => "a list",

@@ -3,8 +3,9 @@
 use crate::front::Front;
 use crate::notebook;
 use convscope_engine::digest::{Digested, digest};
+use convscope_engine::limits::{SCRIPT, TEXT};
 use convscope_engine::run::inputs::digest_prefix;
-use convscope_engine::{Context, Error, Result};
+use convscope_engine::{Context, Error, Result, regular};
 use std::path::{Path, PathBuf};
 
 /// A script.
@@ -29,12 +30,14 @@ impl Source {
     /// Where it cannot be read, is no text, or has front matter that is not understood.
     pub fn read(path: &Path) -> Result<Self> {
         if path == Path::new("-") {
-            let text = std::io::read_to_string(std::io::stdin()).map_err(|e| Error::io("stdin", &e))?;
+            let text = piped(std::io::stdin(), Path::new("stdin"))?;
             return Source::of("stdin", "-", text, PathBuf::new());
         }
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
-        let wrong = |_| Error::format(format!("`{}` is not a text file", path.display()));
-        let text = String::from_utf8(bytes).map_err(wrong)?;
+        let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
+        let text = match about.is_file() || about.is_dir() {
+            true => regular::read_text(path, |bytes| TEXT.check(bytes))?,
+            false => piped(std::fs::File::open(path).map_err(|e| Error::io(path, &e))?, path)?,
+        };
         let text = match path.extension().and_then(|e| e.to_str()) {
             Some("ipynb") => notebook::to_script(&text).context(|| format!("`{}`", path.display()))?,
             _ => text,
@@ -90,6 +93,17 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// The text of a script that comes from a pipe or a device, which may have no end.
+fn piped(from: impl std::io::Read, name: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut from.take(SCRIPT + 1), &mut bytes).map_err(|e| Error::io(name, &e))?;
+    if bytes.len() as u64 > SCRIPT {
+        return Err(Error::format(format!("`{}` gives more than {} MB", name.display(), SCRIPT >> 20))
+            .hint("a script that comes from a pipe is no longer; save it in a file"));
+    }
+    regular::text(bytes).ok_or_else(|| Error::format(format!("`{}` gives no text", name.display())))
 }
 
 /// The folder that a file lies in.

@@ -90,6 +90,9 @@ pub fn model(context: &Context, name: &str, given: &Map) -> Result<Model> {
 /// The data set, all its files noted as read.
 fn data(context: &Context, from: &str) -> Result<Dataset> {
     let data = load_images(context.input(from))?;
+    for note in data.notes.iter() {
+        context.output.progress(&format!("{from}: {note}"), 0, 0);
+    }
     let files: Vec<_> = data.items().filter_map(|item| item.path().map(std::path::Path::to_path_buf)).collect();
     context.listed(files.iter().map(|f| f.as_path()));
     Ok(data)

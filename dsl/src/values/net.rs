@@ -172,7 +172,11 @@ fn probability(model: &Model, x: &Dynamic, class: &Dynamic, job: &convscope_engi
     let index = class_index(model, class)?;
     match input(x)? {
         Input::Data(data) => {
-            let values: Vec<f64> = model.probabilities_of(&data, job)?.iter().map(|p| p[index]).collect();
+            let (all, told) = model.probabilities_of(&data, job)?;
+            if let Some(note) = told.note() {
+                job.note(&note);
+            }
+            let values: Vec<f64> = all.iter().flatten().map(|p| p[index]).collect();
             let n = values.len();
             Ok(Dynamic::from(super::tensor::of(values, &[n])?))
         }

@@ -1,153 +1,237 @@
-//! Data sets in JSON: COCO's annotation files, and plain lists of images.
+//! COCO's annotation files (Lin et al. 2014): an object with `images`, `annotations`, `categories`.
 //!
-//! - COCO (Lin et al. 2014): an object with `images`, `annotations`, `categories`. An image's label, box, mask (polygons or
-//!   run lengths) and points are those of its largest object; `objects` (how many) and `area` (the largest one's share)
-//!   become attributes.
-//! - A plain list: objects with `path` and any of `label`, `box` (left, top, width, height), `mask` (a file), `keypoints`
-//!   (name: \[x, y\]), `attributes`; other plain values are attributes, too.
+//! An image's label, box, mask (polygons or run lengths) and points are those of its largest object, a crowd's only where
+//! there is no other; `objects` and `crowds` (how many), `area` (the object's share), `labels` (where there are several
+//! kinds) and `caption` become attributes. Identifiers may be whole numbers, also as text or with a fraction of zero.
 
-use super::dataset::{Item, Source};
+use super::dataset::{Item, Listed, Source};
 use super::image::Attribute;
 use super::known::{Known, Outline};
-use super::runs::Runs;
+use super::runs::{Packed, Runs};
 use crate::error::{Context, Error, Result};
-use serde_json::Value;
-use std::collections::BTreeMap;
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The items of a JSON file.
-///
-/// # Errors
-/// Where it is neither form; the message names the file.
-pub fn json(path: &Path) -> Result<Vec<Item>> {
-    let at = || format!("`{}`", path.display());
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|e| Error::format(e.to_string())).context(at)?;
-    let base = path.parent().unwrap_or(Path::new(""));
-    let items = match &value {
-        Value::Array(list) => {
-            list.iter().enumerate().map(|(i, v)| plain(v, base).context(|| format!("entry {i}"))).collect()
-        }
-        Value::Object(o) if o.contains_key("images") && o.contains_key("annotations") => coco(&value, base),
-        _ => Err(Error::format("neither a list of images nor COCO's images, annotations and categories")
-            .hint("a list looks like [{\"path\": \"a.jpg\", \"label\": \"cat\"}]")),
-    };
-    let items: Vec<Item> = items.context(at)?;
-    if items.is_empty() {
-        return Err(Error::format("no images in it").context(at()));
-    }
-    Ok(items)
+/// How many of a kind a note names.
+const NAMED: usize = 4;
+
+#[derive(serde::Deserialize)]
+struct File {
+    images: Vec<Picture>,
+    annotations: Vec<Annotation>,
+    #[serde(default)]
+    categories: Vec<Category>,
 }
 
-fn plain(value: &Value, base: &Path) -> Result<Item> {
-    let object = value.as_object().ok_or_else(|| Error::format("is no object with a `path`"))?;
-    let file = object.get("path").or_else(|| object.get("file")).and_then(Value::as_str);
-    let file = file.ok_or_else(|| Error::format("has no `path`"))?;
-    let mut item = Item::file(base.join(file));
-    let mut known = Known::default();
-    for (name, v) in object {
-        match name.as_str() {
-            "path" | "file" => {}
-            "label" => item.label = attribute(v).map(|a| a.to_string()),
-            "box" => {
-                known.bounding_box = numbers(v)
-                    .try_into()
-                    .ok()
-                    .map(Some)
-                    .ok_or_else(|| Error::format("`box` takes [left, top, width, height]"))?
-            }
-            "mask" => known.mask = v.as_str().map(|m| Outline::File(base.join(m))),
-            "keypoints" => {
-                for (name, place) in v.as_object().into_iter().flatten() {
-                    let [x, y] = numbers(place)[..] else {
-                        return Err(Error::format(format!("keypoint `{name}` takes [x, y]")));
-                    };
-                    known.keypoints.insert(name.clone(), (x, y));
-                }
-            }
-            "attributes" => item
-                .attributes
-                .extend(v.as_object().into_iter().flatten().filter_map(|(n, v)| Some((n.clone(), attribute(v)?)))),
-            _ => item.attributes.extend(attribute(v).map(|a| (name.clone(), a))),
+#[derive(serde::Deserialize)]
+struct Picture {
+    id: Option<Id>,
+    file_name: Option<String>,
+    width: Option<Number>,
+    height: Option<Number>,
+}
+
+#[derive(serde::Deserialize)]
+struct Category {
+    id: Id,
+    name: Option<String>,
+    keypoints: Option<Vec<String>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Annotation {
+    id: Option<Id>,
+    image_id: Option<Id>,
+    category_id: Option<Id>,
+    bbox: Option<Vec<Number>>,
+    area: Option<Number>,
+    segmentation: Option<Segmentation>,
+    keypoints: Option<Vec<Number>>,
+    iscrowd: Option<Number>,
+    caption: Option<String>,
+}
+
+/// An identifier: a whole number, however it is written, or a text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Id {
+    Whole(i64),
+    Text(String),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Whole(n) => n.fmt(f),
+            Id::Text(t) => write!(f, "`{t}`"),
         }
     }
+}
+
+/// A number, also as text or a truth value.
+#[derive(Clone, Copy, Debug)]
+pub struct Number(pub f64);
+
+/// What outlines an object.
+enum Segmentation {
+    Polygons(Vec<Vec<f64>>),
+    Runs(Packed),
+}
+
+/// The items of a COCO file, with what could not be placed as notes.
+///
+/// # Errors
+/// Where it is not one, or an annotation is damaged; the message names the image.
+pub fn coco(text: &str, base: &Path) -> Result<Listed> {
+    let file: File = serde_json::from_str(text).map_err(|e| Error::format(format!("COCO's annotations: {e}")))?;
+    let categories: BTreeMap<&Id, &Category> = file.categories.iter().map(|c| (&c.id, c)).collect();
+    let mut listed = Listed::default();
+    let mut images = BTreeSet::new();
+    for id in file.images.iter().filter_map(|i| i.id.as_ref()) {
+        if !images.insert(id) {
+            return Err(Error::format(format!("two images have the id {id}")));
+        }
+    }
+    let mut objects: BTreeMap<&Id, Vec<&Annotation>> = BTreeMap::new();
+    let (mut nowhere, mut unnamed) = (Vec::new(), BTreeSet::new());
+    let mut without = 0;
+    for annotation in &file.annotations {
+        let of = annotation.image_id.as_ref().ok_or_else(|| Error::format("an annotation without `image_id`"))?;
+        match images.contains(of) {
+            true => objects.entry(of).or_default().push(annotation),
+            false => nowhere.push(of),
+        }
+        if let Some(category) = annotation.category_id.as_ref().filter(|c| !categories.contains_key(c)) {
+            without += 1;
+            unnamed.insert(category);
+        }
+    }
+    let some = |ids: &mut dyn Iterator<Item = &&Id>| {
+        let ids: Vec<String> = ids.take(NAMED).map(ToString::to_string).collect();
+        ids.join(", ")
+    };
+    if !nowhere.is_empty() {
+        listed.notes.push(format!(
+            "{} of {} annotations are of images that the file does not list (image_id {}, ..) and are left out",
+            nowhere.len(),
+            file.annotations.len(),
+            some(&mut nowhere.iter())
+        ));
+    }
+    if without > 0 {
+        let ids = some(&mut unnamed.iter());
+        listed.notes.push(format!("{without} annotations are of categories without a name (category_id {ids}, ..)"));
+    }
+    let crowds = file.annotations.iter().any(Annotation::is_crowd);
+    for image in &file.images {
+        let own = image.id.as_ref().and_then(|id| objects.get(id)).map(Vec::as_slice).unwrap_or_default();
+        listed.items.push(item(image, own, &categories, crowds, base)?);
+    }
+    Ok(listed)
+}
+
+impl Annotation {
+    fn is_crowd(&self) -> bool {
+        self.iscrowd.is_some_and(|c| c.0 != 0.0)
+    }
+
+    fn size(&self) -> f64 {
+        match self.bbox.as_deref() {
+            Some([_, _, w, h]) => w.0 * h.0,
+            _ => self.area.map_or(0.0, |a| a.0),
+        }
+    }
+
+    fn shown(&self) -> String {
+        self.id.as_ref().map_or("an annotation".into(), |id| format!("annotation {id}"))
+    }
+}
+
+fn item(
+    image: &Picture,
+    own: &[&Annotation],
+    categories: &BTreeMap<&Id, &Category>,
+    crowds: bool,
+    base: &Path,
+) -> Result<Item> {
+    let file = image.file_name.as_deref().ok_or_else(|| Error::format("an image without `file_name`"))?;
+    let mut item = Item { source: Source::File(found(base, file)), ..Item::file(file) };
+    let number = |n: usize| Attribute::Number(n as f64);
+    item.attributes.insert("objects".into(), number(own.len()));
+    if crowds {
+        item.attributes.insert("crowds".into(), number(own.iter().filter(|a| a.is_crowd()).count()));
+    }
+    let category = |a: &Annotation| a.category_id.as_ref().and_then(|id| categories.get(id).copied());
+    let kinds: BTreeSet<&str> = own.iter().filter_map(|a| category(a)?.name.as_deref()).collect();
+    if kinds.len() > 1 {
+        let all: Vec<&str> = kinds.into_iter().collect();
+        item.attributes.insert("labels".into(), Attribute::Text(all.join(", ")));
+    }
+    let captions: Vec<&str> = own.iter().filter_map(|a| a.caption.as_deref()).map(str::trim).collect();
+    if !captions.is_empty() {
+        item.attributes.insert("caption".into(), Attribute::Text(captions.join(" | ")));
+    }
+    let larger = |a: &Annotation, b: &Annotation| match (a.is_crowd(), b.is_crowd()) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => b.size() > a.size(),
+    };
+    let Some(largest) = own.iter().copied().reduce(|a, b| if larger(a, b) { b } else { a }) else { return Ok(item) };
+    item.label = category(largest).and_then(|c| c.name.clone());
+    if let (Some(w), Some(h)) = (image.width, image.height) {
+        item.attributes.insert("area".into(), Attribute::Number(largest.size() / (w.0 * h.0)));
+    }
+    let known = of_object(largest, category(largest)).context(|| format!("{} of `{file}`", largest.shown()))?;
     item.known = (known != Known::default()).then(|| Arc::new(known));
     Ok(item)
 }
 
-fn attribute(value: &Value) -> Option<Attribute> {
-    match value {
-        Value::Number(n) => n.as_f64().map(Attribute::Number),
-        Value::String(s) => Some(Attribute::Text(s.clone())),
-        Value::Bool(b) => Some(Attribute::Text(b.to_string())),
-        _ => None,
+fn of_object(object: &Annotation, category: Option<&Category>) -> Result<Known> {
+    let bounding_box = match object.bbox.as_deref() {
+        None | Some([]) => None,
+        Some(&[x, y, w, h]) if w.0 >= 0.0 && h.0 >= 0.0 => Some([x, y, w, h].map(|n| n.0)),
+        Some(other) => {
+            return Err(Error::format(format!("its `bbox` {:?} is no left, top, width, height", values(other))));
+        }
+    };
+    let names = category.and_then(|c| c.keypoints.as_deref()).unwrap_or_default();
+    let places = object.keypoints.as_deref().unwrap_or_default();
+    if !places.len().is_multiple_of(3) || (!names.is_empty() && places.len() > 3 * names.len()) {
+        let (n, points) = (places.len(), names.len());
+        return Err(Error::format(format!("its `keypoints` are {n} numbers for {points} named points of three each")));
     }
+    // COCO counts pixels from 0 at their corners' left; the middle of pixel 0 is 0.5 here.
+    let name = |i: usize| names.get(i).cloned().unwrap_or_else(|| format!("point {i}"));
+    let seen = places.chunks_exact(3).enumerate().filter(|(_, p)| p[2].0 > 0.0);
+    let keypoints = seen.map(|(i, p)| (name(i), (p[0].0 + 0.5, p[1].0 + 0.5))).collect();
+    Ok(Known { bounding_box, mask: object.segmentation.as_ref().map(outline).transpose()?.flatten(), keypoints })
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
-}
-
-fn coco(value: &Value, base: &Path) -> Result<Vec<Item>> {
-    let list = |name: &str| value[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    let categories: BTreeMap<i64, &Value> =
-        list("categories").iter().filter_map(|c| Some((c["id"].as_i64()?, c))).collect();
-    let mut objects: BTreeMap<i64, Vec<&Value>> = BTreeMap::new();
-    for annotation in list("annotations") {
-        let of = annotation["image_id"].as_i64().ok_or_else(|| Error::format("an annotation without `image_id`"))?;
-        objects.entry(of).or_default().push(annotation);
-    }
-    list("images")
-        .iter()
-        .map(|image| {
-            let file = image["file_name"].as_str().ok_or_else(|| Error::format("an image without `file_name`"))?;
-            let mut item = Item { source: Source::File(found(base, file)), ..Item::file(file) };
-            let own = image["id"].as_i64().and_then(|id| objects.get(&id)).map(Vec::as_slice).unwrap_or_default();
-            item.attributes.insert("objects".into(), Attribute::Number(own.len() as f64));
-            let size = |a: &Value| match numbers(&a["bbox"])[..] {
-                [_, _, w, h] => w * h,
-                _ => a["area"].as_f64().unwrap_or(0.0),
-            };
-            if let Some(largest) = own.iter().copied().reduce(|a, b| if size(b) > size(a) { b } else { a }) {
-                let category = largest["category_id"].as_i64().and_then(|id| categories.get(&id).copied());
-                item.label = category.and_then(|c| c["name"].as_str()).map(str::to_string);
-                if let (Some(w), Some(h)) = (image["width"].as_f64(), image["height"].as_f64()) {
-                    item.attributes.insert("area".into(), Attribute::Number(size(largest) / (w * h)));
-                }
-                let known = of_object(largest, category).context(|| format!("the largest object of `{file}`"))?;
-                item.known = Some(Arc::new(known));
-            }
-            Ok(item)
-        })
-        .collect()
-}
-
-fn of_object(object: &Value, category: Option<&Value>) -> Result<Known> {
-    let names = category.and_then(|c| c["keypoints"].as_array()).map(Vec::as_slice).unwrap_or_default();
-    let places = numbers(&object["keypoints"]);
-    let keypoints = names.iter().zip(places.chunks_exact(3)).filter(|(_, p)| p[2] > 0.0);
-    Ok(Known {
-        bounding_box: numbers(&object["bbox"]).try_into().ok(),
-        mask: outline(&object["segmentation"])?,
-        // COCO counts pixels from 0 at their corners' left; the middle of pixel 0 is 0.5 here.
-        keypoints: keypoints.filter_map(|(n, p)| Some((n.as_str()?.to_string(), (p[0] + 0.5, p[1] + 0.5)))).collect(),
-    })
+fn values(numbers: &[Number]) -> Vec<f64> {
+    numbers.iter().map(|n| n.0).collect()
 }
 
 /// Polygons, or runs for crowds.
-fn outline(segmentation: &Value) -> Result<Option<Outline>> {
-    if segmentation.is_object() {
-        return Ok(Some(Outline::Runs(Runs::read(segmentation)?)));
+fn outline(segmentation: &Segmentation) -> Result<Option<Outline>> {
+    match segmentation {
+        Segmentation::Runs(packed) => Ok(Some(Outline::Runs(Runs::read(packed)?))),
+        Segmentation::Polygons(lists) => {
+            if let Some(odd) = lists.iter().find(|p| !p.len().is_multiple_of(2)) {
+                return Err(Error::format(format!(
+                    "a polygon of {} numbers, which are no pairs of x and y",
+                    odd.len()
+                )));
+            }
+            let polygons: Vec<Vec<(f64, f64)>> = lists
+                .iter()
+                .filter(|p| p.len() >= 6)
+                .map(|p| p.chunks_exact(2).map(|xy| (xy[0], xy[1])).collect())
+                .collect();
+            Ok((!polygons.is_empty()).then_some(Outline::Polygons(polygons)))
+        }
     }
-    let polygons: Vec<Vec<(f64, f64)>> = segmentation
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|p| numbers(p).chunks_exact(2).map(|xy| (xy[0], xy[1])).collect())
-        .filter(|p: &Vec<_>| p.len() > 2)
-        .collect();
-    Ok((!polygons.is_empty()).then_some(Outline::Polygons(polygons)))
 }
 
 /// The image file: beside the annotations, in `images/` there, or in a folder beside theirs called after them
@@ -158,4 +242,132 @@ fn found(base: &Path, file: &str) -> PathBuf {
     let mut places = vec![base.join("images").join(file), above.join(file), above.join("images").join(file)];
     places.extend(["val2017", "train2017", "val2014", "train2014"].map(|f| above.join(f).join(file)));
     places.into_iter().find(|p| !beside.is_file() && p.is_file()).unwrap_or(beside)
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Id;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an identifier: a whole number or a text")
+            }
+            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Id, E> {
+                Ok(Id::Whole(n))
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Id, E> {
+                Ok(i64::try_from(n).map_or_else(|_| Id::Text(n.to_string()), Id::Whole))
+            }
+            fn visit_f64<E: de::Error>(self, x: f64) -> Result<Id, E> {
+                match x.fract() == 0.0 && x.abs() < 9e15 {
+                    true => Ok(Id::Whole(x as i64)),
+                    false => Err(E::custom(format!("{x} is no identifier"))),
+                }
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Id, E> {
+                Ok(text.trim().parse().map_or_else(|_| Id::Text(text.to_string()), Id::Whole))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Number;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Number, E> {
+                Ok(Number(n as f64))
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Number, E> {
+                Ok(Number(n as f64))
+            }
+            fn visit_f64<E: de::Error>(self, x: f64) -> Result<Number, E> {
+                Ok(Number(x))
+            }
+            fn visit_bool<E: de::Error>(self, b: bool) -> Result<Number, E> {
+                Ok(Number(f64::from(u8::from(b))))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
+                let number = text.trim().parse().ok().filter(|x: &f64| x.is_finite());
+                number.map(Number).ok_or_else(|| E::custom(format!("`{text}` is no number")))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+impl<'de> Deserialize<'de> for Segmentation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Segmentation;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("polygons, or run lengths with `size` and `counts`")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Segmentation, A::Error> {
+                let (mut polygons, mut flat) = (Vec::new(), Vec::new());
+                while let Some(part) = list.next_element::<Part>()? {
+                    match part {
+                        Part::One(x) => flat.push(x),
+                        Part::Many(polygon) => polygons.push(polygon),
+                    }
+                }
+                // One polygon without the list around it.
+                polygons.extend((!flat.is_empty()).then_some(flat));
+                Ok(Segmentation::Polygons(polygons))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Segmentation, A::Error> {
+                let mut packed = Packed::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "size" => packed.size = map.next_value::<Vec<Number>>()?.into_iter().map(|n| n.0).collect(),
+                        "counts" => packed.counts = map.next_value()?,
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Segmentation::Runs(packed))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// A member of `segmentation`: a polygon, or a number of the only one.
+enum Part {
+    One(f64),
+    Many(Vec<f64>),
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Part;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a polygon: x, y, x, y, ..")
+            }
+            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Part, E> {
+                Ok(Part::One(n as f64))
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Part, E> {
+                Ok(Part::One(n as f64))
+            }
+            fn visit_f64<E: de::Error>(self, x: f64) -> Result<Part, E> {
+                Ok(Part::One(x))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Part, A::Error> {
+                let mut polygon = Vec::new();
+                while let Some(Number(x)) = list.next_element()? {
+                    polygon.push(x);
+                }
+                Ok(Part::Many(polygon))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
 }

@@ -17,7 +17,18 @@ use crate::error::{Error, Result};
 pub struct Dataset {
     /// What the data set is called in results.
     pub name: String,
+    /// What a reader should know of how it was read: annotations that could not be placed, images without any.
+    pub notes: Arc<Vec<String>>,
     store: Store,
+}
+
+/// The images that files list, and what a reader should know of them.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// The images.
+    pub items: Vec<Item>,
+    /// What could not be placed.
+    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -131,7 +142,7 @@ impl From<Image> for Item {
 impl Dataset {
     /// A data set of these items.
     pub fn new(name: impl Into<String>, items: Vec<Item>) -> Self {
-        Dataset { name: name.into(), store: Store::Listed(Arc::new(items)) }
+        Dataset { name: name.into(), notes: Arc::default(), store: Store::Listed(Arc::new(items)) }
     }
 
     /// A data set of images in memory, with the labels and attributes that they carry.
@@ -141,7 +152,12 @@ impl Dataset {
 
     /// A data set whose images are made when asked for; it takes no memory, however many there are.
     pub fn generated(name: impl Into<String>, generator: Arc<dyn Generator>) -> Self {
-        Dataset { name: name.into(), store: Store::Generated(generator) }
+        Dataset { name: name.into(), notes: Arc::default(), store: Store::Generated(generator) }
+    }
+
+    /// The same data set with what a reader should know of it.
+    pub fn with_notes(self, notes: Vec<String>) -> Self {
+        Dataset { notes: Arc::new(notes), ..self }
     }
 
     /// How many images there are.

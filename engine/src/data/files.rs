@@ -4,8 +4,8 @@
 //! - A pattern (`photos/*.jpg`, `**` for any depth): when the files lie in several folders, those name the labels.
 //! - A CSV table: `path` (relative to the table); `label`, `box` (left top width height), `mask` (a file) and `keypoints`
 //!   (`tip 3 4; left 5 6`) if they are there; every other column is an attribute, a number where all its values are.
-//! - A JSON file: COCO's annotations, or a list of images ([`super::coco`]).
-//! - A folder of VOC's XML annotations, or one of them ([`super::voc`]).
+//! - A JSON file: COCO's annotations ([`super::coco`]), or a list of images ([`super::listed`]).
+//! - VOC's XML annotations: their folder, the one above it, one where images lie among them, or one file ([`super::voc`]).
 //! - CIFAR-10's binary batches (a file or their folder) and IDX files such as MNIST's ([`super::records`]).
 //!
 //! The order is that of the paths' bytes, component by component (a table's: its rows).
@@ -14,16 +14,19 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::coco::json;
 pub use super::dataset::{Dataset, Item, Source};
 use super::image::Attribute;
 use super::known::{Known, Outline, four, points};
+use super::listed::json;
+use super::pattern::{matching, walk};
 use super::records::{is_records, records};
-use super::voc::voc;
+use super::voc;
 use crate::error::{Context, Error, Kind, Result};
+use crate::limits::TEXT;
+use crate::regular;
 
-const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
-const DEEPEST: usize = 64;
+/// How image files end.
+pub const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
 
 /// The data set that `from` names: a folder, a pattern with `*`, `?` or `[..]`, a `.csv` table, a `.json` or `.xml` file of
 /// annotations, a file of records, or one image file.
@@ -33,34 +36,42 @@ const DEEPEST: usize = 64;
 pub fn load_images(from: impl AsRef<Path>) -> Result<Dataset> {
     let from = from.as_ref();
     let name = from.file_stem().map_or_else(|| from.display().to_string(), |n| n.to_string_lossy().into_owned());
-    let items = if from.is_dir() {
-        let (annotations, batches) = (files_in(from, |p| extension(p) == "xml")?, files_in(from, is_batch)?);
-        let images = !files_in(from, is_image)?.is_empty();
-        match () {
-            () if !batches.is_empty() && !images => return records(name, &batches),
-            () if !annotations.is_empty() && !images => voc(&annotations)?,
-            () => folder(from)?,
+    if from.is_dir() {
+        let batches = files_in(from, is_batch)?;
+        if !batches.is_empty() && files_in(from, is_image)?.is_empty() {
+            return records(name, &batches);
         }
-    } else if from.is_file() {
-        match extension(from).as_str() {
-            "csv" => table(from)?,
-            "json" => json(from)?,
-            "xml" => voc(&[from.to_path_buf()])?,
+        if let Some((annotations, images)) = voc::folders(from)? {
+            let listed = voc::voc(&annotations, images.as_deref())?;
+            return Ok(Dataset::new(name, listed.items).with_notes(listed.notes));
+        }
+        return Ok(Dataset::new(name, folder(from)?));
+    }
+    if from.is_file() {
+        let items = match extension(from).as_str() {
+            "csv" | "tsv" => table(from)?,
+            "json" => {
+                let listed = json(from)?;
+                return Ok(Dataset::new(name, listed.items).with_notes(listed.notes));
+            }
+            "xml" => vec![voc::one(from)?],
             _ if is_records(from) => return records(name, &[from.to_path_buf()]),
             _ => vec![Item::file(from)],
-        }
-    } else if from.to_string_lossy().contains(['*', '?', '[']) {
-        pattern(from)?
-    } else {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(Error::io(from, &missing)
-            .hint("a folder, a pattern such as `photos/*.jpg`, a .csv table, .json or .xml annotations, or CIFAR or IDX files"));
-    };
-    Ok(Dataset::new(name, items))
+        };
+        return Ok(Dataset::new(name, items));
+    }
+    if from.to_string_lossy().contains(['*', '?', '[']) {
+        return Ok(Dataset::new(name, pattern(from)?));
+    }
+    // Says what is there instead, such as a device.
+    regular::open(from).map_err(|e| {
+        e.hint("a folder, a pattern such as `photos/*.jpg`, a .csv table, .json or .xml annotations, or CIFAR or IDX files")
+    })?;
+    Err(Error::internal(format!("`{}` changed while it was looked at", from.display())))
 }
 
 /// The files right in a folder that `fit`, sorted.
-fn files_in(folder: &Path, fit: fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+pub(super) fn files_in(folder: &Path, fit: fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))?;
     let mut files: Vec<PathBuf> =
         entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_file() && fit(p)).collect();
@@ -74,19 +85,19 @@ fn is_batch(path: &Path) -> bool {
     name.starts_with("data_batch") && name.ends_with(".bin")
 }
 
-fn extension(path: &Path) -> String {
+pub(super) fn extension(path: &Path) -> String {
     path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
 }
 
-fn is_image(path: &Path) -> bool {
+pub(super) fn is_image(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
     !hidden && EXTENSIONS.contains(&extension(path).as_str())
 }
 
 fn folder(root: &Path) -> Result<Vec<Item>> {
-    let mut paths = Vec::new();
-    let seen = walk(root, &mut Vec::new(), &mut paths)?;
-    paths.sort();
+    let all = walk(root)?;
+    let seen = all.len();
+    let paths: Vec<PathBuf> = all.into_iter().filter(|p| is_image(p)).collect();
     if paths.is_empty() {
         return Err(Error::new(Kind::NotFound, format!("no images in `{}`", root.display())).hint(format!(
             "{seen} other files are there; images end in {}",
@@ -100,43 +111,10 @@ fn folder(root: &Path) -> Result<Vec<Item>> {
     Ok(paths.into_iter().map(|path| Item { label: label(&path), ..Item::file(path) }).collect())
 }
 
-/// Adds the images under `folder` to `paths` and counts the other files. `above` holds the real paths of the folders
-/// around it, so that a link that leads back ends there.
-fn walk(folder: &Path, above: &mut Vec<PathBuf>, paths: &mut Vec<PathBuf>) -> Result<usize> {
-    let real = folder.canonicalize().map_err(|e| Error::io(folder, &e))?;
-    if above.contains(&real) || above.len() >= DEEPEST {
-        return Ok(0);
-    }
-    above.push(real);
-    let mut others = 0;
-    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))? {
-        let path = entry.map_err(|e| Error::io(folder, &e))?.path();
-        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-        if path.is_dir() && !hidden {
-            others += walk(&path, above, paths)?;
-        } else if is_image(&path) {
-            paths.push(path);
-        } else {
-            others += 1;
-        }
-    }
-    above.pop();
-    Ok(others)
-}
-
 fn pattern(pattern: &Path) -> Result<Vec<Item>> {
-    let text = pattern.to_string_lossy();
-    let found = glob::glob(&text).map_err(|e| Error::value(format!("`{text}` is no file pattern: {}", e.msg)))?;
-    let mut paths = Vec::new();
-    for path in found {
-        let path = path.map_err(|e| Error::io(e.path(), e.error()))?;
-        if path.is_file() && is_image(&path) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+    let paths: Vec<PathBuf> = matching(pattern)?.into_iter().filter(|p| is_image(p)).collect();
     if paths.is_empty() {
-        return Err(Error::new(Kind::NotFound, format!("no images match `{text}`")));
+        return Err(Error::new(Kind::NotFound, format!("no images match `{}`", pattern.display())));
     }
     let folders: BTreeSet<&Path> = paths.iter().filter_map(|p| p.parent()).collect();
     let label = |path: &Path| {
@@ -149,9 +127,14 @@ fn pattern(pattern: &Path) -> Result<Vec<Item>> {
 fn table(path: &Path) -> Result<Vec<Item>> {
     let at = || format!("`{}`", path.display());
     let damaged = |e: csv::Error| Error::format(e.to_string());
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(damaged).context(at)?;
+    let text = regular::read_text(path, |bytes| TEXT.check(bytes))?;
+    let first = text.lines().next().unwrap_or_default();
+    // What spreadsheets of other languages write.
+    let separator = [b',', b';', b'\t'].into_iter().find(|s| first.as_bytes().contains(s)).unwrap_or(b',');
+    let mut table = csv::ReaderBuilder::new();
+    let mut reader = table.delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes());
     let header: Vec<String> = reader.headers().map_err(damaged).context(at)?.iter().map(str::to_string).collect();
-    let header: Vec<&str> = header.iter().map(|h| h.trim_start_matches('\u{feff}')).collect();
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let Some(path_column) = header.iter().position(|h| h.eq_ignore_ascii_case("path")) else {
         return Err(Error::format(format!("no column `path` among `{}`", header.join("`, `")))
             .context(at())

@@ -8,13 +8,15 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Context, Error, Result};
+use crate::limits::{ARRAY, AXES};
+use crate::regular;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// Reads a tensor from a `.npy` file as f32, with the shape that the file has.
 pub fn load_tensor(path: impl AsRef<Path>) -> Result<Tensor> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+    let bytes = regular::read(path, |bytes| ARRAY.check(bytes))?;
     read(&bytes).context(|| format!("`{}`", path.display()))
 }
 
@@ -38,6 +40,7 @@ pub fn read(bytes: &[u8]) -> Result<Tensor> {
         ))
         .hint("is a download or a copy unfinished?"));
     };
+    ARRAY.check(4 * count as u64)?;
     let mut values = Vec::with_capacity(count);
     values.extend(data.chunks_exact(header.kind.width()).map(|bytes| header.kind.value(bytes, header.big)));
     if !header.fortran {
@@ -128,7 +131,7 @@ impl<'a> Header<'a> {
             value("shape").and_then(|v| v.strip_prefix('(')?.split_once(')')).ok_or_else(|| damaged("shape"))?;
         let numbers = shape.0.split(',').map(str::trim).filter(|n| !n.is_empty());
         let shape = numbers.map(|n| n.parse().map_err(|_| damaged("shape"))).collect::<Result<Vec<usize>>>()?;
-        if shape.len() > 32 {
+        if shape.len() > AXES {
             return Err(damaged("shape"));
         }
         Ok(Header { descr, kind, big, fortran, shape })

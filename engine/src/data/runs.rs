@@ -3,7 +3,6 @@
 
 use super::image::Mask;
 use crate::error::{Error, Result};
-use serde_json::Value;
 
 /// A mask as runs of pixels, by turns outside and inside.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,23 +12,48 @@ pub struct Runs {
     counts: Vec<usize>,
 }
 
+/// Run lengths as a file has them: `{"size": [height, width], "counts": [..] or ".."}`.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Packed {
+    /// Height and width.
+    pub size: Vec<f64>,
+    /// The runs.
+    pub counts: Counts,
+}
+
+/// The runs of a file: a list, or packed into a text.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(untagged)]
+pub enum Counts {
+    /// Run lengths.
+    Listed(Vec<f64>),
+    /// pycocotools' text.
+    Text(String),
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Counts::Listed(Vec::new())
+    }
+}
+
 impl Runs {
-    /// From `{"size": [height, width], "counts": [..] or ".."}`.
+    /// From a file's `size` and `counts`.
     ///
     /// # Errors
-    /// Where it has another form, or the runs do not fill the size.
-    pub fn read(value: &Value) -> Result<Self> {
-        let whole = |v: &Value| v.as_u64().and_then(|v| usize::try_from(v).ok());
-        let [height, width] = value["size"].as_array().map(Vec::as_slice).unwrap_or_default() else {
+    /// Where they have another form, or the runs do not fill the size.
+    pub fn read(packed: &Packed) -> Result<Self> {
+        let whole = |x: f64| (x >= 0.0 && x.fract() == 0.0 && x < 9e15).then_some(x as usize);
+        let [height, width] = packed.size[..] else {
             return Err(Error::format("a run-length mask without `size`: [height, width]"));
         };
         let (Some(height), Some(width)) = (whole(height), whole(width)) else {
             return Err(Error::format("the `size` of a run-length mask is no height and width"));
         };
-        let counts: Option<Vec<usize>> = match &value["counts"] {
-            Value::Array(counts) => counts.iter().map(whole).collect(),
-            Value::String(packed) => unpack(packed.as_bytes()),
-            _ => None,
+        let counts: Option<Vec<usize>> = match &packed.counts {
+            Counts::Listed(counts) => counts.iter().map(|c| whole(*c)).collect(),
+            Counts::Text(text) => unpack(text.as_bytes()),
         };
         let counts = counts.ok_or_else(|| Error::format("the `counts` of a run-length mask are no run lengths"))?;
         let pixels = height.checked_mul(width);
@@ -100,7 +124,8 @@ mod tests {
 
     #[test]
     fn runs_go_down_the_columns_and_begin_outside() {
-        let mask = Runs::read(&json!({"size": [3, 2], "counts": [1, 2, 2, 1]})).unwrap().mask(2, 3).unwrap();
+        let packed = serde_json::from_value(json!({"size": [3, 2], "counts": [1, 2, 2, 1]})).unwrap();
+        let mask = Runs::read(&packed).unwrap().mask(2, 3).unwrap();
         assert_eq!((mask.width, mask.height), (2, 3));
         assert_eq!(mask.values, [0, 0, 255, 0, 255, 255]);
     }
@@ -115,7 +140,7 @@ mod tests {
             (json!({"size": [3, 2], "counts": [u64::MAX, 7]}), "too many"),
             (json!({"size": [3]}), "without `size`"),
         ] {
-            let error = Runs::read(&bad).unwrap_err();
+            let error = Runs::read(&serde_json::from_value(bad.clone()).unwrap()).unwrap_err();
             assert!(error.message.contains(says), "{bad}: {error}");
         }
     }

@@ -1,9 +1,11 @@
 //! The classes that people and nets choose from, and what a net's outputs say about them.
 
 use crate::error::{Context, Error, Result};
+use crate::limits::TEXT;
 use crate::load::labels::{from_json, read_labels};
 use crate::model::card::{Card, Class};
 use crate::params::{Form, Param, Value, wrong_kind};
+use crate::regular;
 use std::path::{Path, PathBuf};
 
 /// The classes that may be chosen, as an option gives them.
@@ -80,7 +82,7 @@ impl Classes {
     /// Where it cannot be read or holds no classes.
     pub fn read(path: &Path) -> Result<Self> {
         if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
-            let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+            let text = regular::read_text(path, |bytes| TEXT.check(bytes))?;
             if let Some(groups) = groups(&text) {
                 return Ok(Self::of_groups(groups));
             }

@@ -1,8 +1,11 @@
 //! Trials: who said what of which image, from a session's file, a table of a published experiment, or a list in a script.
 
 use super::log::{Tag, parse, standing, tags};
+use crate::data::pattern::matching;
 use crate::error::{Context, Error, Result, did_you_mean};
+use crate::limits::TEXT;
 use crate::params::{Form, Param, Value, wrong_kind};
+use crate::regular;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -134,11 +137,9 @@ impl Trials {
     pub fn read(path: &Path, columns: &Columns) -> Result<Self> {
         let text = path.to_string_lossy();
         if !path.exists() && text.contains(['*', '?', '[']) {
-            let found =
-                glob::glob(&text).map_err(|e| Error::value(format!("`{text}` is no file pattern: {}", e.msg)))?;
             let mut all = Trials::default();
-            for path in found {
-                let one = Self::read_one(&path.map_err(|e| Error::io(e.path(), e.error()))?, columns)?;
+            for path in matching(path)? {
+                let one = Self::read_one(&path, columns)?;
                 all.all.extend(one.all);
                 all.tags.extend(one.tags);
             }
@@ -148,7 +149,7 @@ impl Trials {
     }
 
     fn read_one(path: &Path, columns: &Columns) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+        let bytes = regular::read(path, |bytes| TEXT.check(bytes))?;
         let at = || format!("`{}`", path.display());
         if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
             return Ok(Trials { all: table(&bytes, columns).context(at)?, tags: Vec::new() });

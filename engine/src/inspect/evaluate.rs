@@ -7,6 +7,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::show::{Artifact, Cell, Map, Part, Scale, Style, Table};
 use crate::stats::{Z95, wilson};
+use crate::stream::{Streamed, stream_tensors};
 use crate::subject::Input;
 use candle_core::{Device, Tensor};
 
@@ -22,20 +23,22 @@ pub trait Evaluate {
     /// The most probable class of each image: file, label, class, index, probability.
     ///
     /// # Errors
-    /// Where an image cannot be read, or the net's card does not say how photos are preprocessed.
+    /// Where no image can be read (broken ones are left out, a note counts them), or the net's card does not say how photos
+    /// are preprocessed.
     fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table>;
 
-    /// The class probabilities of each image; fewer than there are images where the job was stopped.
+    /// The class probabilities of each image, nothing for one that cannot be read; fewer than there are images where the
+    /// job was stopped.
     ///
     /// # Errors
     /// As [`Model::predict_all`].
-    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<Vec<Vec<f64>>>;
+    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<(Vec<Option<Vec<f64>>>, Streamed)>;
 
     /// How often the label is the most probable class (`top1`) and among the five most probable (`top5`), over all and by
     /// label, with Wilson 95 % intervals.
     ///
     /// # Errors
-    /// Where no image has a label, a label is no class of the net, or an image cannot be read.
+    /// Where no image has a label, a label is no class of the net, or no image can be read.
     fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact>;
 
     /// How often each label is taken for each class: a map (rows are labels, columns the same classes, then all others)
@@ -63,7 +66,7 @@ impl Evaluate for Model {
 
     fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table> {
         let mut table = Table::new(["file", "label", "class", "index", "probability"]);
-        each(self, data, job, "predict", |i, probabilities| {
+        let told = each(self, data, job, "predict", |i, probabilities| {
             let item = data.item(i)?;
             let best = ranked(probabilities)[0];
             let file = item.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
@@ -76,22 +79,24 @@ impl Evaluate for Model {
             ]);
             Ok(())
         })?;
-        Ok(table)
+        Ok(table.noted(told.note()))
     }
 
-    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<Vec<Vec<f64>>> {
-        let mut all = Vec::with_capacity(data.len());
-        each(self, data, job, "predict", |_, probabilities| {
-            all.push(probabilities.to_vec());
+    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<(Vec<Option<Vec<f64>>>, Streamed)> {
+        let mut all = Vec::new();
+        let told = each(self, data, job, "predict", |i, probabilities| {
+            all.resize(i, None);
+            all.push(Some(probabilities.to_vec()));
             Ok(())
         })?;
-        Ok(all)
+        all.resize(told.reached, None);
+        Ok((all, told))
     }
 
     fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
         let labels = labels_of(self, data)?;
         let mut hits: Vec<[usize; 3]> = vec![[0; 3]; self.classes_len().max(self.card().classes.len())];
-        let seen = each(self, data, job, "accuracy", |i, probabilities| {
+        let told = each(self, data, job, "accuracy", |i, probabilities| {
             let Some(label) = labels[i] else { return Ok(()) };
             let place = ranked(probabilities).iter().position(|c| *c == label).unwrap_or(usize::MAX);
             hits[label][0] += 1;
@@ -127,12 +132,13 @@ impl Evaluate for Model {
             artifact = artifact.note(format!("{unlabelled} images without a label are left out"));
         }
         Ok(artifact
+            .notes(told.note())
             .array("images", scalar(n as f64)?)
             .notes(self.readout().note())
             .note("intervals are Wilson's, 95 %")
             .part(Part::Table("accuracy".into(), overall))
             .part(Part::Table("by label".into(), by_label))
-            .reached(seen, data.len()))
+            .reached(told.reached, data.len()))
     }
 
     fn confusion(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
@@ -143,7 +149,7 @@ impl Evaluate for Model {
         let n = present.len();
         let mut counts = vec![0usize; n * (n + 1)];
         let mut pairs = std::collections::BTreeMap::<(usize, usize), usize>::new();
-        let seen = each(self, data, job, "confusion", |i, probabilities| {
+        let told = each(self, data, job, "confusion", |i, probabilities| {
             let Some(label) = labels[i] else { return Ok(()) };
             let best = ranked(probabilities)[0];
             let row = present.binary_search(&label).unwrap_or(0);
@@ -175,7 +181,8 @@ impl Evaluate for Model {
             .part(Part::Map(map))
             .part(Part::Table("confusions".into(), table))
             .note(format!("rows and columns: {}; the last column is every other class", names.join(", ")))
-            .reached(seen, data.len()))
+            .notes(told.note())
+            .reached(told.reached, data.len()))
     }
 }
 
@@ -201,20 +208,12 @@ fn each(
     job: &Job,
     label: &str,
     mut f: impl FnMut(usize, &[f64]) -> Result<()>,
-) -> Result<usize> {
-    let batch = job.through(model, 1, 2 * model.graph().peak_len(), 16);
-    let preprocess = model.card().preprocess()?;
+) -> Result<Streamed> {
     let readout = model.classes_readout()?;
-    let mut seen = 0;
-    for chunk in job.steps(label, data.len().div_ceil(batch)) {
-        let range = chunk * batch..((chunk + 1) * batch).min(data.len());
-        let rows = range.clone().map(|i| preprocess.apply(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
-        for (i, scores) in range.zip(model.scores(&Tensor::stack(&rows, 0)?)?) {
-            f(i, &readout.probabilities(&scores))?;
-            seen += 1;
-        }
-    }
-    Ok(seen)
+    stream_tensors(model, data, std::slice::from_ref(&(0..data.len())), (job, label), |numbers, x| {
+        let scores = model.scores(x)?;
+        numbers.iter().zip(scores).try_for_each(|(i, scores)| f(*i, &readout.probabilities(&scores)))
+    })
 }
 
 /// The indexes from the largest value to the smallest; equal ones in their order.

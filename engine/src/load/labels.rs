@@ -4,6 +4,8 @@ use serde_json::Value;
 use std::path::Path;
 
 use crate::error::{Context, Error, Result};
+use crate::limits::TEXT;
+use crate::regular;
 
 /// The labels in a file, one an output in order. By its ending: `.json` is a list of names, or an object from index to
 /// name (or to a list of names); `.csv` a table whose column `label`, `name` or `class` (else its last) holds names, in
@@ -12,11 +14,8 @@ use crate::error::{Context, Error, Result};
 /// # Errors
 /// Where it cannot be read, indexes are missing or doubled, or a line between names is empty.
 pub fn read_labels(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::InvalidData => Error::format(format!("`{}` is not a text file", path.display())),
-        _ => Error::io(path, &e),
-    })?;
-    let text = text.trim_start_matches('\u{feff}');
+    let text = regular::read_text(path, |bytes| TEXT.check(bytes))?;
+    let text = text.as_str();
     let labels = match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
         Some("json") => from_json(text).or_else(|json| from_python(text).map_err(|_| json)),
         Some("csv") => from_csv(text),

@@ -1,6 +1,7 @@
 //! `load_model`: from a name or a path to a net with its card.
 
 pub mod fetch;
+mod foreign;
 pub mod guess;
 #[cfg(feature = "hub")]
 pub mod hub;
@@ -9,6 +10,7 @@ pub mod onnx;
 pub mod options;
 pub mod photos;
 pub mod pickle;
+mod state_dict;
 pub mod tensors;
 pub mod torch;
 pub mod zoo;
@@ -16,10 +18,12 @@ pub mod zoo;
 use std::path::Path;
 
 use self::tensors::Tensors;
+use self::zoo::{Built, How};
 use crate::data::preprocess::{Preprocess, Size};
 use crate::data::shapes::net as shapes;
 use crate::error::{Context, Error, Result, suggestions};
-use crate::model::{Card, Model};
+use crate::model::{Card, Model, OutputKind};
+use crate::regular;
 
 pub use options::{Labels, Layout, LoadOption, LoadOptions, OPTIONS, PerChannel};
 pub use photos::PRESETS;
@@ -73,7 +77,8 @@ pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn F
 
 /// Whether a name looks like a path: it has a folder or one of the endings of weight files.
 fn is_path(spec: &str) -> bool {
-    let endings = ["onnx", "pth", "pt", "bin", "safetensors", "ckpt", "pkl", "h5", "pb", "tflite", "keras"];
+    let endings =
+        ["onnx", "pth", "pt", "bin", "safetensors", "ckpt", "pkl", "h5", "hdf5", "pb", "tflite", "keras", "pt2", "npz"];
     let ending = Path::new(spec).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
     spec.contains(['/', '\\']) || ending.is_some_and(|e| endings.contains(&e.as_str()))
 }
@@ -89,14 +94,20 @@ impl Asked<'_> {
     /// A file that says itself what it is.
     fn path(&self, path: &Path) -> Result<Model> {
         let forms = || format!("load_model takes {FORMS}");
-        let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e).hint(forms()))?;
-        if about.is_dir() {
-            return Err(Error::io(path, &std::io::ErrorKind::IsADirectory.into()).hint(forms()));
+        if let Some(foreign) = foreign::path(path) {
+            return Err(foreign);
         }
+        regular::open(path).map_err(|e| e.hint(forms()))?;
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
             Some("onnx") => self.onnx(path, None),
             Some("pth" | "pt" | "bin" | "safetensors" | "ckpt") => {
+                // A whole module or a program says so first.
+                if let Err(error) = Tensors::open(path)
+                    && foreign::converts(&error)
+                {
+                    return Err(error);
+                }
                 Err(Error::value(format!("`{file}` holds weights; which architecture's it does not say"))
                     .hint(format!("load_model(\"resnet18\", #{{ weights: \"{file}\" }})")))
             }
@@ -107,6 +118,9 @@ impl Asked<'_> {
     fn onnx(&self, path: &Path, known: Option<Preprocess>) -> Result<Model> {
         if self.options.transform_input.is_some() {
             return Err(Error::value("`transform_input` is an option of `googlenet`, not of ONNX files"));
+        }
+        if self.options.key.is_some() || self.options.head_activation.is_some() {
+            return Err(Error::value("`key` and `head_activation` are options of weight files, not of ONNX files"));
         }
         let size = self.options.size.map(|s| [s.height, s.width]);
         let model = onnx::load(path, &onnx::Options { size, layout: self.options.layout })?;
@@ -161,11 +175,19 @@ impl Asked<'_> {
         path: &Path,
         known: Option<Preprocess>,
     ) -> Result<Model> {
-        let tensors = Tensors::open(path)?;
+        let tensors = Tensors::open_part(path, self.options.key.as_deref())?;
         let known = known.map_or_else(|| architecture.preprocess(), Ok)?;
         let size = self.options.size.unwrap_or(known.size);
-        let built = architecture.build(&tensors, [size.height, size.width], self.options.transform_input);
-        let (graph, weights) = built.context(|| format!("`{}`", path.display()))?;
+        let how = How { transform_input: self.options.transform_input, head: self.options.head_activation };
+        let built = architecture.build(&tensors, [size.height, size.width], how);
+        let Built { graph, weights, notes, headless } = built.context(|| format!("`{}`", path.display()))?;
+        for note in tensors.notes.iter().cloned().chain(notes) {
+            (self.report)(&format!("{}: {note}", architecture.name));
+            card.notes.push(note);
+        }
+        if headless {
+            card.output = Some(OutputKind::Value);
+        }
         if architecture.transforms_input() && self.options.transform_input != Some(false) {
             card.notes.push(TRANSFORMED.to_string());
         }

@@ -1,6 +1,7 @@
 //! The options of `load_model` as data: scripts, flags of the command line, the reference and completion read them here.
 
 use super::PRESETS;
+use super::zoo::HeadActivation;
 use crate::data::Interpolation;
 use crate::data::preprocess::{Crop, Order, Resize, Size};
 use crate::error::{Error, Result, did_you_mean};
@@ -15,6 +16,10 @@ pub struct LoadOptions {
     pub weights: Option<String>,
     /// The architecture of a weight file that is given as a path.
     pub arch: Option<String>,
+    /// Which of several state_dicts in a checkpoint is taken: its keys, joined by dots ("state_dict_ema").
+    pub key: Option<String>,
+    /// What is between the linear layers of a classifier that is not the architecture's own; ReLU where nothing is said.
+    pub head_activation: Option<HeadActivation>,
     /// The names of the outputs.
     pub labels: Option<Labels>,
     /// What the raw outputs are.
@@ -100,9 +105,19 @@ const fn option(name: &'static str, takes: &'static str, doc: &'static str) -> L
 }
 
 /// Every option of `load_model`.
-pub const OPTIONS: [LoadOption; 15] = [
+pub const OPTIONS: [LoadOption; 17] = [
     option("weights", "a path", "the .pth or .safetensors file of a named architecture"),
     option("arch", "a name", "the architecture of a weight file given as a path"),
+    option(
+        "key",
+        "a text",
+        "which of several state_dicts in a checkpoint is taken: its keys, joined by dots (\"state_dict_ema\"); without it the usual one, which a note names",
+    ),
+    option(
+        "head_activation",
+        "\"relu\", \"leaky_relu\", \"gelu\", \"silu\", \"tanh\", \"sigmoid\" or \"none\"",
+        "what is between the layers of a classifier of your own, which a state_dict does not say; without it ReLU is assumed, which a note says",
+    ),
     option(
         "labels",
         "a path, a list of names or \"imagenet\"",

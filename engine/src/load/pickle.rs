@@ -8,12 +8,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-
-/// The most objects a pickle may have; checkpoints have some thousands.
-const MAX_NODES: usize = 4_000_000;
+use crate::limits::{AXES, PICKLE_OBJECTS};
 
 /// Index of an object in its [`Pickle`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id(usize);
 
 /// One Python object, inert.
@@ -109,9 +107,17 @@ impl Pickle {
         }
     }
 
-    /// The numbers of 0 or more in the tuple that `id` is.
+    /// The numbers of 0 or more, one an axis, in the tuple that `id` is.
     pub fn sizes(&self, id: Id) -> Option<Vec<usize>> {
-        self.items(id)?.iter().map(|i| self.size(*i)).collect()
+        self.items(id).filter(|items| items.len() <= AXES)?.iter().map(|i| self.size(*i)).collect()
+    }
+
+    /// The value of the key `name` in the dictionary that `id` is.
+    pub fn entry(&self, id: Id, name: &str) -> Option<Id> {
+        match self.get(id) {
+            Object::Dict(entries) => entries.iter().find(|(k, _)| self.text(*k) == Some(name)).map(|(_, v)| *v),
+            _ => None,
+        }
     }
 
     /// The global's name and the arguments of the call that `id` is.
@@ -168,12 +174,15 @@ impl Reader<'_> {
                 0x80 => self.skip(1)?,
                 0x95 => self.skip(8)?,
                 b'.' => return self.pop(),
-                b'(' => self.marks.push(self.stack.len()),
+                b'(' => {
+                    self.room(self.marks.len())?;
+                    self.marks.push(self.stack.len());
+                }
                 b'0' => drop(self.pop()?),
                 b'1' => drop(self.pop_mark()?),
                 b'2' => {
                     let top = self.top()?;
-                    self.stack.push(top);
+                    self.stack(top)?;
                 }
                 b'N' => self.push(Object::None)?,
                 0x88 => self.push(Object::Bool(true))?,
@@ -347,12 +356,26 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, object: Object) -> Result<()> {
-        if self.objects.len() >= MAX_NODES {
-            return Err(Error::unsupported(format!("a pickle of more than {MAX_NODES} objects")));
-        }
-        self.stack.push(Id(self.objects.len()));
+        self.room(self.objects.len())?;
+        self.stack(Id(self.objects.len()))?;
         self.objects.push(object);
         Ok(())
+    }
+
+    fn stack(&mut self, id: Id) -> Result<()> {
+        self.room(self.stack.len())?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    /// An error unless there may be one more than `count`.
+    fn room(&self, count: usize) -> Result<()> {
+        if count < PICKLE_OBJECTS {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!("a pickle of more than {PICKLE_OBJECTS} objects")).hint(
+            "a checkpoint has some thousands; save the weights alone: torch.save(net.state_dict(), \"weights.pth\")",
+        ))
     }
 
     fn pop(&mut self) -> Result<Id> {
@@ -448,8 +471,7 @@ impl Reader<'_> {
 
     fn recall(&mut self, n: usize, start: usize) -> Result<()> {
         let id = *self.memo.get(&n).ok_or_else(|| damaged(start))?;
-        self.stack.push(id);
-        Ok(())
+        self.stack(id)
     }
 }
 

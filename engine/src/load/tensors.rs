@@ -9,12 +9,14 @@ use memmap2::Mmap;
 use memmap2::UncheckedAdvice;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::foreign;
 use crate::error::{Context, Error, Result};
+use crate::limits::NESTED;
+use crate::regular;
 
 /// Bytes that tensors are views of: a mapped file or a block in memory.
 #[derive(Clone, Debug)]
@@ -40,17 +42,10 @@ impl Bytes {
     /// Maps a file.
     ///
     /// # Errors
-    /// Where it is missing, a folder, or empty.
+    /// Where it is missing, not a regular file, or empty.
     pub fn map(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io(path, &e))?;
-        let about = file.metadata().map_err(|e| Error::io(path, &e))?;
-        if about.is_dir() {
-            return Err(Error::io(path, &std::io::ErrorKind::IsADirectory.into()));
-        }
-        if !about.is_file() {
-            return Err(Error::format(format!("`{}` is not a regular file", path.display())));
-        }
-        if about.len() == 0 {
+        let (file, length) = regular::open(path)?;
+        if length == 0 {
             return Err(Error::format(format!("`{}` is empty (0 bytes)", path.display()))
                 .hint("the download or the copy broke off; get the file again"));
         }
@@ -80,6 +75,7 @@ pub struct View {
     dtype: Dtype,
     shape: Vec<usize>,
     strides: Vec<usize>,
+    negated: bool,
 }
 
 impl View {
@@ -107,7 +103,7 @@ impl View {
             return Err(Error::format(format!("a tensor of {shape:?} lies beyond the {held} values stored for it"))
                 .hint("the file is cut short or damaged"));
         }
-        Ok(View { bytes, start, dtype, shape, strides })
+        Ok(View { bytes, start, dtype, shape, strides, negated: false })
     }
 
     /// A view whose last axis is dense.
@@ -128,6 +124,11 @@ impl View {
     pub fn permuted(&self, perm: &[usize]) -> Self {
         let pick = |from: &[usize]| perm.iter().map(|a| from[*a]).collect();
         View { shape: pick(&self.shape), strides: pick(&self.strides), ..self.clone() }
+    }
+
+    /// The same values with the other sign.
+    pub fn negated(self) -> Self {
+        View { negated: !self.negated, ..self }
     }
 
     /// The values in row-major order, as f32.
@@ -160,7 +161,8 @@ impl View {
             }
             Tensor::from_raw_buffer(&out, dtype, &self.shape, &Device::Cpu)?
         };
-        Ok(tensor.to_dtype(DType::F32)?)
+        let tensor = tensor.to_dtype(DType::F32)?;
+        Ok(if self.negated { tensor.neg()? } else { tensor })
     }
 }
 
@@ -168,27 +170,58 @@ impl View {
 #[derive(Clone, Debug, Default)]
 pub struct Tensors {
     views: BTreeMap<String, View>,
+    /// What a reader should know of how they were found.
+    pub notes: Vec<String>,
 }
 
+/// What training puts before all names: data-parallel wrappers and compiled modules.
+const WRAPPED: [&str; 2] = ["module.", "_orig_mod."];
+
 impl Tensors {
-    /// The tensors of a weight file, whichever format its first bytes show; the file is mapped, not read.
+    /// The tensors of a weight file, whichever format its first bytes show; the file is mapped, not read. The names lose
+    /// what wrappers put before all of them (`module.`, `_orig_mod.`).
     ///
     /// # Errors
     /// Where it is missing, empty, damaged, of another format, or holds no tensors.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_part(path, None)
+    }
+
+    /// As [`Tensors::open`]; `key` names one of several state_dicts in a PyTorch checkpoint, its keys joined by dots.
+    ///
+    /// # Errors
+    /// As [`Tensors::open`], and where nothing is under `key`.
+    pub fn open_part(path: &Path, key: Option<&str>) -> Result<Self> {
         let bytes = Bytes::map(path)?;
         let tensors = match &bytes[..] {
-            [b'P', b'K', 3 | 5, ..] => super::torch::read_zip(&bytes),
-            [0x80, 1..=5, ..] => super::torch::read_legacy(&bytes),
-            [_, _, _, _, _, _, _, _, b'{', ..] => Self::safetensors(&bytes),
-            _ => Err(unknown(&bytes)),
+            [b'P', b'K', 3 | 5, ..] => super::torch::read_zip(&bytes, key),
+            [0x80, 1..=5, ..] => super::torch::read_legacy(&bytes, key),
+            [_, _, _, _, _, _, _, _, b'{', ..] => match key {
+                None => Self::safetensors(&bytes),
+                Some(_) => Err(Error::value("`key` chooses within a PyTorch checkpoint; this file is .safetensors")),
+            },
+            _ => Err(foreign::bytes(&bytes).unwrap_or_else(|| unknown(&bytes))),
         };
         let tensors = tensors.context(|| format!("`{}`", path.display()))?;
         if tensors.views.is_empty() {
             return Err(Error::format(format!("`{}` holds no tensors", path.display()))
                 .hint("save the weights with torch.save(net.state_dict(), \"weights.pth\")"));
         }
-        Ok(tensors)
+        Ok(tensors.unwrapped())
+    }
+
+    /// The same tensors without what wrappers put before all names.
+    pub fn unwrapped(self) -> Self {
+        let mut tensors = self;
+        if tensors.is_empty() {
+            return tensors;
+        }
+        for _ in 0..NESTED {
+            let all = |front: &&&str| tensors.names().all(|n| n.starts_with(**front));
+            let Some(front) = WRAPPED.iter().find(all) else { break };
+            tensors = tensors.renamed(|n| n[front.len()..].to_string());
+        }
+        tensors
     }
 
     /// The tensors of a .safetensors file.
@@ -217,7 +250,14 @@ impl Tensors {
 
     /// The same tensors under other names; of two that get one name the later in the old names' order stays.
     pub fn renamed(self, rename: impl Fn(&str) -> String) -> Self {
-        Tensors { views: self.views.into_iter().map(|(name, view)| (rename(&name), view)).collect() }
+        let views = self.views.into_iter().map(|(name, view)| (rename(&name), view)).collect();
+        Tensors { views, notes: self.notes }
+    }
+
+    /// The tensors for which there is a name, under it.
+    pub fn selected(self, mut name: impl FnMut(&str) -> Option<String>) -> Self {
+        let views = self.views.into_iter().filter_map(|(old, view)| Some((name(&old)?, view))).collect();
+        Tensors { views, notes: self.notes }
     }
 
     /// All names in order.

@@ -5,54 +5,62 @@
 
 use safetensors::Dtype;
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::pickle::{Id, Object, Pickle};
 use super::tensors::{Bytes, Tensors, View};
+use super::{foreign, state_dict};
 use crate::error::{Context, Error, Result};
+use crate::limits::UNPACKED;
+use crate::zipped;
 
 /// The number with which the older stream begins, lowest byte first: 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// Under which keys training scripts put the state_dict, best first.
-const NESTS: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "weights"];
-
 /// Where a storage's values are and what they are.
-struct Storage {
-    bytes: Bytes,
-    range: Range<usize>,
-    dtype: Dtype,
+pub struct Storage {
+    /// What holds them.
+    pub bytes: Bytes,
+    /// Their place in it.
+    pub range: Range<usize>,
+    /// Their kind of number.
+    pub dtype: Dtype,
 }
 
-/// What a pickle says of a storage: its kind of number, its key, its length.
-struct Wanted {
-    dtype: Dtype,
-    key: String,
-    len: usize,
+/// What a pickle says of a storage.
+pub struct Wanted {
+    /// Its kind of number.
+    pub dtype: Dtype,
+    /// Its name in the file.
+    pub key: String,
+    /// How many values it holds.
+    pub len: usize,
     /// The first value where the storage is itself a view of `key`.
-    from: usize,
+    pub from: usize,
 }
 
-/// The tensors of a zip checkpoint.
+fn damaged(e: &dyn std::fmt::Display) -> Error {
+    Error::format(format!("not a whole zip file: {e}")).hint("the file is cut short or damaged; get it again")
+}
+
+/// The tensors of a zip checkpoint; `key` names one of several state_dicts in it.
 ///
 /// # Errors
 /// Where it is damaged, holds a whole module (code) instead of a state_dict, or is no checkpoint.
-pub fn read_zip(bytes: &Bytes) -> Result<Tensors> {
-    let damaged = |e: &dyn std::fmt::Display| {
-        Error::format(format!("not a whole zip file: {e}")).hint("the file is cut short or damaged; get it again")
-    };
-    let mut zip = zip::ZipArchive::new(Cursor::new(&bytes[..])).map_err(|e| damaged(&e))?;
+pub fn read_zip(bytes: &Bytes, key: Option<&str>) -> Result<Tensors> {
+    let mut zip = zipped::open(bytes)?;
     let names: Vec<String> = zip.file_names().filter_map(|n| Some(n.ok()?.into_owned())).collect();
+    if let Some(what) = foreign::archive(names.iter().map(String::as_str)) {
+        return Err(what);
+    }
     let Some(root) = names.iter().find_map(|n| n.strip_suffix("data.pkl").filter(|r| r.is_empty() || r.ends_with('/')))
     else {
         return Err(Error::format("a zip file without a PyTorch checkpoint in it")
             .hint("give the file that torch.save(net.state_dict(), ..) wrote"));
     };
-    if names.iter().any(|n| n.strip_prefix(root) == Some("constants.pkl")) {
-        return Err(whole_module("a TorchScript archive"));
-    }
+    let mut room = UNPACKED.most();
     let mut entry = |name: &str, most: u64| -> Result<(Bytes, Range<usize>)> {
         let mut file = zip.by_name(name).map_err(|_| Error::format(format!("no entry `{name}` in the checkpoint")))?;
         let size = file.size();
@@ -63,8 +71,12 @@ pub fn read_zip(bytes: &Bytes) -> Result<Tensors> {
         if let (zip::CompressionMethod::Stored, Some(start)) = (file.compression(), start) {
             return Ok((bytes.clone(), start..start.saturating_add(size as usize)));
         }
+        if size > room {
+            return Err(UNPACKED.exceeded(Some(size)).context(format!("entry `{name}`")));
+        }
         let mut block = Vec::new();
-        file.by_ref().take(most).read_to_end(&mut block).map_err(|e| damaged(&e))?;
+        file.by_ref().take(size).read_to_end(&mut block).map_err(|e| damaged(&e))?;
+        room -= block.len() as u64;
         let range = 0..block.len();
         Ok((Bytes::Owned(Arc::new(block)), range))
     };
@@ -73,23 +85,23 @@ pub fn read_zip(bytes: &Bytes) -> Result<Tensors> {
     {
         return Err(Error::unsupported("a checkpoint written on a big-endian machine"));
     }
-    let (stream, range) = entry(&format!("{root}data.pkl"), 1 << 28)?;
+    let (stream, range) = entry(&format!("{root}data.pkl"), u64::MAX)?;
     let stream = stream.get(range).ok_or_else(|| damaged(&"data.pkl lies beyond its end"))?;
     let pickle = Pickle::read(stream)?;
     let mut storages = BTreeMap::new();
     for wanted in wanted(&pickle)?.into_values() {
-        let most = (wanted.len * dtype_size(wanted.dtype)) as u64;
+        let most = (wanted.len as u64).saturating_mul(dtype_size(wanted.dtype) as u64);
         let (bytes, range) = entry(&format!("{root}data/{}", wanted.key), most.max(1 << 16))?;
         storages.insert(wanted.key, Storage { bytes, range, dtype: wanted.dtype });
     }
-    state_dict(&pickle, &storages)
+    state_dict::read(&pickle, &storages, key)
 }
 
 /// The tensors of an older checkpoint (a stream of pickles and then the raw storages).
 ///
 /// # Errors
 /// As [`read_zip`].
-pub fn read_legacy(bytes: &Bytes) -> Result<Tensors> {
+pub fn read_legacy(bytes: &Bytes, key: Option<&str>) -> Result<Tensors> {
     let mut at = 0;
     let mut next = || -> Result<(Pickle, usize)> {
         let pickle = Pickle::read(&bytes[at..])?;
@@ -118,7 +130,7 @@ pub fn read_legacy(bytes: &Bytes) -> Result<Tensors> {
         at = start.checked_add(len).filter(|end| *end <= bytes.len()).ok_or_else(cut)?;
         storages.insert(about.key, Storage { bytes: bytes.clone(), range: start..at, dtype: about.dtype });
     }
-    state_dict(&pickle, &storages)
+    state_dict::read(&pickle, &storages, key)
 }
 
 /// The arrays of a pickled dictionary from names to lists of NumPy arrays (or single ones), in the lists' order.
@@ -181,7 +193,7 @@ fn array(pickle: &Pickle, id: Id, bytes: &Bytes) -> Result<View> {
 fn wanted(pickle: &Pickle) -> Result<BTreeMap<String, Wanted>> {
     let mut all: BTreeMap<String, Wanted> = BTreeMap::new();
     for key in pickle.persistent() {
-        let one = storage(pickle, key)?;
+        let one = Wanted::read(pickle, key)?;
         match all.get_mut(&one.key) {
             Some(known) => known.len = known.len.max(one.len),
             None => drop(all.insert(one.key.clone(), one)),
@@ -190,122 +202,36 @@ fn wanted(pickle: &Pickle) -> Result<BTreeMap<String, Wanted>> {
     Ok(all)
 }
 
-/// `("storage", torch.FloatStorage, key, device, length[, (view's key, offset, length) or None])`
-fn storage(pickle: &Pickle, key: Id) -> Result<Wanted> {
-    let wrong = || Error::format("a reference to something outside the pickle that is no storage");
-    let [tag, kind, key, _, len, rest @ ..] = pickle.items(key).ok_or_else(wrong)? else { return Err(wrong()) };
-    let (Some("storage"), Object::Global(kind)) = (pickle.text(*tag), pickle.get(*kind)) else { return Err(wrong()) };
-    let (Some(key), Some(len)) = (pickle.text(*key), pickle.size(*len)) else { return Err(wrong()) };
-    let dtype = match kind.as_str() {
-        "torch.FloatStorage" => Dtype::F32,
-        "torch.DoubleStorage" => Dtype::F64,
-        "torch.HalfStorage" => Dtype::F16,
-        "torch.BFloat16Storage" => Dtype::BF16,
-        "torch.LongStorage" => Dtype::I64,
-        "torch.IntStorage" => Dtype::I32,
-        "torch.ShortStorage" => Dtype::I16,
-        "torch.CharStorage" => Dtype::I8,
-        "torch.ByteStorage" => Dtype::U8,
-        "torch.BoolStorage" => Dtype::BOOL,
-        other => return Err(Error::unsupported(format!("values of type `{other}`"))),
-    };
-    let from = rest.first().and_then(|view| pickle.size(*pickle.items(*view)?.get(1)?)).unwrap_or(0);
-    Ok(Wanted { dtype, key: key.to_string(), len, from })
-}
-
-/// The tensors of the state_dict that the pickle is or holds; `module.` before all names goes.
-fn state_dict(pickle: &Pickle, storages: &BTreeMap<String, Storage>) -> Result<Tensors> {
-    let entries = find_state_dict(pickle)?;
-    let mut tensors = Tensors::default();
-    for (key, value) in entries {
-        let (Some(name), Some(made)) = (pickle.text(*key), tensor(pickle, *value, storages)) else { continue };
-        tensors.insert(name.to_string(), made.context(|| format!("tensor `{name}`"))?);
+impl Wanted {
+    /// From `("storage", torch.FloatStorage, key, device, length[, (view's key, offset, length) or None])`.
+    ///
+    /// # Errors
+    /// Where it is anything else, or its kind of number is not known.
+    pub fn read(pickle: &Pickle, key: Id) -> Result<Self> {
+        let wrong = || Error::format("a reference to something outside the pickle that is no storage");
+        let [tag, kind, key, _, len, rest @ ..] = pickle.items(key).ok_or_else(wrong)? else { return Err(wrong()) };
+        let (Some("storage"), Object::Global(kind)) = (pickle.text(*tag), pickle.get(*kind)) else {
+            return Err(wrong());
+        };
+        let (Some(key), Some(len)) = (pickle.text(*key), pickle.size(*len)) else { return Err(wrong()) };
+        let dtype = match kind.as_str() {
+            "torch.FloatStorage" => Dtype::F32,
+            "torch.DoubleStorage" => Dtype::F64,
+            "torch.HalfStorage" => Dtype::F16,
+            "torch.BFloat16Storage" => Dtype::BF16,
+            "torch.LongStorage" => Dtype::I64,
+            "torch.IntStorage" => Dtype::I32,
+            "torch.ShortStorage" => Dtype::I16,
+            "torch.CharStorage" => Dtype::I8,
+            "torch.ByteStorage" => Dtype::U8,
+            "torch.BoolStorage" => Dtype::BOOL,
+            other => return Err(Error::unsupported(format!("values of type `{other}`"))),
+        };
+        let from = rest.first().and_then(|view| pickle.size(*pickle.items(*view)?.get(1)?)).unwrap_or(0);
+        Ok(Wanted { dtype, key: key.to_string(), len, from })
     }
-    let wrapped = !tensors.is_empty() && tensors.names().all(|n| n.starts_with("module."));
-    Ok(if wrapped { tensors.renamed(|n| n.trim_start_matches("module.").to_string()) } else { tensors })
-}
-
-fn find_state_dict(pickle: &Pickle) -> Result<&[(Id, Id)]> {
-    let root = pickle.root();
-    let Object::Dict(entries) = pickle.get(root) else {
-        return Err(match pickle.get(root) {
-            Object::Call { .. } if !is_tensor(pickle, root) => whole_module(&pickle.kind(root)),
-            _ => Error::format(format!("the checkpoint holds {}, not a state_dict", pickle.kind(root)))
-                .hint("save the weights with torch.save(net.state_dict(), \"weights.pth\")"),
-        });
-    };
-    let holds_tensors = |entries: &[(Id, Id)]| entries.iter().any(|(_, v)| is_tensor(pickle, *v));
-    if holds_tensors(entries) {
-        return Ok(entries);
-    }
-    for nest in NESTS {
-        let Some((_, value)) = entries.iter().find(|(k, _)| pickle.text(*k) == Some(nest)) else { continue };
-        match pickle.get(*value) {
-            Object::Dict(inner) if holds_tensors(inner) => return Ok(inner),
-            Object::Call { .. } => return Err(whole_module(&pickle.kind(*value))),
-            _ => {}
-        }
-    }
-    let keys: Vec<&str> = entries.iter().filter_map(|(k, _)| pickle.text(*k)).take(8).collect();
-    Err(Error::format(match keys[..] {
-        [] => "the checkpoint holds no tensors".to_string(),
-        _ => format!("the checkpoint holds no state_dict, only `{}`", keys.join("`, `")),
-    })
-    .hint("save the weights with torch.save(net.state_dict(), \"weights.pth\")"))
-}
-
-fn is_tensor(pickle: &Pickle, id: Id) -> bool {
-    matches!(
-        pickle.call(id),
-        Some((
-            "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor" | "torch._utils._rebuild_parameter",
-            _
-        ))
-    )
-}
-
-/// The view that a tensor object is; nothing where the object is no tensor.
-fn tensor(pickle: &Pickle, id: Id, storages: &BTreeMap<String, Storage>) -> Option<Result<View>> {
-    match pickle.call(id)? {
-        ("torch._utils._rebuild_parameter", [inner, ..])
-            if *inner != id && pickle.call(*inner)?.0 != "torch._utils._rebuild_parameter" =>
-        {
-            tensor(pickle, *inner, storages)
-        }
-        (
-            "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor",
-            [storage_of, offset, shape, strides, ..],
-        ) => Some(view(pickle, [*storage_of, *offset, *shape, *strides], storages)),
-        _ => None,
-    }
-}
-
-fn view(
-    pickle: &Pickle,
-    [kept, offset, shape, strides]: [Id; 4],
-    storages: &BTreeMap<String, Storage>,
-) -> Result<View> {
-    let wrong = || Error::format("the checkpoint's record of it is damaged");
-    let Object::Persistent(key) = pickle.get(kept) else { return Err(wrong()) };
-    let wanted = storage(pickle, *key)?;
-    let (Some(offset), Some(shape), Some(strides)) = (pickle.size(offset), pickle.sizes(shape), pickle.sizes(strides))
-    else {
-        return Err(wrong());
-    };
-    let storage = storages.get(&wanted.key).ok_or_else(|| Error::format("its values are not in the file"))?;
-    if storage.dtype != wanted.dtype {
-        return Err(wrong());
-    }
-    let first = offset.checked_add(wanted.from).and_then(|n| n.checked_mul(dtype_size(wanted.dtype)));
-    let start = first.and_then(|n| n.checked_add(storage.range.start)).ok_or_else(wrong)?;
-    View::new(storage.bytes.clone(), start..storage.range.end, wanted.dtype, shape, strides)
 }
 
 fn dtype_size(dtype: Dtype) -> usize {
     dtype.bitsize() / 8
-}
-
-fn whole_module(what: &str) -> Error {
-    Error::format(format!("the file holds {what}, a whole module with its code, not a state_dict"))
-        .hint("save the weights alone: torch.save(net.state_dict(), \"weights.pth\")")
 }

@@ -2,21 +2,16 @@
 //! never takes one of two files of the same name, and never unpacks more than is said beforehand.
 
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
+use crate::limits::{BUNDLE, BUNDLE_FILES as FILES, BUNDLE_RATIO};
+use crate::zipped;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read, Write};
 use std::path::{Component, Path};
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// Files by their paths within the archive, with `/` between folders.
 pub type Files = BTreeMap<String, Vec<u8>>;
-
-/// Bytes that an archive may hold unpacked.
-pub const MOST: u64 = 4 << 30;
-/// Bytes that an archive may unpack to for each of its own.
-const RATIO: u64 = 200;
-/// Files that an archive may hold.
-const FILES: usize = 100_000;
 
 /// The archive that holds `files`: sorted by path, not compressed (the same bytes whatever compresses), without times,
 /// owners or rights.
@@ -44,10 +39,10 @@ pub fn write(files: &Files) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// Where it is damaged, holds a path that leads out of its folder or is there twice, or unpacks to more than
-/// [`MOST`] bytes or much more than its own size.
+/// [`BUNDLE`] bytes or much more than its own size.
 pub fn read(bytes: &[u8]) -> Result<Files> {
     let damaged = |e: zip::result::ZipError| Error::format(format!("a damaged zip archive: {e}"));
-    let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+    let mut zip = zipped::open(bytes)?;
     if zip.len() > FILES {
         return Err(Error::format(format!("an archive of {} files; {FILES} are allowed", zip.len())));
     }
@@ -57,8 +52,8 @@ pub fn read(bytes: &[u8]) -> Result<Files> {
     if zip.has_overlapping_files().map_err(damaged)? {
         return Err(Error::format("an archive whose files share bytes, as those of zip bombs do"));
     }
-    let room = MOST.min((bytes.len() as u64).saturating_mul(RATIO));
-    let mut files = Files::new();
+    let room = BUNDLE.min((bytes.len() as u64).saturating_mul(BUNDLE_RATIO));
+    let (mut files, mut spelled) = (Files::new(), BTreeSet::new());
     let mut total = 0;
     for i in 0..zip.len() {
         let entry = zip.by_index(i).map_err(damaged)?;
@@ -76,7 +71,7 @@ pub fn read(bytes: &[u8]) -> Result<Files> {
         if total > room {
             return Err(Error::format(format!("the archive unpacks to more than {room} bytes")));
         }
-        if files.keys().any(|k| k.eq_ignore_ascii_case(&name)) || files.insert(name.clone(), content).is_some() {
+        if !spelled.insert(name.to_ascii_lowercase()) || files.insert(name.clone(), content).is_some() {
             return Err(Error::format(format!("the archive holds `{name}` twice")));
         }
     }

@@ -3,6 +3,8 @@
 use super::record::Record;
 use crate::canonical::{sealed, unsealed};
 use crate::error::{Context, Error, Result};
+use crate::limits::TEXT;
+use crate::regular;
 use std::path::Path;
 
 /// The version of the lock's form.
@@ -45,7 +47,7 @@ impl Record {
     /// # Errors
     /// As [`Record::read`], and where it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let text = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+        let text = regular::read(path, |bytes| TEXT.check(bytes))?;
         Record::read(&text).context(|| format!("`{}`", path.display()))
     }
 }

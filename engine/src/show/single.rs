@@ -25,7 +25,7 @@ pub fn of_image(image: &Image) -> Artifact {
 
 /// One table.
 pub fn of_table(table: &Table) -> Artifact {
-    Artifact::new("").part(Part::Table(String::new(), table.clone()))
+    Artifact::new("").part(Part::Table(String::new(), table.clone())).notes(table.notes().to_vec())
 }
 
 /// One tensor, also its primary array `tensor`: a number or a few as a table, a vector as a line, rows and columns as

@@ -90,12 +90,13 @@ impl From<bool> for Cell {
 pub struct Table {
     columns: Vec<String>,
     rows: Vec<Vec<Cell>>,
+    notes: Vec<String>,
 }
 
 impl Table {
     /// An empty table with these columns.
     pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
-        Table { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
+        Table { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds a row; short rows are filled with empty cells, long ones cut.
@@ -103,6 +104,17 @@ impl Table {
         let mut row: Vec<Cell> = row.into_iter().collect();
         row.resize(self.columns.len(), Cell::Nothing);
         self.rows.push(row);
+    }
+
+    /// The same table with something that its reader should know, or as it is.
+    pub fn noted(mut self, note: Option<String>) -> Self {
+        self.notes.extend(note);
+        self
+    }
+
+    /// What a reader should know.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The columns' names.
@@ -161,17 +173,19 @@ impl Table {
             };
             if descending { order.reverse() } else { order }
         });
-        Ok(Table { columns: self.columns.clone(), rows })
+        Ok(Table { columns: self.columns.clone(), rows, notes: self.notes.clone() })
     }
 
     /// The first `n` rows.
     pub fn head(&self, n: usize) -> Self {
-        Table { columns: self.columns.clone(), rows: self.rows.iter().take(n).cloned().collect() }
+        let rows = self.rows.iter().take(n).cloned().collect();
+        Table { columns: self.columns.clone(), rows, notes: self.notes.clone() }
     }
 
     /// The rows for which `keep` holds.
     pub fn filtered(&self, mut keep: impl FnMut(&[Cell]) -> bool) -> Self {
-        Table { columns: self.columns.clone(), rows: self.rows.iter().filter(|r| keep(r)).cloned().collect() }
+        let rows = self.rows.iter().filter(|r| keep(r)).cloned().collect();
+        Table { columns: self.columns.clone(), rows, notes: self.notes.clone() }
     }
 
     /// The table as CSV (RFC 4180), numbers in full.

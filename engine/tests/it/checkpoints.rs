@@ -86,8 +86,8 @@ fn no_damage_ends_in_a_panic() {
             let bytes = Bytes::Owned(Arc::new(bytes));
             match name.ends_with("pkl") {
                 true => torch::read_arrays(&bytes).map(|a| a.values().flatten().for_each(|v| drop(v.gather()))),
-                false if bytes.starts_with(b"PK") => torch::read_zip(&bytes).map(gather_all),
-                false => torch::read_legacy(&bytes).map(gather_all),
+                false if bytes.starts_with(b"PK") => torch::read_zip(&bytes, None).map(gather_all),
+                false => torch::read_legacy(&bytes, None).map(gather_all),
             }
         };
         let returns = |bytes: Vec<u8>| std::panic::catch_unwind(|| drop(read(bytes))).is_ok();

@@ -188,7 +188,9 @@ fn soft_labels_are_compared_by_cross_entropy_and_uncertainty() {
     let probe =
         CompareWithHumans::new().labels(rows(&labels)).soft(Counts::Tensor(tensor(counts.clone(), &[12, 10]).unwrap()));
     let found = probe.run(&Subject::Model(net.clone()), &Input::Data(data.clone()), &Job::new()).unwrap();
-    let p = net.probabilities_of(&data, &Job::new()).unwrap();
+    let (p, told) = net.probabilities_of(&data, &Job::new()).unwrap();
+    assert!(told.broken.is_empty());
+    let p: Vec<Vec<f64>> = p.into_iter().flatten().collect();
     let want: f64 = (0..12)
         .map(|i| {
             let row = &counts[i * 10..(i + 1) * 10];

@@ -1,9 +1,10 @@
-//! The tests of the engine, a module a subject, in one program. `builders`, `golden`, `own_process`
+//! The tests of the engine, a module a subject, in one program. `builders`, `golden`, `onnx_bytes`, `own_process`
 //! and `reference` are what they share.
 #![allow(clippy::unwrap_used)]
 
 mod builders;
 mod golden;
+mod onnx_bytes;
 mod own_process;
 mod reference;
 
@@ -14,6 +15,7 @@ mod attacks;
 mod attribution_maps;
 mod attribution_metrics;
 mod batch_invariance;
+mod checkpoint_forms;
 mod checkpoints;
 mod compare_with_humans;
 mod correspondence;
@@ -27,6 +29,7 @@ mod filters;
 mod gradients;
 mod hub_answers;
 mod hub_nets;
+mod image_forms;
 mod images;
 mod incremental;
 mod insertion_deletion;
@@ -38,6 +41,7 @@ mod lrp_rules;
 mod map_diagnosis;
 mod max_activating;
 mod model_randomization;
+mod mutants;
 mod onnx_files;
 mod onnx_values;
 mod outputs;

@@ -15,6 +15,8 @@ pub struct Builder {
     nodes: Vec<Node>,
     weights: Weights,
     names: BTreeMap<String, NodeId>,
+    /// The numbers behind the last of equal names.
+    numbers: BTreeMap<String, usize>,
     aliases: BTreeMap<String, Option<NodeId>>,
 }
 
@@ -137,10 +139,15 @@ impl Builder {
         }
         let id = NodeId(self.nodes.len());
         let stem = if name.is_empty() { op.kind() } else { name };
-        let unique = std::iter::once(stem.to_string())
-            .chain((1..).map(|n| format!("{stem}_{n}")))
-            .find(|candidate| !self.names.contains_key(candidate))
-            .unwrap_or_else(|| stem.to_string());
+        // Equal names go on from the number that the last one got.
+        let from = if self.names.contains_key(stem) { self.numbers.get(stem).copied().unwrap_or(1) } else { 1 };
+        let unique = std::iter::once((0, stem.to_string()))
+            .chain((from..).map(|n| (n, format!("{stem}_{n}"))))
+            .find(|(_, candidate)| !self.names.contains_key(candidate));
+        let (number, unique) = unique.unwrap_or_else(|| (0, stem.to_string()));
+        if number > 0 {
+            self.numbers.insert(stem.to_string(), number);
+        }
         self.names.insert(unique.clone(), id);
         self.nodes.push(Node { name: unique, op, inputs: SmallVec::from_slice(inputs), shape });
         Ok(id)

@@ -1,9 +1,10 @@
 //! Shape inference: the shape of a node's value from its operation and the shapes of its inputs.
 
 use super::dag::Shape;
-use super::op::{Conv, Op, Padding, ParamId};
+use super::op::{Conv, Op, Padding, ParamId, Window};
 use super::weights::Weights;
 use crate::error::{Error, Result};
+use crate::limits::{WINDOW_PLANE, WINDOW_SHARE};
 
 /// The shape of one sample of the value of `op` on inputs of `shapes`.
 ///
@@ -55,6 +56,7 @@ pub fn shape(op: &Op, shapes: &[&[usize]], weights: &Weights) -> Result<Shape> {
             let [c, h, w] = map(x)?;
             let fits = p.window.padding;
             let span = p.window.span();
+            p.window.output([h, w], p.ceil).map_or(Ok(()), |output| proportionate(&p.window, [h, w], output))?;
             if fits.top.max(fits.bottom) >= span[0] || fits.left.max(fits.right) >= span[1] {
                 return Err(Error::shape(format!("a {span:?} window could lie wholly in its padding {fits:?}")));
             }
@@ -136,7 +138,34 @@ fn conv(c: &Conv, x: &[usize], weights: &Weights) -> Result<Shape> {
     }
     bias_of(c.bias, out, weights)?;
     let [oh, ow] = c.window.output([h, w], false).ok_or_else(|| too_small(c.window.span(), x, c.window.padding))?;
+    proportionate(&c.window, [h, w], [oh, ow])?;
     Ok(vec![out, oh, ow])
+}
+
+/// Refuses a window whose padded plane is out of all proportion to what it reads and makes: kernels copy planes into their
+/// padding, so that a few numbers in a file would ask for any amount of memory.
+fn proportionate(window: &Window, input: [usize; 2], output: [usize; 2]) -> Result<()> {
+    let p = window.padding;
+    let (span, pads) = (window.span(), [p.top.saturating_add(p.bottom), p.left.saturating_add(p.right)]);
+    let axis = |a: usize| {
+        let moved = output[a].saturating_mul(window.stride[a]);
+        input[a].saturating_add(pads[a]).max(moved).max(span[a])
+    };
+    let plane = axis(0).saturating_mul(axis(1));
+    let held = input[0].saturating_mul(input[1]).saturating_add(output[0].saturating_mul(output[1]));
+    if plane <= held.saturating_mul(WINDOW_SHARE).saturating_add(WINDOW_PLANE) {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "a window over {} x {} values, padding included, of a map of {} x {} that makes {} x {}",
+        axis(0),
+        axis(1),
+        input[0],
+        input[1],
+        output[0],
+        output[1]
+    ))
+    .hint(format!("a plane may have {WINDOW_SHARE} times as many values with its padding; is the file damaged?")))
 }
 
 fn conv_transpose(c: &Conv, extra: [usize; 2], x: &[usize], weights: &Weights) -> Result<Shape> {
@@ -153,6 +182,7 @@ fn conv_transpose(c: &Conv, extra: [usize; 2], x: &[usize], weights: &Weights) -
     let (Some(oh), Some(ow)) = (axis(h, p.top + p.bottom, 0), axis(w, p.left + p.right, 1)) else {
         return Err(Error::shape(format!("padding {p:?} leaves nothing of the output")));
     };
+    proportionate(&c.window, [oh, ow], [h, w])?;
     Ok(vec![per_group * c.groups, oh, ow])
 }
 

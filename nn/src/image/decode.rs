@@ -2,41 +2,39 @@
 //!
 //! The pixels are those of PIL's `ImageOps.exif_transpose(Image.open(path)).convert("RGB")`: alpha is dropped, not
 //! blended; grey is repeated; 16 bits are scaled to 8; CMYK is multiplied out (R = (255 - C)(255 - K) / 255);
-//! colour profiles are not applied; of an animation the first frame counts. Unlike PIL the EXIF orientation is
-//! always applied, so that the net sees what a person sees.
+//! colour profiles are not applied; of an animation the first frame counts. Unlike PIL the orientation that EXIF or XMP
+//! says is always applied, so that the net sees what a person sees.
+
+mod tags;
+mod tiff;
 
 use std::io::Cursor;
 use std::path::Path;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::Image;
 use crate::error::{Context, Error, Kind, Result};
+use crate::limits::{DECODER, IMAGE_FILE};
+use crate::regular;
 
-/// A file of more bytes than this is refused before it is read.
-const MAX_FILE: u64 = 1 << 30;
 const KNOWN: &str = "PNG, JPEG, BMP, GIF, WebP and TIFF are known";
 
 impl Image {
     /// Reads an image file; [`Image::path`] is `path` as given.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
-        if about.is_dir() {
+        if path.is_dir() {
             return Err(Error::new(Kind::Io, format!("`{}`: is a directory, not an image file", path.display()))
                 .hint("`load_images` reads a folder of images"));
         }
-        if !about.is_file() {
-            return Err(Error::new(Kind::Io, format!("`{}`: is not a regular file", path.display())));
-        }
-        if about.len() > MAX_FILE {
-            return Err(Error::format(format!(
-                "`{}`: a file of {} bytes is larger than the limit of {MAX_FILE} for images",
-                path.display(),
-                about.len()
-            )));
-        }
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+        let bytes = regular::read(path, |length| match length {
+            0..=IMAGE_FILE => Ok(()),
+            _ => Err(Error::format(format!(
+                "a file of {length} bytes is larger than the limit of {IMAGE_FILE} for images"
+            ))),
+        })?;
         Ok(Self::decode(&bytes).context(|| format!("`{}`", path.display()))?.with_path(path))
     }
 
@@ -45,9 +43,15 @@ impl Image {
         if bytes.is_empty() {
             return Err(Error::format("the file is empty").hint("is a download or a copy unfinished?"));
         }
-        let format = image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled).ok_or_else(|| {
+        let known = if tiff::is_tiff(bytes) { Some(ImageFormat::Tiff) } else { image::guess_format(bytes).ok() };
+        let format = known.filter(ImageFormat::reading_enabled).ok_or_else(|| {
             Error::format(format!("not an image: the file starts with {}", beginning(bytes))).hint(KNOWN)
         })?;
+        if format == ImageFormat::Tiff
+            && let Some(decoded) = tiff::read(bytes)?
+        {
+            return Self::upright(decoded, tags::orientation(Some(bytes), None));
+        }
         let damaged = |e: image::ImageError| explain(format, &e);
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         reader.no_limits();
@@ -58,10 +62,18 @@ impl Image {
             return Err(Error::format("the JPEG image is truncated").hint("is a download or a copy unfinished?"));
         }
         let mut limits = Limits::default();
-        limits.max_alloc = Some(2 * decoder.total_bytes() + (64 << 20));
+        limits.max_alloc = Some(2 * decoder.total_bytes() + DECODER);
         decoder.set_limits(limits).map_err(damaged)?;
-        let orientation = decoder.orientation().map_err(damaged)?;
-        let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        // What cannot be read of the orientation says nothing of the pixels.
+        let xmp = decoder.xmp_metadata().ok().flatten();
+        let orientation = match format {
+            ImageFormat::Tiff => tags::orientation(Some(bytes), xmp.as_deref()),
+            _ => tags::orientation(decoder.exif_metadata().ok().flatten().as_deref(), xmp.as_deref()),
+        };
+        Self::upright(DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation)
+    }
+
+    fn upright(mut decoded: DynamicImage, orientation: Orientation) -> Result<Self> {
         decoded.apply_orientation(orientation);
         let rgb = decoded.into_rgb8();
         Image::new(rgb.width() as usize, rgb.height() as usize, rgb.into_raw())

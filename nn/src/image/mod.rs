@@ -124,7 +124,7 @@ impl fmt::Display for PixelBox {
 
 impl Image {
     /// The most pixels that an image may have: 256 million, 768 MB.
-    pub const MAX_PIXELS: usize = 1 << 28;
+    pub const MAX_PIXELS: usize = crate::limits::PIXELS;
 
     /// An image of `height` rows of `width` RGB pixels (`pixels.len() == 3 * width * height`).
     pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self> {

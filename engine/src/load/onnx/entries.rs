@@ -6,10 +6,8 @@ use super::value::{Act, Dim, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::Border;
+use crate::limits::ONNX_COMPUTED;
 use std::sync::Arc;
-
-/// The most entries that an axis may get.
-const MOST: i64 = 1 << 24;
 
 /// Slice, its bounds attributes (before opset 10) or inputs.
 pub fn slice(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
@@ -141,7 +139,7 @@ pub fn pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let list = if site.opset >= 11 { site.ints(1)?.known()? } else { site.int_list("pads")?.unwrap_or_default() };
     let value = if site.opset >= 11 { site.scalar(2)? } else { site.float("value")? }.unwrap_or(0.0);
     let axes = if site.has(3) { site.ints(3)?.known()? } else { (0..rank as i64).collect() };
-    if list.len() != 2 * axes.len() || list.iter().any(|p| p.unsigned_abs() > MOST as u64) {
+    if list.len() != 2 * axes.len() || list.iter().any(|p| p.unsigned_abs() > ONNX_COMPUTED as u64) {
         return Err(Error::format(format!("pads {list:?} for {} axes", axes.len())));
     }
     let border = match site.text("mode")?.as_deref() {
@@ -207,7 +205,7 @@ pub fn expand(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         match (shape[at] as i64, s.resolve(*d)) {
             (_, Dim::Known(1)) => {}
             (n, Dim::Known(d)) if n == d => {}
-            (1, Dim::Known(d)) if (1..MOST).contains(&d) => chosen.push((at, vec![0; d as usize])),
+            (1, Dim::Known(d)) if (1..ONNX_COMPUTED as i64).contains(&d) => chosen.push((at, vec![0; d as usize])),
             (n, d) => return Err(Error::shape(format!("an axis of {n} does not expand to {d:?}"))),
         }
     }
@@ -225,7 +223,7 @@ pub fn tile(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     for (axis, times) in repeats.iter().enumerate().filter(|(_, t)| **t != 1) {
         let at = s.axis(x, axis as i64)?;
         let n = s.sample(x)[at];
-        let total = usize::try_from(*times).ok().and_then(|t| t.checked_mul(n)).filter(|t| *t < MOST as usize);
+        let total = usize::try_from(*times).ok().and_then(|t| t.checked_mul(n)).filter(|t| *t < ONNX_COMPUTED);
         let total = total.ok_or_else(|| Error::format(format!("{times} repeats")))?;
         chosen.push((at, (0..total).map(|i| i % n).collect()));
     }

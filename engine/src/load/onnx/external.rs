@@ -1,6 +1,8 @@
 //! Tensors kept in files beside the model (ONNX external data): paths stay inside the model's folder.
 
 use crate::error::{Context, Error, Result};
+use crate::limits::ONNX_SHARED;
+use crate::regular;
 use rten_onnx::onnx::TensorProto;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,7 +12,8 @@ use std::path::{Component, Path, PathBuf};
 /// The files beside a model, opened when they are first asked for.
 pub struct Folder {
     path: PathBuf,
-    open: BTreeMap<PathBuf, (File, u64)>,
+    /// Each with its length and how many bytes were taken of it so far.
+    open: BTreeMap<PathBuf, (File, u64, u64)>,
 }
 
 impl Folder {
@@ -46,22 +49,27 @@ impl Folder {
         }
         let path = self.path.join(location);
         if !self.open.contains_key(&path) {
-            let opened = File::open(&path).and_then(|f| Ok((f.metadata()?, f)));
-            let (about, file) = opened.map_err(|e| {
-                Error::io(&path, &e).context("external data").hint("the model keeps its weights in this file beside it")
-            })?;
-            if !about.is_file() {
-                return Err(Error::format(format!("external data at `{}`, not a file", path.display())));
-            }
-            self.open.insert(path.clone(), (file, about.len()));
+            let opened = regular::open(&path);
+            let hint = "the model keeps its weights in this file beside it";
+            let (file, size) = opened.map_err(|e| e.context("external data").hint(hint))?;
+            self.open.insert(path.clone(), (file, size, 0));
         }
-        let Some((file, size)) = self.open.get_mut(&path) else { return Err(Error::internal("a file vanished")) };
+        let Some((file, size, taken)) = self.open.get_mut(&path) else {
+            return Err(Error::internal("a file vanished"));
+        };
         if offset.checked_add(len as u64).is_none_or(|end| end > *size) {
             return Err(Error::format(format!(
                 "external data at {offset} of `{}`: {len} bytes are needed, the file has {size}",
                 path.display()
             ))
             .hint("is a download or a copy unfinished?"));
+        }
+        *taken = taken.saturating_add(len as u64);
+        if *taken > size.saturating_mul(ONNX_SHARED).saturating_add(1 << 20) {
+            return Err(Error::format(format!(
+                "the tensors take the bytes of `{}` more than {ONNX_SHARED} times over",
+                path.display()
+            )));
         }
         let mut bytes = vec![0; len];
         file.seek(SeekFrom::Start(offset))

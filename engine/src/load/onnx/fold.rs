@@ -7,12 +7,10 @@ use super::site::Site;
 use super::value::{Act, Const, Dim, Ints, Value};
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
+use crate::limits::ONNX_COMPUTED;
 use crate::pass::apply::apply;
 use candle_core::{Device, Tensor};
 use std::collections::BTreeSet;
-
-/// The most integers that are moved: their indices are exact as f32.
-const MOST: usize = 1 << 24;
 
 /// The outputs of a node whose inputs are constants.
 ///
@@ -63,11 +61,14 @@ pub fn ints(site: &mut Site<'_>, data: usize, translate: Translate) -> Result<Ve
             return Ok(vec![Value::Ints(Ints::list(Vec::new()))]);
         }
     }
+    if let Some(i) = (0..site.inputs.len().min(data)).find(|i| matches!(site.input(*i), Value::Act(_))) {
+        return Err(site.wants(i, "integers known while reading, as the others are", site.input(i)));
+    }
     for (i, input) in site.inputs.iter_mut().take(data).enumerate() {
         let Value::Ints(v) = input else { continue };
         let indices: Vec<f32> = (pool.len()..pool.len() + v.values.len()).map(|i| i as f32).collect();
         pool.extend_from_slice(&v.values);
-        if pool.len() > MOST {
+        if pool.len() > ONNX_COMPUTED {
             return Err(Error::unsupported(format!("shape arithmetic over {} integers", pool.len())));
         }
         let tensor = Tensor::from_vec(indices, v.dims.as_slice(), &Device::Cpu)?;

@@ -3,11 +3,9 @@
 use super::Options;
 use super::links::{Links, name_of};
 use crate::error::{Error, Result};
+use crate::limits::ONNX_VALUES;
 use crate::load::options::Layout;
 use rten_onnx::onnx::DataType;
-
-/// The most values one sample may have.
-const MOST: usize = 1 << 28;
 
 /// What is known of the input.
 pub struct Input {
@@ -34,7 +32,7 @@ pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
     let mut open: Vec<Option<usize>> =
         dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect();
     let batch = open.remove(0);
-    if batch.is_some_and(|n| n > MOST) {
+    if batch.is_some_and(|n| n > ONNX_VALUES) {
         return Err(Error::format(format!("the input `{name}` has {} samples", batch.unwrap_or(0))));
     }
     let (mut last, mut notes) = (false, Vec::new());
@@ -58,7 +56,7 @@ pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
     let sample: Option<Vec<usize>> = open.iter().copied().collect();
     let sample =
         sample.ok_or_else(|| Error::unsupported(format!("the input `{name}` leaves dimensions open: {open:?}")))?;
-    if sample.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > MOST) {
+    if sample.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > ONNX_VALUES) {
         return Err(Error::format(format!("the input `{name}` has shape {sample:?}")));
     }
     let kind = tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT);

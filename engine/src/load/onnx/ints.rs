@@ -5,12 +5,10 @@ use super::site::Site;
 use super::value::{Const, Dim, Ints, Value, count, mixes};
 use crate::error::{Error, Result};
 use crate::graph::infer;
+use crate::limits::ONNX_COMPUTED;
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 use rten_onnx::onnx::DataType;
-
-/// The most values that an operator may make from nothing.
-const MOST: usize = 1 << 24;
 
 /// Shape, of an activation or of a constant.
 pub fn shape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
@@ -44,7 +42,7 @@ fn dims_of(s: &Scope, site: &Site<'_>) -> Result<Vec<Dim>> {
 pub fn constant_of_shape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let list: Vec<Dim> = site.ints(0)?.values.iter().map(|d| s.resolve(*d)).collect();
     let (dims, total) = count(&Ints::list(list).known()?)?;
-    if total > MOST {
+    if total > ONNX_COMPUTED {
         return Err(Error::format(format!("a constant of shape {dims:?}")));
     }
     match site.inputs.get(1) {
@@ -76,7 +74,7 @@ pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut values = Vec::new();
     while (step > 0 && v < limit) || (step < 0 && v > limit) {
         values.push(Dim::Known(v));
-        if values.len() > MOST {
+        if values.len() > ONNX_COMPUTED {
             return Err(Error::format("a range beyond reason"));
         }
         v = v.saturating_add(step);
@@ -225,7 +223,7 @@ pub fn round(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 fn broadcast_dims(all: &[&[usize]]) -> Result<Vec<usize>> {
     let dims = all.iter().try_fold(Vec::new(), |to, d| infer::broadcast(&to, d))?;
     match dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) {
-        Some(total) if total <= MOST => Ok(dims),
+        Some(total) if total <= ONNX_COMPUTED => Ok(dims),
         _ => Err(Error::format(format!("integers of shape {dims:?}"))),
     }
 }

@@ -1,6 +1,7 @@
 //! Who makes what in an ONNX graph: names checked, nodes put in order, those the output does not need left out.
 
 use crate::error::{Error, Result};
+use crate::limits::ONNX_OUTPUTS;
 use rten_onnx::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +49,9 @@ impl<'a> Links<'a> {
                 }
             }
         }
+        if all && graph.output.len() > ONNX_OUTPUTS {
+            return Err(Error::unsupported(format!("{} outputs, each a net of its own", graph.output.len())));
+        }
         let outputs: Vec<&str> = graph.output.iter().map(name_of).take(if all { usize::MAX } else { 1 }).collect();
         let output = *outputs.first().ok_or_else(|| Error::format("the graph names no output"))?;
         let made = |output: &&str| {
@@ -56,10 +60,11 @@ impl<'a> Links<'a> {
         let order = order(graph, &makers, &outputs.iter().map(made).collect::<Result<Vec<_>>>()?)?;
         let nodes: Vec<&NodeProto> = order.iter().map(|i| &graph.node[*i]).collect();
         let mut needed: Vec<&'a ValueInfoProto> = Vec::new();
+        let mut known = BTreeSet::new();
         for node in &nodes {
             for name in node.input.iter().map(String::as_str).filter(|n| !n.is_empty() && !makers.contains_key(n)) {
                 match inputs.get(name) {
-                    Some(input) if !needed.iter().any(|n| name_of(n) == name) => needed.push(input),
+                    Some(input) if known.insert(name) => needed.push(input),
                     None if !initialisers.contains_key(name) => {
                         return Err(Error::format(format!("{} takes `{name}`, which nothing makes", shown(node))));
                     }
@@ -68,9 +73,11 @@ impl<'a> Links<'a> {
             }
         }
         let [input] = needed[..] else {
-            let all: Vec<String> = needed.iter().map(|n| format!("`{}`", name_of(n))).collect();
-            let what =
-                if all.is_empty() { "no input".into() } else { format!("{} inputs: {}", all.len(), all.join(", ")) };
+            let all: Vec<String> = needed.iter().take(8).map(|n| format!("`{}`", name_of(n))).collect();
+            let what = match needed.len() {
+                0 => "no input".into(),
+                n => format!("{n} inputs: {}{}", all.join(", "), if n > 8 { ", .." } else { "" }),
+            };
             return Err(Error::unsupported(format!("the output `{output}` depends on {what}"))
                 .hint("convscope takes nets with one image input"));
         };
@@ -141,12 +148,20 @@ fn names(nodes: &[&NodeProto], input: &str) -> Vec<Vec<String>> {
     let own = |n: &NodeProto| n.name.clone().filter(|n| !n.is_empty());
     let mut taken: BTreeSet<String> = nodes.iter().filter_map(|n| own(n)).collect();
     let mut used: BTreeSet<String> = BTreeSet::new();
+    // The numbers that equal names have come to.
+    let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let mut unique = |wanted: &str, is_own: bool| {
         let mut name = wanted.to_string();
         let mut n = 0;
+        if used.contains(wanted) || (!is_own && taken.contains(wanted)) {
+            n = numbers.get(wanted).copied().unwrap_or(0);
+        }
         while used.contains(&name) || (!(is_own && n == 0) && taken.contains(&name)) {
             n += 1;
             name = format!("{wanted}_{n}");
+        }
+        if n > 0 {
+            numbers.insert(wanted.to_string(), n);
         }
         taken.insert(name.clone());
         used.insert(name.clone());

@@ -26,6 +26,7 @@ use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
 use crate::graph::Op;
 use crate::graph::Weights;
+use crate::limits::ONNX_FOLDED;
 use crate::load::options::Layout;
 use crate::load::tensors::Bytes;
 use crate::model::{Card, Model};
@@ -37,7 +38,7 @@ use scope::Scope;
 use site::Site;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use value::{Act, Const, Dim, Ints, Value};
 
@@ -60,9 +61,7 @@ pub struct Options {
 pub fn load(path: impl AsRef<Path>, options: &Options) -> Result<Model> {
     let path = path.as_ref();
     let bytes = Bytes::map(path)?;
-    // A defect met by a damaged file must not end the session.
-    let made = std::panic::catch_unwind(AssertUnwindSafe(|| build(&bytes, path, options)));
-    made.unwrap_or_else(|_| Err(Error::format("a damaged ONNX model"))).context(|| format!("`{}`", path.display()))
+    build(&bytes, path, options).context(|| format!("`{}`", path.display()))
 }
 
 fn build(bytes: &Bytes, path: &Path, options: &Options) -> Result<Model> {
@@ -110,8 +109,12 @@ fn read(bytes: &Bytes, path: &Path, options: &Options, all: bool, change: impl F
 /// The file's nodes as one graph an output, for the batch size that `shape` names.
 fn translate(links: &Links<'_>, shape: &Input, path: &Path, opset: i64) -> Result<(Vec<(String, Graph)>, Weights)> {
     let reserved = links.names.iter().flatten().cloned().collect();
-    let mut reader =
-        Reader { scope: Scope::new(shape.batch, reserved), folder: Folder::of(path), values: BTreeMap::new() };
+    let mut reader = Reader {
+        scope: Scope::new(shape.batch, reserved),
+        folder: Folder::of(path),
+        values: BTreeMap::new(),
+        folded: 0,
+    };
     let name = &links.names[links.nodes.len()][0];
     let input = if shape.channels_last {
         // Photos are channels x rows x columns everywhere else.
@@ -125,7 +128,9 @@ fn translate(links: &Links<'_>, shape: &Input, path: &Path, opset: i64) -> Resul
     reader.scope.builder.alias(input_name, input);
     reader.values.insert(input_name, Value::Act(Act { id: input, lead: 1 }));
     for (node, names) in links.nodes.iter().zip(&links.names) {
-        reader.node(links, node, names, opset).map_err(|e| {
+        // A defect met by a file must not end the session; it is said which node met it, and how.
+        let translated = catch_unwind(AssertUnwindSafe(|| reader.node(links, node, names, opset)));
+        translated.unwrap_or_else(|panic| Err(defect(panic.as_ref()))).map_err(|e| {
             // The builder's own messages name the node already.
             if e.message.starts_with("node `") { e } else { e.context(links::shown(node)) }
         })?;
@@ -149,11 +154,32 @@ fn opset(model: &ModelProto) -> Result<i64> {
     }
 }
 
+/// The error for a panic while a node was translated.
+fn defect(panic: &(dyn std::any::Any + Send)) -> Error {
+    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Error::internal(format!("a defect of convscope: {}", said.unwrap_or("without a message")))
+        .hint("please report it with the file that shows it")
+}
+
+/// What a node's own results take, bytes; what only shows other values anew takes nothing.
+fn taken(op: &str, values: &[Value]) -> u64 {
+    let shows = ["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "CastLike", "Dropout"].contains(&op);
+    let bytes = |value: &Value| match value {
+        Value::Floats(_) if shows => 0,
+        Value::Floats(c) => size_of::<f32>() * c.tensor.elem_count(),
+        Value::Ints(v) => size_of::<Dim>() * v.values.len(),
+        Value::Act(_) | Value::Absent => 0,
+    };
+    values.iter().map(|v| bytes(v) as u64).sum()
+}
+
 /// The graph so far and what the file's names stand for.
 struct Reader<'a> {
     scope: Scope,
     folder: Folder,
     values: BTreeMap<&'a str, Value>,
+    /// Bytes of the constants computed so far.
+    folded: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -177,6 +203,8 @@ impl<'a> Reader<'a> {
             }
             ops::translate(&mut self.scope, &mut site, domain)?
         };
+        self.folded = self.folded.saturating_add(taken(site.op, &values));
+        ONNX_FOLDED.check(self.folded)?;
         for (name, value) in node.output.iter().zip(values) {
             if let Value::Act(x) = value {
                 self.scope.builder.alias(name, x.id);

@@ -6,11 +6,12 @@ use super::value::{Act, Const, Dim, Ints, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::op::{Activation, Binary};
 use crate::graph::{Builder, NodeId, Op, ParamId};
+use crate::limits::{ONNX_VALUE, ONNX_VALUES};
 use candle_core::{Tensor, TensorId};
 use std::collections::{BTreeSet, HashMap};
 
-/// The most values that a sample may have at a node.
-const MOST: usize = 1 << 28;
+/// How many marks tell a step's name from those of the file's nodes.
+const MARKS: usize = 8;
 
 /// The graph being built.
 pub struct Scope {
@@ -62,9 +63,11 @@ impl Scope {
         let lead = inputs.iter().map(|a| a.lead).max().unwrap_or(0);
         let id = self.builder.add(name, op, &ids)?;
         let shape = self.builder.shape(id);
-        if shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > MOST) {
+        let values = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).filter(|n| *n <= ONNX_VALUES);
+        let Some(values) = values else {
             return Err(Error::unsupported(format!("a value of shape {shape:?} a sample")));
-        }
+        };
+        ONNX_VALUE.check(4 * values as u64)?;
         Ok(Act { id, lead })
     }
 
@@ -238,9 +241,13 @@ impl Scope {
     /// `name`, or a variant of it, that no node of the file has.
     pub fn free(&self, name: &str) -> String {
         let mut free = name.to_string();
-        while self.reserved.contains(&free) {
+        for _ in 0..MARKS {
+            if !self.reserved.contains(&free) {
+                return free;
+            }
             free.push('\'');
         }
-        free
+        // A file whose names are marked like these; the builder numbers what is equal.
+        format!("{name}'")
     }
 }

@@ -3,6 +3,7 @@
 use super::external::Folder;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
+use crate::limits::ONNX_CONSTANT;
 use candle_core::{Device, Tensor};
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
 
@@ -80,9 +81,6 @@ pub fn mixes(what: impl std::fmt::Display) -> Error {
         .hint("the first axis of every activation must be the batch")
 }
 
-/// The most values a constant may have.
-const MOST: usize = 1 << 31;
-
 /// Number of values in a tensor of `dims`.
 ///
 /// # Errors
@@ -91,7 +89,7 @@ pub fn count(dims: &[i64]) -> Result<(Vec<usize>, usize)> {
     let sizes: Option<Vec<usize>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
     let total = sizes.as_ref().and_then(|s| s.iter().try_fold(1usize, |n, d| n.checked_mul(*d)));
     match (sizes, total) {
-        (Some(sizes), Some(total)) if total <= MOST => Ok((sizes, total)),
+        (Some(sizes), Some(total)) if total <= ONNX_CONSTANT => Ok((sizes, total)),
         _ => Err(Error::format(format!("a tensor of shape {dims:?}"))),
     }
 }

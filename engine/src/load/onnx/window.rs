@@ -6,9 +6,7 @@ use super::value::{Act, Value};
 use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::{Conv, Padding, Pool, Reduction, Window};
-
-/// The most that a kernel, stride, dilation or padding may be.
-const MOST: i64 = 1 << 16;
+use crate::limits::ONNX_WINDOW;
 
 /// Conv
 pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
@@ -126,7 +124,7 @@ fn bare_window(site: &Site<'_>, kernel: [usize; 2]) -> Result<Window> {
     {
         return Err(Error::format(format!("attribute `kernel_shape` is {said:?}, the weight's is {kernel:?}")));
     }
-    if kernel.iter().any(|k| *k == 0 || *k as i64 > MOST) {
+    if kernel.iter().any(|k| *k == 0 || *k as i64 > ONNX_WINDOW) {
         return Err(Error::format(format!("a kernel of {kernel:?}")));
     }
     let stride = pair(site, "strides", 1)?.unwrap_or([1, 1]);
@@ -156,7 +154,7 @@ fn auto_pad(site: &Site<'_>) -> Result<Auto> {
 fn explicit(site: &Site<'_>) -> Result<Padding> {
     let Some(pads) = site.int_list("pads")? else { return Ok(Padding::default()) };
     match pads[..] {
-        [top, left, bottom, right] if pads.iter().all(|p| (0..=MOST).contains(p)) => {
+        [top, left, bottom, right] if pads.iter().all(|p| (0..=ONNX_WINDOW).contains(p)) => {
             let [top, left, bottom, right] = [top, left, bottom, right].map(|p| p as usize);
             Ok(Padding { top, left, bottom, right })
         }
@@ -168,9 +166,9 @@ fn explicit(site: &Site<'_>) -> Result<Padding> {
 fn pair(site: &Site<'_>, name: &str, least: i64) -> Result<Option<[usize; 2]>> {
     let Some(list) = site.int_list(name)? else { return Ok(None) };
     match list[..] {
-        [h, w] if [h, w].iter().all(|v| (least..=MOST).contains(v)) => Ok(Some([h as usize, w as usize])),
+        [h, w] if [h, w].iter().all(|v| (least..=ONNX_WINDOW).contains(v)) => Ok(Some([h as usize, w as usize])),
         // output_shape may list batch and channels too.
-        [_, _, h, w] if name == "output_shape" && h >= least && w >= least && h.max(w) <= MOST => {
+        [_, _, h, w] if name == "output_shape" && h >= least && w >= least && h.max(w) <= ONNX_WINDOW => {
             Ok(Some([h as usize, w as usize]))
         }
         _ => Err(Error::unsupported(format!("attribute `{name}` is {list:?}; supported are two numbers from {least}"))
@@ -182,7 +180,7 @@ fn groups(site: &Site<'_>) -> Result<usize> {
     let groups = site.int("group")?.unwrap_or(1);
     usize::try_from(groups)
         .ok()
-        .filter(|g| (1..=MOST as usize).contains(g))
+        .filter(|g| (1..=ONNX_WINDOW as usize).contains(g))
         .ok_or_else(|| Error::format(format!("attribute `group` is {groups}")))
 }
 

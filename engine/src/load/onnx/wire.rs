@@ -1,12 +1,10 @@
 //! Protocol Buffers' wire format, guarded: `rten-onnx` trusts lengths and nesting, a damaged file must do neither harm.
 
 use crate::error::{Error, Result};
+use crate::limits::ONNX_DEPTH;
 use rten_onnx::onnx::ModelProto;
 use rten_onnx::protobuf::{DecodeMessage, ErrorKind, OwnedValues, ProtobufError, ReadValue};
 use std::ops::Range;
-
-/// Messages inside messages; deeper files are refused (control flow nests two or three graphs).
-const DEEPEST: usize = 48;
 
 /// The smallest block of bytes that [`model`] tells of.
 const LARGE: usize = 1 << 16;
@@ -67,7 +65,7 @@ fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
         Err(Error::format(format!("not an ONNX model, or a damaged one ({what})"))
             .hint("is a download or a copy unfinished? the file may also be of another kind"))
     };
-    if depth > DEEPEST {
+    if depth > ONNX_DEPTH {
         return wrong("messages are nested too deep");
     }
     let mut reader = Bytes { data: bytes, at: 0, copied: &|_| () };

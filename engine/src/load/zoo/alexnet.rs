@@ -17,7 +17,7 @@ pub fn alexnet(net: &mut Net, size: [usize; 2]) -> Result<NodeId> {
         }
     }
     x = net.adaptive_pool("avgpool", x, 6)?;
-    classifier(net, x, [1, 4, 6])
+    classifier(net, x, ["classifier.1", "classifier.4", "classifier.6"])
 }
 
 /// Channels of VGG's convolutions by stage; a pool ends each.
@@ -51,16 +51,10 @@ pub fn vgg(net: &mut Net, size: [usize; 2], stages: Stages, batch_norm: bool) ->
         x = net.max_pool(&next(), x, Window::square(2, 2, 0), false)?;
     }
     x = net.adaptive_pool("avgpool", x, 7)?;
-    classifier(net, x, [0, 3, 6])
+    classifier(net, x, ["classifier.0", "classifier.3", "classifier.6"])
 }
 
-fn classifier(net: &mut Net, x: NodeId, [first, second, last]: [usize; 3]) -> Result<NodeId> {
-    let mut x = net.flatten("flatten", x)?;
-    for at in [first, second] {
-        x = net.linear(&format!("classifier.{at}"), x, 4096)?;
-        x = net.relu(&format!("classifier.{}", at + 1), x)?;
-    }
-    let last = format!("classifier.{last}");
-    let classes = net.outputs(&last);
-    net.linear(&last, x, classes)
+fn classifier(net: &mut Net, x: NodeId, own: [&str; 3]) -> Result<NodeId> {
+    let x = net.flatten("flatten", x)?;
+    net.head("classifier", &own, x)
 }

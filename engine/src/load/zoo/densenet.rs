@@ -36,8 +36,7 @@ pub fn densenet(net: &mut Net, size: [usize; 2], stem: usize, growth: usize, blo
     x = net.relu("relu", x)?;
     x = net.global_pool("avgpool", x)?;
     x = net.flatten("flatten", x)?;
-    let classes = net.outputs("classifier");
-    net.linear("classifier", x, classes)
+    net.head("classifier", &["classifier"], x)
 }
 
 /// The name that a tensor of an older file has now: `norm.1` is `norm1`.

@@ -33,8 +33,7 @@ pub fn efficientnet_b0(net: &mut Net, size: [usize; 2]) -> Result<NodeId> {
     x = norm_silu(net, "features.8", x)?;
     x = net.global_pool("avgpool", x)?;
     x = net.flatten("flatten", x)?;
-    let classes = net.outputs("classifier.1");
-    net.linear("classifier.1", x, classes)
+    net.head("classifier", &["classifier.1"], x)
 }
 
 fn norm_silu(net: &mut Net, name: &str, x: NodeId) -> Result<NodeId> {
@@ -97,8 +96,7 @@ pub fn lite0(net: &mut Net, size: [usize; 2]) -> Result<NodeId> {
     x = norm_relu6(net, "_bn1", x)?;
     x = net.global_pool("_avg_pooling", x)?;
     x = net.flatten("flatten", x)?;
-    let classes = net.outputs("_fc");
-    net.linear("_fc", x, classes)
+    net.head("_fc", &["_fc"], x)
 }
 
 fn same(net: &Net, x: NodeId, kernel: usize, stride: usize) -> Window {

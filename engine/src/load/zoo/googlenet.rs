@@ -45,8 +45,7 @@ pub fn googlenet(net: &mut Net, size: [usize; 2]) -> Result<NodeId> {
     }
     x = net.global_pool("avgpool", x)?;
     x = net.flatten("flatten", x)?;
-    let classes = net.outputs("fc");
-    net.linear("fc", x, classes)
+    net.head("fc", &["fc"], x)
 }
 
 fn inception(net: &mut Net, name: &str, x: NodeId, [one, reduce, three, shrink, five, pool]: Widths) -> Result<NodeId> {

@@ -26,8 +26,7 @@ pub fn mobilenet_v2(net: &mut Net, size: [usize; 2]) -> Result<NodeId> {
     x = norm_relu6(net, "features.18", x)?;
     x = net.global_pool("avgpool", x)?;
     x = net.flatten("flatten", x)?;
-    let classes = net.outputs("classifier.1");
-    net.linear("classifier.1", x, classes)
+    net.head("classifier", &["classifier.1"], x)
 }
 
 fn inverted_residual(

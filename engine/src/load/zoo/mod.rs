@@ -8,7 +8,9 @@ mod alexnet;
 mod densenet;
 mod efficientnet;
 mod googlenet;
+mod head;
 mod mobilenet;
+mod names;
 mod net;
 mod resnet;
 mod squeezenet;
@@ -19,10 +21,32 @@ use crate::error::{Error, Result, did_you_mean};
 use crate::graph::Weights;
 use crate::graph::{Graph, NodeId};
 use crate::load::tensors::Tensors;
+pub use head::HeadActivation;
 use net::Net;
 
 /// Writes an architecture down for an input of height and width, and gives the node of the raw output.
 type Write = fn(&mut Net, [usize; 2]) -> Result<NodeId>;
+
+/// What is said of a file that it does not say itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// GoogLeNet's option (true as torchvision runs its published weights), and an error elsewhere.
+    pub transform_input: Option<bool>,
+    /// What is between the linear layers of a classifier of the user's.
+    pub head: Option<HeadActivation>,
+}
+
+/// A net from a file.
+pub struct Built {
+    /// Its graph.
+    pub graph: Graph,
+    /// Its parameters.
+    pub weights: Weights,
+    /// What a reader should know of how the file was read.
+    pub notes: Vec<String>,
+    /// Whether the file has no classifier, so that the outputs are features.
+    pub headless: bool,
+}
 
 /// How photos become inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,18 +132,13 @@ pub fn architecture(name: &str) -> Result<&'static Architecture> {
 }
 
 impl Architecture {
-    /// The graph and weights of a file, for an input of height and width `size`. `transform_input` is GoogLeNet's option
-    /// (true as torchvision runs its published weights), and an error elsewhere.
+    /// The graph and weights of a file, for an input of height and width `size`. Where the file's names do not fit, what
+    /// training put before them is taken off ([`names`]).
     ///
     /// # Errors
     /// Where tensors are missing, left over, or of other shapes (all are listed, up to eight); where the input is too small.
-    pub fn build(
-        &self,
-        tensors: &Tensors,
-        size: [usize; 2],
-        transform_input: Option<bool>,
-    ) -> Result<(Graph, Weights)> {
-        if transform_input.is_some() && !self.transforms_input() {
+    pub fn build(&self, tensors: &Tensors, size: [usize; 2], how: How) -> Result<Built> {
+        if how.transform_input.is_some() && !self.transforms_input() {
             return Err(Error::value(format!("`transform_input` is an option of `googlenet`, not of `{}`", self.name)));
         }
         let renamed;
@@ -129,7 +148,16 @@ impl Architecture {
         } else {
             tensors
         };
-        let mut net = Net::new(tensors, transform_input.unwrap_or(true));
+        let mut net = Net::new(tensors, how);
+        let output = (self.write)(&mut net, size)?;
+        if net.fits() {
+            return net.finish(output, self.name);
+        }
+        let Some((tensors, notes)) = names::fitted(tensors, net.expected()) else {
+            return net.finish(output, self.name);
+        };
+        let mut net = Net::new(&tensors, how);
+        net.notes = notes;
         let output = (self.write)(&mut net, size)?;
         net.finish(output, self.name)
     }

@@ -3,10 +3,10 @@
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeSet;
 
+use super::{Built, HeadActivation, How};
 use crate::error::{Error, Result};
-use crate::graph::Weights;
 use crate::graph::op::{Activation, Binary, Conv, Padding, Pool, Reduction, Window};
-use crate::graph::{Builder, Graph, NodeId, Op, ParamId};
+use crate::graph::{Builder, NodeId, Op, ParamId};
 use crate::load::tensors::Tensors;
 
 /// How many misfits an error lists.
@@ -21,16 +21,74 @@ pub struct Net<'a> {
     tensors: &'a Tensors,
     used: BTreeSet<String>,
     misfits: Vec<String>,
+    /// What a reader should know of how the file was read.
+    pub notes: Vec<String>,
+    /// Whether the file has no classifier.
+    pub headless: bool,
     /// Whether GoogLeNet transforms its input.
     pub transform_input: bool,
+    /// What is between the linear layers of a classifier of the user's.
+    pub head_activation: Option<HeadActivation>,
     /// Batch normalisation's epsilon.
     pub eps: f64,
 }
 
 impl<'a> Net<'a> {
     /// An empty net over a file's tensors.
-    pub fn new(tensors: &'a Tensors, transform_input: bool) -> Self {
-        Net { builder: Builder::new(), tensors, used: BTreeSet::new(), misfits: Vec::new(), transform_input, eps: 1e-5 }
+    pub fn new(tensors: &'a Tensors, how: How) -> Self {
+        Net {
+            builder: Builder::new(),
+            tensors,
+            used: BTreeSet::new(),
+            misfits: Vec::new(),
+            notes: Vec::new(),
+            headless: false,
+            transform_input: how.transform_input.unwrap_or(true),
+            head_activation: how.head,
+            eps: 1e-5,
+        }
+    }
+
+    /// The names of the file's tensors.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.names()
+    }
+
+    /// The shape of a tensor of the file.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.shape(name)
+    }
+
+    /// Notes what does not fit the architecture.
+    pub fn misfit(&mut self, what: String) {
+        self.misfits.push(what);
+    }
+
+    /// Counts a layer's weight and bias among the names that the architecture has, whether they are there or not.
+    pub fn expect(&mut self, layer: &str) {
+        self.used.extend(["weight", "bias"].map(|leaf| format!("{layer}.{leaf}")));
+    }
+
+    /// Counts all tensors of a module as used.
+    pub fn use_up(&mut self, module: &str) {
+        let front = format!("{module}.");
+        self.used.extend(self.tensors.names().filter(|n| n.starts_with(&front)).map(str::to_string));
+    }
+
+    /// Whether nothing was missing so far, of another shape, or would be left over.
+    pub fn fits(&self) -> bool {
+        self.misfits.is_empty() && self.left_over().next().is_none()
+    }
+
+    /// The names that the architecture was found to have.
+    pub fn expected(&self) -> &BTreeSet<String> {
+        &self.used
+    }
+
+    fn left_over(&self) -> impl Iterator<Item = &str> {
+        let counter = |name: &str| name.ends_with("num_batches_tracked");
+        let ignored = |name: &str| HEADS.iter().any(|front| name.starts_with(front));
+        self.tensors.names().filter(move |n| !counter(n) && !ignored(n) && !self.used.contains(*n))
     }
 
     /// The net's input of height and width `size`, with as many channels as the weight `first` takes (3 if it is missing).
@@ -91,11 +149,12 @@ impl<'a> Net<'a> {
         self.builder.add(name, Op::Conv2d(Conv { weight, bias, window, groups }), &[x])
     }
 
-    /// y = x W^T + b
+    /// y = x W^T + b, without b where the file has none.
     pub fn linear(&mut self, name: &str, x: NodeId, out: usize) -> Result<NodeId> {
         let inputs = self.channels(x);
         let weight = self.param(&format!("{name}.weight"), &[out, inputs])?;
-        let bias = Some(self.param(&format!("{name}.bias"), &[out])?);
+        let bias = format!("{name}.bias");
+        let bias = if self.shape(&bias).is_some() { Some(self.param(&bias, &[out])?) } else { None };
         self.builder.add(name, Op::Linear { weight, bias }, &[x])
     }
 
@@ -202,17 +261,18 @@ impl<'a> Net<'a> {
     ///
     /// # Errors
     /// Where tensors were missing, had other shapes, or were left over: all of them, up to eight.
-    pub fn finish(mut self, output: NodeId, arch: &str) -> Result<(Graph, Weights)> {
-        for name in self.tensors.names() {
-            let counter = name.ends_with(".num_batches_tracked");
-            let ignored = HEADS.iter().any(|front| name.starts_with(front));
-            if !counter && !ignored && !self.used.contains(name) {
+    pub fn finish(mut self, output: NodeId, arch: &str) -> Result<Built> {
+        let left: Vec<String> = self
+            .left_over()
+            .map(|name| {
                 let shape = self.tensors.shape(name).unwrap_or_default();
-                self.misfits.push(format!("`{name}` is {}, `{arch}` has none of that name", dims(shape)));
-            }
-        }
+                format!("`{name}` is {}, `{arch}` has none of that name", dims(shape))
+            })
+            .collect();
+        self.misfits.extend(left);
         if self.misfits.is_empty() {
-            return self.builder.finish(output);
+            let (graph, weights) = self.builder.finish(output)?;
+            return Ok(Built { graph, weights, notes: self.notes, headless: self.headless });
         }
         let count = self.misfits.len();
         let more = if count > LISTED { format!("\n  and {} more", count - LISTED) } else { String::new() };
@@ -239,7 +299,8 @@ impl<'a> Net<'a> {
     }
 }
 
-fn dims(shape: &[usize]) -> String {
+/// A shape as messages write it.
+pub fn dims(shape: &[usize]) -> String {
     match shape {
         [] => "a number".into(),
         _ => shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x "),

@@ -62,6 +62,5 @@ fn resnet(
     }
     x = net.global_pool("avgpool", x)?;
     x = net.flatten("flatten", x)?;
-    let classes = net.outputs("fc");
-    net.linear("fc", x, classes)
+    net.head("fc", &["fc"], x)
 }

@@ -68,6 +68,11 @@ fn torchvision(net: &mut Net, size: [usize; 2], (out, kernel): (usize, usize), p
         x = net.concat(&format!("{fire}.cat"), &[a, b])?;
         at += 1;
     }
+    if !net.names().any(|n| n.starts_with("classifier.")) {
+        x = net.global_pool("classifier.3", x)?;
+        x = net.flatten("flatten", x)?;
+        return net.head("classifier", &["classifier.1"], x);
+    }
     let classes = net.outputs("classifier.1");
     x = net.conv("classifier.1", x, classes, Window::square(1, 1, 0))?;
     x = net.relu("classifier.2", x)?;

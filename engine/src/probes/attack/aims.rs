@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
-use crate::stream::stream;
+use crate::stream::{Streamed, stream};
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::to_f64;
 
@@ -86,6 +86,8 @@ pub struct Victims {
     pub aims: Vec<Aim>,
     /// Whether one image was given, not a data set.
     pub single: bool,
+    /// Which images of a data set could not be read.
+    pub told: Streamed,
 }
 
 /// One image under attack.
@@ -136,6 +138,7 @@ impl Victims {
             clean: Vec::new(),
             aims: Vec::new(),
             single: !matches!(input, Input::Data(_)),
+            told: Streamed::default(),
         };
         match input {
             Input::Data(data) => victims.add_all(on, data, job)?,
@@ -165,23 +168,23 @@ impl Victims {
         Ok(victims)
     }
 
-    /// Photos are decoded a batch ahead of the net; the first that cannot be read is an error.
+    /// Photos are decoded a batch ahead of the net; those that cannot be read are left out and counted.
     fn add_all(&mut self, on: &Subject, data: &Dataset, job: &Job) -> Result<()> {
         if data.is_empty() {
             return Err(Error::value(format!("`{}` holds no image", data.name)));
         }
         let (model, space) = (self.model.clone(), self.space.clone());
-        let one = |i: usize| {
-            let photo = data.get(i)?;
+        let one = |i: usize, photo: Image| {
             let name = photo.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
             Victim::new(&model, &space, &photo, name.unwrap_or_else(|| i.to_string()))
         };
         let batch = crate::probes::synthesis::batch(&model, job);
-        stream(
+        self.told = stream(
             std::slice::from_ref(&(0..data.len())),
             batch,
             (job, "clean predictions"),
-            |i| Ok(one(i)),
+            // What else is wrong with an image ends the attack.
+            |i| Ok(one(i, data.get(i)?)),
             |items| self.push(on, items.into_iter().map(|(_, victim)| victim).collect::<Result<_>>()?),
         )?;
         Ok(())

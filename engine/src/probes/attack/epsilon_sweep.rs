@@ -47,10 +47,12 @@ impl Probe for EpsilonSweep {
         let budget = self.attack.get()?.budget().is_some();
         let mut table = Table::new(["net", "eps", "right", "of", "accuracy", "low", "high"]);
         let (mut series, mut all, mut reached) = (Vec::new(), Vec::new(), 0);
+        let mut note = None;
         let runs = if budget { eps.len() } else { 1 };
         for model in &models {
             let victims = Victims::of(&Subject::Model(model.clone()), &data, self.attack.get()?.target(), job)?;
             let n = victims.labels.len();
+            note = note.or(victims.told.note());
             let mut right = Vec::new();
             if budget {
                 for e in &eps {
@@ -115,6 +117,7 @@ impl Probe for EpsilonSweep {
             .part(Part::Table("accuracy".into(), table))
             .array("accuracy", tensor(all, &[count])?)
             .array("eps", tensor(eps, &[points])?)
+            .notes(note)
             .reached(reached, runs * models.len()))
     }
 }

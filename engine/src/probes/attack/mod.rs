@@ -145,7 +145,8 @@ impl<A: Attack> Probe for A {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let victims = Victims::of(on, input, self.target(), job)?;
         let (judged, done, planned) = fight(self, &victims, job)?;
-        Ok(report::artifact(self, &victims, &judged)?.reached(done, planned))
+        let made = report::artifact(self, &victims, &judged)?;
+        Ok(made.notes(victims.told.note()).reached(done, planned))
     }
 }
 

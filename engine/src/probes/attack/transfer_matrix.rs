@@ -45,12 +45,13 @@ impl Probe for TransferMatrix {
         let names: Vec<String> = models.iter().map(|m| m.card().name.clone()).collect();
         let mut shares = vec![f64::NAN; k * k];
         let mut table = Table::new(["made on", "judged by", "fooled", "of", "share", "low", "high"]);
-        let mut rows = 0;
+        let (mut rows, mut note) = (0, None);
         for (a, model) in models.iter().enumerate() {
             if job.stopped() && a > 0 {
                 break;
             }
             let victims = Victims::of(&Subject::Model(model.clone()), &data, attack.target(), job)?;
+            note = note.or(victims.told.note());
             let (judged, done, planned) = fight(attack, &victims, job)?;
             for (b, judge) in models.iter().enumerate() {
                 let (mut hits, mut of) = (0, 0);
@@ -95,6 +96,7 @@ impl Probe for TransferMatrix {
             .array("shares", values)
             .note(format!("rows and columns: {}", names.join(", ")))
             .note("each net sees the 8-bit picture resized to its own input; intervals are Wilson's, 95 %")
+            .notes(note)
             .reached(rows, k))
     }
 }

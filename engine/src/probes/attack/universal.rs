@@ -86,7 +86,8 @@ impl Probe for Universal {
             }
         }
         let v = self.round(&best.1);
-        self.artifact(&victims, &clean, &v, &history, job).map(|a| a.reached(done, n * self.passes))
+        let made = self.artifact(&victims, &clean, &v, &history, job)?;
+        Ok(made.notes(victims.told.note()).reached(done, n * self.passes))
     }
 }
 

@@ -11,10 +11,10 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::pass::Tap;
 use crate::probes::attribution::input_signal;
-use crate::probes::look::sparsity::stack;
 use crate::rules::Rules;
 use crate::show::{Artifact, Part, Pictures};
 use crate::stats::quantile;
+use crate::stream::{Streamed, stream_tensors};
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
@@ -32,13 +32,13 @@ const SIDE: usize = 96;
 /// The `top` crops of `data` that excite a channel most, one an image, each beside its projection under `rules`.
 ///
 /// # Errors
-/// Where `on` is no channel of a layer with maps, or an image cannot be read.
+/// Where `on` is no channel of a layer with maps, or no image can be read.
 pub fn figure(name: &str, rules: &Rules, top: usize, on: &Subject, data: &Dataset, job: &Job) -> Result<Artifact> {
     let Subject::Channel { model, node, index } = on else {
         return Err(Error::subject(format!("{on} is no channel, which `{name}` asks about over a data set"))
             .hint("`net.layer(name).channel(i)` is one"));
     };
-    let (mut peaks, done) = peaks(on, data, job)?;
+    let (mut peaks, told) = peaks(on, data, job)?;
     peaks.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.image.cmp(&b.image)));
     peaks.truncate(top);
     let field = model.graph().field(*node);
@@ -66,27 +66,27 @@ pub fn figure(name: &str, rules: &Rules, top: usize, on: &Subject, data: &Datase
         .array("places", tensor(places, &[n, 3])?)
         .note("pairs of crop and projection, strongest first; crops are the unit's receptive field on the net's input")
         .note("each projection is scaled by the 99.5 % quantile of its own magnitudes, zero is grey")
-        .reached(done, data.len()))
+        .notes(told.note())
+        .reached(told.reached, data.len()))
 }
 
-fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, usize)> {
+fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, Streamed)> {
     let Subject::Channel { model, node, index } = on else { return Err(Error::internal("peaks of no channel")) };
-    let batch = job.through(model, 1, 2 * model.graph().peak_len(), 16);
-    let (mut peaks, mut done) = (Vec::new(), 0);
-    for chunk in job.steps("strongest crops", data.len().div_ceil(batch)) {
-        let range = chunk * batch..((chunk + 1) * batch).min(data.len());
-        let trace = model.forward(&stack(model, data, range.clone())?, &Tap::Only(vec![*node]))?;
+    let mut peaks = Vec::new();
+    let all = 0..data.len();
+    let told = stream_tensors(model, data, std::slice::from_ref(&all), (job, "strongest crops"), |numbers, x| {
+        let trace = model.forward(x, &Tap::Only(vec![*node]))?;
         let maps = trace.get(*node)?.narrow(1, *index, 1)?.contiguous()?;
         let [_, _, rows, columns] = *maps.dims() else {
             return Err(Error::subject(format!("{on} is a single value; a channel of maps is asked for")));
         };
-        for (image, map) in range.clone().zip(to_f64(&maps)?.chunks(rows * columns)) {
+        for (image, map) in numbers.iter().zip(to_f64(&maps)?.chunks(rows * columns)) {
             let best = argmax(map);
-            peaks.push(Peak { value: map[best], image, at: [best / columns, best % columns] });
+            peaks.push(Peak { value: map[best], image: *image, at: [best / columns, best % columns] });
         }
-        done = range.end;
-    }
-    Ok((peaks, done))
+        Ok(())
+    })?;
+    Ok((peaks, told))
 }
 
 /// The share of a signal's values that is shown as it is; those beyond are cut to black or white.

@@ -10,6 +10,7 @@ use crate::model::Model;
 use crate::pass::Tap;
 use crate::probe::Probe;
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
+use crate::stream::{Streamed, stream};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
@@ -41,39 +42,23 @@ impl Probe for Sparsity {
             return Err(Error::subject(format!("{on} has no rectifier")).hint("ask about a layer: `net.layer(name)`"));
         }
         let mut counts: Vec<Counts> = nodes.iter().map(|n| Counts::new(model, *n)).collect();
-        let (images, total) = match input {
+        let (told, total) = match input {
             Input::Tensor(_) => {
                 let prepared = input.prepared(model)?;
                 count(model, &nodes, &prepared.x, &mut counts)?;
-                (1, 1)
+                (Streamed { reached: 1, broken: Vec::new() }, 1)
             }
-            other => self.stream(model, &nodes, &other.data()?, job, &mut counts)?,
+            other => {
+                let data = other.data()?;
+                (over(model, &nodes, &data, job, &mut counts)?, data.len())
+            }
         };
-        self.report(on, model, &nodes, &counts, images).map(|a| a.reached(images, total))
+        let made = self.report(on, model, &nodes, &counts, told.good())?;
+        Ok(made.notes(told.note()).reached(told.reached, total))
     }
 }
 
 impl Sparsity {
-    fn stream(
-        &self,
-        model: &Model,
-        nodes: &[NodeId],
-        data: &Dataset,
-        job: &Job,
-        counts: &mut [Counts],
-    ) -> Result<(usize, usize)> {
-        let batch = job.batch(model, 2 * model.graph().trace_len(), 16);
-        let chunks = data.len().div_ceil(batch);
-        let mut seen = 0;
-        for chunk in job.steps("sparsity", chunks) {
-            let upto = ((chunk + 1) * batch).min(data.len());
-            let x = stack(model, data, chunk * batch..upto)?;
-            count(model, nodes, &x, counts)?;
-            seen = upto;
-        }
-        Ok((seen, data.len()))
-    }
-
     fn report(
         &self,
         on: &Subject,
@@ -141,14 +126,15 @@ impl Sparsity {
     }
 }
 
-/// Preprocessed images of a part of a data set, N x C x H x W.
-///
-/// # Errors
-/// Where an image cannot be read, or the net's card does not say how photos are preprocessed.
-pub fn stack(model: &Model, data: &Dataset, range: std::ops::Range<usize>) -> Result<Tensor> {
+/// Counts over all images of a data set.
+fn over(model: &Model, nodes: &[NodeId], data: &Dataset, job: &Job, counts: &mut [Counts]) -> Result<Streamed> {
     let preprocess = model.card().preprocess()?;
-    let rows = range.map(|i| preprocess.apply(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
-    Ok(Tensor::stack(&rows, 0)?)
+    let batch = job.batch(model, 2 * model.graph().trace_len(), 16);
+    let prepare = |i: usize| preprocess.apply(&data.get(i)?);
+    stream(std::slice::from_ref(&(0..data.len())), batch, (job, "sparsity"), prepare, |items| {
+        let rows: Vec<Tensor> = items.into_iter().map(|(_, x)| x).collect();
+        count(model, nodes, &Tensor::stack(&rows, 0)?, counts)
+    })
 }
 
 /// Positive activations and the largest one, by channel.

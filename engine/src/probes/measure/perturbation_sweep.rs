@@ -10,7 +10,7 @@ use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, n
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::stats::p_value_text;
 use crate::stats::{Z95, bootstrap, two_sided, wilson};
-use crate::stream::stream;
+use crate::stream::{Streamed, stream};
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
@@ -46,7 +46,11 @@ impl Probe for PerturbationSweep {
         let (nets, data) = (nets(on)?, input.data()?);
         let classes = classes(&nets, &data)?;
         let levels = if self.values.is_empty() { self.by.levels() } else { self.values.clone() };
-        let first = data.get(0)?;
+        // The first image that can be read shows the levels.
+        let mut told = Streamed::default();
+        let shown = data.iter().enumerate().find_map(|(i, image)| told.take(i, image));
+        told.check()?;
+        let first = shown.ok_or_else(|| Error::value(format!("`{}` holds no image", data.name)))?;
         let noise = job.rng("perturbation_sweep");
         for level in &levels {
             self.by.apply(&first, *level, &noise, 0)?;

@@ -67,17 +67,22 @@ impl Probe for ShapeBias {
             tallies = self.people(&ImageIds::of(data), &places, &conflicts, &classes)?;
         }
         let seen = data.select(&places)?;
-        let mut done = 0;
+        let (mut done, mut note) = (0, None);
         for net in &nets {
             let outputs = classes.outputs(net.card(), net.scores_len())?;
             let mut tally = Tally::new(net.card().name.clone(), "net", classes.len());
-            for (cue, p) in conflicts.iter().zip(net.probabilities_of(&seen, job)?) {
-                tally.count(cue, best(&shares(&p, &outputs), 1).first().copied());
+            let (all, told) = net.probabilities_of(&seen, job)?;
+            for (cue, p) in conflicts.iter().zip(&all) {
+                if let Some(p) = p {
+                    tally.count(cue, best(&shares(p, &outputs), 1).first().copied());
+                }
                 done += 1;
             }
+            note = note.or(told.note());
             tallies.push(tally);
         }
-        artifact(&tallies, &conflicts, &classes, &data.name).map(|a| a.reached(done, nets.len() * places.len()))
+        let made = artifact(&tallies, &conflicts, &classes, &data.name)?;
+        Ok(made.notes(note).reached(done, nets.len() * places.len()))
     }
 }
 

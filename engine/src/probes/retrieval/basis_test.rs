@@ -103,8 +103,9 @@ fn kinds(model: &Model, data: &Dataset, reached: usize, job: &Job) -> Result<Kin
     if let Some(of) = known {
         return Ok(Kinds { of, note: "images are alike where they have one label".into() });
     }
-    let table = model.predict_all(data, job)?;
-    let of = table.column("index")?.iter().map(|c| c.number().map_or(0, |n| n as usize)).collect();
+    let (all, _) = model.probabilities_of(data, job)?;
+    // A broken image is among no question's strongest; its kind is never asked for.
+    let of = all.iter().map(|p| p.as_ref().map_or(usize::MAX, |p| crate::subject::argmax(p))).collect();
     Ok(Kinds {
         of,
         note: "not all images have labels: they are alike where the net's most probable class is one".into(),

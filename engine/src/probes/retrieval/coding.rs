@@ -178,8 +178,11 @@ fn given(
     }
     let predicted = match data.filter(|_| coding.predictions) {
         Some(data) => {
-            let all = on.model()?.probabilities_of(data, job)?;
-            all.iter().map(|p| (argmax(p), p[argmax(p)])).collect()
+            let (all, told) = on.model()?.probabilities_of(data, job)?;
+            if let Some((i, why)) = told.broken.first() {
+                return Err(Error::format(format!("the codes' image {i} cannot be read: {why}")));
+            }
+            all.iter().flatten().map(|p| (argmax(p), p[argmax(p)])).collect()
         }
         None => Vec::new(),
     };

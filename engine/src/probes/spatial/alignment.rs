@@ -12,6 +12,7 @@ use crate::probes::spatial::{Misses, Seen, layer};
 use crate::show::{Artifact, Part, Pictures, Table};
 use crate::space::FeatureMap;
 use crate::space::matching::smooth;
+use crate::stream::readable;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
@@ -43,7 +44,7 @@ crate::params! {
 impl Probe for Alignment {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (model, node) = layer(on)?;
-        let data = input.data()?;
+        let (data, told) = readable(&input.data()?, self.images)?;
         let n = self.images.min(data.len());
         if n < 2 {
             return Err(Error::value("`alignment` needs at least two images"));
@@ -116,7 +117,7 @@ impl Probe for Alignment {
                 table,
             ));
         }
-        Ok(artifact.reached(done, n - 1))
+        Ok(artifact.notes(told.note()).reached(done, n - 1))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::space::features::{FeatureMap, input_of, patch};
 use crate::space::hog::Gradients;
 use crate::space::svm::Svm;
 use crate::stats::{Z95, wilson};
+use crate::stream::readable;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
@@ -53,7 +54,7 @@ impl Probe for KeypointClassification {
             other => return Err(Error::subject(format!("{other} is no net or layer"))),
         };
         let lattices = nodes.iter().map(|n| Lattice::of(model, *n)).collect::<Result<Vec<_>>>()?;
-        let data = input.data()?;
+        let (data, told) = readable(&input.data()?, self.images)?;
         let images = self.images.min(data.len());
         let methods = nodes.len() + 2;
         let mut rows: Vec<Vec<f32>> = vec![Vec::new(); methods];
@@ -134,6 +135,7 @@ impl Probe for KeypointClassification {
                 100.0 * chance
             ))
             .note(format!("points: {}", names.join(", ")))
+            .notes(told.note())
             .reached(done, images))
     }
 }

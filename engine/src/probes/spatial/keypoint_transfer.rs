@@ -18,6 +18,7 @@ use crate::space::hog::{Gradients, hog};
 use crate::space::matching::locate;
 use crate::space::{Lattice, Warp};
 use crate::stats::{Z95, wilson};
+use crate::stream::readable;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 use rayon::prelude::*;
@@ -59,7 +60,9 @@ impl Probe for KeypointTransfer {
             return Err(Error::value(format!("option `alphas` takes shares above 0, got {:?}", self.alphas)));
         }
         let (model, nodes) = self.layers_of(on)?;
-        let data = input.data()?;
+        // Without warps each image is matched with another of its label, wherever that is.
+        let most = if self.warps.is_empty() { usize::MAX } else { self.images };
+        let (data, told) = readable(&input.data()?, most)?;
         let base = Lattice::of(model, nodes[0])?;
         let side = match self.patch {
             0 => ((2.0 * base.stride[0]) as usize).max(16),
@@ -93,7 +96,7 @@ impl Probe for KeypointTransfer {
             return Err(Error::subject("no point is known in two images of one label")
                 .hint("`shapes(#{ classes: [\"arrow\"] })` has named points; with `warps` none are needed"));
         }
-        self.report(&methods, &misses, columns).map(|a| a.reached(done, images))
+        self.report(&methods, &misses, columns).map(|a| a.notes(told.note()).reached(done, images))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::probe::Probe;
 use crate::probes::attribution::occlusion::Fill;
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::stats::Z95;
+use crate::stream::readable;
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
@@ -47,7 +48,7 @@ impl Probe for PartCorrespondence {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let node = self.layer_of(on, model)?;
-        let data = input.data()?;
+        let (data, told) = readable(&input.data()?, self.images)?;
         let images = self.images.min(data.len());
         let rng = job.rng("part_correspondence");
         let mut groups: Vec<Group> = Vec::new();
@@ -79,7 +80,7 @@ impl Probe for PartCorrespondence {
             return Err(Error::subject("no part is known in two images of the data set")
                 .hint("`shapes(#{ classes: [\"arrow\"] })` has keypoints"));
         }
-        self.report(model, node, &groups, done).map(|a| a.reached(done, images))
+        self.report(model, node, &groups, done).map(|a| a.notes(told.note()).reached(done, images))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::probe::Probe;
 use crate::probes::synthesis::{array, pictures};
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::stats::median;
+use crate::stream::readable;
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
 
@@ -81,7 +82,10 @@ impl Probe for Invert {
         let model = on.model()?;
         let nodes = self.nodes(on)?;
         match input {
-            Input::Data(data) => self.table(model, &nodes, data, job),
+            Input::Data(data) => {
+                let (data, told) = readable(data, usize::MAX)?;
+                Ok(self.table(model, &nodes, &data, job)?.notes(told.note()))
+            }
             one => self.figure(on, model, &nodes, one, job),
         }
     }
@@ -314,6 +318,7 @@ fn code(model: &Model, node: NodeId, x: &[f64]) -> Result<Vec<f64>> {
 /// The codes of a data set's images.
 fn codes(model: &Model, node: NodeId, data: &Dataset, job: &Job) -> Result<Vec<Vec<f64>>> {
     let preprocess = model.card().preprocess()?;
+    let (data, _) = readable(data, usize::MAX)?;
     let each = |i: usize| code(model, node, &to_f64(&preprocess.apply(&data.get(i)?)?)?);
     job.steps("codes", data.len()).map(each).collect()
 }

@@ -49,6 +49,7 @@ pub struct Panel {
     pub judges: Vec<Judge>,
     unlabelled: usize,
     unknown: usize,
+    broken: usize,
 }
 
 impl Panel {
@@ -138,7 +139,7 @@ impl Panel {
             }
         }
         judges.sort_by_key(|j| !j.person);
-        Ok(Panel { images, truth, judges, unlabelled, unknown })
+        Ok(Panel { images, truth, judges, unlabelled, unknown, broken: 0 })
     }
 
     /// The same with nets, and how many images they have seen (fewer than all where the job was stopped).
@@ -150,11 +151,14 @@ impl Panel {
         let mut done = 0;
         for net in nets {
             let outputs = classes.outputs(net.card(), net.scores_len())?;
-            let all = net.probabilities_of(&seen, job)?;
+            let (all, told) = net.probabilities_of(&seen, job)?;
             done += all.len();
-            let shares: Vec<Vec<f64>> = all.iter().map(|p| shares(p, &outputs)).collect();
-            let mut said: Vec<Option<Said>> =
-                shares.iter().map(|s| Some(Said { guesses: best(s, 5), time_s: None })).collect();
+            self.broken = self.broken.max(told.broken.len());
+            // Nothing for an image that cannot be read.
+            let share = |p: &Option<Vec<f64>>| p.as_ref().map_or(Vec::new(), |p| shares(p, &outputs));
+            let shares: Vec<Vec<f64>> = all.iter().map(share).collect();
+            let say = |s: &Vec<f64>| (!s.is_empty()).then(|| Said { guesses: best(s, 5), time_s: None });
+            let mut said: Vec<Option<Said>> = shares.iter().map(say).collect();
             said.resize(self.images.len(), None);
             self.judges.push(Judge { name: net.card().name.clone(), person: false, said, shares });
         }
@@ -187,6 +191,9 @@ impl Panel {
         let mut notes = Vec::new();
         if self.unknown > 0 {
             notes.push(format!("{} answers are about images that are not in the data set", self.unknown));
+        }
+        if self.broken > 0 {
+            notes.push(format!("{} images could not be read; the nets say nothing of them", self.broken));
         }
         if self.unlabelled > 0 {
             notes.push(format!("{} answered images without a right class are left out", self.unlabelled));

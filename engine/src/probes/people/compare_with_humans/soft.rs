@@ -74,7 +74,8 @@ pub fn compare(
     let mut table = Table::new(["net", "images", "cross-entropy", "people's own entropy", "spearman", "pearson"]);
     let (mut series, mut values) = (Vec::new(), Vec::new());
     for net in panel.nets().filter(|n| !n.shares.is_empty()) {
-        let seen: Vec<usize> = (0..soft.len()).filter(|k| soft[*k].0 < net.shares.len()).collect();
+        let seen: Vec<usize> =
+            (0..soft.len()).filter(|k| net.shares.get(soft[*k].0).is_some_and(|s| !s.is_empty())).collect();
         let shares = |k: &usize| &net.shares[soft[*k].0];
         let loss =
             |k: &usize| -> f64 { soft[*k].1.iter().zip(shares(k)).map(|(q, p)| -q * libm::log(p.max(1e-12))).sum() };

@@ -67,7 +67,7 @@ impl Cache {
     pub fn known(&self, data: &Dataset, i: usize) -> Result<(Option<Key>, Option<Vec<f32>>)> {
         let item = data.item(i)?;
         let (Some(_), Source::File(path)) = (&self.folder, &item.source) else { return Ok((None, None)) };
-        let key = *blake3::hash(&std::fs::read(path).map_err(|e| Error::io(path, &e))?).as_bytes();
+        let key = *blake3::hash(&crate::regular::read(path, |_| Ok(()))?).as_bytes();
         let row = self.rows.get(&key).cloned();
         if row.is_some() {
             self.used.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -1,0 +1,120 @@
+//! How deep values are nested, so that a script that nests them without end ends with an error: what is freed, copied or
+//! printed level by level needs stack for each.
+
+use rhai::{Array, Dynamic, EvalAltResult, FnPtr, Map, Position, Scope};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The most levels of lists in lists, maps in maps, closures over closures.
+pub const DEEPEST: usize = 20_000;
+/// How the error begins.
+pub const TOO_DEEP: &str = "values are nested";
+/// Levels that one step of a script adds at most: literals of lists in lists.
+const LEVELS_A_STEP: usize = 4;
+/// The part of a script's time that may go into looking.
+const SHARE: u32 = 10;
+
+/// Looks now and then how deep a script's variables are nested.
+#[derive(Debug)]
+pub struct Sounding {
+    /// The step from which on it is time to look.
+    due: u64,
+    /// When it may look again.
+    rested: Instant,
+}
+
+impl Sounding {
+    /// For the next cell.
+    pub fn new() -> Self {
+        Sounding { due: (DEEPEST / LEVELS_A_STEP) as u64, rested: Instant::now() }
+    }
+
+    /// An error where the values of `scope` are nested too deep; looks only as often as that can have come about by `step`.
+    ///
+    /// # Errors
+    /// Where they are.
+    pub fn look(&mut self, step: u64, scope: &Scope<'_>) -> Result<(), Box<EvalAltResult>> {
+        if step < self.due || Instant::now() < self.rested {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let mut seen = BTreeMap::new();
+        let deepest = scope.iter_raw().map(|(_, _, value)| levels(value, 0, &mut seen)).max().unwrap_or(0);
+        self.rested = Instant::now() + SHARE * begun.elapsed().min(Duration::from_secs(1));
+        self.due = step + ((DEEPEST.saturating_sub(deepest)) / LEVELS_A_STEP).max(64) as u64;
+        if deepest <= DEEPEST {
+            return Ok(());
+        }
+        let what = format!("{TOO_DEEP} more than {DEEPEST} deep");
+        Err(Box::new(EvalAltResult::ErrorDataTooLarge(what, Position::NONE)))
+    }
+}
+
+/// The levels below and with `value`, which is `above` others; stops counting soon after [`DEEPEST`]. `seen` holds at what
+/// level shared values were met.
+fn levels(value: &Dynamic, above: usize, seen: &mut BTreeMap<usize, usize>) -> usize {
+    if above > DEEPEST {
+        return above;
+    }
+    let first = |at: usize, seen: &mut BTreeMap<usize, usize>| {
+        let known = seen.entry(at).or_insert(usize::MAX);
+        let is = *known == usize::MAX || *known < above;
+        if is {
+            *known = above;
+        }
+        is
+    };
+    let shared = value.is_shared();
+    let mut deepest = above;
+    if let Some(list) = value.read_lock::<Array>() {
+        if !shared || first(&raw const *list as usize, seen) {
+            for item in list.iter().filter(|v| holds(v)) {
+                deepest = deepest.max(levels(item, above + 1, seen));
+            }
+        }
+    } else if let Some(map) = value.read_lock::<Map>() {
+        if !shared || first(&raw const *map as usize, seen) {
+            for item in map.values().filter(|v| holds(v)) {
+                deepest = deepest.max(levels(item, above + 1, seen));
+            }
+        }
+    } else if let Some(function) = value.read_lock::<FnPtr>()
+        && (!shared || first(&raw const *function as usize, seen))
+    {
+        for item in function.curry().iter().filter(|v| holds(v)) {
+            deepest = deepest.max(levels(item, above + 1, seen));
+        }
+    }
+    deepest
+}
+
+/// Whether a value can hold others.
+fn holds(value: &Dynamic) -> bool {
+    value.is_array() || value.is_map() || value.is_fnptr()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn levels_are_counted_through_lists_maps_and_closures_once() {
+        let mut value = Dynamic::from(1_i64);
+        for i in 0..100 {
+            value = match i % 2 {
+                0 => Dynamic::from_array(vec![value]),
+                _ => Dynamic::from_map([("a".into(), value)].into_iter().collect()),
+            };
+        }
+        assert_eq!(levels(&value, 0, &mut BTreeMap::new()), 99);
+        // Two references a level: 2^60 paths.
+        let mut value = Dynamic::from_array(vec![]);
+        for _ in 0..60 {
+            value = Dynamic::from_array(vec![value.into_shared(), Dynamic::UNIT]);
+            let Some(list) = value.clone().try_cast::<Array>() else { panic!("a list") };
+            value = Dynamic::from_array(vec![list[0].clone(), list[0].clone()]);
+        }
+        assert_eq!(levels(&value, 0, &mut BTreeMap::new()), 60);
+    }
+}

@@ -1,0 +1,130 @@
+//! Small ONNX files, written in protobuf's wire format field by field (onnx.proto), for tests that change their parts.
+
+/// A field of bytes.
+pub fn block(number: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut out = varint(number << 3 | 2);
+    out.extend(varint(bytes.len() as u64));
+    out.extend(bytes);
+    out
+}
+
+/// A field of a whole number.
+pub fn whole(number: u64, value: i64) -> Vec<u8> {
+    [varint(number << 3), varint(value as u64)].concat()
+}
+
+fn varint(mut n: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while n >= 0x80 {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+    out
+}
+
+/// An attribute of integers.
+pub fn ints(name: &str, values: &[i64]) -> Vec<u8> {
+    let list: Vec<u8> = values.iter().flat_map(|v| whole(8, *v)).collect();
+    [block(1, name.as_bytes()), list, whole(20, 7)].concat()
+}
+
+/// A node of a graph.
+pub struct Node(Vec<u8>);
+
+/// The node of an operator; its name is that of its first output.
+pub fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> Node {
+    let mut out: Vec<u8> = inputs.iter().flat_map(|i| block(1, i.as_bytes())).collect();
+    out.extend(outputs.iter().flat_map(|o| block(2, o.as_bytes())));
+    out.extend(block(4, op.as_bytes()));
+    Node(out)
+}
+
+impl Node {
+    /// With an attribute's message.
+    pub fn attribute(mut self, attribute: Vec<u8>) -> Self {
+        self.0.extend(block(5, &attribute));
+        self
+    }
+
+    /// With an attribute of integers.
+    pub fn ints(self, name: &str, values: &[i64]) -> Self {
+        self.attribute(ints(name, values))
+    }
+
+    /// With an integer.
+    pub fn int(self, name: &str, value: i64) -> Self {
+        self.attribute([block(1, name.as_bytes()), whole(3, value), whole(20, 2)].concat())
+    }
+
+    /// With a real number.
+    pub fn float(self, name: &str, value: f32) -> Self {
+        let mut out = block(1, name.as_bytes());
+        out.extend(varint(2 << 3 | 5));
+        out.extend(value.to_le_bytes());
+        out.extend(whole(20, 1));
+        self.attribute(out)
+    }
+
+    /// With a text.
+    pub fn text(self, name: &str, value: &str) -> Self {
+        self.attribute([block(1, name.as_bytes()), block(4, value.as_bytes()), whole(20, 3)].concat())
+    }
+}
+
+/// A graph with the input `x`.
+pub struct Graph {
+    parts: Vec<u8>,
+    input: Vec<i64>,
+}
+
+impl Graph {
+    /// An empty graph over an input of this shape, -1 for an open axis.
+    pub fn new(input: &[i64]) -> Self {
+        Graph { parts: Vec::new(), input: input.to_vec() }
+    }
+
+    /// With a node.
+    pub fn node(mut self, node: Node) -> Self {
+        self.parts.extend(block(1, &node.0));
+        self
+    }
+
+    /// With an initialiser of real numbers.
+    pub fn floats(self, name: &str, dims: &[i64], values: &[f32]) -> Self {
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.tensor(name, dims, 1, &raw)
+    }
+
+    /// With an initialiser that is a list of integers.
+    pub fn ints(self, name: &str, values: &[i64]) -> Self {
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.tensor(name, &[values.len() as i64], 7, &raw)
+    }
+
+    /// With an initialiser that is one integer.
+    pub fn scalar(self, name: &str, value: i64) -> Self {
+        self.tensor(name, &[], 7, &value.to_le_bytes())
+    }
+
+    fn tensor(mut self, name: &str, dims: &[i64], kind: i64, raw: &[u8]) -> Self {
+        let mut out: Vec<u8> = dims.iter().flat_map(|d| whole(1, *d)).collect();
+        out.extend(whole(2, kind));
+        out.extend(block(8, name.as_bytes()));
+        out.extend(block(9, raw));
+        self.parts.extend(block(5, &out));
+        self
+    }
+
+    /// The file whose output is `output`.
+    pub fn file(self, output: &str, opset: i64) -> Vec<u8> {
+        let axis = |d: &i64| block(1, &if *d < 0 { block(2, b"n") } else { whole(1, *d) });
+        let value = |name: &str, dims: &[i64]| {
+            let shape: Vec<u8> = dims.iter().flat_map(axis).collect();
+            let kind = [whole(1, 1), block(2, &shape)].concat();
+            [block(1, name.as_bytes()), block(2, &block(1, &kind))].concat()
+        };
+        let graph = [self.parts, block(11, &value("x", &self.input)), block(12, &value(output, &[]))].concat();
+        [whole(1, 8), block(7, &graph), block(8, &[block(1, b""), whole(2, opset)].concat())].concat()
+    }
+}

@@ -1,0 +1,133 @@
+//! Every limit that readers of files hold, in one place, so that work is bounded by a file's size and by `--memory`, never
+//! by a number that a damaged or hostile file claims.
+//!
+//! Two kinds: those that follow the process's memory (`convscope run --memory MB` raises them), and fixed ones, which no
+//! honest file comes near. A reader checks a size before it asks for the memory.
+
+use crate::error::{Error, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the process may hold, bytes: 1 GiB unless `--memory` says otherwise.
+static MEMORY: AtomicU64 = AtomicU64::new(1 << 30);
+
+/// Sets what the process may hold, bytes. The limits of this kind follow from now on.
+pub fn set_memory(bytes: u64) {
+    MEMORY.store(bytes, Ordering::Relaxed);
+}
+
+/// What the process may hold, bytes.
+pub fn memory() -> u64 {
+    MEMORY.load(Ordering::Relaxed)
+}
+
+/// A limit that follows the memory: one part in `share` of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    what: &'static str,
+    share: u64,
+}
+
+/// What gzip and deflate may unpack to, all of a file's parts together (IDX.gz, compressed checkpoints).
+pub const UNPACKED: Share = Share { what: "unpacked data", share: 4 };
+/// A text that is read whole: annotations (COCO, VOC, lists), tables, labels, locks.
+pub const TEXT: Share = Share { what: "a text file", share: 4 };
+/// An array in a file (`.npy`), in f32.
+pub const ARRAY: Share = Share { what: "an array", share: 2 };
+/// The labels of a data set's records in one file, a byte each.
+pub const RECORDS: Share = Share { what: "records", share: 8 };
+
+impl Share {
+    /// The most bytes.
+    pub fn most(self) -> u64 {
+        memory() / self.share
+    }
+
+    /// An error unless `bytes` are within the limit; the hint says how to raise it.
+    pub fn check(self, bytes: u64) -> Result<()> {
+        if bytes <= self.most() { Ok(()) } else { Err(self.exceeded(Some(bytes))) }
+    }
+
+    /// The error for more than the limit, of which it may not be known how much.
+    pub fn exceeded(self, bytes: Option<u64>) -> Error {
+        let most = self.most() >> 20;
+        let size = bytes.map_or(String::new(), |b| format!(" of {} MB", b.div_ceil(1 << 20)));
+        let needed = bytes.map_or(2 * (memory() >> 20), |b| b.div_ceil(1 << 20).saturating_mul(self.share));
+        Error::format(format!("{}{size}, more than the limit of {most} MB", self.what))
+            .hint(format!("the limit follows the memory: `--memory {needed}` would do, if the file is what you expect"))
+    }
+}
+
+/// Bytes of an image file.
+pub const IMAGE_FILE: u64 = 1 << 30;
+/// Pixels of an image: 256 million, 768 MB.
+pub const PIXELS: usize = 1 << 28;
+/// Bytes that the first frame of an image may take beside its pixels while it is decoded.
+pub const DECODER: u64 = 64 << 20;
+/// Entries of a directory of tags within an image (TIFF, EXIF).
+pub const TAGS: usize = 4096;
+
+/// Objects in a pickle, and objects on its stack; checkpoints have some thousands.
+pub const PICKLE_OBJECTS: usize = 2_000_000;
+/// Axes of a tensor.
+pub const AXES: usize = 32;
+/// Dictionaries inside dictionaries that are searched for a state_dict, and wrappers around all of a file's names.
+pub const NESTED: usize = 4;
+
+/// Messages inside messages of an ONNX file (control flow nests two or three graphs).
+pub const ONNX_DEPTH: usize = 48;
+/// Values of a sample at a node of an ONNX net, whatever the memory.
+pub const ONNX_VALUES: usize = 1 << 28;
+/// One sample's value at a node of an ONNX net, bytes.
+pub const ONNX_VALUE: Share = Share { what: "one sample's value at a node", share: 1 };
+/// The constants that are computed while an ONNX file is read, all together.
+pub const ONNX_FOLDED: Share = Share { what: "constants computed from an ONNX file", share: 2 };
+/// Values of a constant in an ONNX net.
+pub const ONNX_CONSTANT: usize = 1 << 31;
+/// Values of a constant that is computed while an ONNX file is read, and entries along an axis that is made there.
+pub const ONNX_COMPUTED: usize = 1 << 24;
+/// A kernel's side, stride, dilation or padding in an ONNX net.
+pub const ONNX_WINDOW: i64 = 1 << 16;
+
+/// Values of the plane that a window moves over, padding included, for each value that the window reads or makes; kernels
+/// copy planes into their padding.
+pub const WINDOW_SHARE: usize = 64;
+/// Values of such a plane that are allowed however few values there are.
+pub const WINDOW_PLANE: usize = 1 << 20;
+
+/// Attributes of an XML element; VOC's have none.
+pub const XML_ATTRIBUTES: usize = 64;
+/// Elements inside elements of an XML file.
+pub const XML_DEPTH: usize = 64;
+/// Folders inside folders that are looked through for images.
+pub const FOLDERS: usize = 64;
+
+/// Bytes that a bundle may unpack to.
+pub const BUNDLE: u64 = 4 << 30;
+/// Bytes that a bundle may unpack to for each of its own.
+pub const BUNDLE_RATIO: u64 = 200;
+/// Files in a bundle.
+pub const BUNDLE_FILES: usize = 100_000;
+
+/// Outputs of an ONNX net that are kept, each as a net of its own; of a file with more only the first is.
+pub const ONNX_OUTPUTS: usize = 64;
+/// How often the bytes of a file beside an ONNX model may be taken for its tensors, all together.
+pub const ONNX_SHARED: u64 = 8;
+
+/// Bytes of a file within a pinned package from the Python package index.
+pub const PACKAGED: u64 = 1 << 30;
+
+/// Bytes of a script that comes from a pipe.
+pub const SCRIPT: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_says_how_to_allow_it() {
+        let error = UNPACKED.exceeded(Some(300 << 20));
+        assert!(error.message.starts_with("unpacked data of 300 MB, more than the limit of "), "{error}");
+        assert!(error.hint.is_some_and(|h| h.contains("`--memory 1200`")));
+        assert!(UNPACKED.check(UNPACKED.most()).is_ok() && UNPACKED.check(UNPACKED.most() + 1).is_err());
+    }
+}
