@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Op};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
+use crate::kernels::elementwise::largest;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::Tap;
@@ -269,7 +270,7 @@ fn pooled(sample: &[f32], plane: usize, pool: Pool) -> Vec<f32> {
         Pool::Mean => {
             sample.chunks(plane).map(|m| (m.iter().map(|v| f64::from(*v)).sum::<f64>() / plane as f64) as f32).collect()
         }
-        Pool::Max => sample.chunks(plane).map(|m| m.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect(),
+        Pool::Max => sample.chunks(plane).map(|m| m.iter().copied().fold(f32::NEG_INFINITY, largest)).collect(),
     }
 }
 
@@ -304,7 +305,7 @@ pub fn after_relu(graph: &Graph, node: NodeId) -> NodeId {
     while let [next] = graph.consumers(at) {
         match graph.node(*next).op {
             Op::BatchNorm { .. } | Op::Identity => at = *next,
-            Op::Activation(a) if a.rectifies() => return *next,
+            ref op if op.rectifies() => return *next,
             _ => break,
         }
     }
