@@ -39,6 +39,7 @@ mod map_diagnosis;
 mod max_activating;
 mod model_randomization;
 mod onnx_files;
+mod onnx_quirks;
 mod onnx_values;
 mod part_correspondence;
 mod pointing_game;
