@@ -394,9 +394,10 @@ impl fmt::Display for Subject {
     }
 }
 
-/// The index of the largest value; the first of equals.
+/// The index of the largest value, the first of equals; the first that is not a number, where there is one.
 pub fn argmax(values: &[f64]) -> usize {
-    values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
+    let beats = |v: f64, best: f64| v > best || (v.is_nan() && !best.is_nan());
+    values.iter().enumerate().fold(0, |best, (i, v)| if beats(*v, values[best]) { i } else { best })
 }
 
 /// What a probe is asked with.

@@ -134,6 +134,12 @@ const KINDS: &[&str] = &[
     "clip",
     "leaky_relu",
     "thresholded_relu",
+    "step",
+    "celu",
+    "swish",
+    "log_sigmoid",
+    "tanhshrink",
+    "shrink",
     "elu",
     "selu",
     "sigmoid",
@@ -187,7 +193,8 @@ fn listed(op: &Op) {
             Activation::HardSigmoid { .. } | Activation::HardSwish | Activation::Silu | Activation::Mish => {}
             Activation::Gelu { .. } | Activation::Softplus | Activation::Softsign | Activation::Erf => {}
             Activation::Exp | Activation::Log | Activation::Sqrt | Activation::Abs | Activation::Neg => {}
-            Activation::Reciprocal | Activation::Pow(_) => {}
+            Activation::Reciprocal | Activation::Pow(_) | Activation::Step(_) | Activation::Celu(_) => {}
+            Activation::Swish(_) | Activation::LogSigmoid | Activation::Tanhshrink | Activation::Shrink { .. } => {}
         },
         Op::Binary(f) => match f {
             Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Max | Binary::Min | Binary::Prelu => {}
@@ -297,6 +304,15 @@ fn functions(seen: &mut BTreeSet<&'static str>) {
         (Activation::ThresholdedRelu(0.7), [0.71, 2.0]),
         (Activation::ThresholdedRelu(0.7), [-2.0, 0.69]),
         (Activation::Elu(0.7), WIDE),
+        (Activation::Step(0.7), [-2.0, 0.69]),
+        (Activation::Step(0.7), [0.71, 2.0]),
+        (Activation::Celu(1.5), WIDE),
+        (Activation::Swish(1.702), [-8.0, 8.0]),
+        (Activation::LogSigmoid, [-8.0, 8.0]),
+        (Activation::Tanhshrink, WIDE),
+        (Activation::Shrink { lambda: 0.5, bias: 0.3 }, [-2.0, -0.51]),
+        (Activation::Shrink { lambda: 0.5, bias: 0.3 }, [-0.49, 0.49]),
+        (Activation::Shrink { lambda: 0.5, bias: 0.3 }, [0.51, 2.0]),
         (Activation::Selu { alpha: 1.673, scale: 1.051 }, WIDE),
         (Activation::Sigmoid, [-8.0, 8.0]),
         (Activation::HardSigmoid { slope: 0.2, offset: 0.5 }, [-2.4, 2.4]),

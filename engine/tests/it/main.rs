@@ -43,6 +43,7 @@ mod max_activating;
 mod model_randomization;
 mod mutants;
 mod onnx_files;
+mod onnx_quirks;
 mod onnx_values;
 mod outputs;
 mod part_correspondence;

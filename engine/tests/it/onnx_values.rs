@@ -43,6 +43,91 @@ fn every_case_agrees() {
     assert!(wrong.is_empty(), "{} in {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+/// The net of a case, with its weights, and the case.
+fn loaded(name: &str) -> (Model, Value) {
+    let case = golden::path(&format!("zoo/{name}.zip"));
+    let told = golden::json(&case, "case.json");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.onnx");
+    std::fs::write(&file, golden::entry(&case, "model.onnx")).unwrap();
+    told["weights"].as_array().unwrap().iter().for_each(|w| write_weight(folder.path(), w));
+    (load(&file, &Options::default()).unwrap(), told)
+}
+
+/// What exporters of several opsets take apart is one node again, with nothing of its parts left.
+#[test]
+fn what_was_written_out_is_one_node() {
+    for (case, kind, part) in [
+        ("op_gelu_erf", "gelu", "erf"),
+        ("op_gelu_tanh", "gelu", "tanh"),
+        ("op_silu", "silu", "sigmoid"),
+        ("op_mish", "mish", "softplus"),
+        ("op_mish_18", "mish", "softplus"),
+        ("op_hard_swish_11", "hard_swish", "hard_sigmoid"),
+        ("op_log_sigmoid", "log_sigmoid", "sigmoid"),
+        ("op_softsign", "softsign", "abs"),
+        ("op_layer_norm_13", "layer_norm", "sqrt"),
+        ("op_group_norm", "group_norm", "mul"),
+        ("op_batch_norm_scale_add", "batch_norm", "mul"),
+        ("convnext_tiny", "layer_norm", "erf"),
+    ] {
+        let (net, _) = loaded(case);
+        let kinds: Vec<&str> = net.graph().nodes().iter().map(|n| n.op.kind()).collect();
+        assert!(kinds.contains(&kind), "{case}: no {kind} in {kinds:?}");
+        assert!(!kinds.contains(&part), "{case}: {part} is left in {kinds:?}");
+    }
+}
+
+/// The same net under the same rules gives the same map, whoever wrote its file (`tests/golden/written`): both exporters, at
+/// several opsets, with a layer of each kind.
+#[test]
+fn maps_do_not_hang_on_who_wrote_the_file() {
+    let zip = golden::path("written/written.zip");
+    let (cases, models) = (golden::json(&zip, "cases.json"), golden::entry(&zip, "models.bin"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.onnx");
+    let recipe = serde_json::json!({"shape": [1, 3, 8, 8], "seed": 5, "scale": 2.0, "shift": 0.1});
+    let x = Tensor::from_vec(golden::values(&recipe), golden::shape(&recipe), &Device::Cpu).unwrap();
+    let x = x.to_dtype(DType::F64).unwrap();
+    let mut first: Option<(String, Vec<Vec<f64>>, Vec<&'static str>)> = None;
+    let mut wrong = Vec::new();
+    for case in cases.as_array().unwrap() {
+        let net = case["net"].as_str().unwrap();
+        let who = format!("{net} by {} at {}", case["exporter"].as_str().unwrap(), case["opset"]);
+        let [at, len] = [0, 1].map(|i| case["model"][i].as_u64().unwrap() as usize);
+        std::fs::write(&file, &models[at..at + len]).unwrap();
+        let model = load(&file, &Options::default()).unwrap().to_dtype(DType::F64).unwrap();
+        let plain = ["constant", "identity", "reshape"];
+        let kinds =
+            model.graph().nodes().iter().map(|n| n.op.kind()).filter(|k| !plain.contains(k)).collect::<Vec<_>>();
+        let rules = [Rules::gradient(), Rules::guided_backprop(), Rules::deconvnet(), Rules::epsilon_plus(1e-6)];
+        let maps: Vec<Vec<f64>> = rules.iter().map(|rules| map(&model, &x, rules)).collect();
+        match &first {
+            Some((of, want, same)) if of == net => {
+                for (i, (a, b)) in maps.iter().zip(want).enumerate() {
+                    let largest = b.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
+                    let off = a.iter().zip(b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / largest;
+                    if off.is_nan() || off >= 1e-5 {
+                        wrong.push(format!("{who}: {} off by {off:.1e}, {kinds:?}", rules[i]));
+                    }
+                }
+                if kinds != *same {
+                    wrong.push(format!("{who}: {kinds:?}, {same:?} by the first"));
+                }
+            }
+            _ => first = Some((net.to_string(), maps, kinds)),
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.as_array().unwrap().len(), wrong.join("\n"));
+}
+
+fn map(net: &Model, x: &Tensor, rules: &Rules) -> Vec<f64> {
+    let trace = net.forward(x, &Tap::All).unwrap();
+    let id = net.graph().output();
+    let seed = trace.get(id).unwrap().clone();
+    to_f64(&trace.backward_to(net.graph().input(), vec![(id, seed)], rules).unwrap()).unwrap()
+}
+
 /// Errors of output and input gradient, for each of `LIMITS`.
 fn run(case: &Path) -> Result<[[f64; 2]; 2]> {
     let told = golden::json(case, "case.json");

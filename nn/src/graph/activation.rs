@@ -16,8 +16,12 @@ pub enum Activation {
     LeakyRelu(f64),
     /// x if x > alpha, else 0
     ThresholdedRelu(f64),
+    /// 1 if x is larger than the number, else 0
+    Step(f64),
     /// x if x > 0, else alpha * (e^x - 1)
     Elu(f64),
+    /// x if x > 0, else alpha * (e^(x / alpha) - 1)
+    Celu(f64),
     /// scale * (x if x > 0, else alpha * (e^x - 1))
     Selu {
         /// alpha
@@ -38,6 +42,8 @@ pub enum Activation {
     HardSwish,
     /// x * sigmoid(x)
     Silu,
+    /// x * sigmoid(beta * x)
+    Swish(f64),
     /// x * tanh(softplus(x))
     Mish,
     /// x * Phi(x) with the normal distribution function Phi, or its tanh approximation
@@ -51,6 +57,17 @@ pub enum Activation {
     Softsign,
     /// tanh x
     Tanh,
+    /// ln(1 / (1 + e^-x))
+    LogSigmoid,
+    /// x - tanh x
+    Tanhshrink,
+    /// x nearer to zero by `bias` where farther from it than `lambda`, else 0
+    Shrink {
+        /// What becomes zero.
+        lambda: f64,
+        /// What is taken from the rest: `lambda` in soft shrinkage, 0 in hard.
+        bias: f64,
+    },
     /// The error function.
     Erf,
     /// e^x
@@ -81,17 +98,23 @@ impl Activation {
             Activation::Clip { .. } => "clip",
             Activation::LeakyRelu(_) => "leaky_relu",
             Activation::ThresholdedRelu(_) => "thresholded_relu",
+            Activation::Step(_) => "step",
             Activation::Elu(_) => "elu",
+            Activation::Celu(_) => "celu",
             Activation::Selu { .. } => "selu",
             Activation::Sigmoid => "sigmoid",
             Activation::HardSigmoid { .. } => "hard_sigmoid",
             Activation::HardSwish => "hard_swish",
             Activation::Silu => "silu",
+            Activation::Swish(_) => "swish",
             Activation::Mish => "mish",
             Activation::Gelu { .. } => "gelu",
             Activation::Softplus => "softplus",
             Activation::Softsign => "softsign",
+            Activation::LogSigmoid => "log_sigmoid",
             Activation::Tanh => "tanh",
+            Activation::Tanhshrink => "tanhshrink",
+            Activation::Shrink { .. } => "shrink",
             Activation::Erf => "erf",
             Activation::Exp => "exp",
             Activation::Log => "log",
@@ -103,6 +126,22 @@ impl Activation {
         }
     }
 
+    /// Whether the function bends smoothly instead of at a kink, so that its slope is no mask of zeros and ones.
+    pub fn is_smooth(self) -> bool {
+        !matches!(
+            self,
+            Activation::Relu
+                | Activation::Clip { .. }
+                | Activation::LeakyRelu(_)
+                | Activation::ThresholdedRelu(_)
+                | Activation::Step(_)
+                | Activation::HardSigmoid { .. }
+                | Activation::Shrink { .. }
+                | Activation::Abs
+                | Activation::Neg
+        )
+    }
+
     /// Whether the function is a rectifier: zero, or nearly, for negative inputs. Guided backprop and DeconvNet act on these.
     pub fn rectifies(self) -> bool {
         matches!(
@@ -111,9 +150,11 @@ impl Activation {
                 | Activation::LeakyRelu(_)
                 | Activation::ThresholdedRelu(_)
                 | Activation::Elu(_)
+                | Activation::Celu(_)
                 | Activation::Selu { .. }
                 | Activation::HardSwish
                 | Activation::Silu
+                | Activation::Swish(_)
                 | Activation::Mish
                 | Activation::Gelu { .. }
                 | Activation::Softplus

@@ -82,32 +82,100 @@ impl Builder {
         &self.nodes[id.0].op
     }
 
-    /// The graph with `output` as the net's raw output, and its weights. Nodes that the output does not depend on are dropped.
+    /// The nodes made so far.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId)
+    }
+
+    /// Lets a node compute its value otherwise: by `op` from `inputs`, which may have been added after it but do not depend
+    /// on it. It keeps its name.
+    ///
+    /// # Errors
+    /// Where that value has another shape.
+    pub fn rewrite(&mut self, id: NodeId, op: Op, inputs: &[NodeId]) -> Result<()> {
+        let name = &self.nodes[id.0].name;
+        let shapes: Vec<&[usize]> = inputs.iter().map(|i| self.nodes[i.0].shape.as_slice()).collect();
+        let shape = infer::shape(&op, &shapes, &self.weights).context(|| format!("node `{name}` ({})", op.kind()))?;
+        if shape != self.nodes[id.0].shape {
+            return Err(Error::internal(format!("node `{name}` of {:?} made {shape:?}", self.nodes[id.0].shape)));
+        }
+        let node = &mut self.nodes[id.0];
+        (node.op, node.inputs) = (op, SmallVec::from_slice(inputs));
+        Ok(())
+    }
+
+    /// Gives the node `id` the name of `of`, which is no longer needed; its own still finds it.
+    pub fn take_name(&mut self, id: NodeId, of: NodeId) {
+        let (own, taken) = (self.nodes[id.0].name.clone(), self.nodes[of.0].name.clone());
+        self.names.insert(taken.clone(), id);
+        self.names.insert(own.clone(), of);
+        (self.nodes[id.0].name, self.nodes[of.0].name) = (taken, own.clone());
+        self.aliases.insert(own, Some(id));
+    }
+
+    /// The nodes that `outputs` depend on, they included: true at each one's index.
+    pub fn ancestors(&self, outputs: &[NodeId]) -> Vec<bool> {
+        let mut needed = vec![false; self.nodes.len()];
+        let mut open = outputs.to_vec();
+        while let Some(id) = open.pop() {
+            if !std::mem::replace(&mut needed[id.0], true) {
+                open.extend(&self.nodes[id.0].inputs);
+            }
+        }
+        needed
+    }
+
+    /// The needed nodes, inputs before what they feed, otherwise as they were added.
+    fn order(&self, needed: &[bool]) -> Vec<usize> {
+        let (mut placed, mut order) = (vec![false; needed.len()], Vec::new());
+        for id in (0..needed.len()).filter(|i| needed[*i]) {
+            let mut open = vec![id];
+            while let Some(&top) = open.last() {
+                let missing = self.nodes[top].inputs.iter().find(|i| !placed[i.0]);
+                match missing {
+                    Some(input) => open.push(input.0),
+                    None => {
+                        open.pop();
+                        if !std::mem::replace(&mut placed[top], true) {
+                            order.push(top);
+                        }
+                    }
+                }
+            }
+        }
+        order
+    }
+
+    /// Closes the graph with `output` as the net's raw output. Nodes that the output does not need are dropped, and their
+    /// parameters.
     ///
     /// # Errors
     /// Where there is not exactly one input, or the output does not depend on it.
     pub fn finish(self, output: NodeId) -> Result<(Graph, Weights)> {
-        Ok((self.graph(output)?, self.weights))
+        let mut graphs = self.finish_all(&[(String::new(), output)])?;
+        match graphs.0.pop() {
+            Some((_, graph)) => Ok((graph, graphs.1)),
+            None => Err(Error::internal("no graph of an output")),
+        }
     }
 
     /// One graph for each name and output, all over the same weights.
     ///
     /// # Errors
     /// As [`Builder::finish`].
-    pub fn finish_all(self, outputs: &[(String, NodeId)]) -> Result<(Vec<(String, Graph)>, Weights)> {
+    pub fn finish_all(mut self, outputs: &[(String, NodeId)]) -> Result<(Vec<(String, Graph)>, Weights)> {
+        let needed = self.ancestors(&outputs.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+        let used = self.nodes.iter().zip(needed).filter(|(_, needed)| *needed).flat_map(|(node, _)| node.op.params());
+        let numbers = self.weights.keep(used);
+        self.nodes.iter_mut().flat_map(|node| node.op.params_mut()).for_each(|p| *p = numbers[p.0]);
         let graphs = outputs.iter().map(|(name, id)| Ok((name.clone(), self.graph(*id)?))).collect::<Result<_>>()?;
         Ok((graphs, self.weights))
     }
 
     /// The graph whose output is `output`.
     fn graph(&self, output: NodeId) -> Result<Graph> {
-        let mut needed = vec![false; self.nodes.len()];
-        needed[output.0] = true;
-        for i in (0..self.nodes.len()).rev().filter(|i| self.nodes[*i].op == Op::Input || *i <= output.0) {
-            if needed[i] {
-                self.nodes[i].inputs.iter().for_each(|n| needed[n.0] = true);
-            }
-        }
+        let needed = self.ancestors(&[output]);
+        let order = self.order(&needed);
         let inputs: Vec<usize> =
             (0..self.nodes.len()).filter(|i| needed[*i] && self.nodes[*i].op == Op::Input).collect();
         let [input] = inputs[..] else {
@@ -116,7 +184,8 @@ impl Builder {
         };
         let mut renumbered: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
         let mut nodes: Vec<Node> = Vec::new();
-        for (i, mut node) in self.nodes.iter().cloned().enumerate().filter(|(i, _)| needed[*i]) {
+        for i in order {
+            let mut node = self.nodes[i].clone();
             renumbered[i] = Some(NodeId(nodes.len()));
             node.inputs.iter_mut().for_each(|n| *n = renumbered[n.0].unwrap_or(*n));
             nodes.push(node);

@@ -66,9 +66,10 @@ impl Window {
     pub fn output(&self, [h, w]: [usize; 2], ceil: bool) -> Option<[usize; 2]> {
         let p = self.padding;
         let axis = |size: usize, before: usize, after: usize, a: usize| {
-            let room = (size + before + after).checked_sub(self.span()[a])?;
-            let s = self.stride[a];
-            let mut n = if ceil { room.div_ceil(s) } else { room / s } + 1;
+            let (s, span) = (self.stride[a], self.span()[a]);
+            // Rounded up, a window may reach beyond by less than a step.
+            let reach = size + before + after + if ceil { s - 1 } else { 0 };
+            let mut n = reach.checked_sub(span)? / s + 1;
             if ceil && (n - 1) * s >= size + before {
                 n -= 1;
             }
@@ -157,6 +158,8 @@ pub enum Sampling {
 pub enum Alignment {
     /// (i + 1/2) / scale - 1/2
     HalfPixel,
+    /// As half a pixel, moved so that the centres of both maps meet where the size was rounded.
+    Symmetric,
     /// i * (in - 1) / (out - 1)
     Corners,
     /// i / scale
@@ -330,6 +333,16 @@ impl Op {
         }
     }
 
+    /// Whether the operation rectifies: an activation that does, or a learned slope. Guided backprop and DeconvNet act on
+    /// these.
+    pub fn rectifies(&self) -> bool {
+        match self {
+            Op::Activation(f) => f.rectifies(),
+            Op::Binary(f) => *f == Binary::Prelu,
+            _ => false,
+        }
+    }
+
     /// The parameters that the operation reads.
     pub fn params(&self) -> Vec<ParamId> {
         match self {
@@ -339,6 +352,19 @@ impl Op {
             Op::BatchNorm { scale, shift, mean, var, .. } => vec![*scale, *shift, *mean, *var],
             Op::LayerNorm { scale, shift, .. } => std::iter::once(*scale).chain(*shift).collect(),
             Op::GroupNorm { scale, shift, .. } => vec![*scale, *shift],
+            _ => Vec::new(),
+        }
+    }
+
+    /// As [`Op::params`], to be changed.
+    pub fn params_mut(&mut self) -> Vec<&mut ParamId> {
+        match self {
+            Op::Constant(p) => vec![p],
+            Op::Conv2d(c) | Op::ConvTranspose2d(c, _) => std::iter::once(&mut c.weight).chain(&mut c.bias).collect(),
+            Op::Linear { weight, bias } => std::iter::once(weight).chain(bias).collect(),
+            Op::BatchNorm { scale, shift, mean, var, .. } => vec![scale, shift, mean, var],
+            Op::LayerNorm { scale, shift, .. } => std::iter::once(scale).chain(shift).collect(),
+            Op::GroupNorm { scale, shift, .. } => vec![scale, shift],
             _ => Vec::new(),
         }
     }

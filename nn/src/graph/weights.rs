@@ -36,6 +36,23 @@ impl Weights {
         Ok(ParamId(self.tensors.len() - 1))
     }
 
+    /// Drops all parameters but those in `used`, and says which number each of them has now.
+    pub(crate) fn keep(&mut self, used: impl IntoIterator<Item = ParamId>) -> Vec<ParamId> {
+        let mut kept = vec![false; self.tensors.len()];
+        used.into_iter().for_each(|p| kept[p.0] = true);
+        let mut next = 0;
+        let numbers = kept.iter().map(|kept| {
+            next += usize::from(*kept);
+            ParamId(next.saturating_sub(1))
+        });
+        let numbers = numbers.collect();
+        let mut marks = kept.iter();
+        self.names.retain(|_| *marks.next().unwrap_or(&true));
+        let mut marks = kept.iter();
+        self.tensors.retain(|_| *marks.next().unwrap_or(&true));
+        numbers
+    }
+
     /// One parameter.
     pub fn tensor(&self, id: ParamId) -> &Tensor {
         &self.tensors[id.0]

@@ -1,6 +1,6 @@
 //! Element-wise functions of two inputs that broadcast, and their gradients (summed over the broadcast axes).
 
-use super::elementwise::{maximum, minimum, zip_map};
+use super::elementwise::{largest, smallest, zip_map};
 use super::rearrange::strides;
 use crate::graph::op::Binary;
 use crate::tensor::{Real, VALUES_PER_TASK};
@@ -118,8 +118,8 @@ fn value<T: Real>(f: Binary, a: T, b: T) -> T {
         Binary::Sub => a - b,
         Binary::Mul => a * b,
         Binary::Div => a / b,
-        Binary::Max => maximum(a, b),
-        Binary::Min => minimum(a, b),
+        Binary::Max => largest(a, b),
+        Binary::Min => smallest(a, b),
         Binary::Prelu => {
             if a > T::zero() {
                 a

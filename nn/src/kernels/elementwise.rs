@@ -57,6 +57,13 @@ pub fn value<T: Real>(f: Activation, x: T) -> T {
                 zero
             }
         }
+        Activation::Step(at) => {
+            if x > T::of(at) {
+                one
+            } else {
+                zero
+            }
+        }
         Activation::Elu(a) => {
             if x > zero {
                 x
@@ -64,17 +71,36 @@ pub fn value<T: Real>(f: Activation, x: T) -> T {
                 T::of(a) * (x.exp() - one)
             }
         }
+        Activation::Celu(a) => {
+            if x > zero {
+                x
+            } else {
+                T::of(a) * ((x / T::of(a)).exp() - one)
+            }
+        }
         Activation::Selu { alpha, scale } => T::of(scale) * value(Activation::Elu(alpha), x),
         Activation::Sigmoid => sigmoid(x),
         Activation::HardSigmoid { slope, offset } => minimum(maximum(T::of(slope) * x + T::of(offset), zero), one),
         Activation::HardSwish => x * value(Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }, x),
         Activation::Silu => x * sigmoid(x),
+        Activation::Swish(b) => x * sigmoid(T::of(b) * x),
         Activation::Mish => x * softplus(x).tanh(),
         Activation::Gelu { tanh: false } => T::of(0.5) * x * (one + (x * T::of(std::f64::consts::FRAC_1_SQRT_2)).erf()),
         Activation::Gelu { tanh: true } => T::of(0.5) * x * (one + gelu_inner(x).tanh()),
         Activation::Softplus => softplus(x),
         Activation::Softsign => x / (one + abs(x)),
+        Activation::LogSigmoid => zero - softplus(zero - x),
         Activation::Tanh => x.tanh(),
+        Activation::Tanhshrink => x - x.tanh(),
+        Activation::Shrink { lambda, bias } => {
+            if x > T::of(lambda) {
+                x - T::of(bias)
+            } else if x < T::of(-lambda) {
+                x + T::of(bias)
+            } else {
+                zero
+            }
+        }
         Activation::Erf => x.erf(),
         Activation::Exp => x.exp(),
         Activation::Log => x.ln(),
@@ -94,6 +120,7 @@ pub fn derivative<T: Real>(f: Activation, x: T) -> T {
     match f {
         Activation::Relu => step(x > zero),
         Activation::ThresholdedRelu(a) => step(x > T::of(a)),
+        Activation::Step(_) => zero,
         Activation::Clip { low, high } => step(x > T::of(low) && x < T::of(high)),
         Activation::LeakyRelu(a) => {
             if x > zero {
@@ -107,6 +134,13 @@ pub fn derivative<T: Real>(f: Activation, x: T) -> T {
                 one
             } else {
                 T::of(a) * x.exp()
+            }
+        }
+        Activation::Celu(a) => {
+            if x > zero {
+                one
+            } else {
+                (x / T::of(a)).exp()
             }
         }
         Activation::Selu { alpha, scale } => T::of(scale) * derivative(Activation::Elu(alpha), x),
@@ -132,6 +166,10 @@ pub fn derivative<T: Real>(f: Activation, x: T) -> T {
             let s = sigmoid(x);
             s * (one + x * (one - s))
         }
+        Activation::Swish(b) => {
+            let s = sigmoid(T::of(b) * x);
+            s * (one + T::of(b) * x * (one - s))
+        }
         Activation::Mish => {
             let t = softplus(x).tanh();
             t + x * (one - t * t) * sigmoid(x)
@@ -150,10 +188,16 @@ pub fn derivative<T: Real>(f: Activation, x: T) -> T {
             let d = one + abs(x);
             one / (d * d)
         }
+        Activation::LogSigmoid => sigmoid(zero - x),
         Activation::Tanh => {
             let t = x.tanh();
             one - t * t
         }
+        Activation::Tanhshrink => {
+            let t = x.tanh();
+            t * t
+        }
+        Activation::Shrink { lambda, .. } => step(abs(x) > T::of(lambda)),
         Activation::Erf => T::of(std::f64::consts::FRAC_2_SQRT_PI) * (zero - x * x).exp(),
         Activation::Exp => x.exp(),
         Activation::Log => one / x,
@@ -211,4 +255,16 @@ pub fn maximum<T: Real>(x: T, bound: T) -> T {
 #[inline]
 pub fn minimum<T: Real>(x: T, bound: T) -> T {
     if x > bound { bound } else { x }
+}
+
+/// The larger; a NaN in either wins.
+#[inline]
+pub fn largest<T: Real>(a: T, b: T) -> T {
+    if b.is_nan_value() { b } else { maximum(a, b) }
+}
+
+/// The smaller; a NaN in either wins.
+#[inline]
+pub fn smallest<T: Real>(a: T, b: T) -> T {
+    if b.is_nan_value() { b } else { minimum(a, b) }
 }

@@ -2,7 +2,7 @@
 //! shapes alone, so that every thread count gives the same bits.
 
 pub(crate) mod batched_matmul;
-pub(crate) mod binary;
+pub mod binary;
 pub mod conv;
 pub mod disjoint;
 pub mod elementwise;

@@ -96,7 +96,8 @@ pub fn gradient<T: Real>(reduction: Reduction, dims: &[usize], axes: &[usize], x
     dx
 }
 
-/// The offset of the first maximum.
+/// The offset of the first maximum; a NaN is larger than all numbers.
 fn argmax<T: Real>(offsets: &[usize], base: usize, x: &[T]) -> usize {
-    offsets.iter().copied().fold(offsets[0], |best, o| if x[base + o] > x[base + best] { o } else { best })
+    let beats = |a: T, b: T| a > b || (a.is_nan_value() && !b.is_nan_value());
+    offsets.iter().copied().fold(offsets[0], |best, o| if beats(x[base + o], x[base + best]) { o } else { best })
 }

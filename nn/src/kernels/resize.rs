@@ -21,14 +21,17 @@ pub struct Geometry {
 
 impl Geometry {
     /// For each output position along an axis the two inputs that it interpolates, and the weight of the second.
-    fn taps(&self, axis: usize) -> Vec<(usize, usize, f64)> {
+    pub fn taps(&self, axis: usize) -> Vec<(usize, usize, f64)> {
         let (from, to) = (self.input[axis], self.output[axis]);
+        let scale = self.scale[axis];
+        let shift = from as f64 / 2.0 * (1.0 - to as f64 / (scale * from as f64));
         (0..to)
             .map(|i| {
                 let i = i as f64;
                 let place = match self.alignment {
-                    Alignment::HalfPixel => (i + 0.5) / self.scale[axis] - 0.5,
-                    Alignment::Asymmetric => i / self.scale[axis],
+                    Alignment::HalfPixel => (i + 0.5) / scale - 0.5,
+                    Alignment::Symmetric => shift + (i + 0.5) / scale - 0.5,
+                    Alignment::Asymmetric => i / scale,
                     Alignment::Corners if to > 1 => i * (from - 1) as f64 / (to - 1) as f64,
                     Alignment::Corners => 0.0,
                 };

@@ -109,7 +109,7 @@ impl On {
     fn holds(&self, site: &Site<'_>) -> bool {
         match self {
             On::Any => true,
-            On::Rectifiers => matches!(site.node.op, Op::Activation(a) if a.rectifies()),
+            On::Rectifiers => site.node.op.rectifies(),
             On::Kind(kind) => site.node.op.kind() == *kind,
             On::Class(class) => site.node.op.class() == *class,
             On::Activation => matches!(site.node.op, Op::Activation(_)),

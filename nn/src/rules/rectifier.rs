@@ -27,6 +27,9 @@ impl Rules {
 
 /// R passes where the gradient does (at a ReLU where x > 0, at a ReLU6 where 0 < x < 6) and R is positive.
 ///
+/// A rectifier whose slope is no mask (leaky or smooth ones: SiLU, GELU, Mish, hard-swish, ELU) passes a positive R times that
+/// slope, and a negative R not at all; the paper knows ReLU alone.
+///
 /// Springenberg, Dosovitskiy, Brox, Riedmiller, "Striving for Simplicity", 2014, section 3.4.
 #[derive(Clone, Copy, Debug)]
 pub struct GuidedBackprop;
@@ -41,7 +44,10 @@ impl Rule for GuidedBackprop {
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
-        let Op::Activation(f) = site.node.op else { return vjp(site) };
+        let Op::Activation(f) = site.node.op else {
+            let positive = site.flow.relu()?;
+            return vjp(&Site { flow: &positive, ..*site });
+        };
         let x = site.inputs[0];
         with_real!(site.flow, T => {
             let (v, g) = (values::<T>(x)?, values::<T>(site.flow)?);
@@ -67,10 +73,13 @@ impl Rule for Deconvnet {
     }
 
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
-        with_real!(site.flow, T => {
+        // A learned slope gets nothing.
+        let slopes = site.inputs[1..].iter().map(|t| Ok(t.zeros_like()?));
+        let passed = with_real!(site.flow, T => {
             let g = values::<T>(site.flow)?;
             let signal = zip_map(&g, &g, |r, _| maximum(r, 0.0));
-            Ok(smallvec![tensor::<T>(signal, site.flow.dims())?])
-        })
+            tensor::<T>(signal, site.flow.dims())
+        });
+        std::iter::once(passed).chain(slopes).collect()
     }
 }

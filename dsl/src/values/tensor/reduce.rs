@@ -19,8 +19,8 @@ pub fn bind(library: &mut Library<'_>) {
     reduction!("sum", "The sum of all numbers, or along an axis.", sum);
     reduction!("mean", "The mean of all numbers, or along an axis.", mean);
     reduction!("std", "The standard deviation (dividing by n) of all numbers, or along an axis.", std);
-    reduction!("min", "The smallest number, or along an axis.", |v| v.iter().copied().fold(f64::INFINITY, f64::min));
-    reduction!("max", "The largest number, or along an axis.", |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+    reduction!("min", "The smallest number, or along an axis.", |v| v[smallest(v) as usize]);
+    reduction!("max", "The largest number, or along an axis.", |v| v[largest(v) as usize]);
     library.add(
         "tensor.argmax() -> number",
         "The place of the largest number in the flattened tensor, or along an axis; the first of equals.",
@@ -89,10 +89,18 @@ fn std(v: &[f64]) -> f64 {
     (v.iter().map(|x| (x - m) * (x - m)).sum::<f64>() / v.len() as f64).sqrt()
 }
 
+/// The place of the first of the largest numbers, or of the first that is not a number: it is not hidden, as it is not in
+/// sums and means.
 fn largest(v: &[f64]) -> f64 {
-    v.iter().enumerate().fold(0, |best, (i, x)| if *x > v[best] { i } else { best }) as f64
+    first(v, |x, best| x > best)
 }
 
+/// The place of the first of the smallest numbers, or of the first that is not a number.
 fn smallest(v: &[f64]) -> f64 {
-    v.iter().enumerate().fold(0, |best, (i, x)| if *x < v[best] { i } else { best }) as f64
+    first(v, |x, best| x < best)
+}
+
+fn first(v: &[f64], beats: impl Fn(f64, f64) -> bool) -> f64 {
+    let beats = |x: f64, best: f64| !best.is_nan() && (x.is_nan() || beats(x, best));
+    v.iter().enumerate().fold(0, |best, (i, x)| if beats(*x, v[best]) { i } else { best }) as f64
 }

@@ -50,6 +50,15 @@ pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             return Ok(vec![Value::Act(s.add(site, Op::Linear { weight, bias: None }, &[*x])?)]);
         }
     }
+    if let (Value::Act(x), Value::Floats(b)) = (site.input(0), site.input(1))
+        && b.tensor.rank() == 1
+    {
+        let weight = s.derived(b, "as a row", &b.tensor.unsqueeze(0)?)?;
+        let y = s.step(site, "column", Op::Linear { weight, bias: None }, &[*x])?;
+        let mut to = s.sample(y);
+        to.pop();
+        return Ok(vec![Value::Act(s.add(site, Op::Reshape(to), &[y])?)]);
+    }
     let operands = s.operands(site)?;
     let &[a, b] = operands.as_slice() else { return Err(Error::format(format!("{} inputs", operands.len()))) };
     let (a, b) = s.aligned(&site.name, a, b)?;

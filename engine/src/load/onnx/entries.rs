@@ -67,7 +67,7 @@ fn range(start: i64, end: i64, step: i64, n: i64) -> Result<Vec<usize>> {
 }
 
 /// Chosen entries of some axes, one node an axis; without any the value passes as it is.
-fn select(s: &mut Scope, site: &Site<'_>, x: Act, mut chosen: Vec<(usize, Vec<usize>)>) -> Result<Vec<Value>> {
+pub fn select(s: &mut Scope, site: &Site<'_>, x: Act, mut chosen: Vec<(usize, Vec<usize>)>) -> Result<Vec<Value>> {
     let Some((axis, index)) = chosen.pop() else {
         return Ok(vec![Value::Act(s.add(site, Op::Identity, &[x])?)]);
     };
@@ -146,9 +146,11 @@ pub fn pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         None | Some("" | "constant") => Border::Constant(value),
         Some("reflect") => Border::Reflect,
         Some("edge") => Border::Edge,
+        // Entries from the other end, chosen like any others.
+        Some("wrap") => Border::Constant(value),
         Some(other) => {
             return Err(Error::unsupported(format!("padding of mode `{other}`"))
-                .hint("constant, reflect and edge are supported"));
+                .hint("constant, reflect, edge and wrap are supported"));
         }
     };
     let shape = s.sample(x);
@@ -170,6 +172,18 @@ pub fn pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         if (from, to) != (0, shape[at]) {
             crops.push((at, (from..to).collect::<Vec<_>>()));
         }
+    }
+    if site.text("mode")?.as_deref() == Some("wrap") {
+        let around = |(at, (before, after)): (usize, &(usize, usize))| {
+            let kept: Vec<usize> = match crops.iter().find(|(axis, _)| *axis == at) {
+                Some((_, kept)) => kept.clone(),
+                None => (0..shape[at]).collect(),
+            };
+            let n = kept.len();
+            (at, (0..before + n + after).map(|i| kept[(i + before * (n - 1)) % n]).collect())
+        };
+        let chosen = pads.iter().enumerate().map(around).collect();
+        return select(s, site, x, chosen);
     }
     if pads.iter().all(|p| *p == (0, 0)) {
         return select(s, site, x, crops);

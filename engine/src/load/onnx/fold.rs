@@ -24,8 +24,9 @@ pub fn floats(site: &Site<'_>, translate: Translate) -> Result<Vec<Value>> {
         .into_iter()
         .zip(&site.outputs)
         .map(|(value, name)| match value {
-            Value::Act(Act { id, .. }) => {
-                let tensor = evaluate(&scratch, id, &mut known)?.squeeze(0)?;
+            Value::Act(Act { id, lead }) => {
+                let value = evaluate(&scratch, id, &mut known)?;
+                let tensor = if lead == 1 { value } else { value.squeeze(0)? };
                 Ok(Value::Floats(Const { name: name.clone(), tensor }))
             }
             constant => Ok(constant),

@@ -177,15 +177,6 @@ fn combine(s: &Scope, op: &str, a: Dim, b: Dim) -> Result<Dim> {
     value.map(Dim::Known).ok_or_else(|| Error::format(format!("{a} {op} {b} has no value")))
 }
 
-/// Where over integers.
-pub fn choose(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let (test, a, b) = (site.ints(0)?, site.ints(1)?, site.ints(2)?);
-    let dims = broadcast_dims(&[&test.dims, &a.dims, &b.dims])?;
-    let (test, a, b) = (spread(test, &dims), spread(a, &dims), spread(b, &dims));
-    let values = (0..test.len()).map(|i| if test[i] == Dim::Known(0) { b[i] } else { a[i] }).collect();
-    Ok(vec![Value::Ints(Ints { dims, values })])
-}
-
 /// ReduceProd, ReduceSum, ReduceMax and ReduceMin of all integers.
 pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = site.ints(0)?;
@@ -207,20 +198,7 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Ints(Ints { dims, values: vec![total] })])
 }
 
-/// Floor, Ceil and Round of constants.
-pub fn round(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let c = site.floats(0)?;
-    let f: fn(f32) -> f32 = match site.op {
-        "Floor" => f32::floor,
-        "Ceil" => f32::ceil,
-        _ => f32::round_ties_even,
-    };
-    let values: Vec<f32> = crate::tensor::to_f32(&c.tensor)?.into_iter().map(f).collect();
-    let tensor = Tensor::from_vec(values, c.tensor.dims(), &Device::Cpu)?;
-    Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })])
-}
-
-fn broadcast_dims(all: &[&[usize]]) -> Result<Vec<usize>> {
+pub fn broadcast_dims(all: &[&[usize]]) -> Result<Vec<usize>> {
     let dims = all.iter().try_fold(Vec::new(), |to, d| infer::broadcast(&to, d))?;
     match dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) {
         Some(total) if total <= ONNX_COMPUTED => Ok(dims),
@@ -229,7 +207,7 @@ fn broadcast_dims(all: &[&[usize]]) -> Result<Vec<usize>> {
 }
 
 /// The values broadcast to `dims`.
-fn spread(x: &Ints, dims: &[usize]) -> Vec<Dim> {
+pub fn spread(x: &Ints, dims: &[usize]) -> Vec<Dim> {
     let missing = dims.len() - x.dims.len();
     let own = crate::kernels::rearrange::strides(&x.dims);
     (0..dims.iter().product())

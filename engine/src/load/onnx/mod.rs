@@ -4,6 +4,8 @@
 //! Every activation has the batch as its first axis; what would mix samples is refused. A node is called by its own
 //! name, else by its first output's, and is found by both.
 
+mod choice;
+mod constants;
 mod dense;
 mod entries;
 mod external;
@@ -14,6 +16,7 @@ mod layout;
 mod links;
 mod norm;
 mod ops;
+mod patterns;
 mod pointwise;
 mod resize;
 mod scope;
@@ -91,7 +94,8 @@ fn read(bytes: &Bytes, path: &Path, options: &Options, all: bool, change: impl F
     let links = Links::of(graph, all)?;
     let mut shape = input::shape(&links, options)?;
     change(&mut shape);
-    let (heads, weights) = translate(&links, &shape, path, opset)?;
+    let torch = model.producer_name.as_deref() == Some("pytorch");
+    let (heads, weights) = translate(&links, &shape, path, opset, torch)?;
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
     if graph.output.len() > 1 {
@@ -106,15 +110,18 @@ fn read(bytes: &Bytes, path: &Path, options: &Options, all: bool, change: impl F
     Model::with_outputs(heads, weights, card)
 }
 
-/// The file's nodes as one graph an output, for the batch size that `shape` names.
-fn translate(links: &Links<'_>, shape: &Input, path: &Path, opset: i64) -> Result<(Vec<(String, Graph)>, Weights)> {
+/// The file's nodes as one graph an output, for the batch size that `shape` names; `torch` says that PyTorch wrote it.
+fn translate(
+    links: &Links<'_>,
+    shape: &Input,
+    path: &Path,
+    opset: i64,
+    torch: bool,
+) -> Result<(Vec<(String, Graph)>, Weights)> {
     let reserved = links.names.iter().flatten().cloned().collect();
-    let mut reader = Reader {
-        scope: Scope::new(shape.batch, reserved),
-        folder: Folder::of(path),
-        values: BTreeMap::new(),
-        folded: 0,
-    };
+    let mut scope = Scope::new(shape.batch, reserved);
+    scope.torch = torch;
+    let mut reader = Reader { scope, folder: Folder::of(path), values: BTreeMap::new(), folded: 0 };
     let name = &links.names[links.nodes.len()][0];
     let input = if shape.channels_last {
         // Photos are channels x rows x columns everywhere else.
@@ -140,7 +147,9 @@ fn translate(links: &Links<'_>, shape: &Input, path: &Path, opset: i64) -> Resul
         _ => Err(Error::unsupported(format!("the output `{name}` does not depend on the input"))),
     });
     let ends = ends.collect::<Result<Vec<_>>>()?;
-    reader.scope.builder.finish_all(&ends)
+    let mut builder = reader.scope.builder;
+    patterns::restore(&mut builder, &ends.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
+    builder.finish_all(&ends)
 }
 
 fn opset(model: &ModelProto) -> Result<i64> {

@@ -6,10 +6,15 @@ use super::value::{Act, Const, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::op::{Activation, Binary, Reduction};
 use crate::graph::{Op, ParamId};
+use crate::tensor::{tensor, to_f64};
 
 /// BatchNormalization with the statistics of training.
 pub fn batch(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    if site.int("training_mode")?.unwrap_or(0) != 0 {
+    // Before opset 14 the outputs told training from inference.
+    if site.int("training_mode")?.unwrap_or(0) != 0 || (site.opset < 14 && site.named_outputs() > 1) {
+        if let Value::Floats(c) = site.input(0) {
+            return Ok(vec![standardised(site, c)?]);
+        }
         return Err(Error::unsupported("batch normalisation in training mode")
             .hint("export the net for inference (`model.eval()`)"));
     }
@@ -23,6 +28,32 @@ pub fn batch(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let [scale, shift, mean, var] = params;
     let eps = epsilon(site)?;
     Ok(vec![Value::Act(s.add(site, Op::BatchNorm { scale, shift, mean, var, eps }, &[x])?)])
+}
+
+/// A constant normalised by its own statistics, as exporters write weight standardisation.
+fn standardised(site: &Site<'_>, c: &Const) -> Result<Value> {
+    let eps = epsilon(site)?;
+    let &[samples, channels, ..] = c.tensor.dims() else {
+        return Err(Error::shape(format!("it normalises a constant of shape {:?}", c.tensor.dims())));
+    };
+    let (scale, shift) = (to_f64(&site.floats(1)?.tensor)?, to_f64(&site.floats(2)?.tensor)?);
+    if scale.len() != channels || shift.len() != channels || channels == 0 || samples == 0 {
+        return Err(Error::shape(format!("{channels} channels, parameters of {} and {}", scale.len(), shift.len())));
+    }
+    let mut values = to_f64(&c.tensor)?;
+    let plane = values.len() / samples / channels;
+    for channel in 0..channels {
+        let places = |n: usize| (n * channels + channel) * plane..(n * channels + channel + 1) * plane;
+        let own: Vec<f64> = (0..samples).flat_map(|n| values[places(n)].to_vec()).collect();
+        let mean = own.iter().sum::<f64>() / own.len() as f64;
+        let var = own.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / own.len() as f64;
+        let factor = scale[channel] / (var + eps).sqrt();
+        for n in 0..samples {
+            values[places(n)].iter_mut().for_each(|v| *v = (*v - mean) * factor + shift[channel]);
+        }
+    }
+    let tensor = tensor(values, c.tensor.dims())?.to_dtype(c.tensor.dtype())?;
+    Ok(Value::Floats(Const { name: site.name.clone(), tensor }))
 }
 
 /// InstanceNormalization: a group for each channel.
@@ -99,6 +130,10 @@ pub fn lp(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         }
         p => return Err(Error::format(format!("attribute `p` is {p}; ONNX knows 1 and 2"))),
     };
+    // Zeros have no direction and stay zeros.
+    let least = s.number(&format!("{}/least", site.name), f64::from(f32::MIN_POSITIVE))?;
+    let name = s.free(&format!("{}/norm", site.name));
+    let norm = s.binary(&name, Binary::Max, norm, least)?;
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Div), &[x, norm])?)])
 }
 
@@ -117,7 +152,7 @@ pub fn softmax(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Reshape(shape), &[y])?)])
 }
 
-/// ReduceMean, ReduceSum, ReduceMax, ReduceMin, ReduceL1, ReduceL2, ReduceSumSquare.
+/// ReduceMean, ReduceSum, ReduceMax, ReduceMin, ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum, ReduceLogSumExp.
 pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let listed = if site.has(1) { Some(site.ints(1)?.known()?) } else { site.int_list("axes")? };
@@ -125,7 +160,7 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let keep = site.int("keepdims")?.unwrap_or(1) != 0;
     let mut axes = match listed {
         None if site.int("noop_with_empty_axes")?.unwrap_or(0) != 0 => {
-            return Ok(vec![Value::Act(s.add(site, Op::Identity, &[x])?)]);
+            return each(s, site, x);
         }
         None if x.lead == 1 => return Err(mixes("it reduces all axes, the batch too")),
         None => (0..s.rank(x)).collect(),
@@ -151,6 +186,11 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let squares = s.step(site, "squares", Op::Activation(Activation::Pow(2.0)), &[x])?;
             s.add(site, plain(Reduction::Sum), &[squares])?
         }
+        "ReduceLogSum" => {
+            let sum = s.step(site, "sum", plain(Reduction::Sum), &[x])?;
+            s.activation(site, Activation::Log, sum)?
+        }
+        "ReduceLogSumExp" => log_sum_exp(s, site, x, axes, keep)?,
         "ReduceL2" => {
             let sum = power_sum(s, site, x, Activation::Pow(2.0), axes, keep)?;
             s.activation(site, Activation::Sqrt, sum)?
@@ -158,6 +198,30 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         other => return Err(Error::internal(format!("`{other}` is no reduction"))),
     };
     Ok(vec![Value::Act(y)])
+}
+
+/// Each value as a reduction over itself alone.
+fn each(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Vec<Value>> {
+    let op = match site.op {
+        "ReduceL1" | "ReduceL2" => Op::Activation(Activation::Abs),
+        "ReduceSumSquare" => Op::Activation(Activation::Pow(2.0)),
+        "ReduceLogSum" => Op::Activation(Activation::Log),
+        _ => Op::Identity,
+    };
+    Ok(vec![Value::Act(s.add(site, op, &[x])?)])
+}
+
+/// m + ln(sum e^(x - m)), m the largest
+fn log_sum_exp(s: &mut Scope, site: &Site<'_>, x: Act, axes: Vec<usize>, keep: bool) -> Result<Act> {
+    let op = |reduction, keep| Op::Reduce { reduction, axes: axes.clone(), keep };
+    let most = s.step(site, "most", op(Reduction::Max, true), &[x])?;
+    let below = s.step(site, "below", Op::Binary(Binary::Sub), &[x, most])?;
+    let powers = s.step(site, "powers", Op::Activation(Activation::Exp), &[below])?;
+    let sum = s.step(site, "sum", op(Reduction::Sum, keep), &[powers])?;
+    let log = s.step(site, "log", Op::Activation(Activation::Log), &[sum])?;
+    let to = s.sample(log);
+    let most = if keep { most } else { s.step(site, "least axes", Op::Reshape(to), &[most])? };
+    s.add(site, Op::Binary(Binary::Add), &[log, most])
 }
 
 fn power_sum(s: &mut Scope, site: &Site<'_>, x: Act, f: Activation, axes: Vec<usize>, keep: bool) -> Result<Act> {
@@ -171,7 +235,7 @@ fn epsilon(site: &Site<'_>) -> Result<f64> {
 }
 
 fn channels_first(s: &mut Scope, site: &Site<'_>) -> Result<Act> {
-    let x = s.act(site, 0)?;
+    let x = s.batched(site, 0)?;
     if x.lead == 1 && !s.sample(x).is_empty() {
         return Ok(x);
     }

@@ -3,7 +3,7 @@
 use super::scope::Scope;
 use super::site::Site;
 use super::value::Value;
-use super::{dense, entries, fold, ints, layout, norm, pointwise, resize, window};
+use super::{choice, constants, dense, entries, fold, ints, layout, norm, pointwise, resize, window};
 use crate::error::{Error, Result};
 
 /// Turns a node into graph nodes and says what its outputs stand for.
@@ -30,18 +30,20 @@ const COUNT: Integers = Computed(ints::elementwise);
 const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Abs", COUNT, pointwise::activation),
     ("Add", COUNT, pointwise::combined),
-    ("And", COUNT, ints::elementwise),
+    ("And", COUNT, choice::logic),
     ("AveragePool", Refused, window::average_pool),
     ("BatchNormalization", Refused, norm::batch),
     ("Cast", Own, ints::cast),
     ("CastLike", Own, ints::cast),
-    ("Ceil", Own, ints::round),
-    ("Celu", Refused, pointwise::celu),
+    ("Ceil", Own, constants::mapped),
+    ("Celu", Refused, pointwise::activation),
     ("Clip", Refused, pointwise::clip),
     ("Concat", Moved(ALL), layout::concat),
     ("ConstantOfShape", Own, ints::constant_of_shape),
     ("Conv", Refused, window::conv),
     ("ConvTranspose", Refused, window::conv_transpose),
+    ("Cos", Own, constants::mapped),
+    ("CumSum", Own, constants::cumulated),
     ("DepthToSpace", Refused, layout::depth_to_space),
     ("Div", COUNT, pointwise::combined),
     ("Dropout", Own, pointwise::identity),
@@ -51,14 +53,14 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Exp", Refused, pointwise::activation),
     ("Expand", Moved(1), entries::expand),
     ("Flatten", Moved(1), layout::flatten),
-    ("Floor", Own, ints::round),
+    ("Floor", Own, constants::mapped),
     ("Gather", Moved(1), entries::gather),
     ("Gelu", Refused, pointwise::activation),
     ("Gemm", Refused, dense::gemm),
     ("GlobalAveragePool", Refused, window::global_average_pool),
     ("GlobalMaxPool", Refused, window::global_max_pool),
-    ("Greater", COUNT, ints::elementwise),
-    ("GreaterOrEqual", COUNT, ints::elementwise),
+    ("Greater", COUNT, choice::compared),
+    ("GreaterOrEqual", COUNT, choice::compared),
     ("GroupNormalization", Refused, norm::group),
     ("HardSigmoid", Refused, pointwise::activation),
     ("HardSwish", Refused, pointwise::activation),
@@ -67,8 +69,8 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("LRN", Refused, norm::local_response),
     ("LayerNormalization", Refused, norm::layer),
     ("LeakyRelu", Refused, pointwise::activation),
-    ("Less", COUNT, ints::elementwise),
-    ("LessOrEqual", COUNT, ints::elementwise),
+    ("Less", COUNT, choice::compared),
+    ("LessOrEqual", COUNT, choice::compared),
     ("Log", Refused, pointwise::activation),
     ("LogSoftmax", Refused, norm::softmax),
     ("LpNormalization", Refused, norm::lp),
@@ -81,8 +83,8 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Mod", COUNT, ints::elementwise),
     ("Mul", COUNT, pointwise::combined),
     ("Neg", COUNT, pointwise::activation),
-    ("Not", COUNT, ints::elementwise),
-    ("Or", COUNT, ints::elementwise),
+    ("Not", COUNT, choice::logic),
+    ("Or", COUNT, choice::logic),
     ("PRelu", Refused, pointwise::combined),
     ("Pad", Moved(1), entries::pad),
     ("Pow", Refused, pointwise::pow),
@@ -90,6 +92,8 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Reciprocal", Refused, pointwise::activation),
     ("ReduceL1", Refused, norm::reduce),
     ("ReduceL2", Refused, norm::reduce),
+    ("ReduceLogSum", Refused, norm::reduce),
+    ("ReduceLogSumExp", Refused, norm::reduce),
     ("ReduceMax", Computed(ints::reduce), norm::reduce),
     ("ReduceMean", Refused, norm::reduce),
     ("ReduceMin", Computed(ints::reduce), norm::reduce),
@@ -99,10 +103,14 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Relu", Refused, pointwise::activation),
     ("Reshape", Moved(1), layout::reshape),
     ("Resize", Refused, resize::resize),
-    ("Round", Own, ints::round),
+    ("Round", Own, constants::mapped),
+    ("ScatterND", Own, constants::scattered),
     ("Selu", Refused, pointwise::activation),
     ("Shape", Own, ints::shape),
+    ("Shrink", Refused, pointwise::activation),
     ("Sigmoid", Refused, pointwise::activation),
+    ("Sign", Own, constants::mapped),
+    ("Sin", Own, constants::mapped),
     ("Size", Own, ints::size),
     ("Slice", Moved(1), entries::slice),
     ("Softmax", Refused, norm::softmax),
@@ -114,14 +122,14 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Squeeze", Moved(1), layout::squeeze),
     ("Sub", COUNT, pointwise::combined),
     ("Sum", COUNT, pointwise::combined),
-    ("Swish", Refused, pointwise::swish),
+    ("Swish", Refused, pointwise::activation),
     ("Tanh", Refused, pointwise::activation),
     ("ThresholdedRelu", Refused, pointwise::activation),
     ("Tile", Moved(1), entries::tile),
     ("Transpose", Moved(1), layout::transpose),
     ("Unsqueeze", Moved(1), layout::unsqueeze),
     ("Upsample", Refused, resize::resize),
-    ("Where", Own, ints::choose),
+    ("Where", Own, choice::choose),
 ];
 
 /// What the node's outputs stand for.
@@ -132,13 +140,13 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
     let known = OPERATORS.iter().find(|(name, ..)| *name == site.op && matches!(domain, "" | "ai.onnx"));
     let Some((_, integers, translate)) = known else { return Err(unknown(site.op, domain, site.opset)) };
     let whole = |v: &Value| matches!(v, Value::Ints(_));
+    let constant = !site.inputs.iter().any(|v| matches!(v, Value::Act(_)));
     match integers {
         Own => return translate(s, site),
-        Computed(f) if site.inputs.first().is_some_and(whole) => return f(s, site),
+        Computed(f) if constant && site.inputs.first().is_some_and(whole) => return f(s, site),
         Moved(data) if site.inputs.first().is_some_and(whole) => return fold::ints(site, *data, *translate),
         _ => {}
     }
-    let constant = !site.inputs.iter().any(|v| matches!(v, Value::Act(_)));
     if constant { fold::floats(site, *translate) } else { translate(s, site) }
 }
 

@@ -15,6 +15,15 @@ pub fn activation(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         "LeakyRelu" => Activation::LeakyRelu(real("alpha", 0.01)?),
         "ThresholdedRelu" => Activation::ThresholdedRelu(real("alpha", 1.0)?),
         "Elu" => Activation::Elu(real("alpha", 1.0)?),
+        "Celu" => match real("alpha", 1.0)? {
+            1.0 => Activation::Elu(1.0),
+            alpha => Activation::Celu(alpha),
+        },
+        "Swish" => match real("alpha", 1.0)? {
+            1.0 => Activation::Silu,
+            alpha => Activation::Swish(alpha),
+        },
+        "Shrink" => Activation::Shrink { lambda: real("lambd", 0.5)?, bias: real("bias", 0.0)? },
         "Selu" => Activation::Selu {
             alpha: real("alpha", 1.673_263_242_354_377_2)?,
             scale: real("gamma", 1.050_700_987_355_480_5)?,
@@ -42,32 +51,6 @@ pub fn activation(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     };
     let x = s.act(site, 0)?;
     Ok(vec![Value::Act(s.activation(site, f, x)?)])
-}
-
-/// Swish: x sigmoid(alpha x)
-pub fn swish(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let x = s.act(site, 0)?;
-    let alpha = site.float("alpha")?.unwrap_or(1.0);
-    if alpha == 1.0 {
-        return Ok(vec![Value::Act(s.activation(site, Activation::Silu, x)?)]);
-    }
-    let factor = s.number(&format!("{}/alpha", site.name), alpha)?;
-    let inner = s.step(site, "scaled", Op::Binary(Binary::Mul), &[x, factor])?;
-    let gate = s.step(site, "sigmoid", Op::Activation(Activation::Sigmoid), &[inner])?;
-    Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[x, gate])?)])
-}
-
-/// Celu: alpha elu(x / alpha)
-pub fn celu(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let x = s.act(site, 0)?;
-    let alpha = site.float("alpha")?.unwrap_or(1.0);
-    if alpha == 1.0 {
-        return Ok(vec![Value::Act(s.activation(site, Activation::Elu(1.0), x)?)]);
-    }
-    let factor = s.number(&format!("{}/alpha", site.name), alpha)?;
-    let inner = s.step(site, "scaled", Op::Binary(Binary::Div), &[x, factor])?;
-    let elu = s.step(site, "elu", Op::Activation(Activation::Elu(1.0)), &[inner])?;
-    Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[elu, factor])?)])
 }
 
 /// Clip, its bounds attributes (before opset 11) or inputs.

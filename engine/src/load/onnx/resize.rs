@@ -1,62 +1,71 @@
-//! Resize and Upsample: bilinear by the graph's own operation, nearest too where it rounds as the graph does, else as
-//! chosen rows and columns.
+//! Resize and Upsample. Where onnxruntime's f32 arithmetic and PyTorch's decide otherwise (sizes that a scale almost reaches,
+//! nearest pixels that lie half way), a file that PyTorch wrote gets PyTorch's answer and every other onnxruntime's.
 
 use super::scope::Scope;
 use super::site::Site;
-use super::value::Value;
+use super::value::{Act, Dim, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::{Alignment, Sampling};
+use crate::kernels::resize::Geometry;
 use std::sync::Arc;
 
-/// The most rows or columns of a result.
+/// The most entries of a resized axis.
 const MOST: f64 = 65536.0;
+
+/// An axis of a sample that is resized.
+#[derive(Clone, Copy)]
+struct Axis {
+    at: usize,
+    from: usize,
+    to: usize,
+    /// Output size over input size, as the file says it or as the sizes give it.
+    ratio: f64,
+    /// The same as onnxruntime keeps it.
+    scale: f32,
+    /// What PyTorch multiplies output positions by.
+    inverse: f32,
+}
+
+/// How a file relates positions before and after.
+#[derive(Clone, Copy, PartialEq)]
+enum Grid {
+    /// As the graph does.
+    Own(Alignment),
+    /// Half a pixel, but the first where there is only one.
+    HalfPixelOrFirst,
+    /// (i + 1/2) / scale
+    HalfPixelForNearest,
+}
 
 /// Resize (from opset 10) and Upsample (before).
 pub fn resize(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
-    let shape = s.sample(x);
-    let &[_, height, width] = shape.as_slice() else {
-        return Err(Error::unsupported(format!("resizes batch x channels x height x width, got {shape:?} a sample")));
-    };
     let old = site.opset < 11;
     for (name, default) in [("antialias", 0), ("exclude_outside", 0)] {
         site.only(name, default)?;
     }
-    let policy = site.text("keep_aspect_ratio_policy")?.unwrap_or_default();
-    if !matches!(policy.as_str(), "" | "stretch") {
-        return Err(Error::unsupported(format!("attribute `keep_aspect_ratio_policy` is `{policy}`")));
-    }
-    let (size, scale) = sizes(s, site, x.lead, [height, width])?;
-    let transform = site.text("coordinate_transformation_mode")?;
-    let transform = transform.as_deref().unwrap_or(if old { "asymmetric" } else { "half_pixel" });
-    let alignment = match transform {
-        "half_pixel" | "half_pixel_symmetric" => Alignment::HalfPixel,
-        "pytorch_half_pixel" if size.iter().all(|n| *n > 1) => Alignment::HalfPixel,
-        "align_corners" => Alignment::Corners,
-        "asymmetric" => Alignment::Asymmetric,
-        other => return Err(unsupported("coordinate_transformation_mode", other)),
+    let grid = match site.text("coordinate_transformation_mode")?.as_deref() {
+        None | Some("") if old => Grid::Own(Alignment::Asymmetric),
+        None | Some("" | "half_pixel") => Grid::Own(Alignment::HalfPixel),
+        // PyTorch's own resizing knows no exception for a single pixel.
+        Some("pytorch_half_pixel") if s.torch => Grid::Own(Alignment::HalfPixel),
+        Some("pytorch_half_pixel") => Grid::HalfPixelOrFirst,
+        Some("half_pixel_symmetric") => Grid::Own(Alignment::Symmetric),
+        Some("align_corners") => Grid::Own(Alignment::Corners),
+        Some("asymmetric") => Grid::Own(Alignment::Asymmetric),
+        Some("tf_half_pixel_for_nn") => Grid::HalfPixelForNearest,
+        Some(other) => return Err(unsupported("coordinate_transformation_mode", other)),
     };
-    let mode = site.text("mode")?.unwrap_or_else(|| "nearest".into());
-    let op = |sampling| Op::Resize { size, scale, sampling, alignment };
-    match mode.as_str() {
-        "linear" | "bilinear" => Ok(vec![Value::Act(s.add(site, op(Sampling::Linear), &[x])?)]),
-        "nearest" => {
+    let axes = axes(s, site, x)?;
+    match site.text("mode")?.as_deref() {
+        None | Some("" | "nearest") => {
             let rounding = site.text("nearest_mode")?;
-            let rounding = rounding.as_deref().unwrap_or(if old { "floor" } else { "round_prefer_floor" });
-            let own = matches!(
-                (alignment, rounding),
-                (Alignment::Asymmetric, "floor") | (Alignment::HalfPixel, "round_prefer_floor")
-            );
-            if own {
-                return Ok(vec![Value::Act(s.add(site, op(Sampling::Nearest), &[x])?)]);
-            }
-            let [rows, columns] = [0, 1].map(|a| nearest([height, width][a], size[a], scale[a], alignment, rounding));
-            let (rows, columns) = (rows?, columns?);
-            let picked = s.step(site, "rows", Op::Select { axis: 1, index: rows }, &[x])?;
-            Ok(vec![Value::Act(s.add(site, Op::Select { axis: 2, index: columns }, &[picked])?)])
+            let rounding = rounding.as_deref().unwrap_or(if old { "simple" } else { "round_prefer_floor" });
+            nearest(s, site, x, &axes, grid, rounding)
         }
-        other => Err(unsupported("mode", other)),
+        Some("linear" | "bilinear") => linear(s, site, x, axes, grid),
+        Some(other) => Err(unsupported("mode", other)),
     }
 }
 
@@ -65,68 +74,185 @@ fn unsupported(name: &str, value: &str) -> Error {
         .hint("nearest and linear resizing on half-pixel, asymmetric and corner-aligned grids are supported")
 }
 
-/// Output height and width, and their ratios to the input's as the file says them.
-fn sizes(s: &Scope, site: &Site<'_>, lead: usize, from: [usize; 2]) -> Result<([usize; 2], [f64; 2])> {
-    let rank = 3 + lead;
-    let at = if site.opset < 11 { 1 } else { 2 };
-    let axes = site.int_list("axes")?.unwrap_or_else(|| (0..rank as i64).collect());
-    let place = |a: i64| if a < 0 { a + rank as i64 } else { a } - lead as i64;
-    let of = |list: &[f64], neutral: &dyn Fn(usize) -> f64| -> Result<[f64; 2]> {
-        if list.len() != axes.len() {
-            return Err(Error::format(format!("{} sizes or scales for {} axes", list.len(), axes.len())));
-        }
-        let mut found = [neutral(0), neutral(1)];
-        for (a, v) in axes.iter().zip(list) {
-            match place(*a) {
-                p @ (1 | 2) => found[p as usize - 1] = *v,
-                _ if *v == 1.0 => {}
-                // Sizes name the batch and the channels too.
-                _ if site.has(3) => {}
-                _ => return Err(Error::unsupported("it resizes the batch or the channels")),
+/// The axes that are resized, ascending.
+fn axes(s: &Scope, site: &Site<'_>, x: Act) -> Result<Vec<Axis>> {
+    let (shape, rank) = (s.sample(x), s.rank(x));
+    let listed = site.int_list("axes")?.unwrap_or_else(|| (0..rank as i64).collect());
+    let places = listed.iter().map(|a| s.axis_or_batch(x, *a)).collect::<Result<Vec<_>>>()?;
+    let fits = |n: usize| match n == places.len() {
+        true => Ok(()),
+        false => Err(Error::format(format!("{n} sizes or scales for {} axes", places.len()))),
+    };
+    let mut axes = Vec::new();
+    if site.has(3) {
+        let sizes = &site.ints(3)?.values;
+        fits(sizes.len())?;
+        for (place, size) in places.iter().zip(sizes) {
+            match (place, s.resolve(*size)) {
+                (Some(at), Dim::Known(to)) => {
+                    let (from, to) = (shape[*at], to as f64);
+                    let (scale, inverse) = (to as f32 / from as f32, from as f32 / to as f32);
+                    axes.push(Axis { at: *at, from, to: whole(to)?, ratio: to / from as f64, scale, inverse });
+                }
+                (None, size) if size == s.resolve(Dim::Batch) || size == Dim::Known(1) => {}
+                _ => return Err(mixes("it resizes the batch")),
             }
         }
-        Ok(found)
-    };
-    let (size, scale) = if site.has(3) {
-        let list: Vec<f64> = site
-            .ints(3)?
-            .values
-            .iter()
-            .map(|d| match s.resolve(*d) {
-                super::value::Dim::Known(v) => v as f64,
-                super::value::Dim::Batch => 1.0,
-            })
-            .collect();
-        let size = of(&list, &|a| from[a] as f64)?;
-        (size, [0, 1].map(|a| size[a] / from[a] as f64))
+        one_scale(site, &mut axes)?;
     } else {
-        let list = match site.float_list("scales")? {
-            Some(list) => list,
-            None => crate::tensor::to_f64(&site.floats(at)?.tensor)?,
+        let said = match site.float_list("scales")? {
+            Some(list) => list.into_iter().map(|v| v as f32).collect(),
+            None => crate::tensor::to_f32(&site.floats(if site.opset < 11 { 1 } else { 2 })?.tensor)?,
         };
-        let scale = of(&list, &|_| 1.0)?;
-        ([0, 1].map(|a| (from[a] as f64 * scale[a]).floor()), scale)
-    };
-    if size.iter().any(|n| !(1.0..=MOST).contains(n)) || scale.iter().any(|v| !v.is_finite()) {
-        return Err(Error::format(format!("a result of {} x {}", size[0], size[1])));
+        fits(said.len())?;
+        for (place, scale) in places.iter().zip(said) {
+            match place {
+                Some(at) => axes.push(scaled(s.torch, *at, shape[*at], scale)?),
+                None if scale == 1.0 => {}
+                None => return Err(mixes("it resizes the batch")),
+            }
+        }
     }
-    Ok((size.map(|n| n as usize), scale))
+    axes.retain(|a| a.from != a.to || a.scale != 1.0);
+    axes.sort_unstable_by_key(|a| a.at);
+    Ok(axes)
 }
 
-/// For each output position the input position that ONNX's rounding picks.
-fn nearest(from: usize, to: usize, scale: f64, alignment: Alignment, rounding: &str) -> Result<Arc<[usize]>> {
-    let pick: fn(f64) -> f64 = match rounding {
-        "floor" => f64::floor,
-        "ceil" => f64::ceil,
-        "round_prefer_floor" => |v| (v - 0.5).ceil(),
-        "round_prefer_ceil" => |v| (v + 0.5).floor(),
+/// An axis of `from` entries times `scale`: the size is what the product in f32 reaches, in PyTorch the product in f64 of
+/// the decimal number that was written.
+fn scaled(torch: bool, at: usize, from: usize, scale: f32) -> Result<Axis> {
+    let text = scale.to_string();
+    let decimal: f64 = text.parse().unwrap_or(f64::from(scale));
+    // More digits come from a quotient of sizes, of which f32 keeps only so many.
+    let written = text.chars().filter(char::is_ascii_digit).count() <= 6;
+    let to = if torch && written { from as f64 * decimal } else { f64::from(from as f32 * scale) };
+    let to = whole(to.floor())?;
+    Ok(Axis { at, from, to, ratio: f64::from(scale), scale, inverse: (1.0 / decimal) as f32 })
+}
+
+fn whole(to: f64) -> Result<usize> {
+    let fits = (1.0..=MOST).contains(&to);
+    fits.then_some(to as usize).ok_or_else(|| Error::format(format!("it resizes an axis to {to} entries")))
+}
+
+/// The one scale that `keep_aspect_ratio_policy` makes of several.
+fn one_scale(site: &Site<'_>, axes: &mut [Axis]) -> Result<()> {
+    let scales = axes.iter().map(|a| a.scale);
+    let policy = site.text("keep_aspect_ratio_policy")?;
+    let scale = match policy.as_deref() {
+        None | Some("" | "stretch") => return Ok(()),
+        Some("not_larger") => scales.reduce(f32::min),
+        Some("not_smaller") => scales.reduce(f32::max),
+        Some(other) => return Err(Error::format(format!("attribute `keep_aspect_ratio_policy` is `{other}`"))),
+    };
+    let Some(scale) = scale else { return Ok(()) };
+    for axis in axes {
+        let to = whole(f64::from((axis.from as f32 * scale).round()))?;
+        *axis = Axis { to, ratio: f64::from(scale), scale, ..*axis };
+    }
+    Ok(())
+}
+
+/// The graph's own operation where it picks the same pixels, else chosen entries of each axis.
+fn nearest(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[Axis], grid: Grid, rounding: &str) -> Result<Vec<Value>> {
+    let wanted = axes.iter().map(|a| picks(s.torch, a, grid, rounding)).collect::<Result<Vec<_>>>()?;
+    if let (Grid::Own(alignment), Some(op)) = (grid, plane(&s.sample(x), axes, grid, Sampling::Nearest)) {
+        let own = |axis: &Axis| {
+            let geometry = Geometry {
+                input: [axis.from; 2],
+                output: [axis.to; 2],
+                scale: [axis.ratio; 2],
+                sampling: Sampling::Nearest,
+                alignment,
+            };
+            geometry.taps(0).into_iter().map(|(near, ..)| near).collect::<Vec<_>>()
+        };
+        if axes.iter().zip(&wanted).all(|(axis, wanted)| own(axis) == **wanted) {
+            return Ok(vec![Value::Act(s.add(site, op, &[x])?)]);
+        }
+    }
+    let chosen = axes.iter().map(|a| a.at).zip(wanted.into_iter().map(|w| w.to_vec())).collect();
+    super::entries::select(s, site, x, chosen)
+}
+
+/// A resize of rows and columns, where nothing else is resized; `None` of any other.
+fn plane(shape: &[usize], axes: &[Axis], grid: Grid, sampling: Sampling) -> Option<Op> {
+    let (&[_, height, width], Grid::Own(alignment)) = (shape, grid) else { return None };
+    let (mut size, mut scale) = ([height, width], [1.0; 2]);
+    for axis in axes {
+        let a = axis.at.checked_sub(1)?;
+        (size[a], scale[a]) = (axis.to, axis.ratio);
+    }
+    (!axes.is_empty()).then_some(Op::Resize { size, scale, sampling, alignment })
+}
+
+/// Bilinear over rows and columns, else one axis after another, each as the rows of a plane of its own.
+fn linear(s: &mut Scope, site: &Site<'_>, mut x: Act, mut axes: Vec<Axis>, grid: Grid) -> Result<Vec<Value>> {
+    let grid = match grid {
+        Grid::HalfPixelOrFirst => {
+            for axis in axes.iter().filter(|a| a.to == 1) {
+                let op = Op::Select { axis: axis.at, index: Arc::from([0]) };
+                x = s.step(site, &format!("first {}", axis.at), op, &[x])?;
+            }
+            axes.retain(|a| a.to > 1);
+            Grid::Own(Alignment::HalfPixel)
+        }
+        Grid::HalfPixelForNearest => return Err(unsupported("coordinate_transformation_mode", "tf_half_pixel_for_nn")),
+        own => own,
+    };
+    if axes.is_empty() {
+        return Ok(vec![Value::Act(s.add(site, Op::Identity, &[x])?)]);
+    }
+    if let Some(op) = plane(&s.sample(x), &axes, grid, Sampling::Linear) {
+        return Ok(vec![Value::Act(s.add(site, op, &[x])?)]);
+    }
+    let last = axes.len() - 1;
+    for (i, axis) in axes.into_iter().enumerate() {
+        let shape = s.sample(x);
+        let flat = vec![shape[..axis.at].iter().product(), axis.from, shape[axis.at + 1..].iter().product()];
+        let to = [&shape[..axis.at], &[axis.to], &shape[axis.at + 1..]].concat();
+        let rows = [Axis { at: 1, ..axis }];
+        let op = plane(&flat, &rows, grid, Sampling::Linear).ok_or_else(|| Error::internal("a plane has rows"))?;
+        x = s.step(site, &format!("flat {}", axis.at), Op::Reshape(flat), &[x])?;
+        x = s.step(site, &format!("axis {}", axis.at), op, &[x])?;
+        x = if i == last {
+            s.add(site, Op::Reshape(to), &[x])?
+        } else {
+            s.step(site, &format!("back {}", axis.at), Op::Reshape(to), &[x])?
+        };
+    }
+    Ok(vec![Value::Act(x)])
+}
+
+/// For each output position of an axis the input position that is picked.
+fn picks(torch: bool, axis: &Axis, grid: Grid, rounding: &str) -> Result<Arc<[usize]>> {
+    let &Axis { from, to, scale, inverse, .. } = axis;
+    let down = scale < 1.0;
+    let pick: fn(f32) -> f32 = match rounding {
+        // Before opset 11 onnxruntime rounded up where it reduced.
+        "simple" if down => f32::ceil,
+        "simple" => f32::trunc,
+        "floor" => f32::floor,
+        "ceil" => f32::ceil,
+        "round_prefer_floor" => |v| if v == v.trunc() + 0.5 { v.floor() } else { v.round() },
+        "round_prefer_ceil" => f32::round,
         other => return Err(unsupported("nearest_mode", other)),
     };
-    let place = |i: usize| match alignment {
-        Alignment::HalfPixel => (i as f64 + 0.5) / scale - 0.5,
-        Alignment::Asymmetric => i as f64 / scale,
-        Alignment::Corners if to > 1 => i as f64 * (from - 1) as f64 / (to - 1) as f64,
-        Alignment::Corners => 0.0,
+    let (n, m) = (from as f32, to as f32);
+    let place = |i: f32| match grid {
+        Grid::Own(Alignment::Asymmetric) if torch && rounding == "floor" => i * inverse,
+        Grid::Own(Alignment::Asymmetric) => i / scale,
+        Grid::HalfPixelOrFirst if to == 1 => 0.0,
+        Grid::Own(Alignment::HalfPixel) | Grid::HalfPixelOrFirst => (i + 0.5) / scale - 0.5,
+        Grid::Own(Alignment::Corners) if to > 1 => i * (n - 1.0) / (m - 1.0),
+        Grid::Own(Alignment::Corners) => 0.0,
+        Grid::Own(Alignment::Symmetric) => {
+            let shift = n / 2.0 * (1.0 - m / (scale * n));
+            (f64::from(shift) + (f64::from(i) + 0.5) / f64::from(scale) - 0.5) as f32
+        }
+        Grid::HalfPixelForNearest => (i + 0.5) / scale,
     };
-    Ok((0..to).map(|i| pick(place(i)).clamp(0.0, (from - 1) as f64) as usize).collect())
+    let same = scale == 1.0 && from == to;
+    let at = |i: usize| if same { i } else { pick(place(i as f32)).clamp(0.0, n - 1.0) as usize };
+    Ok((0..to).map(at).collect())
 }

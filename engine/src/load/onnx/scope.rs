@@ -19,6 +19,8 @@ pub struct Scope {
     pub builder: Builder,
     /// The batch size that the file fixes, if it does.
     pub batch: Option<usize>,
+    /// Whether PyTorch wrote the file.
+    pub torch: bool,
     reserved: BTreeSet<String>,
     params: HashMap<(TensorId, String), ParamId>,
 }
@@ -26,7 +28,7 @@ pub struct Scope {
 impl Scope {
     /// An empty graph; `reserved` are the names of the file's nodes.
     pub fn new(batch: Option<usize>, reserved: BTreeSet<String>) -> Self {
-        Scope { builder: Builder::new(), batch, reserved, params: HashMap::new() }
+        Scope { builder: Builder::new(), batch, torch: false, reserved, params: HashMap::new() }
     }
 
     /// A constant as a parameter; shared constants give the same one.
@@ -83,6 +85,18 @@ impl Scope {
             Value::Act(a) => Ok(*a),
             Value::Floats(c) => self.constant(c),
             other => Err(site.wants(i, "an activation", other)),
+        }
+    }
+
+    /// Input `i` as a value with a batch; of a constant its first axis is one, where that has one entry.
+    pub fn batched(&mut self, site: &Site<'_>, i: usize) -> Result<Act> {
+        match site.input(i) {
+            Value::Floats(c) if c.tensor.rank() > 1 && c.tensor.dims()[0] == 1 => {
+                let tensor = c.tensor.squeeze(0)?;
+                let Act { id, .. } = self.constant(&Const { name: c.name.clone(), tensor })?;
+                Ok(Act { id, lead: 1 })
+            }
+            _ => self.act(site, i),
         }
     }
 

@@ -26,6 +26,11 @@ impl<'a> Site<'a> {
         Site { name, op: proto.op_type.as_deref().unwrap_or(""), opset, inputs, outputs, proto }
     }
 
+    /// How many of its outputs the file names.
+    pub fn named_outputs(&self) -> usize {
+        self.proto.output.iter().filter(|name| !name.is_empty()).count()
+    }
+
     /// Input `i`, `Absent` where it was left out.
     pub fn input(&self, i: usize) -> &Value {
         self.inputs.get(i).unwrap_or(&Value::Absent)

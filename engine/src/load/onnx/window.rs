@@ -33,6 +33,13 @@ pub fn conv_transpose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let wanted = pair(site, "output_shape", 1)?;
     let auto = auto_pad(site)?;
     if wanted.is_some() || matches!(auto, Auto::SameUpper | Auto::SameLower) {
+        if wanted.is_none() && (0..2).any(|a| window.stride[a] > span[a] + extra[a]) {
+            return Err(Error::unsupported(format!(
+                "attribute `auto_pad` with strides {:?} beyond the kernel",
+                window.stride
+            ))
+            .hint("ONNX and onnxruntime disagree on the output's size: export the net with `pads`"));
+        }
         let mut sides = [(0, 0); 2];
         for a in 0..2 {
             let input = shape[a + 1];
@@ -91,6 +98,10 @@ fn pool(s: &mut Scope, site: &Site<'_>) -> Result<(Act, Pool)> {
     let x = batched_map(s, site)?;
     let kernel = pair(site, "kernel_shape", 1)?.ok_or_else(|| Error::format("attribute `kernel_shape` is missing"))?;
     let (window, ceil) = window(s, site, x, kernel)?;
+    if window.dilation != [1, 1] && matches!(auto_pad(site)?, Auto::SameUpper | Auto::SameLower) {
+        return Err(Error::unsupported(format!("attribute `auto_pad` with dilations {:?}", window.dilation))
+            .hint("ONNX and onnxruntime disagree on the output's size: export the net with `pads`"));
+    }
     let count_padding = site.int("count_include_pad")?.unwrap_or(0) != 0;
     Ok((x, Pool { window, ceil, count_padding }))
 }
@@ -115,7 +126,7 @@ fn window(s: &Scope, site: &Site<'_>, x: Act, kernel: [usize; 2]) -> Result<(Win
             window.padding = Padding { top, left, bottom, right };
         }
     }
-    Ok((window, ceil && auto == Auto::Explicit))
+    Ok((window, ceil && matches!(auto, Auto::Explicit | Auto::Valid)))
 }
 
 fn bare_window(site: &Site<'_>, kernel: [usize; 2]) -> Result<Window> {
@@ -194,7 +205,7 @@ fn bias(s: &mut Scope, site: &Site<'_>, i: usize) -> Result<Option<crate::graph:
 }
 
 fn batched_map(s: &mut Scope, site: &Site<'_>) -> Result<Act> {
-    let x = s.act(site, 0)?;
+    let x = s.batched(site, 0)?;
     let shape = s.sample(x);
     if x.lead == 1 && shape.len() == 3 {
         return Ok(x);

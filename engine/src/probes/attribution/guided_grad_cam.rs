@@ -41,4 +41,8 @@ impl Probe for GuidedGradCam {
         let large = cam::enlarge(&map, [height, width])?.unsqueeze(1)?.to_dtype(guided.dtype())?;
         Ok(guided.broadcast_mul(&large)?)
     }
+
+    fn rules(&self) -> Option<Rules> {
+        Some(Rules::guided_backprop())
+    }
 }

@@ -22,12 +22,14 @@ pub mod score_cam;
 pub mod smooth_grad;
 
 use crate::error::Result;
+use crate::graph::op::Activation;
 use crate::graph::{NodeId, Op};
 use crate::job::Job;
+use crate::kernels::conv::Combine;
 use crate::model::Model;
 use crate::pass::{Tap, Trace};
 use crate::probe::Probe;
-use crate::rules::Rules;
+use crate::rules::{On, Rules};
 use crate::show::{Artifact, Map, Part, Scale, Style};
 use crate::subject::{Input, Prepared, Subject};
 use crate::tensor::to_f32;
@@ -43,6 +45,44 @@ pub fn input_signal(target: &Subject, x: &Tensor, rules: &Rules) -> Result<Tenso
     let tap = if rules.need_signs_only() { Tap::Signs(target.nodes()?) } else { target.tap()? };
     let seed = |trace: &Trace| Ok((target.seed(trace)?, ()));
     Ok(model.backpropagate(x, &tap, model.graph().input(), rules, seed)?.0)
+}
+
+/// What a rule for rectifiers found to act on, where that is not plain: nothing, or rectifiers that are smooth.
+///
+/// # Errors
+/// Where the target has no net.
+pub fn rectified(rules: &Rules, target: &Subject) -> Result<Option<String>> {
+    let Some((_, rule)) = rules.0.iter().find(|(on, _)| matches!(on, On::Rectifiers)) else { return Ok(None) };
+    let (model, nodes) = (target.model()?, target.nodes()?);
+    let graph = model.graph();
+    let behind = graph.descendants(graph.input());
+    let mut counts = std::collections::BTreeMap::<&str, (usize, bool)>::new();
+    let before: Vec<Vec<bool>> = nodes.iter().map(|n| graph.ancestors(*n)).collect();
+    for id in graph.ids().filter(|id| behind[id.0] && before.iter().any(|b| b[id.0])) {
+        let op = &graph.node(id).op;
+        if op.rectifies() {
+            let smooth = matches!(op, Op::Activation(f) if f.is_smooth());
+            counts.entry(op.kind()).or_insert((0, smooth)).0 += 1;
+        }
+    }
+    if counts.is_empty() {
+        return Ok(Some(format!(
+            "{} found no rectifier between the input and {target}: the map is the gradient",
+            rule.name()
+        )));
+    }
+    let smooth: Vec<String> = counts.iter().filter(|(_, c)| c.1).map(|(kind, c)| format!("{} {kind}", c.0)).collect();
+    let passes = match rule.as_epilogue(Activation::Relu) {
+        Some((Combine::None, _)) => "a positive signal as it is",
+        _ => "a positive signal times its slope",
+    };
+    Ok((!smooth.is_empty()).then(|| {
+        format!(
+            "{} is defined for ReLU; here a smooth rectifier ({}) passes {passes}, a negative one not at all",
+            rule.name(),
+            smooth.join(", ")
+        )
+    }))
 }
 
 /// The same question, a class asked about without the others' weights where the net allows it.
@@ -64,8 +104,9 @@ pub fn of_input(probe: &dyn Probe, on: &Subject, input: &Input, job: &Job) -> Re
     let target = on.target(&prepared.x)?;
     let map = probe.attribute(&target, &prepared.x, job)?.squeeze(0)?;
     let artifact = saliency(probe.name(), &target, &prepared, &map)?;
-    let reasons = diagnose(&map, &target, &prepared.x, &probe.rules().unwrap_or_default())?;
-    Ok(reasons.into_iter().fold(artifact, Artifact::note))
+    let rules = probe.rules().unwrap_or_default();
+    let reasons = diagnose(&map, &target, &prepared.x, &rules)?;
+    Ok(reasons.into_iter().chain(rectified(&rules, &target)?).fold(artifact, Artifact::note))
 }
 
 /// The artifact of a map that is shaped as the input: C x H x W raw, shown as max |.| over channels.
@@ -159,7 +200,7 @@ pub fn diagnose(map: &Tensor, target: &Subject, x: &Tensor, rules: &Rules) -> Re
         if any_nonzero(signal)? && !alive && !node.inputs.is_empty() {
             let name = &node.name;
             return Ok(vec![match node.op {
-                Op::Activation(a) if a.rectifies() => {
+                ref op if op.rectifies() => {
                     let all_negative = to_f32(trace.get(node.inputs[0])?)?.iter().all(|v| *v <= 0.0);
                     if all_negative {
                         format!(

@@ -4,8 +4,9 @@
 
 use crate::data::files::Dataset;
 use crate::error::{Error, Result};
-use crate::graph::{NodeId, Op};
+use crate::graph::NodeId;
 use crate::job::Job;
+use crate::kernels::elementwise::largest;
 use crate::model::Model;
 use crate::pass::Tap;
 use crate::probe::Probe;
@@ -156,7 +157,7 @@ impl Counts {
         for (i, map) in to_f32(value)?.chunks(plane).enumerate() {
             let c = i % self.positive.len();
             self.positive[c] += map.iter().filter(|v| **v > 0.0).count() as u64;
-            self.largest[c] = map.iter().copied().fold(self.largest[c], f32::max);
+            self.largest[c] = map.iter().copied().fold(self.largest[c], largest);
         }
         self.seen += (dims[0] * plane) as u64;
         Ok(())
@@ -169,6 +170,6 @@ fn count(model: &Model, nodes: &[NodeId], x: &Tensor, counts: &mut [Counts]) -> 
 }
 
 fn rectifiers(model: &Model) -> Vec<NodeId> {
-    let is = |id: &NodeId| matches!(model.graph().node(*id).op, Op::Activation(a) if a.rectifies());
+    let is = |id: &NodeId| model.graph().node(*id).op.rectifies();
     model.layers().filter(is).collect()
 }

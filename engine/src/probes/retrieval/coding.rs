@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, NodeId, Op};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
+use crate::kernels::elementwise::largest;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::Tap;
@@ -272,7 +273,7 @@ fn pooled(sample: &[f32], plane: usize, pool: Pool) -> Vec<f32> {
         Pool::Mean => {
             sample.chunks(plane).map(|m| (m.iter().map(|v| f64::from(*v)).sum::<f64>() / plane as f64) as f32).collect()
         }
-        Pool::Max => sample.chunks(plane).map(|m| m.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect(),
+        Pool::Max => sample.chunks(plane).map(|m| m.iter().copied().fold(f32::NEG_INFINITY, largest)).collect(),
     }
 }
 
@@ -307,7 +308,7 @@ pub fn after_relu(graph: &Graph, node: NodeId) -> NodeId {
     while let [next] = graph.consumers(at) {
         match graph.node(*next).op {
             Op::Identity => at = *next,
-            Op::Activation(a) if a.rectifies() => return *next,
+            ref op if op.rectifies() => return *next,
             ref op if op.class() == Class::Normalisation => at = *next,
             _ => break,
         }

@@ -87,7 +87,7 @@ pub fn maps(model: &Model) -> Vec<NodeId> {
         let node = model.graph().node(*id);
         let map = matches!(node.shape[..], [_, h, w] if h >= 4 && w >= 4);
         let kind = match node.op {
-            Op::Activation(a) => a.rectifies(),
+            ref op if op.rectifies() => true,
             Op::MaxPool(_) | Op::AvgPool(_) | Op::Concat { .. } | Op::Binary(_) => true,
             _ => false,
         };

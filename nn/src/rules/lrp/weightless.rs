@@ -122,13 +122,14 @@ fn is_gate(graph: &Graph, depends_on_input: &[bool], mut id: NodeId) -> bool {
     loop {
         let node = graph.node(id);
         id = match &node.op {
-            Op::Softmax { log: false, .. } | Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. }) => {
+            Op::Softmax { log: false, .. }
+            | Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. } | Activation::Step(_)) => {
                 return true;
             }
             Op::Activation(Activation::Clip { low, .. }) => return *low >= 0.0,
             Op::Identity | Op::Reshape(_) | Op::Transpose(_) | Op::Resize { .. } => node.inputs[0],
             Op::Binary(Binary::Mul | Binary::Div) if !depends_on_input[node.inputs[1].0] => node.inputs[0],
-            Op::Binary(Binary::Mul) if !depends_on_input[node.inputs[0].0] => node.inputs[1],
+            Op::Binary(Binary::Mul | Binary::Sub) if !depends_on_input[node.inputs[0].0] => node.inputs[1],
             _ => return false,
         }
     }

@@ -1,0 +1,205 @@
+//! Activations by their curves: a stretch that is a function of one number is compared with a table of functions, each
+//! with its numbers read off the curve.
+
+use super::Live;
+use super::stretch::{Stretch, ending_at};
+use crate::error::Result;
+use crate::graph::op::{Activation, Binary};
+use crate::graph::{Builder, NodeId, Op};
+use crate::kernels::elementwise::value;
+use candle_core::{Device, Tensor};
+
+/// How far two curves may lie apart, as a part of the value: a file's numbers are rounded to f32.
+const APART: f64 = 1e-5;
+/// What f64 leaves of differences of like numbers, for each unit of the input.
+const CANCELLED: f64 = 1e-12;
+
+/// Inputs at which curves are compared, on both sides of zero: none of them near the kinks of a known function.
+const INPUTS: [f64; 35] = [
+    0.001, 0.013, 0.037, 0.11, 0.23, 0.41, 0.59, 0.77, 0.97, 1.0, 1.31, 1.63, 1.93, 2.29, 2.61, 2.9, 3.13, 3.49, 3.87,
+    4.31, 4.83, 5.41, 5.87, 6.13, 6.73, 7.7, 8.9, 10.3, 13.0, 19.0, 31.0, 71.0, 173.0, 1.1e3, 1.3e5,
+];
+
+/// Reads a function's numbers off a curve; `None` where it cannot be this one.
+type Guess = fn(&dyn Fn(f64) -> f64) -> Option<Activation>;
+
+/// The functions that are known again. The first that fits is taken.
+const TABLE: &[(&str, Guess)] = &[
+    ("relu", |_| Some(Activation::Relu)),
+    ("clip", |f| {
+        let bound = |v: f64| if v.abs() < 1e29 { decimal(v) } else { v * f64::INFINITY };
+        Some(Activation::Clip { low: bound(f(-1e30)), high: bound(f(1e30)) })
+    }),
+    ("leaky_relu", |f| {
+        let slope = -f(-1.0);
+        (slope != 1.0).then_some(Activation::LeakyRelu(decimal(slope)))
+    }),
+    ("silu", |_| Some(Activation::Silu)),
+    ("swish", |f| Some(Activation::Swish(decimal((f(1.0) / (1.0 - f(1.0))).ln())))),
+    ("gelu", |_| Some(Activation::Gelu { tanh: false })),
+    ("gelu (tanh)", |_| Some(Activation::Gelu { tanh: true })),
+    ("hard_swish", |_| Some(Activation::HardSwish)),
+    ("mish", |_| Some(Activation::Mish)),
+    ("sigmoid", |_| Some(Activation::Sigmoid)),
+    ("hard_sigmoid", |f| {
+        let (at, middle) = (1.0 / 64.0, f(0.0));
+        let slope = (f(at) - middle) / at;
+        (middle > 0.0 && middle < 1.0)
+            .then_some(Activation::HardSigmoid { slope: decimal(slope), offset: decimal(middle) })
+    }),
+    ("tanh", |_| Some(Activation::Tanh)),
+    ("tanhshrink", |_| Some(Activation::Tanhshrink)),
+    ("softplus", |_| Some(Activation::Softplus)),
+    ("log_sigmoid", |_| Some(Activation::LogSigmoid)),
+    ("softsign", |_| Some(Activation::Softsign)),
+    ("elu", |f| Some(Activation::Elu(decimal(f(-1.0) / (-1f64).exp_m1())))),
+    ("selu", |f| {
+        let scale = f(1.0);
+        Some(Activation::Selu { alpha: decimal(f(-1.0) / (-1f64).exp_m1() / scale), scale: decimal(scale) })
+    }),
+    // celu: -alpha is where it ends.
+    ("celu", |f| Some(Activation::Celu(decimal(-f(-1e4))))),
+    ("thresholded_relu", |f| Some(Activation::ThresholdedRelu(edge(f)?))),
+    ("shrink", |f| Some(Activation::Shrink { lambda: edge(f)?, bias: decimal(FAR - f(FAR)) })),
+];
+
+/// The number that a file means by an f32.
+fn decimal(v: f64) -> f64 {
+    let single = v as f32;
+    // One that was computed is off by a few of f64's last places; 0.1 is meant by 0.10000000149.
+    single.to_string().parse().unwrap_or(v)
+}
+
+/// An input far behind all kinks.
+const FAR: f64 = 1e4;
+
+/// Where a curve that is zero at zero and rises as its input far out leaves zero.
+fn edge(f: &dyn Fn(f64) -> f64) -> Option<f64> {
+    if f(0.0) != 0.0 || (f(2.0 * FAR) - f(FAR) - FAR).abs() > 1e-6 * FAR {
+        return None;
+    }
+    let (mut low, mut high) = (0.0, FAR);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        *(if f(middle) == 0.0 { &mut low } else { &mut high }) = middle;
+    }
+    Some(decimal(high))
+}
+
+/// Makes one node of an activation that was written out and ends at `id`.
+pub fn activation(b: &mut Builder, id: NodeId, _: &Live) -> Result<()> {
+    if !may_end(b.op(id)) {
+        return Ok(());
+    }
+    let mut found: Option<(Activation, NodeId)> = None;
+    for stretch in ending_at(b, id) {
+        if !stretch.is_pointwise(b) {
+            break;
+        }
+        let trivial = stretch.nodes.len() == 1 && matches!(b.op(id), Op::Activation(_));
+        if trivial {
+            continue;
+        }
+        if !stretch.wide.is_empty() {
+            if found.is_none() && sloped(b, id, &stretch)? {
+                return Ok(());
+            }
+            continue;
+        }
+        match known(b, &stretch) {
+            // A hard sigmoid takes in the sums and products before it.
+            Some(f @ Activation::HardSigmoid { .. }) => found = Some((f, stretch.base)),
+            Some(f) if found.is_none() => {
+                found = Some((f, stretch.base));
+                break;
+            }
+            _ => {}
+        }
+    }
+    let Some((f, base)) = found else { return Ok(()) };
+    b.rewrite(id, Op::Activation(f), &[base])?;
+    Ok(())
+}
+
+/// The operations with which a written-out activation ends.
+fn may_end(op: &Op) -> bool {
+    use Activation as A;
+    match op {
+        Op::Binary(f) => *f != Binary::Prelu,
+        Op::Activation(f) => {
+            matches!(f, A::Clip { .. } | A::Log | A::Neg | A::Reciprocal | A::Pow(_))
+        }
+        _ => false,
+    }
+}
+
+/// The function in the table whose curve a stretch has.
+fn known(b: &Builder, stretch: &Stretch) -> Option<Activation> {
+    let f = |x: f64| stretch.evaluate(b, &[x], &[1], 0).map_or(f64::NAN, |y| y[0]);
+    let inputs = inputs(stretch.numbers(b));
+    let curve = stretch.evaluate(b, &inputs, &[inputs.len()], 0)?;
+    let fits = |g: Activation| {
+        let mut pairs = inputs.iter().zip(&curve);
+        pairs.all(|(x, y)| {
+            // What overflows far out tells nothing.
+            if x.abs() > 100.0 && !y.is_finite() {
+                return true;
+            }
+            let want: f64 = value(g, *x);
+            (y - want).abs() <= APART * want.abs() + CANCELLED * (1.0 + x.abs())
+        })
+    };
+    TABLE.iter().find_map(|(_, guess)| guess(&f).filter(|g| sound(*g) && fits(*g)))
+}
+
+/// Whether a guess has the numbers of a function that bends.
+fn sound(f: Activation) -> bool {
+    match f {
+        Activation::Clip { low, high } => low < high && (low.is_finite() || high.is_finite()),
+        Activation::LeakyRelu(a) => a.is_finite() && a != 0.0 && a != 1.0,
+        Activation::Elu(a) => a.is_finite() && a != 0.0,
+        Activation::Celu(a) => a.is_finite() && a > 0.0,
+        Activation::Swish(a) => a.is_finite() && a != 0.0,
+        Activation::Selu { alpha, scale } => alpha.is_finite() && scale.is_finite() && alpha != 0.0 && scale != 0.0,
+        Activation::HardSigmoid { slope, offset } => slope.is_finite() && offset.is_finite() && slope != 0.0,
+        Activation::Shrink { lambda, bias } => lambda > 1e-6 && bias.is_finite(),
+        _ => true,
+    }
+}
+
+/// The inputs at which a stretch is looked at: the usual ones, and some beside each of its numbers.
+fn inputs(numbers: Vec<f64>) -> Vec<f64> {
+    let own = numbers
+        .into_iter()
+        .filter(|v| v.is_finite() && *v != 0.0 && v.abs() < 1e4)
+        .flat_map(|v| [0.97 * v.abs(), 1.03 * v.abs()]);
+    let sides = INPUTS.into_iter().chain(own).flat_map(|v| [v, -v]);
+    std::iter::once(0.0).chain(sides).collect()
+}
+
+/// Makes one node of a rectifier whose slopes for negative inputs differ by channel.
+fn sloped(b: &mut Builder, id: NodeId, stretch: &Stretch) -> Result<bool> {
+    let count: usize = stretch.wide.iter().product();
+    let inputs = inputs(stretch.numbers(b));
+    let mut slopes = Vec::with_capacity(count);
+    for i in 0..count {
+        let Some(curve) = stretch.evaluate(b, &inputs, &[inputs.len()], i) else { return Ok(false) };
+        let slope = inputs.iter().position(|x| *x == -1.0).map_or(f64::NAN, |at| -curve[at]);
+        let fits = |(x, y): (&f64, &f64)| {
+            let want = if *x > 0.0 { *x } else { slope * x };
+            (y - want).abs() <= APART * want.abs() + CANCELLED * (1.0 + x.abs())
+        };
+        if !inputs.iter().zip(&curve).all(fits) {
+            return Ok(false);
+        }
+        slopes.push(slope as f32);
+    }
+    if slopes.iter().all(|slope| *slope == 1.0) {
+        return Ok(false);
+    }
+    let name = format!("{}/slope", b.node(id).name);
+    let param = b.param(&name, Tensor::from_vec(slopes, stretch.wide.as_slice(), &Device::Cpu)?)?;
+    let slope = b.add(&name, Op::Constant(param), &[])?;
+    b.rewrite(id, Op::Binary(Binary::Prelu), &[stretch.base, slope])?;
+    Ok(true)
+}
