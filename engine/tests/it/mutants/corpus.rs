@@ -4,7 +4,7 @@ use crate::golden;
 use crate::onnx_bytes::{Graph, ints, node};
 use convscope_engine::data::Image;
 use convscope_engine::data::npy;
-use convscope_engine::lock::archive;
+use convscope_engine::run::archive;
 use convscope_engine::{Device, Tensor};
 use std::collections::BTreeMap;
 use std::io::Write;

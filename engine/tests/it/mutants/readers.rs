@@ -5,7 +5,7 @@ use convscope_engine::load::labels::read_labels;
 use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::load::tensors::Tensors;
 use convscope_engine::load::{LoadOptions, load_model};
-use convscope_engine::lock::{Lock, archive};
+use convscope_engine::run::{Lock, archive};
 use convscope_engine::{DType, Device, Result, Tensor};
 use std::path::Path;
 
