@@ -521,11 +521,14 @@ fn variables_that_are_set_again_leave_nothing_behind() {
 fn twenty_clients_get_the_answers_to_two_thousand_cells() {
     let front = FrontEnd::start();
     let begun = Instant::now();
+    // Who joins later does not hear what was said before.
+    let joined = std::sync::Barrier::new(20);
     std::thread::scope(|scope| {
         for client in 0..20 {
-            let ports = &front.ports;
+            let (ports, joined) = (&front.ports, &joined);
             scope.spawn(move || {
                 let mut own = Client::to(ports);
+                joined.wait();
                 for cell in 0..100 {
                     assert_eq!(own.value(&format!("{client} * 1000 + {cell}")), (client * 1000 + cell).to_string());
                 }

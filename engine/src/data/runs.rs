@@ -137,7 +137,7 @@ mod tests {
             (json!({"size": [3, 2], "counts": [1, -2, 7]}), "no run lengths"),
             (json!({"size": [3, 2], "counts": "\n"}), "no run lengths"),
             (json!({"size": [3, 2], "counts": "ooo"}), "no run lengths"),
-            (json!({"size": [3, 2], "counts": [u64::MAX, 7]}), "too many"),
+            (json!({"size": [3, 2], "counts": [u64::MAX, 7]}), "no run lengths"),
             (json!({"size": [3]}), "without `size`"),
         ] {
             let error = Runs::read(&serde_json::from_value(bad.clone()).unwrap()).unwrap_err();

@@ -100,7 +100,7 @@ fn choose(pickle: &Pickle, key: Option<&str>, notes: &mut Vec<String>) -> Result
         };
     }
     let most = found.iter().map(|f| f.tensors).max().unwrap_or(0);
-    found.retain(|f| 2 * f.tensors >= most);
+    found.retain(|f| 2 * f.tensors > most);
     found.sort_by(|a, b| a.rank().cmp(&b.rank()));
     let Some(best) = found.first() else { return Err(no_weights(pickle)) };
     match &found[1..] {

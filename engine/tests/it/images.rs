@@ -92,9 +92,11 @@ fn damaged_files_are_errors_and_never_panic() {
         }
         for end in 0..bytes.len() {
             let whole = Image::decode(&bytes[..end]).is_ok();
+            // The closing chunk of a PNG file holds no pixels.
+            let only_the_end_is_missing = path.extension().is_some_and(|e| e == "png") && end + 12 >= bytes.len();
             let first_frame_is_there = path.ends_with("animated.gif") && end > 600;
             assert!(
-                !whole || first_frame_is_there || end * 10 > bytes.len() * 9,
+                !whole || first_frame_is_there || end * 10 > bytes.len() * 9 || only_the_end_is_missing,
                 "{} is read after {end} of {}",
                 path.display(),
                 bytes.len()

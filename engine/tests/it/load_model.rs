@@ -70,7 +70,7 @@ fn options_make_a_card_for_a_net_that_has_none() {
     let options = json!({"mean": 0.5, "std": [0.1, 0.2, 0.4], "order": "BGR", "labels": "labels.txt"});
     let net = load(FIXED, "net.onnx", options).unwrap();
     let preprocess = net.card().preprocess().unwrap();
-    assert_eq!((preprocess.size, preprocess.resize), (Size { height: 8, width: 10 }, Resize::Short(11)));
+    assert_eq!((preprocess.size, preprocess.resize), (Size { height: 8, width: 10 }, Resize::Auto));
     assert_eq!((preprocess.order, preprocess.interpolation), (Order::Bgr, Interpolation::Bicubic));
     assert_eq!((&preprocess.mean[..], &preprocess.std[..]), (&[0.5; 3][..], &[0.1, 0.2, 0.4][..]));
     assert_eq!(net.card().class_index("Green").unwrap(), 1);

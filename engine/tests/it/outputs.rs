@@ -158,7 +158,7 @@ fn one_output_names_its_class_and_the_complement() {
 fn occlusion_shows_the_probability_that_the_outputs_mean() {
     let x = input();
     for kind in [OutputKind::Sigmoid, OutputKind::Softmax] {
-        let model = net(4, plain, Some(kind));
+        let model = net(4, plain, Some(kind)).to_dtype(convscope_engine::DType::F32).unwrap();
         let class = Subject::class_at(&model, 2).unwrap();
         let map =
             Occlusion::new().patch(SIDE).stride(SIDE).run(&class, &Input::Tensor(x.clone()), &Job::new()).unwrap();

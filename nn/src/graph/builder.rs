@@ -146,20 +146,15 @@ impl Builder {
         order
     }
 
-    /// Closes the graph with `output` as the net's raw output. Nodes that the output does not need are dropped, and their
-    /// parameters.
+    /// Closes the graph with `output` as the net's raw output. Nodes that the output does not need are dropped; parameters stay.
     ///
     /// # Errors
     /// Where there is not exactly one input, or the output does not depend on it.
     pub fn finish(self, output: NodeId) -> Result<(Graph, Weights)> {
-        let mut graphs = self.finish_all(&[(String::new(), output)])?;
-        match graphs.0.pop() {
-            Some((_, graph)) => Ok((graph, graphs.1)),
-            None => Err(Error::internal("no graph of an output")),
-        }
+        Ok((self.graph(output)?, self.weights))
     }
 
-    /// One graph for each name and output, all over the same weights.
+    /// One graph for each name and output, all over the same weights, from which parameters that no output needs are dropped.
     ///
     /// # Errors
     /// As [`Builder::finish`].

@@ -8,6 +8,7 @@
 mod tags;
 mod tiff;
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -20,6 +21,15 @@ use crate::limits::{DECODER, IMAGE_FILE};
 use crate::regular;
 
 const KNOWN: &str = "PNG, JPEG, BMP, GIF, WebP and TIFF are known";
+
+/// A PNG file with its closing chunk, which some programs leave out: all pixels are there without it.
+fn png_with_end(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const END: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";
+    match bytes.windows(4).any(|w| w == b"IEND") {
+        true => Cow::Borrowed(bytes),
+        false => Cow::Owned([bytes, END].concat()),
+    }
+}
 
 impl Image {
     /// Reads an image file; [`Image::path`] is `path` as given.
@@ -53,6 +63,8 @@ impl Image {
             return Self::upright(decoded, tags::orientation(Some(bytes), None));
         }
         let damaged = |e: image::ImageError| explain(format, &e);
+        let whole = if format == ImageFormat::Png { png_with_end(bytes) } else { Cow::Borrowed(bytes) };
+        let bytes = &whole[..];
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         reader.no_limits();
         let mut decoder = reader.into_decoder().map_err(damaged)?;

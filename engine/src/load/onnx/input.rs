@@ -109,7 +109,7 @@ fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
         "DequantizeLinear",
         "Sigmoid",
     ];
-    let mut values = vec![name];
+    let (mut values, mut moved) = (vec![name], false);
     for node in &links.nodes {
         if !node.input.iter().any(|i| values.contains(&i.as_str())) {
             continue;
@@ -126,13 +126,14 @@ fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
             | "Resize"
             | "Upsample"
             | "LRN"
-            | "SpaceToDepth" => return Some(false),
+            | "SpaceToDepth" => return Some(moved),
             "Transpose" => {
                 let perm = node.attribute.iter().find(|a| a.name.as_deref() == Some("perm")).map(|a| &a.ints[..]);
-                return match perm {
-                    Some([0, 3, 1, 2]) => Some(true),
-                    _ => None,
-                };
+                if moved || perm != Some(&[0, 3, 1, 2]) {
+                    return None;
+                }
+                moved = true;
+                values.extend(node.output.first().map(String::as_str));
             }
             op if PASSED.contains(&op) => values.extend(node.output.first().map(String::as_str)),
             _ => return None,

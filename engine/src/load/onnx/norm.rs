@@ -162,8 +162,9 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         None if site.int("noop_with_empty_axes")?.unwrap_or(0) != 0 => {
             return each(s, site, x);
         }
-        None if x.lead == 1 => return Err(mixes("it reduces all axes, the batch too")),
-        None => (0..s.rank(x)).collect(),
+        // Of a single sample the batch is an axis of one.
+        None if x.lead == 1 && s.batch != Some(1) => return Err(mixes("it reduces all axes, the batch too")),
+        None => (0..s.rank(x) - x.lead).collect(),
         Some(list) => list.iter().map(|a| s.axis(x, *a)).collect::<Result<Vec<usize>>>()?,
     };
     axes.sort_unstable();

@@ -107,8 +107,8 @@ pub fn activation(b: &mut Builder, id: NodeId, _: &Live) -> Result<()> {
             continue;
         }
         match known(b, &stretch) {
-            // A hard sigmoid takes in the sums and products before it.
-            Some(f @ Activation::HardSigmoid { .. }) => found = Some((f, stretch.base)),
+            // A hard sigmoid takes in the sums and products before it, a bound the other bound.
+            Some(f @ (Activation::HardSigmoid { .. } | Activation::Clip { .. })) => found = Some((f, stretch.base)),
             Some(f) if found.is_none() => {
                 found = Some((f, stretch.base));
                 break;
@@ -146,6 +146,10 @@ fn known(b: &Builder, stretch: &Stretch) -> Option<Activation> {
                 return true;
             }
             let want: f64 = value(g, *x);
+            // A tiny floor keeps a divisor from being zero; a rectifier would not.
+            if *x == 0.0 && want == 0.0 {
+                return *y == 0.0;
+            }
             (y - want).abs() <= APART * want.abs() + CANCELLED * (1.0 + x.abs())
         })
     };
