@@ -146,8 +146,11 @@ fn ready(own: Kind) -> Vec<u8> {
     body
 }
 
+/// A name and its value.
+type Property<'a> = (&'a [u8], &'a [u8]);
+
 /// Names and values of a READY command.
-fn properties(mut rest: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Fault> {
+fn properties(mut rest: &[u8]) -> Result<Vec<Property<'_>>, Fault> {
     let mut found = Vec::new();
     let damaged = || Fault::Protocol("its READY is damaged");
     while let Some((&length, after)) = rest.split_first() {

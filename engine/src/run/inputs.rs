@@ -77,7 +77,8 @@ impl Input {
     /// Where it cannot be read.
     pub fn read(path: &str, full: &Path) -> Result<Self> {
         let extension = full.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let small: Option<fn(&[u8]) -> Option<String>> = match extension.as_str() {
+        type Digest = fn(&[u8]) -> Option<String>;
+        let small: Option<Digest> = match extension.as_str() {
             "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "tif" | "tiff" => {
                 Some(|raw| Image::decode(raw).ok().map(|image| pixels(&image)))
             }

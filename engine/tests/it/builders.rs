@@ -186,14 +186,14 @@ type Maps = dyn Fn(&Subject, &Tensor) -> Tensor + Send + Sync;
 pub struct Planted(pub Arc<Maps>);
 
 impl Planted {
-    pub fn new(maps: impl Fn(&Subject, &Tensor) -> Tensor + Send + Sync + 'static) -> ProbeArg {
+    pub fn by(maps: impl Fn(&Subject, &Tensor) -> Tensor + Send + Sync + 'static) -> ProbeArg {
         ProbeArg(Arc::new(Planted(Arc::new(maps))))
     }
 
     /// The same map for every input.
     pub fn map(values: Vec<f64>, dims: &[usize]) -> ProbeArg {
         let map = tensor(values, &[&[1], dims].concat()).unwrap();
-        Planted::new(move |_, _| map.clone())
+        Planted::by(move |_, _| map.clone())
     }
 }
 

@@ -64,8 +64,8 @@ fn areas_are_those_under_curves_of_pixels_that_go_and_come() {
     };
     let raw = |x: &[f64]| scores(&model, x)[2];
     let unit = Subject::layer(&model, "fc").unwrap().unit(&[2]).unwrap();
-    let watched: [(Subject, &dyn Fn(&[f64]) -> f64); 2] =
-        [(Subject::class_at(&model, 1).unwrap(), &probability), (unit, &raw)];
+    type Score<'a> = &'a dyn Fn(&[f64]) -> f64;
+    let watched: [(Subject, Score<'_>); 2] = [(Subject::class_at(&model, 1).unwrap(), &probability), (unit, &raw)];
     for (on, score) in watched {
         // 7 does not divide the 30 pixels; 40 has steps at which none goes.
         for steps in [1, 7, 30, 40] {

@@ -37,7 +37,7 @@ fn judged(stages: usize) -> (Vec<Model>, convscope_engine::Artifact) {
     let model = net();
     let seen: Arc<Mutex<Vec<Model>>> = Arc::default();
     let kept = seen.clone();
-    let probe = Planted::new(move |on, _| {
+    let probe = Planted::by(move |on, _| {
         kept.lock().unwrap().push(on.model().unwrap().clone());
         tensor(map_of(on.model().unwrap(), 1), &[1, 2, SIDE, SIDE]).unwrap()
     });

@@ -89,7 +89,8 @@ fn maps_do_not_hang_on_who_wrote_the_file() {
     let recipe = serde_json::json!({"shape": [1, 3, 8, 8], "seed": 5, "scale": 2.0, "shift": 0.1});
     let x = Tensor::from_vec(golden::values(&recipe), golden::shape(&recipe), &Device::Cpu).unwrap();
     let x = x.to_dtype(DType::F64).unwrap();
-    let mut first: Option<(String, Vec<Vec<f64>>, Vec<&'static str>)> = None;
+    type Maps = (String, Vec<Vec<f64>>, Vec<&'static str>);
+    let mut first: Option<Maps> = None;
     let mut wrong = Vec::new();
     for case in cases.as_array().unwrap() {
         let net = case["net"].as_str().unwrap();

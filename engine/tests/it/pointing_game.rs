@@ -124,7 +124,7 @@ fn blurring_prefers_what_is_high_around() {
 /// A net is asked about each image's own class, a class about itself.
 #[test]
 fn images_are_played_with_their_own_class() {
-    let by_class = Planted::new(|on, _| {
+    let by_class = Planted::by(|on, _| {
         let Subject::Class { index, .. } = on else { panic!("{on}") };
         let mut map = vec![0.0; SIDE * SIDE];
         map[*index] = 1.0;

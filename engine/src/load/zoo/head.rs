@@ -65,7 +65,7 @@ impl Net<'_> {
         for (i, layer) in layers.iter().enumerate() {
             x = self.layer(layer, x)?;
             let Some(next) = layers.get(i + 1) else { break };
-            if let (Some(gap), Some(function)) = (gap(layer, next), between.clone()) {
+            if let (Some(gap), Some(function)) = (gap(layer, next), between) {
                 x = self.activation(&gap, x, function)?;
             }
         }

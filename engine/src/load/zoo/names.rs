@@ -35,7 +35,8 @@ pub fn fitted(tensors: &Tensors, expected: &BTreeSet<String>) -> Option<(Tensors
         let (first, rest) = n.split_once('.').unwrap_or((n, ""));
         CHILDREN.iter().find(|(number, _)| *number == first).map_or(n.to_string(), |(_, name)| format!("{name}.{rest}"))
     };
-    let before: [(&str, &dyn Fn(&str) -> String); 2] =
+    type Rename<'a> = &'a dyn Fn(&str) -> String;
+    let before: [(&str, Rename<'_>); 2] =
         [("the file holds the net's `features` alone", &features), ("the file numbers the net's children", &children)];
     for (note, rename) in before {
         if hits(rename) > bare.max(behind) {

@@ -61,7 +61,7 @@ pub(super) struct Tile<'a> {
 impl Tile<'_> {
     /// The tile from result row `first` on.
     #[inline(always)]
-    unsafe fn from_row(&self, first: usize) -> Self {
+    unsafe fn by_row(&self, first: usize) -> Self {
         let by = first * self.out_pitch;
         // SAFETY: the caller's: the row exists.
         let residual = if self.combine == Combine::None { self.residual } else { unsafe { self.residual.add(by) } };
@@ -111,7 +111,7 @@ impl WithSimd for PanelGemm<'_> {
             }
             let panel = self.panels[first * self.depth..].as_ptr();
             // SAFETY: `run` checked the panels, its caller guarantees the tile; rows stay below `self.rows`.
-            unsafe { register_blocks(simd, self.depth, panel, &self.tile.from_row(first), &bias, rows) }
+            unsafe { register_blocks(simd, self.depth, panel, &self.tile.by_row(first), &bias, rows) }
         }
     }
 }
@@ -138,7 +138,7 @@ unsafe fn register_blocks<S: Simd>(
             return;
         }
         for first in (0..rows).step_by(4) {
-            let tile = tile.from_row(first);
+            let tile = tile.by_row(first);
             let (panel, rows) = (panel.add(first), 4.min(rows - first));
             match vectors {
                 // The three channels of an image.
