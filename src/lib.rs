@@ -60,7 +60,6 @@ pub use convscope_engine::*;
 pub mod prelude {
     pub use crate::evcxr::EvcxrDisplay;
     pub use convscope_engine::ascent::{Measured, Objective};
-    pub use convscope_engine::data::shapes::{Shapes, shapes};
     pub use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
     pub use convscope_engine::graph::NodeId;
     pub use convscope_engine::inspect::{Ablate, Evaluate, Summarise};
@@ -72,6 +71,7 @@ pub mod prelude {
     pub use convscope_engine::probes::all::*;
     pub use convscope_engine::probes::judge::ProbeList;
     pub use convscope_engine::rules::{On, Rule, Rules, Site};
+    pub use convscope_engine::shapes::{Shapes, shapes};
     pub use convscope_engine::show::{Saved, Table, save};
     pub use convscope_engine::{Artifact, Error, Input, Job, Model, Result, Subject, Tensor};
 

@@ -1,6 +1,10 @@
 //! The threads that kernels run on.
 
 use convscope_engine::error::{Error, Result};
+use std::sync::OnceLock;
+
+/// How many were started.
+static STARTED: OnceLock<usize> = OnceLock::new();
 
 /// Threads at most.
 pub const MAX_THREADS: usize = 1024;
@@ -12,7 +16,7 @@ pub const MAX_THREADS: usize = 1024;
 /// together, and a pass of a few milliseconds has ended before one of them is moved.
 ///
 /// # Errors
-/// Where more than [`MAX_THREADS`] are asked for, the pool has been started before, or the system has no room for its threads.
+/// Where more than [`MAX_THREADS`] are asked for, another pool has been started before, or the system has no room for its threads.
 pub fn start(threads: usize) -> Result<()> {
     let processors = core_affinity::get_core_ids().unwrap_or_default();
     let said = || std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|n| *n > 0);
@@ -21,6 +25,9 @@ pub fn start(threads: usize) -> Result<()> {
     if threads > MAX_THREADS {
         return Err(Error::value(format!("{threads} threads are asked for, at most {MAX_THREADS} can be started"))
             .hint("is it what RAYON_NUM_THREADS says?"));
+    }
+    if STARTED.get() == Some(&threads) {
+        return Ok(());
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     let pool = if processors.len() == threads {
@@ -31,5 +38,7 @@ pub fn start(threads: usize) -> Result<()> {
     } else {
         pool
     };
-    pool.build_global().map_err(|e| Error::internal(format!("threads: {e}")))
+    pool.build_global().map_err(|e| Error::internal(format!("threads: {e}")))?;
+    STARTED.get_or_init(|| threads);
+    Ok(())
 }

@@ -6,10 +6,10 @@ mod strings;
 
 use crate::session::Session;
 use crate::source::{Class, Token, tokens};
-use convscope_engine::data::shapes::Shapes;
 use convscope_engine::load::OPTIONS;
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{catalog, find};
+use convscope_engine::shapes::Shapes;
 use std::collections::BTreeSet;
 
 /// One thing that could stand there.

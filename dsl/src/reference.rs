@@ -2,11 +2,11 @@
 //! and as JSON.
 
 use crate::library::{Function, Kind};
-use convscope_engine::data::shapes::Shapes;
 use convscope_engine::error::{Error, Result, did_you_mean};
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probe::{Family, Takes};
 use convscope_engine::probes::catalog;
+use convscope_engine::shapes::Shapes;
 use serde_json::json;
 use std::fmt::Write;
 

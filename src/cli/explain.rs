@@ -42,6 +42,8 @@ impl Explain {
         let stem = self.image.file_stem().map_or_else(|| "image".into(), |s| s.to_string_lossy().into_owned());
         let given = self.flags.given();
         let question = Question { net: &self.net, given, image, class: self.class.as_deref() };
+        // The net is looked at before the script runs it.
+        self.work.bare_job()?;
         let (source, notes) = question.script(&print_err)?;
         notes.iter().for_each(|n| print_err(&format!("note: {n}")));
         let run = Run {

@@ -3,10 +3,11 @@
 use super::net_flags::NetFlags;
 use super::terminal;
 use clap::Args;
-use convscope_engine::data::{Dataset, Shapes, load_images, shapes};
+use convscope_engine::data::{Dataset, load_images};
 use convscope_engine::humans::Classes;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
+use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::{Error, Model, Result};
 use convscope_web::label::{Examples, LabelSession, Predictions, Settings};
 use convscope_web::{Stop, label, serve};

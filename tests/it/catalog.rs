@@ -8,6 +8,7 @@ use convscope_engine::Job;
 use convscope_engine::data::Dataset;
 use convscope_engine::error::Kind;
 use convscope_engine::params::Value;
+use convscope_engine::probe::{Entry, Family};
 use convscope_engine::probes::catalog;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -183,5 +184,16 @@ fn the_number_of_threads_changes_no_bit() {
     assert!(one.len() >= catalog().len());
     for (a, b) in one.iter().zip(&three) {
         assert_eq!(a, b);
+    }
+}
+
+#[test]
+fn readme_lists_the_catalog() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for family in Family::ALL {
+        let of = |e: &Entry| e.default_probe().about().family == family;
+        let names: Vec<String> = catalog().iter().filter(|e| of(e)).map(|e| format!("`{}`", e.name())).collect();
+        let row = format!("| {} | {} |", family.title(), names.join(", "));
+        assert!(readme.contains(&row), "README.md lacks the row\n{row}");
     }
 }

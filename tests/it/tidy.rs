@@ -1,6 +1,7 @@
 //! The house rules that no lint holds: which crate may use which, what every file begins with, how long it may be.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -85,5 +86,113 @@ fn no_vague_names() {
         let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
         let vague = ["utils", "util", "helpers", "helper", "manager", "misc", "common"];
         assert!(!vague.contains(&stem.as_str()), "{} says nothing of what is in it", file.display());
+    }
+}
+
+/// Which room of a crate (a file or folder under `src`) may use which. Two pairs use each other: a model keeps the weights that
+/// its passes have packed, and an option may be a probe, which has options.
+const ARROWS: &[(&str, &str, &[&str])] = &[
+    ("nn", "atomic", &["error"]),
+    ("nn", "digest", &["error", "regular", "tensor"]),
+    ("nn", "graph", &["error", "limits", "tensor"]),
+    ("nn", "image", &["atomic", "error", "limits", "random", "regular", "simd"]),
+    ("nn", "kernels", &["graph", "simd", "tensor"]),
+    ("nn", "model", &["digest", "error", "graph", "image", "kernels", "pass", "tensor"]),
+    ("nn", "limits", &["error"]),
+    ("nn", "pass", &["error", "graph", "kernels", "model", "tensor"]),
+    ("nn", "random", &["simd"]),
+    ("nn", "regular", &["error", "limits"]),
+    ("nn", "rules", &["error", "graph", "kernels", "model", "pass", "tensor"]),
+    ("nn", "tensor", &["error"]),
+    ("engine", "ascent", &["data", "job", "subject"]),
+    ("engine", "canonical", &[]),
+    ("engine", "data", &["zipped"]),
+    ("engine", "embed", &["job", "stats"]),
+    ("engine", "humans", &["data", "load", "params"]),
+    ("engine", "inspect", &["data", "job", "show", "stats", "stream", "subject"]),
+    ("engine", "job", &["data"]),
+    ("engine", "load", &["data", "shapes", "zipped"]),
+    ("engine", "params", &["data", "probe", "subject"]),
+    ("engine", "probe", &["job", "params", "show", "subject"]),
+    (
+        "engine",
+        "probes",
+        &[
+            "ascent", "data", "embed", "humans", "inspect", "job", "load", "params", "probe", "running", "shapes",
+            "show", "space", "stats", "stream", "subject",
+        ],
+    ),
+    ("engine", "run", &["canonical", "data", "load", "shapes", "show", "zipped"]),
+    ("engine", "running", &[]),
+    ("engine", "shapes", &["data", "params"]),
+    ("engine", "show", &["canonical", "data"]),
+    ("engine", "space", &["data", "embed", "params"]),
+    ("engine", "stats", &[]),
+    ("engine", "stream", &["data", "job"]),
+    ("engine", "subject", &["data"]),
+    ("engine", "zipped", &[]),
+];
+
+/// The room of a file: the folder or file right under its crate's `src`.
+fn room(file: &Path) -> String {
+    let inside = file.components().skip_while(|c| c.as_os_str() != "src").nth(1).unwrap();
+    Path::new(inside.as_os_str()).file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// The names behind `crate::` in a source, tests and comments left out.
+fn used(source: &str) -> BTreeSet<String> {
+    let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let lines: String = code.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let mut names = BTreeSet::new();
+    for part in lines.split("crate::").skip(1) {
+        let word = |s: &str| s.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        match part.strip_prefix('{') {
+            Some(group) => names.extend(group.split('}').next().unwrap_or_default().split(',').map(word)),
+            None => {
+                names.insert(word(part));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn rooms_use_only_the_rooms_below_them() {
+    let mut wrong = String::new();
+    for crates in ["nn", "engine"] {
+        let src = root().join(crates).join("src");
+        let rooms: BTreeSet<String> =
+            std::fs::read_dir(&src).unwrap().map(|e| room(&e.unwrap().path())).filter(|r| r != "lib").collect();
+        for file in sources().iter().filter(|f| f.starts_with(&src)) {
+            let own = room(file.strip_prefix(root()).unwrap());
+            let allowed = ARROWS.iter().find(|(c, r, _)| *c == crates && *r == own).map_or(&[][..], |(.., to)| to);
+            for name in used(&std::fs::read_to_string(file).unwrap()) {
+                if own != "lib" && name != own && rooms.contains(&name) && !allowed.contains(&name.as_str()) {
+                    wrong += &format!("{} uses `{name}`, which `{own}` may not\n", file.display());
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn the_rooms_have_no_circles_but_two_pairs() {
+    let pairs = [["model", "pass"], ["params", "probe"]];
+    let reach = |crates: &str, from: &str| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![from.to_string()]);
+        while let Some(room) = open.pop() {
+            for (_, _, to) in ARROWS.iter().filter(|(c, r, _)| *c == crates && *r == room) {
+                open.extend(to.iter().filter(|t| seen.insert(t.to_string())).map(|t| t.to_string()));
+            }
+        }
+        seen
+    };
+    for (crates, room, to) in ARROWS {
+        for next in *to {
+            let circle = reach(crates, next).contains(*room);
+            let known = pairs.iter().any(|p| p.contains(room) && p.contains(next));
+            assert!(!circle || known, "{crates}: `{room}` and `{next}` use each other");
+        }
     }
 }

@@ -3,11 +3,11 @@
 use super::{Candidate, call_around, chain, map_owner};
 use crate::session::Session;
 use crate::source::{Class, Token};
-use convscope_engine::data::shapes::Shapes;
 use convscope_engine::load::fetch;
 use convscope_engine::load::zoo;
 use convscope_engine::params::Params;
 use convscope_engine::probes::find;
+use convscope_engine::shapes::Shapes;
 use convscope_engine::show::Table;
 use convscope_engine::{Artifact, Model};
 

@@ -4,13 +4,13 @@ use crate::context::Context;
 use crate::convert::options;
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
-use convscope_engine::data::shapes::{Shapes, shapes};
 use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
 use convscope_engine::load::Labels;
 use convscope_engine::load::fetch::{sample_image, sample_images};
 use convscope_engine::load::load_model;
 use convscope_engine::load::{LoadOptions, OPTIONS};
 use convscope_engine::params::{Params, Value};
+use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::{Error, Model, Result};
 use rhai::{Array, Dynamic, Map};
 

@@ -8,13 +8,14 @@
 mod layers;
 
 use convscope_engine::data::preprocess::{Preprocess, Resize, Size};
-use convscope_engine::data::shapes::net as net_file;
-use convscope_engine::data::shapes::{SIDE, ShapeClass};
-use convscope_engine::data::{Attribute, Dataset, Image, Shapes, shapes};
+use convscope_engine::data::{Attribute, Dataset, Image};
 use convscope_engine::model::Card;
 use convscope_engine::model::Class;
 use convscope_engine::pass::Tap;
 use convscope_engine::random::Stream;
+use convscope_engine::shapes::net as net_file;
+use convscope_engine::shapes::{SIDE, ShapeClass};
+use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::{Context, Error, Model, Result, Tensor};
 use layers::{Block, Head, MaxPool, Param};
 use rayon::prelude::*;

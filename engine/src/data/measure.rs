@@ -98,7 +98,8 @@ fn clutter(image: &Image) -> f64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::data::{PixelBox, Shapes, shapes};
+    use crate::data::PixelBox;
+    use crate::shapes::{Shapes, shapes};
 
     #[test]
     fn measures_follow_what_they_measure() {

@@ -9,10 +9,8 @@ pub mod listed;
 pub mod measure;
 pub mod npy;
 pub mod pattern;
-pub mod perturb;
 pub mod records;
 pub mod runs;
-pub mod shapes;
 pub mod voc;
 
 pub use self::image::{Attribute, Image, Mask, PixelBox};
@@ -23,4 +21,3 @@ pub use files::load_images;
 pub use npy::load_tensor;
 pub use preprocess::{Crop, Order, Placement, Preprocess, Resize, Size};
 pub use resample::Interpolation;
-pub use shapes::{Shapes, shapes};

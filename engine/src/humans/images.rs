@@ -76,7 +76,8 @@ fn common_folder<'a>(mut paths: impl Iterator<Item = &'a Path>) -> PathBuf {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::data::{Item, Shapes, shapes};
+    use crate::data::Item;
+    use crate::shapes::{Shapes, shapes};
 
     #[test]
     fn images_are_named_below_their_common_folder_and_found_by_file_name() {

@@ -20,10 +20,10 @@ use std::path::Path;
 use self::tensors::Tensors;
 use self::zoo::{Built, How};
 use crate::data::preprocess::{Preprocess, Size};
-use crate::data::shapes::net as shapes;
 use crate::error::{Context, Error, Result, suggestions};
 use crate::model::{Card, Model, OutputKind};
 use crate::regular;
+use crate::shapes::net as shapes;
 
 pub use options::{Labels, Layout, LoadOption, LoadOptions, OPTIONS, PerChannel};
 pub use photos::PRESETS;

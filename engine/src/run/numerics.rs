@@ -4,11 +4,11 @@
 //! of the processor's caches, so neither a name nor a list of flags says which bits come out. Therefore a battery of
 //! small problems is computed, and its bits tell the class; the instruction sets are named beside for people.
 
-use crate::data::shapes::net;
 use crate::digest::feed;
 use crate::error::Result;
 use crate::kernels::matmul::{Matrix, matmul};
 use crate::pass::Tap;
+use crate::shapes::net;
 use crate::tensor::{tensor, to_f32};
 use serde::{Deserialize, Serialize};
 

@@ -186,7 +186,7 @@ pub fn described(lattice: Lattice, describe: impl Fn(f64, f64) -> Vec<f32>) -> F
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::data::shapes::net::load;
+    use crate::shapes::net::load;
 
     #[test]
     fn positions_lie_where_the_receptive_fields_are() {

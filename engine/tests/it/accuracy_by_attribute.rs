@@ -1,14 +1,15 @@
 //! Accuracy by attribute: planted trends are found, absent ones are not; sweeps fall where they should.
 #![allow(clippy::unwrap_used)]
 
-use convscope_engine::data::shapes::net::load;
-use convscope_engine::data::{Attribute, Dataset, Image, Shapes, shapes};
+use convscope_engine::data::{Attribute, Dataset, Image};
 use convscope_engine::inspect::Evaluate as _;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::measure::accuracy_by_attribute::AccuracyByAttribute;
 use convscope_engine::probes::measure::perturbation_sweep::PerturbationSweep;
 use convscope_engine::random::Stream;
+use convscope_engine::shapes::net::load;
+use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Artifact, Input, Job, Subject};
 

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::builders::{Net, explain, input, number, residual};
-use convscope_engine::data::shapes::{Shapes, Span, shapes};
 use convscope_engine::graph::op::{Activation, Binary, Op, Window};
 use convscope_engine::params::LayerName;
 use convscope_engine::pass::Tap;
@@ -21,6 +20,7 @@ use convscope_engine::probes::attribution::smooth_grad::{SmoothGrad, Statistic};
 use convscope_engine::probes::judge::completeness::Completeness;
 use convscope_engine::probes::judge::gradient_check::GradientCheck;
 use convscope_engine::rules::Rules;
+use convscope_engine::shapes::{Shapes, Span, shapes};
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Input, Job, Model, Subject, Tensor};
 use std::sync::Arc;
@@ -220,7 +220,7 @@ fn class_activation_maps_are_their_formulas() {
 
 #[test]
 fn boxes_from_saliency_maps_lie_on_the_shapes() {
-    let model = convscope_engine::data::shapes::net::load().unwrap();
+    let model = convscope_engine::shapes::net::load().unwrap();
     let data = shapes(&Shapes::new().n(24usize).seed(21u64).scale(Span::new(0.34, 0.5))).unwrap();
     let (mut overlap, mut centred) = (0.0, 0.0);
     for image in data.iter() {

@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::reference;
-use convscope_engine::data::shapes::net;
-use convscope_engine::data::{Dataset, Shapes, load_images, shapes};
+use convscope_engine::data::{Dataset, load_images};
 use convscope_engine::humans::classes::ClassList;
 use convscope_engine::humans::taxonomy::KINDS;
 use convscope_engine::humans::trials::{Columns, Labels};
@@ -16,6 +15,8 @@ use convscope_engine::params::{Params, Value};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::people::compare_with_humans::{CompareWithHumans, Counts};
 use convscope_engine::probes::people::shape_bias::ShapeBias;
+use convscope_engine::shapes::net;
+use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::show::{Cell, Part, Table};
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Artifact, Input, Job, Model, Subject};

@@ -1,9 +1,7 @@
 //! Correspondences under known warps, between images, and what linear classifiers and patches tell of them.
 #![allow(clippy::unwrap_used)]
 
-use convscope_engine::data::shapes::net::load;
-use convscope_engine::data::shapes::{ShapeClass, Span};
-use convscope_engine::data::{Dataset, Shapes, shapes};
+use convscope_engine::data::Dataset;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::spatial::alignment::Alignment;
@@ -11,6 +9,9 @@ use convscope_engine::probes::spatial::correspondence::Correspondence;
 use convscope_engine::probes::spatial::feature_reconstruction::FeatureReconstruction;
 use convscope_engine::probes::spatial::keypoint_classification::KeypointClassification;
 use convscope_engine::probes::spatial::keypoint_transfer::KeypointTransfer;
+use convscope_engine::shapes::net::load;
+use convscope_engine::shapes::{ShapeClass, Span};
+use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Artifact, Input, Job, Subject};
 

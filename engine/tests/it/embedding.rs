@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::{golden, own_process};
-use convscope_engine::data::shapes::net::load;
-use convscope_engine::data::{Dataset, Shapes, shapes};
+use convscope_engine::data::Dataset;
 use convscope_engine::embed::knn::{Metric, nearest};
 use convscope_engine::embed::{quality, tsne};
 use convscope_engine::inspect::Evaluate as _;
@@ -14,6 +13,8 @@ use convscope_engine::probes::retrieval::codes::CodesOf;
 use convscope_engine::probes::retrieval::nearest::Nearest;
 use convscope_engine::probes::retrieval::pca::PcaOf;
 use convscope_engine::probes::retrieval::tsne::Tsne;
+use convscope_engine::shapes::net::load;
+use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Artifact, Input, Job, Subject};
 use std::path::Path;

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use convscope_engine::data::shapes::net;
-use convscope_engine::data::{Shapes, shapes};
 use convscope_engine::graph::Builder;
 use convscope_engine::graph::op::{Activation, Conv, Op, Reduction, Window};
 use convscope_engine::model::Card;
@@ -11,6 +9,8 @@ use convscope_engine::probe::{Family, Probe, Takes};
 use convscope_engine::probes::attribution::grad_cam::GradCam;
 use convscope_engine::probes::attribution::gradient::Gradient;
 use convscope_engine::probes::catalog;
+use convscope_engine::shapes::net;
+use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::{Device, Input, Job, Model, Subject, Tensor};
 
 /// conv (1 x 1, the given weight and bias), ReLU, mean over positions, linear with these weights, softmax if asked for.

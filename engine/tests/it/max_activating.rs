@@ -1,12 +1,13 @@
 //! The strongest answers against a brute-force search, in shards, interrupted and resumed, at borders.
 #![allow(clippy::unwrap_used)]
 
-use convscope_engine::data::shapes::net::load;
-use convscope_engine::data::{Dataset, Image, Item, Shapes, shapes};
+use convscope_engine::data::{Dataset, Image, Item};
 use convscope_engine::job::Sink;
 use convscope_engine::pass::Tap;
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::retrieval::max_activating::MaxActivating;
+use convscope_engine::shapes::net::load;
+use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Artifact, Input, Job, Model, Subject};
 use std::sync::Arc;

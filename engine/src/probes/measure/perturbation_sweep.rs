@@ -2,10 +2,10 @@
 //!
 //! Zeiler, Fergus 2013, section 4.1 (figure 5: translation, scale, rotation); Hendrycks, Dietterich 2019 for corruptions.
 
-use crate::data::perturb::Perturbation;
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::probe::Probe;
+use crate::probes::measure::perturb::Perturbation;
 use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, nets};
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::stats::p_value_text;

@@ -1,5 +1,5 @@
 //! The embedded net `shapes`: five convolutions, 16 to 64 channels, trained on the generated images of
-//! [`mod@crate::data::shapes`] by `examples/train_shapes`.
+//! [`crate::shapes::shapes`] by `examples/train_shapes`.
 //!
 //! Small, quick and free of anything fetched, it is the net of tests and quick starts. Its layers teach: 7 x 7 filters
 //! first, overlapping pools, a spatial mean before the linear layer. The file is safetensors; its metadata `card` is
@@ -25,7 +25,7 @@ pub const SIDES: [usize; 4] = [64, 31, 15, 7];
 /// Side of the first filters.
 pub const FIRST_KERNEL: usize = 7;
 
-static BYTES: &[u8] = include_bytes!("../../../assets/shapes.safetensors");
+static BYTES: &[u8] = include_bytes!("../../assets/shapes.safetensors");
 
 /// The embedded net; built once, then shared.
 ///
@@ -118,8 +118,8 @@ fn max_pool(net: &mut Builder, name: &str, from: NodeId) -> Result<NodeId> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::data::{Shapes, shapes};
     use crate::pass::Tap;
+    use crate::shapes::{Shapes, shapes};
 
     #[test]
     fn the_embedded_net_is_small_and_complete() {

@@ -1,6 +1,6 @@
 //! Images perturbed by a known amount.
 
-use super::{Image, Interpolation, PixelBox};
+use crate::data::{Image, Interpolation, PixelBox};
 use crate::error::{Error, Result};
 use crate::random::Stream;
 

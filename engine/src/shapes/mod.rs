@@ -22,8 +22,8 @@ use std::sync::Arc;
 pub use self::options::{Shapes, Span};
 pub use self::outline::ShapeClass;
 pub use self::texture::Texture;
-use super::dataset::{Dataset, Generator};
-use super::image::{Attribute, Image};
+use crate::data::dataset::{Dataset, Generator};
+use crate::data::image::{Attribute, Image};
 use crate::error::Result;
 use scene::Scene;
 
