@@ -133,7 +133,7 @@ pub fn architecture(name: &str) -> Result<&'static Architecture> {
 
 impl Architecture {
     /// The graph and weights of a file, for an input of height and width `size`. Where the file's names do not fit, what
-    /// training put before them is taken off ([`names`]).
+    /// training put before them is taken off (`names`).
     ///
     /// # Errors
     /// Where tensors are missing, left over, or of other shapes (all are listed, up to eight); where the input is too small.

@@ -1,6 +1,6 @@
 //! What class activation maps share: the layer, a layer's maps weighted by what the score makes of them, how they are shown.
 //!
-//! A map of the family is a file of its own beside this one: its weights, given to [`weighted`], or its own `attribute`.
+//! A map of the family is a file of its own beside this one: its weights, given to `weighted`, or its own `attribute`.
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;

@@ -92,7 +92,7 @@ fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, Streamed
 /// The share of a signal's values that is shown as it is; those beyond are cut to black or white.
 const SHOWN: f64 = 0.995;
 
-/// A signal C x H x W as a picture: zero is grey, magnitudes from the [`SHOWN`] quantile on black or white, in the photo's
+/// A signal C x H x W as a picture: zero is grey, magnitudes from the `SHOWN` quantile on black or white, in the photo's
 /// order of colours.
 pub fn picture(model: &Model, signal: &Tensor) -> Result<Image> {
     let (channels, height, width) = signal.dims3()?;
