@@ -13,7 +13,7 @@ use convscope_engine::run::{Content, Input, Lock, archive};
 use convscope_engine::show::sealed;
 use convscope_engine::{Error, Kind, Result};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use tempfile::TempDir;
 
 /// The list of a bundle's files, sealed.
@@ -200,10 +200,16 @@ impl LockedRun {
             return Ok(());
         }
         for input in self.lock.inputs.iter().filter(|i| !self.base.join(&i.path).exists()) {
-            let name = Path::new(&input.path).file_name().unwrap_or_default();
-            let found = [given.join(&input.path), given.join(name)].into_iter().find(|p| p.is_file());
-            if let Some(found) = found {
-                let to = self.base.join(&input.path);
+            let path = Path::new(&input.path);
+            let to = self.base.join(path);
+            if !self.unpacked.as_ref().is_some_and(|unpacked| lies_in(unpacked.path(), &to)) {
+                return Err(Error::format(format!("the lock's input `{}` leads out of its bundle", input.path)).into());
+            }
+            // A stranger's path does not choose what is read of the reader's folders.
+            let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
+            let whole = plain.then(|| given.join(path));
+            let named = path.file_name().map(|name| given.join(name));
+            if let Some(found) = [whole, named].into_iter().flatten().find(|p| p.is_file()) {
                 std::fs::create_dir_all(folder(&to)).map_err(|e| Error::io(&to, &e))?;
                 std::fs::copy(&found, &to).map_err(|e| Error::io(&found, &e))?;
             }
@@ -224,6 +230,19 @@ impl LockedRun {
             ..Rerun::default()
         }
     }
+}
+
+/// Whether a path, its `..` undone, lies in a folder.
+fn lies_in(folder: &Path, path: &Path) -> bool {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir if !plain.pop() => return false,
+            Component::ParentDir | Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain.starts_with(folder)
 }
 
 fn read_lock(name: &str, bytes: &[u8]) -> Result<Lock, Refusal> {
@@ -317,4 +336,23 @@ fn check_list(name: &str, list: &serde_json::Value, files: &archive::Files, lock
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_lead_out_of_a_bundle_are_told() {
+        let folder = Path::new("/bundle");
+        for (path, inside) in [
+            ("/bundle/a/photo.jpg", true),
+            ("/bundle/a/../photo.jpg", true),
+            ("/bundle/a/../../etc/hostname", false),
+            ("/etc/hostname", false),
+            ("/bundle/../../..", false),
+        ] {
+            assert_eq!(lies_in(folder, Path::new(path)), inside, "{path}");
+        }
+    }
 }
