@@ -16,6 +16,7 @@ mod net_flags;
 mod reference;
 mod repl;
 mod run;
+mod sealed;
 pub mod terminal;
 mod verify;
 
@@ -190,8 +191,20 @@ pub fn main(arguments: Arguments) -> u8 {
             Ok(0)
         }
     };
-    done.unwrap_or_else(|error| {
+    let failed = |error| {
         terminal::print_err(&convscope_dsl::Diagnostic::of(error).to_string());
         FAILED
+    };
+    match (done.unwrap_or_else(failed), terminal::lost()) {
+        (0, Some(error)) => failed(error),
+        (code, _) => code,
+    }
+}
+
+/// The arguments of the command line; where it asks for help or is none, what there is to say is printed and the exit code given.
+pub fn arguments() -> std::result::Result<Arguments, u8> {
+    Arguments::try_parse().map_err(|said| match said.print() {
+        Ok(()) => u8::try_from(said.exit_code()).unwrap_or(USAGE),
+        Err(_) => FAILED,
     })
 }

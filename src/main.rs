@@ -2,7 +2,6 @@
 
 mod cli;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -12,7 +11,10 @@ fn main() -> ExitCode {
     // A defect in native code becomes an error message of the run; the default hook would print a trace before it.
     std::panic::set_hook(Box::new(|_| {}));
     cli::allocator::retain_freed();
-    let arguments = cli::Arguments::parse();
+    let arguments = match cli::arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return ExitCode::from(code),
+    };
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli::main(arguments)));
     cli::allocator::stop_returning();
     match ended {

@@ -96,7 +96,7 @@ fn build(entry: &Entry, mut given: Vec<Dynamic>, context: &Context) -> Result<Pr
     };
     for spec in entry.default_probe().specs().iter().filter(|s| s.file) {
         if let Some(Value::Text(path)) = named.get_mut(spec.name) {
-            *path = context.input(path).to_string_lossy().into_owned();
+            *path = context.input(path)?.to_string_lossy().into_owned();
         }
     }
     let name = entry.name();

@@ -6,9 +6,9 @@ use convscope_engine::data::Image;
 use convscope_engine::digest::{Digested, digest};
 use convscope_engine::job::Sink;
 use convscope_engine::load::LoadOptions;
-use convscope_engine::run::{Content, Pinned, RunOutput};
+use convscope_engine::run::{Asked, Content, Pinned, RunOutput};
 use convscope_engine::show::Encoded;
-use convscope_engine::{Error, Job, Model, Result};
+use convscope_engine::{Error, Job, Model, Result, seal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +50,7 @@ struct State {
     nets: Vec<(String, LoadOptions, Model)>,
     modules: BTreeMap<String, Digested>,
     samples: BTreeMap<String, Image>,
+    hub: Vec<Asked>,
     unrepeatable: BTreeSet<&'static str>,
     inside: bool,
     recording: Option<usize>,
@@ -132,11 +133,29 @@ impl Context {
     }
 
     /// An input's path, as seen from the working folder; it is noted as read.
-    pub fn input(&self, path: &str) -> PathBuf {
+    ///
+    /// # Errors
+    /// Where a seal keeps it out.
+    pub fn input(&self, path: &str) -> Result<PathBuf> {
         let mut state = self.state();
         let full = state.place.inputs.join(path);
+        seal::may_read_as(&full, Path::new(path))?;
         state.read.insert(path.to_string(), full.clone());
-        full
+        Ok(full)
+    }
+
+    /// Notes what was asked of the Hugging Face Hub, and whether a net came of it.
+    pub fn asked_hub(&self, spec: &str, given: bool) {
+        let asked = Asked { spec: spec.to_string(), given };
+        let mut state = self.state();
+        if !state.hub.contains(&asked) {
+            state.hub.push(asked);
+        }
+    }
+
+    /// What was asked of the Hugging Face Hub, in order.
+    pub fn hub(&self) -> Vec<Asked> {
+        self.state().hub.clone()
     }
 
     /// What was read: the names that the script used and the paths.
@@ -231,6 +250,7 @@ impl Context {
             .hint("give a path relative to `--out`, without `..`"));
         }
         let full = self.place().outputs.join(path);
+        seal::may_write(&full)?;
         if let Some(folder) = full.parent().filter(|f| *f != Path::new("")) {
             std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
         }

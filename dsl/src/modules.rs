@@ -2,6 +2,9 @@
 //! lock holds its digest.
 
 use crate::context::Context;
+use crate::fault::Raise;
+use convscope_engine::limits::TEXT;
+use convscope_engine::{regular, seal};
 use rhai::{AST, Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +24,10 @@ impl Modules {
 
     fn compiled(&self, engine: &Engine, name: &str, at: Position) -> Result<AST, Box<EvalAltResult>> {
         let full = self.context.place().inputs.join(name);
-        let missing = |_| Box::new(EvalAltResult::ErrorModuleNotFound(name.to_string(), at));
-        let source = std::fs::read_to_string(&full).map_err(missing)?;
+        seal::may_read_as(&full, Path::new(name)).raise()?;
+        let missing = || Box::new(EvalAltResult::ErrorModuleNotFound(name.to_string(), at));
+        let bytes = regular::read(&full, |bytes| TEXT.check(bytes)).map_err(|_| missing())?;
+        let source = String::from_utf8(bytes).map_err(|_| missing())?;
         self.context.module(name, &source);
         let mut ast = engine.compile(crate::source::without_shebang(&source).as_ref()).map_err(|e| {
             Box::new(EvalAltResult::ErrorInModule(name.to_string(), Box::new(EvalAltResult::from(e)), at))

@@ -138,6 +138,41 @@ impl Session {
         CellResult { value: None, ..self.run(file, &crate::notebook::runnable(source)) }
     }
 
+    /// Runs a script that has cells one by one; `show` is given what each is worth. Messages name the lines of the whole script.
+    /// All cells are read before the first one runs, and functions are at hand in all of them.
+    pub fn run_cells(&mut self, file: &str, source: &str, show: &dyn Fn(&Shown)) -> CellResult {
+        let mut line = 0;
+        let mut parts = Vec::new();
+        for cell in crate::notebook::cells(source) {
+            let text = format!("{}{}", cell.marker, cell.body);
+            let lines = text.matches('\n').count();
+            if cell.kind == crate::notebook::Kind::Code {
+                parts.push(format!("{}{text}", "\n".repeat(line)));
+            }
+            line += lines;
+        }
+        for part in &parts {
+            if let Err(diagnostic) = self.compile(file, &crate::source::without_shebang(part)) {
+                return failed(*diagnostic);
+            }
+        }
+        if let Ok(whole) = self.compile(file, &crate::notebook::runnable(source)) {
+            let origin = Origin::new(file, source);
+            self.origins.extend(whole.iter_functions().map(|f| (f.name.to_string(), origin.clone())));
+            self.defined = whole.clone_functions_only();
+        }
+        for part in parts {
+            let result = self.run(file, &part);
+            if let Some(value) = &result.value {
+                show(value);
+            }
+            if result.error.is_some() || result.interrupted {
+                return CellResult { value: None, ..result };
+            }
+        }
+        CellResult::default()
+    }
+
     /// Runs a cell or a line; variables and functions of earlier ones are at hand.
     pub fn run_cell(&mut self, source: &str) -> CellResult {
         self.run("cell", source)

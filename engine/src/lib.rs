@@ -17,6 +17,7 @@ pub mod probe;
 pub mod probes;
 pub mod run;
 pub mod running;
+pub mod seal;
 pub mod shapes;
 pub mod show;
 pub mod space;

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::seal;
 
 /// Writes `bytes` to `path` by way of a temporary file in the same folder and a rename; the folder must exist.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
@@ -17,6 +18,7 @@ pub fn write_private(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 
 /// `mode` is what the permissions are on Unix, less the process's mask.
 fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    seal::may_write(path)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".convscope-");

@@ -49,11 +49,7 @@ fn content(file: &Path, hasher: &mut blake3::Hasher) -> Result<u64> {
 }
 
 fn listing(root: &Path, folder: &Path, hasher: &mut blake3::Hasher) -> Result<u64> {
-    let read = |e: std::io::Error| Error::io(folder, &e);
-    let mut paths = std::fs::read_dir(folder)
-        .map_err(read)?
-        .map(|e| e.map(|e| e.path()).map_err(read))
-        .collect::<Result<Vec<_>>>()?;
+    let mut paths = crate::regular::entries(folder)?;
     paths.sort();
     let mut total = 0;
     for path in paths {

@@ -15,6 +15,7 @@ pub mod pass;
 pub mod random;
 pub mod regular;
 pub mod rules;
+pub mod seal;
 pub mod simd;
 #[macro_use]
 pub mod tensor;

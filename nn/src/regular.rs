@@ -2,15 +2,17 @@
 //! no larger than the reader allows.
 
 use crate::error::{Error, Kind, Result};
+use crate::seal;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Opens a regular file and tells its length in bytes.
 ///
 /// # Errors
-/// Where there is none, or it is a folder, a device, a FIFO or a socket; links are followed.
+/// Where there is none, or it is a folder, a device, a FIFO or a socket; links are followed. Where a seal keeps it out.
 pub fn open(path: &Path) -> Result<(File, u64)> {
+    seal::may_read(path)?;
     // Opening a FIFO waits for its writer, so that it is looked at before.
     let about = std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
     if about.is_dir() {
@@ -25,6 +27,16 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
         return Err(irregular(path));
     }
     Ok((file, about.len()))
+}
+
+/// The paths in a folder, in no order.
+///
+/// # Errors
+/// Where it cannot be read, or a seal keeps it out.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    seal::may_read(folder)?;
+    let wrong = |e: std::io::Error| Error::io(folder, &e);
+    std::fs::read_dir(folder).map_err(wrong)?.map(|entry| entry.map(|e| e.path()).map_err(wrong)).collect()
 }
 
 /// All bytes of a regular file; `allowed` is asked about their number before memory is.

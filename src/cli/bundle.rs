@@ -2,6 +2,7 @@
 
 use super::INTERRUPTED;
 use super::lock::not_made;
+use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out};
 use super::verify::refused;
 use clap::Args;
@@ -24,6 +25,8 @@ pub struct Bundle {
     /// Inputs above this size are named by their digests instead of held, MB.
     #[arg(long, default_value_t = 64, value_name = "MB")]
     max_input: u64,
+    #[command(flatten)]
+    sealing: SealArgs,
     /// Report no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -34,15 +37,16 @@ impl Bundle {
     pub fn main(self) -> Result<u8> {
         let _ = ctrlc::set_handler(|| {});
         let terminal = Terminal::new(Mode::Record, !self.quiet);
+        let allowed = self.sealing.allowed("bundle", &self.what);
         let script = matches!(self.what.extension().and_then(|e| e.to_str()), Some("rhai" | "ipynb"));
         if script && !lock_file(&self.what).is_file() {
             print_err(&format!("`{}` has no lock yet: locking it", self.what.display()));
-            let made = Locking { progress: !self.quiet, ..Locking::of(&self.what) }.make(&terminal)?;
+            let made = Locking { progress: !self.quiet, ..Locking::of(&self.what, &allowed) }.make(&terminal)?;
             if !matches!(made, Made::Lock(..)) {
                 return Ok(not_made(&made));
             }
         }
-        let locked = match LockedRun::at(&self.what, None) {
+        let locked = match LockedRun::at(&self.what, None, &allowed) {
             Ok(locked) => locked,
             Err(refusal) => return refused(refusal),
         };

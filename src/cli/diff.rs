@@ -1,11 +1,13 @@
 //! `convscope diff`: two runs side by side, array by array on one scale, with what lies between them.
 
+use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out, style};
 use super::verify::refused;
 use super::{INTERRUPTED, out_folder};
 use clap::Args;
 use convscope_dsl::run::differences::{Outputs, compared};
-use convscope_dsl::run::{Ended, LockedRun, Refusal, Rerun, Source};
+use convscope_dsl::run::{Ended, LockedRun, Refusal, Rerun, Sealing, Source};
+use convscope_engine::seal::quoted;
 use convscope_engine::show::{Report, Section, draw, html_of, to_html, to_text};
 use convscope_engine::{Error, Result, atomic};
 use std::collections::BTreeMap;
@@ -21,6 +23,8 @@ pub struct Diff {
     /// The folder for diff.html and its figures [default: convscope-out/diff].
     #[arg(long, short)]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    sealing: SealArgs,
     /// Report no progress and print nothing.
     #[arg(long, short)]
     quiet: bool,
@@ -65,9 +69,12 @@ impl Diff {
     /// The outputs with all their values: those that a bundle holds, else those of a new run; nothing where the user stopped it.
     fn outputs(&self, what: &Path) -> Result<Option<Outputs>, Refusal> {
         let terminal = Terminal::new(Mode::Record, !self.quiet);
+        let both = format!("diff {}", quoted(&self.a.display().to_string()));
+        let allowed = self.sealing.allowed(&both, &self.b);
         if matches!(what.extension().and_then(|e| e.to_str()), Some("rhai" | "ipynb")) {
             let source = Source::read(what)?;
-            source.check()?;
+            let sealing = Sealing::of_folder(&source.folder, &allowed);
+            source.check(Some(&sealing))?;
             let rerun = Rerun {
                 script: what.to_path_buf(),
                 base: source.folder.clone(),
@@ -75,11 +82,12 @@ impl Diff {
                 memory: source.front.memory.unwrap_or(1024),
                 params: source.front.params(&BTreeMap::new())?,
                 progress: !self.quiet,
+                sealing: Some(sealing),
                 ..Rerun::default()
             };
             return Ok(ran(what, &rerun, &terminal)?);
         }
-        let locked = LockedRun::at(what, None)?;
+        let locked = LockedRun::at(what, None, &allowed)?;
         if !locked.whole.is_empty() {
             return Ok(Some(locked.whole));
         }

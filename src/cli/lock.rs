@@ -1,5 +1,6 @@
 //! `convscope lock`: runs a script twice and writes down what belongs together.
 
+use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out};
 use super::{FAILED, INTERRUPTED, Params, RunArgs, USAGE, out_folder};
 use clap::Args;
@@ -7,6 +8,7 @@ use convscope_dsl::Diagnostic;
 use convscope_dsl::run::locking::{lock_file, report};
 use convscope_dsl::run::script::copy_folder;
 use convscope_dsl::run::{Locking, Made, Source};
+use convscope_engine::run::Finished;
 use convscope_engine::run::output::KEPT;
 use convscope_engine::{Result, atomic};
 use std::path::PathBuf;
@@ -26,6 +28,8 @@ pub struct LockScript {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    sealing: SealArgs,
+    #[command(flatten)]
     params: Params,
     #[command(flatten)]
     work: RunArgs,
@@ -43,6 +47,7 @@ impl LockScript {
             params: self.params.map(),
             values: self.values,
             progress: !self.work.quiet,
+            allowed: self.sealing.allowed("lock", &self.script),
         };
         let (lock, left) = match locking.make(&Terminal::new(Mode::Record, !self.work.quiet))? {
             Made::Lock(lock, left) => (lock, left),
@@ -55,6 +60,7 @@ impl LockScript {
         if self.json {
             print_out(&(lock.text()? + "\n"));
         } else if !self.work.quiet {
+            say_held(&left);
             print_out(&format!(
                 "{}: {} outputs, {} inputs, {} nets, the same on {:?} threads\n",
                 lock_file(&self.script).display(),
@@ -65,6 +71,13 @@ impl LockScript {
             ));
         }
         Ok(0)
+    }
+}
+
+/// Says who held the seal of a run's process.
+pub fn say_held(left: &Finished) {
+    if let Some(held) = left.held {
+        print_err(&held.to_string());
     }
 }
 

@@ -1,5 +1,6 @@
 //! `convscope run` and `convscope eval`: a script with its report, figures and manifest; a line.
 
+use super::sealed::{SealArgs, seal_here};
 use super::terminal::{Mode, Terminal, print_err, print_out, style, text};
 use super::{FAILED, INTERRUPTED, Params, RunArgs, USAGE, out_folder};
 use clap::Args;
@@ -13,21 +14,39 @@ use std::sync::Arc;
 /// Run a script; its report, figures and manifest go to a folder.
 #[derive(Args)]
 pub struct RunScript {
-    /// The script, or a notebook; `-` reads a script from stdin.
-    script: PathBuf,
+    /// The script, a notebook, a bundle (.zip) or a report (.html); `-` reads a script from stdin. Bundles and reports are run
+    /// sealed.
+    pub(super) script: PathBuf,
     /// The folder for report.html, figures/, run.json and what the script saves [default: convscope-out/SCRIPT].
     #[arg(long, short)]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Print the manifest as JSON instead of what the script shows.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Write the numbers behind what is shown, too: arrays.safetensors, and shown.json with tables and texts.
     #[arg(long)]
-    arrays: bool,
+    pub(super) arrays: bool,
     /// Show what the last expression is worth, too, as a notebook's cell does; its report then cannot be verified, for a
     /// script's last expression is not shown.
     #[arg(long)]
-    last: bool,
+    pub(super) last: bool,
+    /// Run it in a process that reads only the script's folder and what `--input` names, and has no network.
+    #[arg(long, conflicts_with = "unsealed")]
+    sealed: bool,
+    /// Run a bundle or a report as if the script were one's own.
+    #[arg(long)]
+    pub(super) unsealed: bool,
+    #[command(flatten)]
+    pub(super) sealing: SealArgs,
+    /// The seal of this process, as the one that started it says.
+    #[arg(long, hide = true)]
+    seal: Option<String>,
+    /// The inputs lie in the working folder, wherever the script lies.
+    #[arg(long, hide = true)]
+    here: bool,
+    /// What the front matter says must hold has been checked.
+    #[arg(long, hide = true)]
+    checked: bool,
     /// A folder for what another process makes a lock of.
     #[arg(long, hide = true)]
     record: Option<PathBuf>,
@@ -35,9 +54,9 @@ pub struct RunScript {
     #[arg(long, hide = true, default_value_t = KEPT)]
     values: usize,
     #[command(flatten)]
-    params: Params,
+    pub(super) params: Params,
     #[command(flatten)]
-    work: RunArgs,
+    pub(super) work: RunArgs,
 }
 
 /// Run a line of script and print what it is worth.
@@ -54,13 +73,22 @@ pub struct Eval {
 impl RunScript {
     /// Runs the script.
     pub fn main(self) -> Result<u8> {
+        // First of all: the kernel's part of a seal holds for the threads that are started after it.
+        if let Some(seal) = &self.seal {
+            seal_here(seal, self.work.quiet || self.record.is_some())?;
+        } else if self.sealed || self.is_packed() {
+            return self.elsewhere();
+        } else {
+            self.sealing.is_unsealed()?;
+        }
+        self.sealing.hold_offline();
         let mut source = Source::read(&self.script)?;
-        if self.record.is_some() {
-            // Who asks for a record has checked what must hold, and stands in the folder of the inputs.
+        if self.record.is_some() || self.here {
+            // Who asks for a record, or runs what was packed, has checked what must hold, and stands in the folder of the inputs.
             source.file = source.digested().path;
             source.folder = PathBuf::new();
-        } else {
-            source.check()?;
+        } else if !self.checked {
+            source.check(None)?;
         }
         let params = match source.front.params(&self.params.map()) {
             Ok(params) => params,
@@ -105,6 +133,8 @@ pub fn run_script(run: &Run, work: &RunArgs, json: bool, recording: Recording) -
         _ => Mode::Plain,
     };
     let executed = execute(run, work, mode, recording)?;
+    let aside = run.aside(&executed);
+    let run = aside.as_ref().unwrap_or(run);
     let finished = run.finish(&executed)?;
     run.write(&executed, &finished)?;
     if recording.whole {

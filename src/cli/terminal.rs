@@ -1,16 +1,28 @@
-//! What scripts print and show, in a terminal: results on stdout, everything else on stderr. A reader that went away is
-//! no error: the work goes on and its files are saved.
+//! What scripts print and show, in a terminal: results on stdout, everything else on stderr. Where stdout cannot be written
+//! (its reader went away, its disk is full) the work goes on and its files are saved, and the program ends with an error.
 
 use super::bars::Bars;
 use convscope_dsl::{Output, Shown};
 use convscope_engine::show::{TextStyle, to_text};
-use convscope_engine::{Error, Result};
+use convscope_engine::{Error, Kind, Result, seal};
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
-/// Writes results to stdout.
+/// Why stdout could not be written, the first time that it could not.
+static LOST: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Writes results to stdout; [`lost`] tells where that failed.
 pub fn print_out(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        LOST.get_or_init(|| e);
+    }
+}
+
+/// The error where something for stdout was lost.
+pub fn lost() -> Option<Error> {
+    let hint = "what was saved is there; only what was printed is lost";
+    LOST.get().map(|e| Error::new(Kind::Io, format!("the output could not be written: {e}")).hint(hint))
 }
 
 /// Writes a line to stderr.
@@ -80,7 +92,9 @@ impl Output for Terminal {
         self.bars.clear();
         match self.mode {
             Mode::Plain | Mode::Quiet => print_out(text),
-            Mode::Json => eprint!("{text}"),
+            Mode::Json => {
+                let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            }
             Mode::Record => {}
         }
     }
@@ -92,6 +106,10 @@ impl Output for Terminal {
 
     fn ask(&self, prompt: &str) -> Result<String> {
         self.bars.clear();
+        // Of a sealed process the person sits in front of the one that started it.
+        if seal::is_held() {
+            return seal::ask_person(prompt);
+        }
         let mut err = std::io::stderr().lock();
         let _ = err.write_all(prompt.as_bytes()).and_then(|()| err.flush());
         let mut line = String::new();

@@ -1,5 +1,7 @@
 //! `convscope verify`: runs what was locked again and says whether the same comes out, in one exit code.
 
+use super::lock::say_held;
+use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out};
 use super::{FAILED, INTERRUPTED};
 use clap::Args;
@@ -20,6 +22,8 @@ pub struct Verify {
     /// Threads; all cores unless said otherwise. Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    #[command(flatten)]
+    sealing: SealArgs,
     /// Print the verdict as JSON.
     #[arg(long)]
     json: bool,
@@ -52,12 +56,17 @@ impl Verify {
     fn verdict(&self) -> Result<Option<Verdict>, Refusal> {
         let progress = !(self.quiet || self.json);
         let terminal = Terminal::new(Mode::Record, progress);
-        let locked = LockedRun::at(&self.what, self.inputs.as_deref())?;
+        let locked = LockedRun::at(&self.what, self.inputs.as_deref(), &self.sealing.allowed("verify", &self.what))?;
         check_own_outputs(&locked, &self.what)?;
         Ok(match locked.rerun(self.threads.map(usize::from), progress).run(&terminal)? {
             Ended::Interrupted => None,
             Ended::Failed(failure) => Some(failed(&locked, &failure)),
-            Ended::Done(left) => Some(judged(&locked, &left)?),
+            Ended::Done(left) => {
+                if progress {
+                    say_held(&left);
+                }
+                Some(judged(&locked, &left)?)
+            }
         })
     }
 }

@@ -197,13 +197,84 @@ fn ctrl_c_saves_what_is_done() {
 }
 
 #[test]
-fn a_reader_that_goes_away_stops_nothing() {
+fn a_reader_that_goes_away_stops_nothing_and_is_told() {
     let bench = Bench::new();
     bench.file("much.rhai", "for i in 0..20000 { print(i); } save(tensor([1, 2]), \"end.npy\");");
     let mut child = bench.command(&["run", "much.rhai"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
     assert!(exists(&bench.path("convscope-out/much"), "end.npy"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let bench = Bench::new();
+    bench.file("s.rhai", "print(1);");
+    assert_eq!(bench.run(&["lock", "s.rhai"]).0, 0);
+    for arguments in [
+        &["run", "s.rhai"][..],
+        &["run", "s.rhai", "--json"],
+        &["run", "--sealed", "s.rhai"],
+        &["eval", "1"],
+        &["doc"],
+        &["models"],
+        &["models", "--json"],
+        &["inspect", "shapes"],
+        &["cache", "list"],
+        &["lock", "s.rhai", "--json"],
+        &["verify", "s.lock.json"],
+        &["verify", "s.lock.json", "--json"],
+        &["bundle", "s.rhai"],
+        &["convert", "s.rhai"],
+        &["diff", "s.rhai", "s.rhai"],
+        &["completions", "bash"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = bench.command(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn messages_name_the_folder_for_temporary_files_and_names_that_no_lock_can_hold() {
+    use std::os::unix::ffi::OsStrExt;
+    let bench = Bench::new();
+    bench.file("s.rhai", "print(load_images(\"d\").len());");
+    let code = "save(shapes(1)[0], \"d/a.png\")";
+    assert_eq!(bench.run(&["eval", code]).0, 0);
+    let output = bench.command(&["lock", "s.rhai"]).env("TMPDIR", bench.path("nowhere")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("nowhere") && said.contains("TMPDIR"), "{said}");
+    let name = std::ffi::OsStr::from_bytes(b"d/b\xff.png");
+    std::fs::copy(bench.path("d/a.png"), bench.folder.path().join(name)).unwrap();
+    let (code, _, err) = bench.run(&["lock", "s.rhai"]);
+    assert!(code == 1 && err.contains("is not Unicode"), "{err}");
+    assert_eq!(bench.run(&["run", "s.rhai"]).0, 0);
+    let script = bench.folder.path().join(std::ffi::OsStr::from_bytes(b"t\xff.rhai"));
+    std::fs::write(&script, "print(1);").unwrap();
+    let output = bench.command(&["lock"]).arg(&script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("is not Unicode"), "{said}");
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_earlier_report_alone() {
+    let bench = Bench::new();
+    bench.file("s.rhai", "print(param(\"n\", 1)); show(shapes(1)[0]); if param(\"n\", 1) == 2 { throw \"no\" }");
+    assert_eq!(bench.run(&["run", "s.rhai"]).0, 0);
+    let out = bench.path("convscope-out/s");
+    let kept = |name: &str| std::fs::read(out.join(name)).unwrap();
+    let before = ["report.html", "run.json"].map(kept);
+    let (code, _, err) = bench.run(&["run", "s.rhai", "--param", "n=2"]);
+    assert!(code == 1 && err.contains("failed"), "{err}");
+    assert_eq!(before, ["report.html", "run.json"].map(kept));
+    let manifest: Value = serde_json::from_slice(&kept("failed/run.json")).unwrap();
+    assert_eq!(manifest["complete"], false);
 }
 
 /// A PNG whose header claims 100,000 x 100,000 pixels.

@@ -562,3 +562,52 @@ fn a_person_in_a_browser_tells_errors_apart_whatever_happens() {
     kept.sort_by_key(Value::to_string);
     assert_eq!(shown, kept);
 }
+
+#[test]
+fn no_acknowledged_answer_is_lost_where_the_server_is_killed() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let times = if std::env::var_os("CONVSCOPE_SLOW").is_some() { 200 } else { 20 };
+    let folder = tempfile::tempdir().unwrap();
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..times {
+        let server = Server::start(folder.path(), &["shapes", "--n", "2000", "--seed", "3"]);
+        let (port, token, over) = (server.port, server.token.clone(), AtomicBool::new(false));
+        let told = std::thread::scope(|threads| {
+            let person = threads.spawn(|| {
+                let mut told = Vec::new();
+                for i in 0.. {
+                    let id = format!("answer-{round}-{i}");
+                    let place = (round * 97 + i) % 2000;
+                    let body = json!({ "id": id, "labeller": format!("p{round}"), "place": place, "guesses": ["star"], "time_s": 1.0 }).to_string();
+                    let request = format!(
+                        "POST /{token}/api/answer HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    let mut all = Vec::new();
+                    let sent = TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
+                        stream.write_all(request.as_bytes())?;
+                        stream.read_to_end(&mut all)
+                    });
+                    if sent.is_ok() && all.starts_with(b"HTTP/1.1 200") {
+                        told.push(id);
+                    } else if over.load(Ordering::SeqCst) || i > 5000 {
+                        break;
+                    }
+                }
+                told
+            });
+            crate::killed::random_pause(round, "label", std::time::Duration::from_millis(150));
+            server.kill();
+            over.store(true, Ordering::SeqCst);
+            person.join().unwrap()
+        });
+        acknowledged.extend(told);
+    }
+    assert!(acknowledged.len() > 20, "{} answers", acknowledged.len());
+    // A new start takes away what a kill left of a line that nobody was told of.
+    Server::start(folder.path(), &["shapes", "--n", "2000", "--seed", "3"]).kill();
+    let kept: BTreeSet<String> =
+        lines(folder.path()).iter().filter_map(|l| Some(l["id"].as_str()?.to_string())).collect();
+    let lost: Vec<_> = acknowledged.difference(&kept).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}

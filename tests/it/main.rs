@@ -12,6 +12,7 @@ mod catalog;
 mod cli;
 mod examples;
 mod gallery;
+mod killed;
 mod labelling;
 mod language;
 mod notebooks;
@@ -19,5 +20,6 @@ mod repl;
 mod reproducibility;
 #[cfg(unix)]
 mod rust_cells;
+mod sealed;
 mod tidy;
 mod wheel;

@@ -353,7 +353,8 @@ fn a_bundle_is_the_same_bytes_each_time_and_holds_in_an_empty_folder() {
         let (code, out, err) = empty.run(&["verify", "x.zip", "--threads", threads]);
         assert!(code == 0 && out.starts_with("same"), "{err}");
     }
-    assert_eq!(std::fs::read_dir(empty.folder.path()).unwrap().count(), 1, "verify leaves nothing behind");
+    let left: Vec<_> = std::fs::read_dir(empty.folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name == "x.zip" || name == "cache"), "verify leaves nothing behind: {left:?}");
     // Every byte counts; the file that it belongs to is named where it belongs to one.
     let size = bench.read("a.zip").len();
     for at in [5, 11, 40, size / 3, size / 2, size - 300, size - 8] {
@@ -398,8 +399,8 @@ fn large_and_licensed_inputs_are_named_and_found_again() {
     let bench = Bench::new();
     bench.file("work/s.rhai", "// /// convscope\n// [inputs]\n// \"../photos/a.png\" = { license = \"CC-BY-NC-4.0\", source = \"a museum\" }\n// ///\nprint(load_image(\"../photos/a.png\").size);\n");
     assert_eq!(bench.run(&["eval", "save(shapes(1)[0], \"photos/a.png\")"]).0, 0);
-    assert_eq!(bench.run(&["lock", "work/s.rhai"]).0, 0);
-    assert_eq!(bench.run(&["bundle", "work/s.rhai", "-o", "s.zip"]).0, 0);
+    assert_eq!(bench.run(&["lock", "work/s.rhai", "--input", "photos"]).0, 0);
+    assert_eq!(bench.run(&["bundle", "work/s.rhai", "-o", "s.zip", "--input", "photos"]).0, 0);
     let files = archive::read(&bench.read("s.zip")).unwrap();
     assert!(
         files.contains_key("files/folder/s.rhai")
@@ -493,6 +494,64 @@ fn scripts_become_notebooks_and_come_back() {
     assert_eq!(bench.run(&["lock", "s.ipynb"]).0, 0);
     bench.expect("s.lock.json", 0, "");
     assert_eq!(bench.run(&["convert", "s.ipynb", "s.txt"]).0, 1);
+}
+
+#[test]
+fn a_notebook_gives_the_report_of_the_script_that_it_converts_to() {
+    let bench = Bench::new();
+    let script = "// %%\nlet a = 20;\na + 1\n// %% [markdown]\n// Words.\n// %%\nprint(`here ${later(a)}`);\nshapes(1)[0]\n// %%\nfn later(x) { x * 5 }\nlater(a);\n// %%\n\"the end\"\n";
+    bench.file("n.rhai", script);
+    assert_eq!(bench.run(&["convert", "n.rhai", "n.ipynb"]).0, 0);
+    let sections = |file: &str, out: &str| {
+        let (code, said, err) = bench.run(&["run", file, "--out", out]);
+        assert_eq!(code, 0, "{file}: {err}");
+        assert!(said.contains("21\n") && said.contains("the end"), "{said}");
+        let page = String::from_utf8(bench.read(&format!("{out}/report.html"))).unwrap();
+        bench.expect(&format!("{out}/report.html"), 0, "");
+        let places: Vec<usize> = [">21<", "here 100", "data:image/png", "the end"]
+            .map(|what| page.find(what).unwrap_or_else(|| panic!("{what}: {page}")))
+            .to_vec();
+        assert!(places.is_sorted(), "{places:?}");
+        convscope::show::sealed::read(page.as_bytes()).unwrap().parts
+    };
+    assert_eq!(sections("n.rhai", "a"), sections("n.ipynb", "b"));
+    // Lines are those of the whole file, and nothing runs where a cell cannot be read.
+    bench.file("wrong.rhai", "// %%\nprint(1);\n// %%\nlet a = 1;\nnone()\n");
+    let (code, out, err) = bench.run(&["run", "wrong.rhai"]);
+    assert!(code == 1 && out == "1\n" && err.contains("wrong.rhai:5:1"), "{out} {err}");
+    bench.file("wrong.rhai", "// %%\nprint(1);\n// %%\nlet a = (1;\n");
+    let (code, out, err) = bench.run(&["run", "wrong.rhai"]);
+    assert!(code == 1 && out.is_empty() && err.contains("wrong.rhai:4:"), "{out} {err}");
+}
+
+#[test]
+fn reports_and_locks_hold_with_cold_and_warm_caches() {
+    let bench = Bench::new();
+    let code = "let d = shapes(#{ n: 12, seed: 5 }); for i in 0..12 { save(d[i], `d/${i}.png`); }";
+    assert_eq!(bench.run(&["eval", code]).0, 0);
+    bench.file(
+        "c.rhai",
+        "let net = load_model(\"shapes\"); let data = load_images(\"d\");
+         show(codes().run(net, data)); show(nearest(#{ k: 3, of: data[0] }).run(net, data));
+         show(tsne(#{ early: 5, steps: 5, perplexity: 3 }).run(net, data));",
+    );
+    let cache = |bench: &Bench| bench.path("cache/codes").is_dir();
+    assert_eq!(bench.run(&["lock", "c.rhai"]).0, 0);
+    assert!(!cache(&bench), "a sealed run keeps nothing");
+    bench.expect("c.lock.json", 0, "");
+    assert_eq!(bench.run(&["run", "c.rhai", "--out", "cold"]).0, 0);
+    assert!(cache(&bench));
+    let (code, _, err) = bench.run(&["run", "c.rhai", "--out", "warm"]);
+    assert!(code == 0 && err.contains("codes came from the cache on disk"), "{err}");
+    for report in ["cold/report.html", "warm/report.html"] {
+        bench.expect(report, 0, "");
+    }
+    let digest =
+        |out: &str| serde_json::from_slice::<Value>(&bench.read(&format!("{out}/run.json"))).unwrap()["digest"].clone();
+    assert_eq!(digest("cold"), digest("warm"));
+    bench.expect("c.lock.json", 0, "");
+    std::fs::remove_dir_all(bench.path("cache")).unwrap();
+    bench.expect("c.lock.json", 0, "");
 }
 
 #[test]

@@ -15,6 +15,9 @@ use convscope_engine::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+/// The folder in an archive in which the script and what it reads lie.
+pub const FILES: &str = "files";
+
 /// Licences that let a file be passed on, by how their SPDX identifiers begin.
 const FREE: [&str; 10] =
     ["CC0", "CC-BY-4", "CC-BY-3", "CC-BY-SA", "MIT", "Apache", "BSD", "ISC", "Unlicense", "LicenseRef-public-domain"];
@@ -148,7 +151,7 @@ impl Inside {
     }
 
     fn place(&self, path: &str) -> Result<String> {
-        let mut parts = vec!["files"];
+        let mut parts = vec![FILES];
         parts.extend(std::iter::repeat_n("folder", self.up));
         for part in Path::new(path).components() {
             match part {

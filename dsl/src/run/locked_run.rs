@@ -1,23 +1,29 @@
 //! A run that somebody locked: a lock, a bundle, a report, a script with its lock beside it, or a run's folder, opened into
 //! one shape. Whatever is not as it was written is told here, before anything runs.
 
-use super::rerun::{Rerun, param_text};
-use super::source::{Source, absolute, folder};
+use super::bundle::FILES;
+use super::gather::resolve_base;
+use super::rerun::{Rerun, param_text, temporary};
+use super::sealing::{Allowed, Sealing};
+use super::source::{Source, folder};
 use super::verdict::{Status, Verdict};
 use convscope_engine::canonical;
 use convscope_engine::digest::{Digested, digest};
 use convscope_engine::run::array::unpack;
-use convscope_engine::run::finished::ARRAYS;
+use convscope_engine::run::finished::{ARRAYS, is_inside};
 use convscope_engine::run::inputs::digest_prefix;
 use convscope_engine::run::{Content, Input, Lock, archive};
 use convscope_engine::show::sealed;
-use convscope_engine::{Error, Kind, Result};
+use convscope_engine::{Error, Kind, Result, atomic, regular};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use tempfile::TempDir;
 
 /// The list of a bundle's files, sealed.
 pub const BUNDLE: &str = "bundle.json";
+
+/// How the paths of inputs begin that are known by a name.
+pub(super) const SAMPLE: &str = "sample:";
 
 /// A run that was locked, ready to be run again.
 pub struct LockedRun {
@@ -33,8 +39,12 @@ pub struct LockedRun {
     pub whole: BTreeMap<String, Content>,
     /// A report's parts.
     pub parts: Option<Vec<String>>,
+    /// What belongs to the script and may be read by it.
+    pub(super) roots: Vec<PathBuf>,
+    /// What the user allows beside it.
+    allowed: Allowed,
     /// Holds what was unpacked.
-    unpacked: Option<TempDir>,
+    pub(super) unpacked: Option<TempDir>,
 }
 
 /// What cannot be opened: an error of the machine or the request, or a verdict.
@@ -62,26 +72,24 @@ fn tampered(culprit: &str, how: impl Into<String>) -> Verdict {
 }
 
 impl LockedRun {
-    /// Opens what lies at `path`. `inputs` is a folder in which missing inputs are looked for.
+    /// Opens what lies at `path`. `inputs` is a folder in which missing inputs are looked for; `allowed` says what may be read
+    /// beside what belongs to the script.
     ///
     /// # Errors
     /// A verdict where something is not as it was written; an error where nothing can be read.
-    pub fn at(path: &Path, inputs: Option<&Path>) -> Result<Self, Refusal> {
+    pub fn at(path: &Path, inputs: Option<&Path>, allowed: &Allowed) -> Result<Self, Refusal> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let file = match extension {
             _ if path.is_dir() => path.join("report.html"),
             "rhai" | "ipynb" => path.with_extension("lock.json"),
             _ => path.to_path_buf(),
         };
-        let bytes = std::fs::read(&file).map_err(|e| {
-            let error = Error::io(&file, &e);
-            match file == path {
-                true => error,
-                false => error.hint(format!("`convscope lock {}` makes a lock", path.display())),
-            }
+        let bytes = regular::read(&file, |_| Ok(())).map_err(|error| match file == path {
+            true => error,
+            false => error.hint(format!("`convscope lock {}` makes a lock", path.display())),
         })?;
         let name = file.display().to_string();
-        let opened = if bytes.starts_with(b"PK") {
+        let mut opened = if bytes.starts_with(b"PK") {
             LockedRun::bundle(&name, &bytes)?
         } else if bytes.trim_ascii_start().starts_with(b"<") {
             LockedRun::report(&file, &bytes, inputs)?
@@ -91,7 +99,8 @@ impl LockedRun {
             let script = base.join(lock.script.as_ref().map_or("", |s| s.path.as_str()));
             LockedRun::script(lock, script, base)?
         };
-        opened.checked(inputs)
+        opened.allowed = allowed.clone();
+        opened.checked(inputs)?.gathered()
     }
 
     /// A lock whose script lies in a file.
@@ -109,7 +118,23 @@ impl LockedRun {
                 tampered(name, format!("the script was changed: BLAKE3 {was} was locked, {is} was found")).into()
             );
         }
-        Ok(LockedRun { lock, source, script, base, whole: BTreeMap::new(), parts: None, unpacked: None })
+        let roots = vec![base.clone()];
+        Ok(LockedRun { script, base, roots, ..LockedRun::of(lock, source) })
+    }
+
+    /// A lock and its script, of which nothing else is known.
+    fn of(lock: Lock, source: Source) -> Self {
+        LockedRun {
+            lock,
+            source,
+            script: PathBuf::new(),
+            base: PathBuf::new(),
+            whole: BTreeMap::new(),
+            parts: None,
+            roots: Vec::new(),
+            allowed: Allowed::default(),
+            unpacked: None,
+        }
     }
 
     fn report(file: &Path, bytes: &[u8], inputs: Option<&Path>) -> Result<Self, Refusal> {
@@ -127,16 +152,16 @@ impl LockedRun {
             .into());
         };
         let lock = read_lock(&name, text.as_bytes())?;
-        let unpacked = tempfile::tempdir().map_err(|e| Error::io("a folder", &e))?;
+        let unpacked = temporary()?;
         let script = unpacked.path().join(script_name(&lock));
-        std::fs::write(&script, &sealed.script).map_err(|e| Error::io(&script, &e))?;
+        atomic::write(&script, sealed.script.as_bytes())?;
         check_outputs(&lock, &folder(file))?;
         let base = resolve_base(&lock, &folder(file), inputs);
         let name = lock.script.as_ref().map_or_else(|| "script".into(), |s| s.path.clone());
         let stem = Path::new(&name).file_stem().map_or_else(|| name.clone(), |s| s.to_string_lossy().into_owned());
         let source = Source::of(&stem, &name, sealed.script, base.clone())?;
-        let parts = Some(sealed.parts);
-        Ok(LockedRun { lock, source, script, base, whole: BTreeMap::new(), parts, unpacked: Some(unpacked) })
+        let (parts, roots) = (Some(sealed.parts), vec![base.clone()]);
+        Ok(LockedRun { script, base, parts, roots, unpacked: Some(unpacked), ..LockedRun::of(lock, source) })
     }
 
     fn bundle(name: &str, bytes: &[u8]) -> Result<Self, Refusal> {
@@ -156,7 +181,7 @@ impl LockedRun {
                 tampered(name, "its files are whole, but the archive around them was changed or packed anew").into()
             );
         }
-        let unpacked = tempfile::tempdir().map_err(|e| Error::io("a folder", &e))?;
+        let unpacked = temporary()?;
         archive::unpack(files.iter().map(|(k, v)| (k.as_str(), v.as_slice())), unpacked.path())?;
         let script = unpacked.path().join(said("script"));
         let base = folder(&script);
@@ -170,13 +195,16 @@ impl LockedRun {
             let arrays = unpack(arrays).map_err(|e| tampered(ARRAYS, e.message))?;
             opened.whole.extend(arrays.into_iter().map(|(name, array)| (name, Content::Array(array))));
         }
+        opened.roots = vec![unpacked.path().join(FILES)];
         opened.unpacked = Some(unpacked);
         Ok(opened)
     }
 
     /// Modules and inputs are there and as they were.
     fn checked(self, inputs: Option<&Path>) -> Result<Self, Refusal> {
+        let sealing = self.sealing();
         for module in &self.lock.modules {
+            sealing.may_read(&self.base.join(&module.path))?;
             match Digested::read(&module.path, &self.base.join(&module.path)) {
                 Ok(found) if found.blake3 == module.blake3 => {}
                 Ok(_) => return Err(tampered(&module.path, "the module was changed").into()),
@@ -187,6 +215,9 @@ impl LockedRun {
             self.copy_missing_inputs(given)?;
         }
         for input in &self.lock.inputs {
+            if !input.path.starts_with(SAMPLE) {
+                sealing.may_read(&self.base.join(&input.path))?;
+            }
             if let Some(verdict) = changed(input, &self.base) {
                 return Err(verdict.into());
             }
@@ -194,27 +225,10 @@ impl LockedRun {
         Ok(self)
     }
 
-    /// Copies inputs that are not there from a folder, by their paths or names.
-    fn copy_missing_inputs(&self, given: &Path) -> Result<(), Refusal> {
-        if self.unpacked.is_none() || self.parts.is_some() {
-            return Ok(());
-        }
-        for input in self.lock.inputs.iter().filter(|i| !self.base.join(&i.path).exists()) {
-            let path = Path::new(&input.path);
-            let to = self.base.join(path);
-            if !self.unpacked.as_ref().is_some_and(|unpacked| lies_in(unpacked.path(), &to)) {
-                return Err(Error::format(format!("the lock's input `{}` leads out of its bundle", input.path)).into());
-            }
-            // A stranger's path does not choose what is read of the reader's folders.
-            let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
-            let whole = plain.then(|| given.join(path));
-            let named = path.file_name().map(|name| given.join(name));
-            if let Some(found) = [whole, named].into_iter().flatten().find(|p| p.is_file()) {
-                std::fs::create_dir_all(folder(&to)).map_err(|e| Error::io(&to, &e))?;
-                std::fs::copy(&found, &to).map_err(|e| Error::io(&found, &e))?;
-            }
-        }
-        Ok(())
+    /// What its new run may read and fetch.
+    pub fn sealing(&self) -> Sealing {
+        let (roots, allowed, base) = (self.roots.clone(), self.allowed.clone(), self.base.clone());
+        Sealing { roots, allowed, base, asks: false }
     }
 
     /// How it is run again.
@@ -227,29 +241,24 @@ impl LockedRun {
             params: self.lock.params.iter().map(|(name, value)| (name.clone(), param_text(value))).collect(),
             threads,
             progress,
+            sealing: Some(self.sealing()),
             ..Rerun::default()
         }
     }
 }
 
-/// Whether a path, its `..` undone, lies in a folder.
-fn lies_in(folder: &Path, path: &Path) -> bool {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir if !plain.pop() => return false,
-            Component::ParentDir | Component::CurDir => {}
-            part => plain.push(part),
-        }
-    }
-    plain.starts_with(folder)
-}
-
 fn read_lock(name: &str, bytes: &[u8]) -> Result<Lock, Refusal> {
-    Lock::read(bytes).map_err(|e| match e.kind {
-        Kind::Unsupported => e.context(format!("`{name}`")).into(),
+    let lock = Lock::read(bytes).map_err(|e| match e.kind {
+        Kind::Unsupported => Refusal::from(e.context(format!("`{name}`"))),
         _ => tampered(name, format!("the lock: {}", e.message)).into(),
-    })
+    })?;
+    // A script lies beside its lock, whatever a stranger's lock says.
+    let script = lock.script.as_ref().map_or("", |s| s.path.as_str());
+    let mut parts = Path::new(script).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(_)), None) => Ok(lock),
+        _ => Err(tampered(name, format!("the lock's script `{script}` is no file's name")).into()),
+    }
 }
 
 fn script_name(lock: &Lock) -> String {
@@ -263,7 +272,7 @@ fn script_name(lock: &Lock) -> String {
 fn changed(input: &Input, base: &Path) -> Option<Verdict> {
     let verdict = |how: String| Some(Verdict::of(Status::Input, &input.path, how));
     // What comes by a name is told by the new run.
-    if input.path.starts_with("sample:") {
+    if input.path.starts_with(SAMPLE) {
         return None;
     }
     match input.difference(&base.join(&input.path)) {
@@ -275,7 +284,7 @@ fn changed(input: &Input, base: &Path) -> Option<Verdict> {
 
 /// Files beside a report that its lock knows must be as they were.
 fn check_outputs(lock: &Lock, folder: &Path) -> Result<(), Refusal> {
-    for entry in &lock.outputs {
+    for entry in lock.outputs.iter().filter(|entry| is_inside(&entry.name)) {
         let file = folder.join(&entry.name);
         if file.is_file() && Digested::read(&entry.name, &file)?.blake3 != entry.blake3 {
             let file = file.display().to_string();
@@ -302,19 +311,6 @@ pub fn check_own_outputs(opened: &LockedRun, lock_file: &Path) -> Result<(), Ref
     Ok(())
 }
 
-/// The folder in which a report's inputs and modules lie: the one given, the working folder, or one around the report.
-fn resolve_base(lock: &Lock, report: &Path, given: Option<&Path>) -> PathBuf {
-    let report = absolute(report);
-    let around = report.ancestors().take(4).map(Path::to_path_buf);
-    let places: Vec<PathBuf> =
-        given.map(Path::to_path_buf).into_iter().chain([PathBuf::from(".")]).chain(around).collect();
-    let holds = |place: &PathBuf| {
-        let inputs = lock.inputs.iter().map(|i| &i.path).filter(|p| !p.starts_with("sample:"));
-        inputs.chain(lock.modules.iter().map(|m| &m.path)).all(|path| place.join(path).exists())
-    };
-    places.iter().find(|p| holds(p)).or(places.first()).cloned().unwrap_or_default()
-}
-
 /// The files of a bundle are those that its list says.
 fn check_list(name: &str, list: &serde_json::Value, files: &archive::Files, lock: &Lock) -> Result<(), Refusal> {
     let entries = list.get("files").and_then(serde_json::Value::as_object);
@@ -336,23 +332,4 @@ fn check_list(name: &str, list: &serde_json::Value, files: &archive::Files, lock
         });
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_that_lead_out_of_a_bundle_are_told() {
-        let folder = Path::new("/bundle");
-        for (path, inside) in [
-            ("/bundle/a/photo.jpg", true),
-            ("/bundle/a/../photo.jpg", true),
-            ("/bundle/a/../../etc/hostname", false),
-            ("/etc/hostname", false),
-            ("/bundle/../../..", false),
-        ] {
-            assert_eq!(lies_in(folder, Path::new(path)), inside, "{path}");
-        }
-    }
 }

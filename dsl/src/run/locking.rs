@@ -2,6 +2,7 @@
 //! together; refuses what would not come out the same again.
 
 use super::rerun::{Elsewhere, Ended, Rerun};
+use super::sealing::{Allowed, Sealing};
 use super::source::Source;
 use crate::output::Output;
 use convscope_engine::run::output::KEPT;
@@ -27,6 +28,8 @@ pub struct Locking {
     pub values: usize,
     /// Whether progress is reported.
     pub progress: bool,
+    /// What both runs may read and fetch beside what lies in the script's folder.
+    pub allowed: Allowed,
 }
 
 /// How making a lock ended.
@@ -43,7 +46,7 @@ pub enum Made {
 
 impl Locking {
     /// A script with nothing else said.
-    pub fn of(script: &Path) -> Self {
+    pub fn of(script: &Path, allowed: &Allowed) -> Self {
         Locking {
             script: script.to_path_buf(),
             seed: None,
@@ -52,6 +55,7 @@ impl Locking {
             params: BTreeMap::new(),
             values: KEPT,
             progress: true,
+            allowed: allowed.clone(),
         }
     }
 
@@ -61,7 +65,15 @@ impl Locking {
     /// Where the script cannot be read or run, or would not come out the same again.
     pub fn make(&self, output: &dyn Output) -> Result<Made> {
         let source = Source::read(&self.script)?;
-        source.check()?;
+        if self.script.file_name().is_some_and(|name| name.to_str().is_none()) {
+            return Err(Error::value(format!(
+                "the script's name `{}` is not Unicode, which a lock's paths must be",
+                source.name
+            ))
+            .hint("rename the file"));
+        }
+        let sealing = Sealing::of_folder(&source.folder, &self.allowed);
+        source.check(Some(&sealing))?;
         let params = match source.front.params(&self.params) {
             Ok(params) => params,
             Err(error) => return Ok(Made::Usage(error)),
@@ -77,6 +89,7 @@ impl Locking {
             threads: Some(threads),
             values: self.values,
             progress: self.progress,
+            sealing: Some(sealing.clone()),
         };
         let one = match rerun(1).run(output)? {
             Ended::Done(left) => left,

@@ -1,5 +1,6 @@
 //! Runs a script in a process of its own, which knows nothing of this one but what is said here, and takes over what it left.
 
+use super::sealing::Sealing;
 use super::source::absolute;
 use crate::output::Output;
 use convscope_engine::run::Finished;
@@ -7,7 +8,7 @@ use convscope_engine::run::output::KEPT;
 use convscope_engine::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
 /// The exit code of a run that the user stopped.
@@ -32,6 +33,8 @@ pub struct Rerun {
     pub values: usize,
     /// Whether progress is reported.
     pub progress: bool,
+    /// What it may read and fetch, where it is sealed.
+    pub sealing: Option<Sealing>,
 }
 
 impl Default for Rerun {
@@ -46,6 +49,7 @@ impl Default for Rerun {
             threads: None,
             values: KEPT,
             progress: false,
+            sealing: None,
         }
     }
 }
@@ -89,10 +93,12 @@ impl Rerun {
     /// # Errors
     /// Where no process can be started or none of its files be read.
     pub fn run(&self, output: &dyn Output) -> Result<Ended> {
-        let folder = tempfile::Builder::new().prefix("convscope-").tempdir().map_err(|e| Error::io("a folder", &e))?;
+        let folder = temporary()?;
         let (record, out) = (folder.path().join("record"), folder.path().join("out"));
-        let program = std::env::current_exe().map_err(|e| Error::io("convscope", &e))?;
-        let mut command = Command::new(&program);
+        for made in [&record, &out] {
+            std::fs::create_dir(made).map_err(|e| Error::io(made, &e))?;
+        }
+        let mut command = Command::new(program()?);
         command.arg("run").arg(absolute(&self.script)).arg("--record").arg(&record).arg("--out").arg(&out);
         command.args(["--seed", &self.seed.to_string(), "--memory", &self.memory.to_string()]);
         command.args(["--values", &self.values.to_string()]);
@@ -105,13 +111,11 @@ impl Rerun {
         if !self.progress {
             command.arg("--quiet");
         }
-        if let Some(cache) = std::env::var_os("CONVSCOPE_CACHE").filter(|c| !c.is_empty()) {
-            command.env("CONVSCOPE_CACHE", absolute(Path::new(&cache)));
-        }
         command.current_dir(absolute(&self.base)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|e| Error::io(&program, &e))?;
-        let said = child.stderr.take().map(|stderr| follow(stderr, output)).unwrap_or_default();
-        let status = child.wait().map_err(|e| Error::io(&program, &e))?;
+        let sealed = Sealed { script: &self.script, write: &[&record, &out], sealing: self.sealing.as_ref() };
+        let (status, said) = sealed.child(command, output, |child| {
+            child.stderr.take().map(|stderr| follow(stderr, output)).unwrap_or_default()
+        })?;
         if status.code() == Some(INTERRUPTED) {
             return Ok(Ended::Interrupted);
         }
@@ -120,9 +124,91 @@ impl Rerun {
             true => Ended::Done(Box::new(Elsewhere { finished: left?, _folder: folder })),
             false => {
                 let left = left.ok().map(|finished| Box::new(Elsewhere { finished, _folder: folder }));
+                let said = if said.is_empty() { format!("error: {}\n", killed(status)) } else { said };
                 Ended::Failed(Failure { said, left })
             }
         })
+    }
+}
+
+/// A folder of this process's own, for as long as it is held.
+///
+/// # Errors
+/// Where none can be made; the message names the folder that it would lie in.
+pub fn temporary() -> Result<TempDir> {
+    tempfile::Builder::new().prefix("convscope-").tempdir().map_err(|e| {
+        Error::io(std::env::temp_dir().join("convscope"), &e)
+            .hint("name a folder that can be written in the environment variable TMPDIR")
+    })
+}
+
+/// This program.
+///
+/// # Errors
+/// Where the system does not say.
+pub fn program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|e| Error::io("convscope", &e))
+}
+
+/// How a process ended that says nothing itself.
+pub fn killed(status: ExitStatus) -> String {
+    format!("the script's process ended without a word ({status})")
+}
+
+/// A process that runs a script, sealed where there is something to seal it by.
+pub struct Sealed<'a> {
+    /// The script's file.
+    pub script: &'a Path,
+    /// The folders that it writes to.
+    pub write: &'a [&'a Path],
+    /// What else it may do.
+    pub sealing: Option<&'a Sealing>,
+}
+
+impl Sealed<'_> {
+    /// Starts the process, serves what it asks for, and waits until it ends; `meanwhile` is done with it first.
+    ///
+    /// # Errors
+    /// Where it cannot be sealed or started.
+    pub fn child<T>(
+        &self,
+        mut command: Command,
+        output: &dyn Output,
+        meanwhile: impl FnOnce(&mut Child) -> T,
+    ) -> Result<(ExitStatus, T)> {
+        let failed = |e: std::io::Error| Error::io("convscope", &e);
+        if let Some(cache) = std::env::var_os("CONVSCOPE_CACHE").filter(|c| !c.is_empty()) {
+            command.env("CONVSCOPE_CACHE", absolute(Path::new(&cache)));
+        }
+        let Some(sealing) = self.sealing else {
+            let mut child = command.spawn().map_err(failed)?;
+            let done = meanwhile(&mut child);
+            return Ok((child.wait().map_err(failed)?, done));
+        };
+        let seal = sealing.seal(self.script, self.write)?;
+        let text =
+            serde_json::to_string(&seal).map_err(|e| Error::value(format!("a path that is not Unicode: {e}")))?;
+        command.arg("--seal").arg(text);
+        #[cfg(unix)]
+        {
+            let (here, there) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+            command.stdin(Stdio::from(std::os::fd::OwnedFd::from(there)));
+            let mut child = command.spawn().map_err(failed)?;
+            // Its end of the channel is its alone, so that the channel ends with it.
+            drop(command);
+            std::thread::scope(|threads| {
+                let answering = || convscope_engine::seal::broker::answer(here, |want| sealing.serve(&want, output));
+                threads.spawn(answering);
+                let done = meanwhile(&mut child);
+                Ok((child.wait().map_err(failed)?, done))
+            })
+        }
+        #[cfg(not(unix))]
+        {
+            let mut child = command.stdin(Stdio::null()).spawn().map_err(failed)?;
+            let done = meanwhile(&mut child);
+            Ok((child.wait().map_err(failed)?, done))
+        }
     }
 }
 

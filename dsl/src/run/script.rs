@@ -10,7 +10,7 @@ use crate::session::{CellResult, Session};
 use convscope_engine::digest::Digested;
 use convscope_engine::run::output::KEPT;
 use convscope_engine::run::{Finished, Input, Numerics, Record, RunOutput};
-use convscope_engine::{Error, Job, Result, atomic};
+use convscope_engine::{Error, Job, Result, atomic, seal};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -75,10 +75,14 @@ impl Run {
         let declared = self.source.front.params.iter().map(|(name, param)| (name.clone(), param.default.clone()));
         session.context().declare(declared.collect());
         session.context().record(recording.values);
-        if recording.inside {
+        if recording.inside || seal::is_held() {
             session.context().keep_inside();
         }
         let result = match recording.last {
+            // Cells show what they are worth, as they do in the notebook that the script is another form of.
+            _ if self.source.has_cells() => {
+                session.run_cells(&self.source.file, self.source.code(), &|value| kept.show(value))
+            }
             true => session.run(&self.source.file, self.source.code()),
             false => session.run_script(&self.source.file, self.source.code()),
         };
@@ -102,6 +106,16 @@ impl Run {
         late
     }
 
+    /// Where a run that failed puts its report, so that an earlier one stays as it is: the folder `failed` beside that.
+    pub fn aside(&self, executed: &Executed) -> Option<Run> {
+        let Place { inputs, outputs } = &self.place;
+        if executed.result.error.is_none() || executed.result.interrupted || !outputs.join("report.html").is_file() {
+            return None;
+        }
+        let place = Place { inputs: inputs.clone(), outputs: outputs.join("failed") };
+        Some(Run { title: self.title.clone(), source: self.source.clone(), place, params: self.params.clone() })
+    }
+
     /// What an executed script left; its figures are drawn and written.
     ///
     /// # Errors
@@ -113,7 +127,7 @@ impl Run {
         let made = drawn(&executed.kept.take(), out, recording)?;
         let written = session.context().written();
         let saved = written.iter().map(|output| output.name.clone()).collect();
-        let record = self.record(session.context(), &made, written)?;
+        let record = self.record(session.context(), &made, written, recording)?;
         let error = executed.result.error.as_ref();
         Ok(Finished {
             record,
@@ -123,6 +137,7 @@ impl Run {
             texts: made.texts,
             arrays: made.arrays,
             entries: made.entries,
+            held: seal::held(),
             unrepeatable: session.context().unrepeatables().into_iter().map(str::to_string).collect(),
             complete: executed.ended_well(),
             error: error.map(|e| e.message.clone()),
@@ -131,7 +146,13 @@ impl Run {
         })
     }
 
-    fn record(&self, context: &Context, drawn: &Drawn, written: Vec<RunOutput>) -> Result<Record> {
+    fn record(
+        &self,
+        context: &Context,
+        drawn: &Drawn,
+        written: Vec<RunOutput>,
+        recording: Recording,
+    ) -> Result<Record> {
         let shown = drawn.outputs.iter().cloned().chain(written);
         let outputs = shown.chain(drawn.figures.iter().cloned()).chain(drawn.printed.clone());
         let ruled = |output: RunOutput| {
@@ -147,19 +168,26 @@ impl Run {
             memory_mb: context.job.memory >> 20,
             params: context.used_params(),
             threads: vec![rayon::current_num_threads()],
-            inputs: self.inputs(context)?,
+            inputs: self.inputs(context, recording)?,
             nets: context.pinned()?,
+            hub: context.hub(),
             outputs: outputs.map(ruled).collect(),
         })
     }
 
-    fn inputs(&self, context: &Context) -> Result<Vec<Input>> {
+    fn inputs(&self, context: &Context, recording: Recording) -> Result<Vec<Input>> {
         let license = |name: &str| self.source.front.inputs.get(name).and_then(|d| d.license.clone());
         let mut inputs = Vec::new();
         let large = is_large(context);
         for (name, full) in context.read() {
-            // A folder or a pattern stands for its files, which were noted one by one.
-            if full.is_file() {
+            // A folder or a pattern stands for its files, which were noted one by one. What a seal keeps out was not read.
+            if full.is_file() && seal::may_read(&full).is_ok() {
+                if recording.inside && full.to_str().is_none() {
+                    return Err(Error::value(format!(
+                        "the name of the input `{name}` is not Unicode, which a lock's paths must be"
+                    ))
+                    .hint("rename the file"));
+                }
                 let read = if large { digest_of(&name, &full)? } else { Input::read(&name, &full)? };
                 inputs.push(Input { license: license(&name), ..read });
             }
@@ -215,7 +243,12 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     for entry in std::fs::read_dir(from).map_err(|e| Error::io(from, &e))? {
         let path = entry.map_err(|e| Error::io(from, &e))?.path();
         let target = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() {
+        // A run makes files and folders; links would lead elsewhere.
+        let about = path.symlink_metadata().map_err(|e| Error::io(&path, &e))?;
+        if about.is_symlink() {
+            continue;
+        }
+        if about.is_dir() {
             copy_folder(&path, &target)?;
         } else {
             let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;

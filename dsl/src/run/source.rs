@@ -1,5 +1,6 @@
 //! A script as its file holds it, or as a notebook's cells make it, with its front matter.
 
+use super::sealing::Sealing;
 use crate::front::Front;
 use crate::notebook;
 use convscope_engine::digest::{Digested, digest};
@@ -60,17 +61,23 @@ impl Source {
         self.text.strip_prefix('\u{feff}').unwrap_or(&self.text)
     }
 
+    /// Whether it is cut into cells, as notebooks are.
+    pub fn has_cells(&self) -> bool {
+        notebook::cells(self.code()).iter().any(|cell| !cell.marker.is_empty())
+    }
+
     /// The script's digest; the path is its file's name.
     pub fn digested(&self) -> Digested {
         let path = Path::new(&self.file).file_name().map_or_else(|| self.file.clone(), |n| n.to_string_lossy().into());
         Digested { path, blake3: digest(self.text.as_bytes()), bytes: self.text.len() as u64 }
     }
 
-    /// Checks what the front matter says must hold before the script runs: this engine, these files.
+    /// Checks what the front matter says must hold before the script runs: this engine, these files, which must be such that
+    /// a sealed run may read.
     ///
     /// # Errors
     /// Where it does not hold.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self, sealing: Option<&Sealing>) -> Result<()> {
         let version = env!("CARGO_PKG_VERSION").parse::<semver::Version>();
         if let (Some(range), Ok(version)) = (&self.front.engine, version)
             && !range.matches(&version)
@@ -79,6 +86,7 @@ impl Source {
         }
         for (name, declared) in &self.front.inputs {
             let full = self.folder.join(name);
+            sealing.map_or(Ok(()), |sealing| sealing.may_read(&full))?;
             let found = Digested::read(name, &full).map_err(|e| {
                 let e = e.context("an input that the front matter declares");
                 declared.source.iter().fold(e, |e, source| e.hint(format!("it can be had from {source}")))

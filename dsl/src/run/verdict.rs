@@ -157,6 +157,16 @@ fn other_input(lock: &Record, new: &Record) -> Option<(String, String)> {
             return Some((input.path.clone(), how));
         }
     }
+    for asked in lock.hub.iter().filter(|asked| !new.hub.contains(asked)) {
+        if new.hub.iter().any(|now| now.spec == asked.spec) {
+            let had = if asked.given {
+                "was fetched when it was locked, and not now"
+            } else {
+                "was not fetched when it was locked, and is now"
+            };
+            return Some((asked.spec.clone(), format!("it {had} (`--allow-fetch` says whether it may be)")));
+        }
+    }
     for net in &new.nets {
         let locked = lock.nets.iter().find(|n| n.spec == net.spec && n.options == net.options);
         if let Some(locked) = locked.filter(|locked| locked.weights != net.weights) {

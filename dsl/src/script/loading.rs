@@ -11,8 +11,9 @@ use convscope_engine::load::load_model;
 use convscope_engine::load::{LoadOptions, OPTIONS};
 use convscope_engine::params::{Params, Value};
 use convscope_engine::shapes::{Shapes, shapes};
-use convscope_engine::{Error, Model, Result};
+use convscope_engine::{Error, Model, Result, seal};
 use rhai::{Array, Dynamic, Map};
+use std::path::Path;
 
 /// Binds the loaders.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
@@ -24,7 +25,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     });
     let shared = context.clone();
     library.add("load_image(path: text) -> image", "A photo: PNG, JPEG, BMP, GIF, WebP or TIFF.", move |path: &str| {
-        Image::open(shared.input(path)).raise()
+        shared.input(path).and_then(Image::open).raise()
     });
     let shared = context.clone();
     library.add(
@@ -36,7 +37,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add(
         "load_tensor(path: text) -> tensor",
         "Numbers from a .npy file; as an input they count as already preprocessed, C x H x W.",
-        move |path: &str| load_tensor(shared.input(path)).raise(),
+        move |path: &str| shared.input(path).and_then(load_tensor).raise(),
     );
     library.add(
         "shapes(options: map) -> data",
@@ -78,22 +79,28 @@ pub fn model(context: &Context, name: &str, given: &Map) -> Result<Model> {
     let beside = ["data", "_data"].map(|end| format!("{name}{}{end}", if end.starts_with('_') { "" } else { "." }));
     let beside = beside.iter().map(String::as_str).filter(|_| name.ends_with(".onnx"));
     for file in [Some(name), read.weights.as_deref(), labels].into_iter().flatten().chain(beside) {
+        // Whether what a seal keeps out exists is not told either.
+        seal::may_read_as(&base.join(file), Path::new(file))?;
         if base.join(file).is_file() {
-            context.input(file);
+            context.input(file)?;
         }
     }
-    let model = load_model(name, &read, &base, &|line| context.output.progress(line, 0, 0))?;
+    let loaded = load_model(name, &read, &base, &|line| context.output.progress(line, 0, 0));
+    if name.trim().starts_with("hf:") {
+        context.asked_hub(name.trim(), loaded.is_ok());
+    }
+    let model = loaded?;
     context.loaded(name, &read, &model);
     Ok(model)
 }
 
 /// The data set, all its files noted as read.
 fn data(context: &Context, from: &str) -> Result<Dataset> {
-    let data = load_images(context.input(from))?;
+    let data = load_images(context.input(from)?)?;
     for note in data.notes.iter() {
         context.output.progress(&format!("{from}: {note}"), 0, 0);
     }
-    let files: Vec<_> = data.items().filter_map(|item| item.path().map(std::path::Path::to_path_buf)).collect();
+    let files: Vec<_> = data.items().filter_map(|item| item.path().map(Path::to_path_buf)).collect();
     context.listed(files.iter().map(|f| f.as_path()));
     Ok(data)
 }

@@ -72,9 +72,8 @@ pub fn load_images(from: impl AsRef<Path>) -> Result<Dataset> {
 
 /// The files right in a folder that `fit`, sorted.
 pub(super) fn files_in(folder: &Path, fit: fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))?;
-    let mut files: Vec<PathBuf> =
-        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_file() && fit(p)).collect();
+    let mut files = regular::entries(folder)?;
+    files.retain(|p| p.is_file() && fit(p));
     files.sort();
     Ok(files)
 }

@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::limits::FOLDERS;
+use crate::regular;
 use glob::{MatchOptions, Pattern};
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -99,12 +100,8 @@ impl Search {
             self.descend(folder, rest)?;
         }
         self.above.push(real);
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))? {
-            entries.push(entry.map_err(|e| Error::io(folder, &e))?);
-        }
-        for entry in entries {
-            let (path, name) = (entry.path(), entry.file_name());
+        for path in regular::entries(folder)? {
+            let name = path.file_name().unwrap_or_default();
             let hidden = name.as_encoded_bytes().starts_with(b".");
             match part {
                 Part::Any if hidden => {}

@@ -18,6 +18,8 @@ use super::photos;
 use super::zoo::{self, Architecture};
 use crate::data::preprocess::Preprocess;
 use crate::error::{Error, Kind, Result};
+use crate::seal::broker::Want;
+use crate::seal::{fetched_elsewhere, is_held};
 
 /// What a repository gave.
 pub struct Fetched {
@@ -51,8 +53,16 @@ pub fn fetch(hub: &Hub, id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
         return Err(Error::value(format!("`hf:{id}`: `{revision}` is no revision"))
             .hint("give the name of a branch or tag, or a commit: hf:org/repo@main"));
     }
+    let elsewhere = fetched_elsewhere(&Want::Hub(id.to_string()));
+    let unreachable = match elsewhere {
+        Ok(false) => None,
+        Ok(true) => Some("this process has no network".to_string()),
+        // What is in the cache may be read where nothing is fetched.
+        Err(e) if is_held() => return Err(e),
+        Err(e) => Some(e.message),
+    };
     let (client, cache) = (Client::new(hub)?, Cache::new(&hub.cache, repo));
-    let mut files = Repository { client, cache, id, repo, revision, report, unreachable: None };
+    let mut files = Repository { client, cache, id, repo, revision, report, unreachable };
     let config = match files.file("config.json")? {
         Some(path) => {
             let text = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;
@@ -135,6 +145,11 @@ impl Repository<'_> {
             }
         }
         if let Some(e) = self.unreachable.take() {
+            let mut kept = self.cache.kept_files(self.revision);
+            kept.retain(|path| path.extension().is_some_and(|e| e == "onnx"));
+            if let [only] = &kept[..] {
+                return Ok(only.clone());
+            }
             return Err(Error::new(
                 Kind::Io,
                 format!("`hf:{}` cannot be reached and is not in the cache: {e}", self.id),

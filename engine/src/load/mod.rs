@@ -75,6 +75,38 @@ pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn F
     }
 }
 
+/// Brings a repository of the Hugging Face Hub (`org/repo`, `org/repo@revision`) into the Hub's cache.
+///
+/// # Errors
+/// As [`load_model`] with `hf:`.
+#[cfg(feature = "hub")]
+pub fn fetch_hub(id: &str, report: &dyn Fn(&str)) -> Result<()> {
+    hub::fetch(&hub::Hub::from_environment()?, id, report).map(drop)
+}
+
+/// As with the feature `hub`, without which nothing is fetched.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "hub"))]
+pub fn fetch_hub(id: &str, _: &dyn Fn(&str)) -> Result<()> {
+    Err(no_hub(id))
+}
+
+/// The folder of the Hub's cache, where there can be one.
+pub fn hub_cache() -> Option<std::path::PathBuf> {
+    #[cfg(feature = "hub")]
+    return hub::Hub::from_environment().ok().map(|hub| hub.cache);
+    #[cfg(not(feature = "hub"))]
+    None
+}
+
+#[cfg(not(feature = "hub"))]
+fn no_hub(id: &str) -> Error {
+    Error::unsupported(format!("`hf:{id}`: this build does not speak to the Hugging Face Hub"))
+        .hint("compile convscope with its default features, or load the downloaded file")
+}
+
 /// Whether a name looks like a path: it has a folder or one of the endings of weight files.
 fn is_path(spec: &str) -> bool {
     let endings =
@@ -135,8 +167,7 @@ impl Asked<'_> {
     /// A repository of the Hugging Face Hub, where nothing that speaks to it was compiled in.
     #[cfg(not(feature = "hub"))]
     fn hub(&self, id: &str) -> Result<Model> {
-        Err(Error::unsupported(format!("`hf:{id}`: this build does not speak to the Hugging Face Hub"))
-            .hint("compile convscope with its default features, or load the downloaded file"))
+        Err(no_hub(id))
     }
 
     /// A repository of the Hugging Face Hub.

@@ -5,6 +5,8 @@ use super::options::LoadOptions;
 use crate::data::Interpolation;
 use crate::data::preprocess::{Order, Preprocess, Resize, Size};
 use crate::error::{Error, Result};
+use crate::limits::TEXT;
+use crate::regular;
 use serde_json::Value;
 use std::path::Path;
 
@@ -121,7 +123,7 @@ pub fn beside(net: &Path, size: Size) -> Result<Beside> {
     let folder = net.parent().unwrap_or(Path::new(""));
     for name in ["preprocessor_config.json", "config.json"] {
         let path = folder.join(name);
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let Ok(text) = regular::read_text(&path, |bytes| TEXT.check(bytes)) else { continue };
         let Ok(config) = serde_json::from_str::<Value>(&text) else {
             found.notes.push(format!("`{name}` beside the net is no JSON and is left out"));
             continue;

@@ -8,11 +8,13 @@ use crate::atomic;
 use crate::canonical::canonical;
 use crate::digest::{digest, machine};
 use crate::error::{Error, Result};
+use crate::regular;
+use crate::seal::Held;
 use crate::show::{Artifact, Report, Section};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 const RECORD: &str = "record.json";
 /// The file of arrays, where a run is handed over and in bundles.
@@ -37,6 +39,9 @@ pub struct Finished {
     /// An entry for each thing that it showed, for programs: tables, texts, notes, the names of arrays.
     #[serde(skip)]
     pub entries: Vec<Value>,
+    /// Who held the seal of its process, where it had one.
+    #[serde(default)]
+    pub held: Option<Held>,
     /// What it asked for that no second run gives again.
     pub unrepeatable: Vec<String>,
     /// Whether it came to its end.
@@ -105,7 +110,7 @@ impl Finished {
             return Ok(Content::Text(text.clone()));
         }
         let path = self.out.join(name);
-        let raw = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;
+        let raw = regular::read(&path, |_| Ok(()))?;
         Ok(Content::of_file(name, &raw))
     }
 
@@ -214,8 +219,18 @@ impl Finished {
         };
         let finished: Finished =
             serde_json::from_slice(&read(RECORD)?).map_err(|e| Error::internal(format!("a run's record: {e}")))?;
+        let named = finished.files().chain(finished.record.outputs.iter().map(|output| &output.name));
+        if let Some(name) = named.into_iter().find(|name| !is_inside(name)) {
+            return Err(Error::value(format!("the output `{name}` lies outside the folder for outputs")));
+        }
         Ok(Finished { arrays: unpack(&read(ARRAYS)?)?, out: out.to_path_buf(), ..finished })
     }
+}
+
+/// Whether a path stays in the folder that it is put behind: it is made of names alone.
+pub fn is_inside(path: &str) -> bool {
+    let plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    !path.is_empty() && Path::new(path).components().all(plain)
 }
 
 /// What a report of a locked run says of it: nothing that depends on when or how long it ran.

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::load::LoadOptions;
 use crate::load::tensors::Tensors;
 use crate::model::Model;
+use crate::regular;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -87,7 +88,7 @@ impl Input {
         };
         let path = path.to_string();
         if let Some(content) = small {
-            let raw = std::fs::read(full).map_err(|e| Error::io(full, &e))?;
+            let raw = regular::read(full, |_| Ok(()))?;
             let (blake3, bytes) = (digest(&raw), raw.len() as u64);
             return Ok(Input { path, blake3, bytes, content: content(&raw), license: None });
         }

@@ -24,6 +24,16 @@ pub struct Engine {
     pub target: String,
 }
 
+/// Something that a script asked of the Hugging Face Hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// What `load_model` was given: `hf:org/repo`.
+    pub spec: String,
+    /// Whether a net came of it.
+    pub given: bool,
+}
+
 /// A run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +58,9 @@ pub struct Record {
     pub inputs: Vec<Input>,
     /// The nets that were loaded.
     pub nets: Vec<Pinned>,
+    /// What was asked of the Hugging Face Hub, in order, also where the script goes on without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hub: Vec<Asked>,
     /// What came out, in order: shown, written, printed.
     pub outputs: Vec<RunOutput>,
 }

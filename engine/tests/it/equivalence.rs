@@ -109,6 +109,21 @@ fn a_map_is_the_same_whatever_the_memory() {
     let (ample, short) = (map(1 << 30), map(1));
     assert!(ample.iter().any(|v| *v != 0.0));
     assert_eq!(ample, short);
+    let model = convscope_engine::shapes::net::load().unwrap();
+    let image = Input::Image(
+        convscope_engine::shapes::shapes(&convscope_engine::shapes::Shapes::new().n(1usize)).unwrap().get(0).unwrap(),
+    );
+    let class = Subject::class_at(&model, 3).unwrap();
+    let map = |memory: u64| {
+        let mut job = Job::new();
+        job.memory = memory;
+        let made = Occlusion::new().patch(8usize).stride(4usize).run(&class, &image, &job).unwrap();
+        made.data
+            .values()
+            .map(|array| to_f32(array).unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(map(1 << 30), map(1));
 }
 
 /// Stops the work at its third step.

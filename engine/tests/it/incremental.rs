@@ -227,3 +227,27 @@ fn windows_outside_the_input_are_refused() {
     let error = pass.run(&[[14, 0]], noise("tiles", &[1, 3, 4, 4])).err().unwrap();
     assert!(error.to_string().contains("1 windows of 3 x 4 x 4"), "{error}");
 }
+
+#[test]
+fn a_part_of_the_windows_has_the_bits_that_it_has_among_all() {
+    let mut net = Net::new(&[3, 40, 40], 0.3);
+    net.conv("a", 32, Window::square(3, 1, 1), 1);
+    net.relu("a/relu");
+    net.then("pool", Op::MaxPool(pool(Window::square(2, 2, 0), false, false)));
+    net.conv("b", 32, Window::square(3, 1, 1), 1);
+    let model = model(net);
+    let goals = [model.graph().output()];
+    let pass = Incremental::new(&model, &noise("base", &[1, 3, 40, 40]), &goals).unwrap();
+    // Windows at the border reach fewer values than those in the middle.
+    let starts = [[0, 0], [36, 36], [0, 12], [13, 17], [36, 0]];
+    let tiles = noise("tiles", &[5, 3, 4, 4]);
+    let bits = |t: &Tensor| to_f32(t).unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let all = bits(pass.run(&starts, tiles.clone()).unwrap().trace(&goals).unwrap().get(goals[0]).unwrap());
+    let mut parts = Vec::new();
+    for part in [0..1, 1..3, 3..5] {
+        let own = tiles.narrow(0, part.start, part.len()).unwrap().contiguous().unwrap();
+        parts.extend(bits(pass.run_part(&starts, part, own).unwrap().trace(&goals).unwrap().get(goals[0]).unwrap()));
+    }
+    assert_eq!(all, parts);
+    assert!(pass.run_part(&starts, 4..6, tiles.narrow(0, 0, 2).unwrap().contiguous().unwrap()).is_err());
+}

@@ -53,6 +53,7 @@ mod rectifier_rules;
 mod retrieval;
 mod rise;
 mod score_cam;
+mod sealing;
 mod sensitivity;
 mod sparsity;
 mod window_geometry;

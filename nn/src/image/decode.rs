@@ -31,6 +31,20 @@ fn png_with_end(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// Whether no palette of a PNG file ends within a colour; the decoder takes for granted that none does.
+fn palettes_are_whole(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    while let Some((length, chunk)) = rest.split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        if chunk.starts_with(b"PLTE") && !length.is_multiple_of(3) {
+            return false;
+        }
+        // Its type, its data, its checksum.
+        rest = length.checked_add(8).and_then(|end| chunk.get(end..)).unwrap_or_default();
+    }
+    true
+}
+
 impl Image {
     /// Reads an image file; [`Image::path`] is `path` as given.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
@@ -63,6 +77,9 @@ impl Image {
             return Self::upright(decoded, tags::orientation(Some(bytes), None));
         }
         let damaged = |e: image::ImageError| explain(format, &e);
+        if format == ImageFormat::Png && !palettes_are_whole(bytes) {
+            return Err(Error::format("the PNG image's palette ends within a colour").hint("is the file damaged?"));
+        }
         let whole = if format == ImageFormat::Png { png_with_end(bytes) } else { Cow::Borrowed(bytes) };
         let bytes = &whole[..];
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -180,6 +197,19 @@ mod tests {
 
     fn message(bytes: &[u8]) -> String {
         Image::decode(bytes).unwrap_err().message
+    }
+
+    #[test]
+    fn a_palette_that_ends_within_a_colour_is_told() {
+        let file = |length: u8| {
+            let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x03\0\0\0\x28\xcb\x34\xbb".to_vec();
+            png.extend([0, 0, 0, length]);
+            png.extend(b"PLTE");
+            png.extend(vec![7; usize::from(length) + 4]);
+            png
+        };
+        assert_eq!(message(&file(2)), "the PNG image's palette ends within a colour");
+        assert_ne!(message(&file(3)), message(&file(2)));
     }
 
     #[test]

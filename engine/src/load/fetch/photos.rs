@@ -7,6 +7,8 @@ use super::imagenet_labels;
 use super::pip::Package;
 use crate::data::Image;
 use crate::error::{Error, Result, did_you_mean};
+use crate::seal::broker::Want;
+use crate::seal::fetched_elsewhere;
 
 const FOOLBOX: Package = Package {
     name: "foolbox",
@@ -73,7 +75,7 @@ impl Sample {
     fn path(&self, report: &dyn Fn(&str)) -> Result<PathBuf> {
         let folder = folder("photos")?;
         let path = folder.join(format!("{}.jpg", self.file()));
-        if !path.is_file() {
+        if !path.is_file() && !fetched_elsewhere(&Want::Photos)? {
             let files = SAMPLES.map(|s| format!("foolbox/data/{}.jpg", s.file()));
             let photos = FOOLBOX.files(files.each_ref().map(String::as_str), report)?;
             for (sample, bytes) in SAMPLES.iter().zip(&photos) {

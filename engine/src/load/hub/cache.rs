@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::client::Failure;
 use crate::error::{Error, Result};
+use crate::regular;
 
 /// The cached part of a repository.
 pub(super) struct Cache {
@@ -23,11 +24,24 @@ impl Cache {
 
     /// A file that is in the cache already.
     pub(super) fn kept(&self, revision: &str, file: &str) -> Option<PathBuf> {
-        let commit = match is_commit(revision) {
-            true => revision.to_string(),
-            false => std::fs::read_to_string(self.folder.join("refs").join(revision)).ok()?.trim().to_string(),
-        };
-        Some(self.snapshot(&commit, file)).filter(|p| p.exists())
+        Some(self.snapshot(&self.commit(revision)?, file)).filter(|p| p.exists())
+    }
+
+    /// The files right in the cached snapshot of a revision, sorted.
+    pub(super) fn kept_files(&self, revision: &str) -> Vec<PathBuf> {
+        let snapshot = self.commit(revision).map(|commit| self.snapshot(&commit, ""));
+        let mut files = snapshot.and_then(|folder| regular::entries(&folder).ok()).unwrap_or_default();
+        files.retain(|path| path.is_file());
+        files.sort();
+        files
+    }
+
+    /// The commit that a revision stands for, where that is known.
+    fn commit(&self, revision: &str) -> Option<String> {
+        match is_commit(revision) {
+            true => Some(revision.to_string()),
+            false => Some(std::fs::read_to_string(self.folder.join("refs").join(revision)).ok()?.trim().to_string()),
+        }
     }
 
     /// Keeps a file of a commit; `write` gets its bytes where the cache has not got them yet. Another process that gets

@@ -241,12 +241,11 @@ impl Positions {
     }
 
     /// The windows of the input that hold the patch at each of the positions in `which`, all of one size: where a patch is
-    /// clipped at the border, the window reaches back over the input as it is. Top left corners; N x C x h x w.
-    fn tiles(&self, base: &[f32], fill: &[f32], which: &[usize]) -> Result<(Vec<[usize; 2]>, Tensor)> {
+    /// clipped at the border, the window reaches back over the input as it is. N x C x h x w.
+    fn tiles(&self, base: &[f32], fill: &[f32], which: &[usize]) -> Result<Tensor> {
         let [height, width] = self.input;
         let [high, wide] = self.patch;
         let mut data = Vec::with_capacity(which.len() * fill.len() * high * wide);
-        let mut starts = Vec::with_capacity(which.len());
         for i in which {
             let [rows, columns] = self.cover(*i);
             let [top, left] = self.corner(*i);
@@ -260,9 +259,8 @@ impl Positions {
                     }
                 }
             }
-            starts.push([top, left]);
         }
-        Ok((starts, tensor(data, &[which.len(), fill.len(), high, wide])?))
+        tensor(data, &[which.len(), fill.len(), high, wide])
     }
 
     /// The part of the input that the map covers when each value is drawn around its patch's centre.
@@ -321,11 +319,16 @@ impl Probe for Occlusion {
         let base = to_f32(&prepared.x)?;
         let batch = job.batch(model, 2 * model.graph().peak_len() + base.len(), together(model));
         let mut found = Found::nothing(places.len());
-        let blocks = places.blocks(batch, &probe.pass);
+        // Blocks, on which the choice of kernels depends, follow from shapes; memory says how much of one is computed at once.
+        let blocks = places.blocks(together(model), &probe.pass);
         for block in job.steps("occlusion", blocks.len()) {
-            let which = &blocks[block];
-            let (starts, tiles) = places.tiles(&base, &fill, which)?;
-            probe.note(which, &probe.pass.run(&starts, tiles)?, &mut found)?;
+            let starts: Vec<[usize; 2]> = blocks[block].iter().map(|i| places.corner(*i)).collect();
+            for first in (0..starts.len()).step_by(batch) {
+                let part = first..(first + batch).min(starts.len());
+                let which = &blocks[block][part.clone()];
+                let tiles = places.tiles(&base, &fill, which)?;
+                probe.note(which, &probe.pass.run_part(&starts, part, tiles)?, &mut found)?;
+            }
         }
         let done = found.done;
         self.artifact(&target, &prepared, &probe, &places, found).map(|a| a.reached(done, places.len()))

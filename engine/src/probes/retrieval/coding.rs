@@ -242,7 +242,10 @@ fn made(model: &Model, node: NodeId, data: &Dataset, coding: Coding, job: &Job) 
     });
     kept.keep(&fresh)?;
     codes.told = told?;
-    codes.notes.extend(kept.note());
+    // How the codes came about is no part of what they are.
+    if let Some(note) = kept.note() {
+        job.note(&note);
+    }
     Ok(codes)
 }
 

@@ -69,14 +69,12 @@ pub fn seen_in_png(model: &Model, space: &Space, picture: &Image) -> Result<Vec<
     Ok(model.probabilities(&space.tensor(&space.to_net(&pixels))?)?.remove(0))
 }
 
-/// The picture as it comes back from a PNG file.
+/// The picture as it comes back from the bytes of a PNG file.
 ///
 /// # Errors
-/// Where the file cannot be written or read.
+/// Where it cannot be encoded or decoded.
 pub fn through_png(picture: &Image) -> Result<Image> {
-    let file = tempfile::Builder::new().suffix(".png").tempfile().map_err(|e| Error::io(std::env::temp_dir(), &e))?;
-    picture.save_png(file.path())?;
-    Image::open(file.path())
+    Image::decode(&picture.encode_png()?)
 }
 
 /// The `k` most probable classes as a table.

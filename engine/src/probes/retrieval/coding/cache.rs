@@ -11,13 +11,14 @@ use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::load::fetch::cache::cache_dir;
 use crate::model::Model;
+use crate::seal::is_held;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The digest of a file.
 pub type Key = [u8; 32];
 
-/// The cached rows of one kind of code.
+/// The cached rows of one kind of code. A sealed run computes all of its codes.
 pub struct Cache {
     folder: Option<PathBuf>,
     rows: BTreeMap<Key, Vec<f32>>,
@@ -30,7 +31,7 @@ impl Cache {
     pub fn open(model: &Model, node: NodeId, coding: Coding, d: usize, data: &Dataset) -> Result<Self> {
         let closed = Cache { folder: None, rows: BTreeMap::new(), used: 0.into() };
         let files = || data.item(0).is_ok_and(|i| matches!(i.source, Source::File(_)));
-        let Some(root) = cache_dir().ok().filter(|_| coding.cache && files()) else { return Ok(closed) };
+        let Some(root) = cache_dir().ok().filter(|_| coding.cache && !is_held() && files()) else { return Ok(closed) };
         let width = d + 2 * usize::from(coding.predictions);
         let pool = match coding.pool {
             Pool::Mean => "mean",

@@ -1,0 +1,148 @@
+//! What a run in a process of its own may read and fetch: what belongs to the script, what the user declares, and the cache of
+//! known nets. Everything else is kept from it ([`convscope_engine::seal`]).
+
+use super::source::absolute;
+use crate::output::Output;
+use convscope_engine::load::fetch::{self, cache};
+use convscope_engine::load::{fetch_hub, hub_cache};
+use convscope_engine::seal::broker::Want;
+use convscope_engine::seal::{Bounds, Seal, real};
+use convscope_engine::{Error, Kind, Result};
+use std::path::{Path, PathBuf};
+
+/// What the user allows beside what belongs to the script.
+#[derive(Clone, Debug, Default)]
+pub struct Allowed {
+    /// The command that declares more, as the user gave it: `convscope lock deep/s.rhai`.
+    pub command: String,
+    /// Files and folders that may be read.
+    pub inputs: Vec<PathBuf>,
+    /// Whether repositories of the Hugging Face Hub may be fetched.
+    pub fetch: bool,
+    /// Whether nothing may be fetched.
+    pub offline: bool,
+}
+
+/// What a sealed run may do, before it is known where its outputs go.
+#[derive(Clone, Debug, Default)]
+pub struct Sealing {
+    /// What belongs to the script: its folder, or the files that a report lists.
+    pub roots: Vec<PathBuf>,
+    /// What the user allows.
+    pub allowed: Allowed,
+    /// The folder that the script's paths are relative to, as the user sees it.
+    pub base: PathBuf,
+    /// Whether the script may ask the person for a line.
+    pub asks: bool,
+}
+
+impl Sealing {
+    /// A script in a folder of its own.
+    pub fn of_folder(folder: &Path, allowed: &Allowed) -> Self {
+        Sealing { roots: vec![folder.to_path_buf()], allowed: allowed.clone(), base: folder.to_path_buf(), asks: false }
+    }
+
+    /// The seal of a run of the script's file that writes to the folders in `write`, which must exist.
+    ///
+    /// # Errors
+    /// Where a declared input does not exist, or a folder that may be read or written holds the user's home.
+    pub fn seal(&self, script: &Path, write: &[&Path]) -> Result<Seal> {
+        for input in &self.allowed.inputs {
+            input.metadata().map_err(|e| Error::io(input, &e).context("a declared input"))?;
+        }
+        self.roots.iter().try_for_each(|root| self.spares_home(root))?;
+        let mut read: Vec<PathBuf> = self.roots.iter().chain(&self.allowed.inputs).map(|p| absolute(p)).collect();
+        read.push(absolute(script));
+        read.extend(cache::known_folders()?);
+        read.extend(hub_cache().filter(|_| self.allowed.fetch));
+        let bounds = Bounds {
+            read,
+            write: write.iter().map(|p| absolute(p)).collect(),
+            command: self.allowed.command.clone(),
+            base: self.base.clone(),
+        };
+        let kernel = std::env::var("CONVSCOPE_SEAL").as_deref() != Ok("engine");
+        Ok(Seal { bounds, kernel, channel: cfg!(unix) })
+    }
+
+    /// A script right in the user's home would have all of it.
+    fn spares_home(&self, root: &Path) -> Result<()> {
+        let (Some(home), root) = (std::env::home_dir().filter(|h| !h.as_os_str().is_empty()), real(root)) else {
+            return Ok(());
+        };
+        let declared = self.allowed.inputs.iter().any(|input| root.starts_with(real(input)));
+        if declared || !real(&home).starts_with(&root) {
+            return Ok(());
+        }
+        let (root, command) = (root.display(), &self.allowed.command);
+        Err(Error::value(format!("the script lies in `{root}`, so that it could read all of your home"))
+            .hint(format!("move it to a folder of its own, or declare that one: {command} --input {root}")))
+    }
+
+    /// Whether the file at `path` belongs to the script or is declared.
+    ///
+    /// # Errors
+    /// Where it is neither; the hint says how it is declared.
+    pub fn may_read(&self, path: &Path) -> Result<()> {
+        let read = self.roots.iter().chain(&self.allowed.inputs).map(|p| real(p)).collect();
+        Bounds { read, command: self.allowed.command.clone(), ..Bounds::default() }.may_read(path)
+    }
+
+    /// Does what a sealed run asks for, where it is allowed.
+    ///
+    /// # Errors
+    /// Where it is not, or cannot be had.
+    pub fn serve(&self, want: &Want, output: &dyn Output) -> Result<String> {
+        let report = |line: &str| output.progress(line, 0, 0);
+        if let Want::Line(prompt) = want {
+            return match self.asks {
+                true => output.ask(prompt),
+                false => Err(Error::value("`input`: there are no more lines to read")),
+            };
+        }
+        if self.allowed.offline {
+            return Err(want.forbidden());
+        }
+        match want {
+            Want::Net(name) => fetch::fetch(name, &report).map(drop)?,
+            Want::Labels => fetch::imagenet_labels(&report).map(drop)?,
+            Want::Photos => fetch::sample_images()[0].load(&report).map(drop)?,
+            Want::Hub(id) if self.allowed.fetch => fetch_hub(id, &report)?,
+            Want::Hub(id) => {
+                let message = format!("`hf:{id}` is not fetched: a sealed run has no network");
+                let hint = format!("if you trust it: {} --allow-fetch", self.allowed.command);
+                return Err(Error::new(Kind::Io, message).hint(hint));
+            }
+            Want::Line(_) => {}
+        }
+        Ok(String::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::output::Silent;
+
+    #[test]
+    fn what_is_not_declared_is_not_read_and_what_is_not_allowed_not_fetched() {
+        let root = tempfile::tempdir().unwrap();
+        let allowed = Allowed { command: "convscope lock a/s.rhai".into(), ..Allowed::default() };
+        let sealing = Sealing::of_folder(&root.path().join("a"), &allowed);
+        assert!(sealing.may_read(&root.path().join("a/b.png")).is_ok());
+        assert!(sealing.may_read(&root.path().join("a/../c.png")).is_err());
+        let declared = Allowed { inputs: vec![root.path().to_path_buf()], offline: true, fetch: true, ..allowed };
+        let wide = Sealing::of_folder(&root.path().join("a"), &declared);
+        assert!(wide.may_read(&root.path().join("a/../c.png")).is_ok());
+        let refused = |sealing: &Sealing, want: Want| sealing.serve(&want, &Silent).unwrap_err();
+        let error = refused(&sealing, Want::Hub("x/y".into()));
+        assert_eq!(error.hint.unwrap(), "if you trust it: convscope lock a/s.rhai --allow-fetch");
+        assert!(refused(&wide, Want::Hub("x/y".into())).message.contains("`--offline` forbids"));
+        assert!(refused(&wide, Want::Net("squeezenet1_1".into())).message.contains("`--offline` forbids"));
+        assert!(refused(&sealing, Want::Line("?".into())).message.contains("no more lines"));
+        assert!(declared.inputs[0].is_dir() && sealing.seal(Path::new("s"), &[]).is_ok());
+        let home = Sealing::of_folder(Path::new("/"), &Allowed::default());
+        assert!(std::env::home_dir().is_none() || home.seal(Path::new("/s"), &[]).is_err());
+    }
+}
