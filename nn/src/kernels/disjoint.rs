@@ -6,6 +6,7 @@ pub struct DisjointSlice<T>(*mut T);
 
 // SAFETY: all writes go through unsafe functions, whose callers guarantee that the parts are disjoint.
 unsafe impl<T: Send> Send for DisjointSlice<T> {}
+// SAFETY: as above.
 unsafe impl<T: Send> Sync for DisjointSlice<T> {}
 
 /// A vector of `n` values that `fill` writes. It saves zeroing the memory first.

@@ -65,7 +65,9 @@ impl Tile<'_> {
         let by = first * self.out_pitch;
         // SAFETY: the caller's: the row exists.
         let residual = if self.combine == Combine::None { self.residual } else { unsafe { self.residual.add(by) } };
-        Tile { out: unsafe { self.out.add(by) }, residual, ..*self }
+        // SAFETY: as above.
+        let out = unsafe { self.out.add(by) };
+        Tile { out, residual, ..*self }
     }
 }
 
