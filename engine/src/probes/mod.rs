@@ -66,6 +66,7 @@ catalog! {
     people::shape_bias::ShapeBias,
     measure::accuracy_by_attribute::AccuracyByAttribute,
     measure::perturbation_sweep::PerturbationSweep,
+    measure::linear_probe::LinearProbe,
     synthesis::class_model::ClassModel,
     synthesis::maximize::Maximize,
     synthesis::invert::Invert,

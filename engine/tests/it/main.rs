@@ -35,6 +35,7 @@ mod incremental;
 mod insertion_deletion;
 mod interrupts;
 mod kernels;
+mod linear_probe;
 mod load_model;
 mod lrp_conservation;
 mod lrp_rules;

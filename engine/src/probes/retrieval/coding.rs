@@ -15,6 +15,7 @@ use crate::tensor::{to_f32, to_f64};
 use candle_core::Tensor;
 
 mod cache;
+pub mod layers;
 
 crate::choice! {
     /// What becomes of a layer's positions.
@@ -270,6 +271,7 @@ fn rows_of(model: &Model, node: NodeId, x: &Tensor, tap: &Tap, coding: Coding) -
     Ok(rows)
 }
 
+/// One sample's code: channels of `plane` positions each, their positions pooled.
 fn pooled(sample: &[f32], plane: usize, pool: Pool) -> Vec<f32> {
     match pool {
         Pool::None => sample.to_vec(),
@@ -280,7 +282,8 @@ fn pooled(sample: &[f32], plane: usize, pool: Pool) -> Vec<f32> {
     }
 }
 
-fn code_len(shape: &[usize], pool: Pool) -> usize {
+/// The length of a code of a layer of this shape.
+pub fn code_len(shape: &[usize], pool: Pool) -> usize {
     match (pool, shape) {
         (Pool::Mean | Pool::Max, [channels, _, _]) => *channels,
         _ => shape.iter().product(),

@@ -1,0 +1,78 @@
+//! The codes of many layers in one pass over the images.
+
+use super::{Pool, code_len, last_hidden, pooled};
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::graph::{NodeId, Op};
+use crate::job::Job;
+use crate::model::Model;
+use crate::pass::Tap;
+use crate::stream::{Streamed, stream_tensors};
+use crate::tensor::to_f32;
+
+/// Codes of several layers, for each a row an image.
+#[derive(Clone, Debug)]
+pub struct LayerCodes {
+    /// For each layer its rows, one after the other.
+    pub codes: Vec<Vec<f32>>,
+    /// For each layer the length of a code.
+    pub lengths: Vec<usize>,
+    /// The number of each row's image.
+    pub rows: Vec<usize>,
+    /// How far the work came.
+    pub told: Streamed,
+}
+
+impl LayerCodes {
+    /// The codes of `nodes` for all images.
+    ///
+    /// # Errors
+    /// Where they do not fit in the job's memory, or no image can be read.
+    pub fn of(model: &Model, nodes: &[NodeId], data: &Dataset, pool: Pool, job: &Job) -> Result<Self> {
+        let graph = model.graph();
+        let lengths: Vec<usize> = nodes.iter().map(|n| code_len(&graph.node(*n).shape, pool)).collect();
+        let needed = 4 * lengths.iter().sum::<usize>() as u64 * data.len() as u64;
+        if needed > job.memory {
+            let say = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+            return Err(Error::value(format!(
+                "the codes of {} images at {} layers take {}, the ceiling is {}",
+                data.len(),
+                nodes.len(),
+                say(needed),
+                say(job.memory)
+            ))
+            .hint("name fewer `layers`, use `pool: \"mean\"`, take fewer images, or raise `--memory`"));
+        }
+        let (mut codes, mut rows) = (vec![Vec::new(); nodes.len()], Vec::new());
+        let tap = Tap::Only(nodes.to_vec());
+        let all = 0..data.len();
+        let told = stream_tensors(model, data, std::slice::from_ref(&all), (job, "codes"), |numbers, x| {
+            let trace = model.forward(x, &tap)?;
+            rows.extend_from_slice(numbers);
+            for (node, codes) in nodes.iter().zip(&mut codes) {
+                let value = trace.get(*node)?;
+                let values = to_f32(value)?;
+                let plane = if value.rank() == 4 { value.dims()[2..].iter().product() } else { 1 };
+                values.chunks(values.len() / numbers.len()).for_each(|s| codes.extend(pooled(s, plane, pool)));
+            }
+            Ok(())
+        })?;
+        Ok(LayerCodes { codes, lengths, rows, told })
+    }
+}
+
+/// The layers that codes are taken of from input to output: rectifiers (layers with weights where there is none), what the
+/// classifier takes in, the scores.
+pub fn depths(model: &Model) -> Vec<NodeId> {
+    let graph = model.graph();
+    let mut all: Vec<NodeId> = model.layers().filter(|id| graph.node(*id).op.rectifies()).collect();
+    if all.is_empty() {
+        let weighted = |id: &NodeId| matches!(graph.node(*id).op, Op::Conv2d(_) | Op::Linear { .. });
+        all = model.layers().filter(weighted).collect();
+    }
+    all.extend(last_hidden(graph));
+    all.push(graph.scores());
+    all.sort();
+    all.dedup();
+    all
+}
