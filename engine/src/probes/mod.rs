@@ -85,6 +85,7 @@ catalog! {
     judge::completeness::Completeness,
     judge::insertion_deletion::InsertionDeletion,
     judge::pointing_game::PointingGame,
+    judge::localisation::Localisation,
     judge::sensitivity::Sensitivity,
     judge::model_randomization::ModelRandomization,
     judge::gradient_check::GradientCheck,

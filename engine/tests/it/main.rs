@@ -37,6 +37,7 @@ mod interrupts;
 mod kernels;
 mod linear_probe;
 mod load_model;
+mod localisation;
 mod lrp_conservation;
 mod lrp_rules;
 mod map_diagnosis;

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod completeness;
 pub mod gradient_check;
 pub mod insertion_deletion;
+pub mod localisation;
 pub mod model_randomization;
 pub mod pointing_game;
 pub mod sensitivity;

@@ -1,0 +1,123 @@
+//! Localisation on planted maps: boxes, overlaps and ranks are counted by hand, MaxBoxAcc by its definition.
+#![allow(clippy::unwrap_used)]
+
+use crate::builders::{Net, Planted, array, card, column, table};
+use convscope_engine::data::image::PixelBox;
+use convscope_engine::data::{Dataset, Image};
+use convscope_engine::probe::{Probe, ProbeArg};
+use convscope_engine::probes::judge::ProbeList;
+use convscope_engine::probes::judge::localisation::Localisation;
+use convscope_engine::{Artifact, Input, Job, Model, Result, Subject};
+
+/// The net's input; photos are twice as large.
+const SIDE: usize = 8;
+const PHOTO: usize = 2 * SIDE;
+
+/// A net that always prefers class 2, then 1, 0, 3: its head sees a constant input.
+fn net() -> Model {
+    let mut n = Net::new(&[3, SIDE, SIDE], 0.1);
+    n.head(4);
+    n.model().with_card(card(4, 3, [SIDE, SIDE]))
+}
+
+/// A white square on black, its box known; the label is class `class`.
+fn photo(left: usize, top: usize, size: usize, class: usize) -> Image {
+    let inside = |i: usize| (left..left + size).contains(&(i % PHOTO)) && (top..top + size).contains(&(i / PHOTO));
+    let pixels = (0..PHOTO * PHOTO).flat_map(|i| [if inside(i) { 255 } else { 0 }; 3]).collect();
+    let image = Image::new(PHOTO, PHOTO, pixels).unwrap().with_label(Some(format!("class{class}")));
+    image.with_bounding_box(PixelBox::new(left, top, size, size))
+}
+
+/// A map of the input: 1 within the rows and columns of `hot`, 0.5 within those of `warm`, 0 elsewhere.
+fn map(hot: [usize; 2], warm: [usize; 2]) -> ProbeArg {
+    let within =
+        |i: usize, [from, to]: [usize; 2]| (from..to).contains(&(i % SIDE)) && (from..to).contains(&(i / SIDE));
+    let value = |i: usize| {
+        if within(i, hot) {
+            1.0
+        } else if within(i, warm) {
+            0.5
+        } else {
+            0.0
+        }
+    };
+    Planted::map((0..SIDE * SIDE).map(value).collect(), &[SIDE, SIDE])
+}
+
+fn ask(probe: ProbeArg, images: Vec<Image>, with: &Localisation) -> Result<Artifact> {
+    let asked = Localisation { probes: ProbeList(vec![probe]), ..with.clone() };
+    asked.run(&Subject::Model(net()), &Input::Data(Dataset::from_images("photos", images)), &Job::new())
+}
+
+#[test]
+fn a_threshold_s_box_is_the_largest_part_s_and_the_best_one_counts() {
+    // The object covers rows and columns 4 to 12 of the photo: 2 to 6 of the input.
+    let images = vec![photo(4, 4, 8, 0), photo(4, 4, 8, 1)];
+    let found = ask(map([2, 6], [1, 7]), images, &Localisation::new().thresholds(10usize)).unwrap();
+    let curve = array(&found, "curve");
+    // Threshold 0: the whole, 16 x 16 on the photo, overlap 64 / 256. To 0.5: 12 x 12, 64 / 144. Above: exact.
+    assert_eq!(curve[..10], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
+    assert_eq!(array(&found, "max_box_acc")[0], 1.0);
+    let told = table(&found, "boxes that overlap");
+    assert_eq!(column(told, "at threshold")[0], 0.6);
+    assert_eq!(column(told, "MaxBoxAcc")[0], 1.0);
+    // At an overlap of .3 the thresholds from 0.1 hit already: 64 / 144 = .44; the best is 1 for all three.
+    assert_eq!(column(told, "mean .3 .5 .7")[0], 1.0);
+}
+
+/// MaxBoxAcc takes one threshold for all images: two objects that need different ones cannot both be hit.
+#[test]
+fn one_threshold_serves_all_images() {
+    let images = vec![photo(4, 4, 8, 0), photo(0, 0, 16, 1)];
+    let found = ask(map([2, 6], [2, 6]), images, &Localisation::new().thresholds(10usize)).unwrap();
+    let curve = array(&found, "curve");
+    assert_eq!(curve[..2], [0.5, 0.5], "the whole at threshold 0, the square above");
+    assert_eq!(array(&found, "max_box_acc")[0], 0.5);
+}
+
+/// The graph cut follows the white square; its overlaps, and the class's place among the predictions, are counted by hand.
+#[test]
+fn the_class_must_be_among_the_most_probable() {
+    let images: Vec<Image> = (0..4).map(|class| photo(4, 4, 8, class)).collect();
+    let order = {
+        let x = Input::Image(images[0].clone()).prepared(&net()).unwrap().x;
+        let scores = net().scores(&x).unwrap().remove(0);
+        let mut order: Vec<usize> = (0..4).collect();
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        order
+    };
+    let with = Localisation::new().top(2usize).foreground(0.9).background(0.5);
+    let found = ask(map([3, 5], [1, 7]), images.clone(), &with).unwrap();
+    assert_eq!(array(&found, "iou")[..4], [1.0; 4], "the cut is the square itself");
+    let ranks = array(&found, "rank");
+    let by_hand: Vec<f64> = (0..4).map(|c| order.iter().position(|o| *o == c).unwrap() as f64).collect();
+    assert_eq!(ranks, by_hand);
+    let first = |name: &str| array(&found, name)[0];
+    assert_eq!((first("known"), first("top_1"), first("top")), (1.0, 0.25, 0.5));
+    assert_eq!(column(table(&found, "boxes that overlap"), "top error")[0], 0.5);
+    // The same boxes miss an object elsewhere.
+    let elsewhere: Vec<Image> = images.into_iter().map(|i| i.with_bounding_box(PixelBox::new(0, 0, 6, 6))).collect();
+    let found = ask(map([3, 5], [1, 7]), elsewhere, &with).unwrap();
+    // 8 x 8 at (4, 4) against 6 x 6 at (0, 0): 2 x 2 of 64 + 36 - 4.
+    assert!(array(&found, "iou")[..4].iter().all(|o| (o - 4.0 / 96.0).abs() < 1e-6));
+    assert_eq!(array(&found, "known")[0], 0.0);
+}
+
+#[test]
+fn what_has_no_box_or_label_is_left_out_and_said() {
+    let bare = Image::filled(PHOTO, PHOTO, [9; 3]).unwrap();
+    let unlabelled = photo(4, 4, 8, 0).with_label(None);
+    let images = vec![photo(4, 4, 8, 0), bare.clone().with_label(Some("class1".into())), unlabelled];
+    let found = ask(map([2, 6], [2, 6]), images, &Localisation::new()).unwrap();
+    assert_eq!(array(&found, "rank").len(), 1);
+    for what in ["1 images without a box", "1 images without a label"] {
+        assert!(found.notes.iter().any(|n| n.contains(what)), "{:?}", found.notes);
+    }
+    let error = ask(map([2, 6], [2, 6]), vec![bare], &Localisation::new()).unwrap_err();
+    assert!(error.message.contains("no image of `photos` has a box") && error.hint.is_some(), "{error}");
+    // A constant map seeds no cut: it gives no box and is wrong.
+    let flat = Planted::map(vec![0.0; SIDE * SIDE], &[SIDE, SIDE]);
+    let found = ask(flat, vec![photo(4, 4, 8, 0)], &Localisation::new()).unwrap();
+    assert_eq!(array(&found, "known")[0], 0.0);
+    assert!(found.notes.iter().any(|n| n.contains("1 maps of planted gave no box")), "{:?}", found.notes);
+}
