@@ -31,6 +31,14 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add("probe.run(subject, input) -> artifact", "", move |probe: ProbeArg, on: Dynamic, with: Dynamic| {
         run(&shared, &probe, &on, &with)
     });
+    let shared = context.clone();
+    library.add(
+        "probe.run(subject, data, folder: text) -> artifact",
+        "Puts a probe of the family \"where does it look\" to every image of a data set and writes each map as .npy into a folder \
+         relative to `--out`, with a table maps.csv. What the folder holds already of the same question is kept: a run that was \
+         stopped goes on where it was. Without a folder the maps are stacked as the array `maps`.",
+        move |probe: ProbeArg, on: Dynamic, with: Dynamic, folder: &str| run_each(&shared, &probe, &on, &with, folder),
+    );
     library.getter("probe.name -> text", "The technique's name.", |p: &mut ProbeArg| p.0.name().to_string());
     library.getter("probe.options -> map", "The options and their values.", |p: &mut ProbeArg| {
         let specs = p.0.specs();
@@ -60,6 +68,16 @@ pub fn describe(probe: &ProbeArg) -> String {
 
 fn run(context: &Context, probe: &ProbeArg, on: &Dynamic, with: &Dynamic) -> Fallible<Artifact> {
     let ask = || -> Result<Artifact> { probe.ask(&subject(on)?, &input(with)?, &context.job) };
+    let artifact = ask().raise()?;
+    if !artifact.complete && context.job.stopped() {
+        context.output.show(&Shown::Artifact(Box::new(artifact.clone())));
+    }
+    Ok(artifact)
+}
+
+fn run_each(context: &Context, probe: &ProbeArg, on: &Dynamic, with: &Dynamic, folder: &str) -> Fallible<Artifact> {
+    let mut files = crate::script::Folder::new(context, folder);
+    let mut ask = || -> Result<Artifact> { probe.ask_each(&subject(on)?, &input(with)?, &mut files, &context.job) };
     let artifact = ask().raise()?;
     if !artifact.complete && context.job.stopped() {
         context.output.show(&Shown::Artifact(Box::new(artifact.clone())));

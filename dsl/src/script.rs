@@ -7,6 +7,7 @@ mod saving;
 mod talking;
 
 pub use compose::{FIGURE, PLOT};
+pub use saving::Folder;
 
 use crate::context::Context;
 use crate::convert::{cast, kind};

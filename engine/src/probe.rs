@@ -2,6 +2,8 @@
 //!
 //! The list of all probes is [`crate::probes::catalog`].
 
+pub mod maps;
+
 use crate::error::{Error, Result};
 use crate::graph::op::{Alignment, Sampling};
 use crate::job::Job;
@@ -173,7 +175,23 @@ impl ProbeArg {
     /// # Errors
     /// As [`Probe::run`]; the message begins with the probe's name.
     pub fn ask(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        let mut artifact = self.0.run(on, input, job).map_err(|e| e.context(format!("`{}`", self.0.name())))?;
+        let asked = match input {
+            Input::Data(_) if maps::takes_each(self) => maps::over(self, on, input, None, job),
+            _ => self.0.run(on, input, job),
+        };
+        self.told(asked, on, input, job)
+    }
+
+    /// Puts the question to every image of a data set, as [`maps::over`] does, its maps into a folder.
+    ///
+    /// # Errors
+    /// As [`maps::over`]; the message begins with the probe's name.
+    pub fn ask_each(&self, on: &Subject, input: &Input, folder: &mut dyn maps::Folder, job: &Job) -> Result<Artifact> {
+        self.told(maps::over(self, on, input, Some(folder), job), on, input, job)
+    }
+
+    fn told(&self, asked: Result<Artifact>, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let mut artifact = asked.map_err(|e| e.context(format!("`{}`", self.0.name())))?;
         if job.stopped() && artifact.complete {
             artifact.complete = false;
             artifact.notes.insert(0, "stopped early; what was done by then is shown".into());

@@ -114,7 +114,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("engine", "job", &["data"]),
     ("engine", "load", &["data", "seal", "shapes", "zipped"]),
     ("engine", "params", &["data", "probe", "subject"]),
-    ("engine", "probe", &["job", "params", "show", "subject"]),
+    ("engine", "probe", &["job", "params", "show", "stream", "subject"]),
     (
         "engine",
         "probes",

@@ -5,6 +5,7 @@ use crate::convert::{cast, kind};
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use convscope_engine::data::Image;
+use convscope_engine::probe::maps;
 use convscope_engine::show::{Encoded, Saved, Table, encode};
 use convscope_engine::{Artifact, Error, Result, Tensor, atomic};
 use rhai::Dynamic;
@@ -22,6 +23,41 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
             Fallible::Ok(())
         },
     );
+}
+
+/// A folder below `--out` whose files are recorded as those of `save` are.
+pub struct Folder {
+    context: Context,
+    name: String,
+}
+
+impl Folder {
+    /// The folder `name`, made with its first file.
+    pub fn new(context: &Context, name: &str) -> Self {
+        Folder { context: context.clone(), name: name.trim_end_matches('/').to_string() }
+    }
+}
+
+impl maps::Folder for Folder {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let full = self.context.output_path(&format!("{}/{name}", self.name))?;
+        match std::fs::read(&full) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io(&full, &e)),
+        }
+    }
+
+    fn has(&self, name: &str) -> Result<bool> {
+        Ok(self.context.output_path(&format!("{}/{name}", self.name))?.is_file())
+    }
+
+    fn write(&mut self, name: &str, file: Encoded) -> Result<()> {
+        let full = self.context.output_path(&format!("{}/{name}", self.name))?;
+        atomic::write(&full, &file.bytes)?;
+        self.context.wrote(&full, file);
+        Ok(())
+    }
 }
 
 fn write(context: &Context, value: &Dynamic, path: &str) -> Result<()> {

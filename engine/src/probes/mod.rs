@@ -49,6 +49,7 @@ catalog! {
     attribution::lrp::Lrp,
     attribution::deep_lift::DeepLift,
     attribution::rise::Rise,
+    attribution::multi_crop::MultiCrop,
     attribution::saliency_box::SaliencyBox,
     retrieval::max_activating::MaxActivating,
     retrieval::basis_test::BasisTest,

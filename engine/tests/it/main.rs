@@ -41,6 +41,7 @@ mod localisation;
 mod lrp_conservation;
 mod lrp_rules;
 mod map_diagnosis;
+mod maps_of_data;
 mod max_activating;
 mod model_randomization;
 mod mutants;

@@ -14,6 +14,7 @@ pub mod guided_grad_cam;
 pub mod integrated_gradients;
 pub mod layer_cam;
 pub mod lrp;
+pub mod multi_crop;
 pub mod occlusion;
 pub mod projections;
 pub mod rise;
