@@ -48,6 +48,7 @@ mod mutants;
 mod onnx_files;
 mod onnx_quirks;
 mod onnx_values;
+mod operator_norms;
 mod outputs;
 mod part_correspondence;
 mod pointing_game;

@@ -1,6 +1,7 @@
 //! An attack as an option of the probes that put attacks to data sets and nets, and the list of the attacks.
 
 use super::Attack;
+use super::random_noise::RandomNoise;
 use super::{carlini_wagner::CarliniWagner, deep_fool::DeepFool, fgsm::Fgsm, lbfgs::Lbfgs, pgd::Pgd};
 use crate::error::{Error, Result};
 use crate::params::{Form, Param, Value, wrong_kind};
@@ -33,6 +34,7 @@ fn attacks() -> Vec<Listed> {
         Listed::of::<Lbfgs>(),
         Listed::of::<DeepFool>(),
         Listed::of::<CarliniWagner>(),
+        Listed::of::<RandomNoise>(),
     ]
 }
 

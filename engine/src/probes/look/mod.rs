@@ -2,4 +2,5 @@
 
 pub mod activations;
 pub mod filters;
+pub mod operator_norms;
 pub mod sparsity;
