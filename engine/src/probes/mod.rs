@@ -83,6 +83,7 @@ catalog! {
     attack::linear_template::LinearTemplate,
     attack::universal::Universal,
     attack::epsilon_sweep::EpsilonSweep,
+    attack::logit_sweep::LogitSweep,
     attack::transfer_matrix::TransferMatrix,
     judge::compare::Compare,
     judge::completeness::Completeness,

@@ -11,6 +11,7 @@ mod reference;
 mod accuracy_by_attribute;
 mod architectures;
 mod ascent;
+mod attack_controls;
 mod attacks;
 mod attribution_maps;
 mod attribution_metrics;

@@ -7,7 +7,7 @@ use crate::params::Value;
 use crate::probe::Probe;
 use crate::probes::attack::arg::AttackArg;
 use crate::probes::attack::{Victims, fight};
-use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
+use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, wilson};
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 crate::params! {
     /// A net's accuracy over a data set under an attack of growing strength, with Wilson 95 % intervals, judged on 8-bit
-    /// pictures. Attacks without a budget (deep_fool, carlini_wagner, lbfgs) run once; their distances say which strength fools.
+    /// pictures, and its mean confidence on the images that it gets wrong. Attacks without a budget (deep_fool, carlini_wagner, lbfgs) run once; their distances say which strength fools.
     #[probe(
         family = Fool,
         source = "Goodfellow, Shlens, Szegedy 2014; Carlini et al. 2019, section 5",
@@ -45,8 +45,8 @@ impl Probe for EpsilonSweep {
         eps.sort_by(f64::total_cmp);
         let data = Input::Data(input.data()?);
         let budget = self.attack.get()?.budget().is_some();
-        let mut table = Table::new(["net", "eps", "right", "of", "accuracy", "low", "high"]);
-        let (mut series, mut all, mut reached) = (Vec::new(), Vec::new(), 0);
+        let mut table = Table::new(["net", "eps", "right", "of", "accuracy", "low", "high", "confidence on mistakes"]);
+        let (mut series, mut all, mut confident, mut reached) = (Vec::new(), Vec::new(), Vec::new(), 0);
         let mut note = None;
         let runs = if budget { eps.len() } else { 1 };
         for model in &models {
@@ -54,6 +54,7 @@ impl Probe for EpsilonSweep {
             let n = victims.labels.len();
             note = note.or(victims.told.note());
             let mut right = Vec::new();
+            let mut sure = Vec::new();
             if budget {
                 for e in &eps {
                     if job.stopped() {
@@ -64,8 +65,10 @@ impl Probe for EpsilonSweep {
                     if done < planned {
                         break;
                     }
-                    right
-                        .push(judged.iter().enumerate().filter(|(i, j)| holds(&victims, *i, &j.scores[1], *e)).count());
+                    let stands = |i: usize| holds(&victims, i, &judged[i].scores[1], *e);
+                    right.push((0..judged.len()).filter(|i| stands(*i)).count());
+                    let last = |i: usize| if *e == 0.0 { &victims.clean[i] } else { &judged[i].scores[1] };
+                    sure.push(confidence(&victims, (0..judged.len()).filter(|i| !stands(*i)).map(last)));
                     reached += 1;
                 }
             } else {
@@ -77,10 +80,16 @@ impl Probe for EpsilonSweep {
                 };
                 let standing = |e: f64| (0..judged.len()).filter(|i| stands(*i, e)).count();
                 right.extend(eps.iter().map(|e| standing(*e)));
+                let last = |i: usize, e: f64| {
+                    let fallen = judged[i].success[1] && judged[i].distortion[1].l2 <= e;
+                    if fallen { &judged[i].scores[1] } else { &victims.clean[i] }
+                };
+                let mistakes = |e: f64| (0..judged.len()).filter(move |i| !stands(*i, e)).map(move |i| last(i, e));
+                sure.extend(eps.iter().map(|e| confidence(&victims, mistakes(*e))));
             }
             let mut bars = Vec::new();
             let mut accuracy = Vec::new();
-            for (e, k) in eps.iter().zip(&right) {
+            for ((e, k), sure) in eps.iter().zip(&right).zip(&sure) {
                 let (low, high) = wilson(*k, n, Z95);
                 let share = *k as f64 / n.max(1) as f64;
                 table.push([
@@ -91,11 +100,13 @@ impl Probe for EpsilonSweep {
                     share.into(),
                     low.into(),
                     high.into(),
+                    sure.map_or(Cell::Nothing, Cell::from),
                 ]);
                 bars.push((low, high));
                 accuracy.push(share);
             }
             all.extend(accuracy.iter().copied());
+            confident.extend(sure.iter().map(|s| s.unwrap_or(f64::NAN)));
             series.push(Series {
                 name: model.card().name.clone(),
                 x: eps[..accuracy.len()].to_vec(),
@@ -117,6 +128,7 @@ impl Probe for EpsilonSweep {
             .part(Part::Table("accuracy".into(), table))
             .array("accuracy", tensor(all, &[count])?)
             .array("eps", tensor(eps, &[points])?)
+            .array("confidence", tensor(confident, &[count])?)
             .notes(note)
             .reached(reached, runs * models.len()))
     }
@@ -135,4 +147,11 @@ impl EpsilonSweep {
 /// Whether the prediction is the right class; with a strength of 0 that is the clean prediction.
 fn holds(victims: &Victims, i: usize, scores: &[f64], eps: f64) -> bool {
     if eps == 0.0 { victims.right(i) } else { crate::subject::argmax(scores) == victims.labels[i] }
+}
+
+/// The mean probability of the class that is decided for; none of no image.
+fn confidence<'a>(victims: &Victims, scores: impl Iterator<Item = &'a Vec<f64>>) -> Option<f64> {
+    let readout = victims.model.readout();
+    let each: Vec<f64> = scores.map(|s| readout.of_decision(s)[crate::subject::argmax(s)]).collect();
+    (!each.is_empty()).then(|| each.iter().sum::<f64>() / each.len() as f64)
 }

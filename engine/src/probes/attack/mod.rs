@@ -10,6 +10,7 @@ pub mod fgsm;
 pub mod fooling_image;
 pub mod lbfgs;
 pub mod linear_template;
+pub mod logit_sweep;
 pub mod pgd;
 pub mod random_noise;
 pub mod transfer_matrix;

@@ -9,14 +9,15 @@ use crate::model::Model;
 use crate::probe::Probe;
 use crate::probes::attack::arg::AttackArg;
 use crate::probes::attack::{Victims, fight};
-use crate::show::{Artifact, Map, Part, Scale, Style, Table};
+use crate::show::{Artifact, Cell, Map, Part, Scale, Style, Table};
 use crate::stats::{Z95, wilson};
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::tensor;
 
 crate::params! {
     /// Nets x nets: the share of images on which an attack made on the net of the row changes the prediction of the net of the
-    /// column, among those that this net gets right on the clean picture.
+    /// column, among those that this net gets right on the clean picture; and, of the pictures that both nets get wrong, the share
+    /// that both take for the same wrong class (`same_class`).
     #[probe(
         family = Fool,
         source = "Szegedy et al. 2013, section 4.2; Goodfellow, Shlens, Szegedy 2014, section 8",
@@ -43,8 +44,19 @@ impl Probe for TransferMatrix {
         let data = Input::Data(input.data()?);
         let k = models.len();
         let names: Vec<String> = models.iter().map(|m| m.card().name.clone()).collect();
-        let mut shares = vec![f64::NAN; k * k];
-        let mut table = Table::new(["made on", "judged by", "fooled", "of", "share", "low", "high"]);
+        let (mut shares, mut alike) = (vec![f64::NAN; k * k], vec![f64::NAN; k * k]);
+        let mut table = Table::new([
+            "made on",
+            "judged by",
+            "fooled",
+            "of",
+            "share",
+            "low",
+            "high",
+            "both wrong",
+            "same class",
+            "share same",
+        ]);
         let (mut rows, mut note) = (0, None);
         for (a, model) in models.iter().enumerate() {
             if job.stopped() && a > 0 {
@@ -54,18 +66,27 @@ impl Probe for TransferMatrix {
             note = note.or(victims.told.note());
             let (judged, done, planned) = fight(attack, &victims, job)?;
             for (b, judge) in models.iter().enumerate() {
-                let (mut hits, mut of) = (0, 0);
+                let (mut hits, mut of, mut both, mut same) = (0, 0, 0u32, 0u32);
                 for (n, j) in judged.iter().enumerate() {
                     let label = victims.model.card().class_name(victims.labels[n]);
                     let Some(label) = same_class(model, judge, victims.labels[n], &label) else { continue };
                     let clean = victims.space.picture(model, &victims.space.to_net(victims.image(n)))?;
                     if prediction(judge, &clean)? == label {
                         of += 1;
-                        hits += usize::from(prediction(judge, &j.picture)? != label);
+                        let said = prediction(judge, &j.picture)?;
+                        hits += usize::from(said != label);
+                        // The maker's own mistake, as a class of the judge.
+                        let made = argmax(&j.scores[1]);
+                        if said != label && victims.right(n) && made != victims.labels[n] {
+                            both += 1;
+                            same +=
+                                u32::from(same_class(model, judge, made, &model.card().class_name(made)) == Some(said));
+                        }
                     }
                 }
                 let (share, (low, high)) = (hits as f64 / of as f64, wilson(hits, of, Z95));
                 shares[a * k + b] = share;
+                alike[a * k + b] = f64::from(same) / f64::from(both);
                 table.push([
                     names[a].as_str().into(),
                     names[b].as_str().into(),
@@ -74,6 +95,9 @@ impl Probe for TransferMatrix {
                     share.into(),
                     low.into(),
                     high.into(),
+                    (both as usize).into(),
+                    (same as usize).into(),
+                    if both > 0 { (f64::from(same) / f64::from(both)).into() } else { Cell::Nothing },
                 ]);
             }
             rows = a + usize::from(done >= planned);
@@ -94,6 +118,7 @@ impl Probe for TransferMatrix {
             .part(Part::Map(map))
             .part(Part::Table("transfer".into(), table))
             .array("shares", values)
+            .array("same_class", tensor(alike.iter().map(|s| *s as f32).collect::<Vec<f32>>(), &[k, k])?)
             .note(format!("rows and columns: {}", names.join(", ")))
             .note("each net sees the 8-bit picture resized to its own input; intervals are Wilson's, 95 %")
             .notes(note)
