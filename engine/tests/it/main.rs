@@ -23,6 +23,7 @@ mod correspondence;
 mod datasets;
 mod deep_lift;
 mod embedding;
+mod epochs;
 mod equivalence;
 mod fetched_nets;
 mod figures;

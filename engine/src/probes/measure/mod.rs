@@ -1,6 +1,7 @@
 //! Several nets' answers to the images of a data set, in one pass over it: what the measuring probes share.
 
 pub mod accuracy_by_attribute;
+pub mod cka;
 pub mod linear_probe;
 pub mod perturb;
 pub mod perturbation_sweep;
