@@ -116,7 +116,7 @@ impl Objective for Score {
 pub struct MatchCode {
     /// The layer.
     pub node: NodeId,
-    /// The code phi0, one value a value of the layer.
+    /// The code phi0, one value a value of the layer; one that is not a number asks for nothing.
     pub code: Vec<f64>,
 }
 
@@ -128,12 +128,13 @@ impl Objective for MatchCode {
     fn measure(&self, trace: &Trace) -> Result<Measured> {
         let value = trace.get(self.node)?;
         let mut phi = to_f64(value)?;
-        let norm = self.code.iter().map(|c| c * c).sum::<f64>().max(f64::MIN_POSITIVE);
+        let asked = self.code.iter().filter(|c| !c.is_nan());
+        let norm = asked.map(|c| c * c).sum::<f64>().max(f64::MIN_POSITIVE);
         let mut values = Vec::new();
         for row in phi.chunks_mut(self.code.len()) {
             let mut sum = 0.0;
             for (p, c) in row.iter_mut().zip(&self.code) {
-                let d = *p - c;
+                let d = if c.is_nan() { 0.0 } else { *p - c };
                 sum += d * d;
                 *p = -2.0 * d / norm;
             }

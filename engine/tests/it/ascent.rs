@@ -58,12 +58,14 @@ fn objectives_have_the_gradients_of_their_values() {
     let len: usize = model.graph().node(node).shape.iter().product();
     let layer = Subject::layer(&model, "a/relu2").unwrap();
     let code: Vec<f64> = noise("code", len).into_iter().map(f64::abs).collect();
+    let part: Vec<f64> = code.iter().enumerate().map(|(i, c)| if i % 3 == 0 { *c } else { f64::NAN }).collect();
     let aims = vec![Aim::Not(1), Aim::Be(3)];
     let class = |i| Subject::class_at(&model, i).unwrap();
     let objectives: Vec<(&str, Box<dyn Objective>)> = vec![
         ("score", Box::new(Score(vec![class(2)]))),
         ("a score an image", Box::new(Score(vec![class(0), layer.channel(2).unwrap()]))),
         ("a code", Box::new(MatchCode { node, code: code.clone() })),
+        ("a part of a code", Box::new(MatchCode { node, code: part })),
         ("alignment", Box::new(Alignment { node, direction: code, power: 2.0 })),
         ("diversity", Box::new(Diversity { node })),
         ("cross-entropy", Box::new(CrossEntropy::new(&model, aims.clone()))),

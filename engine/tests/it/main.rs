@@ -36,6 +36,7 @@ mod images;
 mod incremental;
 mod insertion_deletion;
 mod interrupts;
+mod inversion_parts;
 mod kernels;
 mod linear_probe;
 mod load_model;

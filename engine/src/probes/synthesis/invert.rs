@@ -2,6 +2,9 @@
 //!
 //! Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them", 2014.
 
+mod part;
+mod strengths;
+
 use crate::ascent::{Adam, Ascent, Lbfgs, MatchCode, Momentum, Optimiser, Pixels, Prior, Space};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -61,6 +64,12 @@ crate::params! {
         optimiser: Steps = Steps::Lbfgs;
         /// The learning rate of Adam and momentum, in units of half the range.
         rate: f64 = 0.05, in 1e-9..=1e6;
+        /// Several strengths of both priors, each a factor of their weights, in one figure with a table of errors; one as it stands unless given.
+        strengths: Vec<f64> = Vec::new();
+        /// Only these channels of the layer's code are matched: [from, to], `to` left out.
+        channels: Vec<usize> = Vec::new();
+        /// Only these positions of the layer's code are matched: [top, left, height, width].
+        positions: Vec<usize> = Vec::new();
         /// Images whose mean pairwise distance of codes is the paper's N; a data set that is inverted serves itself.
         data: Option<Dataset> = None;
     }
@@ -81,6 +90,9 @@ impl Probe for Invert {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let nodes = self.nodes(on)?;
+        if !self.strengths.is_empty() {
+            return strengths::all(self, on, input, job);
+        }
         match input {
             Input::Data(data) => {
                 let (data, told) = readable(data, usize::MAX)?;
@@ -123,17 +135,17 @@ impl Invert {
                 break;
             }
             let name = &model.graph().node(*node).name;
-            let code = code(model, *node, &x0)?;
+            let code = part::of(self, model, *node, code(model, *node, &x0)?)?;
             let inverse = self.invert(model, &space, *node, &code, name, job)?;
             let n = match &self.data {
-                Some(data) => Some(spread(&codes(model, *node, data, job)?)),
+                Some(data) => Some(spread(&self.codes(model, *node, data, job)?)),
                 None => None,
             };
             let error = least(&inverse.errors).1;
             let over = n.filter(|n| *n > 0.0).map(|n| inverse.distance / n);
             table.push([
                 name.as_str().into(),
-                code.len().into(),
+                code.iter().filter(|c| !c.is_nan()).count().into(),
                 error.into(),
                 inverse.distance.into(),
                 over.map_or(crate::show::Cell::Nothing, Into::into),
@@ -176,7 +188,7 @@ impl Invert {
         let mut images = Vec::new();
         for node in nodes {
             let name = &model.graph().node(*node).name;
-            let codes = codes(model, *node, self.data.as_ref().unwrap_or(data), job)?;
+            let codes = self.codes(model, *node, self.data.as_ref().unwrap_or(data), job)?;
             let n = spread(&codes);
             let (mut errors, mut scaled) = (Vec::new(), Vec::new());
             for i in 0..data.len() {
@@ -184,7 +196,8 @@ impl Invert {
                     break;
                 }
                 let x0 = to_f64(&preprocess.apply(&data.get(i)?)?)?;
-                let inverse = self.invert(model, &space, *node, &code(model, *node, &x0)?, name, job)?;
+                let code = part::of(self, model, *node, code(model, *node, &x0)?)?;
+                let inverse = self.invert(model, &space, *node, &code, name, job)?;
                 let error = least(&inverse.errors).1;
                 if i < SHOWN {
                     let caption = if i == 0 {
@@ -251,7 +264,7 @@ impl Invert {
         name: &str,
         job: &Job,
     ) -> Result<Inverse> {
-        if code.iter().all(|c| *c == 0.0) {
+        if code.iter().all(|c| *c == 0.0 || c.is_nan()) {
             return Err(Error::subject(format!(
                 "the code of `{name}` is zero for this image: there is nothing to invert"
             )));
@@ -289,13 +302,24 @@ impl Invert {
             done += made.done;
             errors.push(error);
             if error <= least(&errors).1 {
-                let norm = code.iter().map(|c| c * c).sum::<f64>().sqrt();
+                let norm = code.iter().filter(|c| !c.is_nan()).map(|c| c * c).sum::<f64>().sqrt();
                 let distance = error.max(0.0).sqrt() * norm;
                 best = Some(Inverse { x: made.images, errors: Vec::new(), distance, done: 0 });
             }
         }
         let best = best.ok_or_else(|| Error::internal("an inversion without a start"))?;
         Ok(Inverse { errors, done, ..best })
+    }
+
+    /// The codes of a data set's images, what is matched of them.
+    fn codes(&self, model: &Model, node: NodeId, data: &Dataset, job: &Job) -> Result<Vec<Vec<f64>>> {
+        let preprocess = model.card().preprocess()?;
+        let (data, _) = readable(data, usize::MAX)?;
+        let each = |i: usize| {
+            let whole = code(model, node, &to_f64(&preprocess.apply(&data.get(i)?)?)?)?;
+            Ok(part::of(self, model, node, whole)?.into_iter().filter(|c| !c.is_nan()).collect())
+        };
+        job.steps("codes", data.len()).map(each).collect()
     }
 }
 
@@ -313,14 +337,6 @@ fn code(model: &Model, node: NodeId, x: &[f64]) -> Result<Vec<f64>> {
     let shape = model.input_shape();
     let x = tensor(x.to_vec(), &[&[1], shape].concat())?;
     to_f64(model.forward(&x, &Tap::Only(vec![node]))?.get(node)?)
-}
-
-/// The codes of a data set's images.
-fn codes(model: &Model, node: NodeId, data: &Dataset, job: &Job) -> Result<Vec<Vec<f64>>> {
-    let preprocess = model.card().preprocess()?;
-    let (data, _) = readable(data, usize::MAX)?;
-    let each = |i: usize| code(model, node, &to_f64(&preprocess.apply(&data.get(i)?)?)?);
-    job.steps("codes", data.len()).map(each).collect()
 }
 
 /// The mean distance between two of the codes (Mahendran and Vedaldi 2014, section 4).
