@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use convscope_engine::data::{Dataset, Image, Item};
+use convscope_engine::graph::Field;
 use convscope_engine::job::Sink;
 use convscope_engine::pass::Tap;
 use convscope_engine::probe::Probe;
-use convscope_engine::probes::retrieval::max_activating::MaxActivating;
+use convscope_engine::probes::retrieval::max_activating::{Draw, MaxActivating};
 use convscope_engine::shapes::net::load;
 use convscope_engine::shapes::{Shapes, shapes};
+use convscope_engine::show::Part;
 use convscope_engine::tensor::to_f32;
 use convscope_engine::{Artifact, Input, Job, Model, Subject};
 use std::sync::Arc;
@@ -186,4 +188,35 @@ fn a_field_that_leaves_the_image_is_shown_whole_with_the_padding_pale() {
     assert_eq!(crop.pixel(12, 60), Some([9; 3]));
     assert_eq!(crop.pixel(12, 20), Some([232; 3]));
     assert_eq!(crop.pixel(60, 60), Some([232; 3]));
+}
+
+/// The receptive field framed in white on the whole image, values as shares of the channel's strongest answer.
+#[test]
+fn fields_are_framed_on_the_image_and_values_are_shares() {
+    let (model, data) = (load().unwrap(), data(30));
+    let channel = Subject::layer(&model, "conv2/relu").unwrap().channel(3).unwrap();
+    let probe = MaxActivating::new().top(3usize).draw(Draw::Field).share(true);
+    let found = ask(&probe, &channel, &data);
+    let (values, images, places) = (array(&found, "values"), array(&found, "images"), array(&found, "places"));
+    let Part::Pictures(shown) = &found.parts[0] else { panic!() };
+    let Field::Local { size, stride, start, .. } = model.graph().field(model.layer("conv2/relu").unwrap()) else {
+        panic!()
+    };
+    for (rank, (picture, caption)) in shown.images.iter().enumerate() {
+        let share = format!("{:.2} of {:.2} ", values[rank] / values[0], values[0]);
+        assert!(caption.starts_with(&share), "{caption} for {share}");
+        let seen = model.card().preprocess().unwrap().fit(&data.get(images[rank] as usize).unwrap()).unwrap();
+        assert_eq!((picture.width(), picture.height()), (seen.width(), seen.height()));
+        let edge = |a: usize, n: usize| {
+            let from = start[a] + (places[rank * 2 + a] as usize * stride[a]) as isize;
+            (from.max(0) as usize, ((from + size[a] as isize) as usize).min(n))
+        };
+        let ((top, bottom), (left, right)) = (edge(0, seen.height()), edge(1, seen.width()));
+        for (x, y) in (0..seen.width()).flat_map(|x| (0..seen.height()).map(move |y| (x, y))) {
+            let inside = (left..right).contains(&x) && (top..bottom).contains(&y);
+            let border = inside && (x == left || x + 1 == right || y == top || y + 1 == bottom);
+            let want = if border { Some([255; 3]) } else { seen.pixel(x, y) };
+            assert_eq!(picture.pixel(x, y), want, "{x} {y} of {rank}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::Field;
 use crate::job::Job;
 use crate::probe::Probe;
+use crate::probes::attribution::saliency_box::framed;
 use crate::probes::retrieval::maxima::{Asked, Maxima, Thinning};
 use crate::rules::Rules;
 use crate::show::{Artifact, Cell, Part, Pictures, Table};
@@ -27,6 +28,16 @@ crate::choice! {
         Guided = "guided_backprop",
         /// The gradient of that activation.
         Gradient = "gradient",
+    }
+}
+
+crate::choice! {
+    /// How an answer is shown.
+    pub enum Draw {
+        /// What the unit sees.
+        Crop = "crop",
+        /// The whole image as the net sees it, what the unit sees framed in white.
+        Field = "field",
     }
 }
 
@@ -54,6 +65,10 @@ crate::params! {
         overlap: f64 = 0.3, in 0.0..=1.0;
         /// What stands beside each crop.
         project: Projection = Projection::None;
+        /// How each answer is shown: its receptive field as a crop, or framed in white on the whole image.
+        draw: Draw = Draw::Crop;
+        /// Give values as shares of the strongest answer of the same channel.
+        share: bool = false;
         /// Channels of a layer shown: those whose strongest answer stands out most from their usual one. The arrays hold all.
         show: usize = 6, in 1..=1000;
         /// Only part i of n of the data set, as [i, n] with i from 0.
@@ -184,10 +199,16 @@ impl MaxActivating {
             let photo = item.image()?;
             let [y, x] = asked.position(peak.place);
             let window = Window::of(&asked.field(), [y, x], size);
-            images.push((
-                window.crop(&preprocess.fit(&photo)?)?,
-                format!("{:.2} {}", peak.value, item.caption(peak.image)),
-            ));
+            let value = match (self.share, maxima.tops[i].peaks().first()) {
+                (true, Some(first)) => format!("{:.2} of {:.2}", peak.value / first.value, first.value),
+                _ => format!("{:.2}", peak.value),
+            };
+            let seen = preprocess.fit(&photo)?;
+            let drawn = match self.draw {
+                Draw::Crop => window.crop(&seen)?,
+                Draw::Field => window.framed(&seen, size),
+            };
+            images.push((drawn, format!("{value} {}", item.caption(peak.image))));
             if let (Some(rules), Some(unit)) = (self.rules_beside(), asked.subject_at(i, peak.place)) {
                 let prepared = Input::Image(photo).prepared(&asked.model)?;
                 let signal = crate::probes::attribution::input_signal(&unit, &prepared.x, &rules)?.squeeze(0)?;
@@ -269,6 +290,13 @@ impl Window {
         }
         let factor = SIDE.div_ceil(h.max(w)).max(1);
         Image::new(w, h, pixels)?.resize(w * factor, h * factor, Interpolation::Nearest)
+    }
+
+    /// The net's input with a white frame around the part, as far as it lies inside.
+    pub fn framed(&self, seen: &Image, input: [usize; 2]) -> Image {
+        let Some(b) = self.inside(input) else { return seen.clone() };
+        let corners = [b.left, b.top, b.left + b.width, b.top + b.height].map(|v| v as f64);
+        framed(seen, corners, [255; 3])
     }
 
     /// The part that lies within an image of height and width `input`, if any does.
