@@ -4,6 +4,7 @@
 pub mod allocator;
 mod bars;
 mod bundle;
+mod canon;
 mod convert;
 mod diff;
 mod explain;
@@ -61,6 +62,8 @@ enum Command {
     Explain(explain::Explain),
     /// Print a net's layers, shapes, parameters, operations, receptive fields and card.
     Inspect(inspect::Inspect),
+    /// Make the figures and tables of the papers again, one report a paper, their numbers beside ours.
+    Canon(canon::Canon),
     /// Label images in a browser, to compare people with nets.
     Label(label::Label),
     /// Run a script twice and write down what belongs together: SCRIPT.lock.json.
@@ -177,6 +180,7 @@ pub fn main(arguments: Arguments) -> u8 {
         Command::Fetch(fetch) => fetch.main().map(|()| 0),
         Command::Explain(explain) => explain.main(),
         Command::Inspect(inspect) => inspect.main().map(|()| 0),
+        Command::Canon(canon) => canon.main(),
         Command::Label(label) => label.main(),
         Command::Lock(lock) => lock.main(),
         Command::Verify(verify) => verify.main(),

@@ -8,6 +8,7 @@ mod front_end;
 #[path = "../../engine/tests/it/reference.rs"]
 mod reference;
 
+mod canon;
 mod catalog;
 mod cli;
 mod examples;

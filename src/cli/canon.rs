@@ -1,0 +1,145 @@
+//! `convscope canon`: the figures and tables of the papers, made again for a net and its images. One script a paper lies in
+//! scripts/canon/ and is part of the program; it is written beside its report, so that one can go on from there.
+
+use super::terminal::print_err;
+use super::{FAILED, INTERRUPTED, RunArgs};
+use clap::Args;
+use convscope_engine::error::did_you_mean;
+use convscope_engine::{Error, Result, atomic};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the scripts share.
+const SHARED: &str = include_str!("../../scripts/canon/canon.rhai");
+
+macro_rules! papers {
+    ($($name:literal: $title:literal,)+) => {
+        /// Each paper's name, what it is, and its script.
+        const PAPERS: &[(&str, &str, &str)] =
+            &[$(($name, $title, include_str!(concat!("../../scripts/canon/", $name, ".rhai")))),+];
+    };
+}
+
+papers! {
+    "zeiler": "Zeiler and Fergus 2013, Visualizing and Understanding Convolutional Networks",
+    "simonyan": "Simonyan, Vedaldi, Zisserman 2013, Deep Inside Convolutional Networks",
+    "szegedy": "Szegedy et al. 2013, Intriguing Properties of Neural Networks",
+    "girshick": "Girshick et al. 2013, Rich Feature Hierarchies",
+    "russakovsky": "Russakovsky et al. 2014, ImageNet Large Scale Visual Recognition Challenge",
+    "mahendran": "Mahendran and Vedaldi 2014, Understanding Deep Image Representations by Inverting Them",
+    "long": "Long, Zhang, Darrell 2014, Do Convnets Learn Correspondence?",
+    "nguyen": "Nguyen, Yosinski, Clune 2014, Deep Neural Networks are Easily Fooled",
+    "goodfellow": "Goodfellow, Shlens, Szegedy 2014, Explaining and Harnessing Adversarial Examples",
+}
+
+/// Make the figures and tables of the papers again, one report a paper, their numbers beside ours.
+#[derive(Args)]
+pub struct Canon {
+    /// A known net's name or a file.
+    #[arg(long, default_value = "shapes")]
+    net: String,
+    /// One paper: zeiler, simonyan, szegedy, girshick, russakovsky, mahendran, long, nguyen, goodfellow [default: all].
+    #[arg(long)]
+    paper: Option<String>,
+    /// A folder, table or pattern of labelled images [default: generated images for `shapes`, else the sample photos].
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The images that are taken at most.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(4..))]
+    images: u32,
+    /// Steps of images that are made by ascent and of inversions.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..))]
+    steps: u32,
+    /// The folder for a folder a paper and index.html.
+    #[arg(long, short, default_value = "convscope-out/canon")]
+    out: PathBuf,
+    #[command(flatten)]
+    work: RunArgs,
+}
+
+impl Canon {
+    /// Runs the papers' scripts, each in a process of its own; the exit code.
+    pub fn main(self) -> Result<u8> {
+        let papers: Vec<_> = match &self.paper {
+            None => PAPERS.to_vec(),
+            Some(name) => vec![paper(name)?],
+        };
+        let mut rows = String::new();
+        let mut code = 0;
+        for (name, title, script) in papers {
+            print_err(&format!("{name}: {title}"));
+            let ended = self.run(name, script)?;
+            if ended == INTERRUPTED {
+                return Ok(INTERRUPTED);
+            }
+            if ended != 0 {
+                print_err(&format!("{name} ended with code {ended}; the others go on"));
+                code = FAILED;
+            }
+            let said = if ended == 0 { "" } else { " (ended early; its report says why)" };
+            rows += &format!("<li><a href=\"{name}/report.html\">{title}</a>{said}</li>\n");
+        }
+        let page = format!(
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>The canon</title>\n<h1>The canon, on {}</h1>\n<ul>\n{rows}</ul>\n</html>\n",
+            escaped(&self.net)
+        );
+        let index = self.out.join("index.html");
+        atomic::write(&index, page.as_bytes())?;
+        print_err(&format!("reports: {}", index.display()));
+        Ok(code)
+    }
+
+    fn run(&self, name: &str, script: &str) -> Result<u8> {
+        let folder = self.out.join(name);
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
+        let file = folder.join(format!("{name}.rhai"));
+        atomic::write(&file, format!("{script}\n{SHARED}").as_bytes())?;
+        let program = std::env::current_exe().map_err(|e| Error::io(Path::new("convscope"), &e))?;
+        let mut command = Command::new(program);
+        command.arg("run").arg("--out").arg(&folder);
+        let data = self.data.as_deref().map(absolute).unwrap_or_default();
+        let given = [
+            ("net", absolute(Path::new(&self.net))),
+            ("data", data),
+            ("n", self.images.to_string()),
+            ("steps", self.steps.to_string()),
+        ];
+        for (param, value) in given.iter().filter(|(param, _)| script.contains(&format!("param(\"{param}\""))) {
+            command.arg("--param").arg(format!("{param}={value}"));
+        }
+        for (flag, value) in [
+            ("--seed", self.work.seed.map(|v| v.to_string())),
+            ("--threads", self.work.threads.map(|v| v.to_string())),
+            ("--memory", self.work.memory.map(|v| v.to_string())),
+        ] {
+            if let Some(value) = value {
+                command.arg(flag).arg(value);
+            }
+        }
+        if self.work.quiet {
+            command.arg("--quiet");
+        }
+        let ended = command.arg(&file).status().map_err(|e| Error::io(&file, &e))?;
+        Ok(ended.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(INTERRUPTED))
+    }
+}
+
+/// The paper called `name`.
+fn paper(name: &str) -> Result<(&'static str, &'static str, &'static str)> {
+    let names = || PAPERS.iter().map(|p| p.0);
+    PAPERS.iter().find(|p| p.0 == name).copied().ok_or_else(|| {
+        let close = did_you_mean(name, names()).map_or(String::new(), |c| c + " ");
+        let list = names().collect::<Vec<_>>().join(", ");
+        Error::not_found(format!("no paper `{name}` in the canon")).hint(format!("{close}there are {list}"))
+    })
+}
+
+/// A path that is there, from the root on, since a script's paths are those of its own folder; other texts as they are.
+fn absolute(path: &Path) -> String {
+    let there = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    there.to_string_lossy().into_owned()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
