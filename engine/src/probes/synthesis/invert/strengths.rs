@@ -3,7 +3,7 @@
 use super::{Invert, default_variation};
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
+use crate::show::{Artifact, Cell, Mark, Part, Pictures, Plot, Series, Table};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
 
@@ -19,7 +19,8 @@ pub fn all(probe: &Invert, on: &Subject, input: &Input, job: &Job) -> Result<Art
     let nodes = probe.nodes(on)?;
     let names: Vec<String> = nodes.iter().map(|n| model.graph().node(*n).name.clone()).collect();
     let mut table = Table::new(["strength", "layer", "error", "distance / N"]);
-    let (mut shown, mut series, mut all, mut notes, mut reached) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut shown, mut images, mut series, mut all) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut notes, mut reached) = (Vec::new(), 0);
     for strength in &probe.strengths {
         let mut errors = Vec::new();
         for (node, name) in nodes.iter().zip(&names) {
@@ -52,13 +53,19 @@ pub fn all(probe: &Invert, on: &Subject, input: &Input, job: &Job) -> Result<Art
             errors.push(error);
             notes = made.notes;
             reached += usize::from(made.complete);
-            let parts = made.parts.into_iter().filter(|p| matches!(p, Part::Pictures(_))).collect();
-            shown.push(Artifact {
-                title: format!("{name}, priors × {strength}"),
-                parts,
-                complete: true,
-                ..Artifact::default()
-            });
+            // The given image leads each row; a data set's pictures stand by themselves.
+            match made.parts.into_iter().next() {
+                Some(Part::Pictures(pictures)) if !matches!(input, Input::Data(_)) => {
+                    let given = pictures.images.first().cloned().filter(|_| errors.len() == 1);
+                    images.extend(given.map(|(image, _)| (image, format!("priors × {strength}"))));
+                    images.extend(pictures.images.into_iter().skip(1));
+                }
+                Some(pictures @ Part::Pictures(_)) => {
+                    let title = format!("{name}, priors × {strength}");
+                    shown.push(Artifact { title, parts: vec![pictures], complete: true, ..Artifact::default() });
+                }
+                _ => {}
+            }
         }
         if errors.len() < names.len() {
             break;
@@ -80,10 +87,15 @@ pub fn all(probe: &Invert, on: &Subject, input: &Input, job: &Job) -> Result<Art
         categories: names,
         series,
     };
-    Ok(Artifact::new(format!("inversion of {on} under {} strengths of the prior", probe.strengths.len()))
+    let artifact = Artifact::new(format!("inversion of {on} under {} strengths of the prior", probe.strengths.len()));
+    let pictures = match images.is_empty() {
+        true => Part::Figure(shown, 1),
+        false => Part::Pictures(Pictures { title: String::new(), images, columns: Some(columns + 1) }),
+    };
+    Ok(artifact
+        .part(pictures)
         .part(Part::Plot(plot))
         .part(Part::Table("errors".into(), table))
-        .part(Part::Figure(shown, columns.clamp(1, 4)))
         .array("errors", tensor(all, &[rows, columns])?)
         .notes(notes)
         .reached(reached, probe.strengths.len() * columns))
