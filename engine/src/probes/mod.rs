@@ -71,6 +71,7 @@ catalog! {
     measure::perturbation_sweep::PerturbationSweep,
     measure::linear_probe::LinearProbe,
     measure::cka::Cka,
+    measure::feature_distance::FeatureDistance,
     synthesis::class_model::ClassModel,
     synthesis::maximize::Maximize,
     synthesis::invert::Invert,

@@ -25,6 +25,7 @@ mod deep_lift;
 mod embedding;
 mod epochs;
 mod equivalence;
+mod feature_distance;
 mod fetched_nets;
 mod figures;
 mod filters;

@@ -2,6 +2,7 @@
 
 pub mod accuracy_by_attribute;
 pub mod cka;
+pub mod feature_distance;
 pub mod linear_probe;
 pub mod perturb;
 pub mod perturbation_sweep;
