@@ -83,6 +83,7 @@ catalog! {
     attack::carlini_wagner::CarliniWagner,
     attack::random_noise::RandomNoise,
     attack::fooling_image::FoolingImage,
+    attack::map_elites::MapElites,
     attack::linear_template::LinearTemplate,
     attack::universal::Universal,
     attack::epsilon_sweep::EpsilonSweep,

@@ -45,6 +45,7 @@ mod localisation;
 mod lrp_conservation;
 mod lrp_rules;
 mod map_diagnosis;
+mod map_elites;
 mod maps_of_data;
 mod max_activating;
 mod model_randomization;

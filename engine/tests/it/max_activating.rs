@@ -121,7 +121,7 @@ fn peaks_of_one_image_do_not_overlap_and_crops_are_receptive_fields() {
     let places = array(&found, "places");
     let images = array(&found, "images");
     let Subject::Channel { node, .. } = channel else { panic!() };
-    let convscope_engine::graph::Field::Local { size, stride, .. } = model.graph().field(node) else { panic!() };
+    let Field::Local { size, stride, .. } = model.graph().field(node) else { panic!() };
     for i in 0..30 {
         for j in 0..i {
             if images[i] == images[j] {

@@ -2,7 +2,7 @@
 //!
 //! Nguyen, Yosinski, Clune, "Deep Neural Networks are Easily Fooled", 2014.
 
-mod cppn;
+pub(super) mod cppn;
 
 use self::cppn::Genome;
 use crate::ascent::{Aim, CrossEntropy, Space, measure};
@@ -143,14 +143,7 @@ impl FoolingImage {
         let len = space.frame.len();
         let first = |rng: &mut Stream| (0..len).map(|_| (256.0 * rng.next_uniform()).floor()).collect::<Vec<f64>>();
         let mutate = |elite: &Vec<f64>, generation: usize, rng: &mut Stream| {
-            let chance = self.mutation * libm::pow(0.5, (generation / 1000) as f64);
-            elite
-                .iter()
-                .map(|p| match rng.next_uniform() < chance {
-                    true => (p + 255.0 * polynomial(rng.next_uniform(), 15.0)).round().clamp(0.0, 255.0),
-                    false => *p,
-                })
-                .collect()
+            mutated_pixels(elite, self.mutation, generation, rng)
         };
         self.evolve(model, space, class, job, first, mutate, |pixels| pixels.clone())
     }
@@ -212,6 +205,18 @@ impl FoolingImage {
 /// The probability of a class for each of some images of whole pixel values.
 fn confidence(model: &Model, space: &Space, class: usize, pixels: &[f64]) -> Result<Vec<f64>> {
     Ok(model.probabilities(&space.tensor(&space.to_net(pixels))?)?.iter().map(|p| p[class]).collect())
+}
+
+/// Whole pixel values, a share of them moved (polynomial mutation); the share is halved every thousand generations.
+pub(super) fn mutated_pixels(elite: &[f64], mutation: f64, generation: usize, rng: &mut Stream) -> Vec<f64> {
+    let chance = mutation * libm::pow(0.5, (generation / 1000) as f64);
+    elite
+        .iter()
+        .map(|p| match rng.next_uniform() < chance {
+            true => (p + 255.0 * polynomial(rng.next_uniform(), 15.0)).round().clamp(0.0, 255.0),
+            false => *p,
+        })
+        .collect()
 }
 
 /// Deb's polynomial mutation: a step in -1 to 1 from an even draw, the smaller the larger `eta`.

@@ -11,6 +11,7 @@ pub mod fooling_image;
 pub mod lbfgs;
 pub mod linear_template;
 pub mod logit_sweep;
+pub mod map_elites;
 pub mod pgd;
 pub mod random_noise;
 pub mod transfer_matrix;

@@ -127,7 +127,7 @@ impl Probe for TransferMatrix {
 }
 
 /// The class of another net that has the name of this net's class; the same index where the nets have no names or the same list.
-fn same_class(a: &Model, b: &Model, index: usize, name: &str) -> Option<usize> {
+pub(super) fn same_class(a: &Model, b: &Model, index: usize, name: &str) -> Option<usize> {
     let (ours, theirs) = (&a.card().classes, &b.card().classes);
     if theirs.is_empty() || ours == theirs {
         return Some(index);
@@ -136,7 +136,7 @@ fn same_class(a: &Model, b: &Model, index: usize, name: &str) -> Option<usize> {
 }
 
 /// What a net sees in a picture, resized straight to its input.
-fn prediction(model: &Model, picture: &crate::data::Image) -> Result<usize> {
+pub(super) fn prediction(model: &Model, picture: &crate::data::Image) -> Result<usize> {
     let direct = Preprocess { resize: Resize::Direct, ..model.card().preprocess()?.clone() };
     Ok(argmax(&model.decisions(&direct.apply(picture)?)?[0]))
 }
