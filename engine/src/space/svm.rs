@@ -19,6 +19,11 @@ const ROUNDS: usize = 60;
 impl Svm {
     /// Trained on `rows` (n x d) of the given classes, 0 to `classes` - 1; `c` is the price of a violated margin.
     pub fn train(rows: &[f32], d: usize, classes: &[usize], count: usize, c: f64) -> Self {
+        Self::train_in(rows, d, classes, count, c, ROUNDS)
+    }
+
+    /// As [`Svm::train`], with at most so many rounds over the rows: features that tell little apart need more of them.
+    pub fn train_in(rows: &[f32], d: usize, classes: &[usize], count: usize, c: f64, rounds: usize) -> Self {
         let n = classes.len();
         let mut mean = vec![0f64; d];
         rows.chunks(d).for_each(|r| mean.iter_mut().zip(r).for_each(|(m, v)| *m += f64::from(*v) / n as f64));
@@ -30,7 +35,7 @@ impl Svm {
             .chunks(d)
             .map(|r| r.iter().zip(&mean).map(|(v, m)| (f64::from(*v) - m) * scale).chain([1.0]).collect())
             .collect();
-        let weights = (0..count).into_par_iter().map(|k| one(&x, |i| classes[i] == k, c, k)).collect();
+        let weights = (0..count).into_par_iter().map(|k| one(&x, |i| classes[i] == k, c, (k, rounds))).collect();
         Svm { mean, scale, weights }
     }
 
@@ -47,14 +52,14 @@ impl Svm {
 }
 
 /// The weights that tell the positive rows from the others.
-fn one(x: &[Vec<f64>], positive: impl Fn(usize) -> bool, c: f64, class: usize) -> Vec<f64> {
+fn one(x: &[Vec<f64>], positive: impl Fn(usize) -> bool, c: f64, (class, rounds): (usize, usize)) -> Vec<f64> {
     let d = x.first().map_or(0, Vec::len);
     let mut w = vec![0f64; d];
     let mut alpha = vec![0f64; x.len()];
     let diagonal = 0.5 / c;
     let norms: Vec<f64> = x.iter().map(|r| r.iter().map(|v| v * v).sum::<f64>() + diagonal).collect();
     let mut stream = Stream::new(class as u64, "svm");
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let mut largest = 0f64;
         for i in stream.permutation(x.len()) {
             let y = if positive(i) { 1.0 } else { -1.0 };

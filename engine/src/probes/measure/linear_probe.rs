@@ -86,6 +86,9 @@ impl Probe for LinearProbe {
     }
 }
 
+/// Rounds of the linear classifier's training at most; it ends when nothing moves.
+const ROUNDS: usize = 2000;
+
 /// One round of teaching and judging: the rows that teach with their classes, and the rows that are judged, each with its place
 /// among all that are judged.
 struct Round {
@@ -202,7 +205,7 @@ impl LinearProbe {
             let x: Vec<f32> = round.teach.iter().flat_map(|(r, _)| row(base, *r)).collect();
             let y: Vec<usize> = round.teach.iter().map(|(_, class)| *class).collect();
             let q: Vec<f32> = round.judge.iter().flat_map(|(r, _)| row(queries, *r)).collect();
-            let svm = Svm::train(&x, d, &y, classes, self.c);
+            let svm = Svm::train_in(&x, d, &y, classes, self.c, ROUNDS);
             let found = nearest(&x, d, Some(&q), self.k, self.metric);
             for (i, (_, place)) in round.judge.iter().enumerate() {
                 linear[*place] = svm.class(&q[i * d..(i + 1) * d]);
