@@ -4,7 +4,7 @@
 //! eps, wrong classes hold over wide ranges, and the right one only in a thin band.
 
 use crate::ascent::{CrossEntropy, Space};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
 use crate::probe::Probe;
@@ -38,6 +38,10 @@ crate::params! {
 
 impl Probe for LogitSweep {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        if matches!(input, Input::Data(_)) {
+            return Err(Error::subject(format!("one image is asked for, got {}", input.kind()))
+                .hint("`logit_sweep().run(net, data[0])`"));
+        }
         let victims = Victims::of(on, input, None, job)?;
         let (model, space, label) = (&victims.model, &victims.space, victims.labels[0]);
         let clean = victims.image(0);
