@@ -14,7 +14,7 @@ import tempfile
 
 import numpy as np
 import sklearn
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import LinearSVC
 
 N, SEED, FOLDS, C, K = 160, 31, 5, 10.0, 5
@@ -45,6 +45,14 @@ def folds(labels):
     return np.array(out)
 
 
+def vote(classes):
+    """The most frequent class of the neighbours, nearest first; of equals the one that was met first."""
+    counts = {}
+    for c in classes:
+        counts[c] = counts.get(c, 0) + 1
+    return max(counts, key=counts.get)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         all_codes, labels = codes(os.path.abspath(sys.argv[1]), folder)
@@ -61,7 +69,9 @@ def main():
             scale = 1.0 / np.sqrt(((x[teach] - mean) ** 2).sum(1).mean())
             svm = LinearSVC(C=C, tol=1e-8, max_iter=1_000_000).fit((x[teach] - mean) * scale, y[teach])
             linear[judge] = svm.predict((x[judge] - mean) * scale)
-            near[judge] = KNeighborsClassifier(K).fit(x[teach], y[teach]).predict(x[judge])
+            # Of equal votes the class of the nearest wins; scikit-learn's own vote takes the class that sorts first.
+            found = NearestNeighbors(n_neighbors=K).fit(x[teach]).kneighbors(x[judge], return_distance=False)
+            near[judge] = [vote(y[teach][row]) for row in found]
         out["layers"].append({
             "layer": layer,
             "linear": float((linear == y).mean()),
