@@ -1,6 +1,7 @@
 //! Access to candle tensors as contiguous slices, and the two number types that kernels compute in.
 
 use crate::error::{Error, Result};
+use crate::kernels::transcendental;
 use candle_core::{CpuStorage, DType, Storage, Tensor, WithDType};
 use rayon::prelude::*;
 use std::ops::{Deref, Range};
@@ -37,30 +38,39 @@ pub trait Real: WithDType + std::iter::Sum {
 macro_rules! real {
     ($t:ty, $exp:path, $ln:path, $tanh:path, $erf:path, $pow:path, $singles:expr, $of_singles:expr) => {
         impl Real for $t {
+            #[inline(always)]
             fn exp(self) -> Self {
                 $exp(self)
             }
+            #[inline(always)]
             fn ln(self) -> Self {
                 $ln(self)
             }
+            #[inline(always)]
             fn sqrt(self) -> Self {
                 <$t>::sqrt(self)
             }
+            #[inline(always)]
             fn tanh(self) -> Self {
                 $tanh(self)
             }
+            #[inline(always)]
             fn erf(self) -> Self {
                 $erf(self)
             }
+            #[inline(always)]
             fn powf(self, p: Self) -> Self {
                 if p == 2.0 { self * self } else { $pow(self, p) }
             }
+            #[inline(always)]
             fn of(x: f64) -> Self {
                 x as $t
             }
+            #[inline(always)]
             fn f64(self) -> f64 {
                 self as f64
             }
+            #[inline(always)]
             fn is_nan_value(self) -> bool {
                 self.is_nan()
             }
@@ -76,8 +86,17 @@ macro_rules! real {
     };
 }
 
-// libm's functions give the same bits on every machine; the system's differ between C libraries.
-real!(f32, libm::expf, libm::logf, libm::tanhf, libm::erff, libm::powf, |v| Some(v), |v| v);
+// These and libm's functions give the same bits on every machine; the system's differ between C libraries.
+real!(
+    f32,
+    transcendental::exp,
+    transcendental::ln,
+    transcendental::tanh,
+    transcendental::erf,
+    libm::powf,
+    |v| Some(v),
+    |v| v
+);
 real!(f64, libm::exp, libm::log, libm::tanh, libm::erf, libm::pow, |_| None, |v| v
     .into_iter()
     .map(f64::from)

@@ -173,17 +173,29 @@ fn convolutions_pooled_by_bands() {
 #[test]
 fn linear_maps_and_their_gradients() {
     let mut rng = Stream::new(3, "kernels");
-    for (rows, inputs, out) in [(1, 1, 1), (1, 31, 5), (2, 64, 33), (3, 100, 70), (5, 1000, 10), (9, 2500, 3)] {
+    for (batch, positions, inputs, out) in [
+        (1, 1, 1, 1),
+        (1, 1, 31, 5),
+        (2, 1, 64, 33),
+        (3, 1, 100, 70),
+        (5, 1, 1000, 10),
+        (9, 1, 2500, 3),
+        (1, 49, 300, 130),
+        (3, 7, 96, 50),
+        (2, 200, 33, 17),
+    ] {
+        let sizes = linear::Sizes { batch, positions, inputs, out };
+        let rows = sizes.rows();
         let (x, w) = (random(rows * inputs, &mut rng), random(out * inputs, &mut rng));
         let (bias, dy) = (random(out, &mut rng), random(rows * out, &mut rng));
-        let what = (rows, inputs, out);
-        let y = linear::forward(rows, inputs, out, &single(&x), &single(&w), Some(&single(&bias)));
-        close(&what, &y, &linear::forward(rows, inputs, out, &x, &w, Some(&bias)));
-        let dx = linear::input_gradient(rows, inputs, out, &single(&dy), &single(&w));
-        close(&what, &dx, &linear::input_gradient(rows, inputs, out, &dy, &w));
-        let alone = linear::forward(1, inputs, out, &single(&x[(rows - 1) * inputs..]), &single(&w), None);
-        let all = linear::forward(rows, inputs, out, &single(&x), &single(&w), None);
-        assert!(alone == all[(rows - 1) * out..], "{what:?}");
+        let y = linear::forward(sizes, &single(&x), &single(&w), Some(&single(&bias)));
+        close(&sizes, &y, &linear::forward(sizes, &x, &w, Some(&bias)));
+        let dx = linear::input_gradient(sizes, &single(&dy), &single(&w));
+        close(&sizes, &dx, &linear::input_gradient(sizes, &dy, &w));
+        let (last, one) = ((batch - 1) * positions, linear::Sizes { batch: 1, ..sizes });
+        let alone = linear::forward(one, &single(&x[last * inputs..]), &single(&w), None);
+        let all = linear::forward(sizes, &single(&x), &single(&w), None);
+        assert!(alone == all[last * out..], "{sizes:?}");
     }
 }
 

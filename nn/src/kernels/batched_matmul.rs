@@ -36,7 +36,7 @@ pub fn forward<T: Real>(a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize]) 
     let pairs = BroadcastPairs::new(a.1, b.1, to);
     let [m, k, n] = pairs.sizes;
     let mut y = vec![T::zero(); to.iter().product()];
-    y.par_chunks_mut(m * n).zip(&pairs.operands).for_each(|(y, [i, j])| {
+    y.par_chunks_mut((m * n).max(1)).zip(&pairs.operands).for_each(|(y, [i, j])| {
         let (a, b) = (Matrix::rows(&a.0[i * m * k..][..m * k], k), Matrix::rows(&b.0[j * k * n..][..k * n], n));
         matmul(m, n, k, y, n, false, a, b);
     });
@@ -47,12 +47,22 @@ pub fn forward<T: Real>(a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize]) 
 pub fn gradient<T: Real>(a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize], dy: &[T]) -> [Vec<T>; 2] {
     let pairs = BroadcastPairs::new(a.1, b.1, to);
     let [m, k, n] = pairs.sizes;
-    let (mut da, mut db) = (vec![T::zero(); a.0.len()], vec![T::zero(); b.0.len()]);
-    for ([i, j], dy) in pairs.operands.iter().zip(dy.chunks(m * n)) {
-        let (a, b) = (Matrix::rows(&a.0[i * m * k..][..m * k], k), Matrix::rows(&b.0[j * k * n..][..k * n], n));
-        let dy = Matrix::rows(dy, n);
-        matmul(m, k, n, &mut da[i * m * k..][..m * k], k, true, dy, b.transposed());
-        matmul(k, n, m, &mut db[j * k * n..][..k * n], n, true, a.transposed(), dy);
-    }
+    // By matrices of an operand: those of the result that it takes part in are summed in order.
+    let matrices = |of: usize, len: usize, one: &(dyn Fn(&mut [T], [usize; 2], Matrix<'_, T>) + Sync)| {
+        let mut users = vec![Vec::new(); len];
+        pairs.operands.iter().enumerate().for_each(|(at, pair)| users[pair[of]].push(at));
+        let size = if of == 0 { m * k } else { k * n };
+        let mut all = vec![T::zero(); len * size];
+        all.par_chunks_mut(size.max(1)).zip(&users).for_each(|(to, users)| {
+            users.iter().for_each(|at| one(to, pairs.operands[*at], Matrix::rows(&dy[at * m * n..][..m * n], n)));
+        });
+        all
+    };
+    let da = matrices(0, a.0.len() / (m * k).max(1), &|da, [_, j], dy| {
+        matmul(m, k, n, da, k, true, dy, Matrix::rows(&b.0[j * k * n..][..k * n], n).transposed());
+    });
+    let db = matrices(1, b.0.len() / (k * n).max(1), &|db, [i, _], dy| {
+        matmul(k, n, m, db, n, true, Matrix::rows(&a.0[i * m * k..][..m * k], k).transposed(), dy);
+    });
     [da, db]
 }

@@ -27,6 +27,14 @@ impl<T> DisjointSlice<T> {
         DisjointSlice(values.as_mut_ptr())
     }
 
+    /// The elements from a pointer on.
+    ///
+    /// # Safety
+    /// The pointer must be that of the first of the elements that are written.
+    pub unsafe fn at_pointer(first: *mut T) -> Self {
+        DisjointSlice(first)
+    }
+
     /// The unused capacity after the elements of `values`.
     pub fn spare_capacity(values: &mut Vec<T>) -> Self {
         DisjointSlice(values.spare_capacity_mut().as_mut_ptr().cast())

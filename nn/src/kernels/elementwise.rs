@@ -2,23 +2,128 @@
 
 use super::disjoint::vec_filled_by;
 use crate::graph::op::Activation;
+use crate::simd::arch;
 use crate::tensor::{Real, VALUES_PER_TASK};
 use rayon::prelude::*;
+use std::any::TypeId;
+
+/// Runs `$body` with `$g` standing for the function `$f`, in a loop of its own for every kind, so that it becomes vectors.
+macro_rules! for_each_kind {
+    ($f:expr, $g:ident => $body:expr) => {
+        for_each_kind!(@kinds $f, $g, $body, [
+            Relu, Sigmoid, HardSwish, Silu, Mish, Softplus, Softsign, Tanh, LogSigmoid, Tanhshrink, Erf, Exp, Log, Sqrt, Abs,
+            Neg, Reciprocal
+        ], [LeakyRelu, ThresholdedRelu, Step, Elu, Celu, Swish])
+    };
+    (@kinds $f:expr, $g:ident, $body:expr, [$($plain:ident),*], [$($with:ident),*]) => {
+        match $f {
+            $(Activation::$plain => {
+                let $g = Activation::$plain;
+                $body
+            })*
+            $(Activation::$with(number) => {
+                let $g = Activation::$with(number);
+                $body
+            })*
+            Activation::Gelu { tanh: true } => {
+                let $g = Activation::Gelu { tanh: true };
+                $body
+            }
+            Activation::Gelu { tanh: false } => {
+                let $g = Activation::Gelu { tanh: false };
+                $body
+            }
+            Activation::Clip { low, high } => {
+                let $g = Activation::Clip { low, high };
+                $body
+            }
+            Activation::Selu { alpha, scale } => {
+                let $g = Activation::Selu { alpha, scale };
+                $body
+            }
+            Activation::HardSigmoid { slope, offset } => {
+                let $g = Activation::HardSigmoid { slope, offset };
+                $body
+            }
+            Activation::Shrink { lambda, bias } => {
+                let $g = Activation::Shrink { lambda, bias };
+                $body
+            }
+            Activation::Pow(power) => {
+                let $g = Activation::Pow(power);
+                $body
+            }
+        }
+    };
+}
 
 /// f(x) for every x.
 pub fn forward<T: Real>(f: Activation, x: &[T]) -> Vec<T> {
-    match f {
-        Activation::Relu => zip_map(x, x, |v, _| maximum(v, T::zero())),
-        f => zip_map(x, x, |v, _| value(f, v)),
+    // SAFETY: the tasks' chunks cover all values and do not overlap.
+    unsafe {
+        vec_filled_by(x.len(), |out| {
+            (0..x.len().div_ceil(VALUES_PER_TASK)).into_par_iter().for_each(|c| {
+                let (from, to) = (c * VALUES_PER_TASK, ((c + 1) * VALUES_PER_TASK).min(x.len()));
+                write_values(f, &x[from..to], out.slice(from, to - from));
+            });
+        })
     }
+}
+
+/// f(x) for every x of `values`, in its place, on this thread.
+pub(super) fn apply(f: Activation, values: &mut [f32]) {
+    arch().dispatch(
+        #[inline(always)]
+        || for_each_kind!(f, f => values.iter_mut().for_each(|v| *v = value(f, *v))),
+    );
+}
+
+/// f(x) for every x, on this thread.
+fn write_values<T: Real>(f: Activation, x: &[T], out: &mut [T]) {
+    let pairs = out.iter_mut().zip(x);
+    if TypeId::of::<T>() != TypeId::of::<f32>() {
+        return pairs.for_each(|(o, x)| *o = value(f, *x));
+    }
+    arch().dispatch(
+        #[inline(always)]
+        || for_each_kind!(f, f => pairs.for_each(|(o, x)| *o = value(f, *x))),
+    );
 }
 
 /// g f'(x) for every pair of x and its gradient g.
 pub fn backward<T: Real>(f: Activation, x: &[T], g: &[T]) -> Vec<T> {
-    match f {
-        Activation::Relu => zip_map(x, g, |v, g| if v > T::zero() { g } else { T::zero() }),
-        f => zip_map(x, g, |v, g| if g == T::zero() { T::zero() } else { g * derivative(f, v) }),
+    let n = x.len().min(g.len());
+    // SAFETY: the tasks' chunks cover all n values and do not overlap.
+    unsafe {
+        vec_filled_by(n, |out| {
+            (0..n.div_ceil(VALUES_PER_TASK)).into_par_iter().for_each(|c| {
+                let (from, to) = (c * VALUES_PER_TASK, ((c + 1) * VALUES_PER_TASK).min(n));
+                write_gradient(f, &x[from..to], &g[from..to], out.slice(from, to - from));
+            });
+        })
     }
+}
+
+/// g f'(x) for every pair, on this thread.
+fn write_gradient<T: Real>(f: Activation, x: &[T], g: &[T], out: &mut [T]) {
+    let all = out.iter_mut().zip(x).zip(g);
+    if TypeId::of::<T>() != TypeId::of::<f32>() {
+        return all.for_each(|((o, x), g)| *o = slope_times(f, *x, *g));
+    }
+    arch().dispatch(
+        #[inline(always)]
+        || for_each_kind!(f, f => all.for_each(|((o, x), g)| *o = slope_times(f, *x, *g))),
+    );
+}
+
+/// g f'(x); zero where g is, whatever f'(x).
+#[inline(always)]
+fn slope_times<T: Real>(f: Activation, x: T, g: T) -> T {
+    if f == Activation::Relu {
+        return if x > T::zero() { g } else { T::zero() };
+    }
+    let product = g * derivative(f, x);
+    if g == T::zero() { T::zero() } else { product }
 }
 
 /// h(x, y) for every pair.
@@ -30,14 +135,18 @@ pub fn zip_map<T: Real>(x: &[T], y: &[T], h: impl Fn(T, T) -> T + Sync) -> Vec<T
             (0..n.div_ceil(VALUES_PER_TASK)).into_par_iter().for_each(|c| {
                 let (from, to) = (c * VALUES_PER_TASK, ((c + 1) * VALUES_PER_TASK).min(n));
                 let out = out.slice(from, to - from);
-                out.iter_mut().zip(&x[from..to]).zip(&y[from..to]).for_each(|((o, x), y)| *o = h(*x, *y));
+                let triples = out.iter_mut().zip(&x[from..to]).zip(&y[from..to]);
+                arch().dispatch(
+                    #[inline(always)]
+                    || triples.for_each(|((o, x), y)| *o = h(*x, *y)),
+                );
             });
         })
     }
 }
 
 /// f(x)
-#[inline]
+#[inline(always)]
 pub fn value<T: Real>(f: Activation, x: T) -> T {
     let (zero, one) = (T::zero(), T::one());
     match f {
@@ -113,7 +222,7 @@ pub fn value<T: Real>(f: Activation, x: T) -> T {
 }
 
 /// f'(x); at a kink what PyTorch takes (zero for ReLU at zero).
-#[inline]
+#[inline(always)]
 pub fn derivative<T: Real>(f: Activation, x: T) -> T {
     let (zero, one, two) = (T::zero(), T::one(), T::of(2.0));
     let step = |inside: bool| if inside { one } else { zero };
@@ -222,49 +331,49 @@ pub fn derivative<T: Real>(f: Activation, x: T) -> T {
 const GELU_K: f64 = 0.797_884_560_802_865_4;
 
 /// The argument of tanh in the tanh form of GELU.
+#[inline(always)]
 fn gelu_inner<T: Real>(x: T) -> T {
     T::of(GELU_K) * (x + T::of(0.044_715) * x * x * x)
 }
 
 /// 1 / (1 + e^-x), without overflow.
+#[inline(always)]
 pub fn sigmoid<T: Real>(x: T) -> T {
-    if x >= T::zero() {
-        T::one() / (T::one() + (T::zero() - x).exp())
-    } else {
-        let e = x.exp();
-        e / (T::one() + e)
-    }
+    let e = (T::zero() - abs(x)).exp();
+    (if x >= T::zero() { T::one() } else { e }) / (T::one() + e)
 }
 
 /// ln(1 + e^x), without overflow.
+#[inline(always)]
 fn softplus<T: Real>(x: T) -> T {
     maximum(x, T::zero()) + (T::one() + (T::zero() - abs(x)).exp()).ln()
 }
 
+#[inline(always)]
 fn abs<T: Real>(x: T) -> T {
     if x < T::zero() { T::zero() - x } else { x }
 }
 
 /// max(x, bound); a NaN in `x` stays.
-#[inline]
+#[inline(always)]
 pub fn maximum<T: Real>(x: T, bound: T) -> T {
     if x < bound { bound } else { x }
 }
 
 /// min(x, bound); a NaN in `x` stays.
-#[inline]
+#[inline(always)]
 pub fn minimum<T: Real>(x: T, bound: T) -> T {
     if x > bound { bound } else { x }
 }
 
 /// The larger; a NaN in either wins.
-#[inline]
+#[inline(always)]
 pub fn largest<T: Real>(a: T, b: T) -> T {
     if b.is_nan_value() { b } else { maximum(a, b) }
 }
 
 /// The smaller; a NaN in either wins.
-#[inline]
+#[inline(always)]
 pub fn smallest<T: Real>(a: T, b: T) -> T {
     if b.is_nan_value() { b } else { minimum(a, b) }
 }

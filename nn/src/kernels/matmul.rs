@@ -1,5 +1,7 @@
-//! Matrix products of strided views, by the `gemm` crate, on the calling thread.
+//! Matrix products of strided views: in f32 by [`row_gemm`], whose bits no machine changes, in f64 by the `gemm` crate.
 
+use super::disjoint::DisjointSlice;
+use super::row_gemm::{self, PackedColumns, RowEpilogue};
 use crate::tensor::Real;
 
 /// A matrix inside a slice: element (i, j) lies at `i * row + j * column`.
@@ -25,7 +27,7 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
-/// out (m x n, rows `out_row` apart) = or += a (m x k) b (k x n), on this thread, in one order of summation.
+/// out (m x n, rows `out_row` apart) = or += a (m x k) b (k x n), in one order of summation.
 ///
 /// # Panics
 /// Where a slice is too short for its matrix: a defect of the calling kernel.
@@ -68,6 +70,13 @@ pub unsafe fn matmul_into<T: Real>(
         k == 0 || (last(&a, m, k) < a.data.len() && last(&b, k, n) < b.data.len()),
         "matrix operands are too short"
     );
+    if let (Some(a_values), Some(b_values)) = (T::singles(a.data), T::singles(b.data)) {
+        let packed = PackedColumns::new(Matrix { data: b_values, row: b.row, column: b.column }, k, n);
+        let a = Matrix { data: a_values, row: a.row, column: a.column };
+        let epilogue = RowEpilogue { is_added: add, ..Default::default() };
+        // SAFETY: the caller guarantees the result, whose kind of number is f32 as that of the operands.
+        return unsafe { row_gemm::multiply(m, a, &packed, &epilogue, DisjointSlice::at_pointer(out.cast()), out_row) };
+    }
     let (dst_columns, dst_rows) = (1, out_row as isize);
     // SAFETY: the assert keeps every address that gemm reads inside the operands; the caller guarantees the result.
     unsafe {

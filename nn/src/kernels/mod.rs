@@ -15,3 +15,5 @@ pub mod pool;
 pub mod rearrange;
 pub mod reduce;
 pub mod resize;
+pub mod row_gemm;
+pub mod transcendental;

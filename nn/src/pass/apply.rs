@@ -45,8 +45,7 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
         }
         Op::Linear { weight, bias } => {
             let (w, b) = (param(weight)?, bias.as_ref().map(param).transpose()?);
-            let (rows, inputs, out) = linear_sizes(dims, shape);
-            linear::forward(rows, inputs, out, &v, &w, b.as_deref())
+            linear::forward(linear_sizes(dims, shape), &v, &w, b.as_deref())
         }
         Op::BatchNorm { .. } => {
             let (factor, offset) = batch_norm_affine::<T>(op, weights)?;
@@ -127,10 +126,11 @@ pub(crate) fn transpose_geometry(c: &Conv, dims: &[usize], shape: &[usize]) -> c
     }
 }
 
-/// Rows, inputs and outputs of a linear map of an input of batched shape `dims`.
-pub(crate) fn linear_sizes(dims: &[usize], shape: &[usize]) -> (usize, usize, usize) {
+/// The sizes of a linear map of an input of batched shape `dims`.
+pub(crate) fn linear_sizes(dims: &[usize], shape: &[usize]) -> linear::Sizes {
     let inputs = dims[dims.len() - 1];
-    (dims.iter().product::<usize>() / inputs, inputs, shape[shape.len() - 1])
+    let positions = dims[1..].iter().product::<usize>() / inputs.max(1);
+    linear::Sizes { batch: dims[0], positions, inputs, out: shape[shape.len() - 1] }
 }
 
 /// A batch normalisation as factor and offset of each channel, computed in f64.

@@ -8,6 +8,7 @@ use super::schedule::pack_cache::Direction;
 use crate::error::{Context, Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::kernels::conv::{Combine, ConvMaxPool, Epilogue, OutputSlot, WinogradTile};
+use crate::kernels::row_gemm::RowEpilogue;
 use crate::model::Model;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
@@ -122,6 +123,17 @@ impl Model {
         };
         let y = conv.run(x.dims()[0], &values::<f32>(x)?, &epilogue);
         tensor(y, &apply::with_batch(x.dims()[0], &self.graph().node(id).shape))
+    }
+
+    /// The linear layer at `id` of `x`, where a sample has several rows.
+    fn run_linear(&self, id: NodeId, x: &Tensor) -> Result<Option<Tensor>> {
+        let node = self.graph().node(id);
+        let sizes = apply::linear_sizes(x.dims(), &node.shape);
+        let (Op::Linear { bias, .. }, 2..) = (&node.op, sizes.positions) else { return Ok(None) };
+        let bias = bias.map(|b| values::<f32>(self.weights().tensor(b))).transpose()?;
+        let epilogue = RowEpilogue { bias: bias.as_deref().unwrap_or_default(), ..Default::default() };
+        let y = self.packed_linear(id, Direction::Forward)?.run(sizes.rows(), &values::<f32>(x)?, &epilogue);
+        Ok(Some(tensor(y, &apply::with_batch(x.dims()[0], &node.shape))?))
     }
 
     /// As [`Model::run_conv`] without a residual, written into a concatenation.
@@ -253,6 +265,12 @@ impl Trace {
         }
         let inputs = node.inputs.iter().map(|i| self.value_or_fused(*i)).collect::<Result<Vec<&Tensor>>>()?;
         let mut compute = || -> Result<Option<(NodeId, Tensor)>> {
+            if let (Op::Linear { .. }, [x]) = (&node.op, &inputs[..])
+                && model.is_f32(x)
+                && let Some(y) = model.run_linear(id, x)?
+            {
+                return Ok(Some((id, y)));
+            }
             let is_conv = matches!(node.op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
             let Some(x) = inputs[..].first().filter(|x| is_conv && model.is_f32(x)) else {
                 return Ok(Some((id, apply::apply(&node.op, &inputs, model.weights(), &node.shape)?)));

@@ -3,8 +3,10 @@
 
 use super::apply::*;
 use super::rule::Site;
+use super::schedule::pack_cache::Direction;
 use crate::error::{Error, Result};
 use crate::graph::op::{Op, Reduction};
+use crate::kernels::row_gemm::RowEpilogue;
 use crate::kernels::{
     batched_matmul, binary, conv, elementwise, linear, max_pool_backward, norm, pool, rearrange, reduce, resize,
 };
@@ -38,8 +40,13 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
             conv::forward(&transpose_geometry(c, dims, shape), &g, &values::<T>(weights.tensor(c.weight))?, None)
         }
         Op::Linear { weight, .. } => {
-            let (rows, inputs, out) = linear_sizes(dims, shape);
-            linear::input_gradient(rows, inputs, out, &g, &values::<T>(weights.tensor(*weight))?)
+            let sizes = linear_sizes(dims, shape);
+            if let Some(g) = T::singles(&g).filter(|_| sizes.positions > 1) {
+                let packed = site.model.packed_linear(site.id, Direction::Backward)?;
+                T::of_singles(packed.run(sizes.rows(), g, &RowEpilogue::default()))
+            } else {
+                linear::input_gradient(sizes, &g, &values::<T>(weights.tensor(*weight))?)
+            }
         }
         op @ Op::BatchNorm { .. } => {
             let (factor, _) = batch_norm_affine::<T>(op, weights)?;

@@ -11,7 +11,7 @@ use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Rows of a weight panel: output channels that are computed together.
-pub(super) const MR: usize = 8;
+pub(in crate::kernels) const MR: usize = 8;
 /// Products that are summed by themselves before they are added to the rest.
 pub(in crate::kernels) const KC: usize = 128;
 /// Prefetch distance, in weights: about one main-memory latency ahead.
@@ -22,7 +22,7 @@ const NR_VECTORS: usize = 3;
 pub(super) const MAX_NR: usize = NR_VECTORS * MAX_LANES;
 
 /// NR, the columns of a full tile on this machine.
-pub(super) fn nr() -> usize {
+pub(in crate::kernels) fn nr() -> usize {
     NR_VECTORS * lanes()
 }
 

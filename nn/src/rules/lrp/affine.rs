@@ -63,10 +63,7 @@ impl<'a, T: Real> Affine<'a, T> {
                     None => y,
                 }
             }
-            AffineOp::Dense => {
-                let (rows, inputs, out) = linear_sizes(dims, shape);
-                linear::forward(rows, inputs, out, x, w, b)
-            }
+            AffineOp::Dense => linear::forward(linear_sizes(dims, shape), x, w, b),
             AffineOp::Channels => norm::affine(dims[1], dims[2..].iter().product(), x, w, b),
             AffineOp::Average(p) => scaled(pool::average(&pool_geometry(p, dims, shape), x), w),
             AffineOp::Reduce(reduction, axes) => scaled(reduce::forward(*reduction, dims, axes, x), w),
@@ -79,10 +76,7 @@ impl<'a, T: Real> Affine<'a, T> {
         match &self.op {
             AffineOp::Conv(c) => conv::input_gradient(&conv_geometry(c, dims, shape), s, w),
             AffineOp::Transpose(c) => conv::forward(&transpose_geometry(c, dims, shape), s, w, None),
-            AffineOp::Dense => {
-                let (rows, inputs, out) = linear_sizes(dims, shape);
-                linear::input_gradient(rows, inputs, out, s, w)
-            }
+            AffineOp::Dense => linear::input_gradient(linear_sizes(dims, shape), s, w),
             AffineOp::Channels => norm::affine(dims[1], dims[2..].iter().product(), s, w, None),
             AffineOp::Average(p) => scaled(pool::average_gradient(&pool_geometry(p, dims, shape), s), w),
             // The gradient of a sum or mean does not read its input.

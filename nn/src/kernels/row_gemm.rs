@@ -1,0 +1,335 @@
+//! Matrix products in f32 whose rows are positions: linear maps over tokens, attention. The right operand is packed once in blocks
+//! of columns, the left one is read where it lies.
+//!
+//! Every result is a sum in the order of the convolutions' [`micro-kernel`](super::conv::microkernel): blocks of [`KC`] products,
+//! each a chain of fused multiply-adds from zero, added up one after another, then the bias. So a result has the same bits
+//! whatever its tile, the number of rows or threads, and the width and caches of the machine.
+
+use super::conv::microkernel::{KC, MR, nr};
+use super::disjoint::DisjointSlice;
+use super::elementwise;
+use super::matmul::Matrix;
+use crate::graph::op::Activation;
+use crate::simd::arch;
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Multiply-adds below which a task is not worth starting.
+const MIN_TASK_MACS: usize = 1 << 18;
+/// Tasks below which columns are split over tasks, too.
+const MIN_TASKS: usize = 16;
+/// Values of the left operand that a task reads again for each block of columns: half of a core's cache.
+const ROWS_IN_CACHE: usize = 1 << 17;
+/// Vectors of columns in a block.
+const VECTORS: usize = 3;
+
+/// A matrix of `depth` rows, packed in blocks of columns: for each row the values of the block, zeros after the last column.
+#[derive(Debug)]
+pub struct PackedColumns {
+    depth: usize,
+    columns: usize,
+    values: Vec<f32>,
+}
+
+impl PackedColumns {
+    /// Packs `b`, depth x columns.
+    ///
+    /// # Panics
+    /// Where the slice is too short for the matrix: a defect of the caller.
+    pub fn new(b: Matrix<'_, f32>, depth: usize, columns: usize) -> Self {
+        let width = nr();
+        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
+        values.par_chunks_mut((width * depth).max(1)).enumerate().for_each(|(block, to)| {
+            let first = block * width;
+            let count = width.min(columns - first);
+            if b.column == 1 {
+                let rows = to.chunks_exact_mut(width).enumerate();
+                return rows.for_each(|(k, row)| row[..count].copy_from_slice(&b.data[k * b.row + first..][..count]));
+            }
+            // Sixteen rows at a time: the lines that they read stay in the cache from one to the next.
+            for (part, rows) in to.chunks_mut(16 * width).enumerate() {
+                for j in 0..count {
+                    let from = &b.data[(first + j) * b.column + part * 16 * b.row..];
+                    let column = rows[j..].iter_mut().step_by(width).zip(from.iter().step_by(b.row));
+                    column.for_each(|(to, v)| *to = *v);
+                }
+            }
+        });
+        PackedColumns { depth, columns, values }
+    }
+
+    /// Rows.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// A block of columns, and how many of them count.
+    fn block(&self, block: usize) -> (&[f32], usize) {
+        let width = nr();
+        (&self.values[block * width * self.depth..][..width * self.depth], width.min(self.columns - block * width))
+    }
+}
+
+/// What happens to a product on its way to memory.
+#[derive(Clone, Copy, Default)]
+pub struct RowEpilogue<'a> {
+    /// One value a column, added to the sums; none where empty.
+    pub bias: &'a [f32],
+    /// A function of the result.
+    pub activation: Option<Activation>,
+    /// Whether the result is added to what is there.
+    pub is_added: bool,
+}
+
+/// out = a b, through the epilogue, on all threads: `a` m rows of b's depth; rows of the result lie `out_row` apart.
+///
+/// # Panics
+/// Where an operand is too short: a defect of the caller.
+///
+/// # Safety
+/// `out` must hold m rows of as many values as `b` has columns, which no other thread may touch.
+pub unsafe fn multiply(
+    m: usize,
+    a: Matrix<'_, f32>,
+    b: &PackedColumns,
+    epilogue: &RowEpilogue<'_>,
+    out: DisjointSlice<f32>,
+    out_row: usize,
+) {
+    let (depth, columns) = (b.depth, b.columns);
+    if m == 0 || columns == 0 {
+        return;
+    }
+    assert!(depth == 0 || (m - 1) * a.row + (depth - 1) * a.column < a.data.len(), "the left operand is too short");
+    assert!(epilogue.bias.is_empty() || epilogue.bias.len() >= columns, "the bias is too short");
+    let blocks = columns.div_ceil(nr());
+    let most = (m * columns * depth / MIN_TASK_MACS).max(1);
+    let in_cache = (ROWS_IN_CACHE / depth.max(1)).clamp(MR, m.next_multiple_of(MR));
+    let wanted = m.div_ceil(in_cache).max(MIN_TASKS.min(most).min(m.div_ceil(8 * MR)));
+    let rows = m.div_ceil(wanted).next_multiple_of(MR);
+    let row_tasks = m.div_ceil(rows);
+    let column_tasks = MIN_TASKS.min(most).div_ceil(row_tasks).min(blocks);
+    (0..row_tasks * column_tasks).into_par_iter().for_each(|task| {
+        let (r, c) = (task / column_tasks, task % column_tasks);
+        let rows = r * rows..((r + 1) * rows).min(m);
+        let blocks = c * blocks / column_tasks..(c + 1) * blocks / column_tasks;
+        // SAFETY: the tasks' rows and blocks do not overlap; the caller guarantees that the result has room for them.
+        unsafe { Task { a, b, epilogue, out, out_row }.run(rows, blocks) }
+    });
+}
+
+/// Rows and blocks of columns of a product.
+struct Task<'a> {
+    a: Matrix<'a, f32>,
+    b: &'a PackedColumns,
+    epilogue: &'a RowEpilogue<'a>,
+    out: DisjointSlice<f32>,
+    out_row: usize,
+}
+
+impl Task<'_> {
+    /// # Safety
+    /// As [`multiply`], for these rows and blocks.
+    unsafe fn run(&self, rows: Range<usize>, blocks: Range<usize>) {
+        let Task { a, b, epilogue, out, out_row } = *self;
+        let (first, end) = (blocks.start * nr(), (blocks.end * nr()).min(b.columns));
+        for block in blocks {
+            let (columns, count) = b.block(block);
+            let at = block * nr();
+            let product = BlockProduct {
+                rows: rows.len(),
+                depth: b.depth,
+                a: Matrix { data: a.data.get(rows.start * a.row..).unwrap_or_default(), ..a },
+                columns,
+                count,
+                bias: epilogue.bias.get(at..at + count).unwrap_or_default(),
+                is_added: epilogue.is_added,
+                // SAFETY: the caller's.
+                out: unsafe { out.at(rows.start * out_row + at) },
+                out_row,
+            };
+            arch().dispatch(product);
+        }
+        let Some(f) = epilogue.activation else { return };
+        for row in rows {
+            // SAFETY: the caller's; these values have just been written.
+            elementwise::apply(f, unsafe { out.slice(row * out_row + first, end - first) });
+        }
+    }
+}
+
+/// Some rows times one block of columns.
+struct BlockProduct<'a> {
+    rows: usize,
+    depth: usize,
+    /// From the first of the rows on.
+    a: Matrix<'a, f32>,
+    /// The packed block.
+    columns: &'a [f32],
+    /// Columns that are stored.
+    count: usize,
+    bias: &'a [f32],
+    is_added: bool,
+    out: *mut f32,
+    out_row: usize,
+}
+
+impl WithSimd for BlockProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut bias = [simd.splat_f32s(0.0); VECTORS];
+        for (v, part) in self.bias.chunks(S::F32_LANES).enumerate() {
+            bias[v] = simd.partial_load_f32s(part);
+        }
+        match self.count.div_ceil(S::F32_LANES) {
+            1 => self.all_rows::<S, 1>(simd, [bias[0]]),
+            2 => self.all_rows::<S, 2>(simd, [bias[0], bias[1]]),
+            _ => self.all_rows::<S, VECTORS>(simd, bias),
+        }
+    }
+}
+
+impl BlockProduct<'_> {
+    /// All rows times V vectors, eight rows at a time where there are as many registers.
+    #[inline(always)]
+    fn all_rows<S: Simd, const V: usize>(&self, simd: S, bias: [S::f32s; V]) {
+        let mut row = 0;
+        while row < self.rows {
+            let left = self.rows - row;
+            // SAFETY: `multiply` checked the operands; its caller guarantees the result.
+            unsafe {
+                row += match left {
+                    8.. if S::REGISTER_COUNT >= 32 => self.tile::<S, 8, V>(simd, row, bias),
+                    4.. => self.tile::<S, 4, V>(simd, row, bias),
+                    2.. => self.tile::<S, 2, V>(simd, row, bias),
+                    _ => self.tile::<S, 1, V>(simd, row, bias),
+                };
+            }
+        }
+    }
+
+    /// M rows from `row` on times V vectors of columns; returns M.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const M: usize, const V: usize>(&self, simd: S, row: usize, bias: [S::f32s; V]) -> usize {
+        // SAFETY: the caller's: the operands hold these rows, and `depth` rows of a block's width.
+        unsafe {
+            let a = self.a.data.as_ptr().wrapping_add(row * self.a.row);
+            let mut total = self.sums_kc::<S, M, V>(simd, a, 0..self.depth.min(KC));
+            for first in (KC..self.depth).step_by(KC) {
+                let sums = self.sums_kc::<S, M, V>(simd, a, first..self.depth.min(first + KC));
+                for (total, sums) in total.iter_mut().zip(&sums) {
+                    total.iter_mut().zip(sums).for_each(|(t, s)| *t = simd.add_f32s(*t, *s));
+                }
+            }
+            for (m, sums) in total.iter().enumerate() {
+                for v in 0..V {
+                    let to = self.out.add((row + m) * self.out_row + v * S::F32_LANES);
+                    let mut value = simd.add_f32s(sums[v], bias[v]);
+                    let count = S::F32_LANES.min(self.count - v * S::F32_LANES);
+                    if count == S::F32_LANES {
+                        if self.is_added {
+                            value = simd.add_f32s((to as *const S::f32s).read_unaligned(), value);
+                        }
+                        (to as *mut S::f32s).write_unaligned(value);
+                        continue;
+                    }
+                    let to = std::slice::from_raw_parts_mut(to, count);
+                    if self.is_added {
+                        value = simd.add_f32s(simd.partial_load_f32s(to), value);
+                    }
+                    simd.partial_store_f32s(to, value);
+                }
+            }
+        }
+        M
+    }
+
+    /// The sums over one block of at most KC products, each a chain of fused multiply-adds.
+    #[inline(always)]
+    unsafe fn sums_kc<S: Simd, const M: usize, const V: usize>(
+        &self,
+        simd: S,
+        a: *const f32,
+        ks: Range<usize>,
+    ) -> [[S::f32s; V]; M] {
+        let mut acc = [[simd.splat_f32s(0.0); V]; M];
+        let (row, column, width) = (self.a.row, self.a.column, VECTORS * S::F32_LANES);
+        // SAFETY: the caller's.
+        unsafe {
+            let mut a = a.add(ks.start * column);
+            let mut b = self.columns.as_ptr().add(ks.start * width);
+            for _ in ks {
+                let mut x = [simd.splat_f32s(0.0); V];
+                for (v, x) in x.iter_mut().enumerate() {
+                    *x = (b.add(v * S::F32_LANES) as *const S::f32s).read_unaligned();
+                }
+                for (m, acc) in acc.iter_mut().enumerate() {
+                    let w = simd.splat_f32s(*a.add(m * row));
+                    for (sum, x) in acc.iter_mut().zip(&x) {
+                        *sum = simd.mul_add_f32s(w, *x, *sum);
+                    }
+                }
+                a = a.wrapping_add(column);
+                b = b.add(width);
+            }
+        }
+        acc
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    fn random(n: usize, name: &str) -> Vec<f32> {
+        let mut rng = Stream::new(0, name);
+        (0..n).map(|_| rng.next_normal() as f32).collect()
+    }
+
+    /// One result in the order that the module promises.
+    fn in_order(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>, bias: f32) -> f32 {
+        let pairs: Vec<(f32, f32)> = a.zip(b).collect();
+        let block = |c: &[(f32, f32)]| c.iter().fold(0.0f32, |sum, (a, b)| a.mul_add(*b, sum));
+        let mut blocks = pairs.chunks(KC).map(block);
+        let first = blocks.next().unwrap_or(0.0);
+        blocks.fold(first, |total, sum| total + sum) + bias
+    }
+
+    #[test]
+    fn every_result_is_one_sum_in_one_order() {
+        for (m, depth, columns) in [(1, 5, 3), (7, 128, 50), (13, 300, 96), (65, 17, 131), (3, 0, 2)] {
+            let (a, b, bias) = (random(m * depth, "a"), random(depth * columns, "b"), random(columns, "bias"));
+            for is_transposed in [false, true] {
+                let right = match is_transposed {
+                    false => Matrix::rows(&b, columns),
+                    true => Matrix { data: &b, row: 1, column: depth },
+                };
+                let left = match is_transposed {
+                    false => Matrix::rows(&a, depth),
+                    true => Matrix { data: &a, row: 1, column: m },
+                };
+                let packed = PackedColumns::new(right, depth, columns);
+                let (pitch, mut out) = (columns + 2, vec![0.5f32; m * (columns + 2)]);
+                for is_added in [false, true] {
+                    let epilogue = RowEpilogue { bias: &bias, activation: Some(Activation::Relu), is_added };
+                    // SAFETY: the result has m rows of more than as many columns.
+                    unsafe { multiply(m, left, &packed, &epilogue, DisjointSlice::new(&mut out), pitch) };
+                }
+                for (i, row) in out.chunks(pitch).enumerate() {
+                    for (j, value) in row[..columns].iter().enumerate() {
+                        let a = (0..depth).map(|k| left.data[i * left.row + k * left.column]);
+                        let b = (0..depth).map(|k| right.data[k * right.row + j * right.column]);
+                        let once = in_order(a, b, bias[j]);
+                        let want = (once.max(0.0) + once).max(0.0);
+                        assert_eq!(value.to_bits(), want.to_bits(), "{m} {depth} {columns}: {i} {j}");
+                    }
+                    assert_eq!(row[columns..], [0.5, 0.5], "written beside the result");
+                }
+            }
+        }
+    }
+}
