@@ -16,8 +16,10 @@ pub const MAX_THREADS: usize = 1024;
 /// together, and a pass of a few milliseconds has ended before one of them is moved.
 ///
 /// # Errors
-/// Where more than [`MAX_THREADS`] are asked for, another pool has been started before, or the system has no room for its threads.
+/// Where more than [`MAX_THREADS`] are asked for, another pool has been started before, or the system has no room for its threads;
+/// where `CONVSCOPE_SIMD` names no vector instructions of this processor.
 pub fn start(threads: usize) -> Result<()> {
+    convscope_engine::simd::chosen()?;
     let processors = core_affinity::get_core_ids().unwrap_or_default();
     let said = || std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|n| *n > 0);
     let all = || std::thread::available_parallelism().map_or(1, usize::from);

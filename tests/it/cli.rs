@@ -382,6 +382,16 @@ fn nets_are_listed_inspected_and_explained() {
 }
 
 #[test]
+fn vector_instructions_can_be_chosen() {
+    let bench = Bench::new();
+    let run = |name: &str| bench.command(&["eval", "1 + 1"]).env("CONVSCOPE_SIMD", name).output().unwrap();
+    assert_eq!((run("portable").status.code(), run("").status.code()), (Some(0), Some(0)));
+    let refused = run("sse9");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("it takes avx512, avx2 or portable"));
+}
+
+#[test]
 fn threads_are_bounded() {
     let bench = Bench::new();
     let run = |count: &str| bench.command(&["eval", "1 + 1"]).env("RAYON_NUM_THREADS", count).output().unwrap();

@@ -1,7 +1,9 @@
 //! Element-wise functions of two inputs that broadcast, and their gradients (summed over the broadcast axes).
 
+use super::disjoint::vec_filled_by;
 use super::elementwise::{largest, smallest, zip_map};
 use super::rearrange::strides;
+use super::reduce::sum;
 use crate::graph::op::Binary;
 use crate::tensor::{Real, VALUES_PER_TASK};
 use rayon::prelude::*;
@@ -56,22 +58,50 @@ impl Broadcast {
     }
 }
 
+/// Runs `$body` with `$g` standing for the function `$f`, in a loop of its own for the common ones.
+macro_rules! for_common_kinds {
+    ($f:expr, $g:ident => $body:expr) => {
+        match $f {
+            Binary::Add => {
+                let $g = Binary::Add;
+                $body
+            }
+            Binary::Mul => {
+                let $g = Binary::Mul;
+                $body
+            }
+            $g => $body,
+        }
+    };
+}
+
 /// f(a, b), both broadcast to `to`.
 pub fn forward<T: Real>(f: Binary, a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize]) -> Vec<T> {
-    broadcast_map(a, b, to, |x, y| value(f, x, y))
+    for_common_kinds!(f, f => broadcast_map(a, b, to, |x, y| value(f, x, y)))
 }
 
 /// The gradients for a and b, in their own shapes.
 pub fn gradient<T: Real>(f: Binary, a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize], dy: &[T]) -> [Vec<T>; 2] {
-    let by = |first: bool| {
-        let slopes = broadcast_map(a, b, to, move |x, y| {
-            let (da, db) = derivatives(f, x, y);
-            if first { da } else { db }
-        });
-        let flow: Vec<T> = slopes.par_iter().zip(dy).map(|(s, g)| *s * *g).collect();
-        sum_to_shape(&flow, if first { a.1 } else { b.1 }, to)
-    };
-    [by(true), by(false)]
+    for_common_kinds!(f, f => [
+        gradient_of(a, b, to, dy, a.1, |x, y| derivatives(f, x, y).0),
+        gradient_of(a, b, to, dy, b.1, |x, y| derivatives(f, x, y).1),
+    ])
+}
+
+/// dy times `slope(a, b)`, summed to the shape `own` of one of the operands.
+fn gradient_of<T: Real>(
+    a: (&[T], &[usize]),
+    b: (&[T], &[usize]),
+    to: &[usize],
+    dy: &[T],
+    own: &[usize],
+    slope: impl Fn(T, T) -> T + Sync,
+) -> Vec<T> {
+    let mut flow = broadcast_map(a, b, to, slope);
+    flow.par_chunks_mut(VALUES_PER_TASK).zip(dy.par_chunks(VALUES_PER_TASK)).for_each(|(flow, dy)| {
+        flow.iter_mut().zip(dy).for_each(|(s, g)| *s *= *g);
+    });
+    if Broadcast::new(own, to).is_whole { flow } else { sum_to_shape(&flow, own, to) }
 }
 
 /// Sums values of shape `to` over the axes along which `from` broadcasts; the result is of shape `from`.
@@ -81,7 +111,17 @@ pub fn sum_to_shape<T: Real>(flow: &[T], from: &[usize], to: &[usize]) -> Vec<T>
         return flow.to_vec();
     }
     let mut sums = vec![0.0f64; from.iter().product()];
-    flow.iter().enumerate().for_each(|(i, g)| sums[operand.index(i)] += g.f64());
+    let (len, is_same) = operand.run();
+    if is_same {
+        // Each run has one place.
+        let runs: Vec<f64> = flow.par_chunks(len).with_min_len(VALUES_PER_TASK.div_ceil(len)).map(sum).collect();
+        runs.into_iter().enumerate().for_each(|(i, run)| sums[operand.index(i * len)] += run);
+        return sums.into_iter().map(T::of).collect();
+    }
+    for (i, run) in flow.chunks(len).enumerate() {
+        let at = operand.index(i * len);
+        sums[at..at + run.len()].iter_mut().zip(run).for_each(|(s, g)| *s += g.f64());
+    }
     sums.into_iter().map(T::of).collect()
 }
 
@@ -97,21 +137,34 @@ fn broadcast_map<T: Real>(
         return zip_map(a.0, b.0, f);
     }
     let ((m, a_same), (n, b_same)) = (left.run(), right.run());
-    let mut out = vec![T::zero(); to.iter().product()];
     // Both runs end where an axis ends, so that the longer is made of whole shorter ones.
     let len = m.min(n);
-    out.par_chunks_mut(len).with_min_len(VALUES_PER_TASK.div_ceil(len)).enumerate().for_each(|(i, out)| {
-        let (p, q) = (left.index(i * len), right.index(i * len));
-        match (a_same, b_same) {
-            (false, false) => out.iter_mut().zip(&a.0[p..]).zip(&b.0[q..]).for_each(|((o, x), y)| *o = f(*x, *y)),
-            (true, false) => out.iter_mut().zip(&b.0[q..]).for_each(|(o, y)| *o = f(a.0[p], *y)),
-            (false, true) => out.iter_mut().zip(&a.0[p..]).for_each(|(o, x)| *o = f(*x, b.0[q])),
-            (true, true) => out.fill(f(a.0[p], b.0[q])),
-        }
-    });
-    out
+    let runs = to.iter().product::<usize>() / len;
+    // SAFETY: the runs cover all values and do not overlap.
+    unsafe {
+        vec_filled_by(runs * len, |out| {
+            (0..runs).into_par_iter().with_min_len(VALUES_PER_TASK.div_ceil(len)).for_each(|i| {
+                let (out, p, q) = (out.slice(i * len, len), left.index(i * len), right.index(i * len));
+                match (a_same, b_same) {
+                    (false, false) => {
+                        out.iter_mut().zip(&a.0[p..]).zip(&b.0[q..]).for_each(|((o, x), y)| *o = f(*x, *y))
+                    }
+                    (true, false) => {
+                        let x = a.0[p];
+                        out.iter_mut().zip(&b.0[q..]).for_each(|(o, y)| *o = f(x, *y));
+                    }
+                    (false, true) => {
+                        let y = b.0[q];
+                        out.iter_mut().zip(&a.0[p..]).for_each(|(o, x)| *o = f(*x, y));
+                    }
+                    (true, true) => out.fill(f(a.0[p], b.0[q])),
+                }
+            });
+        })
+    }
 }
 
+#[inline(always)]
 fn value<T: Real>(f: Binary, a: T, b: T) -> T {
     match f {
         Binary::Add => a + b,
@@ -131,6 +184,7 @@ fn value<T: Real>(f: Binary, a: T, b: T) -> T {
 }
 
 /// The derivatives by a and by b; a tie of max or min counts half for each, as in PyTorch.
+#[inline(always)]
 fn derivatives<T: Real>(f: Binary, a: T, b: T) -> (T, T) {
     let (zero, one, half) = (T::zero(), T::one(), T::of(0.5));
     let choose = |first: bool| {

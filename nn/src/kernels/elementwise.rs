@@ -4,8 +4,8 @@ use super::disjoint::vec_filled_by;
 use crate::graph::op::Activation;
 use crate::simd::arch;
 use crate::tensor::{Real, VALUES_PER_TASK};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
-use std::any::TypeId;
 
 /// Runs `$body` with `$g` standing for the function `$f`, in a loop of its own for every kind, so that it becomes vectors.
 macro_rules! for_each_kind {
@@ -59,61 +59,90 @@ macro_rules! for_each_kind {
 
 /// f(x) for every x.
 pub fn forward<T: Real>(f: Activation, x: &[T]) -> Vec<T> {
+    let Some(singles) = T::singles(x) else { return zip_map(x, x, |v, _| value(f, v)) };
     // SAFETY: the tasks' chunks cover all values and do not overlap.
-    unsafe {
+    T::of_singles(unsafe {
         vec_filled_by(x.len(), |out| {
-            (0..x.len().div_ceil(VALUES_PER_TASK)).into_par_iter().for_each(|c| {
-                let (from, to) = (c * VALUES_PER_TASK, ((c + 1) * VALUES_PER_TASK).min(x.len()));
-                write_values(f, &x[from..to], out.slice(from, to - from));
+            for_each_chunk(x.len(), |from, n| {
+                let out = out.slice(from, n);
+                out.copy_from_slice(&singles[from..from + n]);
+                apply(f, out);
             });
         })
-    }
+    })
 }
 
-/// f(x) for every x of `values`, in its place, on this thread.
+/// f(x) for every x of `values`, in its place.
+pub fn apply_all(f: Activation, values: &mut [f32]) {
+    values.par_chunks_mut(VALUES_PER_TASK).for_each(|part| apply(f, part));
+}
+
+/// As [`apply_all`], on this thread.
 pub(super) fn apply(f: Activation, values: &mut [f32]) {
-    arch().dispatch(
-        #[inline(always)]
-        || for_each_kind!(f, f => values.iter_mut().for_each(|v| *v = value(f, *v))),
-    );
+    arch().dispatch(Apply { f, values });
 }
 
-/// f(x) for every x, on this thread.
-fn write_values<T: Real>(f: Activation, x: &[T], out: &mut [T]) {
-    let pairs = out.iter_mut().zip(x);
-    if TypeId::of::<T>() != TypeId::of::<f32>() {
-        return pairs.for_each(|(o, x)| *o = value(f, *x));
+/// What is dispatched is not a closure: the call of one is a function of its own, compiled without vectors where it is long.
+struct Apply<'a> {
+    f: Activation,
+    values: &'a mut [f32],
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for_each_kind!(self.f, f => {
+            for v in self.values {
+                *v = value(f, *v);
+            }
+        });
     }
-    arch().dispatch(
-        #[inline(always)]
-        || for_each_kind!(f, f => pairs.for_each(|(o, x)| *o = value(f, *x))),
-    );
 }
 
 /// g f'(x) for every pair of x and its gradient g.
 pub fn backward<T: Real>(f: Activation, x: &[T], g: &[T]) -> Vec<T> {
-    let n = x.len().min(g.len());
-    // SAFETY: the tasks' chunks cover all n values and do not overlap.
-    unsafe {
-        vec_filled_by(n, |out| {
-            (0..n.div_ceil(VALUES_PER_TASK)).into_par_iter().for_each(|c| {
-                let (from, to) = (c * VALUES_PER_TASK, ((c + 1) * VALUES_PER_TASK).min(n));
-                write_gradient(f, &x[from..to], &g[from..to], out.slice(from, to - from));
+    let (Some(singles), Some(flow)) = (T::singles(x), T::singles(g)) else {
+        return zip_map(x, g, |v, g| slope_times(f, v, g));
+    };
+    // SAFETY: the tasks' chunks cover all values and do not overlap.
+    T::of_singles(unsafe {
+        vec_filled_by(x.len().min(g.len()), |out| {
+            for_each_chunk(x.len().min(g.len()), |from, n| {
+                let out = out.slice(from, n);
+                out.copy_from_slice(&flow[from..from + n]);
+                arch().dispatch(TimesSlope { f, x: &singles[from..from + n], flow: out });
             });
         })
+    })
+}
+
+/// g f'(x) for every x and g of `flow`, in its place.
+struct TimesSlope<'a> {
+    f: Activation,
+    x: &'a [f32],
+    flow: &'a mut [f32],
+}
+
+impl WithSimd for TimesSlope<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for_each_kind!(self.f, f => {
+            for (g, x) in self.flow.iter_mut().zip(self.x) {
+                *g = slope_times(f, *x, *g);
+            }
+        });
     }
 }
 
-/// g f'(x) for every pair, on this thread.
-fn write_gradient<T: Real>(f: Activation, x: &[T], g: &[T], out: &mut [T]) {
-    let all = out.iter_mut().zip(x).zip(g);
-    if TypeId::of::<T>() != TypeId::of::<f32>() {
-        return all.for_each(|((o, x), g)| *o = slope_times(f, *x, *g));
-    }
-    arch().dispatch(
-        #[inline(always)]
-        || for_each_kind!(f, f => all.for_each(|((o, x), g)| *o = slope_times(f, *x, *g))),
-    );
+/// Calls `task(first, count)` for chunks of `n` values, in parallel.
+fn for_each_chunk(n: usize, task: impl Fn(usize, usize) + Sync + Send) {
+    (0..n.div_ceil(VALUES_PER_TASK)).into_par_iter().for_each(|c| {
+        task(c * VALUES_PER_TASK, VALUES_PER_TASK.min(n - c * VALUES_PER_TASK));
+    });
 }
 
 /// g f'(x); zero where g is, whatever f'(x).
@@ -135,17 +164,13 @@ pub fn zip_map<T: Real>(x: &[T], y: &[T], h: impl Fn(T, T) -> T + Sync) -> Vec<T
             (0..n.div_ceil(VALUES_PER_TASK)).into_par_iter().for_each(|c| {
                 let (from, to) = (c * VALUES_PER_TASK, ((c + 1) * VALUES_PER_TASK).min(n));
                 let out = out.slice(from, to - from);
-                let triples = out.iter_mut().zip(&x[from..to]).zip(&y[from..to]);
-                arch().dispatch(
-                    #[inline(always)]
-                    || triples.for_each(|((o, x), y)| *o = h(*x, *y)),
-                );
+                out.iter_mut().zip(&x[from..to]).zip(&y[from..to]).for_each(|((o, x), y)| *o = h(*x, *y));
             });
         })
     }
 }
 
-/// f(x)
+/// f(x). It calls no function of the table again: what calls itself is not inlined, and does not become vectors.
 #[inline(always)]
 pub fn value<T: Real>(f: Activation, x: T) -> T {
     let (zero, one) = (T::zero(), T::one());
@@ -173,13 +198,7 @@ pub fn value<T: Real>(f: Activation, x: T) -> T {
                 zero
             }
         }
-        Activation::Elu(a) => {
-            if x > zero {
-                x
-            } else {
-                T::of(a) * (x.exp() - one)
-            }
-        }
+        Activation::Elu(a) => elu(a, x),
         Activation::Celu(a) => {
             if x > zero {
                 x
@@ -187,10 +206,10 @@ pub fn value<T: Real>(f: Activation, x: T) -> T {
                 T::of(a) * ((x / T::of(a)).exp() - one)
             }
         }
-        Activation::Selu { alpha, scale } => T::of(scale) * value(Activation::Elu(alpha), x),
+        Activation::Selu { alpha, scale } => T::of(scale) * elu(alpha, x),
         Activation::Sigmoid => sigmoid(x),
-        Activation::HardSigmoid { slope, offset } => minimum(maximum(T::of(slope) * x + T::of(offset), zero), one),
-        Activation::HardSwish => x * value(Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }, x),
+        Activation::HardSigmoid { slope, offset } => hard_sigmoid(slope, offset, x),
+        Activation::HardSwish => x * hard_sigmoid(1.0 / 6.0, 0.5, x),
         Activation::Silu => x * sigmoid(x),
         Activation::Swish(b) => x * sigmoid(T::of(b) * x),
         Activation::Mish => x * softplus(x).tanh(),
@@ -238,13 +257,7 @@ pub fn derivative<T: Real>(f: Activation, x: T) -> T {
                 T::of(a)
             }
         }
-        Activation::Elu(a) => {
-            if x > zero {
-                one
-            } else {
-                T::of(a) * x.exp()
-            }
-        }
+        Activation::Elu(a) => elu_slope(a, x),
         Activation::Celu(a) => {
             if x > zero {
                 one
@@ -252,7 +265,7 @@ pub fn derivative<T: Real>(f: Activation, x: T) -> T {
                 (x / T::of(a)).exp()
             }
         }
-        Activation::Selu { alpha, scale } => T::of(scale) * derivative(Activation::Elu(alpha), x),
+        Activation::Selu { alpha, scale } => T::of(scale) * elu_slope(alpha, x),
         Activation::Sigmoid => {
             let s = sigmoid(x);
             s * (one - s)
@@ -334,6 +347,24 @@ const GELU_K: f64 = 0.797_884_560_802_865_4;
 #[inline(always)]
 fn gelu_inner<T: Real>(x: T) -> T {
     T::of(GELU_K) * (x + T::of(0.044_715) * x * x * x)
+}
+
+/// x where positive, else alpha (e^x - 1).
+#[inline(always)]
+fn elu<T: Real>(alpha: f64, x: T) -> T {
+    if x > T::zero() { x } else { T::of(alpha) * (x.exp() - T::one()) }
+}
+
+/// The derivative of [`elu`].
+#[inline(always)]
+fn elu_slope<T: Real>(alpha: f64, x: T) -> T {
+    if x > T::zero() { T::one() } else { T::of(alpha) * x.exp() }
+}
+
+/// slope x + offset between 0 and 1.
+#[inline(always)]
+fn hard_sigmoid<T: Real>(slope: f64, offset: f64, x: T) -> T {
+    minimum(maximum(T::of(slope) * x + T::of(offset), T::zero()), T::one())
 }
 
 /// 1 / (1 + e^-x), without overflow.

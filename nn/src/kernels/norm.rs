@@ -1,13 +1,19 @@
 //! Normalisations and their gradients: batch (with fixed statistics), layer, group, and local response; and softmax.
 //! Means and variances are summed in f64.
 
-use crate::tensor::Real;
+use super::disjoint::vec_filled_by;
+use super::transcendental::exp_f64;
+use crate::simd::arch;
+use crate::tensor::{Real, VALUES_PER_TASK};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::cell::RefCell;
 
 /// y = x * factor + offset, with a factor and an offset for each of `channels` planes.
 pub fn affine<T: Real>(channels: usize, plane: usize, x: &[T], factor: &[T], offset: Option<&[T]>) -> Vec<T> {
     let mut y = vec![T::zero(); x.len()];
-    y.par_chunks_mut(plane).zip(x.par_chunks(plane)).enumerate().for_each(|(i, (y, x))| {
+    let planes = y.par_chunks_mut(plane).zip(x.par_chunks(plane)).with_min_len(VALUES_PER_TASK.div_ceil(plane));
+    planes.enumerate().for_each(|(i, (y, x))| {
         let c = i % channels;
         let (f, o) = (factor[c], offset.map_or(T::zero(), |o| o[c]));
         y.iter_mut().zip(x).for_each(|(y, x)| *y = *x * f + o);
@@ -42,44 +48,155 @@ impl<T: Real> Blocks<'_, T> {
 
 /// (x - mean) / sqrt(var + eps) * scale + shift over each block.
 pub fn normalise<T: Real>(b: &Blocks<T>, x: &[T]) -> Vec<T> {
-    let mut y = vec![T::zero(); x.len()];
-    y.par_chunks_mut(b.len).zip(x.par_chunks(b.len)).enumerate().for_each(|(i, (y, x))| {
-        let (mean, inverse) = moments(x, b.eps);
-        let first = b.first(i);
-        for (j, (y, x)) in y.iter_mut().zip(x).enumerate() {
-            let p = first + j / b.repeat;
-            let unit = T::of((x.f64() - mean) * inverse);
-            *y = unit * b.scale[p] + b.shift.map_or(T::zero(), |s| s[p]);
+    // SAFETY: the blocks cover all values and do not overlap.
+    unsafe {
+        vec_filled_by(x.len(), |y| {
+            for_each_block(b.len, x.len(), |i, from| {
+                let (x, y) = (&x[from..from + b.len], y.slice(from, b.len));
+                arch().dispatch(NormaliseBlock { b, first: b.first(i), x, y });
+            });
+        })
+    }
+}
+
+/// One block and the first of its parameters.
+struct NormaliseBlock<'a, T> {
+    b: &'a Blocks<'a, T>,
+    first: usize,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for NormaliseBlock<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        normalise_block(self.b, self.first, self.x, self.y);
+    }
+}
+
+#[inline(always)]
+fn normalise_block<T: Real>(b: &Blocks<T>, first: usize, x: &[T], y: &mut [T]) {
+    let (mean, inverse) = moments(x, b.eps);
+    let unit = |x: T| T::of((x.f64() - mean) * inverse);
+    let params = b.len / b.repeat;
+    let scale = &b.scale[first..first + params];
+    let shift = b.shift.map(|s| &s[first..first + params]);
+    match (b.repeat, shift) {
+        (1, Some(shift)) => {
+            for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
+                *y = unit(*x) * *scale + *shift;
+            }
         }
-    });
-    y
+        (1, None) => {
+            for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
+                *y = unit(*x) * *scale + T::zero();
+            }
+        }
+        (repeat, shift) => {
+            for (p, (y, x)) in y.chunks_mut(repeat).zip(x.chunks(repeat)).enumerate() {
+                let (scale, shift) = (scale[p], shift.map_or(T::zero(), |s| s[p]));
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = unit(*x) * scale + shift;
+                }
+            }
+        }
+    }
 }
 
 /// dL/dx of [`normalise`], given `dy`: the block's mean and variance are functions of x.
 pub fn normalise_gradient<T: Real>(b: &Blocks<T>, x: &[T], dy: &[T]) -> Vec<T> {
-    let mut dx = vec![T::zero(); x.len()];
-    dx.par_chunks_mut(b.len).zip(x.par_chunks(b.len)).zip(dy.par_chunks(b.len)).enumerate().for_each(
-        |(i, ((dx, x), dy))| {
-            let (mean, inverse) = moments(x, b.eps);
-            let first = b.first(i);
-            let flow = |j: usize| dy[j].f64() * b.scale[first + j / b.repeat].f64();
-            let unit = |j: usize| (x[j].f64() - mean) * inverse;
-            let n = b.len as f64;
-            let mean_flow = (0..b.len).map(flow).sum::<f64>() / n;
-            let mean_product = (0..b.len).map(|j| flow(j) * unit(j)).sum::<f64>() / n;
-            for (j, dx) in dx.iter_mut().enumerate() {
-                *dx = T::of(inverse * (flow(j) - mean_flow - unit(j) * mean_product));
+    // SAFETY: the blocks cover all values and do not overlap.
+    unsafe {
+        vec_filled_by(x.len(), |dx| {
+            for_each_block(b.len, x.len(), |i, from| {
+                let (x, dy, dx) = (&x[from..from + b.len], &dy[from..from + b.len], dx.slice(from, b.len));
+                FLOW.with_borrow_mut(|flow| {
+                    flow.resize(b.len, 0.0);
+                    arch().dispatch(GradientOfBlock { b, first: b.first(i), x, dy, dx, flow });
+                });
+            });
+        })
+    }
+}
+
+/// One block, the first of its parameters, and room for the gradient before its scale.
+struct GradientOfBlock<'a, T> {
+    b: &'a Blocks<'a, T>,
+    first: usize,
+    x: &'a [T],
+    dy: &'a [T],
+    dx: &'a mut [T],
+    flow: &'a mut [f64],
+}
+
+impl<T: Real> WithSimd for GradientOfBlock<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        gradient_of_block(self.b, self.first, self.x, self.dy, self.dx, self.flow);
+    }
+}
+
+thread_local! {
+    /// The gradient of a block before its scale.
+    static FLOW: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
+}
+
+#[inline(always)]
+fn gradient_of_block<T: Real>(b: &Blocks<T>, first: usize, x: &[T], dy: &[T], dx: &mut [T], flow: &mut [f64]) {
+    let (mean, inverse) = moments(x, b.eps);
+    let scale = &b.scale[first..first + b.len / b.repeat];
+    if b.repeat == 1 {
+        for ((f, dy), scale) in flow.iter_mut().zip(dy).zip(scale) {
+            *f = dy.f64() * scale.f64();
+        }
+    } else {
+        for ((flow, dy), scale) in flow.chunks_mut(b.repeat).zip(dy.chunks(b.repeat)).zip(scale) {
+            for (f, dy) in flow.iter_mut().zip(dy) {
+                *f = dy.f64() * scale.f64();
             }
-        },
-    );
-    dx
+        }
+    }
+    let unit = |x: T| (x.f64() - mean) * inverse;
+    let n = b.len as f64;
+    let mean_flow = in_eight(flow, x, |f, _| f) / n;
+    let mean_product = in_eight(flow, x, |f, x| f * unit(x)) / n;
+    for ((dx, x), flow) in dx.iter_mut().zip(x).zip(flow.iter()) {
+        *dx = T::of(inverse * (flow - mean_flow - unit(*x) * mean_product));
+    }
+}
+
+/// Calls `task(block, first value)` for blocks of `len` values, small ones several a task.
+fn for_each_block(len: usize, n: usize, task: impl Fn(usize, usize) + Sync + Send) {
+    let len = len.max(1);
+    (0..n / len).into_par_iter().with_min_len(VALUES_PER_TASK.div_ceil(len)).for_each(|i| task(i, i * len));
+}
+
+/// The sum of f over pairs: eight partial sums, of every eighth pair each, which are then added one after another.
+#[inline(always)]
+fn in_eight<A: Copy, B: Copy>(a: &[A], b: &[B], f: impl Fn(A, B) -> f64) -> f64 {
+    let mut sums = [0.0; 8];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..8 {
+            sums[i] += f(a[i], b[i]);
+        }
+    }
+    for (s, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *s += f(*a, *b);
+    }
+    sums.iter().sum()
 }
 
 /// A block's mean, and 1 / sqrt(var + eps).
+#[inline(always)]
 fn moments<T: Real>(x: &[T], eps: f64) -> (f64, f64) {
     let n = x.len() as f64;
-    let mean = x.iter().map(|v| v.f64()).sum::<f64>() / n;
-    let var = x.iter().map(|v| (v.f64() - mean).powi(2)).sum::<f64>() / n;
+    let mean = in_eight(x, x, |v, _| v.f64()) / n;
+    let var = in_eight(x, x, |v, _| (v.f64() - mean) * (v.f64() - mean)) / n;
     (mean, 1.0 / (var + eps).sqrt())
 }
 
@@ -153,29 +270,111 @@ fn samples<T: Real>(len: usize, x: &[T], g: &[T], f: impl Fn(&[T], &[T], &mut [T
 
 /// Softmax along an axis of `len` values `inner` apart, or its logarithm.
 pub fn softmax<T: Real>(len: usize, inner: usize, log: bool, x: &[T]) -> Vec<T> {
-    samples(len * inner, x, x, |x, _, y| {
-        for i in 0..inner {
-            let at = |k: usize| x[k * inner + i].f64();
-            let top = (0..len).map(at).fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = (0..len).map(|k| libm::exp(at(k) - top)).sum();
-            for k in 0..len {
-                let v = at(k) - top;
-                y[k * inner + i] = T::of(if log { v - libm::log(sum) } else { libm::exp(v) / sum });
-            }
+    along_axis(len, inner, x, x, |x, _, row, y| arch().dispatch(SoftmaxLine { x, log, row, y }))
+}
+
+/// The values along the axis at one place, and room for their exponentials.
+struct SoftmaxLine<'a, T> {
+    x: &'a [T],
+    log: bool,
+    row: &'a mut [f64],
+    y: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for SoftmaxLine<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        softmax_line(self.x, self.log, self.row, self.y);
+    }
+}
+
+#[inline(always)]
+fn softmax_line<T: Real>(x: &[T], log: bool, row: &mut [f64], y: &mut [T]) {
+    let top = x.iter().fold(f64::NEG_INFINITY, |top, v| top.max(v.f64()));
+    // In f32 by a polynomial; in f64, the truth of tests, by the library.
+    if T::singles(y).is_some() {
+        for (e, v) in row.iter_mut().zip(x) {
+            *e = exp_f64(v.f64() - top);
         }
-    })
+    } else {
+        for (e, v) in row.iter_mut().zip(x) {
+            *e = libm::exp(v.f64() - top);
+        }
+    }
+    let sum = in_eight(row, row, |e, _| e);
+    if log {
+        let ln_sum = libm::log(sum);
+        for (y, v) in y.iter_mut().zip(x) {
+            *y = T::of(v.f64() - top - ln_sum);
+        }
+        return;
+    }
+    for (y, e) in y.iter_mut().zip(row) {
+        *y = T::of(*e / sum);
+    }
 }
 
 /// dL/dx of [`softmax`], whose result is `y`, given `dy`.
 pub fn softmax_gradient<T: Real>(len: usize, inner: usize, log: bool, y: &[T], dy: &[T]) -> Vec<T> {
-    samples(len * inner, y, dy, |y, dy, dx| {
-        for i in 0..inner {
-            let at = |v: &[T], k: usize| v[k * inner + i].f64();
-            let sum: f64 = (0..len).map(|k| if log { at(dy, k) } else { at(dy, k) * at(y, k) }).sum();
-            for k in 0..len {
-                let v = if log { at(dy, k) - libm::exp(at(y, k)) * sum } else { at(y, k) * (at(dy, k) - sum) };
-                dx[k * inner + i] = T::of(v);
+    along_axis(len, inner, y, dy, |y, dy, _, dx| arch().dispatch(SoftmaxGradientLine { y, dy, log, dx }))
+}
+
+/// The values and gradients along the axis at one place.
+struct SoftmaxGradientLine<'a, T> {
+    y: &'a [T],
+    dy: &'a [T],
+    log: bool,
+    dx: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for SoftmaxGradientLine<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let all = self.dx.iter_mut().zip(self.y).zip(self.dy);
+        if self.log {
+            let sum = in_eight(self.dy, self.dy, |g, _| g.f64());
+            for ((dx, y), dy) in all {
+                *dx = T::of(dy.f64() - libm::exp(y.f64()) * sum);
             }
+            return;
         }
-    })
+        let sum = in_eight(self.dy, self.y, |g, y| g.f64() * y.f64());
+        for ((dx, y), dy) in all {
+            *dx = T::of(y.f64() * (dy.f64() - sum));
+        }
+    }
+}
+
+/// Calls `f(a, b, scratch, out)` for every line of `len` values along an axis; neighbours on the axis lie `inner` apart.
+fn along_axis<T: Real>(
+    len: usize,
+    inner: usize,
+    a: &[T],
+    b: &[T],
+    f: impl Fn(&[T], &[T], &mut [f64], &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    // SAFETY: the lines cover all values and do not overlap.
+    unsafe {
+        vec_filled_by(a.len(), |out| {
+            let lines = a.len() / len.max(1);
+            let tasks = (0..lines).into_par_iter().with_min_len(VALUES_PER_TASK.div_ceil(16 * len.max(1)));
+            tasks.for_each_init(
+                || vec![0.0; len],
+                |scratch, line| {
+                    let first = line / inner * len * inner + line % inner;
+                    if inner == 1 {
+                        return f(&a[first..first + len], &b[first..first + len], scratch, out.slice(first, len));
+                    }
+                    let at = |x: &[T]| -> Vec<T> { x[first..].iter().step_by(inner).take(len).copied().collect() };
+                    let (a, b, mut y) = (at(a), at(b), vec![T::zero(); len]);
+                    f(&a, &b, scratch, &mut y);
+                    y.iter().enumerate().for_each(|(k, y)| *out.at(first + k * inner) = *y);
+                },
+            );
+        })
+    }
 }

@@ -80,25 +80,71 @@ pub fn select_adjoint<T: Real>(len: usize, inner: usize, index: &[usize], dy: &[
 
 /// Permutes axes, the batch included: output axis i is input axis `perm[i]`.
 pub fn transpose<T: Real>(dims: &[usize], perm: &[usize], x: &[T]) -> Vec<T> {
-    let strides = strides(dims);
-    let out_dims: Vec<usize> = perm.iter().map(|a| dims[*a]).collect();
-    let steps: Vec<usize> = perm.iter().map(|a| strides[*a]).collect();
-    let mut out = Vec::with_capacity(x.len());
-    for_each_run(&out_dims, &steps, |at, step, n| out.extend((0..n).map(|i| x[at + i * step])));
-    out
+    let steps = strides(dims);
+    let mut axes: Vec<MovedAxis> = Vec::new();
+    for a in perm.iter().filter(|a| dims[**a] != 1) {
+        match axes.last_mut() {
+            // Neighbours in both are one axis.
+            Some(last) if last.from == dims[*a] * steps[*a] => {
+                *last = MovedAxis { n: last.n * dims[*a], from: steps[*a], to: 0 }
+            }
+            _ => axes.push(MovedAxis { n: dims[*a], from: steps[*a], to: 0 }),
+        }
+    }
+    let mut to = 1;
+    for axis in axes.iter_mut().rev() {
+        axis.to = to;
+        to *= axis.n;
+    }
+    let Some(across) = axes.pop().filter(|_| !x.is_empty()) else { return x.to_vec() };
+    if across.from == 1 && axes.is_empty() {
+        return x.to_vec();
+    }
+    // The axis along which values neighbour each other in the input: the last of the output, too, where runs are copied.
+    let along = match axes.iter().position(|axis| axis.from == 1) {
+        Some(at) => axes.remove(at),
+        None => MovedAxis { n: 1, from: 0, to: 0 },
+    };
+    let bands = along.n.div_ceil(BAND);
+    let outer: usize = axes.iter().map(|axis| axis.n).product();
+    let each = (BAND.min(along.n) * across.n).max(1);
+    // SAFETY: every task writes places of its own; together they are those of all values.
+    unsafe {
+        vec_filled_by(x.len(), |out| {
+            (0..outer * bands).into_par_iter().with_min_len(VALUES_PER_TASK.div_ceil(each)).for_each(|task| {
+                let (mut place, first) = (task / bands, task % bands * BAND);
+                let (mut from, mut to) = (first * along.from, first * along.to);
+                for axis in axes.iter().rev() {
+                    from += place % axis.n * axis.from;
+                    to += place % axis.n * axis.to;
+                    place /= axis.n;
+                }
+                if across.from == 1 {
+                    return out.slice(to, across.n).copy_from_slice(&x[from..from + across.n]);
+                }
+                let rows = BAND.min(along.n - first);
+                for begin in (0..across.n).step_by(BAND) {
+                    let count = BAND.min(across.n - begin);
+                    for i in 0..rows {
+                        let line = out.slice(to + i * along.to + begin, count);
+                        let source = &x[from + i + begin * across.from..];
+                        line.iter_mut().zip(source.iter().step_by(across.from)).for_each(|(o, v)| *o = *v);
+                    }
+                }
+            });
+        })
+    }
 }
 
-/// Calls `f(first source index, step, count)` for each run along the last axis, in row-major order of `dims`.
-fn for_each_run(dims: &[usize], steps: &[usize], mut f: impl FnMut(usize, usize, usize)) {
-    let Some((n, front)) = dims.split_last() else { return f(0, 1, 1) };
-    let mut index = vec![0; front.len()];
-    loop {
-        let at: usize = index.iter().zip(steps).map(|(p, s)| p * s).sum();
-        f(at, steps[dims.len() - 1], *n);
-        let Some(axis) = (0..front.len()).rev().find(|a| index[*a] + 1 < front[*a]) else { return };
-        index[axis] += 1;
-        index[axis + 1..].fill(0);
-    }
+/// Rows and columns of the tiles that [`transpose`] moves: a line of the cache holds as many values.
+const BAND: usize = 16;
+
+/// An axis of a transposition: its length and the values between its neighbours in the input and in the output.
+#[derive(Clone, Copy)]
+struct MovedAxis {
+    n: usize,
+    from: usize,
+    to: usize,
 }
 
 /// The strides of a row-major tensor: values between neighbours along each axis.

@@ -3,7 +3,7 @@
 //!
 //! In f64 a polynomial's error of 2^-32 and its own rounding vanish beside the rounding to f32, so that nearly every result is
 //! the f32 nearest to the true value. The coefficients interpolate the functions at Chebyshev's nodes, computed with 50 digits.
-//! Loops over these functions vectorise where [`crate::simd::arch`] dispatches them.
+//! Loops over these functions become vectors inside a `WithSimd` of pulp.
 
 /// 1.5 * 2^52: added to a small number, it leaves the nearest whole number in the last bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
@@ -237,7 +237,11 @@ mod tests {
                 let mut y = vec![0.0f32; x.len()];
                 arch().dispatch(
                     #[inline(always)]
-                    || y.iter_mut().zip(&x).for_each(|(y, x)| *y = $f(*x)),
+                    || {
+                        for (y, x) in y.iter_mut().zip(&x) {
+                            *y = $f(*x);
+                        }
+                    },
                 );
                 y.iter().map(|y| y.to_bits()).collect::<Vec<u32>>()
             }};

@@ -6,8 +6,10 @@ use super::schedule::fuse::{ConcatSlot, Fused, FusionPlan};
 use super::schedule::groups::BatchSchedule;
 use super::schedule::pack_cache::Direction;
 use crate::error::{Context, Error, Result};
+use crate::graph::op::Activation;
 use crate::graph::{NodeId, Op};
 use crate::kernels::conv::{Combine, ConvMaxPool, Epilogue, OutputSlot, WinogradTile};
+use crate::kernels::elementwise;
 use crate::kernels::row_gemm::RowEpilogue;
 use crate::model::Model;
 use crate::tensor::{tensor, values};
@@ -121,17 +123,20 @@ impl Model {
             combine: if residual.is_some() { Combine::Add } else { Combine::None },
             clamp: fused.clamp,
         };
-        let y = conv.run(x.dims()[0], &values::<f32>(x)?, &epilogue);
+        let mut y = conv.run(x.dims()[0], &values::<f32>(x)?, &epilogue);
+        if let Some(f) = fused.activation {
+            elementwise::apply_all(f, &mut y);
+        }
         tensor(y, &apply::with_batch(x.dims()[0], &self.graph().node(id).shape))
     }
 
-    /// The linear layer at `id` of `x`, where a sample has several rows.
-    fn run_linear(&self, id: NodeId, x: &Tensor) -> Result<Option<Tensor>> {
+    /// The linear layer at `id` of `x`, and its activation, where a sample has several rows.
+    pub(super) fn run_linear(&self, id: NodeId, x: &Tensor, activation: Option<Activation>) -> Result<Option<Tensor>> {
         let node = self.graph().node(id);
         let sizes = apply::linear_sizes(x.dims(), &node.shape);
         let (Op::Linear { bias, .. }, 2..) = (&node.op, sizes.positions) else { return Ok(None) };
         let bias = bias.map(|b| values::<f32>(self.weights().tensor(b))).transpose()?;
-        let epilogue = RowEpilogue { bias: bias.as_deref().unwrap_or_default(), ..Default::default() };
+        let epilogue = RowEpilogue { bias: bias.as_deref().unwrap_or_default(), activation, is_added: false };
         let y = self.packed_linear(id, Direction::Forward)?.run(sizes.rows(), &values::<f32>(x)?, &epilogue);
         Ok(Some(tensor(y, &apply::with_batch(x.dims()[0], &node.shape))?))
     }
@@ -265,18 +270,19 @@ impl Trace {
         }
         let inputs = node.inputs.iter().map(|i| self.value_or_fused(*i)).collect::<Result<Vec<&Tensor>>>()?;
         let mut compute = || -> Result<Option<(NodeId, Tensor)>> {
+            let alone = Fused::alone(id);
+            let fused = self.fusion.fused_at(id).unwrap_or(&alone);
             if let (Op::Linear { .. }, [x]) = (&node.op, &inputs[..])
                 && model.is_f32(x)
-                && let Some(y) = model.run_linear(id, x)?
+                && let Some(y) = model.run_linear(id, x, fused.activation)?
             {
-                return Ok(Some((id, y)));
+                return Ok(Some((fused.output, y)));
             }
             let is_conv = matches!(node.op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
             let Some(x) = inputs[..].first().filter(|x| is_conv && model.is_f32(x)) else {
-                return Ok(Some((id, apply::apply(&node.op, &inputs, model.weights(), &node.shape)?)));
+                let y = apply::apply(&node.op, &inputs, model.weights(), &node.shape)?;
+                return Ok(Some((fused.output, fused.activated(y)?)));
             };
-            let conv_only = Fused::conv_only(id);
-            let fused = self.fusion.fused_at(id).unwrap_or(&conv_only);
             if let Some(slot) = self.fusion.concat_slot(id) {
                 model.run_conv_into(id, x, fused, slot, concats, self.tile)?;
                 return Ok(None);

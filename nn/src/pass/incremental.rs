@@ -81,7 +81,7 @@ impl Incremental {
         reaches[graph.input().0] = Reach::Within(Region { starts: vec![start], size });
         let mut sum = [0, 0];
         for id in graph.ids().filter(|id| *id != graph.input() && !fusion.is_absorbed(*id)) {
-            let fused = fusion.fused_at(id).copied().unwrap_or(Fused::conv_only(id));
+            let fused = fusion.fused_at(id).copied().unwrap_or(Fused::alone(id));
             let at = |read: NodeId| match &reaches[fusion.value_node(read).0] {
                 Reach::Nowhere => Reach::Nowhere,
                 Reach::Within(region) => Reach::Within(region),
@@ -235,7 +235,7 @@ impl Changed<'_> {
     fn compute_node(&mut self, id: NodeId) -> Result<(NodeId, NodeState)> {
         let base = &self.incremental.base;
         let node = base.model().graph().node(id);
-        let fused = base.fusion.fused_at(id).copied().unwrap_or(Fused::conv_only(id));
+        let fused = base.fusion.fused_at(id).copied().unwrap_or(Fused::alone(id));
         let reads: Vec<NodeId> = node.inputs.iter().copied().chain(fused.residual).collect();
         if reads.iter().all(|i| matches!(self.state(*i), NodeState::Same)) {
             return Ok((fused.output, NodeState::Same));
@@ -314,7 +314,7 @@ impl Changed<'_> {
                 apply::apply(op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &shape)?
             }
         };
-        Ok(NodeState::Windows(Windows { region, data }))
+        Ok(NodeState::Windows(Windows { region, data: fused.activated(data)? }))
     }
 
     /// Recomputes the whole value.
@@ -344,7 +344,13 @@ impl Changed<'_> {
             let residual = fused.residual.map(|r| self.full(r)).transpose()?;
             return Ok(NodeState::Full(model.run_conv(id, &inputs[0], fused, residual.as_ref(), WinogradTile::F2)?));
         }
-        Ok(NodeState::Full(apply::apply(&node.op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &node.shape)?))
+        if let (Op::Linear { .. }, [x]) = (&node.op, &inputs[..])
+            && let Some(y) = model.run_linear(id, x, fused.activation)?
+        {
+            return Ok(NodeState::Full(y));
+        }
+        let y = apply::apply(&node.op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &node.shape)?;
+        Ok(NodeState::Full(fused.activated(y)?))
     }
 }
 

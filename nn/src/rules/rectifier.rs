@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::graph::Op;
 use crate::graph::op::Activation;
 use crate::kernels::conv::{Clamp, Combine};
-use crate::kernels::elementwise::{derivative, maximum, zip_map};
+use crate::kernels::elementwise::{backward, maximum, zip_map};
 use crate::pass::rule::{On, Rule, Rules, Site, gradient_mask};
 use crate::pass::vjp::vjp;
 use crate::tensor::{tensor, values};
@@ -51,8 +51,8 @@ impl Rule for GuidedBackprop {
         let x = site.inputs[0];
         with_real!(site.flow, T => {
             let (v, g) = (values::<T>(x)?, values::<T>(site.flow)?);
-            let signal = zip_map(&v, &g, |x, r| if r > 0.0 { r * derivative(f, x) } else { 0.0 });
-            Ok(smallvec![tensor(signal, x.dims())?])
+            let positive = zip_map(&g, &g, |r, _| if r > 0.0 { r } else { 0.0 });
+            Ok(smallvec![tensor(backward(f, &v, &positive), x.dims())?])
         })
     }
 }

@@ -1,12 +1,17 @@
 //! Which nodes a forward pass computes as one kernel: a convolution and, where nothing else reads what lies between, the batch
-//! normalisation, residual sum, rectifier and max pool after it.
+//! normalisation, residual sum, activation and max pool after it; or a linear layer over positions and its activation.
 
+use crate::error::Result;
 use crate::graph::op::{Activation, Binary};
 use crate::graph::{Graph, NodeId, Op};
 use crate::kernels::conv::{Clamp, fusion_pays};
+use crate::kernels::elementwise;
 use crate::pass::apply::{conv_geometry, with_batch};
+use crate::tensor::{tensor, values};
+use crate::with_real;
+use candle_core::Tensor;
 
-/// A convolution and what is computed with it.
+/// A convolution or linear layer and what is computed with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fused {
     /// The batch normalisation that is folded into the weights.
@@ -15,6 +20,8 @@ pub struct Fused {
     pub residual: Option<NodeId>,
     /// The clamp of the rectifier.
     pub clamp: Clamp,
+    /// Another function, of the result.
+    pub activation: Option<Activation>,
     /// The max pool after these.
     pub pool: Option<NodeId>,
     /// The last of the fused nodes, whose value is the kernel's result.
@@ -24,7 +31,7 @@ pub struct Fused {
 /// For every node which kernel computes it.
 #[derive(Clone, Debug)]
 pub struct FusionPlan {
-    /// For a convolution what is fused with it.
+    /// For a convolution or linear layer what is fused with it.
     fused: Vec<Option<Fused>>,
     /// For a fused node the last node of its kernel; only that one has a value.
     output: Vec<Option<NodeId>>,
@@ -48,19 +55,24 @@ impl FusionPlan {
         FusionPlan { fused: vec![None; n], output: vec![None; n], slots: vec![None; n] }
     }
 
-    /// Fuses what can be fused, except that the nodes in `goals` keep values of their own. Max pools are fused only with `pools`:
-    /// a backward pass needs their input.
-    pub fn new(graph: &Graph, goals: &[NodeId], pools: bool) -> Self {
+    /// Fuses what can be fused, except that the nodes in `goals` keep values of their own. Without `is_last`, a backward pass
+    /// follows: what needs its input there, as max pools and smooth activations do, is not fused.
+    pub fn new(graph: &Graph, goals: &[NodeId], is_last: bool) -> Self {
         let mut plan = FusionPlan::unfused(graph);
         let varies = graph.descendants(graph.input());
         for id in graph.ids() {
-            if !matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..)) {
+            let node = graph.node(id);
+            let is_conv = matches!(node.op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
+            let is_linear = matches!(node.op, Op::Linear { .. }) && node.shape.len() > 1 && is_last;
+            if !is_conv && !is_linear {
                 continue;
             }
-            let mut fused = Fused::conv_only(id);
+            let mut fused = Fused::alone(id);
             let mut inner = Vec::new();
             while let Some(next) = only_consumer(graph, fused.output, goals) {
-                let Some(more) = fused.with(graph, &varies, id, next).filter(|f| pools || f.pool.is_none()) else {
+                let more =
+                    if is_conv { fused.with(graph, &varies, id, next) } else { fused.with_activation(graph, next) };
+                let Some(more) = more.filter(|f| is_last || (f.pool.is_none() && f.activation.is_none())) else {
                     break;
                 };
                 inner.push(fused.output);
@@ -81,7 +93,7 @@ impl FusionPlan {
         let conv_of = |plan: &FusionPlan, value: NodeId| {
             let is_conv = |id: NodeId| matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
             let computes = |id: &NodeId| match plan.fused_at(*id) {
-                Some(fused) => fused.output == value && fused.residual.is_none() && fused.pool.is_none(),
+                Some(f) => f.output == value && f.residual.is_none() && f.pool.is_none() && f.activation.is_none(),
                 None => *id == value,
             };
             graph.ids().find(|id| is_conv(*id) && varies[id.0] && computes(id))
@@ -103,7 +115,7 @@ impl FusionPlan {
         self.slots[id.0]
     }
 
-    /// What is fused with the convolution at `id`.
+    /// What is fused with the convolution or linear layer at `id`.
     pub fn fused_at(&self, id: NodeId) -> Option<&Fused> {
         self.fused[id.0].as_ref()
     }
@@ -113,7 +125,7 @@ impl FusionPlan {
         self.output[id.0].unwrap_or(id)
     }
 
-    /// Whether `id` is fused into a convolution before it.
+    /// Whether `id` is fused into a layer before it.
     pub fn is_absorbed(&self, id: NodeId) -> bool {
         self.output[id.0].is_some() && self.fused[id.0].is_none()
     }
@@ -125,15 +137,26 @@ impl FusionPlan {
 }
 
 impl Fused {
-    /// The convolution at `id` by itself.
-    pub fn conv_only(id: NodeId) -> Self {
-        Fused { norm: None, residual: None, clamp: Clamp::None, pool: None, output: id }
+    /// The node at `id` by itself.
+    pub fn alone(id: NodeId) -> Self {
+        Fused { norm: None, residual: None, clamp: Clamp::None, activation: None, pool: None, output: id }
+    }
+
+    /// `y` after the activation, where one is fused.
+    ///
+    /// # Errors
+    /// Where `y` is no tensor of numbers.
+    pub fn activated(&self, y: Tensor) -> Result<Tensor> {
+        match self.activation {
+            Some(f) => with_real!(y, T => tensor(elementwise::forward(f, &values::<T>(&y)?), y.dims())),
+            None => Ok(y),
+        }
     }
 
     /// This and `next`, the only consumer of its value; none where they cannot be one kernel.
     fn with(&self, graph: &Graph, varies: &[bool], conv: NodeId, next: NodeId) -> Option<Self> {
         let node = graph.node(next);
-        let is_linear = self.clamp == Clamp::None && self.pool.is_none();
+        let is_linear = self.clamp == Clamp::None && self.pool.is_none() && self.activation.is_none();
         match &node.op {
             Op::BatchNorm { .. } if self.output == conv => Some(Fused { norm: Some(next), output: next, ..*self }),
             Op::Binary(Binary::Add) if is_linear && self.residual.is_none() => {
@@ -142,11 +165,24 @@ impl Fused {
                 let is_ready = residual < conv && varies[residual.0];
                 (is_same_shape && is_ready).then_some(Fused { residual: Some(residual), output: next, ..*self })
             }
-            Op::Activation(f) if is_linear => Some(Fused { clamp: clamp_of(*f)?, output: next, ..*self }),
-            Op::MaxPool(_) if self.pool.is_none() && self.residual.is_none() => {
+            Op::Activation(f) if is_linear => match clamp_of(*f) {
+                Some(clamp) => Some(Fused { clamp, output: next, ..*self }),
+                None => self.with_activation(graph, next),
+            },
+            Op::MaxPool(_) if self.pool.is_none() && self.residual.is_none() && self.activation.is_none() => {
                 let (Op::Conv2d(c), input) = (&graph.node(conv).op, graph.node(conv).inputs[0]) else { return None };
                 let g = conv_geometry(c, &with_batch(1, &graph.node(input).shape), &graph.node(conv).shape);
                 fusion_pays(&g).then_some(Fused { pool: Some(next), output: next, ..*self })
+            }
+            _ => None,
+        }
+    }
+
+    /// This and `next`, where that is an activation and the first.
+    fn with_activation(&self, graph: &Graph, next: NodeId) -> Option<Self> {
+        match graph.node(next).op {
+            Op::Activation(f) if self.activation.is_none() => {
+                Some(Fused { activation: Some(f), output: next, ..*self })
             }
             _ => None,
         }
