@@ -19,6 +19,7 @@ pub mod seal;
 pub mod simd;
 #[macro_use]
 pub mod tensor;
+pub mod transcendental;
 
 pub use candle_core::{DType, Device, Tensor};
 pub use error::{Context, Error, Kind, Result};

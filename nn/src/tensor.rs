@@ -1,7 +1,7 @@
 //! Access to candle tensors as contiguous slices, and the two number types that kernels compute in.
 
 use crate::error::{Error, Result};
-use crate::kernels::transcendental;
+use crate::transcendental;
 use candle_core::{CpuStorage, DType, Storage, Tensor, WithDType};
 use rayon::prelude::*;
 use std::ops::{Deref, Range};

@@ -16,4 +16,3 @@ pub mod rearrange;
 pub mod reduce;
 pub mod resize;
 pub mod row_gemm;
-pub mod transcendental;

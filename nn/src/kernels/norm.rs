@@ -2,9 +2,9 @@
 //! Means and variances are summed in f64.
 
 use super::disjoint::vec_filled_by;
-use super::transcendental::exp_f64;
 use crate::simd::arch;
 use crate::tensor::{Real, VALUES_PER_TASK};
+use crate::transcendental::exp_f64;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
