@@ -133,7 +133,7 @@ pub fn over(
     }
     told.check()?;
     let count = table.len();
-    if let Some(folder) = folder.as_deref_mut() {
+    if let Some(folder) = folder {
         folder.write("maps.csv", encode(&Saved::Table(&table), Path::new("maps.csv"))?)?;
     }
     let mut artifact = Artifact::new(format!("{name} of {on} over {count} images"))
