@@ -303,7 +303,7 @@ fn softmax_line<T: Real>(x: &[T], log: bool, row: &mut [f64], y: &mut [T]) {
             *e = libm::exp(v.f64() - top);
         }
     }
-    let sum = in_eight(row, row, |e, _| e);
+    let sum = if T::singles(y).is_some() { in_eight(row, row, |e, _| e) } else { row.iter().sum() };
     if log {
         let ln_sum = libm::log(sum);
         for (y, v) in y.iter_mut().zip(x) {
