@@ -85,6 +85,10 @@ pub const ONNX_FOLDED: Share = Share { what: "constants computed from an ONNX fi
 pub const ONNX_CONSTANT: usize = 1 << 31;
 /// Values of a constant that is computed while an ONNX file is read, and entries along an axis that is made there.
 pub const ONNX_COMPUTED: usize = 1 << 24;
+/// Entries that are multiplied one by one in an ONNX file's product over axes.
+pub const ONNX_PRODUCT: usize = 256;
+/// Steps of a recurrent layer or a loop in an ONNX file, each of which becomes nodes of its own.
+pub const ONNX_STEPS: usize = 4096;
 /// A kernel's side, stride, dilation or padding in an ONNX net.
 pub const ONNX_WINDOW: i64 = 1 << 16;
 

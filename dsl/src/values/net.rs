@@ -36,6 +36,11 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "The same net asked for another of its outputs.",
         |m: &mut Model, name: &str| m.output_named(name).raise(),
     );
+    library.add(
+        "net.float() -> net",
+        "The twin of a quantised net in real numbers: the same weights, values without rounding.",
+        |m: &mut Model| m.dequantised().raise(),
+    );
     library.getter(
         "net.card -> map",
         "What is known of it: source, license, notes, preprocessing, digest.",

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use convscope_engine::graph::op::{
-    Activation, Alignment, Binary, Border, Conv, Padding, Pool, Reduction, Sampling, Window,
+    Activation, Alignment, Binary, Border, Conv, Elementary, Padding, Pool, Reduction, Sampling, Window,
 };
 use convscope_engine::graph::{Builder, NodeId, Op, ParamId};
 use convscope_engine::model::Card;
@@ -110,6 +110,8 @@ fn every_operation() {
     pools(&mut seen);
     functions(&mut seen);
     binaries(&mut seen);
+    powers(&mut seen);
+    ranks(&mut seen);
     norms(&mut seen);
     moves(&mut seen);
     forks(&mut seen);
@@ -177,6 +179,11 @@ const KINDS: &[&str] = &[
     "select",
     "reshape",
     "transpose",
+    "power",
+    "sort",
+    "argsort",
+    "pick",
+    "quantise",
     "pad",
     "resize",
     "identity",
@@ -195,15 +202,18 @@ fn listed(op: &Op) {
             Activation::Exp | Activation::Log | Activation::Sqrt | Activation::Abs | Activation::Neg => {}
             Activation::Reciprocal | Activation::Pow(_) | Activation::Step(_) | Activation::Celu(_) => {}
             Activation::Swish(_) | Activation::LogSigmoid | Activation::Tanhshrink | Activation::Shrink { .. } => {}
+            Activation::Elementary(_) | Activation::Quantise { .. } => {}
         },
         Op::Binary(f) => match f {
             Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Max | Binary::Min | Binary::Prelu => {}
+            Binary::Pow => {}
         },
         Op::MaxPool(_) | Op::AvgPool(_) | Op::Softmax { .. } | Op::Concat { .. } | Op::Select { .. } => {}
         Op::Reduce { reduction, .. } => match reduction {
             Reduction::Sum | Reduction::Mean | Reduction::Max => {}
         },
         Op::Reshape(_) | Op::Transpose(_) | Op::Pad { .. } | Op::Resize { .. } | Op::Identity => {}
+        Op::Order { .. } | Op::Pick { .. } => {}
     }
 }
 
@@ -342,6 +352,23 @@ fn functions(seen: &mut BTreeSet<&'static str>) {
     ] {
         check(&format!("{f:?} over {range:?}"), &[3, 4, 5], range, seen, |net, x| net.add(Op::Activation(f), &[x]));
     }
+    for f in Elementary::ALL {
+        let range = match f {
+            Elementary::Asin | Elementary::Acos | Elementary::Atanh => [-0.9, 0.9],
+            Elementary::Acosh => [1.1, 3.0],
+            Elementary::Tan => [-1.2, 1.2],
+            // Between jumps, where the slope is zero.
+            f if f.is_constant_between_jumps() => [0.55, 0.95],
+            _ => WIDE,
+        };
+        let op = Op::Activation(Activation::Elementary(f));
+        check(&format!("{f:?} over {range:?}"), &[3, 4, 5], range, seen, |net, x| net.add(op.clone(), &[x]));
+    }
+    // Without rounding there is a slope to compare with; what is clipped has none.
+    for range in [[-5.9, 9.0], [-9.0, -6.2]] {
+        let f = Activation::Quantise { scale: 0.05, zero: 3.0, low: -120.0, high: 300.0, rounds: false };
+        check(&format!("{f:?} over {range:?}"), &[3, 4, 5], range, seen, |net, x| net.add(Op::Activation(f), &[x]));
+    }
     for log in [false, true] {
         for axis in 0..3 {
             check(&format!("softmax {axis} {log}"), MAP, WIDE, seen, |net, x| net.add(Op::Softmax { axis, log }, &[x]));
@@ -372,6 +399,62 @@ fn binaries(seen: &mut BTreeSet<&'static str>) {
             net.add(Op::Binary(f), &[x, mean])
         });
     }
+}
+
+/// Powers: of the base for either sign where the exponent is whole, of the exponent where the base is positive.
+fn powers(seen: &mut BTreeSet<&'static str>) {
+    check("power of two", MAP, [0.3, 2.0], seen, |net, x| {
+        let mean = net.add(Op::Reduce { reduction: Reduction::Mean, axes: vec![1, 2], keep: true }, &[x]);
+        net.add(Op::Binary(Binary::Pow), &[x, mean])
+    });
+    check("power of a constant", MAP, WIDE, seen, |net, x| {
+        let c = net.constant(&[4, 1, 1], 3.0, 0.4);
+        net.add(Op::Binary(Binary::Pow), &[c, x])
+    });
+}
+
+/// Entries in order and entries picked at computed places.
+fn ranks(seen: &mut BTreeSet<&'static str>) {
+    for axis in 0..3 {
+        for (k, largest) in [(1, true), (3, true), (2, false), (4, false)] {
+            check(&format!("order {axis} {k} {largest}"), MAP, WIDE, seen, |net, x| {
+                net.add(Op::Order { axis, k, largest, places: false }, &[x])
+            });
+            // The entries at the places are the entries in order; places alone have no slope.
+            check(&format!("pick {axis} {k} {largest}"), MAP, WIDE, seen, |net, x| {
+                let places = net.add(Op::Order { axis, k, largest, places: true }, &[x]);
+                let squares = net.add(Op::Activation(Activation::Pow(2.0)), &[x]);
+                net.add(Op::Pick { axis }, &[squares, places])
+            });
+        }
+    }
+    check("pick of a table", &[3, 4], WIDE, seen, |net, x| {
+        let places = net.add(Op::Order { axis: 1, k: 2, largest: true, places: true }, &[x]);
+        let line = net.add(Op::Reshape(vec![6, 1]), &[places]);
+        let table = net.constant(&[4, 5], 0.0, 1.0);
+        let rows = net.add(Op::Pick { axis: 0 }, &[table, line]);
+        let sums = net.add(Op::Reduce { reduction: Reduction::Sum, axes: vec![0], keep: true }, &[rows]);
+        let mean = net.add(Op::Reduce { reduction: Reduction::Mean, axes: vec![0, 1], keep: true }, &[x]);
+        net.add(Op::Binary(Binary::Mul), &[sums, mean])
+    });
+}
+
+/// A rounded value passes its signal on as if it were not rounded.
+#[test]
+fn rounding_passes_gradients_straight_through() {
+    let mut builder = Builder::new();
+    let input = builder.input("x", vec![4]).unwrap();
+    let f = Activation::Quantise { scale: 0.5, zero: 10.0, low: 0.0, high: 12.0, rounds: true };
+    let y = builder.add("q", Op::Activation(f), &[input]).unwrap();
+    let (graph, weights) = builder.finish(y).unwrap();
+    let model = Model::new(graph, weights, Card::named("q"));
+    let x = Tensor::from_slice(&[-9f32, 0.25, 0.75, 1.9], (1, 4), &Device::Cpu).unwrap();
+    let trace = model.forward(&x, &Tap::All).unwrap();
+    // Halves go to the even integer; 1.9 / 0.5 = 3.8 is above what there is.
+    assert_eq!(to_f64(trace.get(y).unwrap()).unwrap(), [0.0, 10.0, 12.0, 12.0]);
+    let seed = Tensor::ones((1, 4), convscope_engine::DType::F32, &Device::Cpu).unwrap();
+    let flow = trace.backward_to(input, vec![(y, seed)], &Rules::gradient()).unwrap();
+    assert_eq!(to_f64(&flow).unwrap(), [0.0, 2.0, 2.0, 0.0]);
 }
 
 fn norms(seen: &mut BTreeSet<&'static str>) {

@@ -58,6 +58,27 @@ fn every_case(module: &str, at_least: usize) {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+/// A quantised net's twin in real numbers clips where the integers end and rounds nothing; another net has none.
+#[test]
+fn a_quantised_net_has_a_twin_in_real_numbers() {
+    let zip = golden::path("quirks/layers.zip");
+    let (cases, models) = (golden::json(&zip, "cases.json"), golden::entry(&zip, "models.bin"));
+    let folder = tempfile::tempdir().unwrap();
+    let net = |name: &str| {
+        let case = cases.as_array().unwrap().iter().find(|c| c["name"] == name).unwrap();
+        let [at, len] = [0, 1].map(|i| case["model"][i].as_u64().unwrap() as usize);
+        let file = folder.path().join("model.onnx");
+        std::fs::write(&file, &models[at..at + len]).unwrap();
+        load(&file, &Options::default()).unwrap()
+    };
+    let twin = net("quantise_13_halves").dequantised().unwrap();
+    let x = [-1.25f32, -0.75, -0.25, 0.25, 0.75, 1.25, 100.0, -100.0];
+    let y = twin.output(&Tensor::from_slice(&x, (1, 8), &Device::Cpu).unwrap()).unwrap();
+    assert_eq!(to_f32(&y).unwrap(), [-1.25, -0.75, -0.25, 0.25, 0.75, 1.25, 63.5, -64.0]);
+    let error = net("rms_normalization").dequantised().unwrap_err();
+    assert!(error.message.contains("is no quantised net"), "{error}");
+}
+
 /// The net's output and its shape.
 fn computed(file: &std::path::Path, x: Vec<f32>, shape: &[usize]) -> Result<(Vec<f32>, Vec<usize>)> {
     let net = load(file, &Options::default())?;
@@ -95,4 +116,5 @@ modules! {
     shapes 140;
     resizes 200;
     geometries 500;
+    layers 75;
 }

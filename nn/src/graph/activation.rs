@@ -1,5 +1,7 @@
 //! Element-wise functions of one input.
 
+pub use super::elementary::Elementary;
+
 /// An element-wise function of one input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
@@ -84,6 +86,22 @@ pub enum Activation {
     Reciprocal,
     /// x^p
     Pow(f64),
+    /// A function without numbers of its own: trigonometric, hyperbolic, rounding, tests.
+    Elementary(Elementary),
+    /// clip(round(x / scale) + zero, low, high), the integer that stands for x in a quantised net; halves go to the even
+    /// integer. Its gradient passes straight through where nothing is clipped.
+    Quantise {
+        /// The step between neighbouring integers.
+        scale: f64,
+        /// The integer that stands for zero.
+        zero: f64,
+        /// The smallest integer.
+        low: f64,
+        /// The largest integer.
+        high: f64,
+        /// Whether it rounds; the dequantised twin of a net only clips.
+        rounds: bool,
+    },
 }
 
 impl Activation {
@@ -123,6 +141,8 @@ impl Activation {
             Activation::Neg => "neg",
             Activation::Reciprocal => "reciprocal",
             Activation::Pow(_) => "pow",
+            Activation::Elementary(f) => f.kind(),
+            Activation::Quantise { .. } => "quantise",
         }
     }
 
@@ -139,7 +159,8 @@ impl Activation {
                 | Activation::Shrink { .. }
                 | Activation::Abs
                 | Activation::Neg
-        )
+                | Activation::Quantise { .. }
+        ) && !matches!(self, Activation::Elementary(f) if f.is_constant_between_jumps())
     }
 
     /// Whether the function is a rectifier: zero, or nearly, for negative inputs. Guided backprop and DeconvNet act on these.

@@ -86,7 +86,12 @@ impl Graph {
         let unknown = || vec![Axis::Other; rank];
         match &node.op {
             Op::Input if rank == 3 => vec![Axis::Channel, Axis::Row, Axis::Column],
-            Op::Input | Op::Constant(_) | Op::MatMul => unknown(),
+            Op::Input | Op::Constant(_) | Op::MatMul | Op::Pick { .. } => unknown(),
+            Op::Order { axis, .. } => {
+                let mut axes = of(0).clone();
+                axes[*axis] = Axis::Other;
+                axes
+            }
             // Windows slide over rows and columns, whatever the input's axes were thought to be.
             Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Resize { .. }
                 if rank == 3 =>

@@ -18,12 +18,19 @@ pub struct Builder {
     /// The numbers behind the last of equal names.
     numbers: BTreeMap<String, usize>,
     aliases: BTreeMap<String, Option<NodeId>>,
+    /// Whether a value may hold nothing.
+    allows_empty: bool,
 }
 
 impl Builder {
     /// An empty graph.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty graph whose values may hold nothing: one that constants are computed in.
+    pub fn of_constants() -> Self {
+        Builder { allows_empty: true, ..Self::default() }
     }
 
     /// The net's input, of `shape` for one sample.
@@ -198,7 +205,7 @@ impl Builder {
     }
 
     fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], shape: Shape) -> Result<NodeId> {
-        if shape.contains(&0) {
+        if shape.contains(&0) && !self.allows_empty {
             return Err(Error::shape(format!("node `{name}` ({}) has an empty shape {shape:?}", op.kind())));
         }
         let id = NodeId(self.nodes.len());

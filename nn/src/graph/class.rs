@@ -12,13 +12,13 @@ pub enum Class {
     Affine,
     /// Sums and averages of its inputs or of places of one: add, subtract, average pool, mean, resize.
     Sum,
-    /// Products of two values: multiply, divide, matrix product.
+    /// Products of two values: multiply, divide, power, matrix product.
     Product,
     /// A function of each value alone: activations, PReLU.
     Elementwise,
     /// Values divided by a statistic of others: batch, layer, group and local response normalisation, softmax.
     Normalisation,
-    /// One of several values wins: max pool, maximum, minimum.
+    /// One of several values wins: max pool, maximum, minimum, the largest in order.
     Selection,
     /// The same values in other places: concat, select, reshape, transpose, pad, identity.
     Rearrangement,
@@ -62,18 +62,20 @@ impl Op {
             | Op::AvgPool(_)
             | Op::Reduce { reduction: Reduction::Sum | Reduction::Mean, .. }
             | Op::Resize { .. } => Class::Sum,
-            Op::MatMul | Op::Binary(Binary::Mul | Binary::Div) => Class::Product,
+            Op::MatMul | Op::Binary(Binary::Mul | Binary::Div | Binary::Pow) => Class::Product,
             Op::Activation(_) | Op::Binary(Binary::Prelu) => Class::Elementwise,
             Op::BatchNorm { .. }
             | Op::LayerNorm { .. }
             | Op::GroupNorm { .. }
             | Op::LocalResponseNorm { .. }
             | Op::Softmax { .. } => Class::Normalisation,
-            Op::MaxPool(_) | Op::Reduce { reduction: Reduction::Max, .. } | Op::Binary(Binary::Max | Binary::Min) => {
-                Class::Selection
-            }
+            Op::MaxPool(_)
+            | Op::Reduce { reduction: Reduction::Max, .. }
+            | Op::Binary(Binary::Max | Binary::Min)
+            | Op::Order { .. } => Class::Selection,
             Op::Concat { .. }
             | Op::Select { .. }
+            | Op::Pick { .. }
             | Op::Reshape(_)
             | Op::Transpose(_)
             | Op::Pad { .. }

@@ -81,7 +81,13 @@ impl Graph {
                     squashed: a.squashed || b.squashed,
                 })
             }
-            Op::Select { .. } | Op::Reshape(_) | Op::Transpose(_) | Op::Identity | Op::Resize { .. } => input(0),
+            Op::Select { .. }
+            | Op::Order { places: false, .. }
+            | Op::Pick { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Identity
+            | Op::Resize { .. } => input(0),
             Op::Input
             | Op::Conv2d(_)
             | Op::ConvTranspose2d(..)
@@ -95,6 +101,7 @@ impl Graph {
             | Op::MaxPool(_)
             | Op::AvgPool(_)
             | Op::Softmax { log: true, .. }
+            | Op::Order { places: true, .. }
             | Op::Pad { .. } => None,
         }
     }
@@ -115,6 +122,6 @@ fn combined(op: Binary, a: Range, b: Range) -> Option<Range> {
         Binary::Div if b.low > 0.0 || b.high < 0.0 => Some(corners(|a, b| a / b)),
         Binary::Max => Some(corners(f64::max)),
         Binary::Min => Some(corners(f64::min)),
-        Binary::Div | Binary::Prelu => None,
+        Binary::Div | Binary::Prelu | Binary::Pow => None,
     }
 }

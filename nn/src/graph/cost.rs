@@ -28,8 +28,10 @@ impl Graph {
             Op::Activation(_) | Op::Binary(_) => out,
             Op::Reduce { .. } => size(0),
             Op::Resize { .. } => 7 * out,
+            // Comparisons of a sort.
+            Op::Order { .. } => size(0) * (size(0).max(2).ilog2() as usize),
             Op::Input | Op::Constant(_) | Op::Concat { .. } | Op::Select { .. } | Op::Reshape(_) => 0,
-            Op::Transpose(_) | Op::Pad { .. } | Op::Identity => 0,
+            Op::Transpose(_) | Op::Pad { .. } | Op::Identity | Op::Pick { .. } => 0,
         }) as u64
     }
 

@@ -13,7 +13,7 @@ use crate::limits::{WINDOW_PLANE, WINDOW_SHARE};
 pub fn shape(op: &Op, shapes: &[&[usize]], weights: &Weights) -> Result<Shape> {
     let wanted = match op {
         Op::Input | Op::Constant(_) => 0,
-        Op::Binary(_) | Op::MatMul => 2,
+        Op::Binary(_) | Op::MatMul | Op::Pick { .. } => 2,
         Op::Concat { .. } => shapes.len().max(1),
         _ => 1,
     };
@@ -52,6 +52,16 @@ pub fn shape(op: &Op, shapes: &[&[usize]], weights: &Weights) -> Result<Shape> {
         Op::LocalResponseNorm { .. } => map(x).map(|_| x.to_vec()),
         Op::Activation(_) | Op::Identity => Ok(x.to_vec()),
         Op::Binary(_) => broadcast(x, shapes[1]),
+        Op::Order { axis, k, .. } => match x.get(*axis) {
+            Some(n) if k <= n => {
+                let mut out = x.to_vec();
+                out[*axis] = *k;
+                Ok(out)
+            }
+            Some(n) => Err(Error::shape(format!("the first {k} of {n} entries"))),
+            None => Err(no_axis(*axis, x)),
+        },
+        Op::Pick { axis } => picked(*axis, x, shapes[1]),
         Op::MaxPool(p) | Op::AvgPool(p) => {
             let [c, h, w] = map(x)?;
             let fits = p.window.padding;
@@ -224,6 +234,16 @@ fn matmul(a: &[usize], b: &[usize]) -> Result<Shape> {
         }
         _ => Err(Error::shape(format!("{a:?} and {b:?} do not multiply as matrices"))),
     }
+}
+
+fn picked(axis: usize, data: &[usize], index: &[usize]) -> Result<Shape> {
+    let side = |dims: &[usize]| [&dims[..axis.min(dims.len())], &dims[(axis + 1).min(dims.len())..]].concat();
+    if data.len() != index.len() || axis >= data.len() {
+        return Err(Error::shape(format!("indices of shape {index:?} along axis {axis} of {data:?}")));
+    }
+    let mut out = broadcast(&side(data), &side(index))?;
+    out.insert(axis, index[axis]);
+    Ok(out)
 }
 
 fn per_channel(params: &[ParamId], x: &[usize], weights: &Weights) -> Result<()> {

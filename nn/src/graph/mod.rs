@@ -2,13 +2,14 @@
 //!
 //! [`Weights`] are kept apart from it, so that graphs are small, comparable and shared.
 
-mod activation;
+pub mod activation;
 pub mod axes;
 pub mod builder;
 pub mod class;
 pub mod closing;
 pub mod cost;
 mod dag;
+mod elementary;
 pub mod field;
 pub mod infer;
 pub mod op;

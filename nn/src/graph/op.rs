@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-pub use super::activation::Activation;
+pub use super::activation::{Activation, Elementary};
 
 /// Index of a parameter tensor in [`crate::graph::Weights`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,6 +120,8 @@ pub enum Binary {
     Min,
     /// a if a > 0, else b * a (b is a learned slope)
     Prelu,
+    /// a^b
+    Pow,
 }
 
 /// What a reduction computes.
@@ -268,6 +270,23 @@ pub enum Op {
         /// The entries.
         index: Arc<[usize]>,
     },
+    /// The first `k` entries of an axis in order, or their places; of equal entries the first comes first. Places have no
+    /// gradient.
+    Order {
+        /// The axis.
+        axis: usize,
+        /// How many are kept.
+        k: usize,
+        /// Whether the largest come first.
+        largest: bool,
+        /// Whether the result is where they are, as numbers from 0.
+        places: bool,
+    },
+    /// Entries of the first input along an axis, at the places that the second input holds; on the other axes both broadcast.
+    Pick {
+        /// The axis.
+        axis: usize,
+    },
     /// The same values in another shape (flatten, squeeze, reshape).
     Reshape(Vec<usize>),
     /// Permuted axes: output axis i is input axis `perm[i]`.
@@ -316,6 +335,7 @@ impl Op {
             Op::Binary(Binary::Max) => "max",
             Op::Binary(Binary::Min) => "min",
             Op::Binary(Binary::Prelu) => "prelu",
+            Op::Binary(Binary::Pow) => "power",
             Op::MaxPool(_) => "max_pool",
             Op::AvgPool(_) => "avg_pool",
             Op::Reduce { reduction: Reduction::Sum, .. } => "reduce_sum",
@@ -325,6 +345,9 @@ impl Op {
             Op::Softmax { log: true, .. } => "log_softmax",
             Op::Concat { .. } => "concat",
             Op::Select { .. } => "select",
+            Op::Order { places: false, .. } => "sort",
+            Op::Order { places: true, .. } => "argsort",
+            Op::Pick { .. } => "pick",
             Op::Reshape(_) => "reshape",
             Op::Transpose(_) => "transpose",
             Op::Pad { .. } => "pad",

@@ -1,7 +1,7 @@
 //! Rewrites of a graph: one class instead of all, and a node's values times a mask, for ablation.
 
 use super::dag::{Graph, Node, NodeId, Shape};
-use super::op::{Binary, Conv, Op, ParamId};
+use super::op::{Activation, Binary, Conv, Op, ParamId};
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use candle_core::Tensor;
@@ -69,6 +69,19 @@ impl Graph {
             }
             id = node.inputs[0];
         }
+    }
+
+    /// The graph without the rounding of quantised values, which still end where their integers end; none where nothing is
+    /// rounded.
+    pub fn unrounded(&self) -> Option<Graph> {
+        let mut graph = self.clone();
+        let mut found = false;
+        for node in &mut graph.nodes {
+            if let Op::Activation(Activation::Quantise { rounds, .. }) = &mut node.op {
+                found |= std::mem::replace(rounds, false);
+            }
+        }
+        found.then_some(graph)
     }
 
     /// The graph with the value of `at` multiplied by `mask` (of the node's shape, or C x 1 x 1) before its consumers. The product

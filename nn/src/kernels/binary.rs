@@ -180,6 +180,7 @@ fn value<T: Real>(f: Binary, a: T, b: T) -> T {
                 a * b
             }
         }
+        Binary::Pow => a.powf(b),
     }
 }
 
@@ -209,6 +210,12 @@ fn derivatives<T: Real>(f: Binary, a: T, b: T) -> (T, T) {
             } else {
                 (b, a)
             }
+        }
+        Binary::Pow => {
+            let by_a = if b == zero { zero } else { b * a.powf(b - one) };
+            // Zero to any positive power stays zero.
+            let by_b = if a == zero && b >= zero { zero } else { a.powf(b) * a.ln() };
+            (by_a, by_b)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Element-wise functions of one input, and their derivatives.
 
 use super::disjoint::vec_filled_by;
+use super::elementary;
 use crate::graph::op::Activation;
 use crate::simd::arch;
 use crate::tensor::{Real, VALUES_PER_TASK};
@@ -237,6 +238,10 @@ pub fn value<T: Real>(f: Activation, x: T) -> T {
         Activation::Neg => zero - x,
         Activation::Reciprocal => one / x,
         Activation::Pow(p) => x.powf(T::of(p)),
+        Activation::Elementary(f) => elementary::value(f, x),
+        Activation::Quantise { scale, zero, low, high, rounds } => {
+            elementary::quantised(x, scale, zero, [low, high], rounds)
+        }
     }
 }
 
@@ -337,6 +342,10 @@ pub fn derivative<T: Real>(f: Activation, x: T) -> T {
         Activation::Reciprocal => zero - one / (x * x),
         Activation::Pow(0.0) => zero,
         Activation::Pow(p) => T::of(p) * x.powf(T::of(p - 1.0)),
+        Activation::Elementary(f) => elementary::derivative(f, x),
+        Activation::Quantise { scale, zero, low, high, rounds } => {
+            elementary::quantised_slope(x, scale, zero, [low, high], rounds)
+        }
     }
 }
 

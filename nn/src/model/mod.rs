@@ -78,6 +78,29 @@ impl Model {
         Ok(Self::of(outputs, self.weights.clone(), card, chosen))
     }
 
+    /// The same net in real numbers: what a quantised net computes without rounding its values. Weights are the ones that its
+    /// integers stand for.
+    ///
+    /// # Errors
+    /// Where the net rounds nothing.
+    pub fn dequantised(&self) -> Result<Self> {
+        let graphs = self.outputs.iter().map(|(name, graph)| (name, graph, graph.unrounded()));
+        let mut found = false;
+        let outputs: Vec<(String, Arc<Graph>)> = graphs
+            .map(|(name, graph, twin)| {
+                found |= twin.is_some();
+                (name.clone(), twin.map_or_else(|| graph.clone(), Arc::new))
+            })
+            .collect();
+        if !found {
+            return Err(Error::value(format!("`{}` is no quantised net", self.card.name))
+                .hint("nets with QuantizeLinear or QLinear operators have a twin in real numbers"));
+        }
+        let chosen = self.outputs.iter().position(|(_, graph)| Arc::ptr_eq(graph, &self.graph)).unwrap_or(0);
+        let card = Card { name: format!("{} in real numbers", self.card.name), ..self.card().clone() };
+        Ok(Self::of(outputs, self.weights.clone(), card, chosen))
+    }
+
     /// The net's graph.
     pub fn graph(&self) -> &Graph {
         &self.graph

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::Weights;
 use crate::graph::op::{Conv, Op, Pool};
 use crate::graph::{ParamId, Shape};
-use crate::kernels::{batched_matmul, binary, conv, elementwise, linear, norm, pool, rearrange, reduce, resize};
+use crate::kernels::{batched_matmul, binary, conv, elementwise, linear, norm, order, pool, rearrange, reduce, resize};
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
@@ -84,6 +84,14 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
             );
         }
         Op::Select { axis, index } => rearrange::select(dims[axis + 1], dims[axis + 2..].iter().product(), index, &v),
+        Op::Order { places: false, .. } => sorting_of(op, dims)?.values(&v),
+        Op::Order { .. } => sorting_of(op, dims)?.places(&v).into_iter().map(|i| T::of(i as f64)).collect(),
+        Op::Pick { axis } => {
+            let to = with_batch(dims[0].max(inputs[1].dims()[0]), shape);
+            let index = values::<T>(inputs[1])?;
+            let sources = order::sources(axis + 1, dims, (&index, inputs[1].dims()), &to);
+            return tensor(sources.into_iter().map(|s| v[s]).collect(), &to);
+        }
         Op::Transpose(perm) => rearrange::transpose(dims, &batched_perm(perm), &v),
         Op::Pad { pads, border } => rearrange::pad(dims, &batched_pads(pads), *border, &v),
         Op::Resize { .. } => resize::forward(&resize_geometry(op, dims)?, &v),
@@ -175,6 +183,16 @@ pub(crate) fn response_of(op: &Op) -> Result<norm::Response> {
         return Err(Error::internal("not a local response normalisation"));
     };
     Ok(norm::Response { size: *size, alpha: *alpha, beta: *beta, bias: *bias })
+}
+
+/// What an ordering of an input of batched shape `dims` sorts.
+///
+/// # Errors
+/// Where `op` is another operation.
+pub(crate) fn sorting_of(op: &Op, dims: &[usize]) -> Result<order::Sorting> {
+    let Op::Order { axis, k, largest, .. } = op else { return Err(Error::internal("not an ordering")) };
+    let inner = dims[axis + 2..].iter().product();
+    Ok(order::Sorting { len: dims[axis + 1], inner, k: *k, largest: *largest })
 }
 
 /// The sizes of a pool of an input of batched shape `dims`.

@@ -408,7 +408,14 @@ fn is_local(op: &Op) -> bool {
         | Op::Softmax { axis: 0, .. } => true,
         Op::Binary(f) => matches!(
             f,
-            Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Max | Binary::Min | Binary::Prelu
+            Binary::Add
+                | Binary::Sub
+                | Binary::Mul
+                | Binary::Div
+                | Binary::Max
+                | Binary::Min
+                | Binary::Prelu
+                | Binary::Pow
         ),
         _ => false,
     }

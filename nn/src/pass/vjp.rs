@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::op::{Op, Reduction};
 use crate::kernels::row_gemm::RowEpilogue;
 use crate::kernels::{
-    batched_matmul, binary, conv, elementwise, linear, max_pool_backward, norm, pool, rearrange, reduce, resize,
+    batched_matmul, binary, conv, elementwise, linear, max_pool_backward, norm, order, pool, rearrange, reduce, resize,
 };
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -84,6 +84,16 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
         Op::Concat { axis } => return split::<T>(*axis, site),
         Op::Select { axis, index } => {
             rearrange::select_adjoint(dims[axis + 1], dims[axis + 2..].iter().product(), index, &g)
+        }
+        Op::Order { places: true, .. } => vec![T::zero(); v.len()],
+        op @ Op::Order { .. } => sorting_of(op, dims)?.gradient(&v, &g),
+        Op::Pick { axis } => {
+            let index = values::<T>(site.inputs[1])?;
+            let sources = order::sources(axis + 1, dims, (&index, site.inputs[1].dims()), site.flow.dims());
+            let mut sums = vec![0.0f64; v.len()];
+            sources.into_iter().zip(&*g).for_each(|(s, g)| sums[s] += g.f64());
+            let dx = sums.into_iter().map(T::of).collect();
+            return Ok(smallvec![tensor(dx, dims)?, tensor(vec![T::zero(); index.len()], site.inputs[1].dims())?]);
         }
         Op::Transpose(perm) => {
             let perm = batched_perm(perm);

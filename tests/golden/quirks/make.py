@@ -13,7 +13,7 @@ import numpy as np
 
 from model import CASES, answer
 
-MODULES = ('pointwise', 'windows', 'norms', 'shapes', 'resizes', 'geometries')
+MODULES = ('pointwise', 'windows', 'norms', 'shapes', 'resizes', 'geometries', 'layers')
 
 
 def write(module, names):

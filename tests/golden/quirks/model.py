@@ -33,12 +33,13 @@ class Graph:
     """Nodes and constants of one model."""
 
     def __init__(self, opset):
-        self.opset, self.nodes, self.constants, self.n = opset, [], [], 0
+        self.opset, self.nodes, self.constants, self.functions, self.n = opset, [], [], [], 0
 
     def const(self, value, dtype=None):
-        """The name of an initialiser; floats are f32 and whole numbers int64 unless said otherwise."""
+        """The name of an initialiser; floats are f32, Python's whole numbers int64."""
         a = np.asarray(value)
-        a = a.astype(dtype or (np.float32 if a.dtype.kind == 'f' else np.int64 if a.dtype.kind in 'iu' else a.dtype))
+        whole = a.dtype if hasattr(value, 'dtype') else np.int64
+        a = a.astype(dtype or (np.float32 if a.dtype.kind == 'f' else whole if a.dtype.kind in 'iu' else a.dtype))
         self.n += 1
         self.constants.append(numpy_helper.from_array(a, f'c{self.n}'))
         return f'c{self.n}'
@@ -64,7 +65,9 @@ def case(name, opset, build, shape=(2, 3, 6, 5), x=None, refused=None, fixed=Fal
     batch = x.shape[0] if fixed else 'N'
     info = helper.make_tensor_value_info
     graph = helper.make_graph(g.nodes, 'g', [info('x', TensorProto.FLOAT, [batch, *x.shape[1:]])], [info('y', TensorProto.FLOAT, None)], g.constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', opset)], ir_version=IR[opset], producer_name='')
+    domains = ['com.microsoft', 'own'] if any(n.domain for n in g.nodes) else []
+    opsets = [helper.make_opsetid('', opset), *[helper.make_opsetid(d, 1) for d in domains]]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR[opset], producer_name='', functions=g.functions)
     CASES[name] = Case(name, model, x, refused, y if y is None else np.asarray(y, np.float32), why)
 
 

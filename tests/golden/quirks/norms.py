@@ -37,8 +37,8 @@ for i, a in enumerate([dict(size=1), dict(size=3), dict(size=5, alpha=0.5, beta=
 for i, a in enumerate([{}, dict(p=1), dict(axis=1), dict(axis=1, p=1), dict(axis=-2, p=2)]):
     one(f'lp_normalization_7_{i}', 'LpNormalization', 7, **a)
 one('lp_normalization_7_zeros', 'LpNormalization', 7, x=f([[0, 0, 0], [3, 4, 0]]), axis=1)
-one('mean_variance_normalization_13', 'MeanVarianceNormalization', 13, refused='MeanVarianceNormalization')
-one('mean_variance_normalization_13_sample', 'MeanVarianceNormalization', 13, axes=[1, 2, 3], refused='MeanVarianceNormalization')
+one('mean_variance_normalization_13', 'MeanVarianceNormalization', 13, refused='the batch')
+one('mean_variance_normalization_13_sample', 'MeanVarianceNormalization', 13, axes=[2, 3])
 
 for op in ('Softmax', 'LogSoftmax'):
     for opset in (7, 11, 13):
@@ -49,7 +49,8 @@ for op in ('Softmax', 'LogSoftmax'):
     one(f'{op.lower()}_13_infinite', op, 13, x=f([[0, -np.inf, 1], [1, 2, np.nan]]))
 
 REDUCE = ('ReduceMean', 'ReduceSum', 'ReduceMax', 'ReduceMin', 'ReduceL1', 'ReduceL2', 'ReduceSumSquare', 'ReduceLogSum', 'ReduceLogSumExp')
-one('reduceprod_13', 'ReduceProd', 13, axes=[3], refused='known while reading')
+one('reduceprod_13', 'ReduceProd', 13, axes=[3])
+one('reduceprod_13_two_axes', 'ReduceProd', 13, axes=[1, 3], keepdims=0)
 for i, op in enumerate(REDUCE):
     x = np.abs(noise((2, 3, 6, 5), 7)) + 0.1 if op == 'ReduceLogSum' else None
     one(f'{op.lower()}_7', op, 7, axes=[2, 3], x=x)
@@ -68,7 +69,10 @@ for op, fold in [('ReduceMax', np.max), ('ReduceMin', np.min), ('ReduceMean', np
     one(f'{op.lower()}_11_nan', op, 11, axes=[2], x=nan, y=fold(nan, axis=2, keepdims=True), why='numpy: a NaN is not lost')
     one(f'{op.lower()}_11_nan_wide', op, 11, axes=[1], x=wide, y=fold(wide, axis=1, keepdims=True), why='numpy: a NaN is not lost')
 for op in ('ArgMax', 'ArgMin'):
-    case(f'{op.lower()}_13', 13, lambda g, x, op=op: g.node('Cast', g.node(op, x, axis=1), to=1), refused=op)
-one('top_k_11', 'TopK', 11, np.int64([2]), out=2, refused='TopK')
-one('cumsum_11', 'CumSum', 11, np.int64(1), refused='CumSum')
+    case(f'{op.lower()}_13', 13, lambda g, x, op=op: g.node('Cast', g.node(op, x, axis=1), to=1))
+one('top_k_11', 'TopK', 11, np.int64([2]), out=2)
+one('top_k_11_smallest', 'TopK', 11, np.int64([3]), out=2, axis=1, largest=0)
+case('top_k_11_places', 11, lambda g, x: g.node('Cast', g.node('TopK', x, np.int64([4]), out=2, axis=2)[1], to=1))
+for i, form in enumerate([{}, dict(exclusive=1), dict(reverse=1), dict(exclusive=1, reverse=1)]):
+    one(f'cumsum_11_{i}', 'CumSum', 11, np.int64(1 + i % 3), **form)
 case('softmax_13_of_a_reshape', 13, lambda g, x: g.node('Softmax', g.node('Reshape', x, np.int64([0, -1]))))

@@ -1,7 +1,7 @@
 """Activations and functions of several inputs: attributes at their edges, broadcasting, numbers that are not finite."""
 import numpy as np
 
-from model import case, one
+from model import case, noise, one
 
 SPECIAL = np.float32([[-1e30, -1e4, -89, -20, -3, -1.5, -1, -0.5, -1e-6, -0.0, 0.0, 1e-6, 0.5, 1, 1.5, 3, 6, 20, 89, 1e4, 1e30, np.inf, -np.inf, np.nan]])
 POSITIVE = np.float32([[1e-30, 1e-6, 0.3, 1, 2, 77, 1e6, 0.0, np.inf]])
@@ -37,14 +37,27 @@ for i, (p, opset) in enumerate([(0.0, 7), (1.0, 7), (2.0, 12), (3.0, 13), (0.5, 
     one(f'pow_{opset}_{i}', 'Pow', opset, f(p), x=SPECIAL if p == int(p) else POSITIVE)
 one('pow_13_integer', 'Pow', 13, np.int64(3), x=SPECIAL)
 one('pow_13_list_of_one', 'Pow', 13, f([2]), x=SPECIAL)
-one('pow_13_one_an_entry', 'Pow', 13, f([1, 2, 3, 0.5, 0]), shape=(2, 5), refused='one is supported')
-case('pow_13_of_a_constant', 13, lambda g, x: g.node('Pow', f(2), x), refused='supported is one constant number')
-for op in ('Sign', 'Sin', 'Cos', 'Floor', 'Ceil', 'Round', 'Sinh', 'Atan'):
-    one(f'{op.lower()}_13', op, 13, x=np.clip(SPECIAL[:, 2:-5], -20, 20), refused='constant' if op in ('Sign', 'Sin', 'Cos', 'Floor', 'Ceil', 'Round') else op)
+one('pow_13_one_an_entry', 'Pow', 13, f([1, 2, 3, 0.5, 0]), x=noise((2, 5), 3, 0.1, 2))
+case('pow_13_of_a_constant', 13, lambda g, x: g.node('Pow', f(2), x))
+case('pow_13_of_two', 13, lambda g, x: g.node('Pow', g.node('Abs', x), x))
+for op in ('Sign', 'Sin', 'Cos', 'Tan', 'Floor', 'Ceil', 'Round', 'Sinh', 'Cosh', 'Asinh', 'Atan'):
+    one(f'{op.lower()}_13', op, 13, x=np.clip(SPECIAL[:, 2:-5], -20, 20) if op != 'Tan' else noise((2, 9), 5, -1.4, 1.4))
+    one(f'{op.lower()}_13_random', op, 13, shape=(2, 3, 6, 5))
+for op, low, high in (('Asin', -1, 1), ('Acos', -1, 1), ('Atanh', -0.95, 0.95), ('Acosh', 1, 5)):
+    one(f'{op.lower()}_13', op, 13, x=noise((2, 3, 4), 7, low, high))
+one('round_13_halves', 'Round', 13, x=np.float32([[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5]]))
 one('shrink_9', 'Shrink', 9, x=SPECIAL)
 one('shrink_9_soft', 'Shrink', 9, x=SPECIAL, lambd=0.5, bias=0.5)
-one('hardmax_13', 'Hardmax', 13, refused='Hardmax')
-case('isnan_13_where', 13, lambda g, x: g.node('Where', g.node('IsNaN', x), f(0), x), refused='IsNaN')
+one('hardmax_13', 'Hardmax', 13)
+one('hardmax_13_axis', 'Hardmax', 13, axis=1)
+one('hardmax_13_ties', 'Hardmax', 13, x=f([[1, 3, 3, 2]]))
+case('isnan_13', 13, lambda g, x: g.node('Cast', g.node('IsNaN', g.node('Log', x)), to=1))
+case('isinf_13', 13, lambda g, x: g.node('Cast', g.node('IsInf', g.node('Reciprocal', x)), to=1), x=f([[-1, 0.0, 2, -0.0]]))
+one('mod_13_fmod', 'Mod', 13, f(0.75), fmod=1)
+case('mod_13_fmod_of_two', 13, lambda g, x: g.node('Mod', x, g.node('Add', g.node('Abs', x), f(0.3)), fmod=1))
+for op in ('Equal', 'Greater', 'LessOrEqual'):
+    case(f'{op.lower()}_13_of_two', 13, lambda g, x, op=op: g.node('Cast', g.node(op, x, g.node('Round', x)), to=1), x=f([[0.5, 1, -2, 2.25]]))
+case('xor_13', 13, lambda g, x: g.node('Cast', g.node('Xor', g.node('Greater', x, f(0)), g.node('Less', x, f(0.5))), to=1))
 
 C = 3
 for i, slope in enumerate([f(0.25), f([0.25]), f([[[0.1]], [[0.5]], [[-1]]]), f([[[[0.1]], [[0.5]], [[2]]]]), np.linspace(0, 1, 90, dtype=f).reshape(3, 6, 5), f([[0.1, 0.2, 0.3, 0.4, 0.5]])]):
@@ -77,7 +90,8 @@ case('where_16_at_most', 16, lambda g, x: g.node('Where', g.node('LessOrEqual', 
 case('where_13_two_values', 13, lambda g, x: g.node('Where', g.node('Less', x, g.node('Neg', x)), f(0), x), shape=(2, 4))
 case('cast_13_to_double_and_back', 13, lambda g, x: g.node('Cast', g.node('Cast', x, to=11), to=1))
 case('cast_13_to_half_and_back', 13, lambda g, x: g.node('Cast', g.node('Cast', x, to=10), to=1), x=f([[0.5, -2, 1.25, 1024]]))
-case('cast_13_to_integers', 13, lambda g, x: g.node('Cast', g.node('Cast', x, to=7), to=1), refused='a cast of an activation')
+case('cast_13_to_integers', 13, lambda g, x: g.node('Cast', g.node('Cast', x, to=7), to=1))
+case('cast_13_to_truth', 13, lambda g, x: g.node('Cast', g.node('Cast', x, to=9), to=1), x=f([[0.0, -0.5, 2, 0.25]]))
 case('castlike_15', 15, lambda g, x: g.node('CastLike', x, f(1)))
 for opset, inputs, attributes in [(7, (), dict(ratio=0.3)), (10, (), {}), (12, (f(0.3),), {}), (13, (f(0.3), np.array(False)), {}), (13, (None, np.array(False)), {})]:
     one(f'dropout_{opset}_{len(inputs)}' + '_default' * (inputs[:1] == (None,)), 'Dropout', opset, *inputs, **attributes)

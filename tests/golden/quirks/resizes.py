@@ -52,9 +52,13 @@ resize('resize_13_channels', 13, [1, 2, 1, 1], x=RAMP)
 resize('resize_13_channels_linear', 13, [1, 2, 1, 1], x=X, mode='linear')
 resize('resize_13_channels_and_rows', 13, sizes=[1, 4, 3, 5], x=RAMP)
 resize('resize_13_batch', 13, [2, 1, 1, 1], x=RAMP, refused='batch')
-resize('resize_18_antialias', 18, [1, 1, 0.5, 0.5], mode='linear', antialias=1, refused='antialias')
-resize('resize_13_cubic', 13, [1, 1, 2, 2], mode='cubic', refused='cubic')
-resize('resize_13_exclude_outside', 13, [1, 1, 2, 2], mode='cubic', exclude_outside=1, refused='exclude_outside')
+resize('resize_18_antialias', 18, [1, 1, 0.5, 0.5], mode='linear', antialias=1)
+resize('resize_18_antialias_cubic', 18, [1, 1, 0.4, 0.7], mode='cubic', antialias=1)
+resize('resize_18_antialias_up', 18, [1, 1, 1.5, 0.6], mode='linear', antialias=1)
+resize('resize_13_cubic', 13, [1, 1, 2, 2], mode='cubic')
+for grid in ('align_corners', 'asymmetric', 'pytorch_half_pixel'):
+    resize(f'resize_13_cubic_{grid}', 13, [1, 1, 1.7, 0.6], mode='cubic', coordinate_transformation_mode=grid, cubic_coeff_a=-0.5)
+resize('resize_13_exclude_outside', 13, [1, 1, 2, 2], mode='cubic', exclude_outside=1)
 for policy in ('stretch', 'not_larger', 'not_smaller'):
     for mode in ('linear', 'nearest'):
         resize(f'resize_18_{policy}_{mode}', 18, sizes=[9, 9], x=X, mode=mode, keep_aspect_ratio_policy=policy, axes=[2, 3])

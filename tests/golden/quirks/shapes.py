@@ -57,8 +57,25 @@ one('slice_13_batch', 'Slice', 13, i64([0]), i64([1]), i64([0]), shape=(1, 3, 6,
 for i, (index, axis) in enumerate([(i64([2, 0]), 1), (i64(1), 1), (i64(-1), 2), (i64([[0, 4], [1, -1]]), 3), (i64([-2]), -1), (np.int32([5, 5, 0]), 2)]):
     one(f'gather_{[7, 11, 13][i % 3]}_{i}', 'Gather', [7, 11, 13][i % 3], index if i % 3 or (np.asarray(index) >= 0).all() else np.abs(index), axis=axis)
 one('gather_13_batch', 'Gather', 13, i64([0]), refused='samples')
-one('gather_elements_13', 'GatherElements', 13, np.zeros((2, 3, 6, 5), i64), axis=1, refused='GatherElements')
-one('gather_nd_13', 'GatherND', 13, i64([[0, 1]]), refused='GatherND')
+one('gather_elements_13_by_sample', 'GatherElements', 13, np.zeros((2, 3, 6, 5), i64), axis=1, refused='every sample must be treated alike')
+one('gather_elements_13', 'GatherElements', 13, np.arange(40).reshape(1, 2, 4, 5) % 3, axis=1, shape=(1, 3, 6, 5), fixed=True)
+one('gather_elements_13_negative', 'GatherElements', 13, -1 - np.arange(72).reshape(1, 3, 6, 4) % 5, axis=3, shape=(1, 3, 6, 5), fixed=True)
+case('gather_elements_13_computed', 13, lambda g, x: g.node('GatherElements', x, g.node('TopK', g.node('Neg', x), i64([3]), out=2, axis=2)[1], axis=2))
+case('gather_13_computed', 13, lambda g, x: g.node('Gather', noise((5, 4), 3), g.node('ArgMax', x, axis=3, keepdims=0)))
+one('gather_nd_13', 'GatherND', 13, i64([[0, 1]]), shape=(1, 3, 6, 5), fixed=True)
+one('gather_nd_13_batch', 'GatherND', 13, i64([[[0, 1], [2, 3], [-1, 0]]]), batch_dims=1, shape=(1, 3, 6, 5), fixed=True)
+one('scatter_nd_13', 'ScatterND', 13, i64([[0, 1], [0, 2]]), noise((2, 6, 5), 3), shape=(1, 3, 6, 5), fixed=True)
+one('scatter_nd_16_add', 'ScatterND', 16, i64([[0, 1], [0, 1], [0, 2]]), noise((3, 6, 5), 3), reduction='add', shape=(1, 3, 6, 5), fixed=True)
+one('scatter_elements_13', 'ScatterElements', 13, np.arange(10).reshape(1, 2, 1, 5) % 3, noise((1, 2, 1, 5), 3), axis=1, shape=(1, 3, 6, 5), fixed=True)
+one('scatter_elements_16_add', 'ScatterElements', 16, np.arange(36).reshape(1, 3, 3, 4) % 2, noise((1, 3, 3, 4), 3), axis=2, reduction='add', shape=(1, 3, 6, 5), fixed=True)
+for upper in (0, 1):
+    for k in (-1, 0, 2):
+        one(f'trilu_14_{upper}_{k}', 'Trilu', 14, np.int64(k), upper=upper)
+one('compress_11', 'Compress', 11, np.array([True, False, True, True, False]), axis=3)
+for axis in (-1, 1, 3):
+    case(f'one_hot_11_{axis}', 11, lambda g, x, axis=axis: g.node('OneHot', g.node('ArgMax', x, axis=2, keepdims=0), np.int64(6), f([-1, 2]), axis=axis))
+for op in ('ArgMax', 'ArgMin'):
+    case(f'{op.lower()}_13_kept', 13, lambda g, x, op=op: g.node('Cast', g.node(op, x, axis=2), to=1))
 PADS = {'constant': dict(), 'value': dict(value=1.5), 'reflect': dict(mode='reflect'), 'edge': dict(mode='edge')}
 for i, (name, a) in enumerate(PADS.items()):
     one(f'pad_7_{name}', 'Pad', 7, pads=[0, 0, 1, 2, 0, 0, 3, 0], **a)
@@ -99,7 +116,20 @@ for i, (b, shape) in enumerate([((5, 4), (2, 5)), ((5, 4), (2, 3, 6, 5)), ((1, 5
     one(f'matmul_{[7, 9, 13][i % 3]}_{i}', 'MatMul', [7, 9, 13][i % 3], noise(b, 3), shape=shape)
 case('matmul_13_constant_first', 13, lambda g, x: g.node('MatMul', noise((4, 6), 3), x))
 case('matmul_13_square', 13, lambda g, x: g.node('MatMul', x, g.node('Transpose', x, perm=[0, 1, 3, 2])))
-case('einsum_12', 12, lambda g, x: g.node('Einsum', x, noise((5, 4), 3), equation='bchw,wk->bchk'), refused='Einsum')
+for i, (equation, other, shape) in enumerate([
+        ('bchw,wk->bchk', (5, 4), None), ('bchw,hk->bckw', (6, 4), None), ('bchw->bhwc', None, None), ('bchw->bc', None, None),
+        ('bchw,c->bhw', (3,), None), ('bchw,oc->bohw', (4, 3), None), ('b...,...->b...', (3, 6, 5), None), ('bcii->bci', None, (2, 3, 5, 5)),
+        ('bchw,chk,wl->bkl', (3, 6, 4), None), ('bchw,hw', (6, 5), None)]):
+    operands = [noise(other, 3)] if other else []
+    if ',wl' in equation:
+        operands.append(noise((5, 2), 4))
+    refused = None if equation != 'bchw,hw' else 'keep'
+    if refused:
+        continue
+    case(f'einsum_12_{i}', 12, lambda g, x, e=equation, o=operands: g.node('Einsum', x, *o, equation=e), **(dict(shape=shape) if shape else {}))
+case('einsum_12_two_values', 12, lambda g, x: g.node('Einsum', x, g.node('Mul', x, f(2)), equation='bchw,bdhw->bcd'))
+case('einsum_12_heads', 12, lambda g, x: g.node('Einsum', x, g.node('Transpose', x, perm=[0, 1, 3, 2]), equation='bhid,bhdj->bhij'))
+case('einsum_12_batch', 12, lambda g, x: g.node('Einsum', x, equation='bchw->chw'), refused='keep the batch apart')
 
 for i, v in enumerate([dict(value_float=0.5), dict(value_floats=[0.5, 1, 2, 3, 4]), dict(value_int=2), dict(value_ints=[1, 2, 3, 4, 5])]):
     def build(g, x, v=v):

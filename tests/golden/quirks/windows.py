@@ -22,9 +22,9 @@ for i, (name, a) in enumerate(CONV.items()):
 one('conv_11_groups', 'Conv', 11, w(6, 1, 3, 3), group=3, pads=[1, 1, 1, 1])
 one('conv_11_two_groups', 'Conv', 11, w(6, 2, 1, 3), f([1, 2, 3, 4, 5, 6]), group=2, shape=(2, 4, 6, 5))
 one('conv_11_whole', 'Conv', 11, w(4, 3, 6, 5))
-one('conv_11_one_dimension', 'Conv', 11, w(4, 3, 3), pads=[1, 1], shape=(2, 3, 9), refused='takes batch x channels x height x width')
-one('conv_11_one_dimension_grouped', 'Conv', 11, w(6, 1, 4), f([1, 2, 3, 4, 5, 6]), group=3, strides=[2], dilations=[2], pads=[3, 3], shape=(2, 3, 19), refused='takes batch x channels x height x width')
-one('conv_11_three_dimensions', 'Conv', 11, w(2, 1, 2, 2, 2), shape=(1, 1, 3, 4, 5), refused='takes batch x channels x height x width')
+one('conv_11_one_dimension', 'Conv', 11, w(4, 3, 3), pads=[1, 1], shape=(2, 3, 9))
+one('conv_11_one_dimension_grouped', 'Conv', 11, w(6, 1, 4), f([1, 2, 3, 4, 5, 6]), group=3, strides=[2], dilations=[2], pads=[3, 3], shape=(2, 3, 19))
+one('conv_11_three_dimensions', 'Conv', 11, w(2, 1, 2, 2, 2), shape=(1, 1, 3, 4, 5))
 one('conv_11_wrong_channels', 'Conv', 11, w(4, 5, 3, 3), refused='takes 5 channels')
 
 TRANSPOSE = {
@@ -40,7 +40,7 @@ for i, (name, a) in enumerate(TRANSPOSE.items()):
     one(f'conv_transpose_{[7, 11][i % 2]}_{name}', 'ConvTranspose', [7, 11][i % 2], w(3, 4, 3, 2), *([f([0.1, -0.2, 0.3, 0.5])] if i % 3 else []), shape=(1, 3, 5, 4), refused='auto_pad' if name == 'same_long_stride' else None, **a)
 one('conv_transpose_11_groups', 'ConvTranspose', 11, w(4, 3, 3, 3), group=2, strides=[2, 2], shape=(2, 4, 3, 4))
 one('conv_transpose_11_depthwise', 'ConvTranspose', 11, w(3, 1, 2, 2), f([1, 2, 3]), group=3, strides=[2, 2])
-one('conv_transpose_11_one_dimension', 'ConvTranspose', 11, w(3, 2, 4), strides=[2], pads=[1, 1], shape=(2, 3, 6), refused='takes batch x channels x height x width')
+one('conv_transpose_11_one_dimension', 'ConvTranspose', 11, w(3, 2, 4), strides=[2], pads=[1, 1], shape=(2, 3, 6))
 
 POOL = {
     'plain': dict(kernel_shape=[3, 2]), 'stride': dict(kernel_shape=[3, 2], strides=[2, 2]), 'pads': dict(kernel_shape=[3, 3], pads=[1, 0, 2, 1], strides=[2, 1]),
@@ -76,12 +76,13 @@ NAN = dict(y=f([[[[np.nan, np.nan, 8], [np.nan, np.nan, 8], [9, 6, 7]]]]), why='
 one('max_pool_12_nan', 'MaxPool', 12, kernel_shape=[2, 2], x=f([[[[1, 2, 3, 4], [5, np.nan, 7, 8], [9, 1, 2, 3], [-np.inf, -np.inf, 6, 7]]]]), **NAN)
 one('average_pool_11_nan', 'AveragePool', 11, kernel_shape=[2, 2], x=f([[[[1, 2, 3, 4], [5, np.nan, 7, 8], [9, 1, 2, 3], [-np.inf, np.inf, 6, 7]]]]))
 one('max_pool_12_negative', 'MaxPool', 12, kernel_shape=[3, 3], pads=[1, 1, 1, 1], x=-1 - np.abs(noise((1, 2, 5, 5), 3)))
-one('max_pool_8_one_dimension', 'MaxPool', 8, kernel_shape=[3], strides=[2], pads=[1, 1], shape=(2, 3, 9), refused='takes batch x channels x height x width')
-one('average_pool_7_one_dimension', 'AveragePool', 7, kernel_shape=[2], auto_pad='SAME_UPPER', shape=(2, 3, 9), refused='takes batch x channels x height x width')
-one('max_pool_8_three_dimensions', 'MaxPool', 8, kernel_shape=[2, 2, 2], shape=(1, 2, 3, 4, 5), refused='takes batch x channels x height x width')
+one('max_pool_8_one_dimension', 'MaxPool', 8, kernel_shape=[3], strides=[2], pads=[1, 1], shape=(2, 3, 9))
+one('average_pool_7_one_dimension', 'AveragePool', 7, kernel_shape=[2], auto_pad='SAME_UPPER', shape=(2, 3, 9))
+one('max_pool_8_three_dimensions', 'MaxPool', 8, kernel_shape=[2, 2, 2], shape=(1, 2, 3, 4, 5))
 for op in ('GlobalAveragePool', 'GlobalMaxPool'):
     for i, shape in enumerate([(2, 3, 6, 5), (2, 3, 9), (2, 3, 2, 3, 4), (2, 3, 1, 1)]):
         one(f'{op.lower()}_7_{i}', op, 7, shape=shape)
 one('globalmaxpool_7_nan', 'GlobalMaxPool', 7, x=f([[[[1, np.nan], [3, 2]], [[1, 2], [3, 4]]]]), y=[[[[np.nan]], [[4]]]], why=NAN['why'])
-one('lp_pool_11', 'LpPool', 11, kernel_shape=[2, 2], refused='LpPool')
+one('lp_pool_11', 'LpPool', 11, kernel_shape=[2, 2])
+one('lp_pool_11_cubes', 'LpPool', 11, kernel_shape=[3, 2], p=3, strides=[2, 1])
 one('global_lp_pool_7', 'GlobalLpPool', 7, refused='GlobalLpPool')

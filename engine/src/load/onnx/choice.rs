@@ -27,6 +27,28 @@ pub fn compared(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     })])
 }
 
+/// Equal: 1 where the values do not differ.
+pub fn equal(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let differs = different(s, site, "differs")?;
+    Ok(vec![Value::Act(negated(s, site, differs)?)])
+}
+
+/// 1 where the inputs differ.
+fn different(s: &mut Scope, site: &Site<'_>, part: &str) -> Result<Act> {
+    let operands = s.operands(site)?;
+    let &[a, b] = operands.as_slice() else { return Err(Error::format(format!("{} inputs", operands.len()))) };
+    let name = s.free(&format!("{}/difference", site.name));
+    let difference = s.binary(&name, Binary::Sub, a, b)?;
+    let size = s.step(site, "size", Op::Activation(Activation::Abs), &[difference])?;
+    s.step(site, part, Op::Activation(Activation::Step(0.0)), &[size])
+}
+
+/// Xor of truth values: 1 where they differ.
+pub fn either(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let differs = different(s, site, "differs")?;
+    Ok(vec![Value::Act(s.add(site, Op::Identity, &[differs])?)])
+}
+
 /// And, Or and Not of truth values that depend on the net's input.
 pub fn logic(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let truths = (0..site.inputs.len()).map(|i| truth(site, i)).collect::<Result<Vec<_>>>()?;
@@ -104,6 +126,7 @@ fn truth(site: &Site<'_>, i: usize) -> Result<Value> {
             Ok(Value::Floats(Const { name: format!("{}/test", site.name), tensor }))
         }
         Value::Act(x) => Ok(Value::Act(*x)),
+        Value::Floats(c) => Ok(Value::Floats(c.clone())),
         other => Err(site.wants(i, "truth values", other)),
     }
 }

@@ -9,7 +9,10 @@ use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
 
 /// Floor, Ceil, Round, Sign, Sin and Cos.
-pub fn mapped(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+pub fn mapped(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    if let Value::Act(_) = site.input(0) {
+        return super::pointwise::activation(s, site);
+    }
     let c = site.floats(0)?;
     let f: fn(f32) -> f32 = match site.op {
         "Floor" => f32::floor,
@@ -26,7 +29,7 @@ pub fn mapped(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 /// CumSum: sums of all entries up to each, along an axis.
-pub fn cumulated(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+pub fn cumulated(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let axis = site.scalar(1)?.ok_or_else(|| Error::format("input 1, the axis, is missing"))? as i64;
     let (exclusive, reverse) = (site.int("exclusive")?.unwrap_or(0) != 0, site.int("reverse")?.unwrap_or(0) != 0);
     match site.input(0) {
@@ -39,6 +42,17 @@ pub fn cumulated(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let sums = along(&to_f32(&c.tensor)?, c.tensor.dims(), axis, exclusive, reverse, |a, b| a + b)?;
             let tensor = Tensor::from_vec(sums, c.tensor.dims(), &Device::Cpu)?;
             Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })])
+        }
+        Value::Act(x) => {
+            let x = *x;
+            let at = s.axis(x, axis)?;
+            let n = s.sample(x)[at];
+            let counts = |to: usize, from: usize| {
+                let (a, b) = if reverse { (to, from) } else { (from, to) };
+                if a < b || (a == b && !exclusive) { 1.0f32 } else { 0.0 }
+            };
+            let sums = (0..n * n).map(|i| counts(i / n, i % n)).collect();
+            Ok(vec![Value::Act(s.along(site, x, at, Tensor::from_vec(sums, (n, n), &Device::Cpu)?)?)])
         }
         other => Err(site.wants(0, "a constant", other)),
     }
@@ -69,8 +83,11 @@ fn along<T: Copy + Default>(
     Ok(sums)
 }
 
-/// ScatterND: a constant with entries replaced.
-pub fn scattered(_: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+/// ScatterND: a constant with entries replaced; of computed values the entries are chosen.
+pub fn scattered(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    if matches!(site.input(0), Value::Act(_)) || matches!(site.input(2), Value::Act(_)) {
+        return super::indices::scatter_nd(s, site);
+    }
     if let Some(how) = site.text("reduction")?.filter(|how| !matches!(how.as_str(), "" | "none")) {
         return Err(Error::unsupported(format!("attribute `reduction` is `{how}`")));
     }

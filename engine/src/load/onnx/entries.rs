@@ -2,11 +2,12 @@
 
 use super::scope::Scope;
 use super::site::Site;
-use super::value::{Act, Dim, Value, mixes};
+use super::value::{Act, Const, Dim, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::Op;
 use crate::graph::op::Border;
 use crate::limits::ONNX_COMPUTED;
+use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
 
 /// Slice, its bounds attributes (before opset 10) or inputs.
@@ -35,6 +36,10 @@ pub fn slice(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
                 || matches!(s.resolve(ends[i]), Dim::Known(e) if e >= s.batch.map_or(i64::from(i32::MAX), |n| n as i64));
             if starts[i] == Dim::Known(0) && step == 1 && all {
                 continue;
+            }
+            if s.of_one_sample() {
+                let x = s.with_axis(site, x)?;
+                return slice(s, &site.with([&[Value::Act(x)], &site.inputs[1..]].concat()));
             }
             return Err(mixes("it slices the batch"));
         };
@@ -68,6 +73,14 @@ fn range(start: i64, end: i64, step: i64, n: i64) -> Result<Vec<usize>> {
 
 /// Chosen entries of some axes, one node an axis; without any the value passes as it is.
 pub fn select(s: &mut Scope, site: &Site<'_>, x: Act, mut chosen: Vec<(usize, Vec<usize>)>) -> Result<Vec<Value>> {
+    if chosen.iter().any(|(_, index)| index.is_empty()) {
+        // What holds nothing depends on nothing.
+        let mut dims = s.sample(x);
+        chosen.iter().for_each(|(axis, index)| dims[*axis] = index.len());
+        let dims = if x.lead == 1 { [&[1], dims.as_slice()].concat() } else { dims };
+        let tensor = Tensor::zeros(dims, DType::F32, &Device::Cpu)?;
+        return Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })]);
+    }
     let Some((axis, index)) = chosen.pop() else {
         return Ok(vec![Value::Act(s.add(site, Op::Identity, &[x])?)]);
     };
@@ -80,8 +93,12 @@ pub fn select(s: &mut Scope, site: &Site<'_>, x: Act, mut chosen: Vec<(usize, Ve
 
 /// Split into as many parts as there are outputs.
 pub fn split(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let x = s.act(site, 0)?;
-    let axis = s.axis(x, site.int("axis")?.unwrap_or(0))?;
+    let mut x = s.act(site, 0)?;
+    let axis = site.int("axis")?.unwrap_or(0);
+    if s.of_one_sample() && s.axis_or_batch(x, axis)?.is_none() {
+        x = s.with_axis(site, x)?;
+    }
+    let axis = s.axis(x, axis)?;
     let n = s.sample(x)[axis];
     let said = if site.has(1) { Some(site.ints(1)?.known()?) } else { site.int_list("split")? };
     let sizes: Vec<usize> = match said {
@@ -104,8 +121,11 @@ pub fn split(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     parts.collect()
 }
 
-/// Gather with constant indices.
+/// Gather, with constant or computed indices.
 pub fn gather(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    if matches!(site.input(1), Value::Act(_)) {
+        return super::indices::gather_computed(s, site);
+    }
     let x = s.act(site, 0)?;
     let indices = site.ints(1)?;
     let known = indices.known()?;
@@ -114,6 +134,10 @@ pub fn gather(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         if s.batch == Some(1) && indices.dims.is_empty() && matches!(known[..], [0 | -1]) {
             let dims = s.dims(x).values[1..].to_vec();
             return Ok(vec![Value::Act(s.bare(&site.name, x, &dims)?)]);
+        }
+        if s.of_one_sample() {
+            let x = s.with_axis(site, x)?;
+            return gather(s, &site.with([&[Value::Act(x)], &site.inputs[1..]].concat()));
         }
         return Err(mixes("it gathers samples"));
     };
@@ -208,20 +232,31 @@ pub fn expand(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let (rank, shape) = (s.rank(x), s.sample(x));
     let mut chosen = Vec::new();
+    let mut batched = false;
     for (i, d) in to.iter().enumerate() {
         let Some(at) = s.axis_or_batch(x, (rank - to.len() + i) as i64)? else {
             let whole = s.batch.map(|n| Dim::Known(n as i64));
             if matches!(d, Dim::Batch | Dim::Known(1)) || whole == Some(*d) {
                 continue;
             }
+            if s.of_one_sample() {
+                let x = s.with_axis(site, x)?;
+                return expand(s, &site.with([&[Value::Act(x)], &site.inputs[1..]].concat()));
+            }
             return Err(mixes("it repeats samples"));
         };
         match (shape[at] as i64, s.resolve(*d)) {
+            // One for all samples.
+            (1, Dim::Batch) if i == 0 && x.lead == 0 => batched = true,
             (_, Dim::Known(1)) => {}
             (n, Dim::Known(d)) if n == d => {}
             (1, Dim::Known(d)) if (1..ONNX_COMPUTED as i64).contains(&d) => chosen.push((at, vec![0; d as usize])),
             (n, d) => return Err(Error::shape(format!("an axis of {n} does not expand to {d:?}"))),
         }
+    }
+    if batched && to.len() == rank && chosen.iter().all(|(at, _)| *at > 0) {
+        let x = s.of_one(site, x)?;
+        return select(s, site, x, chosen.into_iter().map(|(at, index)| (at - 1, index)).collect());
     }
     select(s, site, x, chosen)
 }
@@ -235,6 +270,10 @@ pub fn tile(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let mut chosen = Vec::new();
     for (axis, times) in repeats.iter().enumerate().filter(|(_, t)| **t != 1) {
+        if s.of_one_sample() && x.lead == 1 && axis == 0 {
+            let x = s.with_axis(site, x)?;
+            return tile(s, &site.with([&[Value::Act(x)], &site.inputs[1..]].concat()));
+        }
         let at = s.axis(x, axis as i64)?;
         let n = s.sample(x)[at];
         let total = usize::try_from(*times).ok().and_then(|t| t.checked_mul(n)).filter(|t| *t < ONNX_COMPUTED);

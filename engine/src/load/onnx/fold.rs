@@ -9,15 +9,29 @@ use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::limits::ONNX_COMPUTED;
 use crate::pass::apply::apply;
-use candle_core::{Device, Tensor};
-use std::collections::BTreeSet;
+use candle_core::{DType, Device, Tensor};
+
+/// Integers and truth values, computed as real numbers, as the integers that they are.
+///
+/// # Errors
+/// Where they are not real numbers.
+pub fn whole(values: Vec<Value>) -> Result<Vec<Value>> {
+    let whole = |value| match value {
+        Value::Floats(c) => {
+            let values = crate::tensor::to_f32(&c.tensor)?.into_iter().map(|v| Dim::Known(v as i64));
+            Ok(Value::Ints(Ints { dims: c.tensor.dims().to_vec(), values: values.collect() }))
+        }
+        other => Ok(other),
+    };
+    values.into_iter().map(whole).collect()
+}
 
 /// The outputs of a node whose inputs are constants.
 ///
 /// # Errors
 /// As the operator's own.
 pub fn floats(site: &Site<'_>, translate: Translate) -> Result<Vec<Value>> {
-    let mut scratch = Scope::new(None, BTreeSet::new());
+    let mut scratch = Scope::of_constants();
     let outputs = translate(&mut scratch, site)?;
     let mut known: Vec<Option<Tensor>> = Vec::new();
     outputs
@@ -42,6 +56,14 @@ fn evaluate(scratch: &Scope, id: NodeId, known: &mut Vec<Option<Tensor>>) -> Res
         let inputs = inputs.ok_or_else(|| Error::internal("a constant depends on an input"))?;
         let value = match node.op {
             Op::Input => return Err(Error::internal("a constant depends on an input")),
+            // Nothing is computed for a value that holds nothing.
+            _ if node.shape.contains(&0) => {
+                Tensor::zeros([&[1], node.shape.as_slice()].concat(), DType::F32, &Device::Cpu)?
+            }
+            Op::Concat { .. } => {
+                let full: Vec<&Tensor> = inputs.iter().copied().filter(|t| t.elem_count() > 0).collect();
+                apply(&node.op, &full, scratch.builder.weights(), &node.shape)?
+            }
             _ => apply(&node.op, &inputs, scratch.builder.weights(), &node.shape)?,
         };
         known.push(Some(value));
@@ -57,7 +79,7 @@ pub fn ints(site: &mut Site<'_>, data: usize, translate: Translate) -> Result<Ve
     let mut pool: Vec<Dim> = Vec::new();
     // An empty part of a list adds nothing to it.
     if site.op == "Concat" {
-        site.inputs.retain(|v| !matches!(v, Value::Ints(i) if i.values.is_empty()));
+        site.inputs.retain(|v| !matches!(v, Value::Ints(i) if i.values.is_empty() && i.dims.len() == 1));
         if site.inputs.is_empty() {
             return Ok(vec![Value::Ints(Ints::list(Vec::new()))]);
         }

@@ -11,6 +11,8 @@ use rten_onnx::onnx::DataType;
 pub struct Input {
     /// The batch size, where the file fixes it.
     pub batch: Option<usize>,
+    /// Whether each sample is computed as a batch of its own, which the file does not say.
+    pub alone: bool,
     /// The shape of one sample, as the file has it.
     pub sample: Vec<usize>,
     /// Whether that is rows x columns x channels of a photo.
@@ -63,7 +65,7 @@ pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
     if kind != DataType::FLOAT {
         notes.push(format!("the file's input is {kind}; the net is computed in f32"));
     }
-    Ok(Input { batch, sample, channels_last: last, notes })
+    Ok(Input { batch, alone: false, sample, channels_last: last, notes })
 }
 
 /// Whether the input is rows x columns x channels, and a note where that is assumed: as the option says, else as the first

@@ -4,7 +4,8 @@ use super::scope::Scope;
 use super::site::Site;
 use super::value::{Const, Dim, Ints, Value, count, mixes};
 use crate::error::{Error, Result};
-use crate::graph::infer;
+use crate::graph::op::{Activation, Elementary};
+use crate::graph::{Op, infer};
 use crate::limits::ONNX_COMPUTED;
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
@@ -61,8 +62,20 @@ pub fn constant_of_shape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
 }
 
-/// Range over integers.
+/// Range over integers or real numbers.
 pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    if site.inputs.iter().any(|v| matches!(v, Value::Floats(_))) {
+        let missing = || Error::format("a range takes three numbers");
+        let [start, limit, step] = [site.scalar(0)?, site.scalar(1)?, site.scalar(2)?];
+        let (start, limit, step) = (start.ok_or_else(missing)?, limit.ok_or_else(missing)?, step.ok_or_else(missing)?);
+        let n = ((limit - start) / step).ceil().max(0.0);
+        if !(n <= ONNX_COMPUTED as f64) {
+            return Err(Error::format("a range beyond reason"));
+        }
+        let values: Vec<f32> = (0..n as usize).map(|i| (start + i as f64 * step) as f32).collect();
+        let tensor = Tensor::new(values, &Device::Cpu)?;
+        return Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })]);
+    }
     let one = |i: usize| -> Result<i64> {
         let list: Vec<Dim> = site.ints(i)?.values.iter().map(|d| s.resolve(*d)).collect();
         match Ints::list(list).known()?[..] {
@@ -94,6 +107,15 @@ pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let real = matches!(to, DataType::FLOAT | DataType::DOUBLE | DataType::FLOAT16 | DataType::BFLOAT16);
     match site.input(0) {
         Value::Act(_) if real => super::pointwise::identity(s, site),
+        Value::Act(x) if to == DataType::BOOL => {
+            let x = *x;
+            let size = s.step(site, "size", Op::Activation(Activation::Abs), &[x])?;
+            Ok(vec![Value::Act(s.activation(site, Activation::Step(0.0), size)?)])
+        }
+        Value::Act(x) if matches!(to, DataType::INT64 | DataType::INT32 | DataType::INT8 | DataType::UINT8) => {
+            let whole = Activation::Elementary(Elementary::Truncate);
+            Ok(vec![Value::Act(s.activation(site, whole, *x)?)])
+        }
         Value::Floats(_) if real => super::pointwise::identity(s, site),
         Value::Ints(v) if real => {
             let values = Ints::list(v.values.iter().map(|d| s.resolve(*d)).collect()).known()?;
@@ -126,6 +148,7 @@ pub fn elementwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let single = |d: &Dim| match (site.op, s.resolve(*d)) {
             ("Neg", Dim::Known(v)) => Ok(Dim::Known(v.saturating_neg())),
             ("Abs", Dim::Known(v)) => Ok(Dim::Known(v.saturating_abs())),
+            ("Sign", Dim::Known(v)) => Ok(Dim::Known(v.signum())),
             ("Not", Dim::Known(v)) => Ok(Dim::Known(i64::from(v == 0))),
             ("Sum" | "Max" | "Min" | "Identity", d) => Ok(d),
             (op, _) => Err(Error::unsupported(format!("`{op}` of integers"))),
@@ -162,7 +185,12 @@ fn combine(s: &Scope, op: &str, a: Dim, b: Dim) -> Result<Dim> {
         "Sub" => a.checked_sub(b),
         "Mul" => a.checked_mul(b),
         "Div" => a.checked_div(b),
-        "Mod" => a.checked_rem_euclid(b),
+        // The sign of the divisor, or with `fmod` that of the dividend.
+        "Mod" => a.checked_rem(b).map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r }),
+        "Pow" => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
+        "Xor" => truth((a != 0) != (b != 0)),
+        "BitwiseAnd" => Some(a & b),
+        "BitwiseOr" => Some(a | b),
         "Max" => Some(a.max(b)),
         "Min" => Some(a.min(b)),
         "Equal" => truth(a == b),
@@ -177,13 +205,15 @@ fn combine(s: &Scope, op: &str, a: Dim, b: Dim) -> Result<Dim> {
     value.map(Dim::Known).ok_or_else(|| Error::format(format!("{a} {op} {b} has no value")))
 }
 
-/// ReduceProd, ReduceSum, ReduceMax and ReduceMin of all integers.
+/// ReduceProd, ReduceSum, ReduceMax and ReduceMin of integers.
 pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = site.ints(0)?;
-    let axes = if site.has(1) { Some(site.ints(1)?.known()?) } else { site.int_list("axes")? };
-    if x.dims.len() > 1 && axes.is_some_and(|a| a.len() != x.dims.len()) {
-        return Err(Error::unsupported("a reduction of some axes of integers"));
-    }
+    let rank = x.dims.len();
+    let listed = if site.has(1) { Some(site.ints(1)?.known()?) } else { site.int_list("axes")? };
+    let gone: Vec<bool> = match listed.filter(|l| !l.is_empty()) {
+        None => vec![true; rank],
+        Some(list) => (0..rank as i64).map(|a| list.contains(&a) || list.contains(&(a - rank as i64))).collect(),
+    };
     let op = match site.op {
         "ReduceProd" => "Mul",
         "ReduceSum" => "Add",
@@ -191,13 +221,87 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         "ReduceMin" => "Min",
         other => return Err(Error::unsupported(format!("`{other}` of integers"))),
     };
-    let total = x.values.iter().copied().map(Ok).reduce(|a, b| combine(s, op, a?, b?));
-    let total = total.unwrap_or(Ok(Dim::Known(i64::from(op == "Mul"))))?;
+    let kept: Vec<usize> = (0..rank).map(|a| if gone[a] { 1 } else { x.dims[a] }).collect();
+    let steps = crate::kernels::rearrange::strides(&kept);
+    let mut totals: Vec<Option<Dim>> = vec![None; kept.iter().product()];
+    for (i, value) in x.values.iter().enumerate() {
+        let (mut rest, mut at) = (i, 0);
+        for a in (0..rank).rev() {
+            at += if gone[a] { 0 } else { rest % x.dims[a] * steps[a] };
+            rest /= x.dims[a];
+        }
+        totals[at] = Some(match totals[at] {
+            None => *value,
+            Some(total) => combine(s, op, total, *value)?,
+        });
+    }
+    let values = totals.into_iter().map(|t| t.unwrap_or(Dim::Known(i64::from(op == "Mul")))).collect();
     let keep = site.int("keepdims")?.unwrap_or(1) != 0;
-    let dims = if keep { vec![1; x.dims.len()] } else { Vec::new() };
-    Ok(vec![Value::Ints(Ints { dims, values: vec![total] })])
+    let dims = if keep { kept } else { (0..rank).filter(|a| !gone[*a]).map(|a| x.dims[a]).collect() };
+    Ok(vec![Value::Ints(Ints { dims, values })])
 }
 
+/// NonZero: the places of what is not zero, an axis a row.
+pub fn non_zero(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let (values, dims) = match site.input(0) {
+        Value::Ints(v) => {
+            let known = Ints::list(v.values.iter().map(|d| s.resolve(*d)).collect()).known()?;
+            (known.into_iter().map(|v| v as f64).collect(), v.dims.clone())
+        }
+        Value::Floats(c) => (to_f64(&c.tensor)?, c.tensor.dims().to_vec()),
+        other => {
+            return Err(site.wants(0, "a constant", other));
+        }
+    };
+    let places: Vec<usize> = (0..values.len()).filter(|i| values[*i] != 0.0).collect();
+    let steps = crate::kernels::rearrange::strides(&dims);
+    let along = |a: usize| {
+        let (n, step) = (dims[a], steps[a]);
+        places.iter().map(move |i| Dim::Known((i / step % n) as i64))
+    };
+    let rows: Vec<Dim> = (0..dims.len()).flat_map(along).collect();
+    Ok(vec![Value::Ints(Ints { dims: vec![dims.len(), places.len()], values: rows })])
+}
+
+/// Trilu: the part of a matrix above or below a diagonal.
+pub fn triangle(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let upper = site.int("upper")?.unwrap_or(1) != 0;
+    let k = site.scalar(1)?.unwrap_or(0.0) as i64;
+    let kept = |i: usize, j: usize| if upper { j as i64 - i as i64 >= k } else { j as i64 - i as i64 <= k };
+    if let Value::Ints(v) = site.input(0) {
+        let &[.., rows, columns] = v.dims.as_slice() else { return Err(Error::shape("a triangle of no matrix")) };
+        let place = |i: usize| kept(i / columns % rows, i % columns);
+        let values = v.values.iter().enumerate().map(|(i, d)| if place(i) { *d } else { Dim::Known(0) }).collect();
+        return Ok(vec![Value::Ints(Ints { dims: v.dims.clone(), values })]);
+    }
+    if let Value::Floats(c) = site.input(0) {
+        // Chosen, not multiplied: masks hold infinities.
+        let dims = c.tensor.dims().to_vec();
+        let &[.., rows, columns] = dims.as_slice() else { return Err(Error::shape("a triangle of no matrix")) };
+        let mut values = crate::tensor::to_f32(&c.tensor)?;
+        values
+            .iter_mut()
+            .enumerate()
+            .filter(|(i, _)| !kept(i / columns % rows, i % columns))
+            .for_each(|(_, v)| *v = 0.0);
+        let tensor = Tensor::from_vec(values, dims, &Device::Cpu)?;
+        return Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })]);
+    }
+    let x = s.act(site, 0)?;
+    let shape = s.sample(x);
+    let &[.., rows, columns] = shape.as_slice() else {
+        return Err(mixes("it takes a triangle of a matrix of which one axis is the batch"));
+    };
+    let mask = (0..rows * columns).map(|i| f32::from(u8::from(kept(i / columns, i % columns)))).collect();
+    let tensor = Tensor::from_vec(mask, (rows, columns), &Device::Cpu)?;
+    let mask = s.constant(&Const { name: format!("{}/triangle", site.name), tensor })?;
+    Ok(vec![Value::Act(s.binary(&site.name, crate::graph::op::Binary::Mul, x, mask)?)])
+}
+
+/// The shape to which arrays of integers broadcast.
+///
+/// # Errors
+/// Where they do not, or it is beyond reason.
 pub fn broadcast_dims(all: &[&[usize]]) -> Result<Vec<usize>> {
     let dims = all.iter().try_fold(Vec::new(), |to, d| infer::broadcast(&to, d))?;
     match dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) {

@@ -150,13 +150,41 @@ pub fn transpose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Transpose(perm), &[x])?)])
 }
 
-/// Concat
+/// Concat; what holds nothing adds nothing.
 pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let inputs = s.operands(site)?;
+    let empty = |v: &Value| match v {
+        Value::Floats(c) => c.tensor.elem_count() == 0,
+        Value::Ints(v) => v.values.is_empty(),
+        _ => false,
+    };
+    let full: Vec<Value> = site.inputs.iter().filter(|v| !empty(v)).cloned().collect();
+    if full.is_empty() && !site.inputs.is_empty() {
+        return Ok(site.inputs[..1].to_vec());
+    }
+    let site = &site.with(full);
+    let mut inputs = s.operands(site)?;
     let widest = inputs.iter().copied().max_by_key(|x| x.lead);
     let x = widest.ok_or_else(|| Error::format("no inputs"))?;
-    let axis = site.int("axis")?.ok_or_else(|| Error::format("attribute `axis` is missing"))?;
-    let axis = s.axis(x, axis)?;
+    let said = site.int("axis")?.ok_or_else(|| Error::format("attribute `axis` is missing"))?;
+    let rank = s.rank(x);
+    let along_batch = s.batch == Some(1) && x.lead == 1 && s.axis_or_batch(x, said)?.is_none();
+    // A value of one sample without a batch has the batch's axis among its own.
+    let bare = inputs.iter().any(|y| y.lead == 0 && s.rank(*y) == rank && s.sample(*y)[0] != 1);
+    if along_batch || (bare && s.batch == Some(1) && x.lead == 1) {
+        inputs = (0..site.inputs.len())
+            .map(|i| {
+                let x = s.act(site, i)?;
+                s.with_axis(site, x)
+            })
+            .collect::<Result<_>>()?;
+    } else if x.lead == 1 {
+        inputs = inputs
+            .into_iter()
+            .map(|y| if y.lead == 0 && s.rank(y) == rank { s.of_one(site, y) } else { Ok(y) })
+            .collect::<Result<_>>()?;
+    }
+    let x = inputs.iter().copied().max_by_key(|x| x.lead).unwrap_or(x);
+    let axis = s.axis(x, said)?;
     let op = if inputs.len() == 1 { Op::Identity } else { Op::Concat { axis } };
     Ok(vec![Value::Act(s.add(site, op, &inputs)?)])
 }
@@ -189,8 +217,9 @@ fn block(s: &mut Scope, site: &Site<'_>) -> Result<(Act, usize, [usize; 3])> {
     let x = s.act(site, 0)?;
     let b = site.int("blocksize")?.unwrap_or(0);
     let shape = s.sample(x);
-    match (<[usize; 3]>::try_from(shape), usize::try_from(b)) {
-        (Ok(map), Ok(b)) if (1..1 << 12).contains(&b) && x.lead == 1 => Ok((x, b, map)),
+    let map = shape.get(shape.len().saturating_sub(3)..).and_then(|m| <[usize; 3]>::try_from(m).ok());
+    match (map, usize::try_from(b)) {
+        (Some(map), Ok(b)) if (1..1 << 12).contains(&b) && s.rank(x) == 4 => Ok((x, b, map)),
         _ => Err(Error::shape(format!("blocks of {b} over {:?}", s.sample(x)))),
     }
 }
@@ -203,6 +232,12 @@ fn through(
     perm: Vec<usize>,
     to: Vec<usize>,
 ) -> Result<Vec<Value>> {
+    // Several maps of one sample are a further axis before the others.
+    let shape = s.sample(x);
+    let front = &shape[..shape.len() - 3];
+    let before = |list: Vec<usize>| [front, list.as_slice()].concat();
+    let (split, to) = (before(split), before(to));
+    let perm: Vec<usize> = (0..front.len()).chain(perm.into_iter().map(|a| a + front.len())).collect();
     let blocks = s.step(site, "blocks", Op::Reshape(split), &[x])?;
     let moved = s.step(site, "moved", Op::Transpose(perm), &[blocks])?;
     Ok(vec![Value::Act(s.add(site, Op::Reshape(to), &[moved])?)])

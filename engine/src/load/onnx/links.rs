@@ -62,7 +62,7 @@ impl<'a> Links<'a> {
         let mut needed: Vec<&'a ValueInfoProto> = Vec::new();
         let mut known = BTreeSet::new();
         for node in &nodes {
-            for name in node.input.iter().map(String::as_str).filter(|n| !n.is_empty() && !makers.contains_key(n)) {
+            for name in reads(node).into_iter().filter(|n| !n.is_empty() && !makers.contains_key(n)) {
                 match inputs.get(name) {
                     Some(input) if known.insert(name) => needed.push(input),
                     None if !initialisers.contains_key(name) => {
@@ -91,6 +91,21 @@ pub fn name_of(info: &ValueInfoProto) -> &str {
     info.name.as_deref().unwrap_or("")
 }
 
+/// The names that a node reads, those among them that its branches or its body see around them.
+pub fn reads(node: &NodeProto) -> Vec<&str> {
+    let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
+    for graph in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
+        let mut own: BTreeSet<&str> = graph.input.iter().map(name_of).collect();
+        own.extend(graph.initializer.iter().filter_map(|t| t.name.as_deref()));
+        for inner in &graph.node {
+            names.extend(reads(inner).into_iter().filter(|n| !n.is_empty() && !own.contains(n)));
+            own.extend(inner.output.iter().map(String::as_str));
+        }
+        names.extend(graph.output.iter().map(name_of).filter(|n| !own.contains(n)));
+    }
+    names
+}
+
 /// A node as messages name it.
 pub fn shown(node: &NodeProto) -> String {
     let name = node.name.as_deref().filter(|n| !n.is_empty()).or(node.output.first().map(String::as_str));
@@ -105,6 +120,7 @@ fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, lasts: &[usize]) ->
         Open,
         Done,
     }
+    let read: Vec<Vec<&str>> = graph.node.iter().map(reads).collect();
     let mut state = vec![State::New; graph.node.len()];
     let (mut stack, mut order) = (Vec::new(), Vec::new());
     for last in lasts {
@@ -113,13 +129,13 @@ fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, lasts: &[usize]) ->
         }
         while let Some((node, next)) = stack.pop() {
             state[node] = State::Open;
-            let Some(name) = graph.node[node].input.get(next) else {
+            let Some(name) = read[node].get(next) else {
                 state[node] = State::Done;
                 order.push(node);
                 continue;
             };
             stack.push((node, next + 1));
-            let Some(maker) = makers.get(name.as_str()) else { continue };
+            let Some(maker) = makers.get(name) else { continue };
             match state[*maker] {
                 State::New => stack.push((*maker, 0)),
                 State::Open => {
@@ -136,9 +152,7 @@ fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, lasts: &[usize]) ->
         sorted
     };
     // A file in order, as it should be, keeps its order.
-    let in_order = sorted
-        .iter()
-        .all(|i| graph.node[*i].input.iter().filter_map(|n| makers.get(n.as_str())).all(|maker| maker < i));
+    let in_order = sorted.iter().all(|i| read[*i].iter().filter_map(|n| makers.get(n)).all(|maker| maker < i));
     Ok(if in_order { sorted } else { order })
 }
 

@@ -4,12 +4,18 @@
 //! Every activation has the batch as its first axis; what would mix samples is refused. A node is called by its own
 //! name, else by its first output's, and is found by both.
 
+mod attention;
 mod choice;
 mod constants;
+mod control;
 mod dense;
+mod einsum;
 mod entries;
 mod external;
 mod fold;
+mod functions;
+mod fused;
+mod indices;
 mod input;
 mod ints;
 mod layout;
@@ -18,10 +24,16 @@ mod norm;
 mod ops;
 mod patterns;
 mod pointwise;
+mod quantised;
+mod ranking;
+mod recurrent;
+mod resampling;
 mod resize;
+mod sampling;
 mod scope;
 mod site;
 mod value;
+mod volume;
 mod window;
 mod wire;
 
@@ -36,7 +48,7 @@ use crate::model::{Card, Model};
 use external::Folder;
 use input::Input;
 use links::Links;
-use rten_onnx::onnx::ModelProto;
+use rten_onnx::onnx::{DataType, ModelProto, TensorProto};
 use scope::Scope;
 use site::Site;
 use std::cell::RefCell;
@@ -80,7 +92,7 @@ fn build(bytes: &Bytes, path: &Path, options: &Options) -> Result<Model> {
     }
     // Where the symbolic batch is in the way, each sample may still pass as a batch of its own.
     let alone = read(bytes, path, options, false, |shape| {
-        shape.batch = Some(1);
+        (shape.batch, shape.alone) = (Some(1), true);
         shape.notes.push("the file mixes samples; each is computed as a batch of its own".into());
     });
     alone.or(own)
@@ -88,7 +100,8 @@ fn build(bytes: &Bytes, path: &Path, options: &Options) -> Result<Model> {
 
 /// The net in the bytes of a file, with all of its outputs or only the first; `change` may change what is known of its input.
 fn read(bytes: &Bytes, path: &Path, options: &Options, all: bool, change: impl FnOnce(&mut Input)) -> Result<Model> {
-    let model = wire::model(bytes, &|copied| bytes.release(copied))?;
+    let mut model = wire::model(bytes, &|copied| bytes.release(copied))?;
+    functions::inline(&mut model, bytes)?;
     let opset = opset(&model)?;
     let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
     let links = Links::of(graph, all)?;
@@ -120,8 +133,20 @@ fn translate(
 ) -> Result<(Vec<(String, Graph)>, Weights)> {
     let reserved = links.names.iter().flatten().cloned().collect();
     let mut scope = Scope::new(shape.batch, reserved);
-    scope.torch = torch;
-    let mut reader = Reader { scope, folder: Folder::of(path), values: BTreeMap::new(), folded: 0 };
+    (scope.torch, scope.alone) = (torch, shape.alone);
+    let mut reader = Reader {
+        scope,
+        folder: Folder::of(path),
+        values: BTreeMap::new(),
+        inner: BTreeMap::new(),
+        kinds: BTreeMap::new(),
+        folded: 0,
+        steps: 0,
+        computed: BTreeMap::new(),
+    };
+    let mut readers: BTreeMap<&str, usize> = BTreeMap::new();
+    links.nodes.iter().flat_map(|n| links::reads(n)).for_each(|name| *readers.entry(name).or_default() += 1);
+    links.outputs.iter().for_each(|name| *readers.entry(name).or_default() += 1);
     let name = &links.names[links.nodes.len()][0];
     let input = if shape.channels_last {
         // Photos are channels x rows x columns everywhere else.
@@ -141,8 +166,12 @@ fn translate(
             // The builder's own messages name the node already.
             if e.message.starts_with("node `") { e } else { e.context(links::shown(node)) }
         })?;
+        reader.leave(node, &mut readers);
     }
     let ends = links.outputs.iter().map(|name| match reader.values.get(name) {
+        Some(Value::Act(output)) if shape.alone && reader.scope.is_own_axis(*output) => {
+            Err(value::mixes(format!("the output `{name}` is not one a sample")))
+        }
         Some(Value::Act(output)) => Ok((name.to_string(), output.id)),
         _ => Err(Error::unsupported(format!("the output `{name}` does not depend on the input"))),
     });
@@ -187,6 +216,14 @@ struct Reader<'a> {
     scope: Scope,
     folder: Folder,
     values: BTreeMap<&'a str, Value>,
+    /// The initialisers of branches and loops' bodies.
+    inner: BTreeMap<&'a str, &'a TensorProto>,
+    /// The types of constants' values.
+    kinds: BTreeMap<&'a str, DataType>,
+    /// Nodes of branches and loops' bodies translated so far.
+    steps: usize,
+    /// Bytes of the computed constants that nothing but constants has been computed from.
+    computed: BTreeMap<&'a str, u64>,
     /// Bytes of the constants computed so far.
     folded: u64,
 }
@@ -202,8 +239,20 @@ impl<'a> Reader<'a> {
         let inputs = node.input.iter().map(|name| self.value(links, name)).collect::<Result<Vec<Value>>>()?;
         let mut site = Site::new(node, opset, inputs, names.to_vec());
         let domain = node.domain.as_deref().unwrap_or("");
+        if site.op.contains("Q") || site.op.ends_with("Integer") || site.op.ends_with("izeLinear") {
+            let kind = |name: &String| {
+                let held = links.initialisers.get(name.as_str()).or(self.inner.get(name.as_str()));
+                held.and_then(|t| t.data_type).or(self.kinds.get(name.as_str()).copied())
+            };
+            site.ranges = node.input.iter().map(|name| kind(name).and_then(value::range)).collect();
+        }
         let values = if ops::is_constant(site.op, domain) {
+            if let (Some(kind), Some(name)) = (site.tensor("value")?.and_then(|t| t.data_type), node.output.first()) {
+                self.kinds.insert(name, kind);
+            }
             vec![self.constant(&site)?]
+        } else if matches!(site.op, "If" | "Loop") && matches!(domain, "" | "ai.onnx") {
+            self.controlled(links, &site, opset)?
         } else {
             if site.op == "ConstantOfShape"
                 && let Some(tensor) = site.tensor("value")?
@@ -212,8 +261,17 @@ impl<'a> Reader<'a> {
             }
             ops::translate(&mut self.scope, &mut site, domain)?
         };
-        self.folded = self.folded.saturating_add(taken(site.op, &values));
+        let bytes = taken(site.op, &values);
+        self.folded = self.folded.saturating_add(bytes);
         ONNX_FOLDED.check(self.folded)?;
+        // What only shows a constant anew holds on to it.
+        if bytes == 0 || values.iter().any(|v| matches!(v, Value::Act(_))) {
+            for name in &node.input {
+                self.computed.remove(name.as_str());
+            }
+        } else if let [name] = &node.output[..] {
+            self.computed.insert(name, bytes);
+        }
         for (name, value) in node.output.iter().zip(values) {
             if let Value::Act(x) = value {
                 self.scope.builder.alias(name, x.id);
@@ -223,13 +281,27 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Lets go of the constants that only `node` still read, and from which nothing but constants was computed.
+    fn leave(&mut self, node: &'a rten_onnx::onnx::NodeProto, readers: &mut BTreeMap<&str, usize>) {
+        for name in links::reads(node) {
+            let Some(left) = readers.get_mut(name) else { continue };
+            *left -= 1;
+            if *left == 0
+                && let Some(bytes) = self.computed.remove(name)
+            {
+                self.values.remove(name);
+                self.folded = self.folded.saturating_sub(bytes);
+            }
+        }
+    }
+
     /// What a node's input stands for; initialisers are decoded when they are first asked for.
     fn value(&mut self, links: &Links<'a>, name: &'a str) -> Result<Value> {
         if name.is_empty() {
             return Ok(Value::Absent);
         }
         if !self.values.contains_key(name) {
-            let tensor = links.initialisers.get(name).ok_or_else(|| {
+            let tensor = links.initialisers.get(name).or(self.inner.get(name)).ok_or_else(|| {
                 Error::unsupported(format!("it takes `{name}`, an output that its node does not have here"))
                     .hint("second outputs of pools, dropouts and normalisations are not supported")
             })?;

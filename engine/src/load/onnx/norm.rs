@@ -6,7 +6,9 @@ use super::value::{Act, Const, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::op::{Activation, Binary, Reduction};
 use crate::graph::{Op, ParamId};
+use crate::limits::ONNX_PRODUCT;
 use crate::tensor::{tensor, to_f64};
+use candle_core::{DType, Device, Tensor};
 
 /// BatchNormalization with the statistics of training.
 pub fn batch(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
@@ -27,7 +29,11 @@ pub fn batch(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let [scale, shift, mean, var] = params;
     let eps = epsilon(site)?;
-    Ok(vec![Value::Act(s.add(site, Op::BatchNorm { scale, shift, mean, var, eps }, &[x])?)])
+    let op = Op::BatchNorm { scale, shift, mean, var, eps };
+    if x.lead == 0 {
+        return channels_in_front(s, site, x, op);
+    }
+    Ok(vec![Value::Act(s.add(site, op, &[x])?)])
 }
 
 /// A constant normalised by its own statistics, as exporters write weight standardisation.
@@ -56,10 +62,22 @@ fn standardised(site: &Site<'_>, c: &Const) -> Result<Value> {
     Ok(Value::Floats(Const { name: site.name.clone(), tensor }))
 }
 
+/// An operation by channel over several maps that are treated alike.
+fn channels_in_front(s: &mut Scope, site: &Site<'_>, x: Act, op: Op) -> Result<Vec<Value>> {
+    let mut perm: Vec<usize> = (0..s.sample(x).len()).collect();
+    if perm.len() < 2 {
+        return Err(Error::shape(format!("takes batch x channels, got {:?}", s.sample(x))));
+    }
+    perm.swap(0, 1);
+    let turned = s.step(site, "channels first", Op::Transpose(perm.clone()), &[x])?;
+    let y = s.step(site, "each", op, &[turned])?;
+    Ok(vec![Value::Act(s.add(site, Op::Transpose(perm), &[y])?)])
+}
+
 /// InstanceNormalization: a group for each channel.
 pub fn instance(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = channels_first(s, site)?;
-    let groups = s.sample(x)[0];
+    let groups = s.sample(x)[1 - x.lead];
     group_norm(s, site, x, groups)
 }
 
@@ -72,7 +90,7 @@ pub fn group(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 fn group_norm(s: &mut Scope, site: &Site<'_>, x: Act, groups: usize) -> Result<Vec<Value>> {
-    let channels = s.sample(x)[0];
+    let channels = s.sample(x)[1 - x.lead];
     let per_channel = |s: &mut Scope, c: &Const| {
         let n = c.tensor.elem_count();
         if n == channels || n != groups || groups == 0 || !channels.is_multiple_of(groups) {
@@ -83,7 +101,31 @@ fn group_norm(s: &mut Scope, site: &Site<'_>, x: Act, groups: usize) -> Result<V
     };
     let (scale, shift) = (per_channel(s, site.floats(1)?)?, per_channel(s, site.floats(2)?)?);
     let eps = epsilon(site)?;
-    Ok(vec![Value::Act(s.add(site, Op::GroupNorm { groups, scale, shift, eps }, &[x])?)])
+    if x.lead == 1 {
+        return Ok(vec![Value::Act(s.add(site, Op::GroupNorm { groups, scale, shift, eps }, &[x])?)]);
+    }
+    // Several maps: each group of each is a line that is normalised.
+    let shape = s.sample(x);
+    let values: usize = shape.iter().product();
+    let lines = shape[0] * groups.max(1);
+    if groups == 0 || !channels.is_multiple_of(groups) {
+        return Err(Error::shape(format!("{channels} channels do not split into {groups} groups")));
+    }
+    let ones = Tensor::ones(values / lines, DType::F32, &Device::Cpu)?;
+    let unit = s.param(&Const { name: format!("{}/unit", site.name), tensor: ones })?;
+    let flat = s.step(site, "lines", Op::Reshape(vec![lines, values / lines]), &[x])?;
+    let even = s.step(site, "even", Op::LayerNorm { axis: 1, scale: unit, shift: None, eps }, &[flat])?;
+    let back = s.step(site, "maps", Op::Reshape(shape.clone()), &[even])?;
+    let mut across = vec![1; shape.len() - 1];
+    across[0] = channels;
+    let column = |s: &mut Scope, id: ParamId| -> Result<Act> {
+        let c = s.builder.weights().tensor(id).reshape(across.as_slice())?;
+        s.constant(&Const { name: s.builder.weights().name(id).to_string(), tensor: c })
+    };
+    let (scale, shift) = (column(s, scale)?, column(s, shift)?);
+    let name = s.free(&format!("{}/scaled", site.name));
+    let scaled = s.binary(&name, Binary::Mul, back, scale)?;
+    Ok(vec![Value::Act(s.binary(&site.name, Binary::Add, scaled, shift)?)])
 }
 
 /// LayerNormalization over the axes from `axis` on.
@@ -107,15 +149,62 @@ pub fn layer(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::LayerNorm { axis, scale, shift, eps }, &[x])?)])
 }
 
+/// RMSNormalization and SimplifiedLayerNormalization: x over the root of the mean of squares from `axis` on, times a scale.
+pub fn root_mean_square(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = s.act(site, 0)?;
+    let axis = s.axis(x, site.int("axis")?.unwrap_or(-1))?;
+    let axes = (axis..s.sample(x).len()).collect();
+    let squares = s.step(site, "squares", Op::Activation(Activation::Pow(2.0)), &[x])?;
+    let mean = s.step(site, "mean", Op::Reduce { reduction: Reduction::Mean, axes, keep: true }, &[squares])?;
+    let eps = s.number(&format!("{}/epsilon", site.name), epsilon(site)?)?;
+    let name = s.free(&format!("{}/sum", site.name));
+    let sum = s.binary(&name, Binary::Add, mean, eps)?;
+    let root = s.step(site, "root", Op::Activation(Activation::Sqrt), &[sum])?;
+    let name = s.free(&format!("{}/even", site.name));
+    let even = s.binary(&name, Binary::Div, x, root)?;
+    let scale = s.act(site, 1)?;
+    Ok(vec![Value::Act(s.binary(&site.name, Binary::Mul, even, scale)?)])
+}
+
+/// MeanVarianceNormalization over axes: batch, rows and columns unless said.
+pub fn mean_variance(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = s.act(site, 0)?;
+    let said = site.int_list("axes")?.unwrap_or_else(|| vec![0, 2, 3]);
+    let mut axes = said.iter().map(|a| s.axis(x, *a)).collect::<Result<Vec<_>>>()?;
+    axes.sort_unstable();
+    let mean = |s: &mut Scope, part: &str, x| {
+        s.step(site, part, Op::Reduce { reduction: Reduction::Mean, axes: axes.clone(), keep: true }, &[x])
+    };
+    let middle = mean(s, "mean", x)?;
+    let apart = s.step(site, "apart", Op::Binary(Binary::Sub), &[x, middle])?;
+    let squares = s.step(site, "squares", Op::Activation(Activation::Pow(2.0)), &[apart])?;
+    let var = mean(s, "variance", squares)?;
+    let root = s.step(site, "root", Op::Activation(Activation::Sqrt), &[var])?;
+    let least = s.number(&format!("{}/least", site.name), 1e-9)?;
+    let name = s.free(&format!("{}/divisor", site.name));
+    let divisor = s.binary(&name, Binary::Add, root, least)?;
+    Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Div), &[apart, divisor])?)])
+}
+
 /// LRN across channels.
 pub fn local_response(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = channels_first(s, site)?;
+    if x.lead == 0 {
+        return Err(mixes("it normalises several maps of one sample"));
+    }
     let size = site.int("size")?.ok_or_else(|| Error::format("attribute `size` is missing"))?;
     let size = usize::try_from(size).ok().filter(|n| (1..1 << 16).contains(n));
     let size = size.ok_or_else(|| Error::format("attribute `size` is out of range"))?;
     let real = |name: &str, default: f64| Ok::<_, Error>(site.float(name)?.unwrap_or(default));
     let (alpha, beta, bias) = (real("alpha", 1e-4)?, real("beta", 0.75)?, real("bias", 1.0)?);
-    Ok(vec![Value::Act(s.add(site, Op::LocalResponseNorm { size, alpha, beta, bias }, &[x])?)])
+    let op = Op::LocalResponseNorm { size, alpha, beta, bias };
+    let shape = s.sample(x);
+    if shape.len() == 3 {
+        return Ok(vec![Value::Act(s.add(site, op, &[x])?)]);
+    }
+    let flat = s.step(site, "plane", Op::Reshape(vec![shape[0], shape[1..].iter().product(), 1]), &[x])?;
+    let y = s.step(site, "norm", op, &[flat])?;
+    Ok(vec![Value::Act(s.add(site, Op::Reshape(shape), &[y])?)])
 }
 
 /// LpNormalization: x over its norm along an axis.
@@ -152,7 +241,7 @@ pub fn softmax(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Reshape(shape), &[y])?)])
 }
 
-/// ReduceMean, ReduceSum, ReduceMax, ReduceMin, ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum, ReduceLogSumExp.
+/// ReduceMean, ReduceSum, ReduceProd, ReduceMax, ReduceMin, ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum, ReduceLogSumExp.
 pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let listed = if site.has(1) { Some(site.ints(1)?.known()?) } else { site.int_list("axes")? };
@@ -165,6 +254,16 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         // Of a single sample the batch is an axis of one.
         None if x.lead == 1 && s.batch != Some(1) => return Err(mixes("it reduces all axes, the batch too")),
         None => (0..s.rank(x) - x.lead).collect(),
+        // So it is where the list names it among others.
+        Some(list) if x.lead == 1 && s.of_one_sample() => {
+            let all = list.iter().map(|a| s.axis_or_batch(x, *a)).collect::<Result<Vec<_>>>()?;
+            if all.contains(&None) {
+                let x = s.with_axis(site, x)?;
+                let inner = site.with([&[Value::Act(x)], &site.inputs[1..]].concat());
+                return reduce(s, &inner);
+            }
+            all.into_iter().flatten().collect()
+        }
         Some(list) => list.iter().map(|a| s.axis(x, *a)).collect::<Result<Vec<usize>>>()?,
     };
     axes.sort_unstable();
@@ -196,9 +295,37 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let sum = power_sum(s, site, x, Activation::Pow(2.0), axes, keep)?;
             s.activation(site, Activation::Sqrt, sum)?
         }
+        "ReduceProd" => product(s, site, x, &axes, keep)?,
         other => return Err(Error::internal(format!("`{other}` is no reduction"))),
     };
     Ok(vec![Value::Act(y)])
+}
+
+/// The product over axes, entry by entry.
+fn product(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[usize], keep: bool) -> Result<Act> {
+    let shape = s.sample(x);
+    let many: usize = axes.iter().map(|a| shape[*a]).product();
+    if many > ONNX_PRODUCT {
+        return Err(Error::unsupported(format!("a product over {many} entries"))
+            .hint(format!("products over up to {ONNX_PRODUCT} entries are computed")));
+    }
+    let mut y = x;
+    for axis in axes {
+        let mut total: Option<Act> = None;
+        for i in 0..shape[*axis] {
+            let entry = s.step(site, "entry", Op::Select { axis: *axis, index: [i].into() }, &[y])?;
+            total = Some(match total {
+                None => entry,
+                Some(before) => s.step(site, "product", Op::Binary(Binary::Mul), &[before, entry])?,
+            });
+        }
+        y = total.ok_or_else(|| Error::shape("a product over no entries"))?;
+    }
+    let mut to = s.sample(y);
+    if !keep {
+        to = (0..to.len()).filter(|a| !axes.contains(a)).map(|a| to[a]).collect();
+    }
+    s.add(site, Op::Reshape(to), &[y])
 }
 
 /// Each value as a reduction over itself alone.
@@ -237,7 +364,8 @@ fn epsilon(site: &Site<'_>) -> Result<f64> {
 
 fn channels_first(s: &mut Scope, site: &Site<'_>) -> Result<Act> {
     let x = s.batched(site, 0)?;
-    if x.lead == 1 && !s.sample(x).is_empty() {
+    let x = s.of_one(site, x)?;
+    if s.sample(x).len() >= 2 - x.lead {
         return Ok(x);
     }
     Err(Error::unsupported(format!("takes batch x channels x .., got {:?} without a batch", s.sample(x))))

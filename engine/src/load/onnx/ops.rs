@@ -3,7 +3,10 @@
 use super::scope::Scope;
 use super::site::Site;
 use super::value::Value;
-use super::{choice, constants, dense, entries, fold, ints, layout, norm, pointwise, resize, window};
+use super::{
+    attention, choice, constants, dense, einsum, entries, fold, fused, indices, ints, layout, norm, pointwise,
+    quantised, ranking, recurrent, resize, sampling, window,
+};
 use crate::error::{Error, Result};
 
 /// Turns a node into graph nodes and says what its outputs stand for.
@@ -16,57 +19,86 @@ enum Integers {
     Refused,
     /// It computes with integers.
     Computed(Translate),
+    /// It makes real numbers of integers, its first input.
+    Dequantised,
     /// It moves its first inputs, so many of them, without looking at them.
     Moved(usize),
     /// The translation itself tells kinds of input apart.
     Own,
 }
 
-use Integers::{Computed, Moved, Own, Refused};
+use Integers::{Computed, Dequantised, Moved, Own, Refused};
 
 const ALL: usize = usize::MAX;
 const COUNT: Integers = Computed(ints::elementwise);
 
 const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Abs", COUNT, pointwise::activation),
+    ("Acos", Refused, pointwise::activation),
+    ("Acosh", Refused, pointwise::activation),
     ("Add", COUNT, pointwise::combined),
+    ("AffineGrid", Refused, sampling::affine_grid),
     ("And", COUNT, choice::logic),
+    ("ArgMax", Refused, ranking::extreme),
+    ("ArgMin", Refused, ranking::extreme),
+    ("Asin", Refused, pointwise::activation),
+    ("Asinh", Refused, pointwise::activation),
+    ("Atan", Refused, pointwise::activation),
+    ("Atanh", Refused, pointwise::activation),
+    ("Attention", Refused, whole_attention),
     ("AveragePool", Refused, window::average_pool),
     ("BatchNormalization", Refused, norm::batch),
+    ("BitwiseAnd", COUNT, ints::elementwise),
+    ("BitwiseOr", COUNT, ints::elementwise),
     ("Cast", Own, ints::cast),
     ("CastLike", Own, ints::cast),
     ("Ceil", Own, constants::mapped),
     ("Celu", Refused, pointwise::activation),
     ("Clip", Refused, pointwise::clip),
+    ("Col2Im", Refused, sampling::from_columns),
+    ("Compress", Refused, indices::compress),
     ("Concat", Moved(ALL), layout::concat),
     ("ConstantOfShape", Own, ints::constant_of_shape),
     ("Conv", Refused, window::conv),
+    ("ConvInteger", Refused, quantised::conv),
     ("ConvTranspose", Refused, window::conv_transpose),
     ("Cos", Own, constants::mapped),
+    ("Cosh", Refused, pointwise::activation),
     ("CumSum", Own, constants::cumulated),
     ("DepthToSpace", Refused, layout::depth_to_space),
+    ("DequantizeLinear", Dequantised, quantised::dequantise),
     ("Div", COUNT, pointwise::combined),
     ("Dropout", Own, pointwise::identity),
+    ("DynamicQuantizeLinear", Refused, quantised::quantise_by_range),
+    ("Einsum", Refused, einsum::einsum),
     ("Elu", Refused, pointwise::activation),
-    ("Equal", COUNT, ints::elementwise),
+    ("Equal", COUNT, choice::equal),
     ("Erf", Refused, pointwise::activation),
     ("Exp", Refused, pointwise::activation),
     ("Expand", Moved(1), entries::expand),
     ("Flatten", Moved(1), layout::flatten),
     ("Floor", Own, constants::mapped),
+    ("GRU", Refused, recurrent::recurrent),
     ("Gather", Moved(1), entries::gather),
+    ("GatherElements", Moved(1), indices::gather_elements),
+    ("GatherND", Moved(1), indices::gather_nd),
     ("Gelu", Refused, pointwise::activation),
     ("Gemm", Refused, dense::gemm),
     ("GlobalAveragePool", Refused, window::global_average_pool),
     ("GlobalMaxPool", Refused, window::global_max_pool),
     ("Greater", COUNT, choice::compared),
     ("GreaterOrEqual", COUNT, choice::compared),
+    ("GridSample", Refused, sampling::grid_sample),
     ("GroupNormalization", Refused, norm::group),
     ("HardSigmoid", Refused, pointwise::activation),
     ("HardSwish", Refused, pointwise::activation),
+    ("Hardmax", Refused, ranking::hard_max),
     ("Identity", Own, pointwise::identity),
     ("InstanceNormalization", Refused, norm::instance),
+    ("IsInf", Refused, pointwise::activation),
+    ("IsNaN", Refused, pointwise::activation),
     ("LRN", Refused, norm::local_response),
+    ("LSTM", Refused, recurrent::recurrent),
     ("LayerNormalization", Refused, norm::layer),
     ("LeakyRelu", Refused, pointwise::activation),
     ("Less", COUNT, choice::compared),
@@ -74,20 +106,30 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Log", Refused, pointwise::activation),
     ("LogSoftmax", Refused, norm::softmax),
     ("LpNormalization", Refused, norm::lp),
+    ("LpPool", Refused, window::lp_pool),
     ("MatMul", Refused, dense::matmul),
+    ("MatMulInteger", Refused, quantised::matmul),
     ("Max", COUNT, pointwise::combined),
     ("MaxPool", Refused, window::max_pool),
     ("Mean", Refused, pointwise::combined),
+    ("MeanVarianceNormalization", Refused, norm::mean_variance),
     ("Min", COUNT, pointwise::combined),
     ("Mish", Refused, pointwise::activation),
-    ("Mod", COUNT, ints::elementwise),
+    ("Mod", COUNT, pointwise::remainder),
     ("Mul", COUNT, pointwise::combined),
     ("Neg", COUNT, pointwise::activation),
+    ("NonZero", Own, ints::non_zero),
     ("Not", COUNT, choice::logic),
+    ("OneHot", Refused, ranking::one_hot),
     ("Or", COUNT, choice::logic),
     ("PRelu", Refused, pointwise::combined),
     ("Pad", Moved(1), entries::pad),
-    ("Pow", Refused, pointwise::pow),
+    ("Pow", COUNT, pointwise::pow),
+    ("QLinearConv", Refused, quantised::conv),
+    ("QLinearMatMul", Refused, quantised::matmul),
+    ("QuantizeLinear", Refused, quantised::quantise),
+    ("RMSNormalization", Refused, norm::root_mean_square),
+    ("RNN", Refused, recurrent::recurrent),
     ("Range", Own, ints::range),
     ("Reciprocal", Refused, pointwise::activation),
     ("ReduceL1", Refused, norm::reduce),
@@ -97,20 +139,25 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("ReduceMax", Computed(ints::reduce), norm::reduce),
     ("ReduceMean", Refused, norm::reduce),
     ("ReduceMin", Computed(ints::reduce), norm::reduce),
-    ("ReduceProd", Computed(ints::reduce), ints::reduce),
+    ("ReduceProd", Computed(ints::reduce), norm::reduce),
     ("ReduceSum", Computed(ints::reduce), norm::reduce),
     ("ReduceSumSquare", Refused, norm::reduce),
     ("Relu", Refused, pointwise::activation),
     ("Reshape", Moved(1), layout::reshape),
     ("Resize", Refused, resize::resize),
+    ("RoiAlign", Refused, sampling::roi_align),
     ("Round", Own, constants::mapped),
+    ("Scatter", Refused, indices::scatter_elements),
+    ("ScatterElements", Refused, indices::scatter_elements),
     ("ScatterND", Own, constants::scattered),
     ("Selu", Refused, pointwise::activation),
     ("Shape", Own, ints::shape),
     ("Shrink", Refused, pointwise::activation),
     ("Sigmoid", Refused, pointwise::activation),
     ("Sign", Own, constants::mapped),
+    ("SimplifiedLayerNormalization", Refused, norm::root_mean_square),
     ("Sin", Own, constants::mapped),
+    ("Sinh", Refused, pointwise::activation),
     ("Size", Own, ints::size),
     ("Slice", Moved(1), entries::slice),
     ("Softmax", Refused, norm::softmax),
@@ -123,13 +170,17 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Sub", COUNT, pointwise::combined),
     ("Sum", COUNT, pointwise::combined),
     ("Swish", Refused, pointwise::activation),
+    ("Tan", Refused, pointwise::activation),
     ("Tanh", Refused, pointwise::activation),
     ("ThresholdedRelu", Refused, pointwise::activation),
     ("Tile", Moved(1), entries::tile),
+    ("TopK", Refused, ranking::top_k),
     ("Transpose", Moved(1), layout::transpose),
+    ("Trilu", Own, ints::triangle),
     ("Unsqueeze", Moved(1), layout::unsqueeze),
     ("Upsample", Refused, resize::resize),
     ("Where", Own, choice::choose),
+    ("Xor", COUNT, choice::either),
 ];
 
 /// What the node's outputs stand for.
@@ -137,17 +188,56 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
 /// # Errors
 /// Where the operator is not one of the list, or not in this form.
 pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec<Value>> {
+    if domain == "com.microsoft" {
+        let known = fused::OPERATORS.iter().find(|(name, _)| *name == site.op);
+        let Some((_, translate)) = known else { return Err(unknown(site.op, domain, site.opset)) };
+        let constant = !site.inputs.iter().any(|v| matches!(v, Value::Act(_)));
+        return if constant { fold::floats(site, *translate) } else { translate(s, site) };
+    }
     let known = OPERATORS.iter().find(|(name, ..)| *name == site.op && matches!(domain, "" | "ai.onnx"));
     let Some((_, integers, translate)) = known else { return Err(unknown(site.op, domain, site.opset)) };
     let whole = |v: &Value| matches!(v, Value::Ints(_));
     let constant = !site.inputs.iter().any(|v| matches!(v, Value::Act(_)));
     match integers {
         Own => return translate(s, site),
-        Computed(f) if constant && site.inputs.first().is_some_and(whole) => return f(s, site),
-        Moved(data) if site.inputs.first().is_some_and(whole) => return fold::ints(site, *data, *translate),
+        Computed(f) if constant && site.inputs.iter().all(|v| whole(v) || matches!(v, Value::Absent)) => {
+            return f(s, site);
+        }
+        Dequantised if constant && site.inputs.first().is_some_and(whole) => return translate(s, site),
+        // Computed places in a table of integers are picked like those in any other.
+        Moved(data) if site.inputs.first().is_some_and(whole) && (constant || !site.op.starts_with("Gather")) => {
+            return fold::ints(site, *data, *translate);
+        }
         _ => {}
     }
-    if constant { fold::floats(site, *translate) } else { translate(s, site) }
+    if !constant {
+        return translate(s, site);
+    }
+    let values = fold::floats(site, *translate)?;
+    let of_integers = match site.op {
+        "ScatterElements" | "Scatter" => whole(site.input(0)),
+        "OneHot" => whole(site.input(2)),
+        op => WHOLE.contains(&op),
+    };
+    if of_integers {
+        return fold::whole(values);
+    }
+    // The places of TopK, the second output.
+    let (values, places) = match site.op {
+        "TopK" => values.into_iter().enumerate().partition::<Vec<_>, _>(|(i, _)| *i == 0),
+        _ => return Ok(values),
+    };
+    let bare = |list: Vec<(usize, Value)>| list.into_iter().map(|(_, v)| v).collect::<Vec<_>>();
+    Ok([bare(values), fold::whole(bare(places))?].concat())
+}
+
+/// The operators that make integers and truth values.
+const WHOLE: [&str; 11] =
+    ["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "IsNaN", "IsInf", "Not", "Xor", "ArgMax", "ArgMin"];
+
+/// Attention of ONNX itself.
+fn whole_attention(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    attention::attention(s, site, "")
 }
 
 /// Whether an operator is `Constant`, whose value its attributes hold.
@@ -155,14 +245,23 @@ pub fn is_constant(op: &str, domain: &str) -> bool {
     op == "Constant" && matches!(domain, "" | "ai.onnx")
 }
 
-fn unknown(op: &str, domain: &str, opset: i64) -> Error {
-    let quantised = op.contains("Quantize") || op.starts_with("QLinear") || op.ends_with("Integer");
-    let hint = if quantised {
-        "quantised nets have no gradients: load the net that was quantised, in real numbers".to_string()
+/// The error for an operator that is not read.
+pub fn unknown(op: &str, domain: &str, opset: i64) -> Error {
+    let hint = if op == "NonMaxSuppression" || op == "Unique" {
+        "its result's shape depends on the data: cut the file before it, so that it ends with the boxes and scores"
+            .into()
     } else if matches!(op, "If" | "Loop" | "Scan") {
-        "nets with control flow have no fixed graph: export with fixed shapes, or simplify the file".to_string()
+        "control flow that depends on the input is no fixed graph: export with fixed shapes, or simplify the file"
+            .to_string()
+    } else if op.starts_with("Sequence") || op.ends_with("Sequence") || op.starts_with("Optional") {
+        "lists of tensors are not read: onnxsim or onnxruntime's offline optimiser removes them".to_string()
+    } else if op.starts_with("Random") || op == "Bernoulli" || op == "Multinomial" {
+        "random numbers differ from run to run: export the net for inference (`model.eval()`)".to_string()
+    } else if domain == "com.microsoft" {
+        let all: Vec<&str> = fused::OPERATORS.iter().map(|(name, _)| *name).collect();
+        format!("of onnxruntime's own operators {} are read: save the file with basic optimisations", all.join(", "))
     } else if !matches!(domain, "" | "ai.onnx") {
-        "only the operators of ONNX itself are read: export without custom operators and inline local functions".into()
+        "only the operators of ONNX itself and onnxruntime's are read: export without custom operators".into()
     } else {
         let all: Vec<&str> = std::iter::once("Constant").chain(OPERATORS.iter().map(|(name, ..)| *name)).collect();
         match crate::error::did_you_mean(op, all.iter().copied()) {

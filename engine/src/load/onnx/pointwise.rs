@@ -5,7 +5,7 @@ use super::site::Site;
 use super::value::{Act, Value};
 use crate::error::{Error, Result};
 use crate::graph::Op;
-use crate::graph::op::{Activation, Binary};
+use crate::graph::op::{Activation, Binary, Elementary};
 
 /// Operators that are one of the graph's activations.
 pub fn activation(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
@@ -47,6 +47,27 @@ pub fn activation(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         "Abs" => Activation::Abs,
         "Neg" => Activation::Neg,
         "Reciprocal" => Activation::Reciprocal,
+        "Sin" => Activation::Elementary(Elementary::Sin),
+        "Cos" => Activation::Elementary(Elementary::Cos),
+        "Tan" => Activation::Elementary(Elementary::Tan),
+        "Asin" => Activation::Elementary(Elementary::Asin),
+        "Acos" => Activation::Elementary(Elementary::Acos),
+        "Atan" => Activation::Elementary(Elementary::Atan),
+        "Sinh" => Activation::Elementary(Elementary::Sinh),
+        "Cosh" => Activation::Elementary(Elementary::Cosh),
+        "Asinh" => Activation::Elementary(Elementary::Asinh),
+        "Acosh" => Activation::Elementary(Elementary::Acosh),
+        "Atanh" => Activation::Elementary(Elementary::Atanh),
+        "Floor" => Activation::Elementary(Elementary::Floor),
+        "Ceil" => Activation::Elementary(Elementary::Ceil),
+        "Round" => Activation::Elementary(Elementary::Round),
+        "Sign" => Activation::Elementary(Elementary::Sign),
+        "IsNaN" => Activation::Elementary(Elementary::IsNan),
+        "IsInf" => {
+            site.only("detect_negative", 1)?;
+            site.only("detect_positive", 1)?;
+            Activation::Elementary(Elementary::IsInfinite)
+        }
         other => return Err(Error::internal(format!("`{other}` is no activation"))),
     };
     let x = s.act(site, 0)?;
@@ -56,6 +77,18 @@ pub fn activation(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 /// Clip, its bounds attributes (before opset 11) or inputs.
 pub fn clip(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
+    if site.opset >= 11 && [1, 2].iter().any(|i| matches!(site.input(*i), Value::Act(_))) {
+        // A bound that depends on the net's input.
+        let mut y = x;
+        for (i, f) in [(1, Binary::Max), (2, Binary::Min)] {
+            if site.has(i) {
+                let bound = s.act(site, i)?;
+                let name = s.free(&format!("{}/bound {i}", site.name));
+                y = s.binary(&name, f, y, bound)?;
+            }
+        }
+        return Ok(vec![Value::Act(s.add(site, Op::Identity, &[y])?)]);
+    }
     let (low, high) =
         if site.opset < 11 { (site.float("min")?, site.float("max")?) } else { (site.scalar(1)?, site.scalar(2)?) };
     // The largest f32 is ONNX's way to say that there is no bound.
@@ -68,11 +101,37 @@ pub fn clip(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, op, &[x])?)])
 }
 
-/// Pow with a constant exponent.
+/// Pow: of a constant exponent a function of one value, else of two.
 pub fn pow(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let x = s.act(site, 0)?;
-    let p = site.scalar(1)?.ok_or_else(|| Error::format("input 1, the exponent, is missing"))?;
-    Ok(vec![Value::Act(s.activation(site, Activation::Pow(p), x)?)])
+    if let (Value::Act(x), Value::Floats(_) | Value::Ints(_)) = (site.input(0), site.input(1))
+        && let Ok(Some(p)) = site.scalar(1)
+    {
+        return Ok(vec![Value::Act(s.activation(site, Activation::Pow(p), *x)?)]);
+    }
+    if !site.has(1) {
+        return Err(Error::format("input 1, the exponent, is missing"));
+    }
+    two(s, site, Binary::Pow)
+}
+
+/// An operator of two inputs that is one of the graph's binary functions.
+fn two(s: &mut Scope, site: &Site<'_>, f: Binary) -> Result<Vec<Value>> {
+    let inputs = s.operands(site)?;
+    let &[a, b] = inputs.as_slice() else { return Err(Error::format(format!("{} inputs", inputs.len()))) };
+    Ok(vec![Value::Act(s.binary(&site.name, f, a, b)?)])
+}
+
+/// Mod: a - b floor(a / b), or with `fmod` a - b trunc(a / b).
+pub fn remainder(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let inputs = s.operands(site)?;
+    let &[a, b] = inputs.as_slice() else { return Err(Error::format(format!("{} inputs", inputs.len()))) };
+    let whole = if site.int("fmod")?.unwrap_or(0) != 0 { Elementary::Truncate } else { Elementary::Floor };
+    let name = s.free(&format!("{}/quotient", site.name));
+    let quotient = s.binary(&name, Binary::Div, a, b)?;
+    let times = s.step(site, "times", Op::Activation(Activation::Elementary(whole)), &[quotient])?;
+    let name = s.free(&format!("{}/multiple", site.name));
+    let multiple = s.binary(&name, Binary::Mul, times, b)?;
+    Ok(vec![Value::Act(s.binary(&site.name, Binary::Sub, a, multiple)?)])
 }
 
 /// Operators of two or more inputs that are one of the graph's binary functions, chained where there are more.

@@ -1,6 +1,7 @@
 //! Resize and Upsample. Where onnxruntime's f32 arithmetic and PyTorch's decide otherwise (sizes that a scale almost reaches,
 //! nearest pixels that lie half way), a file that PyTorch wrote gets PyTorch's answer and every other onnxruntime's.
 
+use super::resampling::{Kernel, resample};
 use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Dim, Value, mixes};
@@ -15,21 +16,24 @@ const MOST: f64 = 65536.0;
 
 /// An axis of a sample that is resized.
 #[derive(Clone, Copy)]
-struct Axis {
-    at: usize,
-    from: usize,
-    to: usize,
+pub struct Axis {
+    /// Which one.
+    pub at: usize,
+    /// Its entries.
+    pub from: usize,
+    /// Its entries afterwards.
+    pub to: usize,
     /// Output size over input size, as the file says it or as the sizes give it.
     ratio: f64,
     /// The same as onnxruntime keeps it.
-    scale: f32,
+    pub scale: f32,
     /// What PyTorch multiplies output positions by.
     inverse: f32,
 }
 
 /// How a file relates positions before and after.
 #[derive(Clone, Copy, PartialEq)]
-enum Grid {
+pub enum Grid {
     /// As the graph does.
     Own(Alignment),
     /// Half a pixel, but the first where there is only one.
@@ -42,9 +46,8 @@ enum Grid {
 pub fn resize(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let old = site.opset < 11;
-    for (name, default) in [("antialias", 0), ("exclude_outside", 0)] {
-        site.only(name, default)?;
-    }
+    let antialias = site.int("antialias")?.unwrap_or(0) != 0;
+    let exclude = site.int("exclude_outside")?.unwrap_or(0) != 0;
     let grid = match site.text("coordinate_transformation_mode")?.as_deref() {
         None | Some("") if old => Grid::Own(Alignment::Asymmetric),
         None | Some("" | "half_pixel") => Grid::Own(Alignment::HalfPixel),
@@ -64,14 +67,21 @@ pub fn resize(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let rounding = rounding.as_deref().unwrap_or(if old { "simple" } else { "round_prefer_floor" });
             nearest(s, site, x, &axes, grid, rounding)
         }
+        Some("linear" | "bilinear") if antialias => {
+            resample(s, site, x, &axes, grid, Kernel { cubic: None, antialias, exclude })
+        }
         Some("linear" | "bilinear") => linear(s, site, x, axes, grid),
+        Some("cubic" | "bicubic") => {
+            let cubic = Some(site.float("cubic_coeff_a")?.unwrap_or(-0.75));
+            resample(s, site, x, &axes, grid, Kernel { cubic, antialias, exclude })
+        }
         Some(other) => Err(unsupported("mode", other)),
     }
 }
 
 fn unsupported(name: &str, value: &str) -> Error {
     Error::unsupported(format!("attribute `{name}` is `{value}`"))
-        .hint("nearest and linear resizing on half-pixel, asymmetric and corner-aligned grids are supported")
+        .hint("nearest, linear and cubic resizing on half-pixel, asymmetric and corner-aligned grids are supported")
 }
 
 /// The axes that are resized, ascending.

@@ -19,6 +19,8 @@ pub struct Scope {
     pub builder: Builder,
     /// The batch size that the file fixes, if it does.
     pub batch: Option<usize>,
+    /// Whether the batch of one is ours, not the file's.
+    pub alone: bool,
     /// Whether PyTorch wrote the file.
     pub torch: bool,
     reserved: BTreeSet<String>,
@@ -28,7 +30,12 @@ pub struct Scope {
 impl Scope {
     /// An empty graph; `reserved` are the names of the file's nodes.
     pub fn new(batch: Option<usize>, reserved: BTreeSet<String>) -> Self {
-        Scope { builder: Builder::new(), batch, torch: false, reserved, params: HashMap::new() }
+        Scope { builder: Builder::new(), batch, alone: false, torch: false, reserved, params: HashMap::new() }
+    }
+
+    /// A graph that constants are computed in.
+    pub fn of_constants() -> Self {
+        Scope { builder: Builder::of_constants(), ..Scope::new(None, BTreeSet::new()) }
     }
 
     /// A constant as a parameter; shared constants give the same one.
@@ -84,8 +91,23 @@ impl Scope {
         match value {
             Value::Act(a) => Ok(*a),
             Value::Floats(c) => self.constant(c),
+            Value::Ints(v) => {
+                let c = self.real(&format!("{}/integers {i}", site.name), v)?;
+                self.constant(&c)
+            }
             other => Err(site.wants(i, "an activation", other)),
         }
+    }
+
+    /// Integers as real numbers.
+    ///
+    /// # Errors
+    /// Where one is the batch size.
+    pub fn real(&self, name: &str, v: &Ints) -> Result<Const> {
+        let known = Ints::list(v.values.iter().map(|d| self.resolve(*d)).collect()).known()?;
+        let values: Vec<f32> = known.into_iter().map(|v| v as f32).collect();
+        let tensor = Tensor::from_vec(values, v.dims.as_slice(), &candle_core::Device::Cpu)?;
+        Ok(Const { name: name.to_string(), tensor })
     }
 
     /// Input `i` as a value with a batch; of a constant its first axis is one, where that has one entry.
@@ -98,6 +120,45 @@ impl Scope {
             }
             _ => self.act(site, i),
         }
+    }
+
+    /// A value without a batch whose first axis has one entry, with that axis as its batch.
+    pub fn of_one(&mut self, site: &Site<'_>, x: Act) -> Result<Act> {
+        let shape = self.sample(x);
+        if x.lead == 1 || shape.first() != Some(&1) {
+            return Ok(x);
+        }
+        let name = self.free(&format!("{}/one", site.name));
+        let id = self.push(&name, Op::Reshape(shape[1..].to_vec()), &[x])?.id;
+        Ok(Act { id, lead: 1 })
+    }
+
+    /// Whether the file itself says that there is one sample, so that its batch may be sliced, summed and repeated.
+    pub fn of_one_sample(&self) -> bool {
+        self.batch == Some(1) && !self.alone
+    }
+
+    /// A value whose batch, of one sample, is an axis like any other.
+    ///
+    /// # Errors
+    /// Where the batch is not known to be one.
+    pub fn with_axis(&mut self, site: &Site<'_>, x: Act) -> Result<Act> {
+        let name = site.name.clone();
+        self.whole(&name, x)
+    }
+
+    /// As [`Scope::with_axis`], for the node `name`.
+    pub fn whole(&mut self, name: &str, x: Act) -> Result<Act> {
+        if x.lead == 0 {
+            return Ok(x);
+        }
+        if self.batch != Some(1) {
+            return Err(mixes("it treats the batch as an axis like others"));
+        }
+        let shape = self.sample(x);
+        let name = self.free(&format!("{name}/sample"));
+        let id = self.push(&name, Op::Reshape([&[1], shape.as_slice()].concat()), &[x])?.id;
+        Ok(Act { id, lead: 0 })
     }
 
     /// All inputs as nodes' values that broadcast against each other by ONNX's rule: axes align at the last.
@@ -114,9 +175,34 @@ impl Scope {
                     let tensor = c.tensor.squeeze(0)?;
                     self.constant(&Const { name: c.name.clone(), tensor })
                 }
+                Value::Ints(v) if rank.is_some() && Some(v.dims.len()) == rank && v.dims[0] == 1 => {
+                    let c = self.real(&format!("{}/integers {i}", site.name), v)?;
+                    self.constant(&Const { tensor: c.tensor.squeeze(0)?, ..c })
+                }
                 _ => self.act(site, i),
             })
             .collect()
+    }
+
+    /// The linear map with `matrix` (out x in) along one axis of a sample, as the site's value.
+    pub fn along(&mut self, site: &Site<'_>, x: Act, axis: usize, matrix: Tensor) -> Result<Act> {
+        let name = site.name.clone();
+        self.mapped(site, &name, x, axis, matrix)
+    }
+
+    /// The linear map with `matrix` (out x in) along one axis of a sample, as node `name`.
+    pub fn mapped(&mut self, site: &Site<'_>, name: &str, x: Act, axis: usize, matrix: Tensor) -> Result<Act> {
+        let weight = self.param(&Const { name: self.free(&format!("{name}/matrix")), tensor: matrix })?;
+        let op = Op::Linear { weight, bias: None };
+        let last = self.sample(x).len() - 1;
+        if axis == last {
+            return self.push(name, op, &[x]);
+        }
+        let mut perm: Vec<usize> = (0..=last).collect();
+        perm.swap(axis, last);
+        let turned = self.step(site, "axis last", Op::Transpose(perm.clone()), &[x])?;
+        let y = self.step(site, "sums", op, &[turned])?;
+        self.push(name, Op::Transpose(perm), &[y])
     }
 
     /// A constant as a node without a batch.
@@ -141,6 +227,19 @@ impl Scope {
     /// Two operands whose samples' axes align where their ONNX axes do.
     pub fn aligned(&mut self, name: &str, a: Act, b: Act) -> Result<(Act, Act)> {
         let (ra, rb) = (self.rank(a), self.rank(b));
+        let meets = |s: &Self, batched: Act, other: Act| {
+            let (r, shape) = (s.rank(batched), s.sample(other));
+            shape.len() > r || (shape.len() == r && shape[0] != 1)
+        };
+        let clash = match (a.lead, b.lead) {
+            (1, 1) => ra != rb,
+            (1, 0) => meets(self, a, b),
+            (0, 1) => meets(self, b, a),
+            _ => false,
+        };
+        if clash && self.batch == Some(1) {
+            return Ok((self.whole(name, a)?, self.whole(name, b)?));
+        }
         match (a.lead, b.lead) {
             (1, 1) if ra != rb => {
                 Err(mixes(format!("it combines values of {ra} and {rb} axes, which joins one's batch to another axis")))
@@ -159,6 +258,11 @@ impl Scope {
         }
         let name = self.free(&format!("{name}/operand"));
         self.push(&name, Op::Reshape(shape[1..].to_vec()), &[x])
+    }
+
+    /// Whether the first axis of a value has entries of its own in the batch's place.
+    pub fn is_own_axis(&self, x: Act) -> bool {
+        x.lead == 0 && self.builder.shape(x.id).first().is_some_and(|n| *n != 1)
     }
 
     /// The shape of one sample.

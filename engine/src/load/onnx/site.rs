@@ -2,9 +2,10 @@
 
 use super::value::{Const, Ints, Value};
 use crate::error::{Error, Result};
-use rten_onnx::onnx::{AttributeProto, AttributeType, NodeProto, TensorProto};
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto, TensorProto};
 
 /// A node to translate.
+#[derive(Clone)]
 pub struct Site<'a> {
     /// The name its value gets in the graph.
     pub name: String,
@@ -16,6 +17,8 @@ pub struct Site<'a> {
     pub inputs: Vec<Value>,
     /// The names its values get, one an output; the first is `name`.
     pub outputs: Vec<String>,
+    /// The smallest and largest integer of the type of each input, of a quantised operator.
+    pub ranges: Vec<Option<[f64; 2]>>,
     proto: &'a NodeProto,
 }
 
@@ -23,7 +26,22 @@ impl<'a> Site<'a> {
     /// The node `proto` with its inputs' values and outputs' names.
     pub fn new(proto: &'a NodeProto, opset: i64, inputs: Vec<Value>, outputs: Vec<String>) -> Self {
         let name = outputs.first().cloned().unwrap_or_default();
-        Site { name, op: proto.op_type.as_deref().unwrap_or(""), opset, inputs, outputs, proto }
+        Site { name, op: proto.op_type.as_deref().unwrap_or(""), opset, inputs, outputs, ranges: Vec::new(), proto }
+    }
+
+    /// The same node under another name, for a step of its translation.
+    pub fn renamed(&self, name: &str) -> Self {
+        Site { name: name.to_string(), outputs: vec![name.to_string()], ..self.clone() }
+    }
+
+    /// The same node as another operator, under another name, with other inputs.
+    pub fn acting(&self, op: &'static str, name: &str, inputs: Vec<Value>) -> Self {
+        Site { op, inputs, ..self.renamed(name) }
+    }
+
+    /// The same node with other inputs.
+    pub fn with(&self, inputs: Vec<Value>) -> Self {
+        Site { inputs, ..self.clone() }
     }
 
     /// How many of its outputs the file names.
@@ -34,6 +52,15 @@ impl<'a> Site<'a> {
     /// Input `i`, `Absent` where it was left out.
     pub fn input(&self, i: usize) -> &Value {
         self.inputs.get(i).unwrap_or(&Value::Absent)
+    }
+
+    /// The smallest and largest integer of input `i`'s type, or of the type that the node says its output has.
+    pub fn range(&self, i: usize) -> Option<[f64; 2]> {
+        if !self.has(i) {
+            let said = self.int("output_dtype").ok().flatten().and_then(|v| i32::try_from(v).ok());
+            return said.and_then(|kind| super::value::range(DataType(kind)));
+        }
+        self.ranges.get(i).copied().flatten()
     }
 
     /// Whether input `i` is there.
@@ -124,6 +151,18 @@ impl<'a> Site<'a> {
         self.typed(name, AttributeType::INTS, "a list of integers", |a| Some(a.ints.clone()))
     }
 
+    /// A graph attribute: a branch or a loop's body.
+    ///
+    /// # Errors
+    /// Where it is missing or of another type.
+    pub fn graph(&self, name: &str) -> Result<&'a GraphProto> {
+        match self.find(name) {
+            Some(AttributeProto { g: Some(g), .. }) => Ok(g),
+            Some(_) => Err(Error::format(format!("attribute `{name}` should be a graph"))),
+            None => Err(Error::format(format!("attribute `{name}` is missing"))),
+        }
+    }
+
     /// An attribute that lists real numbers.
     ///
     /// # Errors
@@ -131,6 +170,14 @@ impl<'a> Site<'a> {
     pub fn float_list(&self, name: &str) -> Result<Option<Vec<f64>>> {
         let list = |a: &AttributeProto| Some(a.floats.iter().map(|v| f64::from(*v)).collect());
         self.typed(name, AttributeType::FLOATS, "a list of real numbers", list)
+    }
+
+    /// An attribute that lists texts.
+    ///
+    /// # Errors
+    /// Where it is of another type.
+    pub fn text_list(&self, name: &str) -> Result<Option<Vec<String>>> {
+        self.typed(name, AttributeType::STRINGS, "a list of texts", |a| Some(a.strings.clone()))
     }
 
     /// A tensor attribute.

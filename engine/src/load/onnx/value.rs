@@ -162,6 +162,18 @@ pub fn decode(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Va
     Ok(Value::Ints(Ints { dims, values: ints.into_iter().map(Dim::Known).collect() }))
 }
 
+/// The smallest and largest integer of a type that nets are quantised to.
+pub fn range(kind: DataType) -> Option<[f64; 2]> {
+    match kind {
+        DataType::UINT8 => Some([0.0, 255.0]),
+        DataType::INT8 => Some([-128.0, 127.0]),
+        DataType::UINT16 => Some([0.0, 65535.0]),
+        DataType::INT16 => Some([-32768.0, 32767.0]),
+        DataType::INT32 => Some([f64::from(i32::MIN), f64::from(i32::MAX)]),
+        _ => None,
+    }
+}
+
 fn misfit(dims: &[usize], kind: DataType, n: usize, what: &str) -> Error {
     Error::format(format!("a tensor of shape {dims:?} and type {kind} with {n} {what}"))
         .hint("is a download or a copy unfinished?")

@@ -27,6 +27,7 @@ pub fn model(bytes: &[u8], copied: &dyn Fn(Range<usize>)) -> Result<ModelProto> 
 #[derive(Clone, Copy)]
 enum Message {
     Model,
+    Function,
     Graph,
     Node,
     Attribute,
@@ -44,6 +45,9 @@ impl Message {
     fn inner(self, number: u64) -> Option<Message> {
         match (self, number) {
             (Message::Model, 7) => Some(Message::Graph),
+            (Message::Model, 25) => Some(Message::Function),
+            (Message::Function, 7) => Some(Message::Node),
+            (Message::Function, 11) => Some(Message::Attribute),
             (Message::Model, 8 | 14) | (Message::Tensor, 13) | (Message::Shape, 1) => Some(Message::Flat),
             (Message::Graph, 1) => Some(Message::Node),
             (Message::Graph, 5) | (Message::Attribute, 5) => Some(Message::Tensor),
@@ -95,14 +99,47 @@ fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
     Ok(())
 }
 
+/// Calls `f` with the number and the bytes of each field that holds bytes.
+///
+/// # Errors
+/// Where the bytes are no message, or `f` fails.
+pub fn each(bytes: &[u8], mut f: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+    let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
+    let mut reader = Bytes { data: bytes, at: 0, copied: &|_| () };
+    while reader.at < bytes.len() {
+        let tag = reader.read_varint().map_err(damaged)?;
+        match tag & 7 {
+            0 => drop(reader.read_varint().map_err(damaged)?),
+            1 => reader.skip(8).map_err(damaged)?,
+            5 => reader.skip(4).map_err(damaged)?,
+            2 => {
+                let len = reader.read_varint().map_err(damaged)?;
+                let len = usize::try_from(len).map_err(|_| Error::format("not an ONNX model, or a damaged one"))?;
+                f(tag >> 3, reader.take(len).map_err(damaged)?)?;
+            }
+            _ => return Err(Error::format("not an ONNX model, or a damaged one (an unknown kind of field)")),
+        }
+    }
+    Ok(())
+}
+
 /// A reader over a slice that never allocates more than the slice holds.
-struct Bytes<'a> {
+pub struct Bytes<'a> {
     data: &'a [u8],
     at: usize,
     copied: &'a dyn Fn(Range<usize>),
 }
 
 impl Bytes<'_> {
+    /// The message in `bytes`.
+    ///
+    /// # Errors
+    /// Where they hold another.
+    pub fn decoded<M: DecodeMessage<Types = OwnedValues>>(bytes: &[u8]) -> Result<M> {
+        let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
+        M::decode(Bytes { data: bytes, at: 0, copied: &|_| () }).map_err(damaged)
+    }
+
     fn take(&mut self, len: usize) -> Result<&[u8], ProtobufError> {
         let end = self.at.checked_add(len).filter(|end| *end <= self.data.len());
         let end = end.ok_or_else(|| ProtobufError::new(ErrorKind::Eof))?;

@@ -58,7 +58,7 @@ fn typed<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 
         }
         Op::Binary(Binary::Min) => extremum::<T>(site, base, elementwise::minimum),
         Op::Binary(Binary::Mul) | Op::MatMul => product(site, base),
-        Op::Binary(f @ (Binary::Div | Binary::Prelu)) => quotient_or_prelu::<T>(*f, site, base),
+        Op::Binary(f @ (Binary::Div | Binary::Prelu | Binary::Pow)) => quotient_or_prelu::<T>(*f, site, base),
         Op::Softmax { .. } | Op::LayerNorm { .. } | Op::GroupNorm { .. } | Op::LocalResponseNorm { .. } => {
             norm::multipliers::<T>(site, base)
         }
@@ -71,6 +71,8 @@ fn typed<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 
         | Op::Reduce { reduction: Reduction::Sum | Reduction::Mean, .. }
         | Op::Concat { .. }
         | Op::Select { .. }
+        | Op::Order { .. }
+        | Op::Pick { .. }
         | Op::Reshape(_)
         | Op::Transpose(_)
         | Op::Pad { .. }
@@ -133,7 +135,7 @@ fn product(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
     vjp(&Site { inputs: &[&a, &b], ..*site })
 }
 
-/// A quotient a / b is the product of a and 1 / b; a learned slope is max(a, 0) + b min(a, 0).
+/// A quotient a / b is the product of a and 1 / b; a learned slope is max(a, 0) + b min(a, 0); a power shares its change.
 fn quotient_or_prelu<T: Real>(f: Binary, site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
     let rank = site.node.shape.len();
     let to = site.flow.dims();
@@ -148,6 +150,15 @@ fn quotient_or_prelu<T: Real>(f: Binary, site: &Site<'_>, base: &Site<'_>) -> Re
         let (a, b, a0, b0) = (va[i], vb[i], va0[i], vb0[i]);
         if f == Binary::Div {
             return (mean(one / b, one / b0), zero - mean(a, a0) / (b * b0));
+        }
+        if f == Binary::Pow {
+            // Each input's share is the mean over the two orders in which they can change.
+            let pow = |a: T, b: T| a.powf(b);
+            let by_a = mean(pow(a, b) - pow(a0, b), pow(a, b0) - pow(a0, b0));
+            let by_b = mean(pow(a, b) - pow(a, b0), pow(a0, b) - pow(a0, b0));
+            let slope_a = b * pow(a, b - one);
+            let slope_b = pow(a, b) * a.ln();
+            return (ratio(a - a0, by_a, || slope_a), ratio(b - b0, by_b, || slope_b));
         }
         let above = elementwise::maximum(a, zero) - elementwise::maximum(a0, zero);
         let (below, below0) = (elementwise::minimum(a, zero), elementwise::minimum(a0, zero));

@@ -1,0 +1,268 @@
+"""Exports some hundred nets, asks convscope about each, and writes the tables of docs/nets.md.
+
+    pip install -r tests/golden/zoo/requirements.txt timm
+    python docs/nets.py FOLDER            export what is not there yet, compare, rewrite docs/nets.md
+    python docs/nets.py FOLDER --export   only export
+    python docs/nets.py FOLDER --compare  only compare
+
+Weights are random and nothing is downloaded. Of each net the forward pass is compared with onnxruntime's and the gradient with
+PyTorch's in f64 (`cargo run --release -p convscope-engine --example onnx_coverage -- FOLDER`).
+"""
+import collections, json, os, re, subprocess, sys, warnings
+
+warnings.filterwarnings('ignore')
+os.environ['CUDA_VISIBLE_DEVICES'] = ''
+import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
+torch.set_num_threads(1)
+import onnxruntime as ort
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUT = sys.argv[1] if len(sys.argv) > 1 else 'nets'
+NETS = {}
+
+
+def add(name, shape, f, **o): NETS[name] = (f, shape, o)
+I64 = (2, 3, 64, 64)
+def torchvision_nets():
+    import torchvision.models as M
+    tv = lambda n, size=64, **k: add('tv_' + n, (2, 3, size, size), lambda: getattr(M, n)(weights=None, num_classes=10, **k))
+    add('tv_vit', I64, lambda: M.VisionTransformer(64, 16, 2, 4, 64, 128, num_classes=10))
+    add('tv_swin', I64, lambda: M.SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=10))
+    from torchvision.models.swin_transformer import SwinTransformerBlockV2, PatchMergingV2
+    add('tv_swin_v2', I64, lambda: M.SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=10, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2))
+    add('tv_maxvit', I64, lambda: M.MaxVit((64, 64), 16, 2, [16, 32], [1, 1], 8, 0.0, num_classes=10))
+    for n in 'mobilenet_v3_small shufflenet_v2_x0_5 mnasnet0_5 regnet_y_400mf efficientnet_b0 squeezenet1_1'.split(): tv(n)
+    tv('googlenet', init_weights=False, aux_logits=False); tv('inception_v3', 96, init_weights=False, aux_logits=False)
+    import torchvision.models.segmentation as S
+    class Out(nn.Module):
+        def __init__(s, m): super().__init__(); s.m = m
+        def forward(s, x): return s.m(x)['out']
+    for n in 'fcn_resnet50 deeplabv3_mobilenet_v3_large lraspp_mobilenet_v3_large'.split():
+        add('tv_' + n, I64, lambda n=n: Out(getattr(S, n)(weights=None, weights_backbone=None, num_classes=5)))
+    import torchvision.models.video as V
+    v = (2, 3, 8, 32, 32)
+    for n in 'r3d_18 mc3_18 r2plus1d_18'.split(): add('tv_' + n, v, lambda n=n: getattr(V, n)(weights=None, num_classes=10))
+    add('tv_s3d', (2, 3, 16, 64, 64), lambda: V.s3d(weights=None, num_classes=10))
+    from torchvision.models.video.swin_transformer import SwinTransformer3d
+    add('tv_swin3d', (2, 3, 4, 32, 32), lambda: SwinTransformer3d([2, 4, 4], 24, [2, 2], [2, 4], [2, 4, 4], num_classes=10))
+    from torchvision.models.detection import retinanet_resnet50_fpn, ssdlite320_mobilenet_v3_large, fcos_resnet50_fpn
+    class Heads(nn.Module):
+        def __init__(s, m): super().__init__(); s.b, s.h = m.backbone, m.head
+        def forward(s, x): return torch.cat([v.flatten(1) for v in s.h(list(s.b(x).values())).values()], 1)
+    add('tv_retinanet_heads', I64, lambda: Heads(retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=5)))
+    add('tv_fcos_heads', I64, lambda: Heads(fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=5)))
+
+def timm_nets():
+    import timm
+    def t(n, size=64, **k):
+        add('timm_' + n, (2, 3, size, size), lambda: timm.create_model(n, pretrained=False, num_classes=10, **k))
+    small = dict(img_size=64, depth=2, embed_dim=64, num_heads=4)
+    for n in 'vit_tiny_patch16_224 deit_tiny_distilled_patch16_224 beit_base_patch16_224 beitv2_base_patch16_224 deit3_small_patch16_224 vit_small_patch16_dinov3 eva02_tiny_patch14_224 vit_base_patch16_rope_224 vit_base_patch16_clip_224 vit_base_patch16_siglip_224 samvit_base_patch16 vit_relpos_small_patch16_224 vit_srelpos_small_patch16_224 vit_small_patch14_reg4_dinov2'.split():
+        t(n, 56 if 'patch14' in n else 64, **dict(small, img_size=56 if 'patch14' in n else 64))
+    t('cait_xxs24_224', **dict(img_size=64, depth=2)); t('xcit_nano_12_p16_224', depth=2); t('convit_tiny', img_size=64, depth=3)
+    t('swin_tiny_patch4_window7_224', img_size=64, window_size=4, embed_dim=24, depths=(2, 2), num_heads=(2, 4))
+    t('swinv2_tiny_window8_256', img_size=64, window_size=4, embed_dim=24, depths=(2, 2), num_heads=(2, 4))
+    t('swin_s3_tiny_224', 224); t('swinv2_cr_tiny_224', 224)
+    t('levit_128s', 224); t('coat_lite_tiny', img_size=64); t('pit_ti_224', 224); t('twins_svt_small', img_size=64); t('twins_pcpvt_small', img_size=64); t('visformer_tiny', img_size=64)
+    t('volo_d1_224', img_size=64); t('crossvit_tiny_240', 240); t('mixer_s32_224', img_size=64); t('gmlp_ti16_224', img_size=64, num_blocks=3); t('resmlp_12_224', img_size=64, num_blocks=3)
+    t('tnt_s_patch16_224', img_size=64, depth=2)
+    for n in 'poolformer_s12 pvt_v2_b0 mobilevit_xxs mobilevitv2_050 edgenext_xx_small fastvit_t8 repvit_m0_9 efficientvit_b0 caformer_s18 mambaout_femto starnet_s1 mobilenetv4_hybrid_medium rdnet_tiny swiftformer_xs convmixer_768_32 focalnet_tiny_srf sequencer2d_s convnextv2_atto inception_next_tiny nextvit_small davit_tiny'.split(): t(n)
+    t('efficientformer_l1', 224); t('efficientformerv2_s0', 224); t('tiny_vit_5m_224', 224); t('efficientvit_m0', 224); t('hiera_tiny_224', 224); t('gcvit_xxtiny', 224); t('nest_tiny', 224)
+    t('coatnet_nano_rw_224', 64, img_size=64); t('maxvit_pico_rw_256', 64, img_size=64); t('shvit_s1', 224); t('vitamin_small_224', 224)
+    t('halonet26t', 64); t('lambda_resnet26t', 64, img_size=64); t('botnet26t_256', 64, img_size=64); t('bat_resnext26ts', 64)
+    for n in 'eca_nfnet_l0 nf_resnet50 resnetv2_50x1_bit nf_ecaresnet26 dm_nfnet_f0 regnetz_b16 hrnet_w18_small dla34 res2net50_26w_4s resnest14d cspdarknet53 ghostnet_100 ghostnetv2_100 tresnet_m ese_vovnet19b_dw mixnet_s tinynet_e fbnetc_100 rexnet_100 dpn68 selecsls42b xception41 mobilenetv4_conv_small resnet18d resnetblur18 resnetaa34d gernet_s seresnet18 skresnet18 efficientnet_lite0 tf_efficientnet_b0 tf_mobilenetv3_small_minimal_100 hgnetv2_b0 lcnet_050 repghostnet_050 darknet17 legacy_seresnet18 densenet121 cs3darknet_s mobileone_s0 repvgg_a0 gcresnet33ts ecaresnet26t convnext_atto_ols vgg11_bn'.split():
+        try: t(n)
+        except Exception: pass
+
+def hand_nets():
+    S = nn.Sequential
+    class Fn(nn.Module):
+        def __init__(s, f, **m):
+            super().__init__(); s.f = f
+            for k, v in m.items():
+                if isinstance(v, nn.Module): setattr(s, k, v)
+                elif isinstance(v, nn.Parameter): s.register_parameter(k, v)
+                else: s.register_buffer(k, v)
+        def forward(s, x): return s.f(s, x)
+    h = lambda n, shape, f, **o: add('h_' + n, shape, f, **o)
+    img, seq, vol = (2, 3, 16, 16), (2, 4, 32), (2, 2, 8, 10, 12)
+    fn = lambda n, shape, f, **m: h(n, shape, lambda: Fn(f, **{k: v() if callable(v) and not isinstance(v, nn.Module) else v for k, v in m.items()}))
+    conv = lambda: nn.Conv2d(3, 8, 3, padding=1)
+    # 1-D
+    h('conv1d', seq, lambda: S(nn.Conv1d(4, 8, 5, stride=2, padding=2), nn.BatchNorm1d(8), nn.ReLU(), nn.MaxPool1d(3, 2, 1), nn.Conv1d(8, 8, 3, dilation=2, groups=4), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, 5)))
+    h('conv1d_pool', seq, lambda: S(nn.Conv1d(4, 8, 3, padding='same'), nn.AvgPool1d(2), nn.GELU(), nn.InstanceNorm1d(8, affine=True), nn.Conv1d(8, 4, 1), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(64, 3)))
+    h('convt1d', seq, lambda: S(nn.ConvTranspose1d(4, 6, 4, stride=2, padding=1), nn.ReLU(), nn.Conv1d(6, 2, 3), nn.Flatten(), nn.Linear(124, 3)))
+    h('tcn_weightnorm', seq, lambda: S(nn.utils.parametrizations.weight_norm(nn.Conv1d(4, 8, 3, padding=2, dilation=2)), nn.ReLU(), nn.ConstantPad1d((2, 0), 0.0), nn.Conv1d(8, 8, 3), nn.Upsample(scale_factor=2), nn.Flatten(), nn.LazyLinear(3)))
+    h('conv1d_upsample_linear', seq, lambda: S(nn.Conv1d(4, 3, 3), nn.Upsample(scale_factor=2, mode='linear'), nn.ReflectionPad1d(2), nn.LPPool1d(2, 2), nn.Flatten(), nn.LazyLinear(3)))
+    fn('lstm', seq, lambda s, x: s.o(s.l(x.transpose(1, 2))[0][:, -1]), l=lambda: nn.LSTM(4, 6, batch_first=True), o=lambda: nn.Linear(6, 3))
+    fn('bilstm2', seq, lambda s, x: s.o(s.l(x.transpose(1, 2))[0].mean(1)), l=lambda: nn.LSTM(4, 5, 2, batch_first=True, bidirectional=True), o=lambda: nn.Linear(10, 3))
+    fn('gru', seq, lambda s, x: s.o(s.l(x.transpose(1, 2))[0][:, -1]), l=lambda: nn.GRU(4, 6, batch_first=True), o=lambda: nn.Linear(6, 3))
+    fn('bigru', seq, lambda s, x: s.o(s.l(x.transpose(1, 2))[1].transpose(0, 1).flatten(1)), l=lambda: nn.GRU(4, 6, batch_first=True, bidirectional=True), o=lambda: nn.Linear(12, 3))
+    fn('rnn', seq, lambda s, x: s.o(s.l(x.transpose(1, 2))[0][:, -1]), l=lambda: nn.RNN(4, 6, batch_first=True), o=lambda: nn.Linear(6, 3))
+    fn('crnn', img, lambda s, x: s.o(s.l(s.c(x).relu().mean(2).transpose(1, 2))[0][:, -1]), c=conv, l=lambda: nn.LSTM(8, 6, batch_first=True), o=lambda: nn.Linear(6, 3))
+    fn('transformer_encoder', seq, lambda s, x: s.o(s.e(s.p(x.transpose(1, 2))).mean(1)), p=lambda: nn.Linear(4, 16), e=lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, dropout=0.0), 2, enable_nested_tensor=False), o=lambda: nn.Linear(16, 3))
+    fn('mha', seq, lambda s, x: s.a(x.transpose(1, 2), x.transpose(1, 2), x.transpose(1, 2))[0].mean(1), a=lambda: nn.MultiheadAttention(4, 2, batch_first=True))
+    # 3-D
+    h('conv3d', vol, lambda: S(nn.Conv3d(2, 6, 3, padding=1), nn.BatchNorm3d(6), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(6, 6, (1, 3, 3), stride=(1, 2, 1), groups=2), nn.ReLU(), nn.AvgPool3d((2, 1, 2)), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(6, 4)))
+    h('conv3d_dilated', vol, lambda: S(nn.Conv3d(2, 4, 3, dilation=(2, 1, 2), padding=(2, 0, 1)), nn.InstanceNorm3d(4, affine=True), nn.LeakyReLU(), nn.MaxPool3d(3, 2, 1), nn.GroupNorm(2, 4), nn.Flatten(), nn.LazyLinear(3)))
+    h('convt3d', vol, lambda: S(nn.Conv3d(2, 4, 3, stride=2, padding=1), nn.ReLU(), nn.ConvTranspose3d(4, 3, 2, stride=2), nn.ReLU(), nn.Conv3d(3, 1, 1), nn.Flatten(), nn.LazyLinear(3)))
+    h('unet3d', vol, lambda: S(nn.Conv3d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(4, 4, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2, mode='trilinear', align_corners=False), nn.Conv3d(4, 2, 1)))
+    h('upsample3d_nearest', vol, lambda: S(nn.Conv3d(2, 4, 3, padding=1, stride=2), nn.Upsample(scale_factor=2), nn.Conv3d(4, 2, 1)))
+    fn('pool3d_pad', vol, lambda s, x: F.adaptive_max_pool3d(F.avg_pool3d(F.max_pool3d(s.c(x), 3, 1, 1), 2, ceil_mode=True, padding=1, count_include_pad=False), 1).flatten(1), c=lambda: nn.Conv3d(2, 4, 3, padding=1))
+    # einsum
+    for n, e, sh in [('attn', 'bhid,bhjd->bhij', None), ('linear', 'bchw,oc->bohw', (5, 3)), ('rel', 'bchw,hk->bckw', (16, 7)), ('outer', 'bchw,bdhw->bcd', None), ('sum', 'bchw->bc', ()), ('perm', 'bchw->bhwc', ())]:
+        if sh is None: fn('einsum_' + n, img, lambda s, x, e=e: torch.einsum(e, s.c(x), s.d(x)).flatten(1), c=lambda: nn.Conv2d(3, 4, 1), d=lambda: nn.Conv2d(3, 4, 1))
+        elif sh == (): fn('einsum_' + n, img, lambda s, x, e=e: torch.einsum(e, s.c(x)).flatten(1), c=lambda: nn.Conv2d(3, 4, 1))
+        else: fn('einsum_' + n, img, lambda s, x, e=e: torch.einsum(e, x, s.w).flatten(1), w=lambda sh=sh: nn.Parameter(torch.randn(*sh)))
+    # elementwise
+    for n, f in dict(sin=torch.sin, cos=torch.cos, tan=torch.tan, atan=torch.atan, asin=lambda x: torch.asin(x.clamp(-.9, .9)), acos=lambda x: torch.acos(x.clamp(-.9, .9)), sinh=torch.sinh, cosh=torch.cosh, asinh=torch.asinh, acosh=lambda x: torch.acosh(x.abs() + 1.1), atanh=lambda x: torch.atanh(x.clamp(-.9, .9)), erf=torch.erf, log1p=lambda x: torch.log1p(x.abs()), sign=torch.sign, floor=lambda x: x - torch.floor(x), ceil=lambda x: x * torch.ceil(x), round=lambda x: x - torch.round(x), hardshrink=F.hardshrink, softshrink=F.softshrink, hardtanh=F.hardtanh, mish=F.mish, celu=F.celu, selu=F.selu, softplus=lambda x: F.softplus(x, beta=2), relu6=F.relu6, hardswish=F.hardswish, logsigmoid=F.logsigmoid, threshold=lambda x: F.threshold(x, .1, 20.), rrelu=F.rrelu, pow=lambda x: x.abs().add(.1) ** 1.7, powx=lambda x: torch.pow(x.abs() + .5, x), exp2=lambda x: 2. ** x, maxmin=lambda x: torch.maximum(x, -x).clamp(max=1.5), where=lambda x: torch.where(x > 0, x, x.sin()), fmod=lambda x: torch.fmod(x, .7), remainder=lambda x: torch.remainder(x, .7), std=lambda x: x.std((2, 3)), var=lambda x: x.var(1), norm=lambda x: x.norm(dim=1), lse=lambda x: torch.logsumexp(x, 1), prod=lambda x: x[:, :, :3, :3].prod(3), amax=lambda x: x.amax((2, 3)), amin=lambda x: x.amin(1), cumsum=lambda x: x.cumsum(2), tril=lambda x: x.tril() + x.triu(2), flip=lambda x: x.flip(3), roll=lambda x: x.roll((2, 3), (2, 3)), l2norm=lambda x: F.normalize(x, dim=1), cosine=lambda x: F.cosine_similarity(x[:, :2], x[:, 1:], dim=1), topk=lambda x: x.flatten(1).topk(5)[0], sort=lambda x: x.flatten(2).sort(2)[0], kthmax=lambda x: x.max(2)[0], pixshuf=lambda x: F.pixel_shuffle(F.pixel_unshuffle(x, 2), 2) * x, meshgrid=lambda x: x * torch.linspace(0, 1, x.shape[3]), nan=lambda x: torch.nan_to_num(x.log()), glu=lambda x: F.glu(x, 2), softmax_ch=lambda x: x.softmax(1), softmin=lambda x: F.softmin(x, 3), hardmax=lambda x: x * F.one_hot(x.argmax(3), 16), pad_circ=lambda x: F.pad(x, (2, 3, 1, 0), mode='circular'), unfold=lambda x: F.unfold(x, 3, padding=1), bicubic=lambda x: F.interpolate(x, scale_factor=2, mode='bicubic'), bicubic_ac=lambda x: F.interpolate(x, (23, 9), mode='bicubic', align_corners=True), antialias=lambda x: F.interpolate(x, (7, 9), mode='bilinear', antialias=True), area=lambda x: F.interpolate(x, (8, 8), mode='area'), chunk=lambda x: torch.cat(x.chunk(4, 2)[::-1], 2), stack=lambda x: torch.stack([x, x * 2], 1).flatten(1), scatter=lambda x: torch.zeros_like(x).scatter(3, torch.arange(16).flip(0).expand(x.shape[0], 3, 16, 16), x), gather=lambda x: x.gather(2, torch.arange(8).view(1, 1, 8, 1).expand(x.shape[0], 3, 8, 16)), takegather=lambda x: x.gather(3, x.argsort(3)[..., :4]), masked=lambda x: x.masked_fill(torch.eye(16).bool(), -1.0), setitem=lambda x: _setitem(x), index=lambda x: x[:, :, [1, 3, 5], [2, 4, 6]], gram=lambda x: (x.flatten(2) @ x.flatten(2).transpose(1, 2)).flatten(1), bmm=lambda x: torch.matmul(x, x.transpose(2, 3)), grid=lambda x: F.grid_sample(x, F.affine_grid(torch.tensor([[[.9, .1, .05], [-.1, .8, 0.]]]).expand(x.shape[0], 2, 3), (x.shape[0], 3, 12, 12), align_corners=False), align_corners=False), grid_near=lambda x: F.grid_sample(x, torch.tanh(x[:, :2].permute(0, 2, 3, 1)) , align_corners=True, padding_mode='border'), lppool=lambda x: F.lp_pool2d(x.abs(), 2, 2), lrn=lambda x: F.local_response_norm(x, 3), fold=lambda x: F.fold(F.unfold(x, 2, stride=2), (16, 16), 2, stride=2), diag=lambda x: torch.diagonal(x, dim1=2, dim2=3), rep=lambda x: x.repeat_interleave(2, 3), tile=lambda x: x.repeat(1, 2, 1, 1), catbatch=lambda x: torch.cat([x, x.flip(3)], 0).softmax(1).chunk(2, 0)[0]).items():
+        h('e_' + n, img, lambda f=f: Fn(lambda s, x: f(s.c(x)), c=nn.Conv2d(3, 3, 1)))
+    def _setitem(x):
+        y = x.clone(); y[:, 1] = y[:, 0] * 2; y[:, :, 3:5] = 0.5; return y
+    globals()['_setitem'] = _setitem
+    h('stn', img, lambda: Fn(lambda s, x: F.grid_sample(x, F.affine_grid(s.l(x.mean((2, 3))).view(-1, 2, 3) * .3 + torch.tensor([[[1., 0, 0], [0, 1, 0]]]), x.shape, align_corners=False), align_corners=False), l=nn.Linear(3, 6)))
+    h('deform', img, lambda: Fn(lambda s, x: __import__('torchvision').ops.deform_conv2d(x, s.o(x), s.w, padding=1), o=nn.Conv2d(3, 18, 3, padding=1), w=nn.Parameter(torch.randn(4, 3, 3, 3))))
+    h('roialign', img, lambda: Fn(lambda s, x: __import__('torchvision').ops.roi_align(x, torch.tensor([[0., 1, 2, 9, 11], [0, 0, 0, 15, 15]]), 4, 1.0, 2), c=conv()), fixed=1)
+    # yolo-like head with decoding
+    def yolo(s, x):
+        f = [s.a(x), s.b(s.a(x))]
+        out = []
+        for i, (m, st) in enumerate(zip(f, (2, 4))):
+            p = s.h(m); n, _, hh, ww = p.shape
+            p = p.view(n, 2, 8, hh, ww).permute(0, 1, 3, 4, 2)
+            y, xx = torch.meshgrid(torch.arange(hh), torch.arange(ww), indexing='ij')
+            g = torch.stack([xx, y], -1).view(1, 1, hh, ww, 2).float()
+            xy = (p[..., :2].sigmoid() * 2 - .5 + g) * st; wh = (p[..., 2:4].sigmoid() * 2) ** 2 * s.an[i].view(1, 2, 1, 1, 2)
+            out.append(torch.cat([xy, wh, p[..., 4:].sigmoid()], -1).view(n, -1, 8))
+        return torch.cat(out, 1)
+    h('yolo5', img, lambda: Fn(yolo, a=nn.Conv2d(3, 8, 3, 2, 1), b=nn.Conv2d(8, 8, 3, 2, 1), h=nn.Conv2d(8, 16, 1), an=torch.rand(2, 2, 2) + 1))
+    def yolo8(s, x):
+        f = [s.a(x), s.b(s.a(x))]; n = x.shape[0]
+        raw = torch.cat([s.h(m).view(n, 20, -1) for m in f], 2)
+        box, cls = raw.split((16, 4), 1)
+        b, c, a = box.shape
+        d = s.dfl(box.view(b, 4, 4, a).transpose(2, 1).softmax(1)).view(b, 4, a)
+        pts = torch.cat([torch.stack([t.flatten() for t in torch.meshgrid(torch.arange(m.shape[2]) + .5, torch.arange(m.shape[3]) + .5, indexing='ij')][::-1]) for m in f], 1)
+        st = torch.cat([torch.full((1, m.shape[2] * m.shape[3]), float(16 // m.shape[2])) for m in f], 1)
+        lt, rb = d.chunk(2, 1); x1, x2 = pts - lt, pts + rb
+        return torch.cat([torch.cat([(x1 + x2) / 2, x2 - x1], 1) * st, cls.sigmoid()], 1)
+    h('yolo8', img, lambda: Fn(yolo8, a=nn.Conv2d(3, 8, 3, 2, 1), b=nn.Conv2d(8, 8, 3, 2, 1), h=nn.Conv2d(8, 20, 1), dfl=nn.Conv2d(4, 1, 1, bias=False)))
+    class WS(nn.Conv2d):
+        def forward(s, x):
+            w = F.batch_norm(s.weight.reshape(1, s.out_channels, -1), None, None, training=True, momentum=0., eps=1e-6).reshape_as(s.weight)
+            return F.conv2d(x, w, s.bias, s.stride, s.padding)
+    h('weight_std', img, lambda: S(WS(3, 8, 3, padding=1), nn.ReLU(), WS(8, 4, 3), nn.Flatten(), nn.LazyLinear(3)))
+    class Pool1(nn.Module):
+        def forward(s, x): return x.mean((2, 3))
+    h('bn1d', img, lambda: S(conv(), Pool1(), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4)))
+    h('audio_stft', (2, 1, 256), lambda: Fn(lambda s, x: s.o((s.c(x) ** 2).view(x.shape[0], 2, 17, -1).sum(1).add(1e-6).log().mean(2)), c=nn.Conv1d(1, 34, 32, 16, bias=False), o=nn.Linear(17, 3)))
+    h('mlp', (2, 20), lambda: S(nn.Linear(20, 16), nn.ReLU(), nn.LayerNorm(16), nn.Linear(16, 4)))
+    h('hwc_attention', img, lambda: Fn(lambda s, x: F.scaled_dot_product_attention(s.q(x).flatten(2).transpose(1, 2), s.k(x).flatten(2).transpose(1, 2), s.v(x).flatten(2).transpose(1, 2)).mean(1), q=nn.Conv2d(3, 4, 1), k=nn.Conv2d(3, 4, 1), v=nn.Conv2d(3, 4, 1)))
+    h('rms', seq, lambda: Fn(lambda s, x: F.rms_norm(s.l(x.transpose(1, 2)), (8,), s.w, 1e-6).mean(1), l=nn.Linear(4, 8), w=nn.Parameter(torch.rand(8))))
+    h('posemb_interp', img, lambda: Fn(lambda s, x: (s.c(x) + F.interpolate(s.pe, x.shape[2:], mode='bicubic')).mean((2, 3)), c=conv(), pe=nn.Parameter(torch.randn(1, 8, 7, 7))))
+
+groups = dict(tv=torchvision_nets, timm=timm_nets, hand=hand_nets)
+
+def export(name, f, shape, o, kind):
+    folder = f'{OUT}/{name}.{kind}'
+    if os.path.exists(folder + '/done'): return
+    os.makedirs(folder, exist_ok=True)
+    torch.manual_seed(0)
+    m = f().eval()
+    torch.manual_seed(1)
+    x = torch.randn(*((1,) + tuple(shape[1:]) if o.get('fixed') else shape))
+    with torch.no_grad():
+        m(x)
+        for k, b in m.named_buffers():
+            if k.endswith('running_var'): b.copy_(torch.rand_like(b) + .5)
+            if k.endswith('running_mean'): b.copy_(torch.randn_like(b) * .1)
+        for k, p in m.named_parameters():
+            if p.dim() == 1 and p.std() == 0 if p.numel() > 1 else False: p.add_(torch.randn_like(p) * .1)
+    path = folder + '/model.onnx'
+    if kind == 'dyn':
+        dims = None if o.get('fixed') else ({0: torch.export.Dim('batch')},)
+        try: torch.onnx.export(m, (x,), path, dynamo=True, dynamic_shapes=dims, input_names=['x'], output_names=['y'], external_data=False, verbose=False)
+        except Exception:
+            x = x[:1]; torch.onnx.export(m, (x,), path, dynamo=True, input_names=['x'], output_names=['y'], external_data=False, verbose=False)
+    else:
+        axes = dict(x={0: 'N'}, y={0: 'N'}) if kind == 'ts' and not o.get('fixed') else None
+        if axes is None: x = x[:1]
+        torch.onnx.export(m, (x,), path, dynamo=False, opset_version=17 if kind != 'ts20' else 20, input_names=['x'], output_names=['y'], dynamic_axes=axes, do_constant_folding=True)
+    so = ort.SessionOptions(); so.intra_op_num_threads = 1; so.log_severity_level = 4
+    try: y = ort.InferenceSession(path, so, providers=['CPUExecutionProvider']).run(None, {'x': x.numpy()})[0]
+    except Exception as e:
+        print('  ort fails', str(e)[:150]); 
+        with torch.no_grad(): y = m(x).numpy()
+    with torch.no_grad(): yt = m(x); yt = yt[0] if isinstance(yt, (tuple, list)) else yt
+    diff = float(np.abs(y - yt.numpy()).max() / max(np.abs(y).max(), 1e-30)) if y.shape == tuple(yt.shape) else -1
+    rs = torch.manual_seed(2); r = torch.randn(*yt.shape, dtype=torch.float64)
+    def grad(dt):
+        mm = m.to(dt); xx = x.to(dt).requires_grad_()
+        out = mm(xx); out = out[0] if isinstance(out, (tuple, list)) else out
+        return torch.autograd.grad((out * r.to(dt)).sum(), xx)[0].double().numpy()
+    np.save(folder + '/x.npy', x.numpy()); np.save(folder + '/y.npy', y.astype(np.float32)); np.save(folder + '/r.npy', r.numpy().astype(np.float32))
+    g32 = g64 = None
+    try:
+        g32 = grad(torch.float32)
+        g64 = grad(torch.float64)
+    except Exception as e: print('  no gradient', str(e)[:100])
+    if g64 is None: g64 = g32
+    if g64 is not None:
+        np.save(folder + '/g.npy', g64.astype(np.float32))
+        off = np.abs(g32 - g64).max() / max(np.abs(g64).max(), 1e-30)
+    else: off = -1
+    json.dump(dict(torch_vs_ort=diff, g32=float(off)), open(folder + '/done', 'w'))
+
+KINDS = {'tv': 'torchvision: classification, segmentation, video, heads of detectors', 'timm': 'timm: convolutional nets, transformers, hybrids', 'h_e': 'one operation behind a convolution', 'h': 'signals, volumes, recurrent layers, Einsum, detectors\' decoding'}
+EXPORTERS = {'ts': 'TorchScript, opset 17, open batch', 'dyn': 'dynamo'}
+
+
+def export_all():
+    for group, make in groups.items():
+        make()
+    for name, (f, shape, o) in NETS.items():
+        for kind in ('ts', 'dyn') if name.startswith(('h_', 'tv_')) else ('ts',):
+            try:
+                export(name, f, shape, o, kind)
+            except Exception as e:
+                print('not exported', name, kind, type(e).__name__, str(e).replace('\n', ' ')[:100], flush=True)
+
+
+def compare_all():
+    run = ['cargo', 'run', '--release', '-q', '-p', 'convscope-engine', '--example', 'onnx_coverage', '--', OUT]
+    lines = subprocess.run(run, capture_output=True, text=True, check=True, cwd=os.path.dirname(HERE)).stdout.splitlines()
+    write(lines)
+
+
+def write(lines):
+    """The tables between the marks of nets.md, made of the lines that the example prints."""
+    rows, reasons = collections.defaultdict(lambda: [0, 0, 0]), []
+    for line in lines:
+        match = re.match(r'(ok|FAIL) +(\S+)\.(\w+) (.*)', line)
+        if not match:
+            continue
+        how, name, kind, rest = match.groups()
+        group = next(k for k in ('tv', 'timm', 'h_e', 'h') if name.startswith(k))
+        row = rows[group, kind]
+        off = rest.startswith(('forward off', 'gradient off'))
+        row[0] += 1
+        row[1] += how == 'ok' or off
+        row[2] += how == 'ok'
+        if how != 'ok':
+            why = rest if off else re.sub(r'`[^`]*model.onnx`: ', '', rest).split(' hint:')[0]
+            reasons.append(f'| {name} | {EXPORTERS[kind].split(",")[0]} | {why[:160].replace("|", "/")} |')
+    table = ['| nets | exporter | files | load | agree |', '| --- | --- | --- | --- | --- |']
+    table += [f'| {KINDS[g]} | {EXPORTERS[k]} | {n} | {a} | {b} |' for (g, k), (n, a, b) in rows.items()]
+    total = [sum(r[i] for r in rows.values()) for i in range(3)]
+    table += [f'| all | | {total[0]} | {total[1]} | {total[2]} |', '', '| not among them | exporter | why |', '| --- | --- | --- |', *reasons]
+    path = os.path.join(HERE, 'nets.md')
+    text = open(path).read()
+    start, end = '<!-- made by nets.py -->\n', '<!-- end -->'
+    before, rest = text.split(start)
+    open(path, 'w').write(before + start + '\n'.join(table) + '\n' + end + rest.split(end)[1])
+
+
+if __name__ == '__main__':
+    if '--compare' not in sys.argv:
+        export_all()
+    if '--export' not in sys.argv:
+        compare_all()

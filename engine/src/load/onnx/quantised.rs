@@ -1,0 +1,334 @@
+//! Quantised nets: values that stand for integers, computed as onnxruntime computes them.
+//!
+//! A quantised value is kept as the integer it is, in real numbers; sums of products of 8-bit integers are exact as long as
+//! they stay below 2^24. Gradients pass through the rounding ([`Activation::Quantise`]).
+
+use super::scope::Scope;
+use super::site::Site;
+use super::value::{Act, Const, Dim, Ints, Value};
+use crate::error::{Error, Result};
+use crate::graph::Op;
+use crate::graph::op::{Activation, Binary};
+use crate::tensor::to_f64;
+use candle_core::{Device, Tensor};
+
+/// A scale and a zero point, one number each or one for each entry of an axis.
+struct Steps {
+    scale: Vec<f64>,
+    zero: Vec<f64>,
+}
+
+/// QuantizeLinear: clip(round(x / scale) + zero).
+pub fn quantise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = s.act(site, 0)?;
+    let [low, high] = bounds(site, 2)?;
+    let steps = steps(site, 1, 2)?;
+    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), x, &steps, [low, high])?)])
+}
+
+/// DequantizeLinear: (q - zero) scale.
+pub fn dequantise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    if site.int("block_size")?.unwrap_or(0) != 0 {
+        return Err(Error::unsupported("quantisation by blocks").hint("one scale a tensor or a channel is read"));
+    }
+    let steps = steps(site, 1, 2)?;
+    if let Value::Ints(v) = site.input(0) {
+        let axis = along(site, &v.dims, &steps)?;
+        let known = v.known()?;
+        let inner: usize = v.dims.get(axis + 1..).unwrap_or(&[]).iter().product();
+        let value = |(i, q): (usize, i64)| {
+            let at = if steps.scale.len() == 1 { 0 } else { i / inner % v.dims[axis] };
+            ((q as f64 - steps.zero[at]) * steps.scale[at]) as f32
+        };
+        let values: Vec<f32> = known.into_iter().enumerate().map(value).collect();
+        let tensor = Tensor::from_vec(values, v.dims.as_slice(), &Device::Cpu)?;
+        return Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })]);
+    }
+    let x = s.act(site, 0)?;
+    let moved = shifted(s, site, x, &steps, 1)?;
+    let scale = column(s, site, "scale", &steps.scale, x, None)?;
+    Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[moved, scale])?)])
+}
+
+/// DynamicQuantizeLinear: 8 bits over the range of the value itself.
+pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    use crate::graph::op::{Elementary, Reduction};
+    let x = s.act(site, 0)?;
+    // Of several samples each has its own range, as if it came alone.
+    let axes: Vec<usize> = (0..s.sample(x).len()).collect();
+    let extreme = |s: &mut Scope, x: Act| {
+        s.step(site, "extreme", Op::Reduce { reduction: Reduction::Max, axes: axes.clone(), keep: false }, &[x])
+    };
+    let function = |s: &mut Scope, f: Activation, x: Act| s.step(site, "function", Op::Activation(f), &[x]);
+    let most = extreme(s, x)?;
+    let most = function(s, Activation::Relu, most)?;
+    let minus = function(s, Activation::Neg, x)?;
+    let least = extreme(s, minus)?;
+    let least = function(s, Activation::Relu, least)?;
+    let range = s.step(site, "range", Op::Binary(Binary::Add), &[most, least])?;
+    let number = |s: &mut Scope, v: f64| s.number(&format!("{}/number", site.name), v);
+    let levels = number(s, 255.0)?;
+    let scale = s.step(site, "scale", Op::Binary(Binary::Div), &[range, levels])?;
+    let zero = s.step(site, "ratio", Op::Binary(Binary::Div), &[least, scale])?;
+    let zero = function(s, Activation::Clip { low: 0.0, high: 255.0 }, zero)?;
+    let zero = function(s, Activation::Elementary(Elementary::Round), zero)?;
+    let q = s.step(site, "quotient", Op::Binary(Binary::Div), &[x, scale])?;
+    let whole = Activation::Quantise { scale: 1.0, zero: 0.0, low: -1e9, high: 1e9, rounds: true };
+    let q = function(s, whole, q)?;
+    let q = s.step(site, "moved", Op::Binary(Binary::Add), &[q, zero])?;
+    let y = s.add(site, Op::Activation(Activation::Clip { low: 0.0, high: 255.0 }), &[q])?;
+    let bare = |a: Act| Value::Act(Act { lead: a.lead, ..a });
+    Ok(vec![Value::Act(y), bare(scale), bare(zero)])
+}
+
+/// QLinearConv and ConvInteger: the convolution of integers, then, of the former, the integers that stand for its result.
+pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let integer = site.op == "ConvInteger";
+    let (w, wz, xz) = if integer { (1, 3, 2) } else { (3, 5, 2) };
+    let x = s.act(site, 0)?;
+    let x_zero = zeros(site, xz)?;
+    let x = shifted(s, site, x, &Steps { scale: vec![1.0], zero: x_zero }, 1)?;
+    let weight = centred(s, site, w, &zeros(site, wz)?)?;
+    let bias = match (integer, site.input(8)) {
+        (false, Value::Ints(b)) => Value::Floats(s.real(&format!("{}/bias", site.name), b)?),
+        (false, Value::Floats(b)) => Value::Floats(b.clone()),
+        _ => Value::Absent,
+    };
+    let name = if integer { site.name.clone() } else { s.free(&format!("{}/sums", site.name)) };
+    let inner = site.acting("Conv", &name, vec![Value::Act(x), Value::Floats(weight), bias]);
+    let made = super::window::conv(s, &inner)?;
+    if integer {
+        return Ok(made);
+    }
+    let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a convolution makes one value")) };
+    let scales = products(site, 1, 4, 6)?;
+    requantised(s, site, sums, &scales, 1 - sums.lead.min(1), 7)
+}
+
+/// QLinearMatMul, MatMulInteger and QGemm.
+pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let integer = site.op == "MatMulInteger";
+    let (b, az, bz) = if integer { (1, 2, 3) } else { (3, 2, 5) };
+    let x = s.act(site, 0)?;
+    let zero = if matches!(site.input(az), Value::Act(_)) { None } else { Some(zeros(site, az)?) };
+    let x = match zero {
+        Some(zero) => shifted(s, site, x, &Steps { scale: vec![1.0], zero }, 1)?,
+        None => {
+            let zero = s.act(site, az)?;
+            let name = s.free(&format!("{}/shifted", site.name));
+            s.binary(&name, Binary::Sub, x, zero)?
+        }
+    };
+    let other = match site.input(b) {
+        Value::Act(y) => {
+            let y = *y;
+            Value::Act(shifted(s, site, y, &Steps { scale: vec![1.0], zero: zeros(site, bz)? }, 1)?)
+        }
+        _ => Value::Floats(centred_last(s, site, b, &zeros(site, bz)?)?),
+    };
+    let name = if integer { site.name.clone() } else { s.free(&format!("{}/sums", site.name)) };
+    let inner = site.acting("MatMul", &name, vec![Value::Act(x), other]);
+    let made = super::dense::matmul(s, &inner)?;
+    if integer {
+        return Ok(made);
+    }
+    let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a product makes one value")) };
+    let scales = products(site, 1, 4, 6)?;
+    let last = s.sample(sums).len() - 1;
+    requantised(s, site, sums, &scales, last, 7)
+}
+
+/// com.microsoft's operators over quantised values (QLinearAdd, QLinearMul, QLinearSigmoid, ..): dequantised, computed,
+/// quantised again.
+pub fn pointwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let two = matches!(site.op, "QLinearAdd" | "QLinearMul");
+    let real = |s: &mut Scope, i: usize| -> Result<Act> {
+        let x = s.act(site, i)?;
+        let steps = steps(site, i + 1, i + 2)?;
+        let moved = shifted(s, site, x, &steps, 1)?;
+        let scale = s.number(&format!("{}/scale", site.name), steps.scale[0])?;
+        s.step(site, "real", Op::Binary(Binary::Mul), &[moved, scale])
+    };
+    let a = real(s, 0)?;
+    let (y, at) = if two {
+        let b = real(s, 3)?;
+        let f = if site.op == "QLinearAdd" { Binary::Add } else { Binary::Mul };
+        let name = s.free(&format!("{}/combined", site.name));
+        (s.binary(&name, f, a, b)?, 6)
+    } else {
+        let name = s.free(&format!("{}/function", site.name));
+        let inner = site.renamed(&name).with(vec![Value::Act(a)]);
+        let made = match site.op {
+            "QLinearSigmoid" => super::pointwise::activation(s, &inner.acting("Sigmoid", &name, inner.inputs.clone()))?,
+            "QLinearLeakyRelu" => {
+                super::pointwise::activation(s, &inner.acting("LeakyRelu", &name, inner.inputs.clone()))?
+            }
+            "QLinearGlobalAveragePool" => super::window::global_average_pool(s, &inner)?,
+            "QLinearAveragePool" => super::window::average_pool(s, &inner)?,
+            other => return Err(Error::unsupported(format!("`{other}`"))),
+        };
+        let [Value::Act(y)] = made[..] else { return Err(Error::internal("a function makes one value")) };
+        (y, 3)
+    };
+    let steps = steps(site, at, at + 1)?;
+    let limits = bounds(site, at + 1)?;
+    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), y, &steps, limits)?)])
+}
+
+/// QLinearConcat: each part dequantised, joined, quantised again.
+pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let mut parts = Vec::new();
+    for i in (2..site.inputs.len()).step_by(3) {
+        let x = s.act(site, i)?;
+        let steps = steps(site, i + 1, i + 2)?;
+        let moved = shifted(s, site, x, &steps, 1)?;
+        let scale = s.number(&format!("{}/scale", site.name), steps.scale[0])?;
+        parts.push(Value::Act(s.step(site, "real", Op::Binary(Binary::Mul), &[moved, scale])?));
+    }
+    let name = s.free(&format!("{}/joined", site.name));
+    let made = super::layout::concat(s, &site.acting("Concat", &name, parts))?;
+    let [Value::Act(y)] = made[..] else { return Err(Error::internal("a concatenation makes one value")) };
+    let (steps, limits) = (steps(site, 0, 1)?, bounds(site, 1)?);
+    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), y, &steps, limits)?)])
+}
+
+/// Sums of products of integers as the integers that stand for them.
+fn requantised(
+    s: &mut Scope,
+    site: &Site<'_>,
+    sums: Act,
+    scales: &[f64],
+    axis: usize,
+    zero: usize,
+) -> Result<Vec<Value>> {
+    let limits = bounds(site, zero)?;
+    let scale = column(s, site, "scale", scales, sums, Some(axis))?;
+    let scaled = s.step(site, "scaled", Op::Binary(Binary::Mul), &[sums, scale])?;
+    let steps = Steps { scale: vec![1.0], zero: zeros(site, zero)? };
+    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), scaled, &steps, limits)?)])
+}
+
+/// clip(round(x / scale) + zero) as node `name`.
+fn rounded(s: &mut Scope, site: &Site<'_>, name: &str, x: Act, steps: &Steps, [low, high]: [f64; 2]) -> Result<Act> {
+    let quantise = |scale, zero| Op::Activation(Activation::Quantise { scale, zero, low, high, rounds: true });
+    if let ([scale], [zero]) = (&steps.scale[..], &steps.zero[..]) {
+        return s.push(name, quantise(*scale, *zero), &[x]);
+    }
+    if steps.zero.iter().any(|z| *z != steps.zero[0]) {
+        return Err(Error::unsupported("a zero point for each channel of a computed value"));
+    }
+    let scale = column(s, site, "scale", &steps.scale, x, None)?;
+    let divided = s.step(site, "divided", Op::Binary(Binary::Div), &[x, scale])?;
+    s.push(name, quantise(1.0, steps.zero[0]), &[divided])
+}
+
+/// A value less its zero point.
+fn shifted(s: &mut Scope, site: &Site<'_>, x: Act, steps: &Steps, least: usize) -> Result<Act> {
+    if steps.zero.len() < least || steps.zero.iter().all(|z| *z == 0.0) {
+        return Ok(x);
+    }
+    let zero = column(s, site, "zero", &steps.zero, x, None)?;
+    s.step(site, "shifted", Op::Binary(Binary::Sub), &[x, zero])
+}
+
+/// Numbers along an axis of `x`, the node's own unless another is said; one number for all where there is but one.
+fn column(s: &mut Scope, site: &Site<'_>, part: &str, values: &[f64], x: Act, axis: Option<usize>) -> Result<Act> {
+    let rank = s.sample(x).len();
+    let axis = match axis {
+        Some(axis) => axis,
+        None => spot(s, site, x)?,
+    };
+    let mut dims = vec![1; rank];
+    match values.len() {
+        1 => dims = Vec::new(),
+        n if axis < rank => dims[axis] = n,
+        _ => return Err(Error::shape(format!("{} numbers along axis {axis} of {rank}", values.len()))),
+    }
+    let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+    let tensor = Tensor::from_vec(values, dims, &Device::Cpu)?;
+    s.constant(&Const { name: format!("{}/{part}", site.name), tensor })
+}
+
+/// The axis of a sample along which scales differ.
+fn spot(s: &Scope, site: &Site<'_>, x: Act) -> Result<usize> {
+    Ok(s.axis_or_batch(x, site.int("axis")?.unwrap_or(1)).ok().flatten().unwrap_or(0))
+}
+
+fn along(site: &Site<'_>, dims: &[usize], steps: &Steps) -> Result<usize> {
+    if steps.scale.len() == 1 {
+        return Ok(0);
+    }
+    let said = site.int("axis")?.unwrap_or(1);
+    let at = if said < 0 { said + dims.len() as i64 } else { said };
+    let at = usize::try_from(at).ok().filter(|a| dims.get(*a) == Some(&steps.scale.len()));
+    at.ok_or_else(|| Error::shape(format!("{} scales along axis {said} of {dims:?}", steps.scale.len())))
+}
+
+/// The scale in input `i` and the zero point in input `j`, as many as there are of the former.
+fn steps(site: &Site<'_>, i: usize, j: usize) -> Result<Steps> {
+    let scale = to_f64(&site.floats(i)?.tensor)?;
+    if scale.is_empty() || scale.iter().any(|v| !v.is_finite() || *v <= 0.0) {
+        return Err(Error::format(format!("input {i}, a scale, holds {scale:?}")).hint("scales are positive numbers"));
+    }
+    let zero = zeros(site, j)?;
+    let zero = if zero.len() == 1 { vec![zero[0]; scale.len()] } else { zero };
+    if zero.len() != scale.len() {
+        return Err(Error::format(format!("{} zero points for {} scales", zero.len(), scale.len())));
+    }
+    Ok(Steps { scale, zero })
+}
+
+/// The zero points in input `i`; zero where there are none.
+fn zeros(site: &Site<'_>, i: usize) -> Result<Vec<f64>> {
+    match site.input(i) {
+        Value::Absent => Ok(vec![0.0]),
+        Value::Ints(v) => Ok(v.known()?.into_iter().map(|v| v as f64).collect()),
+        Value::Floats(c) => to_f64(&c.tensor),
+        other => Err(site.wants(i, "constant zero points", other)),
+    }
+}
+
+/// The smallest and largest integer of the type of the zero point in input `i`, unsigned 8 bits where there is none.
+fn bounds(site: &Site<'_>, i: usize) -> Result<[f64; 2]> {
+    match site.range(i) {
+        Some(range) => Ok(range),
+        None if !site.has(i) => Ok([0.0, 255.0]),
+        None => Err(Error::unsupported(format!("input {i}, a zero point of a type that is not known"))
+            .hint("zero points of 8 and 16 bits are read from initialisers and constants")),
+    }
+}
+
+/// x scale times w scale over y scale, for each channel.
+fn products(site: &Site<'_>, x: usize, w: usize, y: usize) -> Result<Vec<f64>> {
+    let one = |i: usize| -> Result<f64> {
+        to_f64(&site.floats(i)?.tensor)?.first().copied().ok_or_else(|| Error::format(format!("input {i} is empty")))
+    };
+    // In f32, as onnxruntime multiplies them.
+    let (x, y) = (one(x)? as f32, one(y)? as f32);
+    Ok(to_f64(&site.floats(w)?.tensor)?.into_iter().map(|w| f64::from(x * w as f32 / y)).collect())
+}
+
+/// The integers in input `i` less their zero points, along the first axis.
+fn centred(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
+    less(s, site, i, zero, true)
+}
+
+/// The same along the last axis.
+fn centred_last(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
+    less(s, site, i, zero, false)
+}
+
+fn less(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64], first: bool) -> Result<Const> {
+    let held: Ints = site.ints(i)?.clone();
+    let dims = held.dims.clone();
+    let n = if first { dims.first() } else { dims.last() }.copied().unwrap_or(1);
+    if zero.len() != 1 && zero.len() != n {
+        return Err(Error::format(format!("{} zero points for {n} channels", zero.len())));
+    }
+    let inner = if first { dims[1..].iter().product::<usize>().max(1) } else { 1 };
+    let values = held.known()?.into_iter().enumerate().map(|(k, q)| {
+        let at = if zero.len() == 1 { 0 } else { k / inner % n };
+        Dim::Known(q - zero[at] as i64)
+    });
+    s.real(&format!("{}/weight", site.name), &Ints { dims, values: values.collect() })
+}

@@ -1,0 +1,299 @@
+//! Values read between the places of a map: GridSample, AffineGrid, RoiAlign and Col2Im.
+//!
+//! A sample on a computed grid is a sum of picked entries times weights, so that its gradient reaches the map and the grid.
+
+use super::scope::Scope;
+use super::site::Site;
+use super::value::{Act, Const, Value};
+use crate::error::{Error, Result};
+use crate::graph::Op;
+use crate::graph::op::{Activation, Binary, Conv, Elementary, Padding, Window};
+use crate::limits::ONNX_COMPUTED;
+use crate::tensor::to_f64;
+use candle_core::{Device, Tensor};
+
+/// How places beyond the map are read.
+#[derive(Clone, Copy, PartialEq)]
+enum Beyond {
+    Zeros,
+    Border,
+    Reflection,
+}
+
+/// GridSample over rows and columns.
+pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = s.batched(site, 0)?;
+    let mut x = s.of_one(site, x)?;
+    let mut grid = s.batched(site, 1)?;
+    if grid.lead == 1 && x.lead == 0 || grid.lead == 0 && s.sample(grid).len() == 4 {
+        (x, grid) = (s.of_one(site, x)?, s.of_one(site, grid)?);
+    }
+    let (&[channels, height, width], &[rows, columns, 2]) = (s.sample(x).as_slice(), s.sample(grid).as_slice()) else {
+        return Err(Error::unsupported(format!(
+            "a map of {:?} sampled on a grid of {:?}",
+            s.sample(x),
+            s.sample(grid)
+        ))
+        .hint("maps of channels x rows x columns on grids of rows x columns x 2 are sampled"));
+    };
+    let corners = site.int("align_corners")?.unwrap_or(0) != 0;
+    let beyond = match site.text("padding_mode")?.as_deref() {
+        None | Some("" | "zeros") => Beyond::Zeros,
+        Some("border") => Beyond::Border,
+        Some("reflection") => Beyond::Reflection,
+        Some(other) => return Err(Error::format(format!("attribute `padding_mode` is `{other}`"))),
+    };
+    let linear = match site.text("mode")?.as_deref() {
+        None | Some("" | "bilinear" | "linear") => true,
+        Some("nearest") => false,
+        Some(other) => {
+            return Err(Error::unsupported(format!("attribute `mode` is `{other}`"))
+                .hint("nearest and linear sampling are supported"));
+        }
+    };
+    let places = rows * columns;
+    let mut axes = Vec::new();
+    for (k, n) in [(1, height), (0, width)] {
+        let one = s.step(site, "coordinate", Op::Select { axis: 2, index: [k].into() }, &[grid])?;
+        let g = s.step(site, "places", Op::Reshape(vec![1, places]), &[one])?;
+        let (factor, offset) = if corners {
+            ((n as f64 - 1.0) / 2.0, (n as f64 - 1.0) / 2.0)
+        } else {
+            (n as f64 / 2.0, (n as f64 - 1.0) / 2.0)
+        };
+        let scaled = with(s, site, Binary::Mul, g, factor)?;
+        let mut at = with(s, site, Binary::Add, scaled, offset)?;
+        if beyond == Beyond::Reflection {
+            at = reflected(s, site, at, if corners { [0.0, n as f64 - 1.0] } else { [-0.5, n as f64 - 0.5] })?;
+        }
+        if beyond != Beyond::Zeros {
+            at = s.step(site, "clipped", Op::Activation(Activation::Clip { low: 0.0, high: n as f64 - 1.0 }), &[at])?;
+        }
+        axes.push(taps(s, site, at, n, linear, beyond == Beyond::Zeros)?);
+    }
+    let flat = s.step(site, "flat", Op::Reshape(vec![channels, height * width]), &[x])?;
+    let mut total: Option<Act> = None;
+    for (row, down) in &axes[0] {
+        for (column, across) in &axes[1] {
+            let start = with(s, site, Binary::Mul, *row, width as f64)?;
+            let place = s.step(site, "place", Op::Binary(Binary::Add), &[start, *column])?;
+            let entry = s.step(site, "entry", Op::Pick { axis: 1 }, &[flat, place])?;
+            let weight = s.step(site, "weight", Op::Binary(Binary::Mul), &[*down, *across])?;
+            let part = s.step(site, "part", Op::Binary(Binary::Mul), &[entry, weight])?;
+            total = Some(match total {
+                None => part,
+                Some(before) => s.step(site, "sum", Op::Binary(Binary::Add), &[before, part])?,
+            });
+        }
+    }
+    let total = total.ok_or_else(|| Error::internal("a sample without taps"))?;
+    Ok(vec![Value::Act(s.add(site, Op::Reshape(vec![channels, rows, columns]), &[total])?)])
+}
+
+/// The entries of an axis that are read for each place, each with its weight.
+fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zeros: bool) -> Result<Vec<(Act, Act)>> {
+    let function = |s: &mut Scope, part: &str, f: Activation, x: Act| s.step(site, part, Op::Activation(f), &[x]);
+    let nearest = if linear { Elementary::Floor } else { Elementary::Round };
+    let base = function(s, "base", Activation::Elementary(nearest), at)?;
+    let mut found = Vec::new();
+    let steps: &[f64] = if linear { &[0.0, 1.0] } else { &[0.0] };
+    for step in steps {
+        let entry = if *step == 0.0 { base } else { with(s, site, Binary::Add, base, *step)? };
+        // 1 - |place - entry|
+        let apart = s.step(site, "apart", Op::Binary(Binary::Sub), &[at, base])?;
+        let mut weight = match (linear, *step == 0.0) {
+            (false, _) => {
+                let none = with(s, site, Binary::Mul, apart, 0.0)?;
+                with(s, site, Binary::Add, none, 1.0)?
+            }
+            (true, true) => {
+                let minus = function(s, "minus", Activation::Neg, apart)?;
+                with(s, site, Binary::Add, minus, 1.0)?
+            }
+            (true, false) => apart,
+        };
+        if zeros {
+            let above = function(s, "above", Activation::Step(-0.5), entry)?;
+            let beyond = function(s, "beyond", Activation::Step(n as f64 - 0.5), entry)?;
+            let inside = s.step(site, "inside", Op::Binary(Binary::Sub), &[above, beyond])?;
+            weight = s.step(site, "held", Op::Binary(Binary::Mul), &[weight, inside])?;
+        }
+        let within = function(s, "within", Activation::Clip { low: 0.0, high: n as f64 - 1.0 }, entry)?;
+        found.push((within, weight));
+    }
+    Ok(found)
+}
+
+/// Places mirrored at two borders until they lie between them.
+fn reflected(s: &mut Scope, site: &Site<'_>, at: Act, [low, high]: [f64; 2]) -> Result<Act> {
+    let span = high - low;
+    if span <= 0.0 {
+        return with(s, site, Binary::Mul, at, 0.0);
+    }
+    let function = |s: &mut Scope, part: &str, f: Activation, x: Act| s.step(site, part, Op::Activation(f), &[x]);
+    let moved = with(s, site, Binary::Sub, at, low)?;
+    let size = function(s, "size", Activation::Abs, moved)?;
+    let turns = with(s, site, Binary::Div, size, 2.0 * span)?;
+    let whole = function(s, "turns", Activation::Elementary(Elementary::Floor), turns)?;
+    let past = with(s, site, Binary::Mul, whole, 2.0 * span)?;
+    let rest = s.step(site, "rest", Op::Binary(Binary::Sub), &[size, past])?;
+    // span - |rest - span|
+    let over = with(s, site, Binary::Sub, rest, span)?;
+    let over = function(s, "over", Activation::Abs, over)?;
+    let back = function(s, "back", Activation::Neg, over)?;
+    with(s, site, Binary::Add, back, span + low)
+}
+
+/// A value and a number combined.
+fn with(s: &mut Scope, site: &Site<'_>, f: Binary, x: Act, number: f64) -> Result<Act> {
+    let number = s.number(&format!("{}/number", site.name), number)?;
+    s.step(site, "scaled", Op::Binary(f), &[x, number])
+}
+
+/// AffineGrid: the places that an affine map of rows and columns names.
+pub fn affine_grid(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let theta = s.batched(site, 0)?;
+    let theta = s.of_one(site, theta)?;
+    let size: Vec<_> = site.ints(1)?.values.iter().skip(2).map(|d| s.resolve(*d)).collect();
+    let size = super::value::Ints::list(size).known()?;
+    let (&[rows, columns], &[2, 3]) = (size.as_slice(), s.sample(theta).as_slice()) else {
+        return Err(Error::unsupported(format!("a grid of {size:?} from {:?}", s.sample(theta)))
+            .hint("grids of rows and columns from 2 x 3 numbers are made"));
+    };
+    let (rows, columns) = (rows.max(0) as usize, columns.max(0) as usize);
+    let corners = site.int("align_corners")?.unwrap_or(0) != 0;
+    let place = |i: usize, n: usize| match (corners, n) {
+        (true, 1) => 0.0,
+        (true, _) => -1.0 + 2.0 * i as f64 / (n as f64 - 1.0),
+        (false, _) => (2.0 * i as f64 + 1.0) / n as f64 - 1.0,
+    };
+    let base: Vec<f32> = (0..rows * columns)
+        .flat_map(|i| [place(i % columns, columns) as f32, place(i / columns, rows) as f32, 1.0])
+        .collect();
+    let tensor = Tensor::from_vec(base, (rows * columns, 3), &Device::Cpu)?;
+    let base = s.constant(&Const { name: format!("{}/places", site.name), tensor })?;
+    let turned = s.step(site, "turned", Op::Transpose(vec![1, 0]), &[theta])?;
+    let grid = s.step(site, "grid", Op::MatMul, &[base, turned])?;
+    Ok(vec![Value::Act(s.add(site, Op::Reshape(vec![rows, columns, 2]), &[grid])?)])
+}
+
+/// RoiAlign over known regions of a single sample: averages of bilinear samples, a linear map of rows and columns.
+pub fn roi_align(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let hint = "regions that are known while reading are pooled: cut the file before its region proposals";
+    let (Value::Floats(rois), Value::Ints(batch)) = (site.input(1), site.input(2)) else {
+        return Err(Error::unsupported("regions that depend on the net's input").hint(hint));
+    };
+    if site.text("mode")?.is_some_and(|m| m != "avg") {
+        return Err(Error::unsupported("attribute `mode` is not `avg`"));
+    }
+    let x = s.batched(site, 0)?;
+    let x = s.of_one(site, x)?;
+    if s.batch != Some(1) && x.lead == 1 || batch.known()?.iter().any(|b| *b != 0) {
+        return Err(super::value::mixes("it pools regions of several samples"));
+    }
+    let &[channels, height, width] = s.sample(x).as_slice() else {
+        return Err(Error::shape(format!("takes channels x rows x columns, got {:?}", s.sample(x))));
+    };
+    let number = |name: &str, least: i64| -> Result<usize> {
+        let v = site.int(name)?.unwrap_or(least);
+        usize::try_from(v).map_err(|_| Error::format(format!("attribute `{name}` is {v}")))
+    };
+    let (rows, columns, ratio) =
+        (number("output_height", 1)?, number("output_width", 1)?, number("sampling_ratio", 0)?);
+    let scale = site.float("spatial_scale")?.unwrap_or(1.0);
+    let usual = if site.opset >= 16 { "half_pixel" } else { "output_half_pixel" };
+    let half = site.text("coordinate_transformation_mode")?.unwrap_or_else(|| usual.into()) == "half_pixel";
+    let boxes = to_f64(&rois.tensor)?;
+    let regions = boxes.len() / 4;
+    let plane = height * width;
+    if regions * rows * columns * plane > ONNX_COMPUTED {
+        return Err(Error::unsupported(format!("{regions} regions of {rows} x {columns} over {height} x {width}")));
+    }
+    let mut matrix = vec![0.0f64; regions * rows * columns * plane];
+    for (r, corners) in boxes.chunks_exact(4).enumerate() {
+        let shift = if half { 0.5 } else { 0.0 };
+        let [x1, y1, x2, y2] = [0, 1, 2, 3].map(|i| corners[i] * scale - shift);
+        let (mut h, mut w) = (y2 - y1, x2 - x1);
+        if !half {
+            (h, w) = (h.max(1.0), w.max(1.0));
+        }
+        let (bin_h, bin_w) = (h / rows as f64, w / columns as f64);
+        let count = |bin: f64| if ratio > 0 { ratio } else { bin.ceil().max(0.0) as usize };
+        let (nh, nw) = (count(bin_h), count(bin_w));
+        for cell in 0..rows * columns {
+            let line = &mut matrix[(r * rows * columns + cell) * plane..][..plane];
+            for k in 0..nh * nw {
+                let y = y1 + bin_h * ((cell / columns) as f64 + ((k / nw) as f64 + 0.5) / nh as f64);
+                let x = x1 + bin_w * ((cell % columns) as f64 + ((k % nw) as f64 + 0.5) / nw as f64);
+                let share = 1.0 / (nh * nw).max(1) as f64;
+                for (row, down) in between(y, height) {
+                    for (column, across) in between(x, width) {
+                        line[row * width + column] += share * down * across;
+                    }
+                }
+            }
+        }
+    }
+    let matrix: Vec<f32> = matrix.into_iter().map(|v| v as f32).collect();
+    let tensor = Tensor::from_vec(matrix, (regions * rows * columns, plane), &Device::Cpu)?;
+    let weight = s.param(&Const { name: format!("{}/regions", site.name), tensor })?;
+    let flat = s.step(site, "flat", Op::Reshape(vec![channels, plane]), &[x])?;
+    let pooled = s.step(site, "pooled", Op::Linear { weight, bias: None }, &[flat])?;
+    let split = s.step(site, "split", Op::Reshape(vec![channels, regions, rows, columns]), &[pooled])?;
+    let id = s.add(site, Op::Transpose(vec![1, 0, 2, 3]), &[split])?.id;
+    Ok(vec![Value::Act(Act { id, lead: 0 })])
+}
+
+/// The entries around a place of an axis and their weights; none beyond the map.
+fn between(at: f64, n: usize) -> Vec<(usize, f64)> {
+    if at < -1.0 || at > n as f64 {
+        return Vec::new();
+    }
+    let at = at.max(0.0);
+    let low = at as usize;
+    if low >= n - 1 {
+        return vec![(n - 1, 1.0)];
+    }
+    let part = at - low as f64;
+    vec![(low, 1.0 - part), (low + 1, part)]
+}
+
+/// Col2Im: blocks summed where they overlap, a transposed convolution with a kernel for each place of a block.
+pub fn from_columns(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let x = s.batched(site, 0)?;
+    let x = s.of_one(site, x)?;
+    let (image, block) = (site.ints(1)?.known()?, site.ints(2)?.known()?);
+    let list = |name: &str, usual: i64, n: usize| -> Result<Vec<usize>> {
+        let said = site.int_list(name)?.unwrap_or_else(|| vec![usual; n]);
+        let known: Option<Vec<usize>> = said.iter().map(|v| usize::try_from(*v).ok()).collect();
+        known.filter(|k| k.len() == n).ok_or_else(|| Error::format(format!("attribute `{name}` is {said:?}")))
+    };
+    let (&[height, width], &[kh, kw], &[values, count]) = (image.as_slice(), block.as_slice(), s.sample(x).as_slice())
+    else {
+        return Err(Error::unsupported(format!("blocks of {block:?} in {image:?} from {:?}", s.sample(x))));
+    };
+    let fits = [height, width, kh, kw].iter().all(|v| (1..1 << 16).contains(v));
+    let taps = if fits { (kh * kw) as usize } else { 0 };
+    if taps == 0 || !values.is_multiple_of(taps) {
+        return Err(Error::shape(format!("blocks of {block:?} in {image:?} from {values} values")));
+    }
+    let (dilations, pads, strides) = (list("dilations", 1, 2)?, list("pads", 0, 4)?, list("strides", 1, 2)?);
+    let kernel = [kh as usize, kw as usize];
+    let padding = Padding { top: pads[0], left: pads[1], bottom: pads[2], right: pads[3] };
+    let window = Window { kernel, stride: [strides[0], strides[1]], dilation: [dilations[0], dilations[1]], padding };
+    let grid = window.output([height as usize, width as usize], false).filter(|[h, w]| h * w == count);
+    let [rows, columns] = grid.ok_or_else(|| Error::shape(format!("{count} blocks of {block:?} in {image:?}")))?;
+    let channels = values / taps;
+    let own: Vec<f32> = (0..values * taps).map(|i| f32::from(u8::from(i / taps % taps == i % taps))).collect();
+    let tensor = Tensor::from_vec(own, (values, 1, kernel[0], kernel[1]), &Device::Cpu)?;
+    let weight = s.param(&Const { name: format!("{}/places", site.name), tensor })?;
+    let map = s.step(site, "map", Op::Reshape(vec![values, rows, columns]), &[x])?;
+    // What the last window does not reach is filled up behind.
+    let reach = |a: usize, n: usize, size: i64, around: usize| {
+        (size as usize + around).saturating_sub((n - 1) * window.stride[a] + window.span()[a])
+    };
+    let extra = [reach(0, rows, height, pads[0] + pads[2]), reach(1, columns, width, pads[1] + pads[3])];
+    // Each channel's places are summed: one group a channel.
+    let conv = Conv { weight, bias: None, window, groups: channels };
+    Ok(vec![Value::Act(s.add(site, Op::ConvTranspose2d(conv, extra), &[map])?)])
+}
