@@ -250,7 +250,7 @@ pub fn expand(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             (1, Dim::Batch) if i == 0 && x.lead == 0 => batched = true,
             (_, Dim::Known(1)) => {}
             (n, Dim::Known(d)) if n == d => {}
-            (1, Dim::Known(d)) if (1..ONNX_COMPUTED as i64).contains(&d) => chosen.push((at, vec![0; d as usize])),
+            (1, Dim::Known(d)) if (0..ONNX_COMPUTED as i64).contains(&d) => chosen.push((at, vec![0; d as usize])),
             (n, d) => return Err(Error::shape(format!("an axis of {n} does not expand to {d:?}"))),
         }
     }

@@ -263,6 +263,26 @@ pub fn non_zero(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Ints(Ints { dims: vec![dims.len(), places.len()], values: rows })])
 }
 
+/// EyeLike: ones on a diagonal of the input's shape.
+pub fn eye(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let dims: Vec<Dim> = dims_of(s, site)?.into_iter().map(|d| s.resolve(d)).collect();
+    let (dims, total) = count(&Ints::list(dims).known()?)?;
+    let &[_, columns] = dims.as_slice() else { return Err(Error::shape(format!("a diagonal of {dims:?}"))) };
+    if total > ONNX_COMPUTED {
+        return Err(Error::format(format!("a constant of shape {dims:?}")));
+    }
+    let k = site.int("k")?.unwrap_or(0);
+    let on = |i: usize| (i % columns) as i64 - (i / columns) as i64 == k;
+    let real = site.int("dtype")?.is_none_or(|kind| matches!(kind, 1 | 10 | 11 | 16));
+    if real && !matches!(site.input(0), Value::Ints(_)) {
+        let values: Vec<f32> = (0..total).map(|i| f32::from(u8::from(on(i)))).collect();
+        let tensor = Tensor::from_vec(values, dims, &Device::Cpu)?;
+        return Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })]);
+    }
+    let values = (0..total).map(|i| Dim::Known(i64::from(on(i)))).collect();
+    Ok(vec![Value::Ints(Ints { dims, values })])
+}
+
 /// Trilu: the part of a matrix above or below a diagonal.
 pub fn triangle(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let upper = site.int("upper")?.unwrap_or(1) != 0;

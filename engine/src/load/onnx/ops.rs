@@ -74,6 +74,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Elu", Refused, pointwise::activation),
     ("Equal", COUNT, choice::equal),
     ("Erf", Refused, pointwise::activation),
+    ("EyeLike", Own, ints::eye),
     ("Exp", Refused, pointwise::activation),
     ("Expand", Moved(1), entries::expand),
     ("Flatten", Moved(1), layout::flatten),
@@ -212,6 +213,12 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
     }
     if !constant {
         return translate(s, site);
+    }
+    // Where the batch size is known it is a number like others.
+    for input in &mut site.inputs {
+        if let Value::Ints(v) = input {
+            v.values.iter_mut().for_each(|d| *d = s.resolve(*d));
+        }
     }
     let values = fold::floats(site, *translate)?;
     let of_integers = match site.op {
