@@ -52,7 +52,8 @@ for i, (starts, ends, axes, steps) in enumerate(SLICES):
     one(f'slice_{[10, 11, 13][i % 3]}_{i}', 'Slice', [10, 11, 13][i % 3], i64(starts), i64(ends), i64(axes), *([i64(steps)] if steps else []))
 one('slice_13_no_axes', 'Slice', 13, i64([0, 1]), i64([MAX, 3]))
 one('slice_13_int32', 'Slice', 13, np.int32([1]), np.int32([3]), np.int32([2]))
-one('slice_13_empty', 'Slice', 13, i64([3]), i64([3]), i64([2]), refused='empty')
+one('slice_13_empty', 'Slice', 13, i64([3]), i64([3]), i64([2]), refused='does not depend on the input')
+case('slice_13_empty_part', 13, lambda g, x: g.node('Concat', x, g.node('Slice', x, i64([3]), i64([3]), i64([2])), axis=2))
 one('slice_13_batch', 'Slice', 13, i64([0]), i64([1]), i64([0]), shape=(1, 3, 6, 5))
 for i, (index, axis) in enumerate([(i64([2, 0]), 1), (i64(1), 1), (i64(-1), 2), (i64([[0, 4], [1, -1]]), 3), (i64([-2]), -1), (np.int32([5, 5, 0]), 2)]):
     one(f'gather_{[7, 11, 13][i % 3]}_{i}', 'Gather', [7, 11, 13][i % 3], index if i % 3 or (np.asarray(index) >= 0).all() else np.abs(index), axis=axis)
@@ -95,7 +96,8 @@ one('expand_13_samples', 'Expand', 13, i64([5, 3, 6, 5]), shape=(1, 3, 6, 5), re
 for i, repeats in enumerate([[1, 2, 1, 3], [1, 1, 1, 1], [1, 1, 2, 1]]):
     one(f'tile_{[7, 13, 13][i]}_{i}', 'Tile', [7, 13, 13][i], i64(repeats))
 one('tile_13_samples', 'Tile', 13, i64([2, 1, 1, 1]), refused='batch')
-one('tile_13_nothing', 'Tile', 13, i64([1, 0, 1, 1]), refused='empty')
+one('tile_13_nothing', 'Tile', 13, i64([1, 0, 1, 1]), refused='does not depend on the input')
+case('eye_like_9_node', 13, lambda g, x: g.node('Mul', x, g.node('EyeLike', np.zeros((6, 5), f), k=1)))
 for mode in (None, 'DCR', 'CRD'):
     one(f'depth_to_space_11_{mode}', 'DepthToSpace', 11, blocksize=2, mode=mode, shape=(2, 8, 3, 2))
 one('depth_to_space_7', 'DepthToSpace', 7, blocksize=3, shape=(2, 18, 1, 2))

@@ -237,7 +237,9 @@ impl Scope {
             (0, 1) => meets(self, b, a),
             _ => false,
         };
-        if clash && self.batch == Some(1) {
+        // A constant that meets the batch says itself that the file mixes samples.
+        let constant = [a, b].iter().any(|x| matches!(self.builder.op(x.id), Op::Constant(_)));
+        if clash && self.batch == Some(1) && !(self.alone && constant) {
             return Ok((self.whole(name, a)?, self.whole(name, b)?));
         }
         match (a.lead, b.lead) {
