@@ -169,7 +169,7 @@ pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let rank = s.rank(x);
     let along_batch = s.batch == Some(1) && x.lead == 1 && s.axis_or_batch(x, said)?.is_none();
     // A value of one sample without a batch has the batch's axis among its own.
-    let bare = inputs.iter().any(|y| y.lead == 0 && s.rank(*y) == rank && s.sample(*y)[0] != 1);
+    let bare = inputs.iter().any(|y| y.lead == 0 && s.rank(*y) == rank && s.is_own_axis(*y));
     if along_batch || (bare && s.batch == Some(1) && x.lead == 1) {
         inputs = (0..site.inputs.len())
             .map(|i| {

@@ -169,7 +169,7 @@ fn translate(
         reader.leave(node, &mut readers);
     }
     let ends = links.outputs.iter().map(|name| match reader.values.get(name) {
-        Some(Value::Act(output)) if shape.alone && reader.scope.is_own_axis(*output) => {
+        Some(Value::Act(output)) if reader.scope.joined && reader.scope.is_own_axis(*output) => {
             Err(value::mixes(format!("the output `{name}` is not one a sample")))
         }
         Some(Value::Act(output)) => Ok((name.to_string(), output.id)),

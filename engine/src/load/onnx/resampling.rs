@@ -47,13 +47,13 @@ impl Kernel {
             } else {
                 (x.floor() as i64 - (reach as i64 - 1), x.floor() as i64 + reach as i64)
             };
-            let exclude = self.exclude || self.antialias;
+            let exclude = self.exclude;
             let inside = |j: i64| (0..from as i64).contains(&j);
             let taps: Vec<(i64, f64)> = (first..=last)
                 .filter(|j| !exclude || inside(*j))
                 .map(|j| (j, self.at((j as f64 - x) * grown)))
                 .collect();
-            let total: f64 = if exclude { taps.iter().map(|(_, w)| w).sum() } else { 1.0 };
+            let total: f64 = if exclude || grown < 1.0 { taps.iter().map(|(_, w)| w).sum() } else { 1.0 };
             for (j, weight) in taps {
                 let j = j.clamp(0, from as i64 - 1) as usize;
                 matrix[i * from + j] += (weight / total) as f32;

@@ -21,6 +21,8 @@ pub struct Scope {
     pub batch: Option<usize>,
     /// Whether the batch of one is ours, not the file's.
     pub alone: bool,
+    /// Whether a batch of one that is ours was joined with other axes.
+    pub joined: bool,
     /// Whether PyTorch wrote the file.
     pub torch: bool,
     reserved: BTreeSet<String>,
@@ -30,7 +32,15 @@ pub struct Scope {
 impl Scope {
     /// An empty graph; `reserved` are the names of the file's nodes.
     pub fn new(batch: Option<usize>, reserved: BTreeSet<String>) -> Self {
-        Scope { builder: Builder::new(), batch, alone: false, torch: false, reserved, params: HashMap::new() }
+        Scope {
+            builder: Builder::new(),
+            batch,
+            alone: false,
+            joined: false,
+            torch: false,
+            reserved,
+            params: HashMap::new(),
+        }
     }
 
     /// A graph that constants are computed in.
@@ -155,6 +165,7 @@ impl Scope {
         if self.batch != Some(1) {
             return Err(mixes("it treats the batch as an axis like others"));
         }
+        self.joined |= self.alone;
         let shape = self.sample(x);
         let name = self.free(&format!("{name}/sample"));
         let id = self.push(&name, Op::Reshape([&[1], shape.as_slice()].concat()), &[x])?.id;

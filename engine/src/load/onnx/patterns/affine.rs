@@ -141,8 +141,9 @@ pub fn batch_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     let rank = b.shape(id).len();
     let longest = ending_at(b, id).into_iter().take_while(|s| steps(b, s, id, live)).last();
     let Some(stretch) = longest else { return Ok(()) };
-    let by_channel =
-        stretch.wide.len() == rank && stretch.wide[0] == channels && stretch.wide[1..].iter().all(|n| *n == 1);
+    let by_channel = stretch.wide.len() == rank
+        && stretch.wide.first() == Some(&channels)
+        && stretch.wide[1..].iter().all(|n| *n == 1);
     let kinds: Vec<&Op> = stretch.nodes.iter().map(|n| b.op(*n)).collect();
     let has =
         |one: Binary, other: Binary| kinds.iter().any(|op| matches!(op, Op::Binary(f) if *f == one || *f == other));
