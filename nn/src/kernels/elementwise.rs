@@ -54,6 +54,14 @@ macro_rules! for_each_kind {
                 let $g = Activation::Pow(power);
                 $body
             }
+            Activation::Elementary(f) => {
+                let $g = Activation::Elementary(f);
+                $body
+            }
+            Activation::Quantise { scale, zero, low, high, rounds } => {
+                let $g = Activation::Quantise { scale, zero, low, high, rounds };
+                $body
+            }
         }
     };
 }
