@@ -6,6 +6,7 @@
 pub mod ascent;
 pub mod canonical;
 pub mod data;
+pub mod detect;
 pub mod embed;
 pub mod humans;
 pub mod inspect;

@@ -96,7 +96,8 @@ pub struct About {
     pub subjects: &'static str,
     /// The input it takes.
     pub input: Takes,
-    /// A line of script that runs on the embedded net, with `net`, `image` and `data` at hand.
+    /// A line of script that runs on the embedded net, with `net`, `image` and `data` at hand (`detector` and `vit` are the
+    /// small nets of the gallery).
     pub example: &'static str,
 }
 

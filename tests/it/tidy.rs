@@ -110,19 +110,20 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("engine", "ascent", &["data", "job", "subject"]),
     ("engine", "canonical", &[]),
     ("engine", "data", &["zipped"]),
+    ("engine", "detect", &[]),
     ("engine", "embed", &["job", "stats"]),
     ("engine", "humans", &["data", "load", "params"]),
-    ("engine", "inspect", &["data", "job", "show", "stats", "stream", "subject"]),
+    ("engine", "inspect", &["data", "detect", "job", "show", "stats", "stream", "subject"]),
     ("engine", "job", &["data"]),
-    ("engine", "load", &["data", "seal", "shapes", "zipped"]),
+    ("engine", "load", &["data", "detect", "seal", "shapes", "zipped"]),
     ("engine", "params", &["data", "probe", "subject"]),
     ("engine", "probe", &["job", "params", "show", "stream", "subject"]),
     (
         "engine",
         "probes",
         &[
-            "ascent", "data", "embed", "humans", "inspect", "job", "load", "params", "probe", "running", "seal",
-            "shapes", "show", "space", "stats", "stream", "subject",
+            "ascent", "data", "detect", "embed", "humans", "inspect", "job", "load", "params", "probe", "running",
+            "seal", "shapes", "show", "space", "stats", "stream", "subject",
         ],
     ),
     ("engine", "run", &["canonical", "data", "load", "seal", "shapes", "show", "zipped"]),
@@ -133,7 +134,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("engine", "space", &["data", "embed", "params"]),
     ("engine", "stats", &[]),
     ("engine", "stream", &["data", "job"]),
-    ("engine", "subject", &["data"]),
+    ("engine", "subject", &["data", "detect"]),
     ("engine", "zipped", &[]),
 ];
 

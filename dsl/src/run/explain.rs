@@ -6,6 +6,16 @@ use convscope_engine::{Error, Result};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
+/// What kind of answers a net gives.
+enum Kind {
+    /// A score a class.
+    Classes,
+    /// A map of classes.
+    Maps,
+    /// Boxes.
+    Boxes,
+}
+
 /// What is to be explained.
 pub struct Question<'a> {
     /// The net, as `load_model` takes it.
@@ -24,12 +34,23 @@ impl Question<'_> {
     /// # Errors
     /// Where the net cannot be loaded, or a name has no form in a script.
     pub fn script(&self, report: &dyn Fn(&str)) -> Result<(Source, Vec<String>)> {
-        let class = match self.class {
-            None => "net.class(top[0].index)".to_string(),
-            Some(index) if index.parse::<u32>().is_ok() => format!("net.class({index})"),
-            Some(name) => format!("net.class({})", quoted(name)?),
+        let (options, notes, kind) = self.options(report)?;
+        let named = match self.class {
+            None => "top[0].index".to_string(),
+            Some(index) if index.parse::<u32>().is_ok() => index.to_string(),
+            Some(name) => quoted(name)?,
         };
-        let (options, notes) = self.options(report)?;
+        let (class, more) = match (kind, self.class) {
+            (Kind::Classes, _) => (format!("net.class({named})"), ""),
+            (Kind::Maps, _) => {
+                (format!("net.pixel_class({named}, #{{ mask: \"predicted\" }})"), "show(net.segment(image));\n")
+            }
+            (Kind::Boxes, None) => ("net.box(0, image)".to_string(), "show(net.detect(image));\n"),
+            (Kind::Boxes, Some(class)) => {
+                return Err(Error::value(format!("class `{class}` of the detector `{}`", self.net))
+                    .hint("its best box is explained; others in a script: net.box(1, image)"));
+            }
+        };
         let said = match notes.is_empty() {
             true => String::new(),
             false => {
@@ -44,6 +65,7 @@ impl Question<'_> {
              let class = {class};\n\n\
              show(image);\n\
              show(top);\n\
+             {more}\
              show(gradient().run(class, image));\n\
              show(guided_backprop().run(class, image));\n\
              show(grad_cam().run(class, image));\n\
@@ -55,8 +77,8 @@ impl Question<'_> {
     }
 
     /// The options as `load_model` takes them in a script, completed where the net says nothing of photos, and what was read
-    /// beside the net or is assumed.
-    fn options(&self, report: &dyn Fn(&str)) -> Result<(String, Vec<String>)> {
+    /// beside the net or is assumed, and what kind of answers the net gives.
+    fn options(&self, report: &dyn Fn(&str)) -> Result<(String, Vec<String>, Kind)> {
         let options = LoadOptions::from_json(self.given)?;
         let net = load_model(self.net, &options, Path::new(""), report)?;
         let guess = guess::complete(&net, Path::new(self.net), &options)?;
@@ -68,7 +90,12 @@ impl Question<'_> {
             true => String::new(),
             false => format!(", {}", literal(&all.into())?),
         };
-        Ok((given, notes))
+        let kind = match (net.card().boxes.is_some(), net.labels_readout().is_ok(), net.class_maps().is_ok()) {
+            (true, ..) => Kind::Boxes,
+            (_, false, true) => Kind::Maps,
+            _ => Kind::Classes,
+        };
+        Ok((given, notes, kind))
     }
 }
 

@@ -30,7 +30,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "load_images(from: text) -> data",
-        "A data set: a folder (sub-folders are labels), a pattern such as \"photos/*.jpg\", a .csv or .json table (path, label, box, mask, keypoints, any attributes), annotations of COCO (.json) or VOC (.xml, or their folder), CIFAR-10 batches, or IDX files.",
+        "A data set: a folder (sub-folders are labels), a pattern such as \"photos/*.jpg\", a .csv or .json table (path, label, box, mask or class_mask, keypoints, any attributes), annotations of COCO (.json) or VOC (.xml, or their folder), CIFAR-10 batches, or IDX files.",
         move |from: &str| data(&shared, from).raise(),
     );
     let shared = context.clone();

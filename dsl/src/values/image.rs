@@ -21,6 +21,24 @@ pub fn bind(library: &mut Library<'_>) {
     library.getter("image.attributes -> map", "What else its data set knows of it.", |i: &mut Image| {
         i.attributes().iter().map(|(k, v)| (k.as_str().into(), attribute(v))).collect::<Map>()
     });
+    library.getter(
+        "image.mask -> tensor",
+        "Where its object is, rows x columns: 0 outside; inside 255, or a class's or part's number; () where that is unknown.",
+        |i: &mut Image| {
+            let Some(mask) = i.mask() else { return Fallible::Ok(Dynamic::UNIT) };
+            let values = mask.values.iter().map(|v| f64::from(*v)).collect();
+            super::tensor::of(values, &[mask.height, mask.width]).map(Dynamic::from).raise()
+        },
+    );
+    library.getter(
+        "image.box -> list",
+        "[left, top, width, height] of its object, px; () where that is unknown.",
+        |i: &mut Image| {
+            i.bounding_box().map_or(Dynamic::UNIT, |b| {
+                Dynamic::from_array([b.left, b.top, b.width, b.height].map(|v| Dynamic::from(v as i64)).to_vec())
+            })
+        },
+    );
     library.getter("image.size -> list", "[width, height] in px.", |i: &mut Image| -> Array {
         vec![(i.width() as i64).into(), (i.height() as i64).into()]
     });

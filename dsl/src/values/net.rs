@@ -5,8 +5,10 @@ use crate::convert::{count, input};
 use crate::fault::Raise;
 use crate::library::Library;
 use convscope_engine::data::Image;
-use convscope_engine::inspect::{Ablate as _, Evaluate as _, Summarise as _};
+use convscope_engine::detect::Detector;
+use convscope_engine::inspect::{Ablate as _, Detect as _, Evaluate as _, Segment as _, Summarise as _};
 use convscope_engine::show::Table;
+use convscope_engine::subject::{BoxPart, BoxQuery, Over};
 use convscope_engine::{Error, Input, Model, Result, Subject, Tensor};
 use rhai::{Array, Dynamic, Map};
 
@@ -62,6 +64,17 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     );
     library.add("net.class(index: number) -> subject", "", |m: &mut Model, i: i64| class_at(m, i).raise());
     library.add(
+        "net.pixel_class(class) -> subject",
+        "A class of a net whose output is a map of classes (segmentation), by name or index: the sum of its raw scores over all places; \
+         options: mask (\"predicted\": where the class wins; or an image or tensor that is not zero inside), region ([left, top, width, \
+         height]) or point ([x, y]), in the photo's px.",
+        |m: &mut Model, class: Dynamic| pixel_class(m, &class, &Map::new()).raise(),
+    );
+    library.add("net.pixel_class(class, options: map) -> subject", "", |m: &mut Model, class: Dynamic, o: Map| {
+        pixel_class(m, &class, &o).raise()
+    });
+    detections(library, context);
+    library.add(
         "net.forward(x) -> tensor",
         "The graph's raw output for an image or a tensor.",
         |m: &mut Model, x: Dynamic| forward(m, &x).raise(),
@@ -95,6 +108,121 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         let (layers, params) = (m.layers().count(), m.weights().count());
         format!("{}: {layers} layers, {params} parameters, input {shape}, {} outputs", m.card().name, m.output_len())
     });
+}
+
+fn detections(library: &mut Library<'_>, context: &Context) {
+    library.add(
+        "net.segment(image) -> artifact",
+        "The class that wins at each place, over the photo with a legend, and each class's share of the places.",
+        |m: &mut Model, x: Dynamic| input(&x).and_then(|x| m.segment(&x)).raise(),
+    );
+    library.add(
+        "net.boxes(image) -> table",
+        "What a detector finds, best first: class, index, score, objectness, x, y, w, h (left and upper edge, width, height in the photo's px).",
+        |m: &mut Model, x: Dynamic| input(&x).and_then(|x| m.boxes(&x)).raise(),
+    );
+    library.add("net.detect(image) -> artifact", "The same boxes on the photo.", |m: &mut Model, x: Dynamic| {
+        input(&x).and_then(|x| m.detect(&x)).raise()
+    });
+    library.add(
+        "net.box(i: number) -> subject",
+        "A box that a detector finds, by its number, best first: the raw score of its class. A box of an image keeps to it when other \
+         inputs are asked about. Option of: \"class\", \"objectness\", \"x\", \"y\", \"w\" or \"h\".",
+        |m: &mut Model, i: i64| boxed(m, i, None, &Map::new()).raise(),
+    );
+    library.add("net.box(i: number, image) -> subject", "", |m: &mut Model, i: i64, x: Dynamic| {
+        match x.read_lock::<Map>() {
+            Some(options) => boxed(m, i, None, &options).raise(),
+            None => boxed(m, i, Some(&x), &Map::new()).raise(),
+        }
+    });
+    library.add(
+        "net.box(i: number, image, options: map) -> subject",
+        "",
+        |m: &mut Model, i: i64, x: Dynamic, o: Map| boxed(m, i, Some(&x), &o).raise(),
+    );
+    let job = context.job.clone();
+    library.add(
+        "net.average_precision(data) -> artifact",
+        "COCO's average precision of a detector over images whose objects are known; `net.accuracy(data)` is the same for a detector.",
+        move |m: &mut Model, d: Dynamic| super::data::of(&d).and_then(|d| m.average_precision(&d, &job)).raise(),
+    );
+}
+
+/// The option that is not among those that a method has.
+fn unknown_option(options: &Map, of: &str, known: &[&str]) -> Result<()> {
+    let Some(name) = options.keys().find(|k| !known.contains(&k.as_str())) else { return Ok(()) };
+    let list: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
+    Err(Error::not_found(format!("`{of}` has no option `{name}`")).hint(format!("the options are {}", list.join(", "))))
+}
+
+fn pixel_class(model: &Model, class: &Dynamic, options: &Map) -> Result<Subject> {
+    unknown_option(options, "net.pixel_class", &["mask", "region", "point"])?;
+    if options.len() > 1 {
+        return Err(
+            Error::value("several places for one class of pixels").hint("give one of `mask`, `region` and `point`")
+        );
+    }
+    let places = |value: &Dynamic, what: &str, n: usize| {
+        let values = crate::convert::numbers(value).map_err(|e| e.context(format!("option `{what}`")))?;
+        if values.len() == n {
+            Ok(values)
+        } else {
+            Err(Error::value(format!("option `{what}` takes {n} numbers, got {}", values.len())))
+        }
+    };
+    let over = match options.iter().next() {
+        None => Over::Whole,
+        Some((name, value)) if name == "region" => {
+            let v = places(value, "region", 4)?;
+            Over::Region([v[0], v[1], v[2], v[3]])
+        }
+        Some((name, value)) if name == "point" => {
+            let v = places(value, "point", 2)?;
+            Over::Point([v[0], v[1]])
+        }
+        Some((_, value)) => mask(value)?,
+    };
+    match (class.as_int(), class.is_string()) {
+        (Ok(i), _) => Subject::pixel_class_at(model, count(i, "a class's index")?, over),
+        (_, true) => Subject::pixel_class(model, &class.to_string(), over),
+        _ => Err(Error::value(format!("a class's name or index is asked for, got {}", crate::convert::kind(class)))),
+    }
+}
+
+fn mask(value: &Dynamic) -> Result<Over> {
+    if let Some(image) = crate::convert::cast::<Image>(value) {
+        return Ok(Over::of_image(&image));
+    }
+    match (value.is_string(), input(value)) {
+        (true, _) if value.to_string() == "predicted" => Ok(Over::Predicted),
+        (false, Ok(Input::Tensor(t))) => Over::of_tensor(&t),
+        _ => Err(Error::value(
+            "option `mask` of `net.pixel_class` takes \"predicted\", an image or a tensor of rows x columns",
+        )),
+    }
+}
+
+fn boxed(model: &Model, i: i64, at: Option<&Dynamic>, options: &Map) -> Result<Subject> {
+    unknown_option(options, "net.box", &["of"])?;
+    let part = match options.get("of") {
+        Some(word) if word.is_string() => BoxPart::of(&word.to_string())?,
+        Some(other) => {
+            return Err(Error::value(format!(
+                "option `of` of `net.box` takes a text, got {}",
+                crate::convert::kind(other)
+            )));
+        }
+        None => BoxPart::Class,
+    };
+    let number = count(i, "a box's number")?;
+    let detector = Detector::new(model)?;
+    let query = BoxQuery { model: model.clone(), number, part, found: None };
+    let found = match at {
+        Some(x) => Some(query.find(&detector, &input(x)?.prepared(model)?.x)?),
+        None => None,
+    };
+    Ok(Subject::Box(BoxQuery { found, ..query }))
 }
 
 fn predictions(library: &mut Library<'_>, context: &Context) {

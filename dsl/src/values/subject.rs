@@ -12,7 +12,7 @@ use rhai::{Array, Dynamic, Map};
 pub fn bind(library: &mut Library<'_>) {
     library.kind::<Subject>(
         "subject",
-        "What is asked about: a class, a layer, a channel, a unit, a direction, or a weighted sum of these.",
+        "What is asked about: a class, a class of pixels, a box, a layer, a channel, a unit, a direction, or a weighted sum of these.",
     );
     library.getter("subject.name -> text", "What it is called in results.", |s: &mut Subject| s.to_string());
     library.getter(
@@ -40,17 +40,19 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.getter("subject.net -> net", "The net it belongs to.", |s: &mut Subject| s.model().cloned().raise());
     library.getter("subject.index -> number", "The index of a class or a channel.", |s: &mut Subject| match s {
-        Subject::Class { index, .. } | Subject::Channel { index, .. } => Ok(*index as i64),
+        Subject::Class { index, .. } | Subject::Channel { index, .. } | Subject::PixelClass { index, .. } => {
+            Ok(*index as i64)
+        }
         other => Err(Error::subject(format!("{other} has no index"))).raise(),
     });
     library.add(
         "layer.channel(i: number) -> subject",
-        "A channel: the mean over its positions.",
+        "A channel: the mean over its positions; of tokens over those of their grid.",
         |s: &mut Subject, i: i64| channel(s, i).raise(),
     );
     library.add(
         "layer.unit(i: number, y: number, x: number) -> subject",
-        "One activation: channel, row, column; of a layer that is a vector, its index.",
+        "One activation: channel, row, column (of tokens on their grid); of a layer that is a vector, its index.",
         |s: &mut Subject, i: i64, y: i64, x: i64| unit(s, &[i, y, x]).raise(),
     );
     library.add("layer.unit(i: number) -> subject", "", |s: &mut Subject, i: i64| unit(s, &[i]).raise());
@@ -86,6 +88,9 @@ pub fn kind(subject: &Subject) -> String {
         Subject::Model(_) => "net".into(),
         Subject::Models(_) => "nets".into(),
         Subject::Class { .. } => "class".into(),
+        Subject::PixelClass { .. } => "pixel class".into(),
+        Subject::Box(_) => "box".into(),
+        Subject::Places(_) => "places".into(),
         Subject::Channel { .. } => "channel".into(),
         Subject::Unit { .. } => "unit".into(),
         Subject::Direction { .. } => "direction".into(),
@@ -168,7 +173,9 @@ fn direction(subject: &Subject, values: &Dynamic) -> Result<Subject> {
 
 fn random_direction(subject: &Subject, seed: i64) -> Result<Subject> {
     let (model, node) = subject.as_layer()?;
-    let n = model.graph().node(node).shape.first().copied().unwrap_or(1);
+    let layout = model.graph().map_layout(node).filter(|layout| !layout.is_plain());
+    let first = model.graph().node(node).shape.first().copied().unwrap_or(1);
+    let n = layout.map_or(first, |layout| layout.shape[0]);
     let stream = Stream::new(seed as u64, "direction");
     let values: Vec<f64> = (0..n as u64).map(|i| stream.normal_at(i)).collect();
     let length = values.iter().map(|v| v * v).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);

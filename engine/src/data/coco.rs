@@ -183,7 +183,14 @@ fn item(
     if let (Some(w), Some(h)) = (image.width, image.height) {
         item.attributes.insert("area".into(), Attribute::Number(largest.size() / (w.0 * h.0)));
     }
-    let known = of_object(largest, category(largest)).context(|| format!("{} of `{file}`", largest.shown()))?;
+    let mut known = of_object(largest, category(largest)).context(|| format!("{} of `{file}`", largest.shown()))?;
+    for object in own.iter().filter(|a| !a.is_crowd()) {
+        if let (Some(name), Some(&[x, y, w, h])) =
+            (category(object).and_then(|c| c.name.clone()), object.bbox.as_deref())
+        {
+            known.objects.push((name, [x, y, w, h].map(|n| n.0)));
+        }
+    }
     item.known = (known != Known::default()).then(|| Arc::new(known));
     Ok(item)
 }
@@ -206,7 +213,8 @@ fn of_object(object: &Annotation, category: Option<&Category>) -> Result<Known> 
     let name = |i: usize| names.get(i).cloned().unwrap_or_else(|| format!("point {i}"));
     let seen = places.chunks_exact(3).enumerate().filter(|(_, p)| p[2].0 > 0.0);
     let keypoints = seen.map(|(i, p)| (name(i), (p[0].0 + 0.5, p[1].0 + 0.5))).collect();
-    Ok(Known { bounding_box, mask: object.segmentation.as_ref().map(outline).transpose()?.flatten(), keypoints })
+    let mask = object.segmentation.as_ref().map(outline).transpose()?.flatten();
+    Ok(Known { bounding_box, mask, keypoints, ..Known::default() })
 }
 
 fn values(numbers: &[Number]) -> Vec<f64> {

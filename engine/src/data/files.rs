@@ -2,7 +2,8 @@
 //!
 //! - A folder with sub-folders: each image's label is its sub-folder's name. A flat folder: no labels.
 //! - A pattern (`photos/*.jpg`, `**` for any depth): when the files lie in several folders, those name the labels.
-//! - A CSV table: `path` (relative to the table); `label`, `box` (left top width height), `mask` (a file) and `keypoints`
+//! - A CSV table: `path` (relative to the table); `label`, `box` (left top width height), `mask` (a file; `class_mask`: its grey
+//!   values are class numbers) and `keypoints`
 //!   (`tip 3 4; left 5 6`) if they are there; every other column is an attribute, a number where all its values are.
 //! - A JSON file: COCO's annotations ([`super::coco`]), or a list of images ([`super::listed`]).
 //! - VOC's XML annotations: their folder, the one above it, one where images lie among them, or one file ([`super::voc`]).
@@ -146,7 +147,7 @@ fn table(path: &Path) -> Result<Vec<Item>> {
     }
     let number = |text: &str| text.parse::<f64>().ok().filter(|v| v.is_finite());
     let column = |name: &str| header.iter().position(|h| h.eq_ignore_ascii_case(name));
-    let places = ["box", "mask", "keypoints"].map(column);
+    let places = ["box", "mask", "keypoints", "class_mask"].map(column);
     let attributes: Vec<(usize, &str, bool)> = (0..header.len())
         .filter(|c| *c != path_column && Some(*c) != label_column && !places.contains(&Some(*c)))
         .map(|c| (c, header[c], rows.iter().all(|row| row[c].is_empty() || number(&row[c]).is_some())))
@@ -165,7 +166,11 @@ fn table(path: &Path) -> Result<Vec<Item>> {
         let place = || format!("row {} of `{}`", line + 1, path.display());
         let known = Known {
             bounding_box: text(places[0]).map(four).transpose().context(place)?,
-            mask: text(places[1]).map(|m| Outline::File(base.join(m))),
+            mask: match (text(places[3]), text(places[1])) {
+                (Some(classes), _) => Some(Outline::Classes(base.join(classes))),
+                (None, mask) => mask.map(|m| Outline::File(base.join(m))),
+            },
+            objects: Vec::new(),
             keypoints: text(places[2]).map(points).transpose().context(place)?.unwrap_or_default(),
         };
         Ok(Item {

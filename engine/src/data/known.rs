@@ -10,6 +10,8 @@ use std::sync::Arc;
 /// Where an image's object is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
+    /// Every object that has a label and a box (left, top, width, height in pixels), crowds left out.
+    pub objects: Vec<(String, [f64; 4])>,
     /// Left, top, width, height in pixels, not necessarily whole.
     pub bounding_box: Option<[f64; 4]>,
     /// The object's mask.
@@ -23,6 +25,8 @@ pub struct Known {
 pub enum Outline {
     /// An image file of the same size: what is not black is inside.
     File(PathBuf),
+    /// A grey image file of the same size whose values are class numbers.
+    Classes(PathBuf),
     /// Polygons of (x, y); inside by the even-odd rule within each.
     Polygons(Vec<Vec<(f64, f64)>>),
     /// Run lengths.
@@ -67,6 +71,15 @@ impl Outline {
                 let drawn = Image::open(path)?;
                 let values = drawn.pixels().chunks_exact(3).map(|p| if p.iter().any(|v| *v > 0) { 255 } else { 0 });
                 Mask::new(drawn.width(), drawn.height(), values.collect())
+            }
+            Outline::Classes(path) => {
+                let drawn = Image::open(path)?;
+                if drawn.pixels().chunks_exact(3).any(|p| p[0] != p[1] || p[1] != p[2]) {
+                    return Err(Error::format(format!("`{}` is coloured: it holds no class numbers", path.display()))
+                        .hint("save class numbers as grey values, 0 to 255; colours of a palette are not numbers"));
+                }
+                let values = drawn.pixels().chunks_exact(3).map(|p| p[0]).collect();
+                Mask::new(drawn.width(), drawn.height(), values)
             }
             Outline::Runs(runs) => runs.mask(width, height),
             Outline::Polygons(polygons) => {

@@ -55,9 +55,11 @@ fn item(object: &Map<String, Value>, base: &Path) -> Result<Item> {
                 let four = numbers(v).and_then(|n| n.try_into().ok());
                 known.bounding_box = Some(four.ok_or_else(|| Error::format("`box` takes [left, top, width, height]"))?);
             }
-            "mask" => {
-                let file = v.as_str().ok_or_else(|| Error::format("`mask` takes the path of an image file"))?;
-                known.mask = Some(Outline::File(base.join(file)));
+            "mask" | "class_mask" => {
+                let file =
+                    v.as_str().ok_or_else(|| Error::format(format!("`{name}` takes the path of an image file")))?;
+                let file = base.join(file);
+                known.mask = Some(if name == "mask" { Outline::File(file) } else { Outline::Classes(file) });
             }
             "keypoints" => {
                 let points = v.as_object().ok_or_else(|| Error::format("`keypoints` takes {name: [x, y]}"))?;

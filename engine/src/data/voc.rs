@@ -109,6 +109,7 @@ fn read(path: &Path, text: &str) -> Result<Item> {
         let all: Vec<String> = kinds.into_iter().collect();
         item.attributes.insert("labels".into(), Attribute::Text(all.join(", ")));
     }
+    let all = objects.iter().filter_map(|(o, b)| Some((text_of(*o, "name")?, *b))).collect();
     let size = |b: &[f64; 4]| b[2] * b[3];
     let largest = objects.into_iter().reduce(|a, b| if size(&b.1) > size(&a.1) { b } else { a });
     if let Some((object, bounds)) = largest {
@@ -120,7 +121,7 @@ fn read(path: &Path, text: &str) -> Result<Item> {
             }
         }
         item.known =
-            Some(Arc::new(Known { bounding_box: Some(bounds), keypoints: parts(object)?, ..Known::default() }));
+            Some(Arc::new(Known { objects: all, bounding_box: Some(bounds), keypoints: parts(object)?, mask: None }));
     }
     Ok(item)
 }

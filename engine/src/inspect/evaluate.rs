@@ -1,6 +1,7 @@
 //! How well a net does: its predictions, accuracy with intervals and confusions, streamed over data sets in batches
 //! that follow from the job's memory.
 
+use super::{Detect as _, Segment as _};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -14,7 +15,9 @@ use candle_core::{Device, Tensor};
 /// How well a net does.
 pub trait Evaluate {
     /// The `k` most probable classes for one input: class, index, probability (or value, where outputs are quantities);
-    /// equal ones by index. A net with one output names its class, then its complement, which has no index.
+    /// equal ones by index. A net with one output names its class, then its complement, which has no index. Of a net whose
+    /// output is a map of classes: class, index, share of the places that it wins, and its mean probability. Of a detector its
+    /// `k` best boxes ([`boxes`](super::Detect::boxes)).
     ///
     /// # Errors
     /// As [`Input::prepared`] and the forward pass.
@@ -35,7 +38,8 @@ pub trait Evaluate {
     fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<(Vec<Option<Vec<f64>>>, Streamed)>;
 
     /// How often the label is the most probable class (`top1`) and among the five most probable (`top5`), over all and by
-    /// label, with Wilson 95 % intervals.
+    /// label, with Wilson 95 % intervals. Of a net whose output is a map of classes: the accuracy of pixels and intersections
+    /// over unions ([`pixel_accuracy`](super::Segment::pixel_accuracy)); of a detector average precisions ([`average_precision`](super::Detect::average_precision)).
     ///
     /// # Errors
     /// Where no image has a label, a label is no class of the net, or no image can be read.
@@ -51,6 +55,12 @@ pub trait Evaluate {
 
 impl Evaluate for Model {
     fn predict(&self, input: &Input, k: usize) -> Result<Table> {
+        if self.card().boxes.is_some() {
+            return Ok(self.boxes(input)?.head(k));
+        }
+        if self.labels_readout().is_err() && self.class_maps().is_ok() {
+            return self.pixel_shares(input, k);
+        }
         let readout = self.labels_readout()?;
         let scores = self.scores(&input.prepared(self)?.x)?;
         let shown = readout.shown(&scores[0]);
@@ -94,6 +104,12 @@ impl Evaluate for Model {
     }
 
     fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
+        if self.card().boxes.is_some() {
+            return self.average_precision(data, job);
+        }
+        if self.labels_readout().is_err() && self.class_maps().is_ok() {
+            return self.pixel_accuracy(data, job);
+        }
         let labels = labels_of(self, data)?;
         let mut hits: Vec<[usize; 3]> = vec![[0; 3]; self.classes_len().max(self.card().classes.len())];
         let told = each(self, data, job, "accuracy", |i, probabilities| {

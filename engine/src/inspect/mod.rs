@@ -3,9 +3,13 @@
 //! Each file adds its methods to [`crate::Model`] by a trait.
 
 pub mod ablate;
+pub mod detection;
 pub mod evaluate;
+pub mod segmentation;
 pub mod summary;
 
 pub use ablate::Ablate;
+pub use detection::Detect;
 pub use evaluate::Evaluate;
+pub use segmentation::Segment;
 pub use summary::Summarise;

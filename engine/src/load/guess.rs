@@ -33,7 +33,8 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
         && options.labels.is_none()
         && let Some(labels) = &beside.labels
     {
-        let fits = net.card().clone().with_labels(labels, net.output_len()).is_ok();
+        let classes = super::labelled(net)?;
+        let fits = net.card().clone().with_labels(labels, classes).is_ok();
         match fits {
             true => {
                 guess.options.insert("labels".into(), serde_json::json!(labels));
@@ -42,7 +43,7 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
             false => guess.notes.push(format!(
                 "the {} labels beside the net do not fit its {} outputs and are left out",
                 labels.len(),
-                net.output_len()
+                classes
             )),
         }
     }

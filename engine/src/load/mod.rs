@@ -21,6 +21,7 @@ use self::tensors::Tensors;
 use self::zoo::{Built, How};
 use crate::data::preprocess::{Preprocess, Size};
 use crate::error::{Context, Error, Result, suggestions};
+use crate::model::boxes::{BoxDecoding, DECODINGS};
 use crate::model::{Card, Model, OutputKind};
 use crate::regular;
 use crate::shapes::net as shapes;
@@ -185,7 +186,7 @@ impl Asked<'_> {
         };
         match fetched.labels {
             Some(names) if self.options.labels.is_none() => {
-                let labelled = model.card().clone().with_labels(&names, model.output_len());
+                let labelled = model.card().clone().with_labels(&names, labelled(&model)?);
                 Ok(labelled.map_or(model.clone(), |card| model.with_card(card)))
             }
             _ => Ok(model),
@@ -234,7 +235,15 @@ impl Asked<'_> {
         card.preprocess = preprocess;
         card.notes.extend(assumed);
         card.output = self.options.output.or(card.output);
+        card.boxes = decoding(model, self.options.boxes.as_ref())?;
+        card.notes.extend(
+            card.boxes
+                .as_ref()
+                .and_then(|b| b.evidence.as_ref())
+                .map(|e| format!("{e}; this is assumed, load_model(.., #{{ boxes: .. }}) says otherwise")),
+        );
         let said = model.with_card(card.clone());
+        let outputs = labelled(&said)?;
         if said.labels_readout().is_ok() {
             card.notes.extend(said.readout().note());
         }
@@ -244,7 +253,59 @@ impl Asked<'_> {
             Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(self.report)?,
             Some(Labels::Path(path)) => labels::read_labels(&self.base.join(path))?,
         };
-        Ok(model.with_card(card.with_labels(&labels, model.output_len())?))
+        Ok(model.with_card(card.with_labels(&labels, outputs)?))
+    }
+}
+
+/// How many classes a net has that labels can name: those of a detector or of a map of classes, else one an output.
+///
+/// # Errors
+/// Where what a detector's card says does not fit its outputs.
+pub fn labelled(model: &Model) -> Result<usize> {
+    if model.card().boxes.is_some() {
+        return Ok(crate::detect::Detector::new(model)?.classes());
+    }
+    Ok(match (model.labels_readout(), model.class_maps()) {
+        (Err(_), Ok(maps)) => maps.classes(),
+        _ => model.output_len(),
+    })
+}
+
+/// How a net's outputs are boxes: as the option says, else as their shapes do.
+fn decoding(model: &Model, said: Option<&options::Boxes>) -> Result<Option<BoxDecoding>> {
+    let named = |name: &str| {
+        BoxDecoding::named(name).ok_or_else(|| {
+            let all = DECODINGS.map(|d| format!("{d:?}")).join(", ");
+            Error::value(format!("option `boxes` of `load_model`: no decoding {name:?}"))
+                .hint(format!("the decodings are {all}, or a map says it part by part"))
+        })
+    };
+    // Which output holds what is seen from the shapes, where two do.
+    let seen = crate::detect::recognise(model);
+    let beside = |decoding: BoxDecoding| match &seen {
+        Some(seen) if seen.boxes.is_some() => {
+            BoxDecoding { scores: seen.scores.clone(), boxes: seen.boxes.clone(), ..decoding }
+        }
+        _ => decoding,
+    };
+    match said {
+        None => Ok(seen),
+        Some(options::Boxes::Name(name)) => Ok(Some(beside(named(name)?))),
+        Some(options::Boxes::Parts(parts)) => {
+            let base = match parts.get("like") {
+                Some(serde_json::Value::String(name)) => beside(named(name)?),
+                Some(other) => {
+                    return Err(Error::value(format!("option `boxes` of `load_model`: `like` is a name, got {other}")));
+                }
+                None => BoxDecoding { evidence: None, ..seen.unwrap_or_default() },
+            };
+            let json = serde_json::to_value(&base).map_err(|e| Error::internal(e.to_string()))?;
+            let mut whole = json.as_object().cloned().unwrap_or_default();
+            whole.extend(parts.iter().filter(|(k, _)| *k != "like").map(|(k, v)| (k.clone(), v.clone())));
+            serde_json::from_value(whole.into())
+                .map(Some)
+                .map_err(|e| Error::value(format!("option `boxes` of `load_model`: {e}")))
+        }
     }
 }
 

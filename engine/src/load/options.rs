@@ -24,6 +24,8 @@ pub struct LoadOptions {
     pub labels: Option<Labels>,
     /// What the raw outputs are.
     pub output: Option<OutputKind>,
+    /// How the outputs are boxes.
+    pub boxes: Option<Boxes>,
     /// A named way of preprocessing, which the options below change one by one.
     pub preset: Option<String>,
     /// The net's input in pixels.
@@ -68,6 +70,16 @@ pub enum Labels {
     Names(Vec<String>),
 }
 
+/// How outputs are boxes: the name of a usual decoding, or its parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Boxes {
+    /// One of [`crate::model::boxes::DECODINGS`].
+    Name(String),
+    /// Its parts, over those of the decoding that is recognised or named by `like`.
+    Parts(serde_json::Map<String, serde_json::Value>),
+}
+
 /// One value for all channels, or one each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -105,7 +117,7 @@ const fn option(name: &'static str, takes: &'static str, doc: &'static str) -> L
 }
 
 /// Every option of `load_model`.
-pub const OPTIONS: [LoadOption; 17] = [
+pub const OPTIONS: [LoadOption; 18] = [
     option("weights", "a path", "the .pth or .safetensors file of a named architecture"),
     option("arch", "a name", "the architecture of a weight file given as a path"),
     option(
@@ -127,6 +139,11 @@ pub const OPTIONS: [LoadOption; 17] = [
         "output",
         "\"softmax\", \"sigmoid\", \"probability\" or \"value\"",
         "what the raw outputs are; without it read from the graph, else softmax is assumed (sigmoid for one output), which a note says",
+    ),
+    option(
+        "boxes",
+        "\"ssd\", \"retinanet\", \"yolov5\", \"yolov8\", \"fastestdet\" or a map",
+        "how a detector's outputs are boxes; a map says it part by part, over what `like: \"ssd\"` or the shapes of the outputs say: scores and boxes (names of outputs), columns ([\"objectness\", \"box\", \"classes\"] in order), candidates (their axis), code (\"corners\", \"center\", \"corner\", \"offsets\", \"cells\"), unit (\"fraction\", \"pixels\"), activation (\"none\", \"sigmoid\", \"softmax\"), background (a class), powers ([objectness, class]), anchors, variances, score (the least), iou (above which of two the better one stays), limit",
     ),
     option(
         "preset",

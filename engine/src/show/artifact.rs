@@ -111,6 +111,30 @@ pub struct Pictures {
     pub columns: Option<usize>,
 }
 
+/// A box on a photo.
+#[derive(Clone, Debug)]
+pub struct Framed {
+    /// Left, top, right, bottom in the photo's pixels.
+    pub corners: [f64; 4],
+    /// What it is.
+    pub caption: String,
+    /// Its group, a number in [`Boxes::names`].
+    pub group: usize,
+}
+
+/// Boxes on a photo, the surest first.
+#[derive(Clone, Debug)]
+pub struct Boxes {
+    /// What they show.
+    pub title: String,
+    /// The photo.
+    pub photo: Image,
+    /// The boxes.
+    pub boxes: Vec<Framed>,
+    /// The groups' names.
+    pub names: Vec<String>,
+}
+
 /// What a series is drawn as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -199,6 +223,8 @@ pub enum Part {
     Map(Map),
     /// A map of classes.
     ClassMap(ClassMap),
+    /// Boxes on a photo.
+    Boxes(Boxes),
     /// Tiles on one scale.
     Grid(Grid),
     /// Pictures.
@@ -239,7 +265,7 @@ impl Artifact {
             Part::Table(..) | Part::Text(_) => false,
             Part::Figure(inner, _) => inner.iter().any(Artifact::is_drawn),
             Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) => true,
-            Part::Cloud(_) | Part::Mosaic(_) => true,
+            Part::Cloud(_) | Part::Mosaic(_) | Part::Boxes(_) => true,
         })
     }
 

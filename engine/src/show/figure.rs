@@ -2,6 +2,7 @@
 
 mod axis;
 mod bar;
+mod boxes;
 mod cloud;
 mod map;
 mod mosaic;
@@ -145,6 +146,7 @@ fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
     let mut body = match part {
         Part::Map(m) => map::heat(m, width)?,
         Part::ClassMap(m) => map::classes(m, width)?,
+        Part::Boxes(b) => boxes::drawn(b, width)?,
         Part::Grid(g) => tiles::grid(g, width)?,
         Part::Pictures(p) => tiles::pictures(p, width)?,
         Part::Table(_, t) => table::drawn(t, width),
@@ -170,6 +172,7 @@ fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
 pub fn is_picture(part: &Part) -> bool {
     match part {
         Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) | Part::Cloud(_) => true,
+        Part::Boxes(_) => true,
         Part::Table(..) | Part::Text(_) | Part::Mosaic(_) | Part::Figure(..) => false,
     }
 }
@@ -179,6 +182,7 @@ pub fn part_title(part: &Part) -> &str {
     match part {
         Part::Map(m) => &m.title,
         Part::ClassMap(m) => &m.title,
+        Part::Boxes(b) => &b.title,
         Part::Grid(g) => &g.title,
         Part::Pictures(p) => &p.title,
         Part::Table(title, _) => title,

@@ -120,6 +120,10 @@ pub fn summary(part: &Part) -> String {
                     names.join(", ")
                 )
             }
+            Part::Boxes(b) => {
+                let list: Vec<&str> = b.boxes.iter().take(5).map(|f| f.caption.as_str()).collect();
+                format!("{} boxes: {}", b.boxes.len(), list.join(", "))
+            }
             Part::Grid(g) => grid_line(g)?,
             Part::Pictures(p) => format!("{} pictures", p.images.len()),
             Part::Table(_, t) => format!("table of {} rows", t.len()),
@@ -146,6 +150,14 @@ fn body(part: &Part, style: &TextStyle) -> Result<String> {
                 table.push([name.as_str().into(), values.iter().filter(|v| **v == *number as f32).count().into()]);
             }
             text_table(&table, style.width, 10)
+        }
+        Part::Boxes(b) => {
+            let mut table = Table::new(["box", "left", "top", "right", "bottom"]);
+            for one in &b.boxes {
+                let corners = one.corners.map(|v| (v * 10.0).round() / 10.0);
+                table.push(std::iter::once(one.caption.as_str().into()).chain(corners.map(Into::into)));
+            }
+            text_table(&table, style.width, LINES)
         }
         Part::Grid(g) => grid(g, style)?,
         Part::Pictures(p) => pictures(p, style)?,

@@ -32,9 +32,9 @@ pub struct MapLayout {
     /// Channels, rows, columns.
     pub shape: [usize; 3],
     /// Values between neighbours along each.
-    strides: [usize; 3],
+    pub strides: [usize; 3],
     /// Index of the first value.
-    first: usize,
+    pub first: usize,
 }
 
 impl MapLayout {
@@ -42,6 +42,12 @@ impl MapLayout {
     pub fn is_plain(&self) -> bool {
         let [_, h, w] = self.shape;
         self.first == 0 && self.strides == [h * w, w, 1]
+    }
+
+    /// Where in the value of one sample the positions of a channel lie, row by row.
+    pub fn places(&self, channel: usize) -> impl Iterator<Item = usize> + use<> {
+        let ([_, h, w], [cs, hs, ws], first) = (self.shape, self.strides, self.first);
+        (0..h * w).map(move |at| first + channel * cs + at / w * hs + at % w * ws)
     }
 
     /// The map in the value of one sample, as channels x rows x columns.

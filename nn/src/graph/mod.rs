@@ -13,6 +13,7 @@ mod elementary;
 pub mod field;
 pub mod infer;
 pub mod op;
+mod origin;
 pub mod rewrite;
 pub mod weights;
 

@@ -1,5 +1,6 @@
 //! A net's card: what must be known besides the graph, so that nobody guesses classes or preprocessing.
 
+use super::boxes::BoxDecoding;
 use super::outputs::OutputKind;
 use crate::error::{Error, Result, suggestions};
 use crate::image::preprocess::Preprocess;
@@ -41,6 +42,9 @@ pub struct Card {
     /// What the outputs mean, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputKind>,
+    /// How a detector's outputs are read as boxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<BoxDecoding>,
     /// What a net with one output says where it does not say its class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complement: Option<Class>,

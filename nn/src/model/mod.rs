@@ -1,6 +1,8 @@
 //! A trained net: its graph, its weights and its card (classes, preprocessing, origin).
 
+pub mod boxes;
 pub mod card;
+mod class_maps;
 pub mod one_class;
 pub mod outputs;
 
@@ -10,7 +12,9 @@ use crate::pass::schedule::pack_cache::PackCache;
 use candle_core::{DType, Device};
 use std::sync::{Arc, OnceLock};
 
+pub use boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
 pub use card::{Card, Class};
+pub use class_maps::ClassMaps;
 pub use outputs::{OutputKind, Readout};
 
 /// A trained net; cheap to clone.

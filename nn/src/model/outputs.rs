@@ -185,7 +185,7 @@ impl Model {
                 "the output of `{}` is a map of {dims}, not one score a class",
                 self.card().name
             ))
-            .hint("`net.forward(x)` gives the map; ask about `net.layer(name).channel(i)` or a unit of it"));
+            .hint("a map of classes: `net.pixel_class(class)` and `net.segment(image)`; boxes: `net.boxes(image)`; `net.forward(x)` gives it as it is"));
         }
         Ok(self.readout())
     }

@@ -35,7 +35,8 @@ pub(super) fn shown(
 ) -> Result<Artifact> {
     let model = on.model()?;
     let prepared = input.prepared(model)?;
-    let target = on.target(&prepared.x)?;
+    let target = on.asked(&prepared)?;
+    let model = target.model()?;
     let node = layer(model, named, &target)?;
     let map = probe.attribute(&target, &prepared.x, job)?.squeeze(0)?;
     let mut artifact = attribution::coarse(probe.name(), &target, &prepared, &map)?;
@@ -82,19 +83,20 @@ pub(super) fn layer(model: &Model, named: Option<&LayerName>, target: &Subject) 
 /// The last map of more than one position that the target needs, wherever its channels lie. In a net whose last mixing of
 /// positions is attention, the normalisation before it, since behind it a class token alone may count (as Gildenblat's
 /// pytorch-grad-cam has it for ViT and Swin). In a net whose output is a map, the last of the maps with most channels: the
-/// backbone's, not the head's.
+/// backbone's, not the head's. For a box the last map before its own score.
 fn default_layer(model: &Model, target: &Subject, needed: &[bool]) -> Result<Option<NodeId>> {
     let graph = model.graph();
     let layouts = graph.map_layouts();
+    let last = target.last_node()?;
+    // A box's score is a value of its own head, whose last map it is.
+    let is_box = matches!(target, Subject::Places(places) if places.found.is_some());
     let channels = |id: NodeId| layouts[id.0].map_or(0, |l| l.shape[0]);
     let maps: Vec<NodeId> = model
         .layers()
-        .filter(|id| needed[id.0] && *id != graph.input())
+        .filter(|id| needed[id.0] && *id != graph.input() && !(is_box && *id == last))
         .filter(|id| layouts[id.0].is_some_and(|l| l.shape[1] * l.shape[2] > 1))
         .collect();
-    if layouts[target.last_node()?.0].is_some_and(|l| l.shape[1] * l.shape[2] > 1)
-        && target.last_node()? == graph.scores()
-    {
+    if !is_box && layouts[last.0].is_some_and(|l| l.shape[1] * l.shape[2] > 1) && last == graph.scores() {
         let most = maps.iter().map(|id| channels(*id)).max();
         return Ok(maps.into_iter().rfind(|id| Some(channels(*id)) == most));
     }

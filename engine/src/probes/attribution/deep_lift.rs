@@ -37,7 +37,7 @@ impl Probe for DeepLift {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let found = self.compare(&target, &prepared.x, job)?;
         let map = found.map.squeeze(0)?;
         let mut artifact = saliency("deep_lift", &target, &prepared, &map)?;

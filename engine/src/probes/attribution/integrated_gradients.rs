@@ -94,7 +94,7 @@ impl Probe for IntegratedGradients {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let path = self.integrate(&target, &prepared.x, job)?;
         let map = path.map.squeeze(0)?;
         let mut artifact = saliency(self.name_of(), &target, &prepared, &map)?;

@@ -28,6 +28,8 @@ crate::choice! {
         EpsilonGammaBox = "epsilon_gamma_box",
         /// alpha 2, beta 1 at convolutions, epsilon at linear layers.
         EpsilonAlpha2Beta1 = "epsilon_alpha2_beta1",
+        /// Epsilon at layers, AttnLRP's rules at softmax, products and layer normalisation.
+        AttnLrp = "attn_lrp",
         /// Epsilon everywhere.
         Epsilon = "epsilon",
         /// Gamma everywhere.
@@ -128,13 +130,13 @@ crate::params! {
     /// normalisations that are not folded pass relevance unchanged. What biases and stabilisers took is listed by layer.
     #[probe(
         family = Where,
-        source = "Bach et al. 2015; Montavon et al. 2019, section 10.2",
+        source = "Bach et al. 2015; Montavon et al. 2019, section 10.2; Achtibat et al. 2024",
         subjects = "a net, class, channel, unit, direction or sum",
         input = One,
         example = "lrp(#{ rule: \"epsilon_plus\" }).run(net, image)"
     )]
     pub struct Lrp as "lrp" {
-        /// Which rule passes which kind of layer: a composite ("epsilon_plus", "epsilon_gamma_box", "epsilon_alpha2_beta1") or one rule for all.
+        /// Which rule passes which kind of layer: a composite ("epsilon_plus", "epsilon_gamma_box", "epsilon_alpha2_beta1", for transformers "attn_lrp") or one rule for all.
         rule: Composite = Composite::EpsilonPlus;
         /// Rules for single layers by name, before those of `rule`: #{ conv1: "flat" }.
         layers: LayerRules = LayerRules::default();
@@ -155,7 +157,7 @@ impl Probe for Lrp {
     fn run(&self, on: &Subject, input: &Input, _job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let start = Start::new(&target, &prepared.x)?;
         let rules = self.rules(start.trace.model())?;
         let budget = RelevanceBudget::new(start.trace.model(), rules.clone());
@@ -210,6 +212,7 @@ impl Lrp {
                 Rules::epsilon_gamma_box(self.epsilon, self.gamma, low, high)
             }
             Composite::EpsilonAlpha2Beta1 => Rules::epsilon_alpha2_beta1(self.epsilon),
+            Composite::AttnLrp => Rules::attn_lrp(self.epsilon),
             Composite::ZBox => {
                 let (low, high) = self.bounds(model)?;
                 Rules::epsilon_box(self.epsilon, low, high)

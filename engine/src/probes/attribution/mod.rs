@@ -1,8 +1,11 @@
 //! What all probes that ask "where" share: the signal at the input, the artifact of a map, and the words for a map
 //! that shows nothing.
 
+pub mod attention;
+pub mod attention_rollout;
 pub mod baseline;
 pub mod cam;
+pub mod d_rise;
 pub mod deconvnet;
 pub mod deep_lift;
 pub mod grad_cam;
@@ -21,6 +24,8 @@ pub mod rise;
 pub mod saliency_box;
 pub mod score_cam;
 pub mod smooth_grad;
+pub mod tokens;
+pub mod transformer_attribution;
 
 use crate::error::Result;
 use crate::graph::op::Activation;
@@ -102,7 +107,7 @@ fn alone(target: &Subject) -> Result<Subject> {
 pub fn of_input(probe: &dyn Probe, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
     let model = on.model()?;
     let prepared = input.prepared(model)?;
-    let target = on.target(&prepared.x)?;
+    let target = on.asked(&prepared)?;
     let map = probe.attribute(&target, &prepared.x, job)?.squeeze(0)?;
     let artifact = saliency(probe.name(), &target, &prepared, &map)?;
     let rules = probe.rules().unwrap_or_default();

@@ -297,7 +297,8 @@ impl Probe for Occlusion {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
+        let model = target.model()?;
         let [_, _, height, width] = prepared.x.dims()[..] else {
             return Err(Error::subject(format!(
                 "`{}` takes no image: its input is {:?}",
@@ -312,7 +313,7 @@ impl Probe for Occlusion {
         }
         let watched = match &self.layer {
             Some(name) => Some(model.layer(&name.0)?),
-            None => model.last_map_layer(),
+            None => watched_layer(model, &target)?,
         };
         let probe = Watch::new(model, &target, watched, &prepared.x)?;
         let fill = self.fill.values(model, &prepared.x)?;
@@ -386,26 +387,29 @@ impl Occlusion {
         };
         let is_class = matches!(target, Subject::Class { .. });
         let readout = model.readout();
-        let (what, scale) = if is_class && readout.word() == "probability" {
-            ("probability", Scale::Sequential { low: Some(0.0), high: Some(1.0) })
-        } else {
-            ("score", Scale::Sequential { low: None, high: None })
+        let what = target.watched_word();
+        let scale = match what {
+            "score" => Scale::Sequential { low: None, high: None },
+            _ => Scale::Sequential { low: Some(0.0), high: Some(1.0) },
         };
         let classes: Vec<usize> = found.best.iter().filter(|b| !b.is_nan()).map(|b| *b as usize).collect();
         let (score, best) = (grid(found.score)?, grid(found.best)?);
         let mut artifact = Artifact::new(format!("occlusion of {target} in {}", model.card().name))
             .part(map(format!("{what} of {target}"), &score, what, scale))
-            .part(Part::ClassMap(ClassMap {
-                title: "most probable class".into(),
-                values: best.clone(),
-                names: frequent(&classes, model),
-                photo: prepared.photo.clone(),
-                placement: prepared.placement,
-                extent,
-                input: places.input,
-            }))
-            .array(what, score)
-            .array("best", best);
+            .array(what, score);
+        if probe.classifies {
+            artifact = artifact
+                .part(Part::ClassMap(ClassMap {
+                    title: "most probable class".into(),
+                    values: best.clone(),
+                    names: frequent(&classes, model),
+                    photo: prepared.photo.clone(),
+                    placement: prepared.placement,
+                    extent,
+                    input: places.input,
+                }))
+                .array("best", best);
+        }
         if let Some((node, channel)) = probe.watched {
             let name = &model.graph().node(node).name;
             let activity = grid(found.activity)?;
@@ -430,11 +434,22 @@ impl Occlusion {
     }
 }
 
+/// The last layer with maps; of what a box or a class of pixels reads, the last before its own score.
+fn watched_layer(model: &Model, target: &Subject) -> Result<Option<NodeId>> {
+    let Subject::Places(places) = target else { return Ok(model.last_map_layer()) };
+    let graph = model.graph();
+    let (needed, layouts) = (graph.ancestors(places.node), graph.map_layouts());
+    let maps = |id: &NodeId| layouts[id.0].is_some_and(|l| l.is_plain() && l.shape[1] * l.shape[2] > 1);
+    Ok(model.layers().filter(|id| needed[id.0] && *id != places.node && *id != graph.input() && maps(id)).last())
+}
+
 /// What is read from the net at every position.
 struct Watch<'a> {
     model: &'a Model,
     target: &'a Subject,
     watched: Option<(NodeId, usize)>,
+    /// Whether the output holds one score a class, of which one is the largest.
+    classifies: bool,
     /// The nodes that the scores are read from.
     read: Vec<NodeId>,
     pass: Incremental,
@@ -444,14 +459,18 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(model: &'a Model, target: &'a Subject, layer: Option<NodeId>, x: &Tensor) -> Result<Self> {
-        let mut read = target.nodes()?;
-        read.push(model.graph().scores());
+        let mut read = target.watched_nodes()?;
+        let classifies = model.labels_readout().is_ok();
+        if classifies {
+            read.push(model.graph().scores());
+        }
         read.sort();
         read.dedup();
         let goals: Vec<NodeId> = read.iter().copied().chain(layer).collect();
         let pass = Incremental::new(model, x, &goals)?;
         let trace = pass.base().clone();
-        let mut watch = Watch { model, target, watched: None, read, pass, base_score: 0.0, base_activity: 0.0 };
+        let mut watch =
+            Watch { model, target, watched: None, classifies, read, pass, base_score: 0.0, base_activity: 0.0 };
         if let Some(node) = layer {
             let value = trace.get(node)?;
             if value.dims().len() != 4 {
@@ -468,8 +487,11 @@ impl<'a> Watch<'a> {
         Ok(watch)
     }
 
-    /// Score (a class's probability) and most probable class of each sample.
+    /// What is watched ([`Subject::watched`]) and the most probable class of each sample, the class 0 where there are none.
     fn scores(&self, trace: &Trace) -> Result<Vec<(f64, usize)>> {
+        if !self.classifies {
+            return Ok(self.target.watched(trace)?.into_iter().map(|score| (score, 0)).collect());
+        }
         let flat = to_f64(trace.get(self.model.graph().scores())?)?;
         let n = flat.len() / trace.batch();
         let rows = flat.chunks(n);

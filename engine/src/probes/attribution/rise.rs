@@ -12,7 +12,7 @@ use crate::probes::attribution::heat_map;
 use crate::random::Stream;
 use crate::show::{Artifact, Scale, Style};
 use crate::subject::{Input, Subject};
-use crate::tensor::{tensor, to_f32, to_f64};
+use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
 
 crate::params! {
@@ -38,7 +38,7 @@ impl Probe for Rise {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let (map, done) = self.average(&target, &prepared.x, job)?;
         let scale = Scale::Sequential { low: None, high: None };
         let part = heat_map("rise", &target, &prepared, &map, "mean score where kept", scale, Style::Overlay)?;
@@ -68,12 +68,13 @@ impl Rise {
         let base = to_f32(x)?;
         let rng = job.rng("rise");
         let batch = job.through(model, 1, 2 * model.graph().peak_len() + base.len(), 16);
-        let tap = Tap::Only(target.nodes()?);
+        let tap = Tap::Only(target.watched_nodes()?);
         let mut sum = vec![0.0f64; height * width];
         let mut done = 0;
         for chunk in job.steps("rise", self.masks.div_ceil(batch)) {
             let n = batch.min(self.masks - chunk * batch);
-            let masks: Vec<Vec<f32>> = (done..done + n).map(|i| self.mask(&rng, i as u64, [height, width])).collect();
+            let masks: Vec<Vec<f32>> =
+                (done..done + n).map(|i| mask(&rng, i as u64, self.cells, self.keep, [height, width])).collect();
             let mut all = Vec::with_capacity(n * base.len());
             for mask in &masks {
                 (0..channels).for_each(|c| {
@@ -82,15 +83,7 @@ impl Rise {
                 });
             }
             let trace = model.forward(&tensor(all, &[n, channels, height, width])?, &tap)?;
-            let scores = match target {
-                Subject::Class { index, .. } => {
-                    let flat = to_f64(trace.get(model.graph().scores())?)?;
-                    let len = flat.len() / n;
-                    let readout = model.labels_readout()?;
-                    flat.chunks(len).map(|r| readout.shown(r)[*index]).collect()
-                }
-                other => other.scores(&trace)?,
-            };
+            let scores = target.watched(&trace)?;
             for (mask, score) in masks.iter().zip(scores) {
                 sum.iter_mut().zip(mask).for_each(|(s, m)| *s += score * f64::from(*m));
             }
@@ -99,24 +92,23 @@ impl Rise {
         let each = 1.0 / (done.max(1) as f64 * self.keep);
         Ok((tensor(sum.into_iter().map(|s| (s * each) as f32).collect::<Vec<_>>(), &[height, width])?, done))
     }
+}
 
-    /// Mask `i`: coarse random cells enlarged bilinearly to one cell more than the input, then cut out at a random shift.
-    fn mask(&self, rng: &Stream, i: u64, [height, width]: [usize; 2]) -> Vec<f32> {
-        let s = self.cells;
-        let draw = |k: usize| rng.uniform_at(i * (s * s + 2) as u64 + k as u64);
-        let coarse: Vec<f32> = (0..s * s).map(|k| if draw(k) < self.keep { 1.0 } else { 0.0 }).collect();
-        let cell = [height.div_ceil(s), width.div_ceil(s)];
-        let large = [(s + 1) * cell[0], (s + 1) * cell[1]];
-        let scale = [large[0] as f64 / s as f64, large[1] as f64 / s as f64];
-        let g = resize::Geometry {
-            input: [s, s],
-            output: large,
-            scale,
-            sampling: Sampling::Linear,
-            alignment: Alignment::HalfPixel,
-        };
-        let wide = resize::forward(&g, &coarse);
-        let shift = [0, 1].map(|a| (draw(s * s + a) * cell[a] as f64) as usize);
-        (0..height).flat_map(|y| wide[(y + shift[0]) * large[1] + shift[1]..][..width].to_vec()).collect()
-    }
+/// Mask `i`: coarse random cells enlarged bilinearly to one cell more than the input, then cut out at a random shift.
+pub fn mask(rng: &Stream, i: u64, s: usize, keep: f64, [height, width]: [usize; 2]) -> Vec<f32> {
+    let draw = |k: usize| rng.uniform_at(i * (s * s + 2) as u64 + k as u64);
+    let coarse: Vec<f32> = (0..s * s).map(|k| if draw(k) < keep { 1.0 } else { 0.0 }).collect();
+    let cell = [height.div_ceil(s), width.div_ceil(s)];
+    let large = [(s + 1) * cell[0], (s + 1) * cell[1]];
+    let scale = [large[0] as f64 / s as f64, large[1] as f64 / s as f64];
+    let g = resize::Geometry {
+        input: [s, s],
+        output: large,
+        scale,
+        sampling: Sampling::Linear,
+        alignment: Alignment::HalfPixel,
+    };
+    let wide = resize::forward(&g, &coarse);
+    let shift = [0, 1].map(|a| (draw(s * s + a) * cell[a] as f64) as usize);
+    (0..height).flat_map(|y| wide[(y + shift[0]) * large[1] + shift[1]..][..width].to_vec()).collect()
 }

@@ -43,7 +43,7 @@ impl Probe for SaliencyBox {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let seen = model.card().preprocess()?.undo(&prepared.x.squeeze(0)?)?;
         let (rows, columns) = (seen.height(), seen.width());
         let map = pixels(self.probe.0.as_ref(), &target, &prepared.x, job)?;

@@ -52,7 +52,7 @@ impl Probe for SmoothGrad {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let (map, done) = self.average(&target, &prepared.x, job)?;
         let artifact = attribution::saliency("smooth_grad", &target, &prepared, &map.squeeze(0)?)?;
         Ok(artifact

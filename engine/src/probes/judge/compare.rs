@@ -35,7 +35,7 @@ impl Probe for Compare {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let [.., height, width] = *prepared.x.dims() else {
             return Err(Error::subject("maps are compared over images"));
         };

@@ -39,7 +39,7 @@ impl Probe for Completeness {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let inner = self.probe.0.as_ref();
         let prepared = input.prepared(on.model()?)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let Some(promise) = inner.promise(&target, &prepared.x, job)? else {
             return Err(Error::subject(format!("`{}` promises no sum", inner.name()))
                 .hint("`integrated_gradients` and `deep_lift` do; `lrp` lists what its biases absorb"));

@@ -36,7 +36,8 @@ impl Probe for GradientCheck {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
+        let model = target.model()?;
         let map = to_f64(&self.probe.0.attribute(&target, &prepared.x, job)?)?;
         let x = to_f64(&prepared.x)?;
         if map.len() != x.len() {

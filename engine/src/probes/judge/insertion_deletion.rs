@@ -36,7 +36,7 @@ impl Probe for InsertionDeletion {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let mut table = Table::new(["probe", "deletion", "insertion"]);
         let mut plots: [Vec<Series>; 2] = [Vec::new(), Vec::new()];
         let mut areas = Vec::new();

@@ -18,7 +18,6 @@ use crate::pass::Tap;
 use crate::probe::{Probe, ProbeArg};
 use crate::probes::attribution::gradient::Gradient;
 use crate::subject::Subject;
-use crate::tensor::to_f64;
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -63,22 +62,13 @@ pub fn pixels(probe: &dyn Probe, target: &Subject, x: &Tensor, job: &Job) -> Res
     probe.importance(&map, [height, width])
 }
 
-/// What is watched of each of the inputs `x`: a class's probability, any other subject's score.
+/// What is watched of each of the inputs `x` ([`Subject::watched`]): a class's probability, any other subject's score.
 ///
 /// # Errors
 /// As the forward pass.
 pub fn watched(target: &Subject, x: &Tensor) -> Result<Vec<f64>> {
     let model = target.model()?;
-    let trace = model.forward(x, &Tap::Only(target.nodes()?))?;
-    match target {
-        Subject::Class { index, .. } => {
-            let flat = to_f64(trace.get(model.graph().scores())?)?;
-            let n = flat.len() / trace.batch();
-            let readout = model.labels_readout()?;
-            Ok(flat.chunks(n).map(|row| readout.shown(row)[*index]).collect())
-        }
-        other => other.scores(&trace),
-    }
+    target.watched(&model.forward(x, &Tap::Only(target.watched_nodes()?))?)
 }
 
 /// The raw score of one input.

@@ -39,7 +39,7 @@ impl Probe for ModelRandomization {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let Subject::Class { index, .. } = target else {
             return Err(Error::subject(format!("{target} is no class"))
                 .hint("weights above a unit play no part in its map; ask about a class"));

@@ -51,7 +51,7 @@ impl Probe for PointingGame {
                 continue;
             };
             let prepared = Input::Image(image.clone()).prepared(model)?;
-            let target = class_of(on, model, &image)?.target(&prepared.x)?;
+            let target = class_of(on, model, &image)?.asked(&prepared)?;
             let [.., height, width] = *prepared.x.dims() else {
                 return Err(Error::subject("the pointing game is played on images"));
             };

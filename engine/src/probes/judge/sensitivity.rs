@@ -38,7 +38,7 @@ impl Probe for Sensitivity {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let prepared = input.prepared(model)?;
-        let target = on.target(&prepared.x)?;
+        let target = on.asked(&prepared)?;
         let mut table = Table::new(["probe", "max-sensitivity", "infidelity"]);
         let mut values = Vec::new();
         let mut reached = self.samples;

@@ -10,7 +10,7 @@ use crate::pass::Tap;
 use crate::probe::Probe;
 use crate::show::{Artifact, Grid, Mark, Part, Plot, Scale, Series, Tile};
 use crate::subject::{Input, Subject};
-use crate::tensor::to_f32;
+use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
 
 crate::params! {
@@ -40,6 +40,9 @@ impl Probe for Activations {
         let prepared = input.prepared(model)?;
         let trace = model.forward(&prepared.x, &Tap::Only(vec![node]))?;
         let mut value = trace.get(node)?.squeeze(0)?;
+        if let Some(layout) = model.graph().map_layout(node).filter(|l| !l.is_plain()) {
+            value = tensor(layout.gather(&to_f32(&value)?), &layout.shape)?;
+        }
         if let Some(c) = only {
             value = value.narrow(0, c, 1)?;
         }

@@ -2,6 +2,7 @@
 //! be stopped, saved, gone on with and joined with those of other shards.
 
 use crate::error::{Error, Result};
+use crate::graph::axes::MapLayout;
 use crate::graph::{Field, NodeId};
 use crate::kernels::matmul::{Matrix, matmul};
 use crate::model::Model;
@@ -109,9 +110,12 @@ impl Asked {
         }
         let Some(node) = self.node else { return Err(Error::internal("a question without a layer")) };
         let value = trace.get(node)?;
-        let all = to_f32(value)?;
+        let mut all = to_f32(value)?;
         let plane = self.map[0] * self.map[1];
-        let samples = all.chunks(all.len() / value.dims()[0].max(1));
+        if let (Some(layout), false) = (grid(&self.model, node), matches!(self.kind, Kind::Value(_))) {
+            all = all.chunks(all.len() / value.dims()[0].max(1)).flat_map(|s| layout.gather(s)).collect();
+        }
+        let samples = all.chunks((all.len() / value.dims()[0].max(1)).max(1));
         Ok(match &self.kind {
             Kind::Channels(range) if range.len() * plane * value.dims()[0] == all.len() => all,
             Kind::Channels(range) => samples.flat_map(|s| s[range.start * plane..range.end * plane].to_vec()).collect(),
@@ -134,6 +138,11 @@ impl Asked {
     pub fn subject_at(&self, q: usize, place: usize) -> Option<Subject> {
         let node = self.node?;
         let shape = &self.model.graph().node(node).shape;
+        let layout = grid(&self.model, node);
+        if let (Some(_), Kind::Channels(range)) = (layout, &self.kind) {
+            let layer = Subject::Layer { model: self.model.clone(), node };
+            return layer.unit(&[range.start + q, place / self.map[1], place % self.map[1]]).ok();
+        }
         let at = |channel: usize| match shape.len() {
             1 => vec![channel],
             _ => vec![channel, place / self.map[1], place % self.map[1]],
@@ -142,8 +151,9 @@ impl Asked {
             Kind::Channels(range) => Some(Subject::Unit { model: self.model.clone(), node, at: at(range.start + q) }),
             Kind::Directions(vectors) => {
                 let (plane, c) = (self.map[0] * self.map[1], vectors.len() / self.names.len().max(1));
-                let mut vector = vec![0f32; c * plane];
-                (0..c).for_each(|i| vector[i * plane + place] = vectors[q * c + i]);
+                let mut vector = vec![0f32; shape.iter().product()];
+                let lies = |i: usize| layout.and_then(|l| l.places(i).nth(place)).unwrap_or(i * plane + place);
+                (0..c).for_each(|i| vector[lies(i)] = vectors[q * c + i]);
                 Some(Subject::Direction { model: self.model.clone(), node, vector })
             }
             Kind::Value(flat) => {
@@ -199,7 +209,15 @@ impl Asked {
     }
 }
 
+/// The layout of a layer's map where it is not channels x rows x columns as it lies.
+fn grid(model: &Model, node: NodeId) -> Option<MapLayout> {
+    model.graph().map_layout(node).filter(|layout| !layout.is_plain())
+}
+
 fn channels(model: &Model, node: NodeId) -> Result<(usize, [usize; 2])> {
+    if let Some(MapLayout { shape: [c, h, w], .. }) = grid(model, node) {
+        return Ok((c, [h, w]));
+    }
     let shape = &model.graph().node(node).shape;
     match shape[..] {
         [c, h, w] => Ok((c, [h, w])),

@@ -3,6 +3,7 @@
 //! They are those of Zennit (Anders et al. 2021), after Lapuschkin et al. 2017, Montavon et al. 2019 and Kohlbrenner et al. 2020. They
 //! expect batch normalisations to be folded into the layers before them ([`crate::pass::fold`]).
 
+use super::{Bilinear, KnownDeviation, SoftmaxExpansion};
 use super::{LrpRule, PassThrough, Proportional, STABILISER, SignalTakesAll};
 use crate::graph::Class;
 use crate::pass::rule::{On, Rule, Rules};
@@ -31,6 +32,19 @@ impl Rules {
     /// alpha 2, beta 1 at convolutions, epsilon at linear layers.
     pub fn epsilon_alpha2_beta1(epsilon: f64) -> Self {
         Rules::lrp_composite(vec![(On::Convolution, LrpRule::AlphaBeta(2.0)), (On::Dense, LrpRule::Epsilon(epsilon))])
+    }
+
+    /// AttnLRP: epsilon at convolutions and linear layers, softmax expanded at its input, products shared in halves, layer
+    /// normalisation with its deviation known; the rest as in other composites.
+    pub fn attn_lrp(epsilon: f64) -> Self {
+        let mut rules = Rules::lrp(LrpRule::Epsilon(epsilon));
+        let own: [(On, Arc<dyn Rule>); 3] = [
+            (On::Kind("softmax"), Arc::new(SoftmaxExpansion)),
+            (On::Kind("matmul"), Arc::new(Bilinear(epsilon))),
+            (On::Kind("layer_norm"), Arc::new(KnownDeviation(epsilon))),
+        ];
+        rules.0.splice(0..0, own);
+        rules
     }
 
     /// z-box at the first convolutions, epsilon at the others and at linear layers.

@@ -6,10 +6,12 @@
 //! Propagation: An Overview", 2019. Stabilisers and the place of biases follow Zennit (Anders et al. 2021).
 
 mod affine;
+mod attention;
 mod budget;
 mod composites;
 mod weightless;
 
+pub use attention::{Bilinear, KnownDeviation, SoftmaxExpansion};
 pub use budget::{LayerBudget, RelevanceBudget};
 pub use weightless::{PassThrough, Proportional, SignalTakesAll};
 

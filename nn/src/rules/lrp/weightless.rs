@@ -44,7 +44,7 @@ impl Rule for Proportional {
 }
 
 /// x J^T (R / (y + e sign(y))) for each input.
-fn contributions(site: &Site<'_>, epsilon: f64) -> Result<SmallVec<[Tensor; 2]>> {
+pub(super) fn contributions(site: &Site<'_>, epsilon: f64) -> Result<SmallVec<[Tensor; 2]>> {
     let flow = with_real!(site.flow, T => {
         let (r, y) = (values::<T>(site.flow)?, values::<T>(site.output)?);
         tensor::<T>(elementwise::zip_map(&r, &y, |r, y| stabilised_ratio(r, y, epsilon)), site.flow.dims())

@@ -1,16 +1,23 @@
 //! What is asked about: a net, a class, a layer, a channel, a unit, a direction, sums of these, or a list of nets;
-//! and what is asked with: an image, a tensor, a data set, or nothing.
+//! and what is asked with ([`Input`]): an image, a tensor, a data set, or nothing.
 
-use crate::data::files::Dataset;
-use crate::data::image::Image;
-use crate::data::preprocess::Placement;
+mod boxes;
+mod input;
+mod places;
+
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
+use crate::graph::axes::MapLayout;
 use crate::model::Model;
 use crate::pass::{Seed, Tap, Trace};
 use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 use std::fmt;
+
+pub use boxes::{BoxPart, BoxQuery};
+pub use input::{Input, Prepared};
+pub(crate) use places::shares;
+pub use places::{Over, Places, Shown};
 
 /// What a probe is asked about.
 #[derive(Clone, Debug)]
@@ -33,7 +40,7 @@ pub enum Subject {
         /// The layer.
         node: NodeId,
     },
-    /// A channel of a layer: the mean over its positions.
+    /// A channel of a layer: the mean over its positions (of tokens over those of the grid).
     Channel {
         /// The net.
         model: Model,
@@ -60,6 +67,19 @@ pub enum Subject {
         /// The direction: one value a channel, or one a value of the whole layer.
         vector: Vec<f32>,
     },
+    /// A class of a net whose output is a map of classes: the sum of its raw scores over some places.
+    PixelClass {
+        /// The net.
+        model: Model,
+        /// The class: its channel.
+        index: usize,
+        /// Which places.
+        over: Over,
+    },
+    /// A box that a detector finds.
+    Box(BoxQuery),
+    /// A weighted sum of single values of a node: what a class of pixels or a box stands for at one input.
+    Places(Places),
     /// A weighted sum of the above, all of one net.
     Sum(Vec<(f64, Subject)>),
 }
@@ -104,7 +124,8 @@ impl Subject {
     /// Where this is no layer, or it has fewer channels.
     pub fn channel(&self, index: usize) -> Result<Self> {
         let (model, node) = self.as_layer()?;
-        let n = model.graph().node(node).shape.first().copied().unwrap_or(0);
+        let first = model.graph().node(node).shape.first().copied().unwrap_or(0);
+        let n = grid(model, node).map_or(first, |layout| layout.shape[0]);
         if index >= n {
             return Err(Error::not_found(format!(
                 "channel {index} of {self}, which has {n} (0 to {})",
@@ -121,6 +142,19 @@ impl Subject {
     pub fn unit(&self, at: &[usize]) -> Result<Self> {
         let (model, node) = self.as_layer()?;
         let shape = &model.graph().node(node).shape;
+        if let (&[c, y, x], Some(layout)) = (at, grid(model, node)) {
+            if [c, y, x].iter().zip(layout.shape).any(|(i, n)| *i >= n) {
+                return Err(Error::not_found(format!(
+                    "unit {at:?} of {self}, whose tokens are a map of {:?}",
+                    layout.shape
+                ))
+                .hint("give channel, row and column, each counted from 0"));
+            }
+            let place = layout.first + c * layout.strides[0] + y * layout.strides[1] + x * layout.strides[2];
+            let strides = crate::kernels::rearrange::strides(shape);
+            let at = strides.iter().zip(shape).map(|(stride, n)| place / stride % n).collect();
+            return Ok(Subject::Unit { model: model.clone(), node, at });
+        }
         if at.len() != shape.len() || at.iter().zip(shape).any(|(i, n)| i >= n) {
             return Err(Error::not_found(format!("unit {at:?} of {self}, whose shape is {shape:?}"))
                 .hint("give channel, row and column, each counted from 0"));
@@ -135,7 +169,9 @@ impl Subject {
     pub fn direction(&self, vector: Vec<f32>) -> Result<Self> {
         let (model, node) = self.as_layer()?;
         let shape = &model.graph().node(node).shape;
-        let (channels, all) = (shape.first().copied().unwrap_or(1), shape.iter().product::<usize>());
+        let first = shape.first().copied().unwrap_or(1);
+        let channels = grid(model, node).map_or(first, |layout| layout.shape[0]);
+        let all = shape.iter().product::<usize>();
         if vector.len() != channels && vector.len() != all {
             return Err(Error::shape(format!(
                 "a direction of {} values in {self}, whose shape is {shape:?}",
@@ -168,7 +204,10 @@ impl Subject {
             | Subject::Layer { model, .. }
             | Subject::Channel { model, .. }
             | Subject::Unit { model, .. }
-            | Subject::Direction { model, .. } => Ok(model),
+            | Subject::Direction { model, .. }
+            | Subject::PixelClass { model, .. }
+            | Subject::Box(BoxQuery { model, .. })
+            | Subject::Places(Places { model, .. }) => Ok(model),
             Subject::Sum(terms) => {
                 terms.first().map(|(_, s)| s.model()).unwrap_or_else(|| Err(Error::subject("an empty sum")))
             }
@@ -187,7 +226,10 @@ impl Subject {
             | Subject::Layer { model, .. }
             | Subject::Channel { model, .. }
             | Subject::Unit { model, .. }
-            | Subject::Direction { model, .. } => *model = other.clone(),
+            | Subject::Direction { model, .. }
+            | Subject::PixelClass { model, .. }
+            | Subject::Box(BoxQuery { model, .. }) => *model = other.clone(),
+            Subject::Places(places) => places.model = at_output_of(&places.model, other),
             Subject::Models(models) => models.iter_mut().for_each(|m| *m = other.clone()),
             Subject::Sum(terms) => terms.iter_mut().for_each(|(_, s)| *s = s.with_model(other)),
         }
@@ -227,22 +269,94 @@ impl Subject {
         }
     }
 
-    /// The subject with a score that this stands for at `x`: a net stands for its most probable class.
+    /// The subject with a score that this stands for at an input: a net for its most probable class (for the class that most
+    /// pixels are taken for, for its best box), a class of pixels for its places, a box for its score.
     ///
     /// # Errors
-    /// For a layer or a list of nets, which have no single score.
-    pub fn target(&self, x: &Tensor) -> Result<Subject> {
+    /// For a layer or a list of nets, which have no single score; where a place or box is not there.
+    pub fn asked(&self, input: &Prepared) -> Result<Subject> {
         match self {
+            Subject::Model(model) if model.card().boxes.is_some() => {
+                BoxQuery { model: model.clone(), number: 0, part: BoxPart::Class, found: None }.resolve(&input.x)
+            }
+            Subject::Model(model) if model.labels_readout().is_err() && model.class_maps().is_ok() => {
+                let index = places::most_frequent(model, &input.x)?;
+                places::resolve(model, index, &Over::Predicted, input)
+            }
             Subject::Model(model) => {
                 model.labels_readout()?;
-                let scores = model.scores(x)?;
+                let scores = model.scores(&input.x)?;
                 let best = argmax(&scores[0]);
                 Subject::class_at(model, best)
+            }
+            Subject::PixelClass { model, index, over } => places::resolve(model, *index, over, input),
+            Subject::Box(query) => query.resolve(&input.x),
+            Subject::Sum(terms) => {
+                let terms = terms.iter().map(|(w, s)| Ok((*w, s.asked(input)?))).collect::<Result<Vec<_>>>()?;
+                let graphs = terms.iter().map(|(_, s)| Ok(s.model()?.graph())).collect::<Result<Vec<_>>>()?;
+                if graphs
+                    .windows(2)
+                    .any(|pair| pair[0].node(pair[0].output()).name != pair[1].node(pair[1].output()).name)
+                {
+                    return Err(Error::subject(format!("{self} reads several outputs of the net"))
+                        .hint("sums are of what one output holds: the scores of boxes, or their edges"));
+                }
+                Ok(Subject::Sum(terms))
             }
             Subject::Layer { .. } => Err(Error::subject(format!("{self} has no single score"))
                 .hint("ask for a part of it: `.channel(i)`, `.unit(i, y, x)` or `.direction([..])`")),
             Subject::Models(_) => Err(Error::subject(format!("{self} where one net or a part of it is asked for"))),
             other => Ok(other.clone()),
+        }
+    }
+
+    /// As [`Subject::asked`] at a preprocessed input without a photo.
+    ///
+    /// # Errors
+    /// As [`Subject::asked`].
+    pub fn target(&self, x: &Tensor) -> Result<Subject> {
+        self.asked(&Prepared { x: x.clone(), photo: None, placement: None })
+    }
+
+    /// What is watched of each sample of a trace that holds [`Subject::watched_nodes`]: a class's probability (of places their
+    /// mean, of a box its class's), any other subject's score.
+    ///
+    /// # Errors
+    /// Where the trace lacks a node, or this has no score.
+    pub fn watched(&self, trace: &Trace) -> Result<Vec<f64>> {
+        match self {
+            Subject::Class { model, index } => {
+                let flat = to_f64(trace.get(model.graph().scores())?)?;
+                let readout = model.labels_readout()?;
+                let n = flat.len() / trace.batch().max(1);
+                Ok(flat.chunks(n.max(1)).map(|row| readout.shown(row)[*index]).collect())
+            }
+            Subject::Places(places) if places.shown != Shown::Score => places.probabilities(trace),
+            other => other.scores(trace),
+        }
+    }
+
+    /// The nodes that [`Subject::watched`] reads.
+    ///
+    /// # Errors
+    /// For a subject without a score.
+    pub fn watched_nodes(&self) -> Result<Vec<NodeId>> {
+        let mut nodes = self.nodes()?;
+        if let Subject::Places(Places { shown: Shown::Value(node, _), .. }) = self {
+            nodes.push(*node);
+        }
+        nodes.sort();
+        nodes.dedup();
+        Ok(nodes)
+    }
+
+    /// The word for what is watched.
+    pub fn watched_word(&self) -> &'static str {
+        match self {
+            Subject::Class { model, .. } if model.readout().word() == "probability" => "probability",
+            Subject::Places(Places { shown: Shown::Mean(_), .. }) => "mean probability",
+            Subject::Places(Places { shown: Shown::Value(..), .. }) => "probability",
+            _ => "score",
         }
     }
 
@@ -256,7 +370,11 @@ impl Subject {
             Subject::Channel { node, .. }
             | Subject::Unit { node, .. }
             | Subject::Direction { node, .. }
-            | Subject::Layer { node, .. } => Ok(vec![*node]),
+            | Subject::Layer { node, .. }
+            | Subject::Places(Places { node, .. }) => Ok(vec![*node]),
+            Subject::PixelClass { .. } | Subject::Box(_) => {
+                Err(Error::internal("what depends on the input is resolved before its nodes are asked for"))
+            }
             Subject::Sum(terms) => {
                 let mut all = terms.iter().map(|(_, s)| s.nodes()).collect::<Result<Vec<_>>>()?.concat();
                 all.sort();
@@ -339,13 +457,28 @@ impl Subject {
         let plane = len / shape.first().copied().unwrap_or(1).max(1);
         match self {
             Subject::Class { index, .. } => row[*index] = 1.0,
-            Subject::Channel { index, .. } => row[index * plane..(index + 1) * plane].fill(1.0 / plane as f64),
+            Subject::Channel { model, node, index } => match grid(model, *node) {
+                Some(layout) => {
+                    let each = 1.0 / (layout.shape[1] * layout.shape[2]) as f64;
+                    layout.places(*index).for_each(|i| row[i] = each);
+                }
+                None => row[index * plane..(index + 1) * plane].fill(1.0 / plane as f64),
+            },
             Subject::Unit { at, .. } => {
                 let i = at.iter().zip(crate::kernels::rearrange::strides(shape)).map(|(i, s)| i * s).sum::<usize>();
                 row[i] = 1.0;
             }
             Subject::Direction { vector, .. } if vector.len() == len => {
                 row.iter_mut().zip(vector).for_each(|(r, v)| *r = f64::from(*v));
+            }
+            Subject::Places(places) => places.weights.iter().for_each(|(i, w)| row[*i] += w),
+            Subject::Direction { model, node, vector } if grid(model, *node).is_some() => {
+                if let Some(layout) = grid(model, *node) {
+                    let each = 1.0 / (layout.shape[1] * layout.shape[2]) as f64;
+                    for (k, v) in vector.iter().enumerate() {
+                        layout.places(k).for_each(|i| row[i] = f64::from(*v) * each);
+                    }
+                }
             }
             Subject::Direction { vector, .. } => {
                 row.chunks_mut(plane).zip(vector).for_each(|(r, v)| r.fill(f64::from(*v) / plane as f64));
@@ -378,6 +511,9 @@ impl fmt::Display for Subject {
             Subject::Direction { model, node, vector } => {
                 write!(f, "direction of {} in {}", vector.len(), layer(model, node))
             }
+            Subject::PixelClass { model, index, over } => write!(f, "{} {over}", model.card().class_name(*index)),
+            Subject::Box(query) => query.fmt(f),
+            Subject::Places(places) => f.write_str(&places.name),
             Subject::Sum(terms) => {
                 for (i, (w, s)) in terms.iter().enumerate() {
                     let sign = if *w < 0.0 { "-" } else { "+" };
@@ -394,80 +530,23 @@ impl fmt::Display for Subject {
     }
 }
 
+/// The layout of a layer's map where it is not channels x rows x columns as it lies: of tokens, of channels last.
+fn grid(model: &Model, node: NodeId) -> Option<MapLayout> {
+    model.graph().map_layout(node).filter(|layout| !layout.is_plain())
+}
+
+/// `other` at the output that `model` is at, where it has it.
+fn at_output_of(model: &Model, other: &Model) -> Model {
+    let name = |m: &Model| m.graph().node(m.graph().output()).name.clone();
+    if name(other) == name(model) {
+        return other.clone();
+    }
+    let all = other.output_names().into_iter().filter_map(|n| other.output_named(n).ok());
+    all.into_iter().find(|m| name(m) == name(model)).unwrap_or_else(|| other.clone())
+}
+
 /// The index of the largest value, the first of equals; the first that is not a number, where there is one.
 pub fn argmax(values: &[f64]) -> usize {
     let beats = |v: f64, best: f64| v > best || (v.is_nan() && !best.is_nan());
     values.iter().enumerate().fold(0, |best, (i, v)| if beats(*v, values[best]) { i } else { best })
-}
-
-/// What a probe is asked with.
-#[derive(Clone, Debug, Default)]
-pub enum Input {
-    /// Nothing.
-    #[default]
-    None,
-    /// A photo, preprocessed as the net's card says.
-    Image(Image),
-    /// A preprocessed tensor, C x H x W or 1 x C x H x W.
-    Tensor(Tensor),
-    /// A data set.
-    Data(Dataset),
-}
-
-/// One input made ready for a net.
-#[derive(Clone, Debug)]
-pub struct Prepared {
-    /// The preprocessed input, 1 x C x H x W.
-    pub x: Tensor,
-    /// The photo, where one was given.
-    pub photo: Option<Image>,
-    /// Where on the photo the net's input lies.
-    pub placement: Option<Placement>,
-}
-
-impl Input {
-    /// What was given, for messages.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Input::None => "no input",
-            Input::Image(_) => "an image",
-            Input::Tensor(_) => "a tensor",
-            Input::Data(_) => "a data set",
-        }
-    }
-
-    /// One input for `model`.
-    ///
-    /// # Errors
-    /// Where this is none or many, the net's card does not say how photos are preprocessed, or a tensor has another shape.
-    pub fn prepared(&self, model: &Model) -> Result<Prepared> {
-        match self {
-            Input::Image(photo) => {
-                let preprocess = model.card().preprocess()?;
-                let x = model.batched(&preprocess.apply(photo)?)?;
-                Ok(Prepared { x, placement: Some(preprocess.place(photo)), photo: Some(photo.clone()) })
-            }
-            Input::Tensor(t) => {
-                let x = model.batched(t)?;
-                if x.dims()[0] != 1 {
-                    return Err(Error::shape(format!("one input is asked for, the tensor holds {}", x.dims()[0])));
-                }
-                Ok(Prepared { x, photo: None, placement: None })
-            }
-            other => Err(Error::subject(format!("an image or a tensor is asked for, got {}", other.kind()))),
-        }
-    }
-
-    /// The data set.
-    ///
-    /// # Errors
-    /// Where this is none; a single image counts as a set of one.
-    pub fn data(&self) -> Result<Dataset> {
-        match self {
-            Input::Data(data) => Ok(data.clone()),
-            Input::Image(image) => Ok(Dataset::from_images("image", [image.clone()])),
-            other => Err(Error::subject(format!("a data set is asked for, got {}", other.kind()))
-                .hint("`load_images(folder)` and `shapes(#{ n: 100 })` make one")),
-        }
-    }
 }

@@ -1,0 +1,75 @@
+//! Transformer attribution: rollout of attention weighted by its gradient.
+//!
+//! Chefer, Gur, Wolf, "Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder Transformers",
+//! 2021, the case of self-attention.
+
+use super::tokens::Attentions;
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::pass::Tap;
+use crate::probe::Probe;
+use crate::probes::attribution::coarse;
+use crate::rules::Rules;
+use crate::show::Artifact;
+use crate::subject::{Input, Subject};
+use crate::tensor::tensor;
+use candle_core::Tensor;
+
+crate::params! {
+    /// Relevance of patches for a score: through the layers, R grows by A R, where A is the mean over heads of attention
+    /// times its gradient, rectified.
+    #[probe(
+        family = Where,
+        source = "Chefer, Gur, Wolf 2021, equations 5 and 6",
+        subjects = "a net, class, channel, unit, direction or sum behind the attention",
+        input = One,
+        example = "transformer_attribution().run(vit, image)"
+    )]
+    pub struct TransformerAttribution as "transformer_attribution" {}
+}
+
+impl TransformerAttribution {
+    /// The relevance, tokens x tokens, of one input.
+    fn relevance(&self, target: &Subject, x: &Tensor) -> Result<(Attentions, Vec<f64>)> {
+        let model = target.model()?;
+        let found = Attentions::of(model, target.last_node()?)?;
+        let trace = model.forward(x, &Tap::All)?;
+        let flow = trace.backward(target.seed(&trace)?, &Rules::gradient())?;
+        let mut relevance = found.identity();
+        for node in &found.nodes {
+            let heads = found.heads(trace.get(*node)?)?;
+            let gradient = flow.get(*node).ok_or_else(|| Error::internal("attention without a gradient"))?;
+            let gradients = found.heads(gradient)?;
+            let mut layer = vec![0.0; found.tokens * found.tokens];
+            for (head, gradient) in heads.iter().zip(&gradients) {
+                for ((l, a), g) in layer.iter_mut().zip(head).zip(gradient) {
+                    *l += (a * g).max(0.0) / heads.len() as f64;
+                }
+            }
+            let more = found.product(&layer, &relevance);
+            relevance.iter_mut().zip(more).for_each(|(r, m)| *r += m);
+        }
+        Ok((found, relevance))
+    }
+
+    fn map(&self, target: &Subject, x: &Tensor) -> Result<(Attentions, Tensor)> {
+        let (found, relevance) = self.relevance(target, x)?;
+        let map = found.on_grid(&relevance, None).into_iter().map(|v| v as f32).collect();
+        let map = tensor(map, &found.grid)?;
+        Ok((found, map))
+    }
+}
+
+impl Probe for TransformerAttribution {
+    fn run(&self, on: &Subject, input: &Input, _job: &Job) -> Result<Artifact> {
+        let prepared = input.prepared(on.model()?)?;
+        let target = on.asked(&prepared)?;
+        let (found, map) = self.map(&target, &prepared.x)?;
+        Ok(coarse("transformer_attribution", &target, &prepared, &map)?.note(found.note()))
+    }
+
+    fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
+        let one = |n: usize| Ok(self.map(target, &x.narrow(0, n, 1)?)?.1);
+        Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
+    }
+}

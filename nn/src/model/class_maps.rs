@@ -1,0 +1,80 @@
+//! Outputs that are maps of classes, as nets for segmentation give them: a score for each class at each place.
+
+use super::Model;
+use super::outputs::{Evidence, OutputKind, Readout};
+use crate::error::{Error, Result};
+use crate::graph::axes::MapLayout;
+
+/// Where the scores of a net's classes lie in its raw output, and how those of one place are read.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassMaps {
+    /// Classes x rows x columns.
+    pub layout: MapLayout,
+    /// How the scores of one place are read.
+    pub readout: Readout,
+}
+
+impl ClassMaps {
+    /// Classes that have a map.
+    pub fn classes(&self) -> usize {
+        self.layout.shape[0]
+    }
+
+    /// Rows and columns.
+    pub fn size(&self) -> [usize; 2] {
+        [self.layout.shape[1], self.layout.shape[2]]
+    }
+
+    /// Where in the raw output of one sample the score of a class at place `at` (row by row) lies.
+    pub fn index(&self, class: usize, at: usize) -> usize {
+        let [_, _, columns] = self.layout.shape;
+        let [c, y, x] = self.layout.strides;
+        self.layout.first + class * c + at / columns * y + at % columns * x
+    }
+
+    /// The scores at place `at` of a sample's raw output, one a class.
+    pub fn scores(&self, sample: &[f64], at: usize) -> Vec<f64> {
+        (0..self.classes()).map(|class| sample[self.index(class, at)]).collect()
+    }
+
+    /// The class that wins at each place of a sample's raw output, row by row; behind the only class comes its complement.
+    pub fn winners(&self, sample: &[f64]) -> Vec<usize> {
+        let [rows, columns] = self.size();
+        (0..rows * columns).map(|at| first_largest(&self.readout.decision(&self.scores(sample, at)))).collect()
+    }
+}
+
+fn first_largest(values: &[f64]) -> usize {
+    values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
+}
+
+impl Model {
+    /// The maps of classes that the net's output is, a closing softmax peeled off.
+    ///
+    /// # Errors
+    /// Where the output has no rows and columns, or the card says that it means something else.
+    pub fn class_maps(&self) -> Result<ClassMaps> {
+        let node = self.graph().node(self.graph().scores());
+        let refused =
+            |what: String| Error::subject(format!("the output `{}` of `{}` {what}", node.name, self.card().name));
+        if self.card().boxes.is_some() {
+            return Err(refused("holds boxes, not a map of classes".into()).hint("`net.boxes(image)` lists them"));
+        }
+        let layout = self.graph().map_layout(self.graph().scores()).filter(|l| l.shape[1] * l.shape[2] > 1);
+        let layout = layout.ok_or_else(|| {
+            let dims = node.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
+            refused(format!("is no map of classes: its shape is {dims}")).hint(
+                "a net for segmentation gives classes x rows x columns; `net.class(name)` is a class of a classifier",
+            )
+        })?;
+        let mut readout = Readout { outputs: layout.shape[0], ..self.readout() };
+        if readout.evidence == Evidence::Assumed {
+            readout.kind = if readout.outputs == 1 { OutputKind::Sigmoid } else { OutputKind::Softmax };
+        }
+        if readout.kind == OutputKind::Value {
+            return Err(refused("holds values, not classes".into())
+                .hint("load_model(.., #{ output: \"softmax\" }) says what outputs are"));
+        }
+        Ok(ClassMaps { layout, readout })
+    }
+}
