@@ -15,8 +15,12 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-const AT_HAND: &str =
-    "let net = load_model(\"shapes\"); let data = shapes(#{ n: 20, seed: 11 }); let image = data[4];\n";
+/// The embedded net, and the small ones of the gallery for probes that need a detector or a transformer.
+const AT_HAND: &str = r#"
+let net = load_model("shapes"); let data = shapes(#{ n: 20, seed: 11 }); let image = data[4];
+let detector = load_model("scripts/nets/detector.onnx", #{ resize: "direct", boxes: #{ like: "fastestdet", score: 0.01 } });
+let vit = load_model("scripts/nets/vit.onnx", #{ resize: "direct" });
+"#;
 
 fn examples() -> Vec<&'static str> {
     catalog().iter().map(|e| e.default_probe().about().example).collect()
