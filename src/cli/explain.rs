@@ -11,7 +11,7 @@ use convscope_dsl::run::explain::Question;
 use convscope_dsl::run::{Recording, Run};
 use convscope_engine::{Error, Result};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Explain what a net sees in an image, without a script.
 #[derive(Args)]
@@ -47,11 +47,20 @@ impl Explain {
         let (source, notes) = question.script(&print_err)?;
         notes.iter().for_each(|n| print_err(&format!("note: {n}")));
         let run = Run {
-            title: format!("what {} sees in {stem}", self.net),
+            title: format!("what {} sees in {stem}", net_name(&self.net)),
             source,
             place: Place { inputs: PathBuf::new(), outputs: out_folder(self.out.as_ref(), &format!("explain-{stem}")) },
             params: BTreeMap::new(),
         };
         run_script(&run, &self.work, self.json, Recording::default())
+    }
+}
+
+/// A net as a title names it: a path by its file, without folders and ending.
+fn net_name(net: &str) -> String {
+    let path = Path::new(net);
+    match path.is_file() {
+        true => path.file_stem().map_or_else(|| net.to_string(), |s| s.to_string_lossy().into_owned()),
+        false => net.to_string(),
     }
 }

@@ -49,7 +49,7 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
     let say = |kind: Kind, message: String, hint: Option<String>| (kind, message, hint);
     match error {
         E::ErrorParsing(parse, _) => parsing(parse, source),
-        E::ErrorVariableNotFound(name, _) => variable(name, inside, known),
+        E::ErrorVariableNotFound(name, at) => variable(name, inside, assigned(source, *at), known),
         E::ErrorFunctionNotFound(signature, at) => function(signature, method(source, *at), known),
         E::ErrorDotExpr(text, _) => property(text, known),
         E::ErrorPropertyNotFound(name, _) => say(Kind::NotFound, format!("no property `{name}` in this map"), None),
@@ -141,8 +141,29 @@ fn thrown(value: &Dynamic) -> String {
     }
 }
 
-fn variable(name: &str, inside: Option<&str>, known: &Known<'_>) -> Words {
+/// Names that people use before they make them, and how they are made.
+const USUAL: [(&str, &str); 4] = [
+    ("net", "load_model(\"squeezenet1_1\")"),
+    ("image", "load_image(\"photo.jpg\")"),
+    ("data", "load_images(\"folder\")"),
+    ("model", "load_model(\"squeezenet1_1\")"),
+];
+
+/// Whether the name at a place is given a value there: `name = ..`.
+fn assigned(source: &str, at: Position) -> bool {
+    let line = at.line().and_then(|l| source.lines().nth(l - 1)).unwrap_or("");
+    let rest: String = line.chars().skip(at.position().unwrap_or(1).saturating_sub(1)).collect();
+    let rest = rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').trim_start();
+    rest.starts_with('=') && !rest.starts_with("==")
+}
+
+fn variable(name: &str, inside: Option<&str>, assigned: bool, known: &Known<'_>) -> Words {
     let message = format!("no variable `{name}`");
+    if assigned {
+        let close =
+            did_you_mean(name, known.variables.iter().map(String::as_str)).map_or(String::new(), |c| format!("; {c}"));
+        return (Kind::NotFound, message, Some(format!("a new variable begins with let: let {name} = ..{close}")));
+    }
     if let Some(function) = inside
         && known.variables.iter().any(|v| v == name)
     {
@@ -153,6 +174,8 @@ fn variable(name: &str, inside: Option<&str>, known: &Known<'_>) -> Words {
     }
     let hint = if !known.signatures(name).is_empty() {
         Some(format!("`{name}` is a function: call it, as in `{name}()`"))
+    } else if let Some((_, made)) = USUAL.iter().find(|(usual, _)| *usual == name) {
+        Some(format!("make it first: let {name} = {made}"))
     } else {
         did_you_mean(name, known.variables.iter().map(String::as_str))
             .or_else(|| did_you_mean(name, known.function_names().iter().map(String::as_str)))

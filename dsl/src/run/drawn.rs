@@ -45,7 +45,10 @@ pub fn drawn(events: &[Event], out: &Path, recording: Recording) -> Result<Drawn
     for event in events {
         match event {
             Event::Printed(text) => {
-                drawn.sections.push(drawn_section(&Section::Text(text.trim_end_matches('\n').to_string()))?);
+                // Empty lines part what a terminal shows; a report needs none.
+                if !text.trim().is_empty() {
+                    drawn.sections.push(drawn_section(&Section::Text(text.trim_end_matches('\n').to_string()))?);
+                }
                 printed += text;
             }
             Event::Shown(shown) => {

@@ -247,3 +247,19 @@ fn union(a: &[f64], b: &[f64]) -> f64 {
     let both = side(0) * side(1);
     both / (area(a) + area(b) - both)
 }
+
+/// A constant input has ties in every pool, and no range to take a step from.
+#[test]
+fn the_gradient_check_holds_for_constant_inputs() {
+    let model = convscope_engine::shapes::net::load().unwrap();
+    let zeros =
+        Tensor::zeros(&[1, 3, 64, 64][..], convscope_engine::DType::F32, &convscope_engine::Device::Cpu).unwrap();
+    for x in [zeros.clone(), zeros.affine(1.0, 0.7).unwrap()] {
+        let checked = explain(&GradientCheck::new(), &class(&model, 0), &x);
+        let gap = to_f64(checked.value().unwrap()).unwrap()[0];
+        assert!(gap < 1e-3, "{gap}");
+        assert!(checked.notes.iter().any(|n| n.contains("constant")));
+        let wrong = explain(&GradientCheck::new().probe(of(GuidedBackprop::new())), &class(&model, 0), &x);
+        assert!(to_f64(wrong.value().unwrap()).unwrap()[0] > 0.01);
+    }
+}

@@ -234,3 +234,18 @@ fn a_map_is_no_list_of_classes() {
     assert!(Subject::class_at(&model, 0).is_err());
     assert_eq!(model.output(&input()).unwrap().dims(), [1, 5, 8, 8]);
 }
+
+/// A list of channels by tokens lies as a plain map does, but no patch can be followed in it.
+#[test]
+fn occlusion_watches_maps_and_not_lists_of_tokens() {
+    let mut net = Net::new(&[3, SIDE, SIDE], 0.3);
+    let map = net.conv("conv", 4, Window::square(3, 1, 1), 1);
+    net.then("tokens", Op::Reshape(vec![4, SIDE * SIDE]));
+    net.then("mean", Op::Reduce { reduction: Reduction::Mean, axes: vec![1], keep: false });
+    let end = net.linear("fc", 3);
+    let (graph, weights) = net.b.finish(end).unwrap();
+    let model = Model::new(graph, weights, Card::named("tokens")).to_dtype(convscope_engine::DType::F32).unwrap();
+    assert_eq!(model.last_map_layer(), Some(map));
+    let class = Subject::class_at(&model, 1).unwrap();
+    assert!(Occlusion::new().run(&class, &Input::Tensor(input()), &Job::new()).is_ok());
+}

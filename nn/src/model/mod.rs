@@ -226,7 +226,10 @@ impl Model {
     /// The last layer whose value is channels x rows x columns of more than one position.
     pub fn last_map_layer(&self) -> Option<NodeId> {
         let layouts = self.graph.map_layouts();
-        let maps = |id: &NodeId| layouts[id.0].is_some_and(|l| l.is_plain() && l.shape[1] * l.shape[2] > 1);
+        let maps = |id: &NodeId| {
+            let plain = layouts[id.0].filter(|l| l.is_plain() && self.graph.node(*id).shape.len() == 3);
+            plain.is_some_and(|l| l.shape[1] * l.shape[2] > 1)
+        };
         let score = self.graph.scores();
         self.layers().filter(|id| maps(id) && *id != self.graph.input() && *id != score).last()
     }

@@ -2,14 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::job::Job;
+use crate::model::Model;
 use crate::probe::{Probe, ProbeArg};
 use crate::probes::attribution::gradient::Gradient;
-use crate::probes::judge::order;
-use crate::probes::judge::value_range;
+use crate::probes::judge::{order, value_range};
 use crate::show::{Artifact, Part, Table};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
 crate::params! {
@@ -38,8 +38,11 @@ impl Probe for GradientCheck {
         let prepared = input.prepared(model)?;
         let target = on.asked(&prepared)?;
         let model = target.model()?;
-        let map = to_f64(&self.probe.0.attribute(&target, &prepared.x, job)?)?;
-        let x = to_f64(&prepared.x)?;
+        let at_place = off_ties(model, &prepared.x, job)?;
+        let beside = at_place.is_some();
+        let input = at_place.unwrap_or_else(|| prepared.x.clone());
+        let map = to_f64(&self.probe.0.attribute(&target, &input, job)?)?;
+        let x = to_f64(&input)?;
         if map.len() != x.len() {
             return Err(Error::subject(format!("the map of `{}` is not shaped as the input", self.probe.0.name())));
         }
@@ -68,6 +71,23 @@ impl Probe for GradientCheck {
             .part(Part::Table("map and central differences".into(), table))
             .array("gap", tensor(vec![worst], &[1])?)
             .note(format!("largest gap {worst:.2e} of the map's largest magnitude; at a kink of a rectifier or pool the two may differ"))
+            .notes(beside.then(|| {
+                "the input is constant, so that all of a pool's values tie; map and differences are those of a point beside it".to_string()
+            }))
             .reached(done, self.places.min(map.len())))
     }
+}
+
+/// A point beside a constant input, a thousandth of its range off by noise, where pools have no ties; none for other inputs.
+///
+/// # Errors
+/// Where the input cannot be read.
+fn off_ties(model: &Model, x: &Tensor, job: &Job) -> Result<Option<Tensor>> {
+    let values = to_f64(x)?;
+    if values.iter().any(|v| *v != values[0]) {
+        return Ok(None);
+    }
+    let (size, noise) = (1e-3 * value_range(model, &values), job.rng("gradient_check/beside"));
+    let moved = values.iter().enumerate().map(|(i, v)| (v + size * noise.normal_at(i as u64)) as f32);
+    Ok(Some(tensor(moved.collect::<Vec<f32>>(), x.dims())?.to_dtype(x.dtype())?))
 }
