@@ -29,6 +29,16 @@ pub struct OptionDoc {
     pub doc: String,
 }
 
+impl OptionDoc {
+    /// What may be given, with its range: "a whole number, 1 to 4,096".
+    pub fn allowed(&self) -> String {
+        match &self.range {
+            Some(range) => format!("{}, {range}", self.takes.strip_suffix(" from 0").unwrap_or(&self.takes)),
+            None => self.takes.clone(),
+        }
+    }
+}
+
 /// One thing that the reference tells of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -113,7 +123,7 @@ impl Reference {
         self.entries.iter().map(Entry::json).collect()
     }
 
-    /// A line an entry, under headings.
+    /// The first sentence of each entry, under headings.
     pub fn overview(&self) -> String {
         let mut out = String::new();
         let mut section = "";
@@ -122,8 +132,10 @@ impl Reference {
                 section = &entry.section;
                 let _ = writeln!(out, "{}{section}", if out.is_empty() { "" } else { "\n" });
             }
-            let first = entry.doc.split_once(['.', '\n']).map_or(entry.doc.as_str(), |(first, _)| first);
-            let _ = writeln!(out, "  {:<28} {}", entry.name, first.trim());
+            for (i, line) in wrap(first_sentence(&entry.doc), 84).iter().enumerate() {
+                let name = if i == 0 { entry.name.as_str() } else { "" };
+                let _ = writeln!(out, "{}", format!("  {name:<28} {line}").trim_end());
+            }
         }
         out
     }
@@ -161,9 +173,8 @@ impl Entry {
             let _ = writeln!(out, "\n  options");
         }
         for o in &self.options {
-            let range = o.range.as_ref().map_or(String::new(), |r| format!(" in {r}"));
             let place = if o.positional { ", given before the map" } else { "" };
-            let _ = writeln!(out, "    {}: {}{range}, default {}{place}", o.name, o.takes, o.default);
+            let _ = writeln!(out, "    {}: {}, default {}{place}", o.name, o.allowed(), spelled(&o.default));
             for line in wrap(&o.doc, 92) {
                 let _ = writeln!(out, "      {line}");
             }
@@ -179,6 +190,33 @@ impl Entry {
             }
         }
         out
+    }
+}
+
+/// The first sentence of a text, without its full stop; a full stop within a word or a number ends none.
+fn first_sentence(doc: &str) -> &str {
+    let paragraph = doc.split("\n\n").next().unwrap_or(doc).trim();
+    let end = paragraph.find(". ").into_iter().chain(paragraph.find(".\n")).min();
+    paragraph[..end.unwrap_or(paragraph.len())].trim_end_matches('.')
+}
+
+/// A default as a script writes it: a probe as its call.
+fn spelled(default: &serde_json::Value) -> String {
+    let options = |map: &serde_json::Map<String, serde_json::Value>| {
+        map.iter().map(|(name, value)| format!("{name}: {}", spelled(value))).collect::<Vec<_>>().join(", ")
+    };
+    match default {
+        serde_json::Value::Null => "none".into(),
+        serde_json::Value::Array(items) => {
+            format!("[{}]", items.iter().map(spelled).collect::<Vec<_>>().join(", "))
+        }
+        serde_json::Value::Object(map) => match (map.get("name").and_then(|n| n.as_str()), map.get("options")) {
+            (Some(name), Some(serde_json::Value::Object(given))) if given.is_empty() => format!("{name}()"),
+            (Some(name), Some(serde_json::Value::Object(given))) => format!("{name}(#{{ {} }})", options(given)),
+            _ if map.is_empty() => "#{}".into(),
+            _ => format!("#{{ {} }}", options(map)),
+        },
+        other => other.to_string(),
     }
 }
 
@@ -269,9 +307,9 @@ fn option(spec: &Spec) -> OptionDoc {
     }
 }
 
-/// A Rust range as people write it: `1..=64` is "1 to 64".
+/// A Rust range as people write it: `1..=10_000` is "1 to 10,000".
 fn range(rust: &str) -> String {
-    let plain = rust.replace(' ', "");
+    let plain = rust.replace(' ', "").replace('_', ",");
     match (plain.split_once("..="), plain.split_once("..")) {
         (Some((low, high)), _) => format!("{low} to {high}"),
         (None, Some((low, ""))) => format!("{low} or more"),
@@ -283,4 +321,34 @@ fn range(rust: &str) -> String {
 /// A doc comment without the blank at the start of its lines.
 fn tidy(doc: &str) -> String {
     doc.lines().map(str::trim).collect::<Vec<_>>().join("\n").trim().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_whole_sentences_and_plain_ranges() {
+        assert_eq!(first_sentence("Steps of 0.5 px\nto the edge. Then others."), "Steps of 0.5 px\nto the edge");
+        assert_eq!(first_sentence("One sentence.\n\nA paragraph."), "One sentence");
+        assert_eq!(range("1 ..= 10_000"), "1 to 10,000");
+        assert_eq!(range("0.0.. 1.0"), "0.0 up to, not including, 1.0");
+        let default = json!([{ "name": "gradient", "options": {} }, { "name": "rise", "options": { "masks": 9 } }]);
+        assert_eq!(spelled(&default), "[gradient(), rise(#{ masks: 9 })]");
+        assert_eq!(spelled(&json!({})), "#{}");
+    }
+
+    /// The list of `convscope doc` ends no line in the middle of a word, and no sentence in the middle.
+    #[test]
+    fn the_overview_holds_each_first_sentence_whole() {
+        let reference = Reference::new(&[], &[]);
+        let joined = reference.overview().split_whitespace().collect::<Vec<_>>().join(" ");
+        for entry in &reference.entries {
+            let sentence = first_sentence(&entry.doc).split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(joined.contains(&format!("{} {sentence}", entry.name)), "{}", entry.name);
+        }
+        let stride =
+            reference.find("occlusion").unwrap()[0].options.iter().find(|o| o.name == "stride").unwrap().allowed();
+        assert!(!stride.contains("from 0"), "{stride}");
+    }
 }

@@ -139,6 +139,17 @@ pub trait Probe: Params + Described + Any + Send + Sync + fmt::Debug {
         Ok(None)
     }
 
+    /// What each value of the probe's map of `target` at `x` is a multiple of, shaped as `x`: the input, or its difference
+    /// from a baseline. `None` where the map tells of a unit of change, as a gradient does.
+    ///
+    /// # Errors
+    /// Where a baseline does not fit the input.
+    fn multiplied_by(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Option<Tensor>> {
+        let Some(Promise::Difference(baselines)) = self.promise(target, x, job)? else { return Ok(None) };
+        let sum = baselines.iter().try_fold(x.zeros_like()?, |sum, b| sum + b)?;
+        Ok(Some((x - (sum / baselines.len().max(1) as f64)?)?))
+    }
+
     /// One of the probe's maps as one importance a pixel of an input of `size`, row by row: larger is more important.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Exact nearest neighbours by matrix products: candidates from f32 products, distances again in f64.
+//! Exact nearest neighbours by matrix products: candidates from f32 products with their error bound, distances again in f64.
 
 use crate::kernels::matmul::{Matrix, matmul};
 use rayon::prelude::*;
@@ -38,39 +38,34 @@ impl Neighbours {
 
 /// Queries whose products are computed at a time.
 const BLOCK: usize = 64;
-/// Candidates kept beyond k, since f32 products may misorder near ties.
-const SPARE: usize = 8;
 
 /// The `k` nearest rows of `base` (n x d) for each row of `queries` (m x d); `None` asks for each row's neighbours among
-/// the others. `k` is cut to what there is.
+/// the others. `k` is cut to what there is. Exact for any finite values: a row is left out only where the error bound of
+/// its f32 product says that `k` others are nearer.
 pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric: Metric) -> Neighbours {
     let (n, itself) = (base.len() / d.max(1), queries.is_none());
     let k = k.min(if itself { n.saturating_sub(1) } else { n });
-    let centre = mean(base, d, metric);
-    let base = prepared(base, d, &centre, metric);
-    let queries = queries.map_or_else(|| base.clone(), |q| prepared(q, d, &centre, metric));
-    let norms: Vec<f32> = base.par_chunks(d.max(1)).map(|r| r.iter().map(|v| v * v).sum()).collect();
-    let blocks: Vec<Vec<(u32, f64)>> = queries
+    let scaling = Scaling::of(base, queries, d, metric);
+    let rows = scaling.rows(base, d);
+    let asked = queries.map_or_else(|| rows.clone(), |q| scaling.rows(q, d));
+    let norms: Vec<f64> = rows.par_chunks(d.max(1)).map(norm).collect();
+    let blocks: Vec<Vec<(u32, f64)>> = asked
         .par_chunks(BLOCK * d.max(1))
         .enumerate()
-        .map(|(b, rows)| {
-            let m = rows.len() / d;
+        .map(|(b, block)| {
+            let m = block.len() / d;
             let mut products = vec![0f32; m * n];
-            matmul(m, n, d, &mut products, n, false, Matrix::rows(rows, d), Matrix::rows(&base, d).transposed());
+            matmul(m, n, d, &mut products, n, false, Matrix::rows(block, d), Matrix::rows(&rows, d).transposed());
             let mut found = Vec::with_capacity(m * k);
             for (r, products) in products.chunks(n).enumerate() {
-                let own = if itself { Some(b * BLOCK + r) } else { None };
-                let mut order: Vec<(f32, u32)> =
-                    (0..n).filter(|j| Some(*j) != own).map(|j| (norms[j] - 2.0 * products[j], j as u32)).collect();
-                let keep = (k + SPARE).min(order.len());
-                let by = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-                if keep > 0 && keep < order.len() {
-                    order.select_nth_unstable_by(keep - 1, by);
-                    order.truncate(keep);
-                }
-                let query = &rows[r * d..(r + 1) * d];
-                let mut exact: Vec<(u32, f64)> =
-                    order.into_iter().map(|(_, j)| (j, squared(query, &base[j as usize * d..][..d]))).collect();
+                let i = b * BLOCK + r;
+                let query = &block[r * d..(r + 1) * d];
+                let exact = |j: u32| match metric {
+                    Metric::Cosine => squared(query, &rows[j as usize * d..][..d]),
+                    Metric::Euclidean => squared(&queries.unwrap_or(base)[i * d..][..d], &base[j as usize * d..][..d]),
+                };
+                let candidates = candidates(products, norm(query), &norms, d, k, itself.then_some(i));
+                let mut exact: Vec<(u32, f64)> = candidates.into_iter().map(|j| (j, exact(j))).collect();
                 exact.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
                 found.extend(exact.into_iter().take(k));
             }
@@ -82,44 +77,98 @@ pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric
     Neighbours { k, indices, distances }
 }
 
+/// The rows that may be among the `k` nearest, given their f32 products with a query and the squared norms of both; `own`
+/// is the query's own row.
+///
+/// A squared distance |q|^2 + |b|^2 - 2 q b has an error of at most (d + 8) 2^-24 (|q|^2 + |b|^2): the product's d roundings
+/// (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1), and those of centring.
+fn candidates(products: &[f32], query: f64, norms: &[f64], d: usize, k: usize, own: Option<usize>) -> Vec<u32> {
+    if k == 0 {
+        return Vec::new();
+    }
+    let unit = (d as f64 + 8.0) * 2f64.powi(-24);
+    let distance = |j: usize| norms[j] - 2.0 * f64::from(products[j]);
+    let error = |j: usize| unit * (query + norms[j]);
+    let others = || (0..norms.len()).filter(|j| Some(*j) != own);
+    let mut most: Vec<f64> = others().map(|j| distance(j) + error(j)).collect();
+    let (_, kth, _) = most.select_nth_unstable_by(k - 1, f64::total_cmp);
+    let kth = *kth;
+    others().filter(|j| distance(*j) - error(*j) <= kth).map(|j| j as u32).collect()
+}
+
+/// A row's squared length.
+fn norm(row: &[f32]) -> f64 {
+    row.iter().map(|v| f64::from(*v).powi(2)).sum()
+}
+
 /// The squared distance of two rows.
 pub fn squared(a: &[f32], b: &[f32]) -> f64 {
     // Four sums in a fixed pattern, so that the compiler may use vector registers.
     let mut sums = [0f64; 4];
     let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
-    let rest: f64 = a4.remainder().iter().zip(b4.remainder()).map(|(x, y)| f64::from(x - y).powi(2)).sum();
+    let rest: f64 =
+        a4.remainder().iter().zip(b4.remainder()).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
     for (x, y) in a4.zip(b4) {
         for i in 0..4 {
-            let d = f64::from(x[i] - y[i]);
+            let d = f64::from(x[i]) - f64::from(y[i]);
             sums[i] += d * d;
         }
     }
     (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
-/// The mean row (for straight distances, where centring keeps the products small); zero for angles.
-fn mean(rows: &[f32], d: usize, metric: Metric) -> Vec<f32> {
-    if metric == Metric::Cosine {
-        return vec![0.0; d];
-    }
-    let n = (rows.len() / d.max(1)).max(1) as f64;
-    let mut sums = vec![0f64; d];
-    rows.chunks(d.max(1)).for_each(|r| sums.iter_mut().zip(r).for_each(|(s, v)| *s += f64::from(*v)));
-    sums.iter().map(|s| (s / n) as f32).collect()
+/// How rows are brought to a size that f32 products bear.
+enum Scaling {
+    /// To length 1, for angles.
+    Unit,
+    /// Centred, and scaled by a power of two, for straight distances.
+    Centred { centre: Vec<f32>, factor: f32 },
 }
 
-/// Rows of length 1 for angles; centred rows for straight distances.
-fn prepared(rows: &[f32], d: usize, centre: &[f32], metric: Metric) -> Vec<f32> {
-    let mut out = rows.to_vec();
-    out.par_chunks_mut(d.max(1)).for_each(|row| match metric {
-        Metric::Euclidean => row.iter_mut().zip(centre).for_each(|(v, c)| *v -= c),
-        Metric::Cosine => {
-            let length = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-            let factor = if length > 0.0 { 1.0 / length } else { 0.0 };
-            row.iter_mut().for_each(|v| *v = (f64::from(*v) * factor) as f32);
+impl Scaling {
+    fn of(base: &[f32], queries: Option<&[f32]>, d: usize, metric: Metric) -> Self {
+        if metric == Metric::Cosine {
+            return Scaling::Unit;
         }
-    });
-    out
+        let centre = median(base, d);
+        let span = |rows: &[f32]| {
+            rows.chunks(d.max(1)).flat_map(|r| r.iter().zip(&centre).map(|(v, c)| (v - c).abs())).fold(0f32, f32::max)
+        };
+        let span = span(base).max(queries.map_or(0.0, span));
+        let exponent = if span > 0.0 && span.is_finite() { -f64::from(span).log2().floor() } else { 0.0 };
+        Scaling::Centred { centre, factor: 2f64.powf(exponent.clamp(-126.0, 126.0)) as f32 }
+    }
+
+    fn rows(&self, rows: &[f32], d: usize) -> Vec<f32> {
+        let mut out = rows.to_vec();
+        out.par_chunks_mut(d.max(1)).for_each(|row| match self {
+            Scaling::Centred { centre, factor } => {
+                row.iter_mut().zip(centre).for_each(|(v, c)| *v = (*v - c) * factor);
+            }
+            Scaling::Unit => {
+                let length = norm(row).sqrt();
+                let factor = if length > 0.0 { 1.0 / length } else { 0.0 };
+                row.iter_mut().for_each(|v| *v = (f64::from(*v) * factor) as f32);
+            }
+        });
+        out
+    }
+}
+
+/// Rows that the centre is taken from, evenly spread.
+const SAMPLED: usize = 501;
+
+/// The median of each value over rows: a centre that a few far rows do not move.
+fn median(rows: &[f32], d: usize) -> Vec<f32> {
+    let n = rows.len() / d.max(1);
+    let sampled = n.min(SAMPLED);
+    let mut values = vec![0f32; sampled];
+    (0..if n == 0 { 0 } else { d })
+        .map(|c| {
+            values.iter_mut().enumerate().for_each(|(i, v)| *v = rows[i * n / sampled * d + c]);
+            *values.select_nth_unstable_by(sampled / 2, f32::total_cmp).1
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -155,5 +204,35 @@ mod tests {
             assert_eq!(asked.indices, [0, 1, 2]);
         }
         assert_eq!(nearest(&rows[..2 * d], d, None, 9, Metric::Euclidean).k, 1);
+    }
+
+    /// Far rows, common offsets, one large value and tiny values: products of f32 alone would misorder neighbours.
+    #[test]
+    fn neighbours_are_exact_where_f32_cancels() {
+        let (n, d) = (120, 16);
+        let stream = Stream::new(9, "points");
+        let plain: Vec<f32> = (0..(n * d) as u64).map(|i| stream.normal_at(i) as f32).collect();
+        let changed = |f: &dyn Fn(usize, usize, f32) -> f32| -> Vec<f32> {
+            plain.iter().enumerate().map(|(i, v)| f(i / d, i % d, *v)).collect()
+        };
+        let sets = [
+            changed(&|row, _, v| if row == 0 { 1e6 } else { v }),
+            changed(&|_, _, v| v + 1e5),
+            changed(&|row, _, v| if row < n / 2 { v } else { v + 1e5 }),
+            changed(&|_, column, v| if column == 0 { v * 1e4 } else { v }),
+            changed(&|_, _, v| v * 1e-21),
+            changed(&|_, _, v| v * 1e-30),
+            changed(&|_, _, v| v * 1e30),
+        ];
+        for (number, rows) in sets.iter().enumerate() {
+            let found = nearest(rows, d, None, 5, Metric::Euclidean);
+            for i in 0..n {
+                let distance = |j: usize| squared(&rows[i * d..][..d], &rows[j * d..][..d]);
+                let mut order: Vec<usize> = (0..n).filter(|j| *j != i).collect();
+                order.sort_by(|a, b| distance(*a).total_cmp(&distance(*b)));
+                let want: Vec<u32> = order[..5].iter().map(|j| *j as u32).collect();
+                assert_eq!(found.of(i), want, "set {number}, row {i}");
+            }
+        }
     }
 }

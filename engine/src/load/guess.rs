@@ -28,7 +28,7 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
             .hint("ask it with a tensor in a script: load_tensor(\"x.npy\")"));
     };
     let size = Size { height, width };
-    let beside = if path.is_file() { photos::beside(path, size)? } else { Beside::default() };
+    let beside = if path.is_file() { photos::beside(path, size, channels)? } else { Beside::default() };
     if net.card().classes.is_empty()
         && options.labels.is_none()
         && let Some(labels) = &beside.labels
@@ -41,7 +41,7 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
                 guess.notes.extend(beside.notes.iter().filter(|n| n.starts_with("labels")).cloned());
             }
             false => guess.notes.push(format!(
-                "the {} labels beside the net do not fit its {} outputs and are left out",
+                "the {} labels in or beside the net's file do not fit its {} outputs and are left out",
                 labels.len(),
                 classes
             )),

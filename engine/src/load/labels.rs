@@ -29,6 +29,20 @@ pub fn read_labels(path: &Path) -> Result<Vec<String>> {
     Ok(labels)
 }
 
+/// Labels in a text: JSON, Python's list or dict, names between commas, or a name a line.
+///
+/// # Errors
+/// Where indexes are missing or doubled, or a line between names is empty.
+pub fn read_text(text: &str) -> Result<Vec<String>> {
+    match text.trim() {
+        listed if listed.starts_with(['{', '[']) => from_json(listed).or_else(|_| from_python(listed)),
+        line if !line.contains('\n') && line.contains(',') => {
+            Ok(line.split(',').map(|n| n.trim().to_string()).collect())
+        }
+        lines => from_lines(lines),
+    }
+}
+
 /// Labels from JSON: a list, or an object from index to name.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ pub mod guess;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod labels;
+mod metadata;
 pub mod onnx;
 pub mod options;
 pub mod photos;

@@ -2,6 +2,7 @@
 //! is assumed where none of these decides.
 
 use super::options::LoadOptions;
+use super::{metadata, onnx};
 use crate::data::Interpolation;
 use crate::data::preprocess::{Order, Preprocess, Resize, Size};
 use crate::error::{Error, Result};
@@ -114,12 +115,14 @@ pub struct Beside {
     pub notes: Vec<String>,
 }
 
-/// What `preprocessor_config.json`, `config.json` and `labels.txt` beside the file `net` say, for an input of `size`.
+/// What the file `net` itself says in its metadata, then what `preprocessor_config.json`, `config.json` and `labels.txt`
+/// beside it say, for an input of `size` with `channels`.
 ///
 /// # Errors
 /// Where one of them is there and cannot be used.
-pub fn beside(net: &Path, size: Size) -> Result<Beside> {
-    let mut found = Beside::default();
+pub fn beside(net: &Path, size: Size, channels: usize) -> Result<Beside> {
+    let onnx = net.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
+    let mut found = if onnx { metadata::read(&onnx::metadata(net)?, size, channels)? } else { Beside::default() };
     let folder = net.parent().unwrap_or(Path::new(""));
     for name in ["preprocessor_config.json", "config.json"] {
         let path = folder.join(name);

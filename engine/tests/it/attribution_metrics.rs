@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate::builders::{Net, explain, input, number, residual};
+use crate::builders::{Net, Planted, explain, input, number, residual};
 use convscope_engine::graph::op::{Activation, Binary, Op, Window};
 use convscope_engine::params::LayerName;
 use convscope_engine::pass::Tap;
@@ -259,7 +259,11 @@ fn the_gradient_check_holds_for_constant_inputs() {
         let gap = to_f64(checked.value().unwrap()).unwrap()[0];
         assert!(gap < 1e-3, "{gap}");
         assert!(checked.notes.iter().any(|n| n.contains("constant")));
-        let wrong = explain(&GradientCheck::new().probe(of(GuidedBackprop::new())), &class(&model, 0), &x);
+        let wrong = explain(
+            &GradientCheck::new().probe(Planted::map(vec![1.0; 3 * 64 * 64], &[1, 3, 64, 64])),
+            &class(&model, 0),
+            &x,
+        );
         assert!(to_f64(wrong.value().unwrap()).unwrap()[0] > 0.01);
     }
 }

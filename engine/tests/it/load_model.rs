@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate::reference;
+use crate::{onnx_bytes, reference};
 use convscope_engine::data::{Image, Interpolation, Order, Resize, Size};
 use convscope_engine::load::LoadOptions;
-use convscope_engine::load::load_model;
+use convscope_engine::load::{guess, load_model};
 use convscope_engine::{Error, Kind, Model};
 use serde_json::json;
+use std::path::Path;
 
 /// A field of a protobuf message.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -139,4 +140,25 @@ fn the_reference_net_gives_its_reference_prediction() {
         let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap();
         assert_eq!(net.card().class_name(best), rows[0][1].as_str().unwrap(), "{photo}");
     }
+}
+
+/// A file's own metadata name its classes and say how photos go in, before what is assumed.
+#[test]
+fn metadata_of_an_onnx_file_complete_its_card() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    let graph = onnx_bytes::Graph::new(&[1, 3, 8, 8]).node(onnx_bytes::node("GlobalAveragePool", &["x"], &["pooled"]));
+    let mut file = graph.node(onnx_bytes::node("Flatten", &["pooled"], &["y"])).file("y", 13);
+    let pairs = [("names", "{0: 'red', 1: 'green', 2: 'blue'}"), ("Image.NominalPixelRange", "Normalized_0_1")];
+    for (key, value) in pairs {
+        let pair = [onnx_bytes::block(1, key.as_bytes()), onnx_bytes::block(2, value.as_bytes())].concat();
+        file.extend(onnx_bytes::block(14, &pair));
+    }
+    std::fs::write(&path, file).unwrap();
+    let load = |options: &LoadOptions| load_model(path.to_str().unwrap(), options, Path::new(""), &|_| ()).unwrap();
+    let found = guess::complete(&load(&LoadOptions::default()), &path, &LoadOptions::default()).unwrap();
+    assert_eq!(found.options["labels"], json!(["red", "green", "blue"]));
+    assert_eq!(found.options["mean"], json!([0.0, 0.0, 0.0]));
+    assert!(!found.options.contains_key("preset"), "{:?}", found.options);
+    assert!(found.notes.iter().all(|n| n.contains("own metadata")), "{:?}", found.notes);
 }

@@ -5,8 +5,12 @@
 use crate::builders::{Net, Planted, explain, table};
 use convscope_engine::graph::Op;
 use convscope_engine::graph::op::Binary;
-use convscope_engine::probe::ProbeArg;
+use convscope_engine::probe::{Probe, ProbeArg};
+use convscope_engine::probes::attribution::deep_lift::DeepLift;
 use convscope_engine::probes::attribution::gradient::Gradient;
+use convscope_engine::probes::attribution::gradient_x_input::GradientXInput;
+use convscope_engine::probes::attribution::integrated_gradients::IntegratedGradients;
+use convscope_engine::probes::attribution::smooth_grad::SmoothGrad;
 use convscope_engine::probes::judge::ProbeList;
 use convscope_engine::probes::judge::sensitivity::Sensitivity;
 use convscope_engine::random::Stream;
@@ -82,7 +86,6 @@ fn infidelity_of_a_linear_net_is_what_the_best_scale_leaves() {
     let m = [0.5, 0.5, 1.0, -1.0, 0.0, 2.0];
     let (on, x) = (sum_of(&w, 1), row(&photo(w.len())));
     let many = Sensitivity::new().samples(10_000usize).noise(0.1);
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let want = (2.0 * 0.1f64).powi(2) * (dot(&w, &w) - dot(&w, &m).powi(2) / dot(&m, &m));
     for scale in [1.0, -7.0] {
         let map = Planted::map(m.iter().map(|v| scale * v).collect(), &[1, 1, w.len()]);
@@ -103,4 +106,33 @@ fn infidelity_of_the_gradient_of_a_square_is_its_curvature() {
     let got = judged(gradient(), &sum_of(&[1.0; 3], 2), &row(&photo(3)), &many)[1];
     let want = n * (n + 2.0) * (2.0 * noise).powi(4);
     assert!((got / want - 1.0).abs() < 0.1, "{got}, not {want}");
+}
+
+/// On a linear net gradient x input, integrated gradients and DeepLIFT tell the weights times the input: divided by it,
+/// they say exactly what every change does, with no scale.
+#[test]
+fn maps_that_multiply_the_input_are_divided_by_it() {
+    let w = [1.0, -0.5, 2.0, 0.25, -1.5, 0.75];
+    let (on, x) = (sum_of(&w, 1), row(&photo(w.len())));
+    let plain = Sensitivity::new().samples(200usize).normalize(false);
+    let gap = dot(&w, &w) * (2.0 * 0.1f64).powi(2);
+    let maps: [Arc<dyn Probe>; 4] = [
+        Arc::new(GradientXInput::new()),
+        Arc::new(IntegratedGradients::new()),
+        Arc::new(DeepLift::new()),
+        Arc::new(SmoothGrad::new().probe(ProbeArg(Arc::new(GradientXInput::new()))).noise(0.0)),
+    ];
+    for map in maps {
+        let name = map.name();
+        let got = judged(ProbeArg(map), &on, &x, &plain)[1];
+        assert!(got < 1e-8 * gap, "{name}: {got} of {gap}");
+    }
+    // Without a scale a map seven times too large is as wrong as six times the change.
+    let seven = Planted::map(w.iter().map(|v| 7.0 * v).collect(), &[1, 1, w.len()]);
+    let got = judged(seven, &on, &x, &plain.samples(10_000usize))[1];
+    assert!((got / (36.0 * gap) - 1.0).abs() < 0.05, "{got}, not {}", 36.0 * gap);
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -79,6 +79,14 @@ pub fn load(path: impl AsRef<Path>, options: &Options) -> Result<Model> {
     build(&bytes, path, options).context(|| format!("`{}`", path.display()))
 }
 
+/// The metadata of an ONNX file, as pairs of key and value.
+///
+/// # Errors
+/// Where the file cannot be read or is damaged.
+pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
+    wire::metadata(&Bytes::map(path)?).context(|| format!("`{}`", path.display()))
+}
+
 fn build(bytes: &Bytes, path: &Path, options: &Options) -> Result<Model> {
     let mut symbolic = false;
     let first = read(bytes, path, options, true, |shape| symbolic = shape.batch.is_none());

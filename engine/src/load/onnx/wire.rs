@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::limits::ONNX_DEPTH;
-use rten_onnx::onnx::ModelProto;
+use rten_onnx::onnx::{ModelProto, StringStringEntryProto};
 use rten_onnx::protobuf::{DecodeMessage, ErrorKind, OwnedValues, ProtobufError, ReadValue};
 use std::ops::Range;
 
@@ -22,6 +22,38 @@ pub fn model(bytes: &[u8], copied: &dyn Fn(Range<usize>)) -> Result<ModelProto> 
     }
     Ok(model)
 }
+
+/// A model's metadata (field 14 of onnx.proto: pairs of key and value), without reading its graph.
+///
+/// # Errors
+/// Where the bytes are no ONNX model or end too early.
+pub fn metadata(bytes: &[u8]) -> Result<Vec<(String, String)>> {
+    check(bytes, Message::Model, 0)?;
+    let damaged = |e: ProtobufError| Error::format(format!("not an ONNX model, or a damaged one ({e})"));
+    let mut pairs = Vec::new();
+    let mut reader = Bytes { data: bytes, at: 0, copied: &|_| () };
+    while reader.at < bytes.len() {
+        let tag = reader.read_varint().map_err(damaged)?;
+        match tag & 7 {
+            0 => drop(reader.read_varint().map_err(damaged)?),
+            1 => reader.skip(8).map_err(damaged)?,
+            5 => reader.skip(4).map_err(damaged)?,
+            _ => {
+                let len = reader.read_varint().map_err(damaged)? as usize;
+                let part = reader.take(len).map_err(damaged)?;
+                if tag >> 3 == METADATA {
+                    let part = Bytes { data: part, at: 0, copied: &|_| () };
+                    let pair = StringStringEntryProto::decode(part).map_err(damaged)?;
+                    pairs.extend(pair.key.zip(pair.value));
+                }
+            }
+        }
+    }
+    Ok(pairs)
+}
+
+/// The field of a model's metadata.
+const METADATA: u64 = 14;
 
 /// The messages that are read; a flat one holds no others.
 #[derive(Clone, Copy)]

@@ -31,4 +31,8 @@ impl Probe for GradientXInput {
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
         Ok((input_signal(target, x, &Rules::gradient())? * x)?)
     }
+
+    fn multiplied_by(&self, _target: &Subject, x: &Tensor, _job: &Job) -> Result<Option<Tensor>> {
+        Ok(Some(x.clone()))
+    }
 }

@@ -193,6 +193,10 @@ impl Probe for Lrp {
             .array("lost", tensor(vec![lost], &[1])?))
     }
 
+    fn multiplied_by(&self, _target: &Subject, x: &Tensor, _job: &Job) -> Result<Option<Tensor>> {
+        Ok(Some(x.clone()))
+    }
+
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
         let start = Start::new(target, x)?;
         start.send(&self.rules(start.trace.model())?)

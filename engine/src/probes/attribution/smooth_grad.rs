@@ -66,6 +66,10 @@ impl Probe for SmoothGrad {
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&maps, 0)?)
     }
+
+    fn multiplied_by(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Option<Tensor>> {
+        self.probe.0.multiplied_by(target, x, job)
+    }
 }
 
 impl SmoothGrad {

@@ -14,7 +14,9 @@ use candle_core::Tensor;
 
 crate::params! {
     /// Max-sensitivity: the largest relative change of a map when the input moves within a small box. Infidelity: the
-    /// mean squared gap between what a map says of a noisy change and what the score does, the map scaled as fits best.
+    /// mean squared gap between what a map says of a noisy change and what the score does. A map that is a multiple of the
+    /// input (gradient x input, LRP) or of its difference from a baseline (integrated gradients, DeepLIFT) is divided by
+    /// that first, for the definition multiplies the change by the map.
     #[probe(
         family = Judge,
         source = "Yeh et al. 2019, definitions 2.1 and 3.1",
@@ -31,6 +33,9 @@ crate::params! {
         noise: f64 = 0.1, in 0.0..=1.0;
         /// Changes tried.
         samples: usize = 10, in 1..=10_000;
+        /// Scale each map by the factor that fits best before its infidelity is taken, so that maps of other units compare;
+        /// `false` takes the map as it is.
+        normalize: bool = true;
     }
 }
 
@@ -41,7 +46,7 @@ impl Probe for Sensitivity {
         let target = on.asked(&prepared)?;
         let mut table = Table::new(["probe", "max-sensitivity", "infidelity"]);
         let mut values = Vec::new();
-        let mut reached = self.samples;
+        let (mut reached, mut divided) = (self.samples, Vec::new());
         for probe in &self.probes.0 {
             let base = to_f64(&probe.0.attribute(&target, &prepared.x, job)?)?;
             let norm = length(&base);
@@ -55,7 +60,14 @@ impl Probe for Sensitivity {
             }
             reached = reached.min(done);
             let infidelity = if base.len() == prepared.x.elem_count() {
-                Some(self.infidelity(&base, &target, &prepared.x, job)?)
+                let local = match probe.0.multiplied_by(&target, &prepared.x, job)? {
+                    Some(factor) => {
+                        divided.push(probe.0.name());
+                        quotient(&base, &to_f64(&factor)?)
+                    }
+                    None => base.clone(),
+                };
+                Some(self.infidelity(&local, &target, &prepared.x, job)?)
             } else {
                 None
             };
@@ -66,11 +78,18 @@ impl Probe for Sensitivity {
             ]);
             values.extend([largest, infidelity.unwrap_or(f64::NAN)]);
         }
-        Ok(Artifact::new(format!("sensitivity of maps of {target} in {}", model.card().name))
+        let mut artifact = Artifact::new(format!("sensitivity of maps of {target} in {}", model.card().name))
             .part(Part::Table("sensitivity and infidelity".into(), table))
             .array("values", tensor(values, &[self.probes.0.len(), 2])?)
             .note("infidelity is told of maps shaped as the input only")
-            .reached(reached, self.samples))
+            .reached(reached, self.samples);
+        if !divided.is_empty() {
+            artifact = artifact.note(format!(
+                "infidelity: maps of {} are divided by the input, or its difference from the baseline, which they multiply",
+                divided.join(", ")
+            ));
+        }
+        Ok(artifact)
     }
 }
 
@@ -88,7 +107,7 @@ impl Sensitivity {
         tensor(moved, x.dims())
     }
 
-    /// E[(b I.map - (S(x) - S(x - I)))^2] with b the best scale, so that methods of different units compare.
+    /// E[(b I.map - (S(x) - S(x - I)))^2] with b the best scale, or 1.
     fn infidelity(&self, map: &[f64], target: &Subject, x: &Tensor, job: &Job) -> Result<f64> {
         let (base, at) = (score(target, x)?, to_f64(x)?);
         let mut pairs = Vec::new();
@@ -99,11 +118,20 @@ impl Sensitivity {
             pairs.push((said, base - score(target, &moved)?));
         }
         let (over, under) = pairs.iter().fold((0.0, 0.0), |(o, u), (s, d)| (o + s * d, u + s * s));
-        let b = if under > 0.0 { over / under } else { 0.0 };
+        let b = match self.normalize {
+            true if under > 0.0 => over / under,
+            true => 0.0,
+            false => 1.0,
+        };
         Ok(pairs.iter().map(|(s, d)| (b * s - d).powi(2)).sum::<f64>() / pairs.len() as f64)
     }
 }
 
 fn length(v: &[f64]) -> f64 {
     v.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+/// A map over what it multiplies; zero where that is zero.
+fn quotient(map: &[f64], factor: &[f64]) -> Vec<f64> {
+    map.iter().zip(factor).map(|(m, f)| if *f == 0.0 { 0.0 } else { m / f }).collect()
 }

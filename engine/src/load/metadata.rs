@@ -1,0 +1,111 @@
+//! What an ONNX file's own metadata say of photos and labels, as exporters write it: image metadata of the ONNX standard
+//! (docs/MetadataProps.md), Ultralytics' `names`, and keys named as the options of `load_model`.
+
+use super::labels::read_text;
+use super::photos::{self, Beside};
+use crate::data::preprocess::{Order, Preprocess, Resize, Size};
+use crate::error::Result;
+use serde_json::Value;
+
+/// Keys that hold the names of classes.
+const LABELS: [&str; 5] = ["names", "labels", "classes", "class_names", "id2label"];
+
+/// What `pairs` say for an input of `size` with `channels`. What cannot be read is said in the notes and left out.
+///
+/// # Errors
+/// Where values of preprocessing contradict each other.
+pub fn read(pairs: &[(String, String)], size: Size, channels: usize) -> Result<Beside> {
+    let mut found = Beside::default();
+    let value = |key: &str| pairs.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.as_str());
+    for key in LABELS {
+        let Some(text) = value(key).filter(|_| found.labels.is_none()) else { continue };
+        match read_text(text) {
+            Ok(labels) if !labels.is_empty() => {
+                found.labels = Some(labels);
+                found.notes.push(format!("labels from the file's own metadata `{key}`"));
+            }
+            _ => found.notes.push(format!("the file's metadata `{key}` are no list of names and are left out")),
+        }
+    }
+    let read = match value("preprocessing").or(value("pretrained_cfg")).map(serde_json::from_str::<Value>) {
+        Some(Ok(config)) => photos::timm(&config)?,
+        _ => None,
+    };
+    let read = match read {
+        Some(read) => Some(read),
+        None => normalised(&value, size, channels)?,
+    };
+    if let Some(read) = read {
+        found.preprocess = Some(read);
+        found.notes.push("preprocessing from the file's own metadata".to_string());
+    }
+    Ok(found)
+}
+
+/// Mean and deviation by name, or the ONNX standard's pixel format and nominal range.
+fn normalised<'a>(value: &dyn Fn(&str) -> Option<&'a str>, size: Size, channels: usize) -> Result<Option<Preprocess>> {
+    let base = Preprocess { resize: Resize::Auto, ..Preprocess::new(size, channels)? };
+    let numbers = |keys: [&str; 2]| keys.iter().find_map(|k| value(k)).and_then(numbers);
+    let order = match value("Image.BitmapPixelFormat").or(value("color_order")).map(str::to_ascii_lowercase) {
+        Some(format) if format.starts_with("bgr") => Order::Bgr,
+        _ => Order::Rgb,
+    };
+    let pixels = |scale: f32, mean: f32, std: f32| Preprocess {
+        scale,
+        mean: vec![mean; channels.min(3)],
+        std: vec![std; channels.min(3)],
+        order,
+        ..base.clone()
+    };
+    let made = match (numbers(["mean", "image_mean"]), numbers(["std", "image_std"])) {
+        (Some(mean), Some(std)) if mean.len() == channels && std.len() == channels => {
+            let scale = value("scale").or(value("rescale_factor")).and_then(|v| v.trim().parse().ok());
+            Preprocess { mean, std, order, scale: scale.unwrap_or(base.scale), ..base }
+        }
+        _ => match value("Image.NominalPixelRange") {
+            Some("NominalRange_0_255") => pixels(1.0, 0.0, 1.0),
+            Some("Normalized_0_1") => pixels(1.0 / 255.0, 0.0, 1.0),
+            Some("Normalized_1_1") => pixels(1.0, 127.5, 127.5),
+            _ => return Ok(None),
+        },
+    };
+    made.check()?;
+    Ok(Some(made))
+}
+
+/// Numbers such as "[0.485, 0.456, 0.406]" or "0.485 0.456 0.406".
+fn numbers(text: &str) -> Option<Vec<f32>> {
+    let plain = text.trim().trim_matches(['[', ']', '(', ')']);
+    plain.split([',', ' ']).filter(|t| !t.is_empty()).map(|t| t.parse().ok().filter(|v: &f32| v.is_finite())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&str, &str)]) -> Beside {
+        let pairs: Vec<(String, String)> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        read(&pairs, Size { height: 32, width: 32 }, 3).unwrap()
+    }
+
+    #[test]
+    fn names_are_read_in_each_form() {
+        for text in
+            ["{0: 'cat', 1: 'dog'}", "[\"cat\", \"dog\"]", "{\"0\": \"cat\", \"1\": \"dog\"}", "cat,dog", "cat\ndog"]
+        {
+            assert_eq!(of(&[("names", text)]).labels.unwrap(), ["cat", "dog"], "{text}");
+        }
+        let wrong = of(&[("names", "{0: 'cat', 5: 'dog'}")]);
+        assert!(wrong.labels.is_none() && wrong.notes[0].contains("`names`"), "{:?}", wrong.notes);
+    }
+
+    #[test]
+    fn pixels_follow_the_standard_or_mean_and_deviation() {
+        let bgr = [("Image.BitmapPixelFormat", "Bgr8"), ("Image.NominalPixelRange", "Normalized_1_1")];
+        let made = of(&bgr).preprocess.unwrap();
+        assert_eq!((made.order, made.scale, made.mean[0], made.std[2]), (Order::Bgr, 1.0, 127.5, 127.5));
+        let made = of(&[("mean", "[0.5, 0.4, 0.3]"), ("std", "0.2 0.2 0.1")]).preprocess.unwrap();
+        assert_eq!((made.mean, made.std), (vec![0.5, 0.4, 0.3], vec![0.2, 0.2, 0.1]));
+        assert!(of(&[("mean", "0.5"), ("stride", "32")]).preprocess.is_none());
+    }
+}
