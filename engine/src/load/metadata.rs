@@ -81,6 +81,8 @@ fn numbers(text: &str) -> Option<Vec<f32>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn of(pairs: &[(&str, &str)]) -> Beside {
