@@ -32,6 +32,10 @@ pub enum Style {
     /// Over the photo, transparent.
     #[default]
     Overlay,
+    /// The map alone; its photo stands in a panel beside it. Without a label it has no colour bar of its own.
+    Panel,
+    /// The photo alone, as large as the maps beside it.
+    Photo,
 }
 
 /// A heat map over an input.

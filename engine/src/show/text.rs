@@ -5,7 +5,7 @@ mod blocks;
 mod columns;
 mod plot;
 
-use super::artifact::{Artifact, Grid, Map, Mosaic, Part, Pictures};
+use super::artifact::{Artifact, Grid, Map, Mosaic, Part, Pictures, Style};
 use super::colour::Ramp;
 use super::field::{Field, remarks};
 use super::figure::{is_said, part_title};
@@ -109,6 +109,7 @@ pub fn arrays(artifact: &Artifact) -> String {
 pub fn summary(part: &Part) -> String {
     let summed = || -> Result<String> {
         Ok(match part {
+            Part::Map(m) if m.style == Style::Photo => "the photo".into(),
             Part::Map(m) => map_line(m, &Field::of(&m.values)?),
             Part::ClassMap(m) => {
                 let names: Vec<&str> = m.names.iter().take(5).map(|(_, n)| n.as_str()).collect();
@@ -142,6 +143,7 @@ pub fn summary(part: &Part) -> String {
 
 fn body(part: &Part, style: &TextStyle) -> Result<String> {
     Ok(match part {
+        Part::Map(m) if m.style == Style::Photo => String::new(),
         Part::Map(m) => map(m, style)?,
         Part::ClassMap(m) => {
             let mut table = Table::new(["class", "positions"]);

@@ -7,9 +7,10 @@ use crate::probes::attribution::heat_map;
 use crate::probes::judge::ProbeList;
 use crate::probes::judge::completeness::promised;
 use crate::probes::judge::insertion_deletion::{area, curves};
-use crate::show::{Artifact, Cell, Part, Scale, Style, Table};
-use crate::subject::{Input, Subject};
+use crate::show::{Artifact, Cell, Map, Part, Scale, Style, Table};
+use crate::subject::{Input, Prepared, Subject};
 use crate::tensor::{tensor, to_f64};
+use candle_core::Tensor;
 
 crate::params! {
     /// The maps of several probes beside each other, each as a share of its own largest value so that one colour scale
@@ -40,7 +41,7 @@ impl Probe for Compare {
             return Err(Error::subject("maps are compared over images"));
         };
         let mut table = Table::new(["probe", "largest", "deletion", "insertion", "completeness delta"]);
-        let mut panels = Vec::new();
+        let mut shown = Vec::new();
         let mut artifact = Artifact::new(format!("maps of {target} in {}", model.card().name));
         for i in job.steps("compare", self.probes.0.len()) {
             let probe = self.probes.0[i].0.as_ref();
@@ -66,18 +67,34 @@ impl Probe for Compare {
                 cell(areas.map(|a| a[1])),
                 cell(delta),
             ]);
-            let scale = Scale::Sequential { low: Some(0.0), high: Some(1.0) };
-            let values = tensor(shares, &[height, width])?;
-            let map =
-                heat_map(probe.name(), &target, &prepared, &values, "share of the largest value", scale, Style::Alone)?;
-            panels.push(Artifact::new(probe.name()).part(map));
+            shown.push((probe.name(), tensor(shares, &[height, width])?));
             artifact = artifact.array(&format!("{i} {}", probe.name()), raw.squeeze(0)?);
         }
-        let done = panels.len();
+        let done = shown.len();
         Ok(artifact
-            .part(Part::Figure(panels, self.columns))
+            .part(Part::Figure(panels(&shown, &target, &prepared)?, self.columns))
             .part(Part::Table("scores".into(), table))
             .note("each map is drawn as a share of its own largest value; the arrays hold the raw values")
             .reached(done, self.probes.0.len()))
     }
+}
+
+/// The photo, where there is one, then a panel a map; the last has the colour bar of all.
+fn panels(maps: &[(&str, Tensor)], target: &Subject, prepared: &Prepared) -> Result<Vec<Artifact>> {
+    let panel = |title: &str, values: &Tensor, label: &str, style: Style| -> Result<Artifact> {
+        let scale = Scale::Sequential { low: Some(0.0), high: Some(1.0) };
+        let drawn = match heat_map(title, target, prepared, values, label, scale, style)? {
+            Part::Map(map) => Part::Map(Map { title: String::new(), ..map }),
+            other => other,
+        };
+        Ok(Artifact::new(title).part(drawn))
+    };
+    let photo = maps.first().filter(|_| prepared.photo.is_some());
+    let mut panels =
+        photo.map(|(_, values)| panel("photo", values, "", Style::Photo)).into_iter().collect::<Result<Vec<_>>>()?;
+    for (i, (name, values)) in maps.iter().enumerate() {
+        let label = if i + 1 == maps.len() { "share of the largest value" } else { "" };
+        panels.push(panel(name, values, label, Style::Panel)?);
+    }
+    Ok(panels)
 }

@@ -30,6 +30,8 @@ const NARROWER: f64 = 300.0;
 const MANY: usize = 1024;
 /// That quantile.
 const QUANTILE: f64 = 0.995;
+/// Said of a photo that the net saw a part of.
+const FRAMED: &str = "the net saw the part inside the frame";
 
 /// A heat map with its photo and its colour bar.
 ///
@@ -37,7 +39,7 @@ const QUANTILE: f64 = 0.995;
 /// Where the values are no map, or a picture would be too large.
 pub fn heat(map: &Map, width: f64) -> Result<Scene> {
     let field = Field::of(&map.values)?;
-    let quantile = (map.style == Style::Alone && field.values.len() >= MANY).then_some(QUANTILE);
+    let quantile = (matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MANY).then_some(QUANTILE);
     let ramp = Ramp::fit(map.scale, &field.values, quantile);
     let ground = Ground::of(map, &field);
     let hue = |v: f32, x: usize, y: usize| match ramp.colour(f64::from(v)) {
@@ -46,19 +48,25 @@ pub fn heat(map: &Map, width: f64) -> Result<Scene> {
     };
     let cropped = map.photo.is_some() && ground.is_cropped();
     let (photo, over) = (map.photo.as_ref(), map.style == Style::Overlay);
-    let panels = Panels { ground, photo, field: &field, over, smooth: true };
+    let panels = Panels { ground, photo, field: &field, style: map.style, smooth: true };
     let (mut scene, height) = panels.draw(width - ROOM, &hue)?;
-    let bar = colour_bar(&ramp, &map.label, height)?;
-    let left = scene.width + 10.0;
-    scene.width = left + bar.width;
-    scene.put(bar, left, 0.0);
+    if map.style == Style::Photo {
+        let lines = if cropped { vec![FRAMED.to_string()] } else { Vec::new() };
+        return Ok(with_lines(scene, &lines));
+    }
+    if map.style != Style::Panel || !map.label.is_empty() {
+        let bar = colour_bar(&ramp, &map.label, height)?;
+        let left = scene.width + 10.0;
+        scene.width = left + bar.width;
+        scene.put(bar, left, 0.0);
+    }
     let mut lines = remarks(&field.values);
     if let Some(largest) = ramp.beyond {
         let what = if quantile.is_some() { "at the 99.5 % quantile, " } else { "at " };
         lines.insert(0, format!("colours end {what}{}; the largest value is {}", short(ramp.high), short(largest)));
     }
-    if cropped && (over || scene.width > NARROWER) {
-        lines.push("the net saw the part inside the frame".into());
+    if cropped && map.style != Style::Panel && (over || scene.width > NARROWER) {
+        lines.push(FRAMED.into());
     }
     Ok(with_lines(scene, &lines))
 }
@@ -78,7 +86,7 @@ pub fn classes(map: &ClassMap, width: f64) -> Result<Scene> {
         let place = map.names[..own].iter().position(|(number, _)| *number as f32 == v);
         (place.map_or([190; 3], colour::category), OPACITY)
     };
-    let panels = Panels { ground, photo: map.photo.as_ref(), field: &field, over: true, smooth: false };
+    let panels = Panels { ground, photo: map.photo.as_ref(), field: &field, style: Style::Overlay, smooth: false };
     let (mut scene, _) = panels.draw(width, &hue)?;
     let mut entries: Vec<(Rgb, String)> =
         map.names[..own].iter().enumerate().map(|(i, (_, n))| (colour::category(i), n.clone())).collect();
@@ -130,8 +138,8 @@ struct Panels<'a> {
     ground: Ground<'a>,
     photo: Option<&'a Image>,
     field: &'a Field,
-    /// Whether the map is drawn over the photo, too.
-    over: bool,
+    /// Which of photo, map and overlay are drawn.
+    style: Style,
     /// Whether values between cells are interpolated over the photo.
     smooth: bool,
 }
@@ -161,7 +169,8 @@ impl Panels<'_> {
         let mut panels = Vec::new();
         let photo = self.photo.map(|p| fitted(p, columns, rows)).transpose()?;
         if let Some(photo) = photo.as_ref().filter(|_| shown.photo) {
-            panels.push((photo.clone(), "photo".to_string(), true));
+            let name = if self.style == Style::Photo { "" } else { "photo" };
+            panels.push((photo.clone(), name.to_string(), true));
         }
         if shown.map {
             let cell = |x, y, (r, c): (f64, f64)| hue(self.field.at(r, c, false), x, y).0;
@@ -193,10 +202,11 @@ impl Panels<'_> {
 
     /// Which panels there is room for.
     fn shown(&self, width: f64) -> Shown {
-        let over = self.over && self.photo.is_some();
+        let over = self.style == Style::Overlay && self.photo.is_some();
+        let room = width >= if over { NARROW } else { NARROWER };
         Shown {
-            photo: self.photo.is_some() && width >= if over { NARROW } else { NARROWER },
-            map: !over || width >= NARROWER,
+            photo: self.photo.is_some() && self.style != Style::Panel && (room || self.style == Style::Photo),
+            map: self.style != Style::Photo && (!over || width >= NARROWER),
             overlay: over,
         }
     }
