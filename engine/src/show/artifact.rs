@@ -104,6 +104,23 @@ pub struct Grid {
     pub scale: Scale,
 }
 
+/// A value for each pair of a named row and a named column.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// What it shows.
+    pub title: String,
+    /// Rows x columns.
+    pub values: Tensor,
+    /// The rows' names, from the top.
+    pub rows: Vec<String>,
+    /// The columns' names, from the left.
+    pub columns: Vec<String>,
+    /// What a value means, with its unit.
+    pub label: String,
+    /// How values become colours.
+    pub scale: Scale,
+}
+
 /// Pictures with captions.
 #[derive(Clone, Debug)]
 pub struct Pictures {
@@ -231,6 +248,8 @@ pub enum Part {
     Boxes(Boxes),
     /// Tiles on one scale.
     Grid(Grid),
+    /// Values of pairs.
+    Matrix(Matrix),
     /// Pictures.
     Pictures(Pictures),
     /// A table with its title.
@@ -269,7 +288,7 @@ impl Artifact {
             Part::Table(..) | Part::Text(_) => false,
             Part::Figure(inner, _) => inner.iter().any(Artifact::is_drawn),
             Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) => true,
-            Part::Cloud(_) | Part::Mosaic(_) | Part::Boxes(_) => true,
+            Part::Cloud(_) | Part::Mosaic(_) | Part::Boxes(_) | Part::Matrix(_) => true,
         })
     }
 

@@ -5,6 +5,7 @@ mod bar;
 mod boxes;
 mod cloud;
 mod map;
+mod matrix;
 mod mosaic;
 mod plot;
 mod recorder;
@@ -148,6 +149,7 @@ fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
         Part::ClassMap(m) => map::classes(m, width)?,
         Part::Boxes(b) => boxes::drawn(b, width)?,
         Part::Grid(g) => tiles::grid(g, width)?,
+        Part::Matrix(m) => matrix::drawn(m, width)?,
         Part::Pictures(p) => tiles::pictures(p, width)?,
         Part::Table(_, t) => table::drawn(t, width),
         Part::Plot(p) => plot::drawn(p, width)?,
@@ -172,7 +174,7 @@ fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
 pub fn is_picture(part: &Part) -> bool {
     match part {
         Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) | Part::Cloud(_) => true,
-        Part::Boxes(_) => true,
+        Part::Boxes(_) | Part::Matrix(_) => true,
         Part::Table(..) | Part::Text(_) | Part::Mosaic(_) | Part::Figure(..) => false,
     }
 }
@@ -184,6 +186,7 @@ pub fn part_title(part: &Part) -> &str {
         Part::ClassMap(m) => &m.title,
         Part::Boxes(b) => &b.title,
         Part::Grid(g) => &g.title,
+        Part::Matrix(m) => &m.title,
         Part::Pictures(p) => &p.title,
         Part::Table(title, _) => title,
         Part::Plot(p) => &p.title,

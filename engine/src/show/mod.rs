@@ -23,7 +23,8 @@ pub mod text;
 mod zoom;
 
 pub use artifact::{
-    Artifact, Boxes, ClassMap, Cloud, Framed, Grid, Map, Mark, Mosaic, Part, Pictures, Plot, Scale, Series, Style, Tile,
+    Artifact, Boxes, ClassMap, Cloud, Framed, Grid, Map, Mark, Matrix, Mosaic, Part, Pictures, Plot, Scale, Series,
+    Style, Tile,
 };
 pub use figure::{Drawn, draw, png, svg as to_svg};
 pub use html::{html as to_html, html_of};

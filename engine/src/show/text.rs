@@ -5,7 +5,7 @@ mod blocks;
 mod columns;
 mod plot;
 
-use super::artifact::{Artifact, Grid, Map, Mosaic, Part, Pictures, Style};
+use super::artifact::{Artifact, Grid, Map, Matrix, Mosaic, Part, Pictures, Style};
 use super::colour::Ramp;
 use super::field::{Field, remarks};
 use super::figure::{is_said, part_title};
@@ -126,6 +126,7 @@ pub fn summary(part: &Part) -> String {
                 format!("{} boxes: {}", b.boxes.len(), list.join(", "))
             }
             Part::Grid(g) => grid_line(g)?,
+            Part::Matrix(m) => format!("{} by {} values", m.rows.len(), m.columns.len()),
             Part::Pictures(p) => format!("{} pictures", p.images.len()),
             Part::Table(_, t) => format!("table of {} rows", t.len()),
             Part::Plot(p) => {
@@ -139,6 +140,19 @@ pub fn summary(part: &Part) -> String {
         })
     };
     summed().unwrap_or_else(|e| e.message)
+}
+
+/// A matrix as a table, its rows' names in the first column.
+fn matrix(matrix: &Matrix) -> Result<Table> {
+    let names = std::iter::once("").chain(matrix.columns.iter().map(String::as_str));
+    let mut table = Table::new(names.collect::<Vec<_>>());
+    let values = to_f32(&matrix.values)?;
+    for (name, row) in matrix.rows.iter().zip(values.chunks(matrix.columns.len().max(1))) {
+        table.push(
+            std::iter::once(name.as_str().into()).chain(row.iter().map(|v| f64::from(*v).into())).collect::<Vec<_>>(),
+        );
+    }
+    Ok(table)
 }
 
 fn body(part: &Part, style: &TextStyle) -> Result<String> {
@@ -162,6 +176,7 @@ fn body(part: &Part, style: &TextStyle) -> Result<String> {
             text_table(&table, style.width, LINES)
         }
         Part::Grid(g) => grid(g, style)?,
+        Part::Matrix(m) => text_table(&matrix(m)?, style.width, LINES),
         Part::Pictures(p) => pictures(p, style)?,
         Part::Table(_, t) => text_table(t, style.width, LINES),
         Part::Plot(p) => plot::chart(p, style.width),

@@ -1,0 +1,116 @@
+//! A matrix of named rows and columns: a coloured cell with its value for each pair, the names beside and below.
+
+use super::super::artifact::Matrix;
+use super::super::colour::{Ramp, Rgb, nan_at};
+use super::super::field::Field;
+use super::super::font::{self, Face};
+use super::super::scene::{Anchor, INK, Item, Letters, SOFT, Scene, letters};
+use super::super::table::short;
+use super::SMALL;
+use super::bar::colour_bar;
+use crate::error::Result;
+
+/// The longest side of a cell.
+const CELL: f64 = 64.0;
+/// Cells narrower than this hold no numbers.
+const NUMBERED: f64 = 30.0;
+/// What names may take, px.
+const NAMES: f64 = 190.0;
+/// What the colour bar may take beside the cells.
+const ROOM: f64 = 84.0;
+
+/// The matrix with its names and its colour bar, at most `width` wide.
+///
+/// # Errors
+/// Where the values are no matrix.
+pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
+    let field = Field::of(&matrix.values)?;
+    let ramp = Ramp::fit(matrix.scale, &field.values, None);
+    let widest = |names: &[String]| names.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
+    let beside = widest(&matrix.rows).min(NAMES).min(width * 0.3) + 8.0;
+    let cell = ((width - beside - ROOM) / field.columns.max(1) as f64).clamp(6.0, CELL);
+    let high = cell * field.rows as f64;
+    let mut scene = Scene::new(beside + cell * field.columns as f64, high);
+    for row in 0..field.rows {
+        for column in 0..field.columns {
+            let value = f64::from(field.values[row * field.columns + column]);
+            let (left, top) = (beside + cell * column as f64, cell * row as f64);
+            let colour = ramp.colour(value).unwrap_or(nan_at(0, 0));
+            scene.add(Item::Area([left, top, cell, cell], colour));
+            let text = short((value * 1000.0).round() / 1000.0).replace('-', "−");
+            if cell >= NUMBERED && value.is_finite() && font::width(&text, SMALL, Face::Sans) < cell {
+                let ink = if is_dark(colour) { [255; 3] } else { INK };
+                scene.write(left + cell / 2.0, top + cell / 2.0 + SMALL * 0.35, &text, SMALL, ink, Anchor::Middle);
+            }
+        }
+    }
+    let every = (SMALL * 1.2 / cell).ceil().max(1.0) as usize;
+    for (row, name) in matrix.rows.iter().enumerate().step_by(every) {
+        let y = cell * (row as f64 + 0.5) + SMALL * 0.35;
+        scene.write(beside - 6.0, y, &font::abbreviate(name, SMALL, beside - 8.0), SMALL, SOFT, Anchor::End);
+    }
+    let below = columns(&mut scene, matrix, [beside, high], cell, every);
+    let bar = colour_bar(&ramp, &matrix.label, high.max(60.0))?;
+    let left = scene.width + 10.0;
+    scene.width = left + bar.width;
+    scene.height = (high + below).max(bar.height);
+    scene.put(bar, left, 0.0);
+    Ok(scene)
+}
+
+/// The columns' names below the cells, upright where they do not fit. Returns the height that they take.
+fn columns(scene: &mut Scene, matrix: &Matrix, [beside, high]: [f64; 2], cell: f64, every: usize) -> f64 {
+    let fits = matrix.columns.iter().all(|n| font::width(n, SMALL, Face::Sans) + 4.0 <= cell);
+    let mut longest: f64 = 0.0;
+    for (column, name) in matrix.columns.iter().enumerate().step_by(if fits { 1 } else { every }) {
+        let x = beside + cell * (column as f64 + 0.5);
+        if fits {
+            scene.write(x, high + SMALL * 1.3, name, SMALL, SOFT, Anchor::Middle);
+            continue;
+        }
+        let name = font::abbreviate(name, SMALL, NAMES);
+        longest = longest.max(font::width(&name, SMALL, Face::Sans));
+        let upright = letters(x + SMALL * 0.35, high + 6.0, &name, SMALL, SOFT, Anchor::End);
+        scene.add(Item::Letters(Letters { turn: -90.0, ..upright }));
+    }
+    if fits { SMALL * 1.8 } else { longest + 10.0 }
+}
+
+/// Whether white letters are read on it better than dark ones.
+fn is_dark(colour: Rgb) -> bool {
+    0.299 * f64::from(colour[0]) + 0.587 * f64::from(colour[1]) + 0.114 * f64::from(colour[2]) < 128.0
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::show::Scale;
+    use crate::tensor::tensor;
+
+    #[test]
+    fn cells_hold_values_and_names_stand_beside_and_below() {
+        let names = ["first".to_string(), "a rather long name of a net".to_string()];
+        let matrix = Matrix {
+            title: String::new(),
+            values: tensor(vec![1.0f32, 0.25, 0.0, 0.5], &[2, 2]).unwrap(),
+            rows: names.to_vec(),
+            columns: names.to_vec(),
+            label: "share".into(),
+            scale: Scale::Sequential { low: Some(0.0), high: Some(1.0) },
+        };
+        for width in [420.0, 900.0] {
+            let scene = drawn(&matrix, width).unwrap();
+            assert!(scene.width <= width, "{} of {width}", scene.width);
+            let texts: Vec<&str> = scene
+                .items
+                .iter()
+                .filter_map(|i| if let Item::Letters(l) = i { Some(l.text.as_str()) } else { None })
+                .collect();
+            for text in ["1", "0.25", "0", "0.5", "first"] {
+                assert!(texts.contains(&text), "{text} in {texts:?}");
+            }
+        }
+    }
+}
