@@ -29,7 +29,8 @@ impl Probe for GradientXInput {
     }
 
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
-        Ok((input_signal(target, x, &Rules::gradient())? * x)?)
+        let signal = input_signal(target, x, &Rules::gradient())?;
+        Ok((x.to_dtype(signal.dtype())? * signal)?)
     }
 
     fn multiplied_by(&self, _target: &Subject, x: &Tensor, _job: &Job) -> Result<Option<Tensor>> {
