@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::probe::Probe;
 use crate::probes::attack::arg::AttackArg;
 use crate::probes::attack::{Victims, fight};
-use crate::show::{Artifact, Cell, Map, Part, Scale, Style, Table};
+use crate::show::{Artifact, Cell, Matrix, Part, Scale, Table};
 use crate::stats::{Z95, wilson};
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::tensor;
@@ -103,23 +103,19 @@ impl Probe for TransferMatrix {
             rows = a + usize::from(done >= planned);
         }
         let values = tensor(shares.iter().map(|s| *s as f32).collect::<Vec<f32>>(), &[k, k])?;
-        let map = Map {
+        let matrix = Matrix {
             title: "made on (rows), judged by (columns)".into(),
             values: values.clone(),
+            rows: names.clone(),
+            columns: names.clone(),
             label: "share fooled".into(),
             scale: Scale::Sequential { low: Some(0.0), high: Some(1.0) },
-            photo: None,
-            placement: None,
-            extent: None,
-            input: [k, k],
-            style: Style::Alone,
         };
         Ok(Artifact::new(format!("transfer of {} between {k} nets", attack.name()))
-            .part(Part::Map(map))
+            .part(Part::Matrix(matrix))
             .part(Part::Table("transfer".into(), table))
             .array("shares", values)
             .array("same_class", tensor(alike.iter().map(|s| *s as f32).collect::<Vec<f32>>(), &[k, k])?)
-            .note(format!("rows and columns: {}", names.join(", ")))
             .note("each net sees the 8-bit picture resized to its own input; intervals are Wilson's, 95 %")
             .notes(note)
             .reached(rows, k))

@@ -12,7 +12,7 @@ use crate::probe::Probe;
 use crate::probes::measure::{names, nets};
 use crate::probes::retrieval::coding::Pool;
 use crate::probes::retrieval::coding::layers::{LayerCodes, depths};
-use crate::show::{Artifact, Grid, Map, Part, Scale, Style, Table, Tile};
+use crate::show::{Artifact, Grid, Matrix, Part, Scale, Table, Tile};
 use crate::stream::Streamed;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
@@ -115,24 +115,19 @@ impl Cka {
         let size = [kernels[0].len(), kernels[1].len()];
         let values = tensor(values.into_iter().map(|v| v as f32).collect::<Vec<f32>>(), &size)?;
         let [a, b] = [0, 1].map(|k| nets[k].card().name.clone());
-        let list = |k: usize| (0..size[k]).map(|i| name(k, i)).collect::<Vec<_>>().join(", ");
-        let map = Map {
+        let named = |k: usize| (0..size[k]).map(|i| name(k, i)).collect::<Vec<_>>();
+        let matrix = Matrix {
             title: format!("{a} (rows) and {b} (columns)"),
             values: values.clone(),
+            rows: named(0),
+            columns: named(1),
             label: "alignment".into(),
             scale: Scale::Sequential { low: Some(0.0), high: Some(1.0) },
-            photo: None,
-            placement: None,
-            extent: None,
-            input: size,
-            style: Style::Alone,
         };
         Ok(Artifact::new(title)
-            .part(Part::Map(map))
+            .part(Part::Matrix(matrix))
             .part(Part::Table("alignment".into(), table))
-            .array("cka", values)
-            .note(format!("rows from the top: {}", list(0)))
-            .note(format!("columns from the left: {}", list(1))))
+            .array("cka", values))
     }
 
     /// Every net against every other, a tile a layer.
