@@ -12,7 +12,7 @@ use crate::probe::Probe;
 use crate::probes::measure::{names, nets};
 use crate::probes::retrieval::coding::Pool;
 use crate::probes::retrieval::coding::layers::{LayerCodes, depths};
-use crate::show::{Artifact, Grid, Matrix, Part, Scale, Table, Tile};
+use crate::show::{self, Artifact, Grid, Part, Scale, Table, Tile};
 use crate::stream::Streamed;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
@@ -116,7 +116,7 @@ impl Cka {
         let values = tensor(values.into_iter().map(|v| v as f32).collect::<Vec<f32>>(), &size)?;
         let [a, b] = [0, 1].map(|k| nets[k].card().name.clone());
         let named = |k: usize| (0..size[k]).map(|i| name(k, i)).collect::<Vec<_>>();
-        let matrix = Matrix {
+        let matrix = show::Matrix {
             title: format!("{a} (rows) and {b} (columns)"),
             values: values.clone(),
             rows: named(0),
