@@ -146,7 +146,7 @@ pub trait Probe: Params + Described + Any + Send + Sync + fmt::Debug {
     /// Where a baseline does not fit the input.
     fn multiplied_by(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Option<Tensor>> {
         let Some(Promise::Difference(baselines)) = self.promise(target, x, job)? else { return Ok(None) };
-        let sum = baselines.iter().try_fold(x.zeros_like()?, |sum, b| sum + b)?;
+        let sum = baselines.iter().try_fold(x.zeros_like()?, |sum, b| sum + b.to_dtype(x.dtype())?)?;
         Ok(Some((x - (sum / baselines.len().max(1) as f64)?)?))
     }
 

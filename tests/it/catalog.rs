@@ -171,7 +171,9 @@ fn arrays(examples: &[&str], threads: &str, vectors: Option<&str>) -> Vec<(serde
     let folder = tempfile::tempdir().unwrap();
     let (script, out) = (folder.path().join("all.rhai"), folder.path().join("out"));
     let shows: String = examples.iter().map(|example| format!("show({example});\n")).collect();
-    std::fs::write(&script, format!("{AT_HAND}{shows}")).unwrap();
+    // The nets beside the scripts are named from here, not from the script's own folder.
+    let at_hand = AT_HAND.replace("\"scripts/", &format!("\"{}/scripts/", env!("CARGO_MANIFEST_DIR")));
+    std::fs::write(&script, format!("{at_hand}{shows}")).unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_convscope"))
         .args(["run", "--json", "--quiet", "--seed", "5", "--threads", threads, "--out"])
         .args([&out, &script])

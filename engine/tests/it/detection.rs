@@ -181,7 +181,7 @@ fn a_box_of_an_image_stays_when_others_are_asked_about() {
 
 #[test]
 fn probes_of_where_take_boxes() {
-    let model = detector(decoding());
+    let model = detector(decoding()).to_dtype(DType::F32).unwrap();
     let image = Input::Image(photo(2));
     let on = [
         Subject::Model(model.clone()),

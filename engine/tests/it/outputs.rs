@@ -223,14 +223,15 @@ fn attacks_turn_one_output_into_its_complement() {
 }
 
 #[test]
-fn a_map_is_no_list_of_classes() {
+fn a_map_is_no_list_of_classes_but_has_classes_of_pixels() {
     let mut net = Net::new(&[3, SIDE, SIDE], 0.3);
     let end = net.conv("head", 5, Window::square(1, 1, 0), 1);
     let (graph, weights) = net.b.finish(end).unwrap();
     let model = Model::new(graph, weights, Card::named("map"));
-    let error = model.predict(&Input::Tensor(input()), 5).unwrap_err();
-    assert!(error.message.contains("a map of 5 x 8 x 8"), "{error}");
-    assert!(error.hint.unwrap().contains("net.forward(x)"));
+    let table = model.predict(&Input::Tensor(input()), 5).unwrap();
+    assert_eq!(table.columns(), ["class", "index", "share", "mean probability"]);
+    let shares: f64 = table.rows().iter().filter_map(|row| row[2].number()).sum();
+    assert!((shares - 1.0).abs() < 1e-12, "{shares}");
     assert!(Subject::class_at(&model, 0).is_err());
     assert_eq!(model.output(&input()).unwrap().dims(), [1, 5, 8, 8]);
 }

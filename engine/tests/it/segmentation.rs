@@ -115,7 +115,7 @@ fn places_are_those_of_the_photo() {
 
 #[test]
 fn probes_of_where_take_classes_of_pixels_and_the_net() {
-    let model = net(true);
+    let model = net(true).to_dtype(DType::F32).unwrap();
     let image = Input::Image(photo(2));
     let on = [
         Subject::Model(model.clone()),

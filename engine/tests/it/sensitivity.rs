@@ -15,7 +15,7 @@ use convscope_engine::probes::judge::ProbeList;
 use convscope_engine::probes::judge::sensitivity::Sensitivity;
 use convscope_engine::random::Stream;
 use convscope_engine::tensor::{tensor, to_f64};
-use convscope_engine::{Subject, Tensor};
+use convscope_engine::{DType, Subject, Tensor};
 use std::sync::Arc;
 
 /// sum_i w_i x_i^power with power 1 or 2.
@@ -114,6 +114,7 @@ fn infidelity_of_the_gradient_of_a_square_is_its_curvature() {
 fn maps_that_multiply_the_input_are_divided_by_it() {
     let w = [1.0, -0.5, 2.0, 0.25, -1.5, 0.75];
     let (on, x) = (sum_of(&w, 1), row(&photo(w.len())));
+    let on = on.with_model(&on.model().unwrap().to_dtype(DType::F32).unwrap());
     let plain = Sensitivity::new().samples(200usize).normalize(false);
     let gap = dot(&w, &w) * (2.0 * 0.1f64).powi(2);
     let maps: [Arc<dyn Probe>; 4] = [

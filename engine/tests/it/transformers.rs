@@ -132,7 +132,7 @@ fn wrong_questions_are_told_what_is_there() {
 fn channels_and_units_of_tokens_are_those_of_the_grid() {
     let (model, x) = read("class");
     let names = model.layers().map(|id| model.graph().node(id).name.clone());
-    let name = names.filter(|n| n.contains("norm2")).last().unwrap();
+    let name = names.filter(|n| n.contains("norm1")).last().unwrap();
     let layer = Subject::layer(&model, &name).unwrap();
     let (_, node) = layer.as_layer().unwrap();
     let channels = *model.graph().node(node).shape.last().unwrap();

@@ -211,9 +211,10 @@ pub fn roi_align(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let mut matrix = vec![0.0f64; regions * rows * columns * plane];
     for (r, corners) in boxes.chunks_exact(4).enumerate() {
-        let shift = if half { 0.5 } else { 0.0 };
-        let [x1, y1, x2, y2] = [0, 1, 2, 3].map(|i| corners[i] * scale - shift);
-        let (mut h, mut w) = (y2 - y1, x2 - x1);
+        let shift: f32 = if half { 0.5 } else { 0.0 };
+        // In f32, as others compute: how many samples a bin takes is rounded up from it.
+        let [x1, y1, x2, y2] = [0, 1, 2, 3].map(|i| f64::from(corners[i] as f32 * scale as f32 - shift));
+        let [mut h, mut w] = [y2 - y1, x2 - x1].map(|side| f64::from(side as f32));
         if !half {
             (h, w) = (h.max(1.0), w.max(1.0));
         }
