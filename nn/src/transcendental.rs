@@ -151,7 +151,9 @@ mod tests {
     use crate::simd::arch;
 
     /// A function, its truth in f64, and the largest error in units in the last place of f32: half of one is rounding.
-    const FUNCTIONS: [(&str, fn(f32) -> f32, fn(f64) -> f64, f64); 4] = [
+    type Judged = (&'static str, fn(f32) -> f32, fn(f64) -> f64, f64);
+
+    const FUNCTIONS: [Judged; 4] = [
         ("exp", exp, libm::exp, 0.505),
         ("ln", ln, libm::log, 0.505),
         ("tanh", tanh, libm::tanh, 0.505),

@@ -43,12 +43,15 @@ pub fn forward<T: Real>(a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize]) 
     y
 }
 
+/// Adds to a matrix of one operand's gradient the product of the other operand's matrix and the result's gradient.
+type AddProduct<'a, T> = dyn Fn(&mut [T], [usize; 2], Matrix<'_, T>) + Sync + 'a;
+
 /// The gradients for a and b, summed over the axes that broadcast.
 pub fn gradient<T: Real>(a: (&[T], &[usize]), b: (&[T], &[usize]), to: &[usize], dy: &[T]) -> [Vec<T>; 2] {
     let pairs = BroadcastPairs::new(a.1, b.1, to);
     let [m, k, n] = pairs.sizes;
     // By matrices of an operand: those of the result that it takes part in are summed in order.
-    let matrices = |of: usize, len: usize, one: &(dyn Fn(&mut [T], [usize; 2], Matrix<'_, T>) + Sync)| {
+    let matrices = |of: usize, len: usize, one: &AddProduct<'_, T>| {
         let mut users = vec![Vec::new(); len];
         pairs.operands.iter().enumerate().for_each(|(at, pair)| users[pair[of]].push(at));
         let size = if of == 0 { m * k } else { k * n };

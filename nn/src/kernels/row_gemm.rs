@@ -1,7 +1,7 @@
 //! Matrix products in f32 whose rows are positions: linear maps over tokens, attention. The right operand is packed once in blocks
 //! of columns, the left one is read where it lies.
 //!
-//! Every result is a sum in the order of the convolutions' [`micro-kernel`](super::conv::microkernel): blocks of [`KC`] products,
+//! Every result is a sum in the order of the convolutions' micro-kernel: blocks of `KC` products,
 //! each a chain of fused multiply-adds from zero, added up one after another, then the bias. So a result has the same bits
 //! whatever its tile, the number of rows or threads, and the width and caches of the machine.
 

@@ -69,7 +69,7 @@ pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let [start, limit, step] = [site.scalar(0)?, site.scalar(1)?, site.scalar(2)?];
         let (start, limit, step) = (start.ok_or_else(missing)?, limit.ok_or_else(missing)?, step.ok_or_else(missing)?);
         let n = ((limit - start) / step).ceil().max(0.0);
-        if !(n <= ONNX_COMPUTED as f64) {
+        if n.is_nan() || n > ONNX_COMPUTED as f64 {
             return Err(Error::format("a range beyond reason"));
         }
         let values: Vec<f32> = (0..n as usize).map(|i| (start + i as f64 * step) as f32).collect();

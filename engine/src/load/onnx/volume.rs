@@ -61,13 +61,13 @@ pub fn conv_transpose(
     let Stacked { mut x, slide, weight, several } = stacked(s, site, x, weight, slide)?;
     let weight = mirrored(&weight, groups)?;
     let mut pads = vec![(0i64, 0i64)];
-    for a in 0..3 {
+    for (a, extra) in extra.into_iter().enumerate() {
         let (stride, reach) = (slide.stride[a], slide.span(a) as i64 - 1);
         if stride > 1 {
             x = spread(s, site, x, a + 1, stride)?;
         }
         let (before, after) = slide.pads[a];
-        pads.push((reach - before as i64, reach - after as i64 + extra[a] as i64 - (stride as i64 - 1)));
+        pads.push((reach - before as i64, reach - after as i64 + extra as i64 - (stride as i64 - 1)));
     }
     let x = moved(s, site, x, &pads)?;
     let plain = Slide { stride: vec![1; 3], pads: vec![(0, 0); 3], ..slide };
@@ -173,8 +173,8 @@ fn mirrored(weight: &Const, groups: usize) -> Result<Const> {
     let places = &dims[2..];
     let split = weight.tensor.reshape([&[groups, each, out], places].concat())?;
     let mut held = split.transpose(1, 2)?.reshape([&[groups * out, each], places].concat())?;
-    for a in 2..dims.len() {
-        let back: Vec<u32> = (0..dims[a] as u32).rev().collect();
+    for (a, size) in dims.iter().enumerate().skip(2) {
+        let back: Vec<u32> = (0..*size as u32).rev().collect();
         held = held.index_select(&Tensor::new(back, &Device::Cpu)?, a)?;
     }
     Ok(Const { name: format!("{}/mirrored", weight.name), tensor: held.contiguous()? })
