@@ -20,7 +20,7 @@ const SIDE: [usize; 2] = [12, 10];
 const CLASSES: usize = 3;
 
 /// Whether a place of the map is summed over.
-type Chosen = Box<dyn Fn(usize) -> bool>;
+type Chosen<'a> = Box<dyn Fn(usize) -> bool + 'a>;
 
 /// Two convolutions, the second on a map of half the size, enlarged to the input's size; a softmax over classes.
 fn net(closed: bool) -> Model {
@@ -64,7 +64,7 @@ fn a_class_of_pixels_is_the_sum_of_its_scores_over_its_places() {
         let inside: Vec<f64> = (0..plane).map(|at| f64::from(u8::from(at % 3 == 0))).collect();
         let mask = Over::of_tensor(&tensor(inside.clone(), &SIDE).unwrap()).unwrap();
         let region = |at: usize| (3..7).contains(&(at % SIDE[1])) && (2..11).contains(&(at / SIDE[1]));
-        let cases: [(Over, Chosen); 5] = [
+        let cases: [(Over, Chosen<'_>); 5] = [
             (Over::Whole, Box::new(|_| true)),
             (Over::Predicted, Box::new(|at| won[at] == class)),
             (mask, Box::new(|at| inside[at] > 0.0)),
