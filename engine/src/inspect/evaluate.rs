@@ -6,7 +6,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
-use crate::show::{Artifact, Cell, Map, Part, Scale, Style, Table};
+use crate::show::{Artifact, Cell, Matrix, Part, Scale, Table};
 use crate::stats::{Z95, wilson};
 use crate::stream::{Streamed, stream_tensors};
 use crate::subject::Input;
@@ -181,22 +181,18 @@ impl Evaluate for Model {
         }
         let values = Tensor::from_vec(counts.iter().map(|c| *c as f32).collect::<Vec<_>>(), (n, n + 1), &Device::Cpu)?;
         let names: Vec<String> = present.iter().map(|c| self.card().class_name(*c)).collect();
-        let map = Map {
+        let matrix = Matrix {
             title: "label (rows) against most probable class (columns)".into(),
             values: values.clone(),
+            columns: names.iter().cloned().chain(["any other".to_string()]).collect(),
+            rows: names,
             label: "images".into(),
             scale: Scale::Sequential { low: Some(0.0), high: None },
-            photo: None,
-            placement: None,
-            extent: None,
-            input: [n, n + 1],
-            style: Style::Alone,
         };
         Ok(Artifact::new(format!("confusions of {} on {}", self.card().name, data.name))
             .array("counts", values)
-            .part(Part::Map(map))
+            .part(Part::Matrix(matrix))
             .part(Part::Table("confusions".into(), table))
-            .note(format!("rows and columns: {}; the last column is every other class", names.join(", ")))
             .notes(told.note())
             .reached(told.reached, data.len()))
     }

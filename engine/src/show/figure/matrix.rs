@@ -4,6 +4,7 @@ use super::super::artifact::Matrix;
 use super::super::colour::{Ramp, Rgb, nan_at};
 use super::super::field::Field;
 use super::super::font::{self, Face};
+use super::super::raster::SCALE;
 use super::super::scene::{Anchor, INK, Item, Letters, SOFT, Scene, letters};
 use super::super::table::short;
 use super::SMALL;
@@ -12,6 +13,10 @@ use crate::error::Result;
 
 /// The longest side of a cell.
 const CELL: f64 = 64.0;
+/// The most that all rows take together.
+const HIGHEST: f64 = 1600.0;
+/// Cells smaller than this are not drawn one by one.
+const SMALLEST: f64 = 4.0;
 /// Cells narrower than this hold no numbers.
 const NUMBERED: f64 = 30.0;
 /// What names may take, px.
@@ -28,21 +33,17 @@ pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
     let ramp = Ramp::fit(matrix.scale, &field.values, None);
     let widest = |names: &[String]| names.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
     let beside = widest(&matrix.rows).min(NAMES).min(width * 0.3) + 8.0;
-    let cell = ((width - beside - ROOM) / field.columns.max(1) as f64).clamp(6.0, CELL);
+    let room = ((width - beside - ROOM) / field.columns.max(1) as f64).min(HIGHEST / field.rows.max(1) as f64);
+    let cell = room.clamp(0.5, CELL);
     let high = cell * field.rows as f64;
     let mut scene = Scene::new(beside + cell * field.columns as f64, high);
-    for row in 0..field.rows {
-        for column in 0..field.columns {
-            let value = f64::from(field.values[row * field.columns + column]);
-            let (left, top) = (beside + cell * column as f64, cell * row as f64);
-            let colour = ramp.colour(value).unwrap_or(nan_at(0, 0));
-            scene.add(Item::Area([left, top, cell, cell], colour));
-            let text = short((value * 1000.0).round() / 1000.0).replace('-', "−");
-            if cell >= NUMBERED && value.is_finite() && font::width(&text, SMALL, Face::Sans) < cell {
-                let ink = if is_dark(colour) { [255; 3] } else { INK };
-                scene.write(left + cell / 2.0, top + cell / 2.0 + SMALL * 0.35, &text, SMALL, ink, Anchor::Middle);
-            }
-        }
+    if cell < SMALLEST {
+        // Too many for cells of their own: one picture of all.
+        let side = |cells: usize| ((cells as f64 * cell * SCALE).round() as usize).max(1);
+        let picture = field.resized(side(field.rows), side(field.columns)).picture(&ramp)?;
+        scene.add(Item::Picture([beside, 0.0, cell * field.columns as f64, high], picture));
+    } else {
+        cells(&mut scene, &field, &ramp, beside, cell);
     }
     let every = (SMALL * 1.2 / cell).ceil().max(1.0) as usize;
     for (row, name) in matrix.rows.iter().enumerate().step_by(every) {
@@ -56,6 +57,23 @@ pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
     scene.height = (high + below).max(bar.height);
     scene.put(bar, left, 0.0);
     Ok(scene)
+}
+
+/// A coloured square a value, with the value where there is room.
+fn cells(scene: &mut Scene, field: &Field, ramp: &Ramp, beside: f64, cell: f64) {
+    for row in 0..field.rows {
+        for column in 0..field.columns {
+            let value = f64::from(field.values[row * field.columns + column]);
+            let (left, top) = (beside + cell * column as f64, cell * row as f64);
+            let colour = ramp.colour(value).unwrap_or(nan_at(0, 0));
+            scene.add(Item::Area([left, top, cell, cell], colour));
+            let text = short((value * 1000.0).round() / 1000.0).replace('-', "−");
+            if cell >= NUMBERED && value.is_finite() && font::width(&text, SMALL, Face::Sans) < cell {
+                let ink = if is_dark(colour) { [255; 3] } else { INK };
+                scene.write(left + cell / 2.0, top + cell / 2.0 + SMALL * 0.35, &text, SMALL, ink, Anchor::Middle);
+            }
+        }
+    }
 }
 
 /// The columns' names below the cells, upright where they do not fit. Returns the height that they take.
@@ -88,6 +106,17 @@ mod tests {
     use super::*;
     use crate::show::Scale;
     use crate::tensor::tensor;
+
+    #[test]
+    fn a_thousand_rows_are_one_picture() {
+        let names: Vec<String> = (0..1000).map(|i| format!("class {i}")).collect();
+        let values = tensor((0..1_000_000).map(|i| (i % 7) as f32).collect::<Vec<_>>(), &[1000, 1000]).unwrap();
+        let scale = Scale::Sequential { low: Some(0.0), high: None };
+        let matrix =
+            Matrix { title: String::new(), values, rows: names.clone(), columns: names, label: "n".into(), scale };
+        let scene = drawn(&matrix, 900.0).unwrap();
+        assert!(scene.width <= 900.0 && scene.items.len() < 400, "{} px, {} items", scene.width, scene.items.len());
+    }
 
     #[test]
     fn cells_hold_values_and_names_stand_beside_and_below() {
