@@ -2,7 +2,7 @@
 //!
 //! Petsiuk et al., "Black-box Explanation of Object Detectors via Saliency Maps", 2021.
 
-use super::rise::mask;
+use super::rise::{mask, masked};
 use crate::detect::{Detector, Found, overlap};
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -78,13 +78,7 @@ impl DRise {
             let n = batch.min(self.masks - chunk * batch);
             let masks: Vec<Vec<f32>> =
                 (done..done + n).map(|i| mask(&rng, i as u64, self.cells, self.keep, [height, width])).collect();
-            let mut all = Vec::with_capacity(n * base.len());
-            for mask in &masks {
-                (0..channels).for_each(|c| {
-                    let plane = &base[c * height * width..(c + 1) * height * width];
-                    all.extend(plane.iter().zip(mask).map(|(v, m)| v * m));
-                });
-            }
+            let all = masked(&base, &masks);
             let candidates = detector.candidates(&tensor(all, &[n, channels, height, width])?, self.score)?;
             for (mask, candidates) in masks.iter().zip(candidates) {
                 let most = candidates.iter().map(|c| similarity(found, c)).fold(0.0, f64::max);

@@ -75,13 +75,7 @@ impl Rise {
             let n = batch.min(self.masks - chunk * batch);
             let masks: Vec<Vec<f32>> =
                 (done..done + n).map(|i| mask(&rng, i as u64, self.cells, self.keep, [height, width])).collect();
-            let mut all = Vec::with_capacity(n * base.len());
-            for mask in &masks {
-                (0..channels).for_each(|c| {
-                    let plane = &base[c * height * width..(c + 1) * height * width];
-                    all.extend(plane.iter().zip(mask).map(|(v, m)| v * m));
-                });
-            }
+            let all = masked(&base, &masks);
             let trace = model.forward(&tensor(all, &[n, channels, height, width])?, &tap)?;
             let scores = target.watched(&trace)?;
             for (mask, score) in masks.iter().zip(scores) {
@@ -92,6 +86,17 @@ impl Rise {
         let each = 1.0 / (done.max(1) as f64 * self.keep);
         Ok((tensor(sum.into_iter().map(|s| (s * each) as f32).collect::<Vec<_>>(), &[height, width])?, done))
     }
+}
+
+/// The input (C x H x W) under each mask (H x W), one after another.
+pub fn masked(base: &[f32], masks: &[Vec<f32>]) -> Vec<f32> {
+    let mut all = Vec::with_capacity(masks.len() * base.len());
+    for mask in masks {
+        for plane in base.chunks_exact(mask.len()) {
+            all.extend(plane.iter().zip(mask).map(|(v, m)| v * m));
+        }
+    }
+    all
 }
 
 /// Mask `i`: coarse random cells enlarged bilinearly to one cell more than the input, then cut out at a random shift.
