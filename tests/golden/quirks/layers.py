@@ -122,3 +122,17 @@ def scaled(g, x):
 
 case('function_17', 17, scaled)
 case('non_max_suppression_11', 11, lambda g, x: g.node('Cast', g.node('NonMaxSuppression', x, noise((1, 2, 6), 3), np.int64(3)), to=1), shape=(1, 6, 4), fixed=True, refused='NonMaxSuppression')
+
+
+def quantised_gemm(turned, bias, out):
+    def build(g, x):
+        q = g.node('QuantizeLinear', x, f(0.02), np.uint8(100))
+        inputs = [q, f(0.02), np.uint8(100), weight((4, 5) if turned else (5, 4), 5, np.int8), f([0.01, 0.02, 0.03, 0.005]), np.int8([0, 0, 0, 0])]
+        inputs += [np.int32([40, -300, 700, 0])] if bias else []
+        y = g.node('QGemm', *inputs, *([f(0.05), np.uint8(128)] if out else []), domain=M, alpha=1.0, transB=turned)
+        return g.node('DequantizeLinear', y, f(0.05), np.uint8(128)) if out else y
+    return build
+
+
+for turned, bias, out in ((0, True, True), (1, True, True), (1, True, False), (0, True, False)):
+    case(f'qgemm_{turned}_{out}', 13, quantised_gemm(turned, bias, out), shape=(2, 5))

@@ -19,7 +19,7 @@ pub const OPERATORS: &[(&str, Translate)] = &[
     ("FusedMatMul", matmul),
     ("Gelu", gelu),
     ("MultiHeadAttention", attention),
-    ("QGemm", super::quantised::matmul),
+    ("QGemm", super::quantised::gemm),
     ("QLinearAdd", super::quantised::pointwise),
     ("QLinearAveragePool", super::quantised::pointwise),
     ("QLinearConcat", super::quantised::concat),

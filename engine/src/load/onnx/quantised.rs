@@ -101,11 +101,11 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Ok(made);
     }
     let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a convolution makes one value")) };
-    let scales = products(site, 1, 4, 6)?;
+    let scales = products(site, 1, 4, Some(6))?;
     requantised(s, site, sums, &scales, 1 - sums.lead.min(1), 7)
 }
 
-/// QLinearMatMul, MatMulInteger and QGemm.
+/// QLinearMatMul and MatMulInteger.
 pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let integer = site.op == "MatMulInteger";
     let (b, az, bz) = if integer { (1, 2, 3) } else { (3, 2, 5) };
@@ -133,9 +133,34 @@ pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Ok(made);
     }
     let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a product makes one value")) };
-    let scales = products(site, 1, 4, 6)?;
+    let scales = products(site, 1, 4, Some(6))?;
     let last = s.sample(sums).len() - 1;
     requantised(s, site, sums, &scales, last, 7)
+}
+
+/// com.microsoft's QGemm: sums of products and an integer bias, as the integers that stand for them where it names their
+/// scale, else as real numbers.
+pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    if site.float("alpha")?.unwrap_or(1.0) != 1.0 {
+        return Err(Error::unsupported("attribute `alpha` is not 1"));
+    }
+    let x = s.act(site, 0)?;
+    let x = shifted(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, 2)? }, 1)?;
+    let first = site.int("transB")?.unwrap_or(0) != 0;
+    let weight = Value::Floats(less(s, site, 3, &zeros(site, 5)?, first)?);
+    let bias = match site.input(6) {
+        Value::Ints(b) => Value::Floats(s.real(&format!("{}/bias", site.name), b)?),
+        other => other.clone(),
+    };
+    let inner = site.acting("Gemm", &s.free(&format!("{}/sums", site.name)), vec![Value::Act(x), weight, bias]);
+    let made = super::dense::gemm(s, &inner)?;
+    let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a product makes one value")) };
+    let last = s.sample(sums).len() - 1;
+    if site.has(7) {
+        return requantised(s, site, sums, &products(site, 1, 4, Some(7))?, last, 8);
+    }
+    let scale = column(s, site, "scale", &products(site, 1, 4, None)?, sums, Some(last))?;
+    Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[sums, scale])?)])
 }
 
 /// com.microsoft's operators over quantised values (QLinearAdd, QLinearMul, QLinearSigmoid, ..): dequantised, computed,
@@ -298,13 +323,13 @@ fn bounds(site: &Site<'_>, i: usize) -> Result<[f64; 2]> {
     }
 }
 
-/// x scale times w scale over y scale, for each channel.
-fn products(site: &Site<'_>, x: usize, w: usize, y: usize) -> Result<Vec<f64>> {
+/// x scale times w scale over y scale, where there is one, for each channel.
+fn products(site: &Site<'_>, x: usize, w: usize, y: Option<usize>) -> Result<Vec<f64>> {
     let one = |i: usize| -> Result<f64> {
         to_f64(&site.floats(i)?.tensor)?.first().copied().ok_or_else(|| Error::format(format!("input {i} is empty")))
     };
     // In f32, as onnxruntime multiplies them.
-    let (x, y) = (one(x)? as f32, one(y)? as f32);
+    let (x, y) = (one(x)? as f32, y.map_or(Ok(1.0), one)? as f32);
     Ok(to_f64(&site.floats(w)?.tensor)?.into_iter().map(|w| f64::from(x * w as f32 / y)).collect())
 }
 
