@@ -36,9 +36,11 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "show(value)",
-        "Shows a value: in the terminal and in the report, or under the notebook's cell.",
+        "Shows a value: in the terminal and in the report, or under the notebook's cell. What `markdown(..)` or `print(..)` gives back is nothing and shows nothing.",
         move |value: Dynamic| {
-            shared.output.show(&shown(&value).raise()?);
+            if !value.is_unit() {
+                shared.output.show(&shown(&value).raise()?);
+            }
             Fallible::Ok(())
         },
     );

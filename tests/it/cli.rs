@@ -375,6 +375,13 @@ fn nets_are_listed_inspected_and_explained() {
     assert!(out.contains("occlusion") && exists(&bench.path("convscope-out/explain-shape"), "report.html"), "{out}");
     let (code, _, err) = bench.run(&["explain", "shapes", "shape.png", "--class", "strawberry", "--quiet"]);
     assert!(code == 1 && err.contains("no class `strawberry`"), "{err}");
+    // A net that takes no photos is asked with the numbers of its input.
+    let save = "let n = load_model(\"shapes\"); save(n.preprocess(shapes(1)[0]), \"x.npy\")";
+    assert_eq!(bench.run(&["eval", save]).0, 0);
+    let (code, out, err) = bench.run(&["explain", "shapes", "x.npy"]);
+    assert!(code == 0 && out.contains("integrated_gradients"), "{out}{err}");
+    let report = std::fs::read_to_string(bench.path("convscope-out/explain-shape").join("report.html")).unwrap();
+    assert!(!report.contains("<pre></pre>"));
     let (code, out, _) = bench.run(&["cache", "list"]);
     assert!(code == 0 && out.contains("0 files"));
     assert!(bench.run(&["completions", "bash"]).1.contains("convscope"));

@@ -1,7 +1,8 @@
 //! The script that asks the usual questions of a net and an image.
 
 use super::source::Source;
-use convscope_engine::load::{LoadOptions, guess, load_model};
+use convscope_engine::load::guess::{self, Guess};
+use convscope_engine::load::{LoadOptions, load_model};
 use convscope_engine::{Error, Result};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -16,13 +17,19 @@ enum Kind {
     Boxes,
 }
 
+/// The probes that are put to a photo.
+const OF_PHOTOS: [&str; 4] = ["gradient", "guided_backprop", "grad_cam", "occlusion"];
+
+/// The probes that are put to an input of any shape.
+const OF_NUMBERS: [&str; 3] = ["gradient", "guided_backprop", "integrated_gradients"];
+
 /// What is to be explained.
 pub struct Question<'a> {
     /// The net, as `load_model` takes it.
     pub net: &'a str,
     /// The options of `load_model` that were given, by name.
     pub given: &'a Map<String, Value>,
-    /// The image, as `load_image` takes it.
+    /// The image, as `load_image` takes it, or a `.npy` file of the input's numbers.
     pub image: &'a str,
     /// The class, by name or index; the most probable one where none is given.
     pub class: Option<&'a str>,
@@ -55,25 +62,32 @@ impl Question<'_> {
             true => String::new(),
             false => {
                 let lines: String = notes.iter().map(|n| format!("- {n}\n")).collect();
-                format!("show(markdown({}));\n", quoted(&format!("What is assumed of the net:\n\n{lines}"))?)
+                format!("markdown({});\n", quoted(&format!("What is assumed of the net:\n\n{lines}"))?)
             }
         };
+        let (load, picture, probes) = match self.is_tensor() {
+            true => ("load_tensor", "", &OF_NUMBERS[..]),
+            false => ("load_image", "show(image);\n", &OF_PHOTOS[..]),
+        };
+        let asked: String = probes.iter().map(|p| format!("show({p}().run(class, image));\n")).collect();
         let source = format!(
             "{said}let net = load_model({}{options});\n\
-             let image = load_image({});\n\
+             let image = {load}({});\n\
              let top = net.predict(image);\n\
              let class = {class};\n\n\
-             show(image);\n\
+             {picture}\
              show(top);\n\
              {more}\
-             show(gradient().run(class, image));\n\
-             show(guided_backprop().run(class, image));\n\
-             show(grad_cam().run(class, image));\n\
-             show(occlusion().run(class, image));\n",
+             {asked}",
             quoted(self.net)?,
             quoted(self.image)?,
         );
         Ok((Source::of("explain", "explain.rhai", source, PathBuf::new())?, notes))
+    }
+
+    /// Whether the input is given as numbers.
+    fn is_tensor(&self) -> bool {
+        Path::new(self.image).extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
     }
 
     /// The options as `load_model` takes them in a script, completed where the net says nothing of photos, and what was read
@@ -81,7 +95,10 @@ impl Question<'_> {
     fn options(&self, report: &dyn Fn(&str)) -> Result<(String, Vec<String>, Kind)> {
         let options = LoadOptions::from_json(self.given)?;
         let net = load_model(self.net, &options, Path::new(""), report)?;
-        let guess = guess::complete(&net, Path::new(self.net), &options)?;
+        let guess = match self.is_tensor() {
+            true => Guess::default(),
+            false => guess::complete(&net, Path::new(self.net), &options)?,
+        };
         let mut all = self.given.clone();
         all.extend(guess.options);
         let mut notes: Vec<String> = net.card().notes.iter().filter(|n| n.contains("assumed")).cloned().collect();

@@ -1,18 +1,32 @@
 //! Detectors known by the shapes of their outputs: boxes beside scores, or as many candidates as YOLO's grids have cells.
 
 use super::own_output;
-use crate::graph::closing::Closing;
+use crate::graph::closing::{Closing, Ending};
 use crate::model::Model;
 use crate::model::boxes::{BoxDecoding, Squash};
 
 /// Fewer candidates are not taken for boxes.
 const FEWEST: usize = 16;
 
-/// How the outputs of a net are boxes, where their shapes say so: an output of N x 4 beside one of N x classes, or one output
-/// with as many candidates as the cells of strides 8, 16 and 32 are, once or for three anchors.
+/// How the outputs of a net are boxes, where their shapes say so: an output of N x 4 beside one of N x classes, one output
+/// with as many candidates as the cells of strides 8, 16 and 32 are, once or for three anchors, or a map that joins
+/// objectness, box and classes.
 pub fn recognise(model: &Model) -> Option<BoxDecoding> {
     let &[_, height, width] = model.input_shape() else { return None };
-    two(model).or_else(|| one(model, [height, width]))
+    two(model).or_else(|| one(model, [height, width])).or_else(|| cells(model))
+}
+
+/// A map whose channels join an objectness, a box of four and a distribution over classes at each cell.
+fn cells(model: &Model) -> Option<BoxDecoding> {
+    let &[_, rows, columns] = &model.graph().node(model.graph().output()).shape[..] else { return None };
+    let parts = model.joined_heads()?;
+    let &[(1, Ending::Sigmoid), (4, Ending::Raw), (classes, Ending::Softmax | Ending::Sigmoid)] = &parts[..] else {
+        return None;
+    };
+    let evidence = format!(
+        "the output is taken for objectness, box and {classes} classes at each of {rows} x {columns} cells (\"fastestdet\")"
+    );
+    BoxDecoding::named("fastestdet").map(|decoding| BoxDecoding { evidence: Some(evidence), ..decoding })
 }
 
 fn two(model: &Model) -> Option<BoxDecoding> {

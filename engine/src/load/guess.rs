@@ -25,7 +25,9 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
     let mut guess = Guess::default();
     let &[channels, height, width] = net.input_shape() else {
         return Err(Error::unsupported(format!("the net's input is {:?}, which no photo becomes", net.input_shape()))
-            .hint("ask it with a tensor in a script: load_tensor(\"x.npy\")"));
+            .hint(
+                "give it the numbers themselves: `convscope explain NET x.npy`, or load_tensor(\"x.npy\") in a script",
+            ));
     };
     let size = Size { height, width };
     let beside = if path.is_file() { photos::beside(path, size, channels)? } else { Beside::default() };

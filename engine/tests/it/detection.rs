@@ -8,9 +8,10 @@ use convscope_engine::data::{Dataset, Image, PixelBox};
 use convscope_engine::detect::precision::{Placed, average_precision};
 use convscope_engine::detect::{Detector, overlap, recognise};
 use convscope_engine::graph::Op;
-use convscope_engine::graph::op::Window;
+use convscope_engine::graph::op::{Activation, Window};
 use convscope_engine::inspect::{Detect as _, Evaluate as _};
 use convscope_engine::model::boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
+use convscope_engine::model::outputs::OutputKind;
 use convscope_engine::probe::Probe as _;
 use convscope_engine::probes::all::{DRise, GradCam, Gradient, Occlusion};
 use convscope_engine::probes::attribution::d_rise::similarity;
@@ -247,6 +248,43 @@ fn d_rise_is_the_mean_of_masks_by_similarity() {
     let x = input(&classifier, "x");
     let error = probe.run(&Subject::Model(classifier), &Input::Tensor(x), &Job::new()).unwrap_err();
     assert!(error.message.contains("is no box"), "{error}");
+}
+
+/// A map whose channels join heads that end differently: sigmoid, raw, softmax, or all raw.
+fn joined(raw: bool) -> Model {
+    let mut n = Net::new(&[3, SIDE[0], SIDE[1]], 0.2);
+    n.conv("stem", 8, Window::square(3, 2, 1), 1);
+    let stem = n.relu("stem/relu");
+    let mut heads = Vec::new();
+    for (name, width, end) in [
+        ("objectness", 1, Some(Op::Activation(Activation::Sigmoid))),
+        ("box", 4, None),
+        ("class", CLASSES, Some(Op::Softmax { axis: 0, log: false })),
+    ] {
+        n.at = stem;
+        n.conv(name, width, Window::square(1, 1, 0), 1);
+        if let Some(end) = end.filter(|_| !raw) {
+            n.then(&format!("{name}/end"), end);
+        }
+        heads.push(n.at);
+    }
+    n.add("out", Op::Concat { axis: 0 }, &heads);
+    n.model()
+}
+
+#[test]
+fn heads_joined_in_one_map_are_no_classes() {
+    let found = recognise(&joined(false)).unwrap();
+    assert_eq!(found.columns, [Column::Objectness, Column::Box, Column::Classes]);
+    assert!(found.evidence.unwrap().contains("8 x 12 cells"));
+    assert!(recognise(&joined(true)).is_none());
+    let error = joined(false).class_maps().err().unwrap();
+    assert!(error.message.contains("(1 sigmoid, 4 raw, 3 softmax)"), "{error}");
+    assert!(joined(true).class_maps().is_ok());
+    // Who says what the outputs are is believed.
+    let mut card = joined(false).card().clone();
+    card.output = Some(OutputKind::Probability);
+    assert!(joined(false).with_card(card).class_maps().is_ok());
 }
 
 #[test]

@@ -22,6 +22,28 @@ pub enum Closing {
     Raw,
 }
 
+/// What one part of a joined output is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A softmax.
+    Softmax,
+    /// A sigmoid of each number.
+    Sigmoid,
+    /// Anything else.
+    Raw,
+}
+
+impl Ending {
+    /// Its word in messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Ending::Softmax => "softmax",
+            Ending::Sigmoid => "sigmoid",
+            Ending::Raw => "raw",
+        }
+    }
+}
+
 /// The range of a node's values.
 #[derive(Clone, Copy)]
 struct Range {
@@ -40,6 +62,37 @@ impl Graph {
         match self.range(self.output(), weights) {
             Some(Range { low, high, squashed: true }) if low >= -1e-6 => Closing::Probability { low, high },
             _ => Closing::Raw,
+        }
+    }
+
+    /// The parts of an output that joins branches with different endings along one axis, each with the entries it has there:
+    /// heads of different meaning (objectness, boxes and classes of a detector; tasks of a multi-task net), which no one
+    /// softmax is taken over. None where all branches end alike.
+    pub fn joined(&self) -> Option<Vec<(usize, Ending)>> {
+        let join = self.node(self.through_shapes(self.output()));
+        let Op::Concat { axis } = join.op else { return None };
+        let parts: Vec<(usize, Ending)> =
+            join.inputs.iter().map(|id| (self.node(*id).shape[axis], self.ending(*id))).collect();
+        parts.iter().any(|(_, ending)| *ending != parts[0].1).then_some(parts)
+    }
+
+    fn ending(&self, id: NodeId) -> Ending {
+        let op = &self.node(self.through_shapes(id)).op;
+        if matches!(op, Op::Softmax { .. }) {
+            Ending::Softmax
+        } else if matches!(op, Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. })) {
+            Ending::Sigmoid
+        } else {
+            Ending::Raw
+        }
+    }
+
+    /// The node whose values a node only lays out anew.
+    fn through_shapes(&self, id: NodeId) -> NodeId {
+        let node = self.node(id);
+        match matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity) {
+            true => self.through_shapes(node.inputs[0]),
+            false => id,
         }
     }
 

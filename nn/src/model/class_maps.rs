@@ -52,7 +52,7 @@ impl Model {
     /// The maps of classes that the net's output is, a closing softmax peeled off.
     ///
     /// # Errors
-    /// Where the output has no rows and columns, or the card says that it means something else.
+    /// Where the output has no rows and columns, joins heads of different meaning, or the card says that it means something else.
     pub fn class_maps(&self) -> Result<ClassMaps> {
         let node = self.graph().node(self.graph().scores());
         let refused =
@@ -67,6 +67,7 @@ impl Model {
                 "a net for segmentation gives classes x rows x columns; `net.class(name)` is a class of a classifier",
             )
         })?;
+        self.single_head()?;
         let mut readout = Readout { outputs: layout.shape[0], ..self.readout() };
         if readout.evidence == Evidence::Assumed {
             readout.kind = if readout.outputs == 1 { OutputKind::Sigmoid } else { OutputKind::Softmax };

@@ -3,7 +3,7 @@
 
 use super::Model;
 use crate::error::{Error, Result};
-use crate::graph::closing::Closing;
+use crate::graph::closing::{Closing, Ending};
 use crate::kernels::norm;
 use crate::pass::Tap;
 use crate::tensor::to_f64;
@@ -173,10 +173,26 @@ impl Model {
         Ok(readout)
     }
 
+    /// The parts of an output that joins heads of different meaning; none where a card or an option says what outputs are.
+    pub fn joined_heads(&self) -> Option<Vec<(usize, Ending)>> {
+        self.card().output.is_none().then(|| self.graph().joined()).flatten()
+    }
+
+    /// Refuses an output that joins heads of different meaning: one softmax over all of it means nothing.
+    pub(super) fn single_head(&self) -> Result<()> {
+        let Some(parts) = self.joined_heads() else { return Ok(()) };
+        let parts = parts.iter().map(|(n, ending)| format!("{n} {}", ending.word())).collect::<Vec<_>>().join(", ");
+        Err(Error::subject(format!(
+            "the output of `{}` joins numbers of different meaning ({parts}), not one score a class",
+            self.card().name
+        ))
+        .hint("a detector: load_model(.., #{ boxes: .. }) and `net.boxes(image)`; one head of several: `net.output(name)`; load_model(.., #{ output: \"softmax\" }) or another kind takes all for classes"))
+    }
+
     /// How the outputs are read, one number each.
     ///
     /// # Errors
-    /// Where the output is a map.
+    /// Where the output is a map, or joins heads of different meaning.
     pub fn labels_readout(&self) -> Result<Readout> {
         let shape = &self.graph().node(self.graph().scores()).shape;
         if shape.len() > 1 && shape.iter().filter(|n| **n > 1).count() > 1 {
@@ -187,6 +203,7 @@ impl Model {
             ))
             .hint("a map of classes: `net.pixel_class(class)` and `net.segment(image)`; boxes: `net.boxes(image)`; `net.forward(x)` gives it as it is"));
         }
+        self.single_head()?;
         Ok(self.readout())
     }
 
