@@ -8,6 +8,7 @@ mod front_end;
 #[path = "../../engine/tests/it/reference.rs"]
 mod reference;
 
+mod book;
 mod canon;
 mod catalog;
 mod cli;
