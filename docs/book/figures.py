@@ -1,7 +1,8 @@
 """Makes the pictures of the book's pages again: python3 docs/book/figures.py [PAGE ..]
 
 The figures that a page's code shows are its pictures: those linked behind a block (`![what is seen](img/NAME.webp)`) are the
-figures of that block, in order. Needs Pillow, which makes them small: at most 1,000 px wide, WebP.
+figures of that block, in order. A picture `img/gallery/SCRIPT.webp` is the first figure of scripts/SCRIPT.rhai, or its second where
+the link ends in `SCRIPT-2.webp`. Needs Pillow, which makes them small: at most 900 px wide, 400 in the gallery, WebP.
 """
 
 import re
@@ -11,18 +12,34 @@ from pathlib import Path
 
 from PIL import Image
 
-from blocks import HERE, ROOT, fetches, run, stage
+from blocks import HERE, ROOT, fetches, program, run, said, stage
 
-WIDTH = 1000
+WIDTH, THUMBNAIL = 900, 400
 PARTS = re.compile(r"(?ms)^```rhai[^\n]*\n(.*?)^```[ \t]*$|!\[[^\]]*\]\(([^)\s]+\.webp)\)")
 
 
-def shrink(source, target):
+def shrink(source, target, width):
     picture = Image.open(source).convert("RGB")
-    if picture.width > WIDTH:
-        picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.LANCZOS)
+    if picture.width > width:
+        picture = picture.resize((width, round(picture.height * width / picture.width)), Image.LANCZOS)
+    if width == THUMBNAIL:
+        # The upper part of tall figures, so that the gallery's rows are even.
+        picture = picture.crop((0, 0, picture.width, min(picture.height, picture.width)))
     target.parent.mkdir(exist_ok=True)
-    picture.save(target, quality=82, method=6)
+    picture.save(target, quality=78, method=6)
+    print(target)
+
+
+def thumbnail(target, folder):
+    """The figure of the gallery's script that the picture's name says."""
+    script, _, number = target.stem.partition("-")
+    path = ROOT / "scripts" / f"{script}.rhai"
+    if fetches(path.read_text()):
+        raise SystemExit(f"{path} fetches, and what was fetched is not committed")
+    out = folder / "gallery"
+    said([program(), "run", "--quiet", "--out", out / script, path])
+    figures = sorted((out / script / "figures").glob("*.png"))
+    shrink(figures[int(number or 1) - 1], target, THUMBNAIL)
 
 
 def main(pages):
@@ -34,14 +51,17 @@ def main(pages):
                 if m[1] is not None:
                     figures, code = [], m[1]
                     continue
+                target = page.parent / m[2]
+                if target.parent.name == "gallery":
+                    thumbnail(target, Path(folder))
+                    continue
                 if code is not None:
                     if fetches(code):
                         raise SystemExit(f"{page}: {m[2]} shows what was fetched, which is not committed")
                     figures, code = run(code, Path(folder)), None
                 if not figures:
                     raise SystemExit(f"{page}: no figure for {m[2]}")
-                shrink(figures.pop(0), page.parent / m[2])
-                print(page.parent / m[2])
+                shrink(figures.pop(0), target, WIDTH)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
 
-from blocks import ROOT, fetches, program, run, said, stage
+from blocks import HERE, ROOT, fetches, program, run, said, stage
 
 SCRIPTS = ROOT / "scripts"
 FENCE = re.compile(r"(?ms)^```(\S*)[^\n]*\n(.*?)^```[ \t]*$")
@@ -88,8 +88,11 @@ def gallery(number):
     pages = []
     for i, script in enumerate(sorted(SCRIPTS.glob("*.rhai")), 1):
         source = script.read_text()
+        pictures = sorted((HERE / "img/gallery").glob(f"{script.stem}*.webp"))
+        shown = [p for p in pictures if re.fullmatch(rf"{script.stem}(-\d+)?", p.stem)]
+        picture = f"![A figure of this script](../img/gallery/{shown[0].name})\n\n" if shown else ""
         pages.append(chapter(script.stem, f"book/gallery/{script.stem}.md",
-                             f"# {script.stem}\n\n```sh\nconvscope run scripts/{script.name}\n```\n\n```rhai\n{source}```\n",
+                             f"# {script.stem}\n\n{picture}```sh\nconvscope run scripts/{script.name}\n```\n\n```rhai\n{source}```\n",
                              number + [i]))
     return pages
 
