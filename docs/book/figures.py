@@ -1,4 +1,4 @@
-"""Makes the pictures of the book's pages again: python3 docs/book/figures.py [PAGE ..]
+"""Makes the pictures of the book's pages again, and README's: python3 docs/book/figures.py [PAGE ..]
 
 The figures that a page's code shows are its pictures: those linked behind a block (`![what is seen](img/NAME.webp)`) are the
 figures of that block, in order. A picture `img/gallery/SCRIPT.webp` is the first figure of scripts/SCRIPT.rhai, or its second where
@@ -6,6 +6,7 @@ the link ends in `SCRIPT-2.webp`. Needs Pillow, which makes them small: at most 
 """
 
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -64,6 +65,17 @@ def main(pages):
                 shrink(figures.pop(0), target, WIDTH)
 
 
+def readme():
+    """README's picture, which docs/readme.rhai saves."""
+    with tempfile.TemporaryDirectory() as folder:
+        said([program(), "run", "--quiet", "--out", folder, ROOT / "docs/readme.rhai"])
+        shutil.copy(Path(folder) / "where.png", ROOT / "docs/where.png")
+        print(ROOT / "docs/where.png")
+
+
 if __name__ == "__main__":
-    named = [Path(p).resolve() for p in sys.argv[1:]]
-    main(named or sorted(HERE.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")))
+    if sys.argv[1:]:
+        main([Path(p).resolve() for p in sys.argv[1:]])
+    else:
+        main(sorted(HERE.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")))
+        readme()

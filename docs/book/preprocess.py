@@ -125,6 +125,9 @@ def linked(path, text, places):
         return m[0] if place.startswith("docs/") else m[1]
 
     def name(m):
+        script = re.fullmatch(r"scripts/(\w+)\.rhai", m[1])
+        if script and (SCRIPTS / f"{script[1]}.rhai").exists():
+            return f"[`{m[1]}`]({relpath(f'book/gallery/{script[1]}.md', folder)})"
         target = places.get(m[1]) or places.get(m[1].removesuffix("()"))
         if target is None or path.startswith("book/reference"):
             return m[0]
@@ -134,7 +137,7 @@ def linked(path, text, places):
     def change(plain):
         plain = re.sub(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)", link, plain)
         lines = plain.split("\n")
-        named = (line if line.startswith("#") else re.sub(r"(?<![\[`])`([\w.]+(?:\(\))?)`(?![\]`])", name, line) for line in lines)
+        named = (line if line.startswith("#") else re.sub(r"(?<![\[`])`([\w./]+(?:\(\))?)`(?![\]`])", name, line) for line in lines)
         return "\n".join(named)
 
     return outside_code(text, change)
