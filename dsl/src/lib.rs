@@ -4,6 +4,7 @@
 //! A [`Session`] holds the variables and functions of a script, a REPL or a notebook; its caller supplies an [`Output`].
 
 pub mod bind;
+mod bounds;
 pub mod complete;
 pub mod context;
 pub mod convert;

@@ -3,6 +3,7 @@
 //! Code runs on a thread of its own with a large stack, so that deep nesting is an error with a place and not a crash;
 //! a defect in native code ends the cell and not the process.
 
+use crate::bounds::{STACK, free, limits};
 use crate::context::{Context, Place};
 use crate::depth::Sounding;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
@@ -15,8 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
-
-const STACK: usize = 256 << 20;
 
 /// How a cell or a script ended.
 #[derive(Clone, Debug, Default)]
@@ -300,23 +299,6 @@ impl Drop for Session {
     }
 }
 
-/// Frees values on a thread with the stack that deep ones need.
-fn free(scope: Scope<'static>, defined: AST) {
-    if scope.is_empty() {
-        return;
-    }
-    let kept = Arc::new(Mutex::new(Some((scope, defined))));
-    let given = kept.clone();
-    let freed = std::thread::Builder::new()
-        .stack_size(STACK)
-        .spawn(move || drop(given.lock().unwrap_or_else(PoisonError::into_inner).take()));
-    match freed {
-        Ok(thread) => drop(thread.join()),
-        // Without a thread they are left to the end of the process.
-        Err(_) => std::mem::forget(kept),
-    }
-}
-
 /// Whether a cell ends in `;`: its value is not asked for.
 fn ends_quietly(source: &str) -> bool {
     let all = crate::source::tokens(source);
@@ -326,16 +308,6 @@ fn ends_quietly(source: &str) -> bool {
 
 fn failed(error: Diagnostic) -> CellResult {
     CellResult { error: Some(error), ..CellResult::default() }
-}
-
-/// The same bounds in debug and release builds: deep enough for people, and not for a runaway script.
-fn limits(engine: &mut Engine) {
-    engine.set_max_expr_depths(256, 256);
-    engine.set_max_call_levels(256);
-    engine.set_max_operations(0);
-    engine.set_max_string_size(64 << 20);
-    engine.set_max_array_size(16 << 20);
-    engine.set_max_map_size(1 << 20);
 }
 
 /// The error for a panic: a defect of convscope.

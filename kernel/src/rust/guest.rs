@@ -2,6 +2,7 @@
 
 use super::codec::{from_rust, to_rust};
 use super::program::{Event, Program, eval};
+use super::told::{lost, status};
 use super::value;
 use convscope_dsl::{Foreign, Output};
 use convscope_engine::error::Kind;
@@ -298,7 +299,7 @@ impl Guest {
         match ended["failed"].as_str() {
             Some("interrupted") => interrupted().hint(kept),
             _ => {
-                let how = super::told::status(ended["message"].as_str().unwrap_or(""));
+                let how = status(ended["message"].as_str().unwrap_or(""));
                 Error::value(format!("`{name}` ended Rust's process: {how}")).hint(kept)
             }
         }
@@ -370,25 +371,6 @@ struct Stop(Option<Instant>);
 /// What a cell begins with: the value by which it is known how the cell ends.
 pub fn begin(number: u64) -> String {
     format!("let convscope_cell: bridge::Running = bridge::Running::new({number});")
-}
-
-/// What is gone and what stays where Rust's process ended.
-pub fn lost(ended: &Value) -> String {
-    let names: Vec<String> =
-        ended["lost"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|n| format!("`{n}`")).collect();
-    match names.len() {
-        0 => "all variables are as they were".into(),
-        1 => format!(
-            "Rust's variable {} is gone; its functions, types and crates stay, and all variables of rhai",
-            names[0]
-        ),
-        _ => {
-            let names = names.join(", ");
-            format!(
-                "Rust's variables {names} are gone; its functions, types and crates stay, and all variables of rhai"
-            )
-        }
-    }
 }
 
 fn interrupted() -> Error {

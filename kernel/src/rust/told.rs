@@ -1,6 +1,5 @@
 //! How a cell in Rust ended, as people see it.
 
-use super::guest::lost;
 use convscope_dsl::Diagnostic;
 use convscope_dsl::diag::Spot;
 use convscope_engine::error::Kind;
@@ -30,6 +29,25 @@ impl Written<'_> {
         let room = (text.chars().count() + 1).saturating_sub(column);
         let length = number("length").unwrap_or(1).min(room).max(1);
         Some(Spot { file: self.file.to_string(), line, column, text, length })
+    }
+}
+
+/// What is gone and what stays where Rust's process ended.
+pub fn lost(ended: &Value) -> String {
+    let names: Vec<String> =
+        ended["lost"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|n| format!("`{n}`")).collect();
+    match names.len() {
+        0 => "all variables are as they were".into(),
+        1 => format!(
+            "Rust's variable {} is gone; its functions, types and crates stay, and all variables of rhai",
+            names[0]
+        ),
+        _ => {
+            let names = names.join(", ");
+            format!(
+                "Rust's variables {names} are gone; its functions, types and crates stay, and all variables of rhai"
+            )
+        }
     }
 }
 
