@@ -222,9 +222,9 @@ fn layout(axes: &[Axis], shape: &[usize]) -> Option<MapLayout> {
         return None;
     }
     let channel = unique(Axis::Channel)?;
-    let places = axes.iter().enumerate().find_map(|(k, a)| match a {
-        Axis::Positions { rows, columns, before } => Some((k, *rows, *columns, *before)),
-        _ => None,
+    let places = axes.iter().enumerate().find_map(|(k, a)| {
+        let Axis::Positions { rows, columns, before } = a else { return None };
+        Some((k, *rows, *columns, *before))
     });
     match (unique(Axis::Row), unique(Axis::Column), places) {
         (Some(row), Some(column), None) => Some(MapLayout {

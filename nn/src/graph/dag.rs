@@ -107,7 +107,28 @@ impl Graph {
                 Op::Softmax { log, .. } => return (!(logarithm && *log)).then_some(id),
                 Op::Reshape(_) | Op::Identity => {}
                 Op::Activation(Activation::Log) if !logarithm => logarithm = true,
-                _ => return None,
+                Op::Input
+                | Op::Constant(_)
+                | Op::Conv2d(_)
+                | Op::ConvTranspose2d(..)
+                | Op::Linear { .. }
+                | Op::MatMul
+                | Op::BatchNorm { .. }
+                | Op::LayerNorm { .. }
+                | Op::GroupNorm { .. }
+                | Op::LocalResponseNorm { .. }
+                | Op::Activation(_)
+                | Op::Binary(_)
+                | Op::MaxPool(_)
+                | Op::AvgPool(_)
+                | Op::Reduce { .. }
+                | Op::Concat { .. }
+                | Op::Select { .. }
+                | Op::Order { .. }
+                | Op::Pick { .. }
+                | Op::Transpose(_)
+                | Op::Pad { .. }
+                | Op::Resize { .. } => return None,
             }
             id = node.inputs[0];
         }
@@ -122,7 +143,27 @@ impl Graph {
                 match self.node(*next).op {
                     Op::MatMul => break true,
                     Op::Identity | Op::Reshape(_) | Op::Transpose(_) => at = *next,
-                    _ => break false,
+                    Op::Input
+                    | Op::Constant(_)
+                    | Op::Conv2d(_)
+                    | Op::ConvTranspose2d(..)
+                    | Op::Linear { .. }
+                    | Op::BatchNorm { .. }
+                    | Op::LayerNorm { .. }
+                    | Op::GroupNorm { .. }
+                    | Op::LocalResponseNorm { .. }
+                    | Op::Activation(_)
+                    | Op::Binary(_)
+                    | Op::MaxPool(_)
+                    | Op::AvgPool(_)
+                    | Op::Reduce { .. }
+                    | Op::Softmax { .. }
+                    | Op::Concat { .. }
+                    | Op::Select { .. }
+                    | Op::Order { .. }
+                    | Op::Pick { .. }
+                    | Op::Pad { .. }
+                    | Op::Resize { .. } => break false,
                 }
             }
     }

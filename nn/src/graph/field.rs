@@ -104,7 +104,20 @@ impl Graph {
                         let kept = r >= 2 && s >= 2 && axes == [r - 2, r - 1] && from[r - 2..] == to[s - 2..];
                         if kept { local(size, stride, start, [s - 2, s - 1]) } else { Field::Whole }
                     }
-                    _ => Field::Whole,
+                    Op::Input
+                    | Op::Constant(_)
+                    | Op::ConvTranspose2d(..)
+                    | Op::Linear { .. }
+                    | Op::MatMul
+                    | Op::LayerNorm { .. }
+                    | Op::GroupNorm { .. }
+                    | Op::Reduce { .. }
+                    | Op::Softmax { .. }
+                    | Op::Concat { .. }
+                    | Op::Select { .. }
+                    | Op::Order { .. }
+                    | Op::Pick { .. }
+                    | Op::Resize { .. } => Field::Whole,
                 }
             }
         }

@@ -15,7 +15,25 @@ pub fn shape(op: &Op, shapes: &[&[usize]], weights: &Weights) -> Result<Shape> {
         Op::Input | Op::Constant(_) => 0,
         Op::Binary(_) | Op::MatMul | Op::Pick { .. } => 2,
         Op::Concat { .. } => shapes.len().max(1),
-        _ => 1,
+        Op::Conv2d(_)
+        | Op::ConvTranspose2d(..)
+        | Op::Linear { .. }
+        | Op::BatchNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::GroupNorm { .. }
+        | Op::LocalResponseNorm { .. }
+        | Op::Activation(_)
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::Reduce { .. }
+        | Op::Softmax { .. }
+        | Op::Select { .. }
+        | Op::Order { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Pad { .. }
+        | Op::Resize { .. }
+        | Op::Identity => 1,
     };
     if shapes.len() != wanted {
         return Err(Error::shape(format!("takes {wanted} inputs, got {}", shapes.len())));

@@ -1,6 +1,7 @@
 //! The graph of a net: a DAG of named nodes in topological order.
 //!
 //! [`Weights`] are kept apart from it, so that graphs are small, comparable and shared.
+#![warn(clippy::wildcard_enum_match_arm)] // a new operation: the compiler lists the matches that must say what it is there
 
 pub mod activation;
 pub mod axes;
@@ -16,6 +17,7 @@ pub mod op;
 mod origin;
 pub mod rewrite;
 pub mod weights;
+pub mod window;
 
 pub use builder::Builder;
 pub use class::Class;

@@ -6,78 +6,11 @@
 use std::sync::Arc;
 
 pub use super::activation::{Activation, Elementary};
+pub use super::window::{Padding, Window};
 
 /// Index of a parameter tensor in [`crate::graph::Weights`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamId(pub usize);
-
-/// Rows and columns added on each side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Padding {
-    /// Rows above.
-    pub top: usize,
-    /// Columns to the left.
-    pub left: usize,
-    /// Rows below.
-    pub bottom: usize,
-    /// Columns to the right.
-    pub right: usize,
-}
-
-impl Padding {
-    /// `n` on each side.
-    pub fn same(n: usize) -> Self {
-        Padding { top: n, left: n, bottom: n, right: n }
-    }
-
-    /// Whether there is no padding.
-    pub fn is_zero(&self) -> bool {
-        *self == Padding::default()
-    }
-}
-
-/// A sliding window, of a convolution or a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Window {
-    /// Height and width.
-    pub kernel: [usize; 2],
-    /// Rows and columns between neighbouring positions.
-    pub stride: [usize; 2],
-    /// Rows and columns between neighbouring taps.
-    pub dilation: [usize; 2],
-    /// Padding of the map: zeros for a convolution, ignored by a pool.
-    pub padding: Padding,
-}
-
-impl Window {
-    /// A square window of size `k`, stride `s` and padding `p`.
-    pub fn square(k: usize, s: usize, p: usize) -> Self {
-        Window { kernel: [k, k], stride: [s, s], dilation: [1, 1], padding: Padding::same(p) }
-    }
-
-    /// Height and width of the dilated window.
-    pub fn span(&self) -> [usize; 2] {
-        [0, 1].map(|a| (self.kernel[a] - 1) * self.dilation[a] + 1)
-    }
-
-    /// Output height and width over a map of `h` x `w`, rounded up in ceil mode; `None` where the window does not fit.
-    ///
-    /// In ceil mode a last window that would start in the padding after the map is dropped, as in PyTorch and ONNX.
-    pub fn output(&self, [h, w]: [usize; 2], ceil: bool) -> Option<[usize; 2]> {
-        let p = self.padding;
-        let axis = |size: usize, before: usize, after: usize, a: usize| {
-            let (s, span) = (self.stride[a], self.span()[a]);
-            // Rounded up, a window may reach beyond by less than a step.
-            let reach = size + before + after + if ceil { s - 1 } else { 0 };
-            let mut n = reach.checked_sub(span)? / s + 1;
-            if ceil && (n - 1) * s >= size + before {
-                n -= 1;
-            }
-            Some(n)
-        };
-        Some([axis(h, p.top, p.bottom, 0)?, axis(w, p.left, p.right, 1)?])
-    }
-}
 
 /// The parameters of a convolution, or of a transposed convolution.
 #[derive(Clone, Debug, PartialEq)]
@@ -362,7 +295,29 @@ impl Op {
         match self {
             Op::Activation(f) => f.rectifies(),
             Op::Binary(f) => *f == Binary::Prelu,
-            _ => false,
+            Op::Input
+            | Op::Constant(_)
+            | Op::Conv2d(_)
+            | Op::ConvTranspose2d(..)
+            | Op::Linear { .. }
+            | Op::MatMul
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::GroupNorm { .. }
+            | Op::LocalResponseNorm { .. }
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Reduce { .. }
+            | Op::Softmax { .. }
+            | Op::Concat { .. }
+            | Op::Select { .. }
+            | Op::Order { .. }
+            | Op::Pick { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Pad { .. }
+            | Op::Resize { .. }
+            | Op::Identity => false,
         }
     }
 
@@ -375,7 +330,24 @@ impl Op {
             Op::BatchNorm { scale, shift, mean, var, .. } => vec![*scale, *shift, *mean, *var],
             Op::LayerNorm { scale, shift, .. } => std::iter::once(*scale).chain(*shift).collect(),
             Op::GroupNorm { scale, shift, .. } => vec![*scale, *shift],
-            _ => Vec::new(),
+            Op::Input
+            | Op::MatMul
+            | Op::LocalResponseNorm { .. }
+            | Op::Activation(_)
+            | Op::Binary(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Reduce { .. }
+            | Op::Softmax { .. }
+            | Op::Concat { .. }
+            | Op::Select { .. }
+            | Op::Order { .. }
+            | Op::Pick { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Pad { .. }
+            | Op::Resize { .. }
+            | Op::Identity => Vec::new(),
         }
     }
 
@@ -388,7 +360,24 @@ impl Op {
             Op::BatchNorm { scale, shift, mean, var, .. } => vec![scale, shift, mean, var],
             Op::LayerNorm { scale, shift, .. } => std::iter::once(scale).chain(shift).collect(),
             Op::GroupNorm { scale, shift, .. } => vec![scale, shift],
-            _ => Vec::new(),
+            Op::Input
+            | Op::MatMul
+            | Op::LocalResponseNorm { .. }
+            | Op::Activation(_)
+            | Op::Binary(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Reduce { .. }
+            | Op::Softmax { .. }
+            | Op::Concat { .. }
+            | Op::Select { .. }
+            | Op::Order { .. }
+            | Op::Pick { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Pad { .. }
+            | Op::Resize { .. }
+            | Op::Identity => Vec::new(),
         }
     }
 }

@@ -41,7 +41,26 @@ impl Graph {
                     let Some(from) = from else { return (id, at) };
                     (*from, flat(*from, &place))
                 }
-                _ => return (id, at),
+                Op::Input
+                | Op::Constant(_)
+                | Op::Conv2d(_)
+                | Op::ConvTranspose2d(..)
+                | Op::Linear { .. }
+                | Op::MatMul
+                | Op::BatchNorm { .. }
+                | Op::LayerNorm { .. }
+                | Op::GroupNorm { .. }
+                | Op::LocalResponseNorm { .. }
+                | Op::Activation(_)
+                | Op::Binary(_)
+                | Op::MaxPool(_)
+                | Op::AvgPool(_)
+                | Op::Reduce { .. }
+                | Op::Softmax { .. }
+                | Op::Order { .. }
+                | Op::Pick { .. }
+                | Op::Pad { .. }
+                | Op::Resize { .. } => return (id, at),
             };
         }
     }
@@ -49,12 +68,10 @@ impl Graph {
     /// As [`Graph::origin`], past a sigmoid or softmax that the value comes from: its logit.
     pub fn logit(&self, id: NodeId, at: usize) -> (NodeId, usize) {
         let (id, at) = self.origin(id, at);
-        match self.node(id).op {
-            Op::Activation(Activation::Sigmoid) | Op::Softmax { log: false, .. } => {
-                self.origin(self.node(id).inputs[0], at)
-            }
-            _ => (id, at),
+        if let Op::Activation(Activation::Sigmoid) | Op::Softmax { log: false, .. } = self.node(id).op {
+            return self.origin(self.node(id).inputs[0], at);
         }
+        (id, at)
     }
 }
 

@@ -23,7 +23,26 @@ impl Graph {
                 Op::Linear { .. } if node.shape.len() == 1 => return Some(id),
                 Op::Activation(_) | Op::Identity | Op::AvgPool(_) | Op::MaxPool(_) | Op::Reshape(_) => {}
                 Op::Reduce { axes, .. } if !axes.contains(&0) => {}
-                _ => return None,
+                Op::Input
+                | Op::Constant(_)
+                | Op::Conv2d(_)
+                | Op::ConvTranspose2d(..)
+                | Op::Linear { .. }
+                | Op::MatMul
+                | Op::BatchNorm { .. }
+                | Op::LayerNorm { .. }
+                | Op::GroupNorm { .. }
+                | Op::LocalResponseNorm { .. }
+                | Op::Binary(_)
+                | Op::Reduce { .. }
+                | Op::Softmax { .. }
+                | Op::Concat { .. }
+                | Op::Select { .. }
+                | Op::Order { .. }
+                | Op::Pick { .. }
+                | Op::Transpose(_)
+                | Op::Pad { .. }
+                | Op::Resize { .. } => return None,
             }
             id = node.inputs[0];
             if self.consumers(id).len() != 1 {
@@ -50,13 +69,11 @@ impl Graph {
             *param = weights.push(&name, cut)?;
             Ok(())
         };
-        match &mut graph.nodes[layer.0].op {
-            Op::Conv2d(Conv { weight, bias, .. }) | Op::Linear { weight, bias } => {
-                keep_row(weight)?;
-                bias.as_mut().map(keep_row).transpose()?;
-            }
-            _ => return Err(Error::internal("class scores come from a convolution or a linear layer")),
-        }
+        let (Op::Conv2d(Conv { weight, bias, .. }) | Op::Linear { weight, bias }) = &mut graph.nodes[layer.0].op else {
+            return Err(Error::internal("class scores come from a convolution or a linear layer"));
+        };
+        keep_row(weight)?;
+        bias.as_mut().map(keep_row).transpose()?;
         let mut id = scores;
         loop {
             let node = &mut graph.nodes[id.0];

@@ -18,14 +18,12 @@ impl Weights {
     /// # Errors
     /// Where a floating-point value is not finite.
     pub fn push(&mut self, name: &str, tensor: Tensor) -> Result<ParamId> {
-        let tensor = match tensor.dtype() {
-            DType::F32 | DType::F64 => tensor,
-            _ => tensor.to_dtype(DType::F32)?,
-        };
+        let is_double = tensor.dtype() == DType::F64;
+        let tensor = if is_double { tensor } else { tensor.to_dtype(DType::F32)? };
         let tensor = tensor.contiguous()?;
-        let finite = match tensor.dtype() {
-            DType::F64 => values::<f64>(&tensor)?.iter().all(|v| v.is_finite()),
-            _ => values::<f32>(&tensor)?.iter().all(|v| v.is_finite()),
+        let finite = match is_double {
+            true => values::<f64>(&tensor)?.iter().all(|v| v.is_finite()),
+            false => values::<f32>(&tensor)?.iter().all(|v| v.is_finite()),
         };
         if !finite {
             return Err(Error::format(format!("weight `{name}` holds values that are not finite"))

@@ -5,11 +5,12 @@ pub mod card;
 mod class_maps;
 pub mod one_class;
 pub mod outputs;
+pub mod pack_cache;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Weights};
-use crate::pass::schedule::pack_cache::PackCache;
 use candle_core::{DType, Device};
+use pack_cache::PackCache;
 use std::sync::{Arc, OnceLock};
 
 pub use boxes::{BoxCode, BoxDecoding, BoxUnit, Column};

@@ -1,8 +1,8 @@
 //! A net cut down to one of its classes: what a gradient of that class needs, and no other class's weights.
 
 use super::Model;
+use super::pack_cache::PackCache;
 use crate::error::Result;
-use crate::pass::schedule::pack_cache::PackCache;
 use std::sync::Arc;
 
 impl Model {

@@ -5,9 +5,6 @@ use super::Model;
 use crate::error::{Error, Result};
 use crate::graph::closing::{Closing, Ending};
 use crate::kernels::norm;
-use crate::pass::Tap;
-use crate::tensor::to_f64;
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// What raw outputs are.
@@ -207,26 +204,6 @@ impl Model {
         Ok(self.readout())
     }
 
-    /// The raw class scores of each sample: the output with a closing softmax peeled off.
-    ///
-    /// # Errors
-    /// As [`Model::forward`].
-    pub fn scores(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
-        let node = self.graph().scores();
-        let trace = self.forward(x, &Tap::Only(vec![node]))?;
-        let flat = to_f64(trace.get(node)?)?;
-        Ok(flat.chunks(self.scores_len().max(1)).map(<[f64]>::to_vec).collect())
-    }
-
-    /// One number a class of each sample whose largest is the prediction ([`Readout::decision`]).
-    ///
-    /// # Errors
-    /// Where the output is a map or holds quantities; as [`Model::forward`].
-    pub fn decisions(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
-        let readout = self.classes_readout()?;
-        Ok(self.scores(x)?.iter().map(|s| readout.decision(s)).collect())
-    }
-
     /// Number of raw class scores.
     pub fn scores_len(&self) -> usize {
         self.graph().node(self.graph().scores()).shape.iter().product()
@@ -236,14 +213,5 @@ impl Model {
     /// complement.
     pub fn classes_len(&self) -> usize {
         if self.readout().is_binary() { 2 } else { self.scores_len() }
-    }
-
-    /// The probability of each output of each sample.
-    ///
-    /// # Errors
-    /// Where the output is a map or holds quantities; as [`Model::forward`].
-    pub fn probabilities(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
-        let readout = self.classes_readout()?;
-        Ok(self.scores(x)?.iter().map(|s| readout.shown(s)).collect())
     }
 }

@@ -18,10 +18,11 @@ pub fn apply(op: &Op, inputs: &[&Tensor], weights: &Weights, shape: &Shape) -> R
         return Ok(weights.tensor(*p).unsqueeze(0)?);
     }
     let x = *inputs.first().ok_or_else(|| Error::internal("an operation without inputs"))?;
-    match op {
-        Op::Identity => return Ok(x.clone()),
-        Op::Reshape(_) => return Ok(x.reshape(with_batch(x.dims()[0], shape))?),
-        _ => {}
+    if *op == Op::Identity {
+        return Ok(x.clone());
+    }
+    if let Op::Reshape(_) = op {
+        return Ok(x.reshape(with_batch(x.dims()[0], shape))?);
     }
     with_real!(x, T => typed::<T>(op, x, inputs, weights, shape))
 }
@@ -167,7 +168,29 @@ pub(crate) fn with_blocks<T: Real, R>(
             let plane: usize = dims[2..].iter().product();
             (*scale, Some(*shift), dims[1] / groups * plane, plane, *groups, *eps)
         }
-        _ => return Err(Error::internal("not a normalisation over blocks")),
+        Op::Input
+        | Op::Constant(_)
+        | Op::Conv2d(_)
+        | Op::ConvTranspose2d(..)
+        | Op::Linear { .. }
+        | Op::MatMul
+        | Op::BatchNorm { .. }
+        | Op::LocalResponseNorm { .. }
+        | Op::Activation(_)
+        | Op::Binary(_)
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::Reduce { .. }
+        | Op::Softmax { .. }
+        | Op::Concat { .. }
+        | Op::Select { .. }
+        | Op::Order { .. }
+        | Op::Pick { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Pad { .. }
+        | Op::Resize { .. }
+        | Op::Identity => return Err(Error::internal("not a normalisation over blocks")),
     };
     let (scale, shift) =
         (values::<T>(weights.tensor(scale))?, shift.map(|s| values::<T>(weights.tensor(s))).transpose()?);

@@ -5,7 +5,6 @@ use super::Trace;
 use super::apply::pool_geometry;
 use super::rule::{Rules, Site};
 use super::schedule::groups;
-use super::schedule::pack_cache::Direction;
 use crate::error::{Context, Error, Result};
 use crate::graph::op::{Binary, Pool};
 use crate::graph::{NodeId, Op};
@@ -13,6 +12,7 @@ use crate::kernels::conv::Epilogue;
 use crate::kernels::conv::WinogradTile;
 use crate::kernels::conv::{Clamp, Combine};
 use crate::kernels::{elementwise, max_pool_backward, rearrange};
+use crate::model::pack_cache::Direction;
 use crate::tensor::{tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
@@ -144,7 +144,28 @@ impl Trace {
                 Op::Concat { axis } if inputs.iter().all(|x| x.dims()[0] == flow.dims()[0]) => {
                     return self.backward_concat(&site, axis, rules, keep, wanted, signals);
                 }
-                _ => {}
+                Op::Input
+                | Op::Constant(_)
+                | Op::Linear { .. }
+                | Op::MatMul
+                | Op::BatchNorm { .. }
+                | Op::LayerNorm { .. }
+                | Op::GroupNorm { .. }
+                | Op::LocalResponseNorm { .. }
+                | Op::Activation(_)
+                | Op::Binary(_)
+                | Op::AvgPool(_)
+                | Op::Reduce { .. }
+                | Op::Softmax { .. }
+                | Op::Concat { .. }
+                | Op::Select { .. }
+                | Op::Order { .. }
+                | Op::Pick { .. }
+                | Op::Reshape(_)
+                | Op::Transpose(_)
+                | Op::Pad { .. }
+                | Op::Resize { .. }
+                | Op::Identity => {}
             }
         }
         // A part of a concatenation may be a strided view of it.

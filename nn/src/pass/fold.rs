@@ -90,7 +90,28 @@ pub(crate) fn folded<T: Real>(layer: &Op, norm: &Op, weights: &Weights) -> Resul
         Op::Conv2d(c) => (c.weight, c.bias, None),
         Op::ConvTranspose2d(c, _) => (c.weight, c.bias, Some(c.groups)),
         Op::Linear { weight, bias } => (*weight, *bias, None),
-        _ => return Ok(None),
+        Op::Input
+        | Op::Constant(_)
+        | Op::MatMul
+        | Op::BatchNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::GroupNorm { .. }
+        | Op::LocalResponseNorm { .. }
+        | Op::Activation(_)
+        | Op::Binary(_)
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::Reduce { .. }
+        | Op::Softmax { .. }
+        | Op::Concat { .. }
+        | Op::Select { .. }
+        | Op::Order { .. }
+        | Op::Pick { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Pad { .. }
+        | Op::Resize { .. }
+        | Op::Identity => return Ok(None),
     };
     let (factor, offset) = batch_norm_affine::<f64>(norm, weights)?;
     let dims = weights.tensor(weight).dims();

@@ -4,7 +4,6 @@ use super::apply;
 use super::schedule::concat::ConcatBuffer;
 use super::schedule::fuse::{ConcatSlot, Fused, FusionPlan};
 use super::schedule::groups::BatchSchedule;
-use super::schedule::pack_cache::Direction;
 use crate::error::{Context, Error, Result};
 use crate::graph::op::Activation;
 use crate::graph::{NodeId, Op};
@@ -12,6 +11,7 @@ use crate::kernels::conv::{Combine, ConvMaxPool, Epilogue, OutputSlot, WinogradT
 use crate::kernels::elementwise;
 use crate::kernels::row_gemm::RowEpilogue;
 use crate::model::Model;
+use crate::model::pack_cache::Direction;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;

@@ -4,24 +4,22 @@
 //! Nakandala, Kumar, Papakonstantinou, "Incremental and Approximate Inference for Faster Occlusion-based Deep CNN
 //! Explanations", SIGMOD 2019 (its exact part).
 
+use super::reach::{Reach, reach_of};
 use super::schedule::fuse::Fused;
-use super::schedule::pack_cache::Direction;
 use super::window::{Base, Region, Windows};
 use super::{Tap, Trace, apply};
 use crate::error::{Context, Error, Result};
-use crate::graph::op::{Binary, Reduction};
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::op::Reduction;
+use crate::graph::{NodeId, Op};
 use crate::kernels::conv::Combine;
 use crate::kernels::conv::Epilogue;
 use crate::kernels::conv::WinogradTile;
 use crate::kernels::pool;
 use crate::model::Model;
+use crate::model::pack_cache::Direction;
 use crate::tensor::{tensor, values};
 use candle_core::{DType, Tensor};
 use std::ops::Range;
-
-/// The share of a map from which on the whole map is recomputed.
-const MAX_WINDOW_SHARE: f64 = 0.9;
 
 /// A base pass, from which passes for inputs that differ in a window are computed.
 pub struct Incremental {
@@ -298,7 +296,28 @@ impl Changed<'_> {
                 };
                 tensor(y, &dims)?
             }
-            op => {
+            op @ (Op::Input
+            | Op::Constant(_)
+            | Op::ConvTranspose2d(..)
+            | Op::Linear { .. }
+            | Op::MatMul
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::GroupNorm { .. }
+            | Op::LocalResponseNorm { .. }
+            | Op::Activation(_)
+            | Op::Binary(_)
+            | Op::Reduce { .. }
+            | Op::Softmax { .. }
+            | Op::Concat { .. }
+            | Op::Select { .. }
+            | Op::Order { .. }
+            | Op::Pick { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Pad { .. }
+            | Op::Resize { .. }
+            | Op::Identity) => {
                 let inputs = node
                     .inputs
                     .iter()
@@ -337,7 +356,7 @@ impl Changed<'_> {
                 NodeState::Same if matches!(node.op, Op::Binary(_) | Op::MatMul) => {
                     Ok(self.incremental.base.value_or_fused(*i)?.clone())
                 }
-                _ => self.full(*i),
+                NodeState::Same | NodeState::Windows(_) | NodeState::Full(_) => self.full(*i),
             })
             .collect::<Result<Vec<_>>>()?;
         if let Op::Conv2d(_) | Op::ConvTranspose2d(..) = node.op {
@@ -351,72 +370,5 @@ impl Changed<'_> {
         }
         let y = apply::apply(&node.op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &node.shape)?;
         Ok(NodeState::Full(fused.activated(y)?))
-    }
-}
-
-/// The part of a node's value that a change reaches.
-#[derive(Clone)]
-enum Reach<R> {
-    /// None of it.
-    Nowhere,
-    /// A window.
-    Within(R),
-    /// All of it.
-    Everywhere,
-}
-
-/// The window of a node's value (with `residual` added) that a change reaches, given its `reach` at the node's inputs; none where
-/// the whole value must be recomputed.
-fn reach_of<'a>(
-    graph: &Graph,
-    id: NodeId,
-    residual: Option<NodeId>,
-    reach: impl Fn(NodeId) -> Reach<&'a Region<usize>>,
-) -> Option<Region<usize>> {
-    let node = graph.node(id);
-    let [_, height, width] = node.shape[..] else { return None };
-    let size = [height, width];
-    let mut all: Option<Region<usize>> = None;
-    let reads = node.inputs.iter().map(|i| (*i, false)).chain(residual.map(|r| (r, true)));
-    for (read, is_residual) in reads {
-        let region = match reach(read) {
-            Reach::Nowhere => continue,
-            Reach::Everywhere => return None,
-            Reach::Within(region) => region,
-        };
-        let next = match &node.op {
-            _ if is_residual => region.clone(),
-            Op::Conv2d(c) => region.outputs_of(&c.window, size),
-            Op::MaxPool(p) | Op::AvgPool(p) => region.outputs_of(&p.window, size),
-            op if is_local(op) && graph.node(read).shape[1..] == size => region.clone(),
-            _ => return None,
-        };
-        all = Some(all.map_or(next.clone(), |r| r.union(&next, size)));
-    }
-    all.filter(|r| ((r.size[0] * r.size[1]) as f64) < MAX_WINDOW_SHARE * (height * width) as f64)
-}
-
-/// Whether a value at (y, x) depends only on the inputs at (y, x).
-fn is_local(op: &Op) -> bool {
-    match op {
-        Op::Activation(_)
-        | Op::BatchNorm { .. }
-        | Op::LocalResponseNorm { .. }
-        | Op::Identity
-        | Op::Concat { axis: 0 }
-        | Op::Select { axis: 0, .. }
-        | Op::Softmax { axis: 0, .. } => true,
-        Op::Binary(f) => matches!(
-            f,
-            Binary::Add
-                | Binary::Sub
-                | Binary::Mul
-                | Binary::Div
-                | Binary::Max
-                | Binary::Min
-                | Binary::Prelu
-                | Binary::Pow
-        ),
-        _ => false,
     }
 }

@@ -192,9 +192,8 @@ impl fmt::Display for Rules {
 
 /// The gradient of a rectifier as a mask by its value, which passes between the rectifier's bounds; none for other functions.
 pub(crate) fn gradient_mask(f: Activation) -> Option<Combine> {
-    match f {
-        Activation::Relu => Some(Combine::Mask(f32::INFINITY)),
-        Activation::Clip { low: 0.0, high } if high > 0.0 => Some(Combine::Mask(high as f32)),
-        _ => None,
+    if let Activation::Clip { low: 0.0, high } = f {
+        return (high > 0.0).then_some(Combine::Mask(high as f32));
     }
+    (f == Activation::Relu).then_some(Combine::Mask(f32::INFINITY))
 }

@@ -3,13 +3,13 @@
 
 use super::apply::*;
 use super::rule::Site;
-use super::schedule::pack_cache::Direction;
 use crate::error::{Error, Result};
 use crate::graph::op::{Op, Reduction};
 use crate::kernels::row_gemm::RowEpilogue;
 use crate::kernels::{
     batched_matmul, binary, conv, elementwise, linear, max_pool_backward, norm, order, pool, rearrange, reduce, resize,
 };
+use crate::model::pack_cache::Direction;
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
@@ -21,10 +21,11 @@ use smallvec::{SmallVec, smallvec};
 /// Where tensors are of different number types.
 pub(crate) fn vjp(site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>> {
     let Some(x) = site.inputs.first() else { return Ok(smallvec![]) };
-    match &site.node.op {
-        Op::Identity => return Ok(smallvec![site.flow.clone()]),
-        Op::Reshape(_) => return Ok(smallvec![site.flow.reshape(x.dims())?]),
-        _ => {}
+    if site.node.op == Op::Identity {
+        return Ok(smallvec![site.flow.clone()]);
+    }
+    if let Op::Reshape(_) = site.node.op {
+        return Ok(smallvec![site.flow.reshape(x.dims())?]);
     }
     with_real!(site.flow, T => typed::<T>(site, x))
 }

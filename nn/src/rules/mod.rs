@@ -1,6 +1,7 @@
 //! The rules by which signals pass nodes on their way back: guided backprop and DeconvNet ([`rectifier`]), layer-wise relevance
 //! propagation ([`lrp`]), DeepLIFT ([`deep_lift`]). What a rule is, and the list that picks one for a node, is in
 //! [`crate::pass::rule`].
+#![warn(clippy::wildcard_enum_match_arm)] // a new operation: the compiler lists the matches that must say what it is there
 
 pub mod deep_lift;
 pub mod lrp;

@@ -174,28 +174,47 @@ impl Fused {
                 let g = conv_geometry(c, &with_batch(1, &graph.node(input).shape), &graph.node(conv).shape);
                 fusion_pays(&g).then_some(Fused { pool: Some(next), output: next, ..*self })
             }
-            _ => None,
+            Op::Input
+            | Op::Constant(_)
+            | Op::Conv2d(_)
+            | Op::ConvTranspose2d(..)
+            | Op::Linear { .. }
+            | Op::MatMul
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::GroupNorm { .. }
+            | Op::LocalResponseNorm { .. }
+            | Op::Activation(_)
+            | Op::Binary(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Reduce { .. }
+            | Op::Softmax { .. }
+            | Op::Concat { .. }
+            | Op::Select { .. }
+            | Op::Order { .. }
+            | Op::Pick { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Pad { .. }
+            | Op::Resize { .. }
+            | Op::Identity => None,
         }
     }
 
     /// This and `next`, where that is an activation and the first.
     fn with_activation(&self, graph: &Graph, next: NodeId) -> Option<Self> {
-        match graph.node(next).op {
-            Op::Activation(f) if self.activation.is_none() => {
-                Some(Fused { activation: Some(f), output: next, ..*self })
-            }
-            _ => None,
-        }
+        let Op::Activation(f) = graph.node(next).op else { return None };
+        self.activation.is_none().then_some(Fused { activation: Some(f), output: next, ..*self })
     }
 }
 
 /// The clamp that a rectifier is; none for other functions.
 pub fn clamp_of(f: Activation) -> Option<Clamp> {
-    match f {
-        Activation::Relu => Some(Clamp::Relu),
-        Activation::Clip { low, high } if low < high => Some(Clamp::Range(low as f32, high as f32)),
-        _ => None,
+    if let Activation::Clip { low, high } = f {
+        return (low < high).then_some(Clamp::Range(low as f32, high as f32));
     }
+    (f == Activation::Relu).then_some(Clamp::Relu)
 }
 
 /// The only consumer of `id`, where the value of `id` is not asked for.

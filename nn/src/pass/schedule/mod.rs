@@ -4,4 +4,4 @@
 pub mod concat;
 pub mod fuse;
 pub mod groups;
-pub mod pack_cache;
+pub mod prepack;

@@ -26,7 +26,27 @@ pub(super) fn multipliers<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<S
         }
         op @ Op::LocalResponseNorm { .. } => operands.response(&response_of(op)?, dims[1], dims[2..].iter().product()),
         Op::Softmax { axis, log } => operands.softmax(dims[axis + 1], dims[axis + 2..].iter().product(), *log),
-        _ => return Err(Error::internal("not a normalisation")),
+        Op::Input
+        | Op::Constant(_)
+        | Op::Conv2d(_)
+        | Op::ConvTranspose2d(..)
+        | Op::Linear { .. }
+        | Op::MatMul
+        | Op::BatchNorm { .. }
+        | Op::Activation(_)
+        | Op::Binary(_)
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::Reduce { .. }
+        | Op::Concat { .. }
+        | Op::Select { .. }
+        | Op::Order { .. }
+        | Op::Pick { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Pad { .. }
+        | Op::Resize { .. }
+        | Op::Identity => return Err(Error::internal("not a normalisation")),
     };
     Ok(smallvec![tensor(m.into_iter().map(T::of).collect::<Vec<T>>(), dims)?])
 }

@@ -46,7 +46,26 @@ impl<'a, T: Real> Affine<'a, T> {
             Op::Reduce { reduction: r @ (Reduction::Sum | Reduction::Mean), axes, .. } => {
                 (AffineOp::Reduce(*r, batched_axes(axes)), one())
             }
-            _ => return Ok(None),
+            Op::Input
+            | Op::Constant(_)
+            | Op::MatMul
+            | Op::LayerNorm { .. }
+            | Op::GroupNorm { .. }
+            | Op::LocalResponseNorm { .. }
+            | Op::Activation(_)
+            | Op::Binary(_)
+            | Op::MaxPool(_)
+            | Op::Reduce { .. }
+            | Op::Softmax { .. }
+            | Op::Concat { .. }
+            | Op::Select { .. }
+            | Op::Order { .. }
+            | Op::Pick { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Pad { .. }
+            | Op::Resize { .. }
+            | Op::Identity => return Ok(None),
         };
         Ok(Some(Affine { op, dims: site.inputs[0].dims(), shape: &site.node.shape, weight, bias }))
     }

@@ -95,9 +95,8 @@ fn operand_shares(site: &Site<'_>) -> [f64; 2] {
     let graph = site.model.graph();
     let depends_on_input = graph.descendants(graph.input());
     let [a, b] = [site.node.inputs[0], site.node.inputs[1]];
-    let size = |id: NodeId| match site.node.op {
-        Op::MatMul => 0,
-        _ => graph.node(id).shape.iter().product::<usize>(),
+    let size = |id: NodeId| {
+        if site.node.op == Op::MatMul { 0 } else { graph.node(id).shape.iter().product::<usize>() }
     };
     match (depends_on_input[a.0], depends_on_input[b.0]) {
         (true, false) => return [1.0, 0.0],
@@ -130,7 +129,27 @@ fn is_gate(graph: &Graph, depends_on_input: &[bool], mut id: NodeId) -> bool {
             Op::Identity | Op::Reshape(_) | Op::Transpose(_) | Op::Resize { .. } => node.inputs[0],
             Op::Binary(Binary::Mul | Binary::Div) if !depends_on_input[node.inputs[1].0] => node.inputs[0],
             Op::Binary(Binary::Mul | Binary::Sub) if !depends_on_input[node.inputs[0].0] => node.inputs[1],
-            _ => return false,
+            Op::Input
+            | Op::Constant(_)
+            | Op::Conv2d(_)
+            | Op::ConvTranspose2d(..)
+            | Op::Linear { .. }
+            | Op::MatMul
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::GroupNorm { .. }
+            | Op::LocalResponseNorm { .. }
+            | Op::Activation(_)
+            | Op::Binary(_)
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Reduce { .. }
+            | Op::Softmax { .. }
+            | Op::Concat { .. }
+            | Op::Select { .. }
+            | Op::Order { .. }
+            | Op::Pick { .. }
+            | Op::Pad { .. } => return false,
         }
     }
 }
