@@ -6,7 +6,7 @@ use crate::convert::{cast, input, kind, options, subject, value};
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use crate::output::Shown;
-use convscope_engine::params::Value;
+use convscope_engine::params::{Param, Value};
 use convscope_engine::probe::{Entry, ProbeArg};
 use convscope_engine::probes::catalog;
 use convscope_engine::{Artifact, Error, Result};
@@ -55,9 +55,9 @@ pub fn describe(probe: &ProbeArg) -> String {
         .specs()
         .iter()
         .filter(|s| default.iter().find(|d| d.name == s.name).is_none_or(|d| d.default.json() != s.default.json()))
-        .map(|s| match &s.default {
-            Value::Probe(p) => format!("{}: {}", s.name, describe(p)),
-            other => format!("{}: {}", s.name, other.json()),
+        .map(|s| match ProbeArg::read(&s.default) {
+            Ok(probe) => format!("{}: {}", s.name, describe(&probe)),
+            Err(_) => format!("{}: {}", s.name, s.default.json()),
         })
         .collect();
     if changed.is_empty() {

@@ -2,7 +2,7 @@
 
 use crate::library::plain;
 use convscope_engine::data::{Dataset, Image};
-use convscope_engine::params::Value;
+use convscope_engine::params::{Param, Value};
 use convscope_engine::probe::ProbeArg;
 use convscope_engine::show::{Cell, Table};
 use convscope_engine::{Artifact, Error, Input, Model, Result, Subject, Tensor};
@@ -68,7 +68,7 @@ pub fn value(from: &Dynamic) -> Result<Value> {
         return Ok(Value::Subject(v));
     }
     if let Some(v) = cast::<ProbeArg>(&other) {
-        return Ok(Value::Probe(v));
+        return Ok(v.into());
     }
     if let Some(v) = cast::<Artifact>(&other) {
         return Ok(Value::Tensor(v.value()?.clone()));
@@ -117,7 +117,7 @@ pub fn dynamic(from: &Value) -> Dynamic {
         Value::Data(v) => Dynamic::from(v),
         Value::Model(v) => Dynamic::from(v),
         Value::Subject(v) => Dynamic::from(v),
-        Value::Probe(v) => Dynamic::from(v),
+        Value::Probe(_) => ProbeArg::read(from).map_or(Dynamic::UNIT, Dynamic::from),
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! The list of all probes is [`crate::probes::catalog`].
 
+mod define;
 pub mod maps;
 
 use crate::error::{Error, Result};
 use crate::graph::op::{Alignment, Sampling};
 use crate::job::Job;
 use crate::kernels::resize;
-use crate::params::{Form, Param, Params, Spec, Value, wrong_kind};
+use crate::params::{AnyProbe, Form, Param, Params, Spec, Value, wrong_kind};
 use crate::rules::Rules;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
@@ -171,12 +172,24 @@ impl Param for ProbeArg {
     }
     fn read(value: &Value) -> Result<Self> {
         match value {
-            Value::Probe(p) => Ok(p.clone()),
+            Value::Probe(p) => (&**p as &dyn Any).downcast_ref().cloned().ok_or_else(|| wrong_kind::<Self>(value)),
             other => Err(wrong_kind::<Self>(other)),
         }
     }
     fn write(&self) -> Value {
-        Value::Probe(self.clone())
+        self.clone().into()
+    }
+}
+
+impl From<ProbeArg> for Value {
+    fn from(probe: ProbeArg) -> Self {
+        Value::Probe(Arc::new(probe))
+    }
+}
+
+impl AnyProbe for ProbeArg {
+    fn settings(&self) -> serde_json::Value {
+        self.0.settings()
     }
 }
 

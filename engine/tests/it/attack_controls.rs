@@ -131,7 +131,7 @@ fn confidence_is_the_mean_probability_of_wrong_decisions() {
     let model = small("conv");
     let (data, on) = (photos(&model, 8), Subject::Model(model.clone()));
     let fgsm = probe("fgsm", &[("eps", Value::Float(60.0))]);
-    let options = [("attack", Value::Probe(fgsm.clone())), ("eps", Value::List(vec![Value::Int(0), Value::Int(60)]))];
+    let options = [("attack", Value::from(fgsm.clone())), ("eps", Value::List(vec![Value::Int(0), Value::Int(60)]))];
     let swept = ask(&probe("epsilon_sweep", &options), &on, &data);
     let single = ask(&fgsm, &on, &data);
     let probabilities = model.probabilities(single.array_named("adversarial").unwrap()).unwrap();
@@ -153,7 +153,7 @@ fn shared_mistakes_are_counted() {
     let (one, two) = (small("conv"), small("other"));
     let data = photos(&one, 12);
     let fgsm = probe("fgsm", &[("eps", Value::Float(60.0))]);
-    let transfer = find("transfer_matrix").unwrap().build(&[Value::Probe(fgsm.clone())], &Default::default()).unwrap();
+    let transfer = find("transfer_matrix").unwrap().build(&[Value::from(fgsm.clone())], &Default::default()).unwrap();
     let found = ask(&transfer, &Subject::Models(vec![one.clone(), two.clone()]), &data);
     let told = found.table().unwrap();
     let (both, same) = (column(told, "both wrong"), column(told, "same class"));

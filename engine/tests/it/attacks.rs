@@ -322,7 +322,7 @@ fn accuracy_falls_with_epsilon_and_a_net_transfers_to_itself() {
     let on = Subject::Model(model.clone());
     for name in ["pgd", "deep_fool"] {
         let options = [
-            ("attack".to_string(), Value::Probe(attack(name, &[]))),
+            ("attack".to_string(), Value::from(attack(name, &[]))),
             ("eps".to_string(), Value::List([0.0, 2.0, 500.0].map(Value::Float).to_vec())),
         ];
         let sweep = find("epsilon_sweep").unwrap().build(&[], &options.into()).unwrap();
@@ -332,7 +332,7 @@ fn accuracy_falls_with_epsilon_and_a_net_transfers_to_itself() {
     }
     let transfer = find("transfer_matrix")
         .unwrap()
-        .build(&[Value::Probe(attack("pgd", &[("eps", Value::Float(60.0))]))], &Default::default())
+        .build(&[Value::from(attack("pgd", &[("eps", Value::Float(60.0))]))], &Default::default())
         .unwrap();
     let both = Subject::Models(vec![model.clone(), model]);
     let shares = to_f64(transfer.ask(&both, &data, &Job::new()).unwrap().value().unwrap()).unwrap();
@@ -393,7 +393,7 @@ fn subjects_and_inputs_that_make_no_sense_are_errors() {
     let bare = model.with_card(Card::named("bare"));
     let error = fgsm.ask(&Subject::Model(bare), &Input::Tensor(x.clone()), &Job::new()).unwrap_err();
     assert!(error.message.contains("does not say how photos"), "{error}");
-    let none = find("transfer_matrix").unwrap().build(&[Value::Probe(attack("gradient", &[]))], &Default::default());
+    let none = find("transfer_matrix").unwrap().build(&[Value::from(attack("gradient", &[]))], &Default::default());
     let error = none.unwrap_err();
     assert!(error.message.contains("is no attack"), "{error}");
 }

@@ -85,12 +85,11 @@ impl Param for AttackArg {
         Form::words("an attack")
     }
     fn read(value: &Value) -> Result<Self> {
-        let Value::Probe(probe) = value else { return Err(wrong_kind::<Self>(value)) };
-        let attack = AttackArg(probe.clone());
+        let attack = AttackArg(ProbeArg::read(value).map_err(|_| wrong_kind::<Self>(value))?);
         attack.get()?;
         Ok(attack)
     }
     fn write(&self) -> Value {
-        Value::Probe(self.0.clone())
+        self.0.write()
     }
 }

@@ -39,7 +39,7 @@ impl Param for ProbeList {
     }
     fn read(value: &Value) -> Result<Self> {
         match value {
-            Value::Probe(p) => Ok(ProbeList(vec![p.clone()])),
+            Value::Probe(_) => Ok(ProbeList(vec![ProbeArg::read(value)?])),
             Value::List(items) if !items.is_empty() => {
                 Ok(ProbeList(items.iter().map(ProbeArg::read).collect::<Result<_>>()?))
             }
