@@ -23,7 +23,8 @@ mod verify;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use convscope_dsl::Front;
-use convscope_engine::{Error, Job, Result};
+use convscope_engine::seal::children;
+use convscope_engine::{Error, Job, Kind, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -123,6 +124,7 @@ impl RunArgs {
     fn job(&self) -> Result<Job> {
         let job = self.bare_job()?;
         let signal = job.signal.clone();
+        terminal::stop_when_nobody_reads(&signal);
         ctrlc::set_handler(move || {
             if signal.is_set() {
                 std::process::exit(i32::from(INTERRUPTED));
@@ -195,13 +197,28 @@ pub fn main(arguments: Arguments) -> u8 {
             Ok(0)
         }
     };
-    let failed = |error| {
+    let failed = |error: Error| {
+        let code = if error.kind == Kind::Interrupted { INTERRUPTED } else { FAILED };
         terminal::print_err(&convscope_dsl::Diagnostic::of(error).to_string());
-        FAILED
+        code
     };
     match (done.unwrap_or_else(failed), terminal::lost()) {
         (0, Some(error)) => failed(error),
+        (INTERRUPTED, Some(error)) if terminal::has_given_up() => failed(error),
         (code, _) => code,
+    }
+}
+
+/// Passes Ctrl-C and the other signals that ask a program to end on to the process that runs the script, which then ends as it
+/// does unsealed, and this one after it. Where there is none, the second one ends this process.
+fn pass_signals_on() {
+    let passed = ctrlc::set_handler(|| {
+        if !children::stop() && children::asked() > 1 {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    });
+    if let Err(e) = passed {
+        terminal::print_err(&format!("note: Ctrl-C ends this process alone: {e}"));
     }
 }
 

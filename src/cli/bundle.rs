@@ -35,7 +35,7 @@ pub struct Bundle {
 impl Bundle {
     /// Writes the archive; the exit code.
     pub fn main(self) -> Result<u8> {
-        let _ = ctrlc::set_handler(|| {});
+        super::pass_signals_on();
         let terminal = Terminal::new(Mode::Record, !self.quiet);
         let allowed = self.sealing.allowed("bundle", &self.what);
         let script = matches!(self.what.extension().and_then(|e| e.to_str()), Some("rhai" | "ipynb"));

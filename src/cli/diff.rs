@@ -33,7 +33,7 @@ pub struct Diff {
 impl Diff {
     /// Draws; the exit code.
     pub fn main(self) -> Result<u8> {
-        let _ = ctrlc::set_handler(|| {});
+        super::pass_signals_on();
         let mut both = Vec::new();
         for what in [&self.a, &self.b] {
             match self.outputs(what) {

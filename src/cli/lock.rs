@@ -38,7 +38,7 @@ pub struct LockScript {
 impl LockScript {
     /// Locks; the exit code.
     pub fn main(self) -> Result<u8> {
-        let _ = ctrlc::set_handler(|| {});
+        super::pass_signals_on();
         let locking = Locking {
             script: self.script.clone(),
             seed: self.work.seed,

@@ -9,7 +9,7 @@ use clap::Args;
 use convscope_dsl::run::rerun::{Sealed, killed, param_text, program};
 use convscope_dsl::run::source::{absolute, folder};
 use convscope_dsl::run::{Allowed, LockedRun, Sealing, Source};
-use convscope_engine::seal::{Seal, close, go_offline, quoted};
+use convscope_engine::seal::{Seal, children, close, go_offline, quoted};
 use convscope_engine::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,6 +64,7 @@ impl SealArgs {
 /// Seals this process as the one that started it says; to be done before there are threads.
 pub fn seal_here(text: &str, quiet: bool) -> Result<()> {
     let seal: Seal = serde_json::from_str(text).map_err(|e| Error::value(format!("--seal: {e}")))?;
+    children::end_with_parent();
     let held = close(&seal)?;
     if !quiet {
         print_err(&held.to_string());
@@ -83,7 +84,7 @@ impl RunScript {
         if self.unsealed {
             self.sealing.is_unsealed()?;
         }
-        let _ = ctrlc::set_handler(|| {});
+        super::pass_signals_on();
         let command = if self.is_packed() { "run" } else { "run --sealed" };
         let allowed = self.sealing.allowed(command, &self.script);
         if self.is_packed() {

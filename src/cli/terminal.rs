@@ -1,22 +1,49 @@
 //! What scripts print and show, in a terminal: results on stdout, everything else on stderr. Where stdout cannot be written
-//! (its reader went away, its disk is full) the work goes on and its files are saved, and the program ends with an error.
+//! (its reader went away, its disk is full) the work goes on and its files are saved, and the program ends with an error. A
+//! script that prints on and on is stopped then.
 
 use super::bars::Bars;
 use convscope_dsl::{Output, Shown};
+use convscope_engine::job::Signal;
 use convscope_engine::show::{TextStyle, to_text};
 use convscope_engine::{Error, Kind, Result, seal};
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why stdout could not be written, the first time that it could not.
 static LOST: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Texts for stdout that were lost.
+static FAILED_WRITES: AtomicU64 = AtomicU64::new(0);
+
+/// How many may be lost before the work is stopped: more than a script prints that comes to an end.
+const MOST_FAILED_WRITES: u64 = 100_000;
+
+/// What stops the work.
+static WORK: OnceLock<Signal> = OnceLock::new();
 
 /// Writes results to stdout; [`lost`] tells where that failed.
 pub fn print_out(text: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         LOST.get_or_init(|| e);
+        if FAILED_WRITES.fetch_add(1, Ordering::Relaxed) >= MOST_FAILED_WRITES
+            && let Some(signal) = WORK.get()
+        {
+            signal.stop();
+        }
     }
+}
+
+/// Stops the work by `signal` when more than [`MOST_FAILED_WRITES`] texts for stdout were lost.
+pub fn stop_when_nobody_reads(signal: &Signal) {
+    WORK.get_or_init(|| signal.clone());
+}
+
+/// Whether the work was stopped because nobody reads what it prints.
+pub fn has_given_up() -> bool {
+    FAILED_WRITES.load(Ordering::Relaxed) > MOST_FAILED_WRITES
 }
 
 /// The error where something for stdout was lost.

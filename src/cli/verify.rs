@@ -35,7 +35,7 @@ pub struct Verify {
 impl Verify {
     /// Verifies; the exit code.
     pub fn main(self) -> Result<u8> {
-        let _ = ctrlc::set_handler(|| {});
+        super::pass_signals_on();
         let verdict = match self.verdict() {
             Ok(Some(verdict)) => verdict,
             Ok(None) => return Ok(INTERRUPTED),

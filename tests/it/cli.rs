@@ -206,6 +206,17 @@ fn a_reader_that_goes_away_stops_nothing_and_is_told() {
     assert!(exists(&bench.path("convscope-out/much"), "end.npy"));
 }
 
+#[test]
+fn a_script_that_prints_on_and_on_ends_when_nobody_reads() {
+    let bench = Bench::new();
+    bench.file("endless.rhai", "let i = 0; while true { print(i); i += 1; }");
+    for arguments in [&["run", "endless.rhai"][..], &["run", "--sealed", "endless.rhai"]] {
+        let mut child = bench.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{arguments:?}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn output_that_cannot_be_written_is_an_error() {

@@ -53,7 +53,29 @@ fn killed(arguments: &[&str], whole: impl Fn(&Path) -> bool) {
         ends += u32::from(child.wait().unwrap().success());
         left += u32::from(whole(folder.path()));
     }
+    // What the killed ones were writing goes when the same folders are written to again, once it is old enough.
+    let before = unfinished(folder.path());
+    for path in &before {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(90)).unwrap();
+    }
+    assert!(command().status().unwrap().success());
+    assert!(unfinished(folder.path()).is_empty(), "{before:?}");
     println!("{arguments:?}: {} kills, {ends} had ended before, {left} times all was there", times());
+}
+
+/// The files below a folder that were not finished.
+fn unfinished(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(unfinished(&path)),
+            false if path.file_name().unwrap().to_string_lossy().starts_with(".convscope-") => found.push(path),
+            false => {}
+        }
+    }
+    found
 }
 
 /// All files below a folder, but for those that were not finished, which no reader takes for what they become.

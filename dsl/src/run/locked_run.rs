@@ -3,9 +3,10 @@
 
 use super::bundle::FILES;
 use super::gather::resolve_base;
-use super::rerun::{Rerun, param_text, temporary};
+use super::rerun::{Rerun, param_text};
 use super::sealing::{Allowed, Sealing};
 use super::source::{Source, folder};
+use super::temporary::Temporary;
 use super::verdict::{Status, Verdict};
 use convscope_engine::canonical;
 use convscope_engine::digest::{Digested, digest};
@@ -17,7 +18,6 @@ use convscope_engine::show::sealed;
 use convscope_engine::{Error, Kind, Result, atomic, regular};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
-use tempfile::TempDir;
 
 /// The list of a bundle's files, sealed.
 pub const BUNDLE: &str = "bundle.json";
@@ -44,7 +44,7 @@ pub struct LockedRun {
     /// What the user allows beside it.
     allowed: Allowed,
     /// Holds what was unpacked.
-    pub(super) unpacked: Option<TempDir>,
+    pub(super) unpacked: Option<Temporary>,
 }
 
 /// What cannot be opened: an error of the machine or the request, or a verdict.
@@ -152,7 +152,7 @@ impl LockedRun {
             .into());
         };
         let lock = read_lock(&name, text.as_bytes())?;
-        let unpacked = temporary()?;
+        let unpacked = Temporary::new()?;
         let script = unpacked.path().join(script_name(&lock));
         atomic::write(&script, sealed.script.as_bytes())?;
         check_outputs(&lock, &folder(file))?;
@@ -181,7 +181,7 @@ impl LockedRun {
                 tampered(name, "its files are whole, but the archive around them was changed or packed anew").into()
             );
         }
-        let unpacked = temporary()?;
+        let unpacked = Temporary::new()?;
         archive::unpack(files.iter().map(|(k, v)| (k.as_str(), v.as_slice())), unpacked.path())?;
         let script = unpacked.path().join(said("script"));
         let base = folder(&script);

@@ -2,14 +2,15 @@
 
 use super::sealing::Sealing;
 use super::source::absolute;
+use super::temporary::Temporary;
 use crate::output::Output;
 use convscope_engine::run::Finished;
 use convscope_engine::run::output::KEPT;
-use convscope_engine::{Error, Result};
+use convscope_engine::seal::children;
+use convscope_engine::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use tempfile::TempDir;
 
 /// The exit code of a run that the user stopped.
 const INTERRUPTED: i32 = 130;
@@ -76,7 +77,7 @@ pub struct Failure {
 pub struct Elsewhere {
     /// What it left.
     pub finished: Finished,
-    _folder: TempDir,
+    _folder: Temporary,
 }
 
 impl std::ops::Deref for Elsewhere {
@@ -93,7 +94,7 @@ impl Rerun {
     /// # Errors
     /// Where no process can be started or none of its files be read.
     pub fn run(&self, output: &dyn Output) -> Result<Ended> {
-        let folder = temporary()?;
+        let folder = Temporary::new()?;
         let (record, out) = (folder.path().join("record"), folder.path().join("out"));
         for made in [&record, &out] {
             std::fs::create_dir(made).map_err(|e| Error::io(made, &e))?;
@@ -113,9 +114,13 @@ impl Rerun {
         }
         command.current_dir(absolute(&self.base)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let sealed = Sealed { script: &self.script, write: &[&record, &out], sealing: self.sealing.as_ref() };
-        let (status, said) = sealed.child(command, output, |child| {
+        let ended = sealed.child(command, output, |child| {
             child.stderr.take().map(|stderr| follow(stderr, output)).unwrap_or_default()
-        })?;
+        });
+        let (status, said) = match ended {
+            Err(error) if error.kind == Kind::Interrupted => return Ok(Ended::Interrupted),
+            ended => ended?,
+        };
         if status.code() == Some(INTERRUPTED) {
             return Ok(Ended::Interrupted);
         }
@@ -129,17 +134,6 @@ impl Rerun {
             }
         })
     }
-}
-
-/// A folder of this process's own, for as long as it is held.
-///
-/// # Errors
-/// Where none can be made; the message names the folder that it would lie in.
-pub fn temporary() -> Result<TempDir> {
-    tempfile::Builder::new().prefix("convscope-").tempdir().map_err(|e| {
-        Error::io(std::env::temp_dir().join("convscope"), &e)
-            .hint("name a folder that can be written in the environment variable TMPDIR")
-    })
 }
 
 /// This program.
@@ -169,21 +163,20 @@ impl Sealed<'_> {
     /// Starts the process, serves what it asks for, and waits until it ends; `meanwhile` is done with it first.
     ///
     /// # Errors
-    /// Where it cannot be sealed or started.
+    /// Where it cannot be sealed or started, or this process was asked to stop ([`children::stop`]).
     pub fn child<T>(
         &self,
         mut command: Command,
         output: &dyn Output,
         meanwhile: impl FnOnce(&mut Child) -> T,
     ) -> Result<(ExitStatus, T)> {
-        let failed = |e: std::io::Error| Error::io("convscope", &e);
         if let Some(cache) = std::env::var_os("CONVSCOPE_CACHE").filter(|c| !c.is_empty()) {
             command.env("CONVSCOPE_CACHE", absolute(Path::new(&cache)));
         }
         let Some(sealing) = self.sealing else {
-            let mut child = command.spawn().map_err(failed)?;
+            let mut child = children::start(&mut command)?;
             let done = meanwhile(&mut child);
-            return Ok((child.wait().map_err(failed)?, done));
+            return Ok((children::wait(&mut child)?, done));
         };
         let seal = sealing.seal(self.script, self.write)?;
         let text =
@@ -191,23 +184,24 @@ impl Sealed<'_> {
         command.arg("--seal").arg(text);
         #[cfg(unix)]
         {
-            let (here, there) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+            let pair = std::os::unix::net::UnixStream::pair();
+            let (here, there) = pair.map_err(|e| Error::io("convscope", &e))?;
             command.stdin(Stdio::from(std::os::fd::OwnedFd::from(there)));
-            let mut child = command.spawn().map_err(failed)?;
+            let mut child = children::start(&mut command)?;
             // Its end of the channel is its alone, so that the channel ends with it.
             drop(command);
             std::thread::scope(|threads| {
                 let answering = || convscope_engine::seal::broker::answer(here, |want| sealing.serve(&want, output));
                 threads.spawn(answering);
                 let done = meanwhile(&mut child);
-                Ok((child.wait().map_err(failed)?, done))
+                Ok((children::wait(&mut child)?, done))
             })
         }
         #[cfg(not(unix))]
         {
-            let mut child = command.stdin(Stdio::null()).spawn().map_err(failed)?;
+            let mut child = children::start(command.stdin(Stdio::null()))?;
             let done = meanwhile(&mut child);
-            Ok((child.wait().map_err(failed)?, done))
+            Ok((children::wait(&mut child)?, done))
         }
     }
 }

@@ -5,6 +5,7 @@
 //! does. What has to be fetched is asked of the process that started this one ([`broker`]).
 
 pub mod broker;
+pub mod children;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod kernel;
 
