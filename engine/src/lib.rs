@@ -30,7 +30,7 @@ pub mod zipped;
 pub use convscope_nn::{Context, Error, Kind, Result};
 pub use convscope_nn::{DType, Device, Model, Tensor};
 pub use convscope_nn::{
-    atomic, digest, error, graph, kernels, limits, model, pass, random, regular, rules, simd, tensor, with_real,
+    atomic, digest, error, graph, kernels, limits, model, pass, random, reads, regular, rules, simd, tensor, with_real,
 };
 pub use job::Job;
 pub use show::Artifact;

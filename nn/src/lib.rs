@@ -13,6 +13,7 @@ pub mod limits;
 pub mod model;
 pub mod pass;
 pub mod random;
+pub mod reads;
 pub mod regular;
 pub mod rules;
 pub mod seal;

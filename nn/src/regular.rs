@@ -2,7 +2,7 @@
 //! no larger than the reader allows.
 
 use crate::error::{Error, Kind, Result};
-use crate::seal;
+use crate::{reads, seal};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -45,10 +45,12 @@ pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 /// As [`open`], where the length is not allowed, and where it cannot be read.
 pub fn read(path: &Path, allowed: impl FnOnce(u64) -> Result<()>) -> Result<Vec<u8>> {
     let (file, length) = open(path)?;
+    let about = file.metadata().map_err(|e| Error::io(path, &e))?;
     allowed(length).map_err(|e| e.context(format!("`{}`", path.display())))?;
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     // A file that grows meanwhile is read as it was.
     file.take(length).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
+    reads::note(path, &about, &bytes);
     Ok(bytes)
 }
 

@@ -18,6 +18,7 @@ mod killed;
 mod labelling;
 mod language;
 mod notebooks;
+mod reads;
 mod repl;
 mod reproducibility;
 #[cfg(unix)]

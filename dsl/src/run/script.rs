@@ -8,6 +8,7 @@ use crate::context::{Context, Place};
 use crate::output::Output;
 use crate::session::{CellResult, Session};
 use convscope_engine::digest::Digested;
+use convscope_engine::reads::{self, FileRead};
 use convscope_engine::run::output::KEPT;
 use convscope_engine::run::{Finished, Input, Numerics, Record, RunOutput};
 use convscope_engine::{Error, Job, Result, atomic, seal};
@@ -67,6 +68,7 @@ impl Run {
     /// Executes the script: `job` says how work is run, `output` takes what it prints and shows.
     pub fn execute(&self, job: Job, output: Arc<dyn Output>, recording: Recording) -> Executed {
         let begun = Instant::now();
+        reads::keep();
         let late = self.limit(&job);
         let kept = Arc::new(Keep::new(output));
         let mut session = Session::new(job, kept.clone());
@@ -230,6 +232,9 @@ fn is_large(context: &Context) -> bool {
 }
 
 fn digest_of(name: &str, full: &Path) -> Result<Input> {
+    if let Some(FileRead { blake3, bytes, .. }) = reads::known(full) {
+        return Ok(Input { path: name.to_string(), blake3, bytes, content: None, license: None });
+    }
     let Digested { path, blake3, bytes } = Digested::read(name, full)?;
     Ok(Input { path, blake3, bytes, content: None, license: None })
 }

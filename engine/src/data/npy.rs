@@ -7,9 +7,11 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::digest::{digest, feed};
 use crate::error::{Context, Error, Result};
 use crate::limits::{ARRAY, AXES};
-use crate::regular;
+use crate::tensor::values;
+use crate::{reads, regular};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -17,7 +19,17 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 pub fn load_tensor(path: impl AsRef<Path>) -> Result<Tensor> {
     let path = path.as_ref();
     let bytes = regular::read(path, |bytes| ARRAY.check(bytes))?;
-    read(&bytes).context(|| format!("`{}`", path.display()))
+    let tensor = read(&bytes).context(|| format!("`{}`", path.display()))?;
+    reads::note_content(path, || content_digest(&tensor));
+    Ok(tensor)
+}
+
+/// `array:` and a digest of a tensor's shape and values, whatever file they came from; none where its values cannot be read.
+pub fn content_digest(tensor: &Tensor) -> Option<String> {
+    let mut hasher = blake3::Hasher::new();
+    feed(&mut hasher, &values::<f32>(tensor).ok()?, f32::to_le_bytes);
+    let text = format!("{:?} {}", tensor.dims(), hasher.finalize().to_hex());
+    Some(format!("array:{}", digest(text.as_bytes())))
 }
 
 /// Writes a tensor as an f32 `.npy` file, whole or not at all.

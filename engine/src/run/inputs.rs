@@ -1,12 +1,12 @@
 //! What a run read: files by the digest of their bytes and of their content, nets by the digest of their weights.
 
-use super::array::Array;
 use crate::data::{Image, npy};
 use crate::digest::{Digested, digest};
 use crate::error::{Error, Result};
 use crate::load::LoadOptions;
 use crate::load::tensors::Tensors;
 use crate::model::Model;
+use crate::reads::{self, FileRead};
 use crate::regular;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -72,7 +72,8 @@ impl Pinned {
 }
 
 impl Input {
-    /// The file at `full`, which the script calls `path`. Its bytes are read once, for the digest and for what they hold.
+    /// The file at `full`, which the script calls `path`. Where the run read it whole, it is not read again
+    /// ([`crate::reads`]); else its bytes are read once, for the digest and for what they hold.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -81,26 +82,32 @@ impl Input {
         type Digest = fn(&[u8]) -> Option<String>;
         let small: Option<Digest> = match extension.as_str() {
             "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "tif" | "tiff" => {
-                Some(|raw| Image::decode(raw).ok().map(|image| pixels(&image)))
+                Some(|raw| Image::decode(raw).ok().map(|image| image.content_digest()))
             }
-            "npy" => Some(|raw| npy::read(raw).ok().and_then(|tensor| numbers(&tensor))),
+            "npy" => Some(|raw| npy::read(raw).ok().and_then(|tensor| npy::content_digest(&tensor))),
             _ => None,
         };
         let path = path.to_string();
+        if let Some(FileRead { blake3, bytes, content }) = reads::known(full)
+            && (content.is_some() || small.is_none())
+        {
+            let content = content.or_else(|| weights_in(&extension, full));
+            return Ok(Input { path, blake3, bytes, content, license: None });
+        }
         if let Some(content) = small {
             let raw = regular::read(full, |_| Ok(()))?;
             let (blake3, bytes) = (digest(&raw), raw.len() as u64);
             return Ok(Input { path, blake3, bytes, content: content(&raw), license: None });
         }
         let Digested { blake3, bytes, .. } = Digested::read(&path, full)?;
-        let content = matches!(extension.as_str(), "pth" | "pt" | "safetensors").then(|| weights(full)).flatten();
+        let content = weights_in(&extension, full);
         Ok(Input { path, blake3, bytes, content, license: None })
     }
 
     /// An image that is known by a name.
     pub fn sample(name: &str, image: &Image) -> Self {
         let blake3 = digest(image.pixels());
-        let content = Some(pixels(image));
+        let content = Some(image.content_digest());
         Input { path: format!("sample:{name}"), blake3, bytes: image.pixels().len() as u64, content, license: None }
     }
 
@@ -131,18 +138,11 @@ pub fn digest_prefix(blake3: &str) -> &str {
     blake3.get(..16).unwrap_or(blake3)
 }
 
-fn pixels(image: &Image) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(image.width() as u64).to_le_bytes()).update(&(image.height() as u64).to_le_bytes());
-    format!("pixels:{}", hasher.update(image.pixels()).finalize().to_hex())
-}
-
-fn numbers(tensor: &candle_core::Tensor) -> Option<String> {
-    let array = Array::of(tensor).ok()?;
-    Some(format!("array:{}", digest(format!("{:?} {}", array.shape, array.digest()).as_bytes())))
-}
-
-fn weights(file: &Path) -> Option<String> {
+/// The digest of the tensors in a file of weights; none for other files.
+fn weights_in(extension: &str, file: &Path) -> Option<String> {
+    if !matches!(extension, "pth" | "pt" | "safetensors") {
+        return None;
+    }
     let tensors = Tensors::open(file).ok()?;
     let mut hasher = blake3::Hasher::new();
     let mut names: Vec<&str> = tensors.names().collect();

@@ -18,7 +18,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use super::Image;
 use crate::error::{Context, Error, Kind, Result};
 use crate::limits::{DECODER, IMAGE_FILE};
-use crate::regular;
+use crate::{reads, regular};
 
 const KNOWN: &str = "PNG, JPEG, BMP, GIF, WebP and TIFF are known";
 
@@ -59,7 +59,16 @@ impl Image {
                 "a file of {length} bytes is larger than the limit of {IMAGE_FILE} for images"
             ))),
         })?;
-        Ok(Self::decode(&bytes).context(|| format!("`{}`", path.display()))?.with_path(path))
+        let image = Self::decode(&bytes).context(|| format!("`{}`", path.display()))?.with_path(path);
+        reads::note_content(path, || Some(image.content_digest()));
+        Ok(image)
+    }
+
+    /// `pixels:` and a digest of its size and its pixels, whatever file they came from.
+    pub fn content_digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(self.width() as u64).to_le_bytes()).update(&(self.height() as u64).to_le_bytes());
+        format!("pixels:{}", hasher.update(self.pixels()).finalize().to_hex())
     }
 
     /// Decodes the content of an image file. The size in its header is checked before anything is decoded.
