@@ -19,6 +19,7 @@ mod labelling;
 mod language;
 mod notebooks;
 mod reads;
+mod recipe;
 mod repl;
 mod reproducibility;
 #[cfg(unix)]

@@ -1,5 +1,5 @@
 //! The catalog of probes. A probe is one file in its family's folder with a [`params!`](crate::params!) block and a
-//! [`Probe`](crate::probe::Probe) impl, plus its line in [`catalog`]; the script function, the reference, completion and the contract tests
+//! [`Probe`](crate::probe::Probe) impl, named by a line in the folder's `mod.rs` and by one in [`catalog`]; the script function, the reference, completion and the contract tests
 //! follow from there.
 
 pub mod attack;

@@ -1,6 +1,7 @@
 //! How a graph ends, as far as it can be proved from its operations: in a softmax or its logarithm, or in values that can only be
 //! probabilities (sigmoids, averages and scalings of softmaxes, 1 - p).
 
+use super::class::Class;
 use super::dag::{Graph, NodeId};
 use super::op::{Activation, Binary, Op, Reduction};
 use super::weights::Weights;
@@ -96,10 +97,27 @@ impl Graph {
         }
     }
 
-    /// The range of a node's values; none where it is not known.
+    /// The range of a node's values; none where it is not known. Each node before it is looked at once.
     fn range(&self, id: NodeId, weights: &Weights) -> Option<Range> {
+        let mut wanted = vec![false; id.0 + 1];
+        wanted[id.0] = true;
+        for at in (0..=id.0).rev() {
+            let node = self.node(NodeId(at));
+            if wanted[at] && !matches!(node.op.class(), Class::Source | Class::Affine | Class::Normalisation) {
+                node.inputs.iter().for_each(|input| wanted[input.0] = true);
+            }
+        }
+        let mut known = vec![None; id.0 + 1];
+        for at in (0..=id.0).filter(|at| wanted[*at]) {
+            known[at] = self.range_from(NodeId(at), &known, weights);
+        }
+        known[id.0]
+    }
+
+    /// The range of a node's values from those of its inputs; none where it is not known.
+    fn range_from(&self, id: NodeId, known: &[Option<Range>], weights: &Weights) -> Option<Range> {
         let node = self.node(id);
-        let input = |k: usize| self.range(node.inputs[k], weights);
+        let input = |k: usize| known[node.inputs[k].0];
         let unit = Range { low: 0.0, high: 1.0, squashed: true };
         match &node.op {
             Op::Softmax { log: false, .. } => Some(unit),
@@ -176,5 +194,24 @@ fn combined(op: Binary, a: Range, b: Range) -> Option<Range> {
         Binary::Max => Some(corners(f64::max)),
         Binary::Min => Some(corners(f64::min)),
         Binary::Div | Binary::Prelu | Binary::Pow => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::graph::Builder;
+
+    #[test]
+    fn a_value_that_is_used_twice_again_and_again_is_looked_at_once() {
+        let mut b = Builder::new();
+        let x = b.input("x", vec![4]).unwrap();
+        let mut at = b.add("s", Op::Activation(Activation::Sigmoid), &[x]).unwrap();
+        for k in 0..60 {
+            at = b.add(&format!("m{k}"), Op::Binary(Binary::Max), &[at, at]).unwrap();
+        }
+        let (graph, weights) = b.finish(at).unwrap();
+        assert_eq!(graph.closing(&weights), Closing::Probability { low: 0.0, high: 1.0 });
     }
 }
