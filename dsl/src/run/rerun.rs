@@ -9,6 +9,7 @@ use convscope_engine::run::output::KEPT;
 use convscope_engine::seal::children;
 use convscope_engine::{Error, Kind, Result};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -174,7 +175,11 @@ impl Sealed<'_> {
             command.env("CONVSCOPE_CACHE", absolute(Path::new(&cache)));
         }
         let Some(sealing) = self.sealing else {
-            let mut child = children::start(&mut command)?;
+            // A script that may ask stays in this process's group: others may not read from the terminal, whose Ctrl-C reaches both.
+            let mut child = match std::io::stdin().is_terminal() {
+                true => command.spawn().map_err(|e| Error::io("convscope", &e))?,
+                false => children::start(&mut command)?,
+            };
             let done = meanwhile(&mut child);
             return Ok((children::wait(&mut child)?, done));
         };
