@@ -184,7 +184,8 @@ fn every_page_is_a_chapter_and_every_picture_is_shown() {
     let chapters: BTreeSet<String> =
         targets(&read("docs/SUMMARY.md")).into_iter().map(|t| format!("docs/{t}")).collect();
     let pages: BTreeSet<String> = pages().into_iter().filter(|p| p != "README.md").collect();
-    assert_eq!(chapters, pages, "docs/SUMMARY.md lists other pages than there are");
+    let absent: Vec<&String> = pages.difference(&chapters).collect();
+    assert!(absent.is_empty(), "docs/SUMMARY.md lists no {absent:?}");
     let shown: BTreeSet<String> = pages.iter().flat_map(|p| targets(&parts(p).1)).collect();
     let mut size = 0;
     for folder in ["img", "img/gallery"] {
