@@ -1,9 +1,11 @@
 //! How a piece of work is run: seed, threads, memory; how it reports progress and how it is stopped.
 
 use crate::data::image::Image;
+use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::model::Model;
 use crate::random::Stream;
+use crate::states::Ledger;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,6 +76,8 @@ pub struct Job {
     /// Set to stop.
     pub signal: Signal,
     sink: Arc<dyn Sink>,
+    ledger: Option<Arc<Ledger>>,
+    wave: bool,
 }
 
 impl fmt::Debug for Job {
@@ -84,7 +88,7 @@ impl fmt::Debug for Job {
 
 impl Default for Job {
     fn default() -> Self {
-        Job { seed: 0, memory: 1 << 30, signal: Signal::default(), sink: Arc::new(Silent) }
+        Job { seed: 0, memory: 1 << 30, signal: Signal::default(), sink: Arc::new(Silent), ledger: None, wave: false }
     }
 }
 
@@ -102,6 +106,39 @@ impl Job {
     /// The same job without progress reports: for work inside work that reports itself.
     pub fn quiet(&self) -> Self {
         self.clone().with_sink(Arc::new(Silent))
+    }
+
+    /// The same job by a ledger: questions about data sets look at the images that it names, and take what is known already.
+    pub fn with_ledger(self, ledger: Arc<Ledger>) -> Self {
+        Job { ledger: Some(ledger), ..self }
+    }
+
+    /// The same job for one wave of images that the ledger was asked about: it asks no more, and a wave in which no image can
+    /// be read is no error.
+    pub fn of_wave(&self) -> Self {
+        Job { ledger: None, wave: true, ..self.clone() }
+    }
+
+    /// Whether this is the job of one wave.
+    pub fn is_wave(&self) -> bool {
+        self.wave
+    }
+
+    /// The ledger, if there is one.
+    pub fn ledger(&self) -> Option<&Arc<Ledger>> {
+        self.ledger.as_ref()
+    }
+
+    /// An error where only a part of each data set is looked at: for work that keeps no state that merges.
+    ///
+    /// # Errors
+    /// Names the work.
+    pub fn whole_data(&self, work: &str) -> Result<()> {
+        match self.ledger.as_ref().filter(|l| l.part.is_some()) {
+            Some(_) => Err(Error::unsupported(format!("`{work}` keeps no state that merges, so no part of it can be computed"))
+                .hint("put it into a script of its own, or into the one that is run with the merged states")),
+            None => Ok(()),
+        }
     }
 
     /// The random stream for `purpose`: the same for the same seed, whatever else is drawn.

@@ -22,6 +22,7 @@ pub mod seal;
 pub mod shapes;
 pub mod show;
 pub mod space;
+pub mod states;
 pub mod stats;
 pub mod stream;
 pub mod subject;

@@ -200,9 +200,17 @@ impl ProbeArg {
     /// # Errors
     /// As [`Probe::run`]; the message begins with the probe's name.
     pub fn ask(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let before = job.ledger().map(|ledger| ledger.answered());
         let asked = match input {
             Input::Data(_) if maps::takes_each(self) => maps::over(self, on, input, None, job),
             _ => self.0.run(on, input, job),
+        };
+        let asked = match (asked, job.ledger()) {
+            // Of a part there may be nothing to show; its state counts.
+            (Err(error), Some(ledger)) if ledger.part.is_some() && Some(ledger.answered()) > before => {
+                Ok(Artifact::new(format!("a part of a data set: {error}")))
+            }
+            (asked, _) => asked,
         };
         self.told(asked, on, input, job)
     }

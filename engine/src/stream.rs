@@ -6,6 +6,8 @@ use crate::data::{Dataset, Source};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
+use crate::running::{Broken, Covered, State};
+use crate::states::{Kept, Net, Question};
 use candle_core::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -16,8 +18,8 @@ use std::sync::mpsc::sync_channel;
 pub struct Streamed {
     /// Images that were reached, the broken ones among them.
     pub reached: usize,
-    /// The broken ones: their numbers and what is wrong.
-    pub broken: Vec<(usize, String)>,
+    /// The broken ones.
+    pub broken: Broken,
 }
 
 impl Streamed {
@@ -25,7 +27,7 @@ impl Streamed {
     /// image after the other.
     pub fn take<T>(&mut self, i: usize, read: Result<T>) -> Option<T> {
         self.reached += 1;
-        read.map_err(|error| self.broken.push((i, error.message))).ok()
+        read.map_err(|error| self.broken.push(i, error.message)).ok()
     }
 
     /// How many images were reached and could be read.
@@ -38,17 +40,15 @@ impl Streamed {
     /// # Errors
     /// The first image's.
     pub fn check(&self) -> Result<()> {
-        match self.broken.first() {
-            Some((_, why)) if self.good() == 0 => {
-                Err(Error::format(why.clone()).context("no image could be read; the first"))
-            }
+        match self.broken.first().next() {
+            Some((_, why)) if self.good() == 0 => Err(Error::format(why).context("no image could be read; the first")),
             _ => Ok(()),
         }
     }
 
     /// What a reader should know: how many images were skipped, and the first of them by name.
     pub fn note(&self) -> Option<String> {
-        let first: Vec<String> = self.broken.iter().take(3).map(|(i, why)| format!("image {i}: {why}")).collect();
+        let first: Vec<String> = self.broken.first().take(3).map(|(i, why)| format!("image {i}: {why}")).collect();
         let more = if self.broken.len() > 3 { "; .." } else { "" };
         match self.broken.len() {
             0 => None,
@@ -74,16 +74,19 @@ pub fn stream<T: Send>(
     prepare: impl Fn(usize) -> Result<T> + Sync,
     mut take: impl FnMut(Vec<(usize, T)>) -> Result<()>,
 ) -> Result<Streamed> {
+    job.whole_data(label)?;
     let batch = batch.max(1);
-    let chunks: Vec<Range<usize>> =
-        ranges.iter().flat_map(|r| r.clone().step_by(batch).map(move |from| from..(from + batch).min(r.end))).collect();
+    // Never a list of all: there may be a thousand million images.
+    let chunks = || ranges.iter().flat_map(|r| r.clone().step_by(batch).map(move |from| from..(from + batch).min(r.end)));
+    let steps = ranges.iter().map(|r| r.len().div_ceil(batch)).sum();
     let mut told = Streamed::default();
     let mut first: Option<Error> = None;
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel(1);
-        let (chunks, prepare) = (&chunks, &prepare);
+        let prepare = &prepare;
+        let ahead = chunks();
         scope.spawn(move || {
-            for chunk in chunks {
+            for chunk in ahead {
                 if job.stopped() {
                     return;
                 }
@@ -93,14 +96,14 @@ pub fn stream<T: Send>(
                 }
             }
         });
-        for step in job.steps(label, chunks.len()) {
+        for (_, chunk) in job.steps(label, steps).zip(chunks()) {
             let Ok(items) = receive.recv() else { break };
             let mut good = Vec::with_capacity(items.len());
             for (i, item) in items {
                 match item {
                     Ok(item) => good.push((i, item)),
                     Err(error) => {
-                        told.broken.push((i, error.message.clone()));
+                        told.broken.push(i, error.message.clone());
                         first.get_or_insert(error);
                     }
                 }
@@ -108,12 +111,12 @@ pub fn stream<T: Send>(
             if !good.is_empty() {
                 take(good)?;
             }
-            told.reached += chunks[step].len();
+            told.reached += chunk.len();
         }
         Ok::<(), Error>(())
     })?;
     match first {
-        Some(error) if told.broken.len() == told.reached => Err(error.context("no image could be read; the first")),
+        Some(error) if told.broken.len() == told.reached && !job.is_wave() => Err(error.context("no image could be read; the first")),
         _ => Ok(told),
     }
 }
@@ -141,6 +144,99 @@ pub fn stream_tensors(
             take(&numbers, &Tensor::stack(&rows, 0)?)
         },
     )
+}
+
+/// What a pass over a data set left.
+pub struct Folded<S> {
+    /// The state.
+    pub state: S,
+    /// The images that went in.
+    pub covered: Covered,
+    /// How far it came, and which images could not be read.
+    pub told: Streamed,
+    /// The images that it was about.
+    pub total: usize,
+}
+
+/// What is asked of a data set, for the states of a ledger: by a probe or a method, of `subject`, with `options`.
+///
+/// # Errors
+/// Where a weight cannot be read.
+pub fn question(
+    (probe, subject): (&str, String),
+    options: serde_json::Value,
+    nets: &[&Model],
+    data: &Dataset,
+    job: &Job,
+) -> Result<Question> {
+    let net = |model: &&Model| {
+        let preprocess = serde_json::to_value(&model.card().preprocess).map_err(|e| Error::internal(e.to_string()))?;
+        Ok(Net { name: model.card().name.clone(), weights: model.weights_digest()?, preprocess })
+    };
+    Ok(Question {
+        probe: probe.to_string(),
+        subject,
+        options,
+        nets: nets.iter().map(net).collect::<Result<_>>()?,
+        data: data.identity(),
+        images: data.len() as u64,
+        seed: job.seed,
+    })
+}
+
+/// Passes over the images of a data set into a state. `over` streams ranges of them into one; where the job carries a ledger,
+/// only the images that it names and has no state of are looked at, wave by wave, and each wave's state is kept.
+///
+/// # Errors
+/// Where `over` fails, a state of the ledger is one of another question, or, of a whole data set, no image can be read.
+pub fn fold<S: State>(
+    (job, label): (&Job, &str),
+    data: &Dataset,
+    ask: impl FnOnce() -> Result<Question>,
+    empty: impl Fn() -> S,
+    mut over: impl FnMut(&[Range<usize>], &mut S, &Job) -> Result<Streamed>,
+) -> Result<Folded<S>> {
+    let n = data.len();
+    let Some(ledger) = job.ledger() else {
+        let mut state = empty();
+        let told = over(std::slice::from_ref(&(0..n)), &mut state, job)?;
+        let mut covered = Covered::new();
+        covered.add(0..told.reached)?;
+        return Ok(Folded { state, covered, told, total: n });
+    };
+    let part = ledger.part_of(n, &data.name)?;
+    let (number, question) = (ledger.next(), ask()?);
+    let mut kept = ledger.known(number, &question, empty())?;
+    let missing = kept.covered.missing(part.clone());
+    if ledger.part.is_none() && !kept.covered.is_empty() {
+        for gap in &missing {
+            job.note(&format!("images {} to {} are in no state; they are computed now", gap.start, gap.end - 1));
+        }
+    }
+    let most = ledger.wave.unwrap_or(usize::MAX).max(1);
+    let waves = || missing.iter().flat_map(|g| g.clone().step_by(most).map(|from| from..from.saturating_add(most).min(g.end)));
+    let count = missing.iter().map(|g| g.len().div_ceil(most)).sum();
+    let inner = if count > 1 { job.of_wave().quiet() } else { job.of_wave() };
+    for (_, wave) in job.steps(label, count).zip(waves()) {
+        let mut state = empty();
+        let told = over(std::slice::from_ref(&wave), &mut state, &inner)?;
+        let mut covered = Covered::new();
+        covered.add(wave.start..wave.start + told.reached)?;
+        let done = Kept { state, covered, broken: told.broken };
+        ledger.keep(number, &question, &done)?;
+        kept.merge(done)?;
+        if told.reached < wave.len() {
+            break;
+        }
+    }
+    let total = part.len();
+    let reached = total - kept.covered.missing(part).iter().map(ExactSizeIterator::len).sum::<usize>();
+    ledger.note(&question, &kept);
+    let told = Streamed { reached, broken: kept.broken };
+    if ledger.part.is_none() {
+        told.check()?;
+    }
+    Ok(Folded { state: kept.state, covered: kept.covered, told, total })
 }
 
 /// The images of a data set without those among the first `most` that cannot be read: for probes that take images in pairs

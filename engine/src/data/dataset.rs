@@ -5,12 +5,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::image::{Attribute, Image};
 use super::known::Known;
 use crate::error::{Error, Result};
+use serde_json::{Value, json};
 
 /// A list of images that know their labels and attributes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,6 +60,19 @@ pub trait Generator: fmt::Debug + Send + Sync {
 
     /// The different labels, sorted.
     fn labels(&self) -> Vec<String>;
+
+    /// The different labels of the images of a range, sorted; or those of more images where that is as quick.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    fn labels_in(&self, _range: Range<usize>) -> Result<Vec<String>> {
+        Ok(self.labels())
+    }
+
+    /// What tells these images from others, beside their number: options, files.
+    fn identity(&self) -> Value {
+        Value::Null
+    }
 }
 
 /// One image of a data set.
@@ -198,6 +213,15 @@ impl Dataset {
         self.item(index)?.image()
     }
 
+    /// The label of image `index`, without anything else that is known of it.
+    pub fn label(&self, index: usize) -> Option<String> {
+        match &self.store {
+            Store::Listed(items) => items.get(index)?.label.clone(),
+            Store::Generated(generator) if index < generator.len() => generator.label(index),
+            Store::Generated(_) => None,
+        }
+    }
+
     /// The images in order, each decoded or drawn when it is reached.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Image>> + '_ {
         self.items().map(|item| item.image())
@@ -211,6 +235,27 @@ impl Dataset {
         };
         let labels: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
         labels.into_iter().cloned().collect()
+    }
+
+    /// The different labels of the images of a range, sorted; of more images where that is as quick.
+    ///
+    /// # Errors
+    /// Where the labels of a table cannot be read.
+    pub fn labels_in(&self, range: Range<usize>) -> Result<Vec<String>> {
+        match &self.store {
+            Store::Listed(_) => Ok(self.labels()),
+            Store::Generated(generator) => generator.labels_in(range),
+        }
+    }
+
+    /// What tells the data set from others, wherever its files lie: its name, its first and last image, what a generator says.
+    pub fn identity(&self) -> Value {
+        let ends = [0, self.len().saturating_sub(1)].map(|i| self.item(i).map(|item| item.caption(i)).ok());
+        let made = match &self.store {
+            Store::Listed(_) => Value::Null,
+            Store::Generated(generator) => generator.identity(),
+        };
+        json!([self.name, ends, made])
     }
 
     /// The names of the attributes that any image has, sorted (a generator's images have those of its first).

@@ -1,6 +1,7 @@
 //! How well a net does: its predictions, accuracy with intervals and confusions, streamed over data sets in batches
 //! that follow from the job's memory.
 
+use super::tallies::{Hits, Pairs};
 use super::{Detect as _, Segment as _};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -8,9 +9,12 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::show::{Artifact, Cell, Matrix, Part, Scale, Table};
 use crate::stats::{Z95, wilson};
-use crate::stream::{Streamed, stream_tensors};
+use crate::stream::{Streamed, fold, question, stream_tensors};
 use crate::subject::Input;
 use candle_core::{Device, Tensor};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// How well a net does.
 pub trait Evaluate {
@@ -76,7 +80,7 @@ impl Evaluate for Model {
 
     fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table> {
         let mut table = Table::new(["file", "label", "class", "index", "probability"]);
-        let told = each(self, data, job, "predict", |i, probabilities| {
+        let told = each(self, data, &whole(data), (job, "predict"), |i, probabilities| {
             let item = data.item(i)?;
             let best = ranked(probabilities)[0];
             let file = item.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
@@ -94,7 +98,7 @@ impl Evaluate for Model {
 
     fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<(Vec<Option<Vec<f64>>>, Streamed)> {
         let mut all = Vec::new();
-        let told = each(self, data, job, "predict", |i, probabilities| {
+        let told = each(self, data, &whole(data), (job, "predict"), |i, probabilities| {
             all.resize(i, None);
             all.push(Some(probabilities.to_vec()));
             Ok(())
@@ -110,16 +114,26 @@ impl Evaluate for Model {
         if self.labels_readout().is_err() && self.class_maps().is_ok() {
             return self.pixel_accuracy(data, job);
         }
-        let labels = labels_of(self, data)?;
-        let mut hits: Vec<[usize; 3]> = vec![[0; 3]; self.classes_len().max(self.card().classes.len())];
-        let told = each(self, data, job, "accuracy", |i, probabilities| {
-            let Some(label) = labels[i] else { return Ok(()) };
-            let place = ranked(probabilities).iter().position(|c| *c == label).unwrap_or(usize::MAX);
-            hits[label][0] += 1;
-            hits[label][1] += usize::from(place < 1);
-            hits[label][2] += usize::from(place < 5);
-            Ok(())
-        })?;
+        let classes = classes_of(self, data, job)?;
+        let empty = || Hits::new(self.classes_len().max(self.card().classes.len()));
+        let over = |ranges: &[Range<usize>], hits: &mut Hits, job: &Job| {
+            let told = each(self, data, ranges, (job, "accuracy"), |i, probabilities| {
+                let Some(label) = label_of(&classes, data, i) else { return Ok(()) };
+                let place = ranked(probabilities).iter().position(|c| *c == label).unwrap_or(usize::MAX);
+                hits.add(label, place);
+                Ok(())
+            })?;
+            let reached = ranges.iter().cloned().flatten().take(told.reached);
+            for i in reached {
+                hits.unlabelled += u64::from(data.label(i).is_none());
+            }
+            Ok(told)
+        };
+        let ask = || question(("accuracy", self.card().name.clone()), Value::Null, &[self], data, job);
+        let folded = fold((job, "accuracy"), data, ask, empty, over)?;
+        let (hits, told) = (folded.state, folded.told);
+        let unlabelled = hits.unlabelled;
+        let hits: Vec<[usize; 3]> = hits.counts.iter().map(|h| h.map(|n| n as usize)).collect();
         let [n, top1, top5] = hits.iter().fold([0; 3], |a, h| [a[0] + h[0], a[1] + h[1], a[2] + h[2]]);
         let mut overall = Table::new(["measure", "share", "low", "high", "right", "images"]);
         let mut artifact = Artifact::new(format!("accuracy of {} on {}", self.card().name, data.name));
@@ -143,7 +157,6 @@ impl Evaluate for Model {
                 n.into(),
             ]);
         }
-        let unlabelled = labels.iter().filter(|l| l.is_none()).count();
         if unlabelled > 0 {
             artifact = artifact.note(format!("{unlabelled} images without a label are left out"));
         }
@@ -154,26 +167,32 @@ impl Evaluate for Model {
             .note("intervals are Wilson's, 95 %")
             .part(Part::Table("accuracy".into(), overall))
             .part(Part::Table("by label".into(), by_label))
-            .reached(told.reached, data.len()))
+            .reached(told.reached, folded.total))
     }
 
     fn confusion(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
-        let labels = labels_of(self, data)?;
-        let mut present: Vec<usize> = labels.iter().flatten().copied().collect();
+        let classes = classes_of(self, data, job)?;
+        let over = |ranges: &[Range<usize>], pairs: &mut Pairs, job: &Job| {
+            each(self, data, ranges, (job, "confusion"), |i, probabilities| {
+                let Some(label) = label_of(&classes, data, i) else { return Ok(()) };
+                pairs.add(label, ranked(probabilities)[0]);
+                Ok(())
+            })
+        };
+        let ask = || question(("confusion", self.card().name.clone()), Value::Null, &[self], data, job);
+        let folded = fold((job, "confusion"), data, ask, Pairs::default, over)?;
+        let (pairs, told) = (folded.state.0, folded.told);
+        let mut present: Vec<usize> = classes.values().copied().collect();
         present.sort_unstable();
         present.dedup();
         let n = present.len();
         let mut counts = vec![0usize; n * (n + 1)];
-        let mut pairs = std::collections::BTreeMap::<(usize, usize), usize>::new();
-        let told = each(self, data, job, "confusion", |i, probabilities| {
-            let Some(label) = labels[i] else { return Ok(()) };
-            let best = ranked(probabilities)[0];
-            let row = present.binary_search(&label).unwrap_or(0);
-            counts[row * (n + 1) + present.binary_search(&best).unwrap_or(n)] += 1;
-            *pairs.entry((label, best)).or_default() += 1;
-            Ok(())
-        })?;
-        let mut wrong: Vec<((usize, usize), usize)> = pairs.into_iter().filter(|((l, c), _)| l != c).collect();
+        for ((label, class), count) in &pairs {
+            let row = present.binary_search(label).unwrap_or(0);
+            counts[row * (n + 1) + present.binary_search(class).unwrap_or(n)] += *count as usize;
+        }
+        let pairs = pairs.into_iter().map(|(pair, count)| (pair, count as usize));
+        let mut wrong: Vec<((usize, usize), usize)> = pairs.filter(|((l, c), _)| l != c).collect();
         wrong.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         let mut table = Table::new(["label", "taken for", "images"]);
         for ((label, class), count) in wrong {
@@ -194,38 +213,49 @@ impl Evaluate for Model {
             .part(Part::Matrix(matrix))
             .part(Part::Table("confusions".into(), table))
             .notes(told.note())
-            .reached(told.reached, data.len()))
+            .reached(told.reached, folded.total))
     }
 }
 
-/// The class of each image's label.
-fn labels_of(model: &Model, data: &Dataset) -> Result<Vec<Option<usize>>> {
+/// The class of each label of the images that the job looks at.
+fn classes_of(model: &Model, data: &Dataset, job: &Job) -> Result<BTreeMap<String, usize>> {
+    let part = job.ledger().map(|ledger| ledger.part_of(data.len(), &data.name)).transpose()?;
     let classes = data
-        .labels()
+        .labels_in(part.clone().unwrap_or(0..data.len()))?
         .iter()
         .map(|l| Ok((l.to_string(), model.card().label_index(l)?)))
-        .collect::<Result<std::collections::BTreeMap<String, usize>>>()
+        .collect::<Result<BTreeMap<String, usize>>>()
         .map_err(|e| e.context(format!("the labels of `{}`", data.name)))?;
-    if classes.is_empty() {
+    if classes.is_empty() && part.is_none_or(|p| p.len() == data.len()) {
         return Err(Error::value(format!("no image of `{}` has a label", data.name))
             .hint("a folder's sub-folders are labels; a .csv table has a column `label`"));
     }
-    Ok(data.items().map(|i| i.label.as_ref().and_then(|l| classes.get(l).copied())).collect())
+    Ok(classes)
+}
+
+/// The class of image `i`'s label, if it has one.
+fn label_of(classes: &BTreeMap<String, usize>, data: &Dataset, i: usize) -> Option<usize> {
+    data.label(i).and_then(|l| classes.get(&l).copied())
 }
 
 /// Calls `f` with each image's index and class probabilities, in order; says how many were seen.
 fn each(
     model: &Model,
     data: &Dataset,
-    job: &Job,
-    label: &str,
+    ranges: &[Range<usize>],
+    job: (&Job, &str),
     mut f: impl FnMut(usize, &[f64]) -> Result<()>,
 ) -> Result<Streamed> {
     let readout = model.classes_readout()?;
-    stream_tensors(model, data, std::slice::from_ref(&(0..data.len())), (job, label), |numbers, x| {
+    stream_tensors(model, data, ranges, job, |numbers, x| {
         let scores = model.scores(x)?;
         numbers.iter().zip(scores).try_for_each(|(i, scores)| f(*i, &readout.probabilities(&scores)))
     })
+}
+
+/// All images of a data set.
+fn whole(data: &Dataset) -> [Range<usize>; 1] {
+    [0..data.len()]
 }
 
 /// The indexes from the largest value to the smallest; equal ones in their order.

@@ -7,9 +7,11 @@ pub mod detection;
 pub mod evaluate;
 pub mod segmentation;
 pub mod summary;
+mod tallies;
 
 pub use ablate::Ablate;
 pub use detection::Detect;
 pub use evaluate::Evaluate;
 pub use segmentation::Segment;
 pub use summary::Summarise;
+pub use tallies::{Hits, Pairs};

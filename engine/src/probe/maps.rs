@@ -61,6 +61,7 @@ pub fn over(
         return Err(Error::subject(format!("`{name}` makes no map of each image"))
             .hint("probes of the family \"where does it look\" do; others take a data set as a whole"));
     }
+    job.whole_data(name)?;
     let data = input.data()?;
     let question = serde_json::json!({
         "probe": probe.0.settings(),

@@ -13,7 +13,9 @@ pub mod spatial;
 pub mod synthesis;
 
 use crate::error::{Error, Result, did_you_mean};
+use crate::inspect::{Hits, Pairs};
 use crate::probe::Entry;
+use crate::running::{Fields, State};
 
 /// Makes [`catalog`] and [`all`] of one list.
 macro_rules! catalog {
@@ -101,6 +103,32 @@ catalog! {
     judge::sensitivity::Sensitivity,
     judge::model_randomization::ModelRandomization,
     judge::gradient_check::GradientCheck,
+}
+
+/// Joins the columns of states of one kind, of disjoint parts of a data set.
+///
+/// # Errors
+/// Where no probe keeps states of that kind, or they do not fit each other.
+pub fn merge_states(kind: &str, parts: Vec<Fields>) -> Result<Fields> {
+    fn joined<S: State>(parts: Vec<Fields>) -> Result<Fields> {
+        let mut states = parts.into_iter().map(|fields| S::read(&fields));
+        let mut whole = states.next().ok_or_else(|| Error::internal("no state to merge"))??;
+        states.try_for_each(|state| whole.merge(state?))?;
+        Ok(whole.write())
+    }
+    let known: [(&str, fn(Vec<Fields>) -> Result<Fields>); 6] = [
+        (retrieval::maxima::Maxima::KIND, joined::<retrieval::maxima::Maxima>),
+        (retrieval::coding::Rows::KIND, joined::<retrieval::coding::Rows>),
+        (look::sparsity::Channels::KIND, joined::<look::sparsity::Channels>),
+        (measure::accuracy_by_attribute::Answers::KIND, joined::<measure::accuracy_by_attribute::Answers>),
+        (Hits::KIND, joined::<Hits>),
+        (Pairs::KIND, joined::<Pairs>),
+    ];
+    let Some((_, merge)) = known.into_iter().find(|(name, _)| *name == kind) else {
+        return Err(Error::unsupported(format!("states of kind `{kind}` are not known here"))
+            .hint(format!("known are {}", known.map(|(name, _)| name).join(", "))));
+    };
+    merge(parts)
 }
 
 /// The catalog's entry called `name`.

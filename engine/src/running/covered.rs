@@ -20,6 +20,11 @@ impl Covered {
         &self.ranges
     }
 
+    /// Whether no image is covered.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// How many images are covered.
     pub fn count(&self) -> usize {
         self.ranges.iter().map(Range::len).sum()
@@ -33,7 +38,8 @@ impl Covered {
         if more.is_empty() {
             return Ok(());
         }
-        if let Some(twice) = self.ranges.iter().find(|r| r.start < more.end && more.start < r.end) {
+        let first = self.ranges.partition_point(|r| r.end <= more.start);
+        if let Some(twice) = self.ranges.get(first).filter(|r| r.start < more.end) {
             return Err(Error::value(format!(
                 "images {} to {} are counted already",
                 twice.start.max(more.start),
@@ -42,15 +48,14 @@ impl Covered {
             .hint("each state must come from another part of the data set"));
         }
         let at = self.ranges.partition_point(|r| r.start < more.start);
-        self.ranges.insert(at, more);
-        let mut joined: Vec<Range<usize>> = Vec::with_capacity(self.ranges.len());
-        for range in self.ranges.drain(..) {
-            match joined.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => joined.push(range),
-            }
+        let before = at > 0 && self.ranges[at - 1].end == more.start;
+        let behind = at < self.ranges.len() && self.ranges[at].start == more.end;
+        match (before, behind) {
+            (true, true) => self.ranges[at - 1].end = self.ranges.remove(at).end,
+            (true, false) => self.ranges[at - 1].end = more.end,
+            (false, true) => self.ranges[at].start = more.start,
+            (false, false) => self.ranges.insert(at, more),
         }
-        self.ranges = joined;
         Ok(())
     }
 
@@ -60,6 +65,23 @@ impl Covered {
     /// As [`Covered::add`].
     pub fn merge(&mut self, other: &Covered) -> Result<()> {
         other.ranges.iter().try_for_each(|r| self.add(r.clone()))
+    }
+
+    /// The ranges for a file, the end of each not in it.
+    pub fn record(&self) -> Vec<[u64; 2]> {
+        self.ranges.iter().map(|r| [r.start as u64, r.end as u64]).collect()
+    }
+
+    /// What [`Covered::record`] made.
+    ///
+    /// # Errors
+    /// Where ranges overlap.
+    pub fn of(record: &[[u64; 2]]) -> Result<Self> {
+        let mut covered = Self::new();
+        for [start, end] in record {
+            covered.add(super::fields::index(*start)?..super::fields::index(*end)?)?;
+        }
+        Ok(covered)
     }
 
     /// The parts of `whole` that are not covered.

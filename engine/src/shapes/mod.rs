@@ -70,6 +70,10 @@ impl Generator for Drawn {
         })
     }
 
+    fn identity(&self) -> serde_json::Value {
+        crate::params::Params::settings(&self.0)
+    }
+
     fn labels(&self) -> Vec<String> {
         let mut names: Vec<String> = self.0.classes.iter().map(|c| c.name().to_string()).collect();
         names.sort();

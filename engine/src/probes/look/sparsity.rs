@@ -8,13 +8,17 @@ use crate::graph::NodeId;
 use crate::job::Job;
 use crate::kernels::elementwise::largest;
 use crate::model::Model;
+use crate::params::Params as _;
 use crate::pass::Tap;
 use crate::probe::Probe;
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
-use crate::stream::{Streamed, stream};
+use crate::running::fields::index;
+use crate::running::{Field, Fields, State};
+use crate::stream::{Streamed, fold, question, stream};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
+use std::ops::Range;
 
 crate::params! {
     /// The share of positive activations of each channel over a data set; dead and nearly dead channels in a table.
@@ -42,19 +46,25 @@ impl Probe for Sparsity {
         if nodes.is_empty() {
             return Err(Error::subject(format!("{on} has no rectifier")).hint("ask about a layer: `net.layer(name)`"));
         }
-        let mut counts: Vec<Counts> = nodes.iter().map(|n| Counts::new(model, *n)).collect();
-        let (told, total) = match input {
+        let empty = || Channels(nodes.iter().map(|n| Counts::new(model, *n)).collect());
+        let (counts, told, total) = match input {
             Input::Tensor(_) => {
                 let prepared = input.prepared(model)?;
-                count(model, &nodes, &prepared.x, &mut counts)?;
-                (Streamed { reached: 1, broken: Vec::new() }, 1)
+                let mut counts = empty();
+                count(model, &nodes, &prepared.x, &mut counts.0)?;
+                (counts, Streamed { reached: 1, ..Streamed::default() }, 1)
             }
             other => {
                 let data = other.data()?;
-                (over(model, &nodes, &data, job, &mut counts)?, data.len())
+                let ask = || question((self.name(), on.to_string()), self.settings(), &[model], &data, job);
+                let over = |ranges: &[_], counts: &mut Channels, job: &Job| {
+                    over(model, &nodes, (&data, ranges), job, &mut counts.0)
+                };
+                let folded = fold((job, "sparsity"), &data, ask, empty, over)?;
+                (folded.state, folded.told, folded.total)
             }
         };
-        let made = self.report(on, model, &nodes, &counts, told.good())?;
+        let made = self.report(on, model, &nodes, &counts.0, told.good())?;
         Ok(made.notes(told.note()).reached(told.reached, total))
     }
 }
@@ -127,12 +137,18 @@ impl Sparsity {
     }
 }
 
-/// Counts over all images of a data set.
-fn over(model: &Model, nodes: &[NodeId], data: &Dataset, job: &Job, counts: &mut [Counts]) -> Result<Streamed> {
+/// Counts over images of a data set.
+fn over(
+    model: &Model,
+    nodes: &[NodeId],
+    (data, ranges): (&Dataset, &[Range<usize>]),
+    job: &Job,
+    counts: &mut [Counts],
+) -> Result<Streamed> {
     let preprocess = model.card().preprocess()?;
     let batch = job.batch(model, 2 * model.graph().trace_len(), 16);
     let prepare = |i: usize| preprocess.apply(&data.get(i)?);
-    stream(std::slice::from_ref(&(0..data.len())), batch, (job, "sparsity"), prepare, |items| {
+    stream(ranges, batch, (job, "sparsity"), prepare, |items| {
         let rows: Vec<Tensor> = items.into_iter().map(|(_, x)| x).collect();
         count(model, nodes, &Tensor::stack(&rows, 0)?, counts)
     })
@@ -161,6 +177,52 @@ impl Counts {
         }
         self.seen += (dims[0] * plane) as u64;
         Ok(())
+    }
+}
+
+/// The counts of several layers.
+pub struct Channels(Vec<Counts>);
+
+impl State for Channels {
+    const KIND: &'static str = "sparsity 1";
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        let widths = |c: &Channels| c.0.iter().map(|c| c.positive.len()).collect::<Vec<_>>();
+        if widths(self) != widths(&other) {
+            return Err(Error::value("states of other layers"));
+        }
+        for (a, b) in self.0.iter_mut().zip(other.0) {
+            a.positive.iter_mut().zip(b.positive).for_each(|(a, b)| *a += b);
+            a.largest.iter_mut().zip(b.largest).for_each(|(a, b)| *a = largest(*a, b));
+            a.seen += b.seen;
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> Fields {
+        let each = |f: fn(&Counts) -> u64| Field::Words(self.0.iter().map(f).collect());
+        Fields::new()
+            .with("channels", each(|c| c.positive.len() as u64))
+            .with("seen", each(|c| c.seen))
+            .with("positive", Field::Words(self.0.iter().flat_map(|c| c.positive.clone()).collect()))
+            .with("largest", Field::Singles(self.0.iter().flat_map(|c| c.largest.clone()).collect()))
+    }
+
+    fn read(fields: &Fields) -> Result<Self> {
+        let (channels, seen) = (fields.words("channels")?, fields.words("seen")?);
+        let (mut positive, mut largest) = (fields.words("positive")?, fields.singles("largest")?);
+        fields.check(channels.len() == seen.len() && positive.len() == largest.len())?;
+        let mut counts = Vec::with_capacity(seen.len());
+        for (n, seen) in channels.iter().zip(seen) {
+            let n = index(*n)?;
+            let (Some((p, more)), Some((l, rest))) = (positive.split_at_checked(n), largest.split_at_checked(n)) else {
+                return Err(Error::format("the columns of the state do not fit each other"));
+            };
+            counts.push(Counts { positive: p.to_vec(), largest: l.to_vec(), seen: *seen });
+            (positive, largest) = (more, rest);
+        }
+        fields.check(positive.is_empty())?;
+        Ok(Channels(counts))
     }
 }
 

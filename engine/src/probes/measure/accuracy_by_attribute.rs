@@ -3,22 +3,25 @@
 //! Russakovsky et al. 2014, "ImageNet Large Scale Visual Recognition Challenge", section 6.3: accuracy within bins of an
 //! attribute, with confidence intervals, and at equal object scale where scale is a confound.
 
-use crate::data::Attribute;
 use crate::data::measure::{MEASURES, attribute};
 use crate::error::{Error, Result, did_you_mean};
 use crate::job::Job;
 use crate::model::Model;
+use crate::params::Params as _;
 use crate::probe::Probe;
 use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, nets};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, bootstrap, homogeneity, p_value_text, trend, wilson};
-use crate::stream::stream;
+use crate::stream::{fold, question, stream};
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
+use std::ops::Range;
 
 mod bins;
+mod seen;
 
 use bins::Bins;
+pub use seen::{Answers, Seen};
 
 crate::choice! {
     /// How a quantity is cut into bins.
@@ -75,10 +78,8 @@ impl Probe for AccuracyByAttribute {
                 return Err(unknown(name, &given, &data.name));
             }
         }
-        let classes = classes(&nets, &data)?;
+        let classes = classes(&nets, &data, job)?;
         let preprocess = nets.iter().map(|n| n.card().preprocess()).collect::<Result<Vec<_>>>()?;
-        let mut seen: Vec<Seen> = Vec::new();
-        let mut without = 0;
         let prepare = |i: usize| {
             let image = data.get(i)?;
             let known = attribute(&image, &self.by);
@@ -86,28 +87,35 @@ impl Probe for AccuracyByAttribute {
             let rows = preprocess.iter().map(|p| p.apply(&image)).collect::<Result<Vec<_>>>()?;
             Ok((rows, image.label().map(str::to_string), known, within))
         };
-        let job_named = (job, "accuracy_by_attribute");
-        let told = stream(std::slice::from_ref(&(0..data.len())), batch(&nets, job), job_named, prepare, |items| {
-            let mut all: Vec<Vec<Answer>> = Vec::new();
-            for (n, net) in nets.iter().enumerate() {
-                let rows: Vec<_> = items.iter().map(|(_, (rows, ..))| rows[n].clone()).collect();
-                let label = |l: &Option<String>| l.as_ref().and_then(|l| classes[n].get(l).copied());
-                let labels: Vec<_> = items.iter().map(|(_, (_, l, ..))| label(l)).collect();
-                all.push(answers(net, &rows, &labels)?);
-            }
-            for (k, (_, (_, label, known, within))) in items.into_iter().enumerate() {
-                match (label, known, within) {
-                    (Some(_), Some(value), None) => {
-                        seen.push(Seen { value, within: None, hits: hits(&all, k, self.top) })
-                    }
-                    (Some(_), Some(value), Some(Some(w))) => {
-                        seen.push(Seen { value, within: Some(w), hits: hits(&all, k, self.top) });
-                    }
-                    _ => without += 1,
+        let over = |ranges: &[Range<usize>], state: &mut Answers, job: &Job| {
+            stream(ranges, batch(&nets, job), (job, "accuracy_by_attribute"), prepare, |items| {
+                let mut all: Vec<Vec<Answer>> = Vec::new();
+                for (n, net) in nets.iter().enumerate() {
+                    let rows: Vec<_> = items.iter().map(|(_, (rows, ..))| rows[n].clone()).collect();
+                    let label = |l: &Option<String>| l.as_ref().and_then(|l| classes[n].get(l).copied());
+                    let labels: Vec<_> = items.iter().map(|(_, (_, l, ..))| label(l)).collect();
+                    all.push(answers(net, &rows, &labels)?);
                 }
-            }
-            Ok(())
-        })?;
+                for (k, (i, (_, label, known, within))) in items.into_iter().enumerate() {
+                    match (label, known, within) {
+                        (Some(_), Some(value), None) => {
+                            state.push(i, Seen { value, within: None, hits: hits(&all, k, self.top) })
+                        }
+                        (Some(_), Some(value), Some(Some(w))) => {
+                            state.push(i, Seen { value, within: Some(w), hits: hits(&all, k, self.top) });
+                        }
+                        _ => state.without += 1,
+                    }
+                }
+                Ok(())
+            })
+        };
+        let ask = || {
+            let asked: Vec<&Model> = nets.iter().collect();
+            question((self.name(), on.to_string()), self.settings(), &asked, &data, job)
+        };
+        let folded = fold((job, "accuracy_by_attribute"), &data, ask, || Answers::new(nets.len()), over)?;
+        let (Answers { seen, without, .. }, told) = (folded.state, folded.told);
         if seen.is_empty() {
             return Err(Error::value(format!("no labelled image of `{}` has the attribute `{}`", data.name, self.by)));
         }
@@ -118,15 +126,8 @@ impl Probe for AccuracyByAttribute {
         if let Some(note) = told.note() {
             artifact = artifact.note(note);
         }
-        Ok(artifact.reached(told.reached, data.len()))
+        Ok(artifact.reached(told.reached, folded.total))
     }
-}
-
-/// One image: its attribute, its confound, and which nets are right.
-struct Seen {
-    value: Attribute,
-    within: Option<Attribute>,
-    hits: Vec<bool>,
 }
 
 fn hits(all: &[Vec<Answer>], k: usize, top: usize) -> Vec<bool> {

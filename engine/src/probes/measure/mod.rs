@@ -71,9 +71,10 @@ pub fn names(nets: &[Model]) -> Vec<String> {
 ///
 /// # Errors
 /// Where no image has a label, or a label is no class of a net.
-pub fn classes(nets: &[Model], data: &Dataset) -> Result<Vec<BTreeMap<String, usize>>> {
-    let labels = data.labels();
-    if labels.is_empty() {
+pub fn classes(nets: &[Model], data: &Dataset, job: &Job) -> Result<Vec<BTreeMap<String, usize>>> {
+    let part = job.ledger().map(|ledger| ledger.part_of(data.len(), &data.name)).transpose()?;
+    let labels = data.labels_in(part.clone().unwrap_or(0..data.len()))?;
+    if labels.is_empty() && part.is_none_or(|p| p.len() == data.len()) {
         return Err(Error::value(format!("no image of `{}` has a label", data.name))
             .hint("a folder's sub-folders are labels; a .csv table has a column `label`"));
     }

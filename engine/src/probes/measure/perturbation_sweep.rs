@@ -44,7 +44,7 @@ crate::params! {
 impl Probe for PerturbationSweep {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (nets, data) = (nets(on)?, input.data()?);
-        let classes = classes(&nets, &data)?;
+        let classes = classes(&nets, &data, job)?;
         let levels = if self.values.is_empty() { self.by.levels() } else { self.values.clone() };
         // The first image that can be read shows the levels.
         let mut told = Streamed::default();

@@ -9,13 +9,17 @@ use crate::kernels::elementwise::largest;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::Tap;
-use crate::stream::{Streamed, stream};
+use crate::stream::{Streamed, fold, question, stream};
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::{to_f32, to_f64};
 use candle_core::Tensor;
+use std::ops::Range;
 
 mod cache;
 pub mod layers;
+mod rows;
+
+pub use rows::Rows;
 
 crate::choice! {
     /// What becomes of a layer's positions.
@@ -100,8 +104,7 @@ impl Codes {
             return Err(Error::subject(format!("codes are a tensor of N x D, got {:?}", t.dims()))
                 .hint("`codes().run(layer, data)` makes them"));
         }
-        let model = on.model()?;
-        made(model, layer_of(on, coding.relu)?, &input.data()?, coding, job)
+        made(on, layer_of(on, coding.relu)?, &input.data()?, coding, job)
     }
 
     /// How many codes there are.
@@ -181,34 +184,25 @@ fn given(
     let predicted = match data.filter(|_| coding.predictions) {
         Some(data) => {
             let (all, told) = on.model()?.probabilities_of(data, job)?;
-            if let Some((i, why)) = told.broken.first() {
+            if let Some((i, why)) = told.broken.first().next() {
                 return Err(Error::format(format!("the codes' image {i} cannot be read: {why}")));
             }
             all.iter().flatten().map(|p| (argmax(p), p[argmax(p)])).collect()
         }
         None => Vec::new(),
     };
-    let told = Streamed { reached: n, broken: Vec::new() };
+    let told = Streamed { reached: n, ..Streamed::default() };
     let (rows, data) = ((0..n).collect(), data.cloned());
     Ok(Codes { values, d, rows, predicted, data, layer: "codes".into(), told, total: n, notes: Vec::new() })
 }
 
-fn made(model: &Model, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -> Result<Codes> {
+fn made(on: &Subject, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -> Result<Codes> {
+    let model = on.model()?;
     let graph = model.graph();
     let tap = Tap::Only(if coding.predictions { vec![node, graph.scores()] } else { vec![node] });
     let preprocess = model.card().preprocess()?;
     let d = code_len(&graph.node(node).shape, coding.pool);
-    let mut codes = Codes {
-        values: Vec::new(),
-        d,
-        rows: Vec::new(),
-        predicted: Vec::new(),
-        data: Some(data.clone()),
-        layer: graph.node(node).name.clone(),
-        told: Streamed::default(),
-        total: data.len(),
-        notes: Vec::new(),
-    };
+    let layer = graph.node(node).name.clone();
     let kept = cache::Cache::open(model, node, coding, d, data)?;
     let batch = job.through(model, 1, 2 * graph.peak_len(), 8);
     // What is on disk needs neither decoding nor the net.
@@ -216,38 +210,52 @@ fn made(model: &Model, node: NodeId, data: &Dataset, coding: Coding, job: &Job) 
         (key, Some(code)) => Ok((key, None, Some(code))),
         (key, None) => Ok((key, Some(preprocess.apply(&data.get(i)?)?), None)),
     };
-    let mut fresh: Vec<(cache::Key, Vec<f32>)> = Vec::new();
-    let told = stream(std::slice::from_ref(&(0..data.len())), batch, (job, "codes"), prepare, |items| {
-        let wanted: Vec<Tensor> = items.iter().filter_map(|(_, (_, x, _))| x.clone()).collect();
-        let mut new = match wanted.is_empty() {
-            true => Vec::new(),
-            false => rows_of(model, node, &Tensor::stack(&wanted, 0)?, &tap, coding)?,
-        }
-        .into_iter();
-        for (i, (key, _, known)) in items {
-            let row = match known {
-                Some(row) => row,
-                None => {
-                    let row = new.next().ok_or_else(|| Error::internal("a batch lost an image"))?;
-                    fresh.extend(key.map(|key| (key, row.clone())));
-                    row
-                }
-            };
-            codes.rows.push(i);
-            codes.values.extend_from_slice(&row[..d]);
-            if coding.predictions {
-                codes.predicted.push((row[d] as usize, f64::from(row[d + 1])));
+    let over = |ranges: &[Range<usize>], rows: &mut Rows, job: &Job| {
+        let mut fresh: Vec<(cache::Key, Vec<f32>)> = Vec::new();
+        let told = stream(ranges, batch, (job, "codes"), prepare, |items| {
+            let wanted: Vec<Tensor> = items.iter().filter_map(|(_, (_, x, _))| x.clone()).collect();
+            let mut new = match wanted.is_empty() {
+                true => Vec::new(),
+                false => rows_of(model, node, &Tensor::stack(&wanted, 0)?, &tap, coding)?,
             }
-        }
-        Ok(())
-    });
-    kept.keep(&fresh)?;
-    codes.told = told?;
+            .into_iter();
+            for (i, (key, _, known)) in items {
+                let row = match known {
+                    Some(row) => row,
+                    None => {
+                        let row = new.next().ok_or_else(|| Error::internal("a batch lost an image"))?;
+                        fresh.extend(key.map(|key| (key, row.clone())));
+                        row
+                    }
+                };
+                rows.push(i, &row);
+            }
+            Ok(())
+        });
+        kept.keep(&fresh)?;
+        told
+    };
+    let ask = || {
+        let options = serde_json::json!([format!("{:?}", coding.pool), coding.relu, coding.predictions]);
+        question(("codes", format!("{on} at {layer}")), options, &[model], data, job)
+    };
+    let folded = fold((job, "codes"), data, ask, || Rows::new(d), over)?;
     // How the codes came about is no part of what they are.
     if let Some(note) = kept.note() {
         job.note(&note);
     }
-    Ok(codes)
+    let Rows { images, values, predicted, .. } = folded.state;
+    Ok(Codes {
+        values,
+        d,
+        rows: images,
+        predicted,
+        data: Some(data.clone()),
+        layer,
+        told: folded.told,
+        total: folded.total,
+        notes: Vec::new(),
+    })
 }
 
 /// The rows of a batch: each sample's code and, where asked for, its most probable class and that probability.

@@ -7,15 +7,17 @@ use crate::data::{Dataset, Image, Interpolation, PixelBox};
 use crate::error::{Error, Result};
 use crate::graph::Field;
 use crate::job::Job;
+use crate::params::Params as _;
 use crate::probe::Probe;
 use crate::probes::attribution::saliency_box::framed;
 use crate::probes::retrieval::maxima::{Asked, Maxima, Thinning};
 use crate::rules::Rules;
 use crate::show::{Artifact, Cell, Part, Pictures, Table};
-use crate::stream::stream_tensors;
+use crate::stream::{fold, question, stream_tensors};
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 use candle_core::Tensor;
+use std::ops::Range;
 
 crate::choice! {
     /// What is drawn beside each crop.
@@ -46,7 +48,7 @@ crate::params! {
     /// a crop, its value and its image.
     ///
     /// Arrays: `values`, `images` and `places` (row, column of the layer's map), one row a channel, strongest first (NaN
-    /// and -1 where there are fewer); `mean` and `std` of the images' maxima; `state`, with which a stopped run goes on and
+    /// and -1 where there are fewer; `images` in f64 where the data set has more than 2^24); `mean` and `std` of the images' maxima; `state`, with which a stopped run goes on and
     /// parts of a data set are joined: bit for bit the result of one whole run.
     #[probe(
         family = Images,
@@ -82,20 +84,32 @@ impl Probe for MaxActivating {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let asked = Asked::of(on)?;
         let data = input.data()?;
+        let fingerprint = self.fingerprint(&asked, &data)?;
+        let empty = || Maxima::new(asked.names.len(), self.top, fingerprint);
+        let thinning = Thinning { per_image: self.per_image, overlap: self.overlap, field: asked.field() };
+        let tap = asked.tap()?;
+        let over = |ranges: &[Range<usize>], maxima: &mut Maxima, job: &Job| {
+            stream_tensors(&asked.model, &data, ranges, (job, "max_activating"), |numbers, x| {
+                let answers = asked.answers(&asked.model.forward(x, &tap)?)?;
+                let each = answers.len() / numbers.len();
+                numbers.iter().zip(answers.chunks(each)).for_each(|(i, a)| maxima.add(*i, a, asked.map[1], &thinning));
+                Ok(())
+            })
+        };
+        if job.ledger().is_some() && self.part.is_empty() && self.states.is_empty() {
+            let ask = || question((self.name(), on.to_string()), self.settings(), &[&asked.model], &data, job);
+            let folded = fold((job, "max_activating"), &data, ask, empty, over)?;
+            let maxima = Maxima { covered: folded.covered, ..folded.state };
+            let made = self.report(on, &asked, &maxima, &data)?;
+            return Ok(made.notes(folded.told.note()).reached(folded.told.reached, folded.total));
+        }
         let whole = self.whole(data.len())?;
-        let mut maxima = Maxima::new(asked.names.len(), self.top, self.fingerprint(&asked, &data)?);
+        let mut maxima = empty();
         for state in &self.states {
             maxima.merge(&Maxima::read(state)?)?;
         }
         let missing = maxima.covered.missing(whole);
-        let thinning = Thinning { per_image: self.per_image, overlap: self.overlap, field: asked.field() };
-        let tap = asked.tap()?;
-        let told = stream_tensors(&asked.model, &data, &missing, (job, "max_activating"), |numbers, x| {
-            let answers = asked.answers(&asked.model.forward(x, &tap)?)?;
-            let each = answers.len() / numbers.len();
-            numbers.iter().zip(answers.chunks(each)).for_each(|(i, a)| maxima.add(*i, a, asked.map[1], &thinning));
-            Ok(())
-        })?;
+        let told = over(&missing, &mut maxima, job)?;
         let mut left = told.reached;
         for range in &missing {
             let done = left.min(range.len());
@@ -113,7 +127,7 @@ impl Probe for MaxActivating {
 
 impl MaxActivating {
     /// The images that this run is about.
-    fn whole(&self, n: usize) -> Result<std::ops::Range<usize>> {
+    fn whole(&self, n: usize) -> Result<Range<usize>> {
         match self.part[..] {
             [] => Ok(0..n),
             [i, of] if i < of => Ok(n * i / of..n * (i + 1) / of),
@@ -128,7 +142,7 @@ impl MaxActivating {
 
     fn report(&self, on: &Subject, asked: &Asked, maxima: &Maxima, data: &Dataset) -> Result<Artifact> {
         let (q, k) = (asked.names.len(), self.top);
-        let (mut values, mut images) = (vec![f32::NAN; q * k], vec![-1f32; q * k]);
+        let (mut values, mut images) = (vec![f32::NAN; q * k], vec![-1f64; q * k]);
         let mut places = vec![-1f32; q * k * 2];
         let input = &asked.model.input_shape()[1..];
         let size = [input.first().copied().unwrap_or(1), input.get(1).copied().unwrap_or(1)];
@@ -137,7 +151,7 @@ impl MaxActivating {
             for (rank, peak) in top.peaks().iter().enumerate() {
                 let at = asked.position(peak.place);
                 values[i * k + rank] = peak.value;
-                images[i * k + rank] = peak.image as f32;
+                images[i * k + rank] = peak.image as f64;
                 places[(i * k + rank) * 2..][..2].copy_from_slice(&at.map(|v| v as f32));
                 let [t, l, b, r] = asked.field().window(at[0], at[1], size);
                 let item = data.item(peak.image)?;
@@ -159,7 +173,7 @@ impl MaxActivating {
         let seen = maxima.covered.count();
         let mut artifact = Artifact::new(format!("what excites {on} most in {seen} images of {}", data.name))
             .array("values", tensor(values, &[q, k])?)
-            .array("images", tensor(images, &[q, k])?)
+            .array("images", numbers(images, data.len(), &[q, k])?)
             .array("places", tensor(places, &[q, k, 2])?)
             .array("mean", tensor(maxima.moments.iter().map(|m| m.mean() as f32).collect(), &[q])?)
             .array("std", tensor(maxima.moments.iter().map(|m| m.std() as f32).collect(), &[q])?)
@@ -231,6 +245,14 @@ impl MaxActivating {
             Projection::Gradient => Some(Rules::gradient()),
         }
     }
+}
+
+/// Image numbers as an array: in f32 where it holds all of the data set's exactly, in f64 where not.
+///
+/// # Errors
+/// Where their number does not fit the shape.
+pub fn numbers(images: Vec<f64>, of: usize, dims: &[usize]) -> Result<Tensor> {
+    if of <= 1 << 24 { tensor(images.into_iter().map(|i| i as f32).collect(), dims) } else { tensor(images, dims) }
 }
 
 /// The questions, those first whose strongest answer is the most standard deviations above the mean maximum.

@@ -10,6 +10,7 @@ use crate::job::Job;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::probe::Probe;
 use crate::probes::retrieval::codes::finish;
+use crate::probes::retrieval::max_activating::numbers;
 use crate::probes::retrieval::coding::{Codes, Coding, Images, Pool};
 use crate::show::{Artifact, Cell, Part, Pictures, Table};
 use crate::stats::{Z95, wilson};
@@ -98,13 +99,13 @@ impl Probe for Nearest {
         let found = nearest(&codes.values, codes.d, queries.as_ref().map(|q| &q.values[..]), self.k, self.metric);
         let asked = queries.as_ref().unwrap_or(&codes);
         let (n, k) = (asked.len(), found.k);
-        let numbers: Vec<f32> = found.indices.iter().map(|r| codes.rows[*r as usize] as f32).collect();
+        let images: Vec<f64> = found.indices.iter().map(|r| codes.rows[*r as usize] as f64).collect();
         let title = match &queries {
             None => format!("the {k} nearest of {n} images at {}", codes.layer),
             Some(_) => format!("the {k} images nearest to {n} at {}", codes.layer),
         };
         let mut artifact = Artifact::new(title)
-            .array("neighbours", tensor(numbers, &[n, k])?)
+            .array("neighbours", numbers(images, codes.total, &[n, k])?)
             .array("distances", tensor(found.distances.clone(), &[n, k])?);
         let (names, labels) = codes.labels();
         let voted = votes(&found, self.k, &labels);

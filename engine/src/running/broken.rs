@@ -1,0 +1,115 @@
+//! The images that could not be read: how many, which, and of the first ones why.
+
+use super::Covered;
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// For how many images it is kept what is wrong with them.
+const SAID: usize = 100;
+
+/// Images that could not be read. Takes little memory also where most are broken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Broken {
+    which: Covered,
+    said: BTreeMap<usize, String>,
+}
+
+/// The same in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokenRecord {
+    /// How many.
+    pub count: u64,
+    /// Which: ranges of image numbers, the end of each not among them.
+    pub images: Vec<[u64; 2]>,
+    /// What is wrong with the first ones.
+    pub said: Vec<(u64, String)>,
+}
+
+impl Broken {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.which.count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Image `i` and what is wrong with it; one that is known already is not counted again.
+    pub fn push(&mut self, i: usize, why: String) {
+        if self.which.add(i..i + 1).is_ok() {
+            self.said.insert(i, why);
+            self.shorten();
+        }
+    }
+
+    /// The first ones, with what is wrong with them.
+    pub fn first(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.said.iter().map(|(i, why)| (*i, why.as_str()))
+    }
+
+    /// Takes in those of other images.
+    ///
+    /// # Errors
+    /// Where an image is among both.
+    pub fn merge(&mut self, other: Broken) -> Result<()> {
+        self.which.merge(&other.which)?;
+        self.said.extend(other.said);
+        self.shorten();
+        Ok(())
+    }
+
+    /// For a file.
+    pub fn record(&self) -> BrokenRecord {
+        BrokenRecord {
+            count: self.len() as u64,
+            images: self.which.record(),
+            said: self.said.iter().map(|(i, why)| (*i as u64, why.clone())).collect(),
+        }
+    }
+
+    /// What [`Broken::record`] made.
+    ///
+    /// # Errors
+    /// Where an image is there twice.
+    pub fn of(record: &BrokenRecord) -> Result<Self> {
+        let said = record.said.iter().map(|(i, why)| Ok((super::fields::index(*i)?, why.clone())));
+        Ok(Broken { which: Covered::of(&record.images)?, said: said.collect::<Result<_>>()? })
+    }
+
+    fn shorten(&mut self) {
+        while self.said.len() > SAID {
+            self.said.pop_last();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_first_are_named_in_whatever_order_parts_come() {
+        let part = |from: usize| {
+            let mut broken = Broken::new();
+            (from..from + 80).for_each(|i| broken.push(i, format!("b{i}")));
+            broken
+        };
+        let mut a = part(0);
+        a.merge(part(100)).unwrap();
+        let mut b = part(100);
+        b.merge(part(0)).unwrap();
+        assert_eq!((a.len(), a.first().count(), a.first().last()), (160, SAID, Some((119, "b119"))));
+        assert_eq!(a, b);
+        assert_eq!(Broken::of(&a.record()).unwrap(), a);
+        assert!(a.merge(part(50)).is_err());
+    }
+}
