@@ -9,15 +9,18 @@ mod convert;
 mod diff;
 mod explain;
 mod housekeeping;
+mod index;
 mod inspect;
 mod kernel;
 mod label;
 mod lock;
+mod merge;
 mod net_flags;
 mod reference;
 mod repl;
 mod run;
 mod sealed;
+mod shard;
 pub mod terminal;
 mod verify;
 
@@ -77,6 +80,12 @@ enum Command {
     Convert(convert::Convert),
     /// Draw two runs side by side on one scale.
     Diff(diff::Diff),
+    /// List the shards of a data set: files and parts of files, with the numbers of their images.
+    Index(index::Index),
+    /// Look at some images of a script's data sets and keep what the others' results can be joined with.
+    Shard(shard::Shard),
+    /// Join the states of shards.
+    Merge(merge::Merge),
     /// List or clear what was fetched.
     Cache(housekeeping::Cache),
     /// Print a shell's completions.
@@ -189,6 +198,9 @@ pub fn main(arguments: Arguments) -> u8 {
         Command::Bundle(bundle) => bundle.main(),
         Command::Convert(convert) => convert.main().map(|()| 0),
         Command::Diff(diff) => diff.main(),
+        Command::Index(index) => index.main().map(|()| 0),
+        Command::Shard(shard) => shard.main(),
+        Command::Merge(merge) => merge.main(),
         Command::Cache(cache) => cache.main().map(|()| 0),
         Command::Completions { shell } => {
             let mut script = Vec::new();

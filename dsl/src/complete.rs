@@ -10,6 +10,7 @@ use convscope_engine::load::OPTIONS;
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{catalog, find};
 use convscope_engine::shapes::Shapes;
+use convscope_engine::table::LoadTable;
 use std::collections::BTreeSet;
 
 /// One thing that could stand there.
@@ -100,6 +101,7 @@ impl Session {
             "plot" => simple(&crate::script::PLOT),
             "figure" => simple(&crate::script::FIGURE),
             "shapes" => given(&Shapes::default().specs()),
+            "load_table" => given(&LoadTable::default().specs()),
             name => find(name).map_or_else(|_| Vec::new(), |entry| given(&entry.default_probe().specs())),
         }
     }

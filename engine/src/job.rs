@@ -135,8 +135,10 @@ impl Job {
     /// Names the work.
     pub fn whole_data(&self, work: &str) -> Result<()> {
         match self.ledger.as_ref().filter(|l| l.part.is_some()) {
-            Some(_) => Err(Error::unsupported(format!("`{work}` keeps no state that merges, so no part of it can be computed"))
-                .hint("put it into a script of its own, or into the one that is run with the merged states")),
+            Some(_) => Err(Error::unsupported(format!(
+                "`{work}` keeps no state that merges, so no part of it can be computed"
+            ))
+            .hint("put it into a script of its own, or into the one that is run with the merged states")),
             None => Ok(()),
         }
     }

@@ -26,6 +26,7 @@ pub mod states;
 pub mod stats;
 pub mod stream;
 pub mod subject;
+pub mod table;
 pub mod zipped;
 
 pub use convscope_nn::{Context, Error, Kind, Result};

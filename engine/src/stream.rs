@@ -77,7 +77,8 @@ pub fn stream<T: Send>(
     job.whole_data(label)?;
     let batch = batch.max(1);
     // Never a list of all: there may be a thousand million images.
-    let chunks = || ranges.iter().flat_map(|r| r.clone().step_by(batch).map(move |from| from..(from + batch).min(r.end)));
+    let chunks =
+        || ranges.iter().flat_map(|r| r.clone().step_by(batch).map(move |from| from..(from + batch).min(r.end)));
     let steps = ranges.iter().map(|r| r.len().div_ceil(batch)).sum();
     let mut told = Streamed::default();
     let mut first: Option<Error> = None;
@@ -116,7 +117,9 @@ pub fn stream<T: Send>(
         Ok::<(), Error>(())
     })?;
     match first {
-        Some(error) if told.broken.len() == told.reached && !job.is_wave() => Err(error.context("no image could be read; the first")),
+        Some(error) if told.broken.len() == told.reached && !job.is_wave() => {
+            Err(error.context("no image could be read; the first"))
+        }
         _ => Ok(told),
     }
 }
@@ -207,6 +210,16 @@ pub fn fold<S: State>(
     let part = ledger.part_of(n, &data.name)?;
     let (number, question) = (ledger.next(), ask()?);
     let mut kept = ledger.known(number, &question, empty())?;
+    if let Some(other) = kept.covered.ranges().iter().find(|r| r.start < part.start || r.end > part.end) {
+        return Err(Error::value(format!(
+            "the state that is there holds images {} to {}, those asked for are {} to {}",
+            other.start,
+            other.end - 1,
+            part.start,
+            part.end.saturating_sub(1)
+        ))
+        .hint("name another file, or remove the state"));
+    }
     let missing = kept.covered.missing(part.clone());
     if ledger.part.is_none() && !kept.covered.is_empty() {
         for gap in &missing {
@@ -214,7 +227,8 @@ pub fn fold<S: State>(
         }
     }
     let most = ledger.wave.unwrap_or(usize::MAX).max(1);
-    let waves = || missing.iter().flat_map(|g| g.clone().step_by(most).map(|from| from..from.saturating_add(most).min(g.end)));
+    let waves =
+        || missing.iter().flat_map(|g| g.clone().step_by(most).map(|from| from..from.saturating_add(most).min(g.end)));
     let count = missing.iter().map(|g| g.len().div_ceil(most)).sum();
     let inner = if count > 1 { job.of_wave().quiet() } else { job.of_wave() };
     for (_, wave) in job.steps(label, count).zip(waves()) {

@@ -1,12 +1,14 @@
 //! `convscope run` and `convscope eval`: a script with its report, figures and manifest; a line.
 
 use super::sealed::{SealArgs, seal_here};
+use super::shard::given;
 use super::terminal::{Mode, Terminal, print_err, print_out, style, text};
 use super::{FAILED, INTERRUPTED, Params, RunArgs, USAGE, out_folder};
 use clap::Args;
 use convscope_dsl::run::{Executed, Recording, Run, Source, values};
 use convscope_dsl::{CellResult, Diagnostic, Place, Session};
 use convscope_engine::run::output::KEPT;
+use convscope_engine::states::Ledger;
 use convscope_engine::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +35,9 @@ pub struct RunScript {
     /// Run it in a process that reads only the script's folder and what `--input` names, and has no network.
     #[arg(long, conflicts_with = "unsealed")]
     sealed: bool,
+    /// State files of `convscope shard` or `merge`: what they hold is taken from them, and only the other images are looked at.
+    #[arg(long, value_name = "STATE", conflicts_with = "sealed")]
+    states: Vec<PathBuf>,
     /// Run a bundle or a report as if the script were one's own.
     #[arg(long)]
     pub(super) unsealed: bool,
@@ -103,7 +108,8 @@ impl RunScript {
             Some(folder) => hand_over(&run, &self.work, self.values, folder),
             None => {
                 let recording = Recording { whole: self.arrays, last: self.last, ..Recording::default() };
-                run_script(&run, &self.work, self.json, recording)
+                let ledger = if self.states.is_empty() { None } else { Some(given(&run, &self.states)?) };
+                run_by(&run, &self.work, self.json, recording, ledger)
             }
         }
     }
@@ -127,12 +133,16 @@ impl Eval {
 
 /// Runs a script and writes its folder, with the numbers behind what it showed where all of them are kept; the exit code.
 pub fn run_script(run: &Run, work: &RunArgs, json: bool, recording: Recording) -> Result<u8> {
+    run_by(run, work, json, recording, None)
+}
+
+fn run_by(run: &Run, work: &RunArgs, json: bool, recording: Recording, ledger: Option<Arc<Ledger>>) -> Result<u8> {
     let mode = match (json, work.quiet) {
         (true, _) => Mode::Json,
         (_, true) => Mode::Quiet,
         _ => Mode::Plain,
     };
-    let executed = execute(run, work, mode, recording)?;
+    let executed = execute(run, work, mode, recording, ledger)?;
     let aside = run.aside(&executed);
     let run = aside.as_ref().unwrap_or(run);
     let finished = run.finish(&executed)?;
@@ -151,15 +161,27 @@ pub fn run_script(run: &Run, work: &RunArgs, json: bool, recording: Recording) -
 
 /// Runs a script for another process, which finds what it left in `folder`; the exit code.
 fn hand_over(run: &Run, work: &RunArgs, values: usize, folder: &Path) -> Result<u8> {
-    let executed = execute(run, work, Mode::Record, Recording { values, whole: true, inside: true, last: false })?;
+    let recording = Recording { values, whole: true, inside: true, last: false };
+    let executed = execute(run, work, Mode::Record, recording, None)?;
     run.finish(&executed)?.hand_over(folder)?;
     Ok(exit_code(run, &executed))
 }
 
-fn execute(run: &Run, work: &RunArgs, mode: Mode, recording: Recording) -> Result<Executed> {
+/// Executes a script; by a ledger, its questions about data sets look at the images that it names.
+pub(super) fn execute(
+    run: &Run,
+    work: &RunArgs,
+    mode: Mode,
+    recording: Recording,
+    ledger: Option<Arc<Ledger>>,
+) -> Result<Executed> {
     let work = work.with(&run.source.front);
     let terminal = Arc::new(Terminal::new(mode, !work.quiet));
-    let executed = run.execute(work.job()?, terminal.clone(), recording);
+    let job = match ledger {
+        Some(ledger) => work.job()?.with_ledger(ledger),
+        None => work.job()?,
+    };
+    let executed = run.execute(job, terminal.clone(), recording);
     terminal.finish();
     if executed.result.error.is_none() && run.source.front.params.is_empty() {
         for name in executed.unused_params() {
@@ -169,7 +191,7 @@ fn execute(run: &Run, work: &RunArgs, mode: Mode, recording: Recording) -> Resul
     Ok(executed)
 }
 
-fn exit_code(run: &Run, executed: &Executed) -> u8 {
+pub(super) fn exit_code(run: &Run, executed: &Executed) -> u8 {
     if executed.late {
         let seconds = run.source.front.seconds.unwrap_or_default();
         print_err(&format!("error: the script ran over its limit of {seconds} s\n  hint: its front matter sets it"));

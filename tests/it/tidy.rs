@@ -136,6 +136,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("engine", "stats", &[]),
     ("engine", "stream", &["data", "job", "running", "states"]),
     ("engine", "subject", &["data", "detect"]),
+    ("engine", "table", &["data", "params", "running", "seal", "show"]),
     ("engine", "zipped", &[]),
 ];
 

@@ -9,6 +9,7 @@ use convscope_engine::params::Params;
 use convscope_engine::probes::find;
 use convscope_engine::shapes::Shapes;
 use convscope_engine::show::Table;
+use convscope_engine::table::LoadTable;
 use convscope_engine::{Artifact, Model};
 
 /// The candidates for a text that begins after `tokens` and reads `partial` so far.
@@ -77,6 +78,7 @@ fn for_option(
     let specs = match find(owner) {
         Ok(entry) => entry.default_probe().specs(),
         Err(_) if owner == "shapes" => Shapes::default().specs(),
+        Err(_) if owner == "load_table" => LoadTable::default().specs(),
         Err(_) => return Vec::new(),
     };
     let spec = specs.iter().find(|s| s.name == option);

@@ -1,4 +1,4 @@
-//! `load_model`, `load_image`, `load_images`, `load_tensor`, `sample_image`: what scripts begin with.
+//! `load_model`, `load_image`, `load_images`, `load_table`, `load_tensor`, `sample_image`: what scripts begin with.
 
 use crate::context::Context;
 use crate::convert::options;
@@ -11,9 +11,14 @@ use convscope_engine::load::load_model;
 use convscope_engine::load::{LoadOptions, OPTIONS};
 use convscope_engine::params::{Params, Value};
 use convscope_engine::shapes::{Shapes, shapes};
+use convscope_engine::table::bytes::is_address;
+use convscope_engine::table::{LoadTable, index, of_shards, shards_of, sources};
 use convscope_engine::{Error, Model, Result, seal};
 use rhai::{Array, Dynamic, Map};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a table up to which its files are digested for the record of a run.
+const DIGESTED: u64 = 1 << 30;
 
 /// Binds the loaders.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
@@ -33,6 +38,24 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "A data set: a folder (sub-folders are labels), a pattern such as \"photos/*.jpg\", a .csv or .json table (path, label, box, mask or class_mask, keypoints, any attributes), annotations of COCO (.json) or VOC (.xml, or their folder), CIFAR-10 batches, or IDX files.",
         move |from: &str| data(&shared, from).raise(),
     );
+    let shared = context.clone();
+    library.add(
+        "load_table(from: text) -> data",
+        "A data set of any length, read as it is used: .parquet files (Hugging Face's images, binary columns, paths), WebDataset's .tar files, .csv manifests of paths, a folder of such or of images, an index that `convscope index` wrote; a path, a pattern, shard-{000..047}.tar, an http or https address, or a list of such.",
+        move |from: &str| table(&shared, &[from.to_string()], &Map::new()).raise(),
+    );
+    let shared = context.clone();
+    library.add("load_table(from: text, options: map) -> data", "", move |from: &str, options: Map| {
+        table(&shared, &[from.to_string()], &options).raise()
+    });
+    let shared = context.clone();
+    library.add("load_table(from: list, options: map) -> data", "", move |from: Array, options: Map| {
+        let names = from.into_iter().map(|name| {
+            let kind = name.type_name();
+            name.into_string().map_err(|_| Error::value(format!("`load_table` takes texts, got a list with {kind}")))
+        });
+        names.collect::<Result<Vec<String>>>().and_then(|names| table(&shared, &names, &options)).raise()
+    });
     let shared = context.clone();
     library.add(
         "load_tensor(path: text) -> tensor",
@@ -103,6 +126,37 @@ fn data(context: &Context, from: &str) -> Result<Dataset> {
     let files: Vec<_> = data.items().filter_map(|item| item.path().map(Path::to_path_buf)).collect();
     context.listed(files.iter().map(|f| f.as_path()));
     Ok(data)
+}
+
+/// The data set of a table. Its files are noted as read where they are local and not too many bytes to be digested.
+fn table(context: &Context, names: &[String], given: &Map) -> Result<Dataset> {
+    let mut asked = LoadTable::default();
+    for (name, value) in options(given)? {
+        asked.set(&name, &value)?;
+    }
+    let files = sources::files(names, &context.place().inputs)?;
+    let local: Vec<&Path> = files.iter().filter(|(uri, _)| !is_address(uri)).map(|(uri, _)| Path::new(uri)).collect();
+    let bytes: u64 = local.iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum();
+    if local.len() < files.len() {
+        context.unrepeatable("a table behind an address (`load_table`)");
+    } else if bytes > DIGESTED || local.iter().any(|path| path.is_dir()) {
+        context.unrepeatable("a table of more than 1 GB, or of a folder's images (`load_table`)");
+    } else {
+        context.listed(local.into_iter());
+    }
+    let listed = context.job.ledger().and_then(|ledger| ledger.listing.as_ref());
+    if let Some(listed) = listed
+        && let Some(shards) = index::decode(&listed.file.to_string_lossy())?
+    {
+        let full = |uri: &str| std::path::absolute(uri).unwrap_or_else(|_| PathBuf::from(uri));
+        let mut indexed: Vec<PathBuf> = shards.iter().map(|s| full(&s.uri)).collect();
+        indexed.dedup();
+        if indexed.iter().eq(files.iter().map(|(uri, _)| full(uri)).collect::<Vec<_>>().iter()) {
+            return of_shards(names, shards, &asked);
+        }
+    }
+    let shards = shards_of(&files, &asked, None)?;
+    of_shards(names, shards, &asked)
 }
 
 fn generated(given: &Map) -> Result<Dataset> {

@@ -89,7 +89,8 @@ pub(super) fn extension(path: &Path) -> String {
     path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
 }
 
-pub(super) fn is_image(path: &Path) -> bool {
+/// Whether a file is an image by its name, and not a hidden one.
+pub fn is_image(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
     !hidden && EXTENSIONS.contains(&extension(path).as_str())
 }

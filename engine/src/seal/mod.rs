@@ -111,6 +111,18 @@ pub fn fetched_elsewhere(want: &Want) -> Result<bool> {
     Ok(true)
 }
 
+/// Whether this process may ask a server for parts of a file.
+///
+/// # Errors
+/// Where it is sealed, or was told to stay offline.
+pub fn may_connect(address: &str) -> Result<()> {
+    if is_held() || OFFLINE.load(Ordering::SeqCst) {
+        let message = format!("`{address}`: a sealed run has no network");
+        return Err(Error::new(Kind::Io, message).hint("download the file and name it by its path"));
+    }
+    Ok(())
+}
+
 /// Asks the person in front of the process that started this one for a line.
 ///
 /// # Errors

@@ -17,6 +17,8 @@ use std::path::Path;
 pub const FORMAT: &str = "convscope state";
 /// The version of the layout.
 pub const VERSION: u32 = 1;
+/// States of a question that are held before they are joined.
+const AT_ONCE: usize = 32;
 /// The metadata's one name.
 const KEY: &str = "convscope";
 
@@ -142,7 +144,8 @@ impl StateFile {
             ))
             .hint("compute all states with one version of convscope"));
         }
-        let header: Header = serde_json::from_value(about).map_err(|e| Error::format(format!("a damaged head: {e}")))?;
+        let header: Header =
+            serde_json::from_value(about).map_err(|e| Error::format(format!("a damaged head: {e}")))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(none)?;
         let mut columns: Vec<(String, TensorView<'_>)> = tensors.tensors();
         columns.sort_by(|a, b| a.0.cmp(&b.0));
@@ -160,7 +163,9 @@ impl StateFile {
         }
         for entry in &entries {
             if entry.question.digest() != entry.digest {
-                return Err(Error::format("the head is damaged: a question's digest is another").hint("compute it again"));
+                return Err(
+                    Error::format("the head is damaged: a question's digest is another").hint("compute it again")
+                );
             }
         }
         Ok(StateFile { facts: header.facts, entries })
@@ -174,8 +179,10 @@ impl StateFile {
         for (name, here) in facts {
             let there = self.facts.get(name).map_or("unknown", String::as_str);
             if there != here {
-                return Err(Error::value(format!("`{place}` was made otherwise: {name} is {there} there, {here} here"))
-                    .hint("states join where engine, numerics, script and parameters are the same"));
+                return Err(Error::value(format!(
+                    "`{place}` was made otherwise: {name} is {there} there, {here} here"
+                ))
+                .hint("states join where engine, numerics, script and parameters are the same"));
             }
         }
         Ok(())
@@ -231,6 +238,9 @@ pub fn merge(
                 owners[i].insert(*start, (*end, place.clone()));
             }
             parts[i].push(std::mem::take(&mut entry.fields));
+            if parts[i].len() >= AT_ONCE {
+                parts[i] = vec![merge_kind(&entry.kind, std::mem::take(&mut parts[i]))?];
+            }
         }
         match &mut whole {
             None => whole = Some(file),

@@ -105,8 +105,7 @@ impl Ledger {
             let place = path.display().to_string();
             // What was cut off while it was written never came into place; what is there and damaged is computed again.
             let Ok(file) = StateFile::read(&path) else { continue };
-            file.check_facts(&self.facts, &place)
-                .map_err(|e| e.hint("remove the folder to begin anew"))?;
+            file.check_facts(&self.facts, &place).map_err(|e| e.hint("remove the folder to begin anew"))?;
             if let Some(entry) = file.entries.first() {
                 kept.take(entry, question, &place).map_err(|e| e.hint("remove the folder to begin anew"))?;
             }

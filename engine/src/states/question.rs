@@ -45,7 +45,8 @@ impl Question {
     /// # Errors
     /// Names the first thing that differs.
     pub fn check(&self, other: &Question, place: &str) -> Result<()> {
-        let differs = |what: String| Err(Error::value(format!("`{place}` holds the state of another question: {what}")));
+        let differs =
+            |what: String| Err(Error::value(format!("`{place}` holds the state of another question: {what}")));
         let text = |what: &str, a: &str, b: &str| differs(format!("{what} is {b} there, {a} here"));
         if self.probe != other.probe {
             return text("the probe", &self.probe, &other.probe);

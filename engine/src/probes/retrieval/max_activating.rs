@@ -99,7 +99,8 @@ impl Probe for MaxActivating {
         if job.ledger().is_some() && self.part.is_empty() && self.states.is_empty() {
             let ask = || question((self.name(), on.to_string()), self.settings(), &[&asked.model], &data, job);
             let folded = fold((job, "max_activating"), &data, ask, empty, over)?;
-            let maxima = Maxima { covered: folded.covered, ..folded.state };
+            let mut maxima = folded.state;
+            maxima.covered = folded.covered;
             let made = self.report(on, &asked, &maxima, &data)?;
             return Ok(made.notes(folded.told.note()).reached(folded.told.reached, folded.total));
         }

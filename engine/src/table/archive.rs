@@ -1,0 +1,150 @@
+//! Samples of a tar file in WebDataset's form: files that stand one after the other and share their name up to its first dot
+//! are one sample, such as `000017.jpg` and `000017.cls`.
+//!
+//! Only the tar's headers and small texts are read when it is opened; an image is read from its place when it is asked for.
+
+use super::bytes::Source;
+use super::rows::{LABELS, Pixels, Rows, Wanted};
+use crate::data::Attribute;
+use crate::data::files::EXTENSIONS;
+use crate::error::{Error, Result};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io::Read;
+
+/// Bytes of a text beside an image; longer ones are cut off.
+const TEXT: u64 = 1 << 16;
+
+/// One sample.
+#[derive(Default)]
+struct Sample {
+    /// Where the image's bytes begin, and how many there are.
+    image: Option<(u64, usize)>,
+    label: Option<String>,
+    attributes: Vec<Option<Attribute>>,
+}
+
+/// A tar file.
+pub struct Archive {
+    source: Source,
+    samples: Vec<Sample>,
+    wanted: Wanted,
+}
+
+impl Archive {
+    /// Opens a file and finds its samples.
+    ///
+    /// # Errors
+    /// Where it is no tar file, or a wanted member is in no sample.
+    pub fn open(source: Source, wanted: &Wanted) -> Result<Self> {
+        let damaged = |e: std::io::Error| Error::format(format!("a damaged tar file: {e}"));
+        let mut tar = tar::Archive::new(source.reader(0));
+        let mut all = Archive { source: source.clone(), samples: Vec::new(), wanted: wanted.clone() };
+        let (mut key, mut members) = (None, BTreeSet::new());
+        for entry in tar.entries_with_seek().map_err(damaged)? {
+            let mut entry = entry.map_err(damaged)?;
+            if !entry.header().entry_type().is_file() {
+                continue;
+            }
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let base = name.rfind('/').map_or(0, |i| i + 1);
+            let Some(dot) = name[base..].find('.').filter(|d| *d > 0) else { continue };
+            let (sample, member) = (name[..base + dot].to_string(), name[base + dot + 1..].to_ascii_lowercase());
+            if key.as_ref() != Some(&sample) {
+                all.samples.push(Sample { attributes: vec![None; wanted.attributes.len()], ..Sample::default() });
+                key = Some(sample);
+            }
+            let Some(current) = all.samples.last_mut() else { continue };
+            let place = entry.raw_file_position();
+            if is_image(&member, wanted) {
+                let length =
+                    usize::try_from(entry.size()).map_err(|_| Error::format("a member that fits no memory"))?;
+                current.image.get_or_insert((place, length));
+            } else if entry.size() <= TEXT && (member == "json" || named(&member, wanted)) {
+                let mut text = String::new();
+                if entry.read_to_string(&mut text).is_ok() {
+                    said(&member, text.trim(), current, wanted);
+                }
+            }
+            members.insert(member);
+        }
+        let wants = wanted.image.iter().filter(|name| !members.contains(&name.to_ascii_lowercase()));
+        if let Some(name) = wants.into_iter().next().filter(|_| !all.samples.is_empty()) {
+            let there: Vec<&str> = members.iter().map(String::as_str).take(20).collect();
+            return Err(Error::not_found(format!("no sample has a member `.{name}`"))
+                .hint(format!("their members are .{}", there.join(", ."))));
+        }
+        Ok(all)
+    }
+}
+
+fn is_image(member: &str, wanted: &Wanted) -> bool {
+    match &wanted.image {
+        Some(name) => member.eq_ignore_ascii_case(name),
+        None => EXTENSIONS.contains(&member.rsplit('.').next().unwrap_or_default()),
+    }
+}
+
+/// Whether a member is a label or an attribute.
+fn named(member: &str, wanted: &Wanted) -> bool {
+    let is_label = match &wanted.label {
+        Some(name) => member.eq_ignore_ascii_case(name),
+        None => LABELS.contains(&member),
+    };
+    is_label || wanted.attributes.iter().any(|a| a.eq_ignore_ascii_case(member))
+}
+
+/// Takes in a small member: a text by its name, or the fields of a JSON object by theirs.
+fn said(member: &str, text: &str, sample: &mut Sample, wanted: &Wanted) {
+    let fields: Vec<(String, Value)> = match serde_json::from_str(text) {
+        Ok(Value::Object(fields)) if member == "json" => fields.into_iter().collect(),
+        _ => vec![(member.to_string(), Value::String(text.to_string()))],
+    };
+    for (name, value) in fields {
+        let is_label = match &wanted.label {
+            Some(label) => name.eq_ignore_ascii_case(label),
+            None => LABELS.contains(&name.as_str()),
+        };
+        if is_label && sample.label.is_none() {
+            sample.label = match &value {
+                Value::Number(n) => n.as_i64().map_or(Some(n.to_string()), |i| wanted.name_of(i, &[])),
+                Value::String(s) => match s.parse::<i64>() {
+                    Ok(i) => wanted.name_of(i, &[]),
+                    Err(_) => Some(s.clone()).filter(|s| !s.is_empty()),
+                },
+                _ => None,
+            };
+        }
+        for (i, wished) in wanted.attributes.iter().enumerate() {
+            if wished.eq_ignore_ascii_case(&name) {
+                sample.attributes[i] = match &value {
+                    Value::Number(n) => n.as_f64().map(Attribute::Number),
+                    Value::String(s) => Some(s.parse().map_or_else(|_| Attribute::Text(s.clone()), Attribute::Number)),
+                    Value::Null => None,
+                    other => Some(Attribute::Text(other.to_string())),
+                };
+            }
+        }
+    }
+}
+
+impl Rows for Archive {
+    fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn pixels(&self, row: usize) -> Result<Pixels> {
+        let place = self.samples.get(row).and_then(|s| s.image);
+        let (start, length) = place.ok_or_else(|| Error::format(format!("sample {row} has no image")))?;
+        Ok(Pixels::Bytes(self.source.read_at(start, length)?))
+    }
+
+    fn label(&self, row: usize) -> Result<Option<String>> {
+        Ok(self.samples.get(row).and_then(|s| s.label.clone()))
+    }
+
+    fn attribute(&self, row: usize, name: &str) -> Result<Option<Attribute>> {
+        let at = self.wanted.attributes.iter().position(|a| a == name);
+        Ok(at.and_then(|i| self.samples.get(row)?.attributes[i].clone()))
+    }
+}

@@ -1,0 +1,274 @@
+//! Tables as data sets: Parquet files, WebDataset tars, CSV manifests and folders, local or behind addresses.
+//!
+//! Rows are read when their images are asked for, some blocks at a time, so that a table of any length takes little memory.
+//! A file that cannot be opened when its rows are reached is tried twice; its images then count as broken ones.
+
+mod archive;
+pub mod bytes;
+#[cfg(feature = "hub")]
+mod http;
+pub mod index;
+mod manifest;
+mod parquet;
+mod rows;
+pub mod sources;
+
+use self::bytes::{Source, is_address};
+use crate::data::{Attribute, Dataset, Generator, Image};
+use crate::error::{Context, Error, Result};
+use crate::limits::IMAGE_FILE;
+use index::Shard;
+use rows::{Pixels, Rows, Wanted};
+use serde_json::{Value, json};
+use sources::Format;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Files that are held open.
+const OPEN: usize = 4;
+/// How often a file is tried.
+const TRIES: usize = 2;
+/// Files that an identity names; of more it is their digest.
+const NAMED: usize = 100;
+
+crate::params! {
+    /// Which columns of a table are read.
+    pub struct LoadTable as "load_table" {
+        /// The column of images or paths (of a tar file: the ending of images); found by its name or type unless given.
+        image: Option<String> = None;
+        /// The column of labels; `label`, `labels` or `cls`, if there is one, unless given.
+        label: Option<String> = None;
+        /// The columns of attributes.
+        attributes: Vec<String> = Vec::new();
+        /// The names of labels that are numbers, from 0; those that a Hugging Face file carries unless given.
+        names: Vec<String> = Vec::new();
+    }
+}
+
+/// A table's files with the rows of each, and what is read of them.
+struct Rowed {
+    shards: Vec<Shard>,
+    /// The file of each shard, by its number among different ones.
+    files: Vec<usize>,
+    total: usize,
+    wanted: Wanted,
+    open: Mutex<Opened>,
+    labels: OnceLock<Vec<String>>,
+}
+
+#[derive(Default)]
+struct Opened {
+    files: VecDeque<(usize, Arc<dyn Rows>)>,
+    failed: BTreeMap<usize, (usize, Error)>,
+}
+
+impl fmt::Debug for Rowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a table of {} rows in {} shards", self.total, self.shards.len())
+    }
+}
+
+/// The data set of a table: files by path, pattern, braces, folder or address, or an index of shards.
+///
+/// # Errors
+/// Where there are none, a file is damaged or lacks a column.
+pub fn load_table(names: &[String], base: &Path, options: &LoadTable) -> Result<Dataset> {
+    let files = sources::files(names, base)?;
+    let shards = shards_of(&files, options, None)?;
+    of_shards(names, shards, options)
+}
+
+/// The data set of shards that are listed already.
+///
+/// # Errors
+/// Where there are none.
+pub fn of_shards(names: &[String], shards: Vec<Shard>, options: &LoadTable) -> Result<Dataset> {
+    let total = shards.last().map_or(0, |s| s.first_image + s.rows);
+    if total == 0 {
+        return Err(Error::value(format!("the table `{}` has no rows", names.join("`, `"))));
+    }
+    let mut files = Vec::with_capacity(shards.len());
+    for (i, shard) in shards.iter().enumerate() {
+        let same = i > 0 && shards[i - 1].uri == shard.uri;
+        files.push(if same { files[i - 1] } else { i });
+    }
+    let name = names.first().map_or("", |n| n.as_str());
+    let name = Path::new(name.trim_end_matches('/'))
+        .file_stem()
+        .map_or_else(|| name.to_string(), |s| s.to_string_lossy().into_owned());
+    let rowed =
+        Rowed { shards, files, total, wanted: options.wanted(), open: Mutex::default(), labels: OnceLock::new() };
+    Ok(Dataset::generated(name, Arc::new(rowed)))
+}
+
+/// The shards of files, of at most `most` rows each; an index among them stands for its own.
+///
+/// # Errors
+/// Where a file is damaged or lacks a column.
+pub fn shards_of(files: &[(String, Format)], options: &LoadTable, most: Option<usize>) -> Result<Vec<Shard>> {
+    let wanted = options.wanted();
+    let mut shards: Vec<Shard> = Vec::new();
+    for (uri, format) in files {
+        if *format == Format::Parquet
+            && let Some(listed) = index::decode(uri)?
+        {
+            for shard in listed {
+                let first_image = shards.last().map_or(0, |s| s.first_image + s.rows);
+                shards.push(Shard { first_image, ..shard });
+            }
+            continue;
+        }
+        let rows = open(uri, *format, &wanted).context(|| format!("`{uri}`"))?.len();
+        let most = most.unwrap_or(rows).max(1);
+        for first_row in (0..rows).step_by(most) {
+            let first_image = shards.last().map_or(0, |s| s.first_image + s.rows);
+            let rows = most.min(rows - first_row);
+            shards.push(Shard { uri: uri.clone(), format: *format, first_row, rows, first_image });
+        }
+    }
+    Ok(shards)
+}
+
+fn open(uri: &str, format: Format, wanted: &Wanted) -> Result<Arc<dyn Rows>> {
+    Ok(match format {
+        Format::Parquet => Arc::new(parquet::Parquet::open(Source::open(uri)?, wanted)?),
+        Format::Csv => Arc::new(manifest::Manifest::open(Source::open(uri)?, wanted)?),
+        Format::Tar => Arc::new(archive::Archive::open(Source::open(uri)?, wanted)?),
+        Format::Folder => Arc::new(manifest::Folder::open(Path::new(uri))?),
+    })
+}
+
+impl LoadTable {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            image: self.image.clone(),
+            label: self.label.clone(),
+            attributes: self.attributes.clone(),
+            names: self.names.clone(),
+        }
+    }
+}
+
+impl Rowed {
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows that hold an image, and its row there.
+    fn at(&self, image: usize) -> Result<(Arc<dyn Rows>, usize)> {
+        let i = self.shards.partition_point(|s| s.first_image <= image).saturating_sub(1);
+        let shard = self.shards.get(i).ok_or_else(|| Error::not_found(format!("no image {image}")))?;
+        let row = shard.first_row + (image - shard.first_image);
+        let file = self.files[i];
+        let mut opened = self.opened();
+        if let Some((_, rows)) = opened.files.iter().find(|(f, _)| *f == file) {
+            return Ok((rows.clone(), row));
+        }
+        if let Some((_, error)) = opened.failed.get(&file).filter(|(tries, _)| *tries >= TRIES) {
+            return Err(error.clone());
+        }
+        let made = open(&shard.uri, shard.format, &self.wanted).and_then(|rows| match row < rows.len() {
+            true => Ok(rows),
+            false => Err(Error::format(format!("has {} rows, the index says that it has more", rows.len()))),
+        });
+        match made.context(|| format!("`{}`", shard.uri)) {
+            Ok(rows) => {
+                opened.files.push_front((file, rows.clone()));
+                opened.files.truncate(OPEN);
+                Ok((rows, row))
+            }
+            Err(error) => {
+                let tries = opened.failed.get(&file).map_or(0, |(tries, _)| *tries);
+                opened.failed.insert(file, (tries + 1, error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn pixels(&self, image: usize) -> Result<Image> {
+        let (rows, row) = self.at(image)?;
+        match rows.pixels(row)? {
+            Pixels::Bytes(bytes) => Image::decode(&bytes).context(|| format!("row {row}")),
+            Pixels::File(path) => Image::open(path),
+            Pixels::Path(path) if is_address(&path) => fetched(&path),
+            // Relative to the file that names it.
+            Pixels::Path(path) => {
+                let i = self.shards.partition_point(|s| s.first_image <= image).saturating_sub(1);
+                let uri = self.shards.get(i).map_or("", |s| s.uri.as_str());
+                match uri.rfind('/').filter(|_| is_address(uri)) {
+                    Some(end) => fetched(&format!("{}/{path}", &uri[..end])),
+                    None => Image::open(Path::new(uri).parent().unwrap_or(Path::new("")).join(path)),
+                }
+            }
+        }
+    }
+
+    fn labels_of(&self, range: Range<usize>) -> Result<Vec<String>> {
+        let mut all = BTreeSet::new();
+        for image in range {
+            // What cannot be read is broken when its image is asked for.
+            let Ok((rows, row)) = self.at(image) else { continue };
+            let Ok(Some(label)) = rows.label(row) else { continue };
+            if !all.contains(&label) {
+                all.insert(label);
+            }
+        }
+        Ok(all.into_iter().collect())
+    }
+}
+
+fn fetched(address: &str) -> Result<Image> {
+    Image::decode(&Source::open(address)?.read_all(IMAGE_FILE)?).context(|| format!("`{address}`"))
+}
+
+impl Generator for Rowed {
+    fn len(&self) -> usize {
+        self.total
+    }
+
+    fn label(&self, index: usize) -> Option<String> {
+        let (rows, row) = self.at(index).ok()?;
+        rows.label(row).ok()?
+    }
+
+    fn attributes(&self, index: usize) -> BTreeMap<String, Attribute> {
+        if self.wanted.attributes.is_empty() {
+            return BTreeMap::new();
+        }
+        let Ok((rows, row)) = self.at(index) else { return BTreeMap::new() };
+        let one = |name: &String| Some((name.clone(), rows.attribute(row, name).ok()??));
+        self.wanted.attributes.iter().filter_map(one).collect()
+    }
+
+    fn image(&self, index: usize) -> Result<Image> {
+        self.pixels(index)
+    }
+
+    fn labels(&self) -> Vec<String> {
+        self.labels.get_or_init(|| self.labels_of(0..self.total).unwrap_or_default()).clone()
+    }
+
+    fn labels_in(&self, range: Range<usize>) -> Result<Vec<String>> {
+        if range == (0..self.total) { Ok(self.labels()) } else { self.labels_of(range) }
+    }
+
+    fn identity(&self) -> Value {
+        let mut files: Vec<(String, usize)> = Vec::new();
+        for (i, shard) in self.shards.iter().enumerate() {
+            let name = shard.uri.rsplit('/').next().unwrap_or_default().to_string();
+            match files.last_mut().filter(|_| i > 0 && self.files[i] == self.files[i - 1]) {
+                Some((_, rows)) => *rows += shard.rows,
+                None => files.push((name, shard.rows)),
+            }
+        }
+        let files = match files.len() {
+            0..=NAMED => json!(files),
+            _ => json!(crate::digest::digest(json!(files).to_string().as_bytes())),
+        };
+        let wanted = &self.wanted;
+        json!([files, wanted.image, wanted.label, wanted.attributes, wanted.names])
+    }
+}

@@ -1,0 +1,335 @@
+//! Rows of a Parquet file: Hugging Face's `struct<bytes, path>`, plain binary columns, and columns of paths.
+//!
+//! Only the columns that are asked for are read, in blocks of rows, each block once as long as rows are asked for in order.
+
+use super::bytes::Source;
+use super::rows::{IMAGES, LABELS, Pixels, Rows, Wanted};
+use crate::data::Attribute;
+use crate::error::{Error, Result, did_you_mean};
+use bytes::Bytes;
+use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::DataType;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::ColumnDescriptor;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Rows of a block of images, and of anything else.
+const IMAGE_BLOCK: usize = 16;
+const PLAIN_BLOCK: usize = 1024;
+/// Blocks kept a column.
+const KEPT: usize = 6;
+/// Blocks ahead up to which those between are read and not skipped.
+const NEAR: usize = 3;
+
+/// A value of a cell.
+#[derive(Clone, Debug)]
+enum Cell {
+    Nothing,
+    Bool(bool),
+    Int(i64),
+    Number(f64),
+    Bytes(Bytes),
+}
+
+/// A Parquet file.
+pub struct Parquet {
+    file: SerializedFileReader<Source>,
+    /// The first row of each row group, and the number of all.
+    starts: Vec<usize>,
+    bytes: Option<Column>,
+    path: Option<Column>,
+    label: Option<Column>,
+    attributes: Vec<(String, Column)>,
+    names: Vec<String>,
+    wanted: Wanted,
+}
+
+/// A leaf column and how far it was read.
+struct Column {
+    leaf: usize,
+    block: usize,
+    cursor: Mutex<Cursor>,
+}
+
+#[derive(Default)]
+struct Cursor {
+    group: usize,
+    /// The block, counted within the group, that is read next.
+    next: usize,
+    reader: Option<ColumnReader>,
+    /// Group, block, cells.
+    kept: VecDeque<(usize, usize, Vec<Cell>)>,
+    /// A group that cannot be read from that block on, and why.
+    broken: Option<(usize, usize, String)>,
+}
+
+impl Parquet {
+    /// Opens a file and finds its columns.
+    ///
+    /// # Errors
+    /// Where it is no Parquet file, or lacks a column.
+    pub fn open(source: Source, wanted: &Wanted) -> Result<Self> {
+        let file = SerializedFileReader::new(source).map_err(damaged)?;
+        let meta = file.metadata();
+        let mut starts = vec![0usize];
+        for group in meta.row_groups() {
+            let rows = usize::try_from(group.num_rows()).map_err(|_| Error::format("a row group of no length"))?;
+            starts.push(starts[starts.len() - 1] + rows);
+        }
+        let schema = meta.file_metadata().schema_descr();
+        let leaves: Vec<&ColumnDescriptor> = schema.columns().iter().map(|c| &**c).collect();
+        let tops: Vec<String> = schema.root_schema().get_fields().iter().map(|f| f.name().to_string()).collect();
+        let find = |parts: &[&str]| {
+            leaves.iter().position(|c| c.path().parts().iter().map(String::as_str).eq(parts.iter().copied()))
+        };
+        let lacks = |what: &str, name: &str| {
+            let close = did_you_mean(name, tops.iter().map(String::as_str)).map_or(String::new(), |c| c + "; ");
+            Error::not_found(format!("no {what} column `{name}`")).hint(format!("{close}it has {}", tops.join(", ")))
+        };
+        let image = match &wanted.image {
+            Some(name) => name.clone(),
+            None => {
+                let known = |name: &str| tops.iter().find(|t| t.eq_ignore_ascii_case(name)).cloned();
+                let struct_of_bytes = || tops.iter().find(|t| find(&[t, "bytes"]).is_some()).cloned();
+                let found = IMAGES.iter().find_map(|name| known(name)).or_else(struct_of_bytes);
+                found.ok_or_else(|| {
+                    Error::not_found("no column of images")
+                        .hint(format!("name it: load_table(.., #{{ image: \"NAME\" }}); it has {}", tops.join(", ")))
+                })?
+            }
+        };
+        let column = |leaf: usize, block: usize| -> Result<Column> {
+            let about = leaves[leaf];
+            if about.max_rep_level() > 0 {
+                return Err(Error::unsupported(format!("the column `{}` holds lists", about.path().string())));
+            }
+            Ok(Column { leaf, block, cursor: Mutex::default() })
+        };
+        let plain = |what: &str, name: &str| {
+            find(&[name]).ok_or_else(|| lacks(what, name)).and_then(|leaf| column(leaf, PLAIN_BLOCK))
+        };
+        let (mut bytes, mut path) = (None, None);
+        match (find(&[&image]), find(&[&image, "bytes"]), find(&[&image, "path"])) {
+            (Some(leaf), ..) if leaves[leaf].physical_type() != Physical::BYTE_ARRAY => {
+                return Err(Error::format(format!("the column `{image}` holds neither images nor paths"))
+                    .hint(format!("name another one; it has {}", tops.join(", "))));
+            }
+            (Some(leaf), ..) if is_text(leaves[leaf]) => path = Some(column(leaf, PLAIN_BLOCK)?),
+            (Some(leaf), ..) => bytes = Some(column(leaf, IMAGE_BLOCK)?),
+            (None, None, None) => return Err(lacks("image", &image)),
+            (None, held, named) => {
+                bytes = held.map(|leaf| column(leaf, IMAGE_BLOCK)).transpose()?;
+                path = named.map(|leaf| column(leaf, PLAIN_BLOCK)).transpose()?;
+            }
+        }
+        let label = match &wanted.label {
+            Some(name) => Some(plain("label", name)?),
+            None => LABELS.iter().find_map(|n| find(&[n])).map(|leaf| column(leaf, PLAIN_BLOCK)).transpose()?,
+        };
+        let attributes = wanted.attributes.iter().map(|name| Ok((name.clone(), plain("attribute", name)?)));
+        let attributes = attributes.collect::<Result<Vec<_>>>()?;
+        let label_name = label.as_ref().map(|c| leaves[c.leaf].path().string());
+        let names = label_name.map(|name| class_names(&file, &name)).unwrap_or_default();
+        Ok(Parquet { starts, bytes, path, label, attributes, names, wanted: wanted.clone(), file })
+    }
+
+    fn cell(&self, column: &Column, row: usize) -> Result<Cell> {
+        let group = self.starts.partition_point(|s| *s <= row).saturating_sub(1);
+        let (Some(start), Some(end)) = (self.starts.get(group), self.starts.get(group + 1)) else {
+            return Err(Error::not_found(format!("no row {row}")));
+        };
+        let (block, within) = ((row - start) / column.block, (row - start) % column.block);
+        let mut cursor = column.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., cells)) = cursor.kept.iter().find(|(g, b, _)| (*g, *b) == (group, block)) {
+            return cells.get(within).cloned().ok_or_else(|| Error::format(format!("row {row} is not there")));
+        }
+        if let Some((g, b, why)) = &cursor.broken
+            && *g == group
+            && block >= *b
+        {
+            return Err(Error::format(why.clone()));
+        }
+        match self.read_to(column, &mut cursor, (group, block), end - start) {
+            Ok(()) => {}
+            Err(e) => {
+                let why = format!("row group {group} is damaged: {e}");
+                let at = cursor.next.min(block);
+                (cursor.reader, cursor.broken) = (None, Some((group, at, why.clone())));
+                return Err(Error::format(why));
+            }
+        }
+        let found = cursor.kept.iter().find(|(g, b, _)| (*g, *b) == (group, block));
+        found
+            .and_then(|(.., cells)| cells.get(within).cloned())
+            .ok_or_else(|| Error::format(format!("row {row} is not there")))
+    }
+
+    /// Reads a block of a group, and those shortly before it that have not been read.
+    fn read_to(
+        &self,
+        column: &Column,
+        cursor: &mut MutexGuard<'_, Cursor>,
+        (group, block): (usize, usize),
+        rows: usize,
+    ) -> Result<(), ParquetError> {
+        if cursor.reader.is_none() || cursor.group != group || cursor.next > block {
+            cursor.reader = Some(self.file.get_row_group(group)?.get_column_reader(column.leaf)?);
+            (cursor.group, cursor.next) = (group, 0);
+        }
+        let Some(mut reader) = cursor.reader.take() else { return Ok(()) };
+        if block - cursor.next > NEAR {
+            skip(&mut reader, (block - cursor.next) * column.block)?;
+            cursor.next = block;
+        }
+        while cursor.next <= block {
+            let n = column.block.min(rows - cursor.next * column.block);
+            let cells = read(&mut reader, n, self.max_definition(column))?;
+            let next = cursor.next;
+            cursor.kept.push_front((group, next, cells));
+            cursor.kept.truncate(KEPT);
+            cursor.next += 1;
+        }
+        cursor.reader = Some(reader);
+        Ok(())
+    }
+
+    fn max_definition(&self, column: &Column) -> i16 {
+        self.file.metadata().file_metadata().schema_descr().column(column.leaf).max_def_level()
+    }
+}
+
+impl Rows for Parquet {
+    fn len(&self) -> usize {
+        self.starts.last().copied().unwrap_or_default()
+    }
+
+    fn pixels(&self, row: usize) -> Result<Pixels> {
+        if let Some(column) = &self.bytes
+            && let Cell::Bytes(bytes) = self.cell(column, row)?
+        {
+            return Ok(Pixels::Bytes(bytes));
+        }
+        if let Some(column) = &self.path
+            && let Cell::Bytes(path) = self.cell(column, row)?
+            && !path.is_empty()
+        {
+            return Ok(Pixels::Path(text(&path)?));
+        }
+        Err(Error::format(format!("row {row} has no image")))
+    }
+
+    fn label(&self, row: usize) -> Result<Option<String>> {
+        let Some(column) = &self.label else { return Ok(None) };
+        Ok(match self.cell(column, row)? {
+            Cell::Nothing => None,
+            Cell::Bool(b) => Some(b.to_string()),
+            Cell::Int(i) => self.wanted.name_of(i, &self.names),
+            Cell::Number(x) => Some(x.to_string()),
+            Cell::Bytes(bytes) => Some(text(&bytes)?).filter(|t| !t.is_empty()),
+        })
+    }
+
+    fn attribute(&self, row: usize, name: &str) -> Result<Option<Attribute>> {
+        let Some((_, column)) = self.attributes.iter().find(|(n, _)| n == name) else { return Ok(None) };
+        Ok(match self.cell(column, row)? {
+            Cell::Nothing => None,
+            Cell::Bool(b) => Some(Attribute::Text(b.to_string())),
+            Cell::Int(i) => Some(Attribute::Number(i as f64)),
+            Cell::Number(x) => Some(Attribute::Number(x)),
+            Cell::Bytes(bytes) => Some(Attribute::Text(text(&bytes)?)),
+        })
+    }
+}
+
+fn damaged(e: ParquetError) -> Error {
+    let said = e.to_string();
+    let error = Error::format(format!("a damaged Parquet file: {said}"));
+    if said.contains("zstd") || said.contains("ZSTD") || said.contains("brotli") {
+        return error.hint("write it with snappy, lz4 or gzip, which this build reads");
+    }
+    error
+}
+
+fn is_text(column: &ColumnDescriptor) -> bool {
+    column.converted_type() == ConvertedType::UTF8 || matches!(column.logical_type_ref(), Some(LogicalType::String))
+}
+
+fn text(bytes: &[u8]) -> Result<String> {
+    std::str::from_utf8(bytes).map(str::to_string).map_err(|_| Error::format("a text that is not UTF-8"))
+}
+
+/// The names of the classes of a column of numbers, as Hugging Face's `datasets` writes them beside the schema.
+fn class_names(file: &SerializedFileReader<Source>, column: &str) -> Vec<String> {
+    let pairs = file.metadata().file_metadata().key_value_metadata();
+    let said = pairs.into_iter().flatten().find(|p| p.key == "huggingface").and_then(|p| p.value.as_deref());
+    let Some(value) = said.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) else {
+        return Vec::new();
+    };
+    let names = value["info"]["features"][column]["names"].as_array().cloned().unwrap_or_default();
+    names.iter().filter_map(|n| n.as_str().map(str::to_string)).collect()
+}
+
+macro_rules! each_kind {
+    ($reader:expr, $r:ident => $do:expr) => {
+        match $reader {
+            ColumnReader::BoolColumnReader($r) => $do,
+            ColumnReader::Int32ColumnReader($r) => $do,
+            ColumnReader::Int64ColumnReader($r) => $do,
+            ColumnReader::Int96ColumnReader($r) => $do,
+            ColumnReader::FloatColumnReader($r) => $do,
+            ColumnReader::DoubleColumnReader($r) => $do,
+            ColumnReader::ByteArrayColumnReader($r) => $do,
+            ColumnReader::FixedLenByteArrayColumnReader($r) => $do,
+        }
+    };
+}
+
+fn skip(reader: &mut ColumnReader, rows: usize) -> Result<(), ParquetError> {
+    each_kind!(reader, r => r.skip_records(rows).map(|_| ()))
+}
+
+/// The next `rows` cells; a cell is there where its definition level is the highest.
+fn read(reader: &mut ColumnReader, rows: usize, max: i16) -> Result<Vec<Cell>, ParquetError> {
+    fn values<T: DataType>(
+        reader: &mut ColumnReaderImpl<T>,
+        rows: usize,
+        max: i16,
+        cell: impl Fn(T::T) -> Cell,
+    ) -> Result<Vec<Cell>, ParquetError> {
+        let (mut values, mut levels): (Vec<T::T>, Vec<i16>) = (Vec::new(), Vec::new());
+        let (mut read, mut left) = (0, rows);
+        while left > 0 {
+            let (records, ..) = reader.read_records(left, (max > 0).then_some(&mut levels), None, &mut values)?;
+            if records == 0 {
+                return Err(ParquetError::EOF(format!("{read} rows of {rows} are there")));
+            }
+            read += records;
+            left -= records;
+        }
+        let mut values = values.into_iter().map(cell);
+        if max == 0 {
+            return Ok(values.collect());
+        }
+        Ok(levels
+            .iter()
+            .map(|l| if *l == max { values.next().unwrap_or(Cell::Nothing) } else { Cell::Nothing })
+            .collect())
+    }
+    match reader {
+        ColumnReader::BoolColumnReader(r) => values(r, rows, max, Cell::Bool),
+        ColumnReader::Int32ColumnReader(r) => values(r, rows, max, |v| Cell::Int(i64::from(v))),
+        ColumnReader::Int64ColumnReader(r) => values(r, rows, max, Cell::Int),
+        ColumnReader::Int96ColumnReader(r) => values(r, rows, max, |_| Cell::Nothing),
+        ColumnReader::FloatColumnReader(r) => values(r, rows, max, |v| Cell::Number(f64::from(v))),
+        ColumnReader::DoubleColumnReader(r) => values(r, rows, max, Cell::Number),
+        ColumnReader::ByteArrayColumnReader(r) => {
+            values(r, rows, max, |v| Cell::Bytes(Bytes::copy_from_slice(v.data())))
+        }
+        ColumnReader::FixedLenByteArrayColumnReader(r) => {
+            values(r, rows, max, |v| Cell::Bytes(Bytes::copy_from_slice(v.data())))
+        }
+    }
+}

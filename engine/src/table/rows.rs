@@ -1,0 +1,100 @@
+//! What every format of tables gives: rows with an image, a label and attributes.
+
+use crate::data::Attribute;
+use crate::error::Result;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where the pixels of a row are.
+pub enum Pixels {
+    /// Here: an image file's bytes.
+    Bytes(Bytes),
+    /// In a file: a path as the table gives it, relative to the table's own file, or an address.
+    Path(String),
+    /// In that file.
+    File(PathBuf),
+}
+
+/// The rows of one file or folder.
+pub trait Rows: Send + Sync {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// The image of a row.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or the row has none.
+    fn pixels(&self, row: usize) -> Result<Pixels>;
+
+    /// The label of a row, if it has one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn label(&self, row: usize) -> Result<Option<String>>;
+
+    /// An attribute of a row, if it has it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn attribute(&self, row: usize, name: &str) -> Result<Option<Attribute>>;
+}
+
+/// Which columns are read.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The column of images; found by its name or type without it.
+    pub image: Option<String>,
+    /// The column of labels; `label` or `cls`, if there is one, without it.
+    pub label: Option<String>,
+    /// The columns of attributes.
+    pub attributes: Vec<String>,
+    /// The names of labels that are numbers.
+    pub names: Vec<String>,
+}
+
+/// Columns that hold images, by custom.
+pub const IMAGES: [&str; 8] = ["image", "img", "jpg", "png", "path", "file", "file_name", "url"];
+/// Columns that hold labels, by custom.
+pub const LABELS: [&str; 3] = ["label", "labels", "cls"];
+
+impl Wanted {
+    /// The name of a label that is a number: of `known`, else of those that were given, else the number.
+    pub fn name_of(&self, number: i64, known: &[String]) -> Option<String> {
+        let names = if self.names.is_empty() { known } else { &self.names };
+        match usize::try_from(number) {
+            Ok(i) if i < names.len() => Some(names[i].clone()),
+            Ok(_) if names.is_empty() => Some(number.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// Blocks of rows that were read last, newest first.
+pub struct Blocks<T>(Mutex<VecDeque<(usize, Arc<Vec<T>>)>>);
+
+/// Blocks kept.
+const KEPT: usize = 8;
+
+impl<T> Blocks<T> {
+    /// None yet.
+    pub fn new() -> Self {
+        Blocks(Mutex::default())
+    }
+
+    /// The block of that number, read now where it is not kept. One thread reads at a time.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn get(&self, number: usize, read: impl FnOnce() -> Result<Vec<T>>) -> Result<Arc<Vec<T>>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, block)) = kept.iter().find(|(n, _)| *n == number) {
+            return Ok(block.clone());
+        }
+        let block = Arc::new(read()?);
+        kept.push_front((number, block.clone()));
+        kept.truncate(KEPT);
+        Ok(block)
+    }
+}
