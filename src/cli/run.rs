@@ -8,8 +8,7 @@ use clap::Args;
 use convscope_dsl::run::{Executed, Recording, Run, Source, values};
 use convscope_dsl::{CellResult, Diagnostic, Place, Session};
 use convscope_engine::run::output::KEPT;
-use convscope_engine::states::Ledger;
-use convscope_engine::{Error, Result};
+use convscope_engine::{Error, Job, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,8 +107,7 @@ impl RunScript {
             Some(folder) => hand_over(&run, &self.work, self.values, folder),
             None => {
                 let recording = Recording { whole: self.arrays, last: self.last, ..Recording::default() };
-                let ledger = if self.states.is_empty() { None } else { Some(given(&run, &self.states)?) };
-                run_by(&run, &self.work, self.json, recording, ledger)
+                run_by(&run, &self.work, self.json, recording, &self.states)
             }
         }
     }
@@ -133,16 +131,20 @@ impl Eval {
 
 /// Runs a script and writes its folder, with the numbers behind what it showed where all of them are kept; the exit code.
 pub fn run_script(run: &Run, work: &RunArgs, json: bool, recording: Recording) -> Result<u8> {
-    run_by(run, work, json, recording, None)
+    run_by(run, work, json, recording, &[])
 }
 
-fn run_by(run: &Run, work: &RunArgs, json: bool, recording: Recording, ledger: Option<Arc<Ledger>>) -> Result<u8> {
+fn run_by(run: &Run, work: &RunArgs, json: bool, recording: Recording, states: &[PathBuf]) -> Result<u8> {
     let mode = match (json, work.quiet) {
         (true, _) => Mode::Json,
         (_, true) => Mode::Quiet,
         _ => Mode::Plain,
     };
-    let executed = execute(run, work, mode, recording, ledger)?;
+    let mut job = work.with(&run.source.front).job()?;
+    if !states.is_empty() {
+        job = job.with_ledger(given(run, states)?);
+    }
+    let executed = execute(run, job, work.quiet, mode, recording)?;
     let aside = run.aside(&executed);
     let run = aside.as_ref().unwrap_or(run);
     let finished = run.finish(&executed)?;
@@ -162,25 +164,15 @@ fn run_by(run: &Run, work: &RunArgs, json: bool, recording: Recording, ledger: O
 /// Runs a script for another process, which finds what it left in `folder`; the exit code.
 fn hand_over(run: &Run, work: &RunArgs, values: usize, folder: &Path) -> Result<u8> {
     let recording = Recording { values, whole: true, inside: true, last: false };
-    let executed = execute(run, work, Mode::Record, recording, None)?;
+    let job = work.with(&run.source.front).job()?;
+    let executed = execute(run, job, work.quiet, Mode::Record, recording)?;
     run.finish(&executed)?.hand_over(folder)?;
     Ok(exit_code(run, &executed))
 }
 
-/// Executes a script; by a ledger, its questions about data sets look at the images that it names.
-pub(super) fn execute(
-    run: &Run,
-    work: &RunArgs,
-    mode: Mode,
-    recording: Recording,
-    ledger: Option<Arc<Ledger>>,
-) -> Result<Executed> {
-    let work = work.with(&run.source.front);
-    let terminal = Arc::new(Terminal::new(mode, !work.quiet));
-    let job = match ledger {
-        Some(ledger) => work.job()?.with_ledger(ledger),
-        None => work.job()?,
-    };
+/// Executes a script.
+pub(super) fn execute(run: &Run, job: Job, quiet: bool, mode: Mode, recording: Recording) -> Result<Executed> {
+    let terminal = Arc::new(Terminal::new(mode, !quiet));
     let executed = run.execute(job, terminal.clone(), recording);
     terminal.finish();
     if executed.result.error.is_none() && run.source.front.params.is_empty() {

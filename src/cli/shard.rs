@@ -63,15 +63,19 @@ impl Shard {
         params.extend(self.params.map());
         let mut work = self.work.clone();
         if let Some((_, lock)) = &locked {
-            check_lock(lock, &source)?;
             work.seed = work.seed.or(Some(lock.seed));
+        }
+        let job = work.with(&source.front).job()?;
+        if let Some((_, lock)) = &locked {
+            check_lock(lock, &source)?;
         }
         let params = source.front.params(&params)?;
         let aside = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), &e))?;
         let place = Place { inputs: source.folder.clone(), outputs: aside.path().to_path_buf() };
         let run = Run { title: source.name.clone(), source, place, params };
         let ledger = Arc::new(self.ledger(&run)?);
-        let executed = execute(&run, &work, Mode::Json, Recording::default(), Some(ledger.clone()))?;
+        let job = job.with_ledger(ledger.clone());
+        let executed = execute(&run, job, work.quiet, Mode::Json, Recording::default())?;
         let code = exit_code(&run, &executed);
         if code != 0 {
             if ledger.folder.as_ref().is_some_and(|f| f.is_dir()) {
@@ -89,8 +93,14 @@ impl Shard {
             check_nets(lock, &file)?;
         }
         file.write(&self.out)?;
-        if let Some(folder) = ledger.folder.as_ref().filter(|f| f.is_dir()) {
-            std::fs::remove_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
+        if let Some(folder) = &ledger.folder
+            && let Err(e) = std::fs::remove_dir_all(folder)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            print_err(&format!(
+                "note: the waves in `{}` are no longer needed and could not be removed",
+                folder.display()
+            ));
         }
         if !self.work.quiet {
             print_out(&format!("{}: {}", self.out.display(), told(&file, false)?));

@@ -25,5 +25,7 @@ mod reproducibility;
 #[cfg(unix)]
 mod rust_cells;
 mod sealed;
+#[cfg(unix)]
+mod shards;
 mod tidy;
 mod wheel;

@@ -37,6 +37,8 @@ pub struct Listed {
 enum Store {
     Listed(Arc<Vec<Item>>),
     Generated(Arc<dyn Generator>),
+    /// These of a generator's images, in that order.
+    Chosen(Arc<dyn Generator>, Arc<Vec<usize>>),
 }
 
 /// Makes a data set's images, each from its index alone.
@@ -180,6 +182,7 @@ impl Dataset {
         match &self.store {
             Store::Listed(items) => items.len(),
             Store::Generated(generator) => generator.len(),
+            Store::Chosen(_, chosen) => chosen.len(),
         }
     }
 
@@ -193,11 +196,12 @@ impl Dataset {
     /// # Errors
     /// Where there is no such image.
     pub fn item(&self, index: usize) -> Result<Cow<'_, Item>> {
-        if index >= self.len() {
-            return Err(Error::not_found(format!("no image {index} in `{}`", self.name))
-                .hint(format!("it has {} images, counted from 0", self.len())));
-        }
-        Ok(self.known(index))
+        if index < self.len() { Ok(self.known(index)) } else { Err(self.beyond(index)) }
+    }
+
+    fn beyond(&self, index: usize) -> Error {
+        Error::not_found(format!("no image {index} in `{}`", self.name))
+            .hint(format!("it has {} images, counted from 0", self.len()))
     }
 
     /// What is known of each image, in order, without the pixels.
@@ -219,6 +223,7 @@ impl Dataset {
             Store::Listed(items) => items.get(index)?.label.clone(),
             Store::Generated(generator) if index < generator.len() => generator.label(index),
             Store::Generated(_) => None,
+            Store::Chosen(generator, chosen) => generator.label(*chosen.get(index)?),
         }
     }
 
@@ -232,6 +237,7 @@ impl Dataset {
         let items = match &self.store {
             Store::Listed(items) => items,
             Store::Generated(generator) => return generator.labels(),
+            Store::Chosen(generator, chosen) => return distinct(generator, chosen),
         };
         let labels: BTreeSet<&String> = items.iter().filter_map(|i| i.label.as_ref()).collect();
         labels.into_iter().cloned().collect()
@@ -245,6 +251,7 @@ impl Dataset {
         match &self.store {
             Store::Listed(_) => Ok(self.labels()),
             Store::Generated(generator) => generator.labels_in(range),
+            Store::Chosen(generator, chosen) => Ok(distinct(generator, chosen.get(range).unwrap_or_default())),
         }
     }
 
@@ -254,6 +261,10 @@ impl Dataset {
         let made = match &self.store {
             Store::Listed(_) => Value::Null,
             Store::Generated(generator) => generator.identity(),
+            Store::Chosen(generator, chosen) => {
+                let bytes: Vec<u8> = chosen.iter().flat_map(|i| (*i as u64).to_le_bytes()).collect();
+                json!([generator.identity(), crate::digest::digest(&bytes)])
+            }
         };
         json!([self.name, ends, made])
     }
@@ -264,6 +275,9 @@ impl Dataset {
             Store::Listed(items) => items,
             Store::Generated(generator) if generator.is_empty() => return Vec::new(),
             Store::Generated(generator) => return generator.attributes(0).into_keys().collect(),
+            Store::Chosen(generator, chosen) => {
+                return chosen.first().map_or_else(Vec::new, |i| generator.attributes(*i).into_keys().collect());
+            }
         };
         let names: BTreeSet<&String> = items.iter().flat_map(|i| i.attributes.keys()).collect();
         names.into_iter().cloned().collect()
@@ -271,6 +285,16 @@ impl Dataset {
 
     /// The images at `indices`, in that order; an error when one is out of range.
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
+        let chosen = |generator: &Arc<dyn Generator>, of: &dyn Fn(usize) -> usize| {
+            let chosen = indices.iter().map(|i| if *i < self.len() { Ok(of(*i)) } else { Err(self.beyond(*i)) });
+            let store = Store::Chosen(generator.clone(), Arc::new(chosen.collect::<Result<_>>()?));
+            Ok(Dataset { name: self.name.clone(), notes: Arc::default(), store })
+        };
+        match &self.store {
+            Store::Generated(generator) => return chosen(generator, &|i| i),
+            Store::Chosen(generator, before) => return chosen(generator, &|i| before[i]),
+            Store::Listed(_) => {}
+        }
         let items = indices.iter().map(|i| self.item(*i).map(Cow::into_owned)).collect::<Result<_>>()?;
         Ok(Self::new(self.name.clone(), items))
     }
@@ -279,8 +303,15 @@ impl Dataset {
         match &self.store {
             Store::Listed(items) => Cow::Borrowed(&items[index]),
             Store::Generated(generator) => Cow::Owned(Item::generated(generator, index)),
+            Store::Chosen(generator, chosen) => Cow::Owned(Item::generated(generator, chosen[index])),
         }
     }
+}
+
+/// The different labels of some of a generator's images, sorted.
+fn distinct(generator: &Arc<dyn Generator>, images: &[usize]) -> Vec<String> {
+    let labels: BTreeSet<String> = images.iter().filter_map(|i| generator.label(*i)).collect();
+    labels.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -321,6 +352,13 @@ mod tests {
         assert_eq!(some.items().map(|i| i.label.clone().unwrap()).collect::<Vec<_>>(), ["even", "odd"]);
         assert_eq!(some.get(1).unwrap().pixel(1, 1), Some([7; 3]));
         assert_eq!(some.item(2).unwrap_err().hint.unwrap(), "it has 2 images, counted from 0");
+        let one = some.select(&[1]).unwrap();
+        assert_eq!(
+            (one.labels(), one.label(0), one.attribute_names()),
+            (vec!["odd".into()], Some("odd".into()), vec!["shade".into()])
+        );
+        assert_eq!(one.get(0).unwrap().pixel(0, 0), Some([7; 3]));
+        assert!(some.select(&[2]).is_err() && one.identity() != some.identity());
         assert!(data.item(1).unwrap().path().is_none());
     }
 }

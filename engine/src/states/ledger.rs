@@ -119,6 +119,8 @@ impl Ledger {
     /// Where the file cannot be written.
     pub fn keep<S: State>(&self, number: usize, question: &Question, wave: &Kept<S>) -> Result<()> {
         let (Some(folder), Some(range)) = (&self.folder, wave.covered.ranges().first()) else { return Ok(()) };
+        // Another process that was started for the same images may have finished and taken it away.
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
         let path = folder.join(format!("{}-{:012}-{:012}.state", number + 1, range.start, range.end));
         let file = StateFile { facts: self.facts.clone(), entries: vec![wave.entry(question)] };
         file.write(&path).map_err(|e| e.context("the state of a wave"))

@@ -67,5 +67,7 @@ mod sealing;
 mod segmentation;
 mod sensitivity;
 mod sparsity;
+mod states;
+mod tables;
 mod transformers;
 mod window_geometry;
