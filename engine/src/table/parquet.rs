@@ -72,7 +72,7 @@ impl Parquet {
     /// # Errors
     /// Where it is no Parquet file, or lacks a column.
     pub fn open(source: Source, wanted: &Wanted) -> Result<Self> {
-        let file = SerializedFileReader::new(source).map_err(damaged)?;
+        let file = guarded(|| SerializedFileReader::new(source)).map_err(damaged)?;
         let meta = file.metadata();
         let mut starts = vec![0usize];
         for group in meta.row_groups() {
@@ -152,7 +152,7 @@ impl Parquet {
         {
             return Err(Error::format(why.clone()));
         }
-        match self.read_to(column, &mut cursor, (group, block), end - start) {
+        match guarded(|| self.read_to(column, &mut cursor, (group, block), end - start)) {
             Ok(()) => {}
             Err(e) => {
                 let why = format!("row group {group} is damaged: {e}");
@@ -242,6 +242,12 @@ impl Rows for Parquet {
             Cell::Bytes(bytes) => Some(Attribute::Text(text(&bytes)?)),
         })
     }
+}
+
+/// What the Parquet reader gives; a panic of it at a damaged file is an error as others are.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    caught.unwrap_or_else(|_| Err(ParquetError::General("its pages or its footer are no valid ones".into())))
 }
 
 fn damaged(e: ParquetError) -> Error {

@@ -21,7 +21,7 @@ fn asked() -> (Model, Input) {
 
 /// What a script asks: every kind of state.
 fn ask(model: &Model, input: &Input, job: &Job) -> Result<Vec<Artifact>> {
-    let layer = Subject::Model(model.clone()).layer("conv3")?;
+    let layer = Subject::Layer { model: model.clone(), node: model.layer("conv3")? };
     let whole = Subject::Model(model.clone());
     let probe = |name: &str, options: &[(&str, Value)], on: &Subject| {
         let options = options.iter().map(|(n, v)| (n.to_string(), v.clone())).collect();
