@@ -73,7 +73,8 @@ fn ledger(part: Option<Range<usize>>, folder: Option<&Path>, given: Vec<(String,
 fn shard(range: Range<usize>, seed: u64) -> StateFile {
     let (model, input) = asked();
     let ledger = ledger(Some(range), None, Vec::new());
-    let job = Job { seed, ..Job::new() }.with_ledger(ledger.clone());
+    let mut job = Job::new().with_ledger(ledger.clone());
+    job.seed = seed;
     ask(&model, &input, &job).unwrap();
     ledger.file()
 }
