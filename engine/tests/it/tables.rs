@@ -3,6 +3,7 @@
 use convscope_engine::data::{Attribute, Dataset, Image};
 use convscope_engine::params::{Params, Value};
 use convscope_engine::table::{LoadTable, index, load_table, of_shards, shards_of, sources};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -150,10 +151,10 @@ fn an_index_lists_parts_of_files_and_stands_for_them() {
 fn a_damaged_row_group_breaks_its_own_rows() {
     let folder = tempfile::tempdir().unwrap();
     let mut bytes = std::fs::read(golden()).unwrap();
-    // The first PNG of the second row group (row 5) lies behind the page's head; its page no longer unpacks.
-    let png: Vec<usize> = (0..bytes.len() - 4).filter(|i| bytes[*i..*i + 4] == *b"\x89PNG").collect();
-    let at = png[5];
-    bytes[at - 40..at + 60].fill(0xff);
+    // The images of the second row group, rows 5 to 9: their packed values no longer unpack.
+    let file = SerializedFileReader::new(std::fs::File::open(golden()).unwrap()).unwrap();
+    let at = file.metadata().row_group(1).column(0).dictionary_page_offset().unwrap() as usize;
+    bytes[at + 30..at + 150].fill(0xff);
     std::fs::write(folder.path().join("a.parquet"), &bytes).unwrap();
     let data = load("a.parquet", folder.path(), &LoadTable::default());
     let broken: Vec<usize> = (0..12).filter(|i| data.get(*i).is_err()).collect();
