@@ -74,6 +74,92 @@ const TANH: [f64; 5] = [1.0, -1.0 / 3.0, 2.0 / 15.0, -17.0 / 315.0, 62.0 / 2835.
 /// Where the series ends and (1 - e^-2x) / (1 + e^-2x) begins.
 const TANH_SERIES_END: f64 = 1.0 / 16.0;
 
+/// Values that the functions of blocks take: so many vectors that the steps of their polynomials, each of which waits for the one
+/// before, keep the processor busy.
+pub const BLOCK: usize = 96;
+
+/// As [`polynomial`], of every value of a block, step by step.
+#[inline(always)]
+fn polynomials<const N: usize>(coefficients: &[f64; N], x: &[f64; BLOCK]) -> [f64; BLOCK] {
+    let mut sum = [coefficients[N - 1]; BLOCK];
+    for c in coefficients[..N - 1].iter().rev() {
+        for i in 0..BLOCK {
+            sum[i] = sum[i].mul_add(x[i], *c);
+        }
+    }
+    sum
+}
+
+/// As [`exp_by`], of every value of a block.
+#[inline(always)]
+fn exp_block_by<const N: usize>(coefficients: &[f64; N], x: &mut [f64; BLOCK]) {
+    let mut power = [0.0; BLOCK];
+    for i in 0..BLOCK {
+        let rounded = x[i].mul_add(std::f64::consts::LOG2_E, ROUND);
+        let k = rounded - ROUND;
+        x[i] = k.mul_add(-LN_2[1], k.mul_add(-LN_2[0], x[i]));
+        power[i] = f64::from_bits((rounded.to_bits() << 52).wrapping_add(ONE));
+    }
+    *x = polynomials(coefficients, x);
+    for i in 0..BLOCK {
+        x[i] *= power[i];
+    }
+}
+
+/// [`exp`] of a block of values.
+#[inline(always)]
+pub fn exp_block(x: &mut [f32; BLOCK]) {
+    let mut v = [0.0; BLOCK];
+    for i in 0..BLOCK {
+        v[i] = clamp(f64::from(x[i]), -106.0, 90.0);
+    }
+    exp_block_by(&EXP, &mut v);
+    for i in 0..BLOCK {
+        x[i] = v[i] as f32;
+    }
+}
+
+/// [`exp_f64`] of a block of values.
+#[inline(always)]
+pub fn exp_f64_block(x: &mut [f64; BLOCK]) {
+    for x in x.iter_mut() {
+        *x = clamp(*x, -708.0, 709.0);
+    }
+    exp_block_by(&EXP_F64, x);
+}
+
+/// [`tanh`] of a block of values.
+#[inline(always)]
+pub fn tanh_block(x: &mut [f32; BLOCK]) {
+    let (mut e, mut square) = ([0.0; BLOCK], [0.0; BLOCK]);
+    for i in 0..BLOCK {
+        let v = f64::from(x[i]);
+        e[i] = clamp(-2.0 * v.abs(), -60.0, 0.0);
+        square[i] = v * v;
+    }
+    exp_block_by(&EXP, &mut e);
+    let series = polynomials(&TANH, &square);
+    for i in 0..BLOCK {
+        let v = f64::from(x[i]);
+        let far = ((1.0 - e[i]) / (1.0 + e[i])).copysign(v);
+        x[i] = (if v.abs() < TANH_SERIES_END { v * series[i] } else { far }) as f32;
+    }
+}
+
+/// [`erf`] of a block of values.
+#[inline(always)]
+pub fn erf_block(x: &mut [f32; BLOCK]) {
+    let mut s = [0.0; BLOCK];
+    for i in 0..BLOCK {
+        let v = clamp(f64::from(x[i]), -ERF_END, ERF_END);
+        s[i] = (v * v).mul_add(2.0 / (ERF_END * ERF_END), -1.0);
+    }
+    let sum = polynomials(&ERF, &s);
+    for i in 0..BLOCK {
+        x[i] = (clamp(f64::from(x[i]), -ERF_END, ERF_END) * sum[i]) as f32;
+    }
+}
+
 /// The polynomial with these coefficients, constant term first, by Horner's rule.
 #[inline(always)]
 fn polynomial<const N: usize>(coefficients: &[f64; N], x: f64) -> f64 {

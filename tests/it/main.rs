@@ -1,6 +1,6 @@
 //! The tests of the whole system, a module a subject, in one program. `each` and `reference` are what they share, `front_end`
 //! what they share with `tests/kernel.rs`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod each;
 #[cfg(unix)]

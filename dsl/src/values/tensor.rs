@@ -190,7 +190,7 @@ fn arithmetic(library: &mut Library<'_>) {
         ("-", |a, b| a - b),
         ("*", |a, b| a * b),
         ("/", |a, b| a / b),
-        ("**", libm_pow),
+        ("**", power),
         ("%", |a, b| a % b),
         ("<", |a, b| f64::from(u8::from(a < b))),
         ("<=", |a, b| f64::from(u8::from(a <= b))),
@@ -212,8 +212,8 @@ fn arithmetic(library: &mut Library<'_>) {
     library.also("-", |a: Tensor| map(&a, |x| -x).raise());
 }
 
-fn libm_pow(a: f64, b: f64) -> f64 {
-    if b == 2.0 { a * a } else { a.powf(b) }
+fn power(a: f64, b: f64) -> f64 {
+    if b == 2.0 { a * a } else { libm::pow(a, b) }
 }
 
 /// Whether two tensors have the same shape and numbers.
@@ -225,9 +225,9 @@ fn functions(library: &mut Library<'_>) {
     library.add("tensor.abs() -> tensor", "The magnitude of each number.", |t: &mut Tensor| map(t, f64::abs).raise());
     library
         .add("tensor.sqrt() -> tensor", "The square root of each number.", |t: &mut Tensor| map(t, f64::sqrt).raise());
-    library.add("tensor.exp() -> tensor", "e to the power of each number.", |t: &mut Tensor| map(t, f64::exp).raise());
+    library.add("tensor.exp() -> tensor", "e to the power of each number.", |t: &mut Tensor| map(t, libm::exp).raise());
     library.add("tensor.log() -> tensor", "The natural logarithm of each number.", |t: &mut Tensor| {
-        map(t, f64::ln).raise()
+        map(t, libm::log).raise()
     });
     library.add(
         "tensor.clamp(low: number, high: number) -> tensor",

@@ -34,7 +34,7 @@ pub fn measured(image: &Image, name: &str) -> Option<f64> {
         "position" => object().map(|b| {
             let dx = b.left as f64 + b.width as f64 / 2.0 - w / 2.0;
             let dy = b.top as f64 + b.height as f64 / 2.0 - h / 2.0;
-            dx.hypot(dy) / (w.hypot(h) / 2.0)
+            libm::hypot(dx, dy) / (libm::hypot(w, h) / 2.0)
         }),
         "brightness" => Some(moments(luma(image).into_iter()).0),
         "contrast" => Some(moments(luma(image).into_iter()).1),
@@ -69,7 +69,7 @@ fn colourfulness(image: &Image) -> f64 {
     };
     let (m1, s1) = opponent(|r, g, _| r - g);
     let (m2, s2) = opponent(|r, g, b| (r + g) / 2.0 - b);
-    s1.hypot(s2) + 0.3 * m1.hypot(m2)
+    libm::hypot(s1, s2) + 0.3 * libm::hypot(m1, m2)
 }
 
 fn sharpness(image: &Image) -> f64 {
@@ -88,8 +88,9 @@ fn clutter(image: &Image) -> f64 {
         return 0.0;
     }
     let at = |x: usize, y: usize| l[y * w + x];
-    let edge =
-        |x: usize, y: usize| ((at(x + 1, y) - at(x - 1, y)) / 2.0).hypot((at(x, y + 1) - at(x, y - 1)) / 2.0) > 0.1;
+    let edge = |x: usize, y: usize| {
+        libm::hypot((at(x + 1, y) - at(x - 1, y)) / 2.0, (at(x, y + 1) - at(x, y - 1)) / 2.0) > 0.1
+    };
     let edges = (1..h - 1).map(|y| (1..w - 1).filter(|x| edge(*x, y)).count()).sum::<usize>();
     edges as f64 / ((w - 2) * (h - 2)) as f64
 }

@@ -135,8 +135,8 @@ impl Scaling {
             rows.chunks(d.max(1)).flat_map(|r| r.iter().zip(&centre).map(|(v, c)| (v - c).abs())).fold(0f32, f32::max)
         };
         let span = span(base).max(queries.map_or(0.0, span));
-        let exponent = if span > 0.0 && span.is_finite() { -f64::from(span).log2().floor() } else { 0.0 };
-        Scaling::Centred { centre, factor: 2f64.powf(exponent.clamp(-126.0, 126.0)) as f32 }
+        let exponent = if span > 0.0 && span.is_finite() { -libm::log2(f64::from(span)).floor() } else { 0.0 };
+        Scaling::Centred { centre, factor: libm::exp2(exponent.clamp(-126.0, 126.0)) as f32 }
     }
 
     fn rows(&self, rows: &[f32], d: usize) -> Vec<f32> {

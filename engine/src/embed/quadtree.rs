@@ -149,7 +149,7 @@ mod tests {
                     size += q * q * (d[0] * d[0] + d[1] * d[1]).sqrt();
                 }
                 assert!((z - all).abs() <= tolerance * all, "{z} {all}");
-                assert!((fx - want[0]).hypot(fy - want[1]) <= tolerance * size.max(1e-9) * 2.0);
+                assert!(libm::hypot(fx - want[0], fy - want[1]) <= tolerance * size.max(1e-9) * 2.0);
             }
         }
     }

@@ -44,7 +44,7 @@ pub fn quality(codes: &[f32], d: usize, near: &Neighbours, points: &[[f64; 2]], 
     for (a, i) in few.iter().enumerate() {
         for j in &few[..a] {
             high.push(squared(row(*i), row(*j)).sqrt());
-            low.push((points[*i][0] - points[*j][0]).hypot(points[*i][1] - points[*j][1]));
+            low.push(libm::hypot(points[*i][0] - points[*j][0], points[*i][1] - points[*j][1]));
         }
     }
     Quality {

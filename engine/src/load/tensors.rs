@@ -67,6 +67,23 @@ impl Bytes {
     }
 }
 
+/// Gives the memory of a block that is not read again back to the system, where that is possible; its values are lost.
+pub fn discard(block: &mut [u8]) {
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    {
+        // As large as pages are anywhere.
+        const PAGE: usize = 1 << 16;
+        let skipped = block.as_ptr().align_offset(PAGE).min(block.len());
+        let pages = &mut block[skipped..];
+        let length = pages.len() / PAGE * PAGE;
+        // SAFETY: whole pages inside a block of private memory that nobody else reads; they read as zeros afterwards. A refusal
+        // costs memory only.
+        unsafe { libc::madvise(pages.as_mut_ptr().cast(), length, libc::MADV_DONTNEED) };
+    }
+    #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+    let _ = block;
+}
+
 /// One tensor of a file: a strided view of bytes.
 #[derive(Clone, Debug)]
 pub struct View {

@@ -45,7 +45,7 @@ pub fn short(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return if x == 0.0 { "0".into() } else { x.to_string() };
     }
-    let magnitude = x.abs().log10().floor() as i32;
+    let magnitude = libm::log10(x.abs()).floor() as i32;
     if !(-4..7).contains(&magnitude) {
         return format!("{x:.3e}");
     }

@@ -27,7 +27,7 @@ impl Gradients {
             for x in 0..width {
                 let dx = at(x + 1, y) - at(x.saturating_sub(1), y);
                 let dy = at(x, y + 1) - at(x, y.saturating_sub(1));
-                strength.push(dx.hypot(dy) as f32);
+                strength.push(libm::hypot(dx, dy) as f32);
                 let turn = libm::atan2(dy, dx).rem_euclid(std::f64::consts::TAU);
                 direction.push((turn / std::f64::consts::TAU * ORIENTATIONS as f64) as f32);
             }

@@ -1,6 +1,6 @@
 //! The tests of the engine, a module a subject, in one program. `builders`, `golden`, `onnx_bytes`, `own_process`
 //! and `reference` are what they share.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod builders;
 mod golden;

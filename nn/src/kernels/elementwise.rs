@@ -2,9 +2,11 @@
 
 use super::disjoint::vec_filled_by;
 use super::elementary;
+use super::smooth::{GELU_K, Smooth};
 use crate::graph::op::Activation;
 use crate::simd::arch;
 use crate::tensor::{Real, VALUES_PER_TASK};
+use crate::transcendental::BLOCK;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -81,12 +83,7 @@ pub fn forward<T: Real>(f: Activation, x: &[T]) -> Vec<T> {
     })
 }
 
-/// f(x) for every x of `values`, in its place.
-pub fn apply_all(f: Activation, values: &mut [f32]) {
-    values.par_chunks_mut(VALUES_PER_TASK).for_each(|part| apply(f, part));
-}
-
-/// As [`apply_all`], on this thread.
+/// f(x) for every x of `values`, in its place, on this thread.
 pub(super) fn apply(f: Activation, values: &mut [f32]) {
     arch().dispatch(Apply { f, values });
 }
@@ -102,8 +99,12 @@ impl WithSimd for Apply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        let mut values = self.values;
+        if let Some(smooth) = Smooth::of(self.f) {
+            values = smooth.apply(values);
+        }
         for_each_kind!(self.f, f => {
-            for v in self.values {
+            for v in values {
                 *v = value(f, *v);
             }
         });
@@ -139,8 +140,14 @@ impl WithSimd for TimesSlope<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        let (mut x, mut flow) = (self.x, self.flow);
+        if let Some(smooth) = Smooth::of(self.f) {
+            let ((blocks, rest), (flows, flow_rest)) = (x.as_chunks::<BLOCK>(), flow.as_chunks_mut::<BLOCK>());
+            smooth.times_slopes(blocks, flows);
+            (x, flow) = (rest, flow_rest);
+        }
         for_each_kind!(self.f, f => {
-            for (g, x) in self.flow.iter_mut().zip(self.x) {
+            for (g, x) in flow.iter_mut().zip(x) {
                 *g = slope_times(f, *x, *g);
             }
         });
@@ -356,9 +363,6 @@ pub fn derivative<T: Real>(f: Activation, x: T) -> T {
         }
     }
 }
-
-/// sqrt(2 / pi), of the tanh form of GELU.
-const GELU_K: f64 = 0.797_884_560_802_865_4;
 
 /// The argument of tanh in the tanh form of GELU.
 #[inline(always)]

@@ -45,7 +45,7 @@ pub fn max_gradient_fused(g: &Geometry, x: &[f32], y: &[f32], dy: &[f32], combin
                     return;
                 }
                 SCRATCH.with_borrow_mut(|scratch| {
-                    let epilogue = Epilogue { residual: x, combine, clamp };
+                    let epilogue = Epilogue { residual: x, combine, clamp, activation: None };
                     arch().dispatch(PlaneGradient { padded: &padded, taps: &taps, g, x, y, dy, dx, epilogue, scratch });
                 });
             });

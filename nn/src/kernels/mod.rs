@@ -1,6 +1,7 @@
 //! CPU kernels: plain functions over row-major slices. They run in parallel over outputs and never over a sum, and cut work by
 //! shapes alone, so that every thread count gives the same bits.
 
+pub mod average_pool;
 pub(crate) mod batched_matmul;
 pub mod binary;
 pub mod conv;
@@ -18,3 +19,4 @@ pub mod rearrange;
 pub mod reduce;
 pub mod resize;
 pub mod row_gemm;
+mod smooth;

@@ -4,7 +4,7 @@
 use super::disjoint::vec_filled_by;
 use crate::simd::arch;
 use crate::tensor::{Real, VALUES_PER_TASK};
-use crate::transcendental::exp_f64;
+use crate::transcendental::{BLOCK, exp_f64, exp_f64_block};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -292,11 +292,26 @@ impl<T: Real> WithSimd for SoftmaxLine<'_, T> {
 
 #[inline(always)]
 fn softmax_line<T: Real>(x: &[T], log: bool, row: &mut [f64], y: &mut [T]) {
-    let top = x.iter().fold(f64::NEG_INFINITY, |top, v| top.max(v.f64()));
+    let top = largest(x);
     // In f32 by a polynomial; in f64, the truth of tests, by the library.
     if T::singles(y).is_some() {
         for (e, v) in row.iter_mut().zip(x) {
-            *e = exp_f64(v.f64() - top);
+            *e = v.f64() - top;
+        }
+        let (blocks, rest) = row.as_chunks_mut::<BLOCK>();
+        for block in blocks {
+            exp_f64_block(block);
+        }
+        // A block pays from about half of it on.
+        if 2 * rest.len() >= BLOCK {
+            let mut block = [0.0; BLOCK];
+            block[..rest.len()].copy_from_slice(rest);
+            exp_f64_block(&mut block);
+            rest.copy_from_slice(&block[..rest.len()]);
+        } else {
+            for e in rest {
+                *e = exp_f64(*e);
+            }
         }
     } else {
         for (e, v) in row.iter_mut().zip(x) {
@@ -314,6 +329,22 @@ fn softmax_line<T: Real>(x: &[T], log: bool, row: &mut [f64], y: &mut [T]) {
     for (y, e) in y.iter_mut().zip(row) {
         *y = T::of(*e / sum);
     }
+}
+
+/// The largest value; NaNs do not count. The order does not matter: of equals any.
+#[inline(always)]
+fn largest<T: Real>(x: &[T]) -> f64 {
+    let mut tops = [f64::NEG_INFINITY; 16];
+    let (groups, rest) = x.as_chunks::<16>();
+    for group in groups {
+        for (top, v) in tops.iter_mut().zip(group) {
+            *top = if v.f64() > *top { v.f64() } else { *top };
+        }
+    }
+    for (top, v) in tops.iter_mut().zip(rest) {
+        *top = if v.f64() > *top { v.f64() } else { *top };
+    }
+    tops.into_iter().fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// dL/dx of [`softmax`], whose result is `y`, given `dy`.

@@ -1,4 +1,5 @@
-//! Average pooling and its gradient, and max pooling, whose gradient is in [`max_pool_backward`](super::max_pool_backward).
+//! Max pooling, and the geometry of pools. The gradient is in [`max_pool_backward`](super::max_pool_backward), averages are in
+//! [`average_pool`](super::average_pool).
 
 use super::conv::padded_plane::PaddedPlane;
 use crate::graph::op::{Padding, Pool};
@@ -20,7 +21,7 @@ pub struct Geometry {
 
 impl Geometry {
     /// Values of an input plane and of an output plane.
-    fn sizes(&self) -> (usize, usize) {
+    pub(super) fn sizes(&self) -> (usize, usize) {
         (self.input[0] * self.input[1], self.output[0] * self.output[1])
     }
 
@@ -54,26 +55,11 @@ impl Geometry {
         let end = (start + w.kernel[axis] * step).saturating_sub(before).min(self.input[axis]);
         Span { first, step, end }
     }
-
-    /// The divisor of the average at output (y, x).
-    fn divisor(&self, y: usize, x: usize) -> usize {
-        let w = self.pool.window;
-        let axis = |a: usize, o: usize, before: usize, after: usize| {
-            if self.pool.count_padding {
-                // Padding counts; what a ceil-mode window covers beyond the padding does not.
-                let end = self.input[a] + before + after;
-                (0..w.kernel[a]).filter(|k| o * w.stride[a] + k * w.dilation[a] < end).count()
-            } else {
-                self.span(a, o).taps().count()
-            }
-        };
-        (axis(0, y, w.padding.top, w.padding.bottom) * axis(1, x, w.padding.left, w.padding.right)).max(1)
-    }
 }
 
 /// The maximum of each window; zero where the window lies wholly in the padding. A NaN wins.
 pub fn max<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
-    let Some(singles) = T::singles(x) else { return planes(g, x, |x, y| scalar_max(g, x, y)) };
+    let Some(singles) = T::singles(x) else { return planes_with(g.sizes(), x, || (), |(), x, y| scalar_max(g, x, y)) };
     let w = g.pool.window;
     let across: Vec<_> =
         (0..w.kernel[1]).map(|j| [0, (j * w.dilation[1]) as isize - w.padding.left as isize]).collect();
@@ -86,7 +72,7 @@ pub fn max<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
         columns: vec![f32::NEG_INFINITY; padded.len() + MAX_LANES],
         maxima: vec![0.0; padded.positions([band, g.output[1]]).next_multiple_of(MAX_LANES)],
     };
-    T::of_singles(planes_with(g, singles, scratch, |scratch, x, y| {
+    T::of_singles(planes_with(g.sizes(), singles, scratch, |scratch, x, y| {
         if !arch().dispatch(MaxPlane { g, padded: &padded, taps: &taps, empty: &empty, scratch, x, y: &mut *y }) {
             scalar_max(g, x, y);
         }
@@ -200,84 +186,25 @@ impl WithSimd for MaxPlane<'_> {
     }
 }
 
-/// The average of each window.
-pub fn average<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
-    let width = g.input[1];
-    planes(g, x, |x, y| {
-        for_each_output(g, |o, oy, ox| {
-            let mut sum = T::zero();
-            for i in g.span(0, oy).taps() {
-                g.span(1, ox).taps().for_each(|j| sum += x[i * width + j]);
-            }
-            y[o] = sum / T::of(g.divisor(oy, ox) as f64);
-        });
-    })
-}
-
-/// [`average`] for windows of outputs, each of `size`, at `starts`. `x` holds the inputs of each window, of size `read`, zero in
-/// the padding.
-pub fn average_windows<T: Real>(
-    g: &Geometry,
-    starts: &[[usize; 2]],
-    size: [usize; 2],
-    read: [usize; 2],
-    x: &[T],
-) -> Vec<T> {
-    let part = g.part(read, size);
-    let (source, pixels) = part.sizes();
-    let channels = x.len() / source / starts.len().max(1);
-    let mut y = vec![T::zero(); starts.len() * channels * pixels];
-    y.par_chunks_mut(pixels).zip(x.par_chunks(source)).enumerate().for_each(|(i, (y, x))| {
-        let [top, left] = starts[i / channels];
-        for_each_output(&part, |o, oy, ox| {
-            let mut sum = T::zero();
-            for i in part.span(0, oy).taps() {
-                part.span(1, ox).taps().for_each(|j| sum += x[i * read[1] + j]);
-            }
-            y[o] = sum / T::of(g.divisor(top + oy, left + ox) as f64);
-        });
-    });
-    y
-}
-
-/// The gradient of [`average`] for its input, given `dy`, the gradient of its output.
-pub fn average_gradient<T: Real>(g: &Geometry, dy: &[T]) -> Vec<T> {
-    let (source, pixels) = g.sizes();
-    let width = g.input[1];
-    let mut dx = vec![T::zero(); dy.len() / pixels * source];
-    dx.par_chunks_mut(source).zip(dy.par_chunks(pixels)).for_each(|(dx, dy)| {
-        for_each_output(g, |o, oy, ox| {
-            let share = dy[o] / T::of(g.divisor(oy, ox) as f64);
-            for i in g.span(0, oy).taps() {
-                g.span(1, ox).taps().for_each(|j| dx[i * width + j] += share);
-            }
-        });
-    });
-    dx
-}
-
-/// Applies `f(input, output)` to every plane.
-fn planes<T: Real>(g: &Geometry, x: &[T], f: impl Fn(&[T], &mut [T]) + Sync) -> Vec<T> {
-    planes_with(g, x, || (), |(), x, y| f(x, y))
-}
-
-/// As [`planes`], with a task's buffers, which `scratch` makes.
-fn planes_with<T: Real, R>(
-    g: &Geometry,
+/// Applies `f(buffers, input, output)` to every plane of `x`, given the values of an input plane and of an output plane; `scratch`
+/// makes a task's buffers. An output plane is zero before.
+pub(super) fn planes_with<T: Real, R>(
+    (source, pixels): (usize, usize),
     x: &[T],
     scratch: impl Fn() -> R + Sync + Send,
-    f: impl Fn(&mut R, &[T], &mut [T]) + Sync,
+    f: impl Fn(&mut R, &[T], &mut [T]) + Sync + Send,
 ) -> Vec<T> {
-    let (source, pixels) = g.sizes();
-    let mut y = vec![T::zero(); x.len() / source * pixels];
-    let tasks =
-        y.par_chunks_mut(pixels).zip(x.par_chunks(source)).with_min_len(VALUES_PER_TASK.div_ceil(source.max(1)));
+    let mut y = vec![T::zero(); x.len() / source.max(1) * pixels];
+    let tasks = y
+        .par_chunks_mut(pixels.max(1))
+        .zip(x.par_chunks(source.max(1)))
+        .with_min_len(VALUES_PER_TASK.div_ceil(source.max(1)));
     tasks.for_each_init(scratch, |scratch, (y, x)| f(scratch, x, y));
     y
 }
 
 /// Calls `f(index, y, x)` for every output position.
-fn for_each_output(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
+pub(super) fn for_each_output(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
     for oy in 0..g.output[0] {
         (0..g.output[1]).for_each(|ox| f(oy * g.output[1] + ox, oy, ox));
     }

@@ -48,7 +48,7 @@ pub fn select<T: Real>(len: usize, inner: usize, index: &[usize], x: &[T]) -> Ve
 /// Entries `from..from + n` of an axis of `len` entries of `inner` values, through an epilogue whose residual is laid out as `x`.
 pub fn slice_fused(len: usize, inner: usize, from: usize, n: usize, x: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
     let (slice, outer) = (n * inner, x.len() / (len * inner));
-    let Epilogue { residual, combine, clamp } = epilogue;
+    let Epilogue { residual, combine, .. } = epilogue;
     assert!(combine == Combine::None || residual.len() >= x.len(), "the residual is too short");
     let chunks = slice.div_ceil(VALUES_PER_TASK);
     // SAFETY: the chunks cover each of the `outer` positions and do not overlap.
@@ -59,7 +59,7 @@ pub fn slice_fused(len: usize, inner: usize, from: usize, n: usize, x: &[f32], e
                 let count = VALUES_PER_TASK.min(slice - first);
                 let begin = (o * len + from) * inner + first;
                 let residual = if combine == Combine::None { residual } else { &residual[begin..begin + count] };
-                let epilogue = Epilogue { residual, combine, clamp };
+                let epilogue = Epilogue { residual, ..epilogue };
                 let to = out.slice(o * slice + first, count);
                 EpilogueRow { from: &x[begin..begin + count], epilogue, to }.write();
             });

@@ -4,7 +4,9 @@ use crate::error::{Error, Result};
 use crate::graph::Weights;
 use crate::graph::op::{Conv, Op, Pool};
 use crate::graph::{ParamId, Shape};
-use crate::kernels::{batched_matmul, binary, conv, elementwise, linear, norm, order, pool, rearrange, reduce, resize};
+use crate::kernels::{
+    average_pool, batched_matmul, binary, conv, elementwise, linear, norm, order, pool, rearrange, reduce, resize,
+};
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
@@ -70,7 +72,7 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
             return tensor(batched_matmul::forward((&av, a.dims()), (&bv, b.dims()), &to), &to);
         }
         Op::MaxPool(p) => pool::max(&pool_geometry(p, dims, shape), &v),
-        Op::AvgPool(p) => pool::average(&pool_geometry(p, dims, shape), &v),
+        Op::AvgPool(p) => average_pool::average(&pool_geometry(p, dims, shape), &v),
         Op::Reduce { reduction, axes, .. } => reduce::forward(*reduction, dims, &batched_axes(axes), &v),
         Op::Softmax { axis, log } => norm::softmax(dims[axis + 1], dims[axis + 2..].iter().product(), *log, &v),
         Op::Concat { axis } => {

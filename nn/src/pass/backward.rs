@@ -310,7 +310,7 @@ impl FusedRectifier {
     /// The epilogue, given the rectifier's value.
     fn epilogue<'a>(&self, value: &'a [f32]) -> Epilogue<'a> {
         let residual = if self.combine == Combine::None { &[][..] } else { value };
-        Epilogue { residual, combine: self.combine, clamp: self.clamp }
+        Epilogue { residual, combine: self.combine, clamp: self.clamp, activation: None }
     }
 }
 

@@ -8,7 +8,6 @@ use crate::error::{Context, Error, Result};
 use crate::graph::op::Activation;
 use crate::graph::{NodeId, Op};
 use crate::kernels::conv::{Combine, ConvMaxPool, Epilogue, OutputSlot, WinogradTile};
-use crate::kernels::elementwise;
 use crate::kernels::row_gemm::RowEpilogue;
 use crate::model::Model;
 use crate::model::pack_cache::Direction;
@@ -122,11 +121,9 @@ impl Model {
             residual: residual.as_deref().unwrap_or_default(),
             combine: if residual.is_some() { Combine::Add } else { Combine::None },
             clamp: fused.clamp,
+            activation: fused.activation,
         };
-        let mut y = conv.run(x.dims()[0], &values::<f32>(x)?, &epilogue);
-        if let Some(f) = fused.activation {
-            elementwise::apply_all(f, &mut y);
-        }
+        let y = conv.run(x.dims()[0], &values::<f32>(x)?, &epilogue);
         tensor(y, &apply::with_batch(x.dims()[0], &self.graph().node(id).shape))
     }
 
@@ -157,7 +154,7 @@ impl Model {
         let (sample, plane): (usize, usize) = (whole.iter().product(), whole[1..].iter().product());
         let buffer = concats.entry(slot.concat).or_insert_with(|| ConcatBuffer::new(batch * sample));
         let (y, len) = buffer.for_part(batch * shape.iter().product::<usize>());
-        let epilogue = Epilogue { clamp: fused.clamp, ..Epilogue::NONE };
+        let epilogue = Epilogue { clamp: fused.clamp, activation: fused.activation, ..Epilogue::NONE };
         let slot = OutputSlot { first: slot.channel * plane, sample };
         conv.run_into(batch, &values::<f32>(x)?, &epilogue, y, len, slot);
         Ok(())

@@ -14,7 +14,7 @@ use crate::graph::{NodeId, Op};
 use crate::kernels::conv::Combine;
 use crate::kernels::conv::Epilogue;
 use crate::kernels::conv::WinogradTile;
-use crate::kernels::pool;
+use crate::kernels::{average_pool, pool};
 use crate::model::Model;
 use crate::model::pack_cache::Direction;
 use crate::tensor::{tensor, values};
@@ -272,6 +272,7 @@ impl Changed<'_> {
                     residual: residual.as_deref().unwrap_or_default(),
                     combine: if residual.is_some() { Combine::Add } else { Combine::None },
                     clamp: fused.clamp,
+                    activation: None,
                 };
                 let winograd = model.prepacked(id, fused.norm, Direction::Forward, WinogradTile::F2)?;
                 let conv = match winograd.suits_windows(region.size) {
@@ -292,7 +293,7 @@ impl Changed<'_> {
                 let y = if is_max {
                     pool::max(&g.part(inputs.size, region.size), &x)
                 } else {
-                    pool::average_windows(&g, &region.starts, region.size, inputs.size, &x)
+                    average_pool::average_windows(&g, &region.starts, region.size, inputs.size, &x)
                 };
                 tensor(y, &dims)?
             }

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::graph::op::{Op, Reduction};
 use crate::kernels::row_gemm::RowEpilogue;
 use crate::kernels::{
-    batched_matmul, binary, conv, elementwise, linear, max_pool_backward, norm, order, pool, rearrange, reduce, resize,
+    average_pool, batched_matmul, binary, conv, elementwise, linear, max_pool_backward, norm, order, rearrange, reduce,
+    resize,
 };
 use crate::model::pack_cache::Direction;
 use crate::tensor::{Real, tensor, values};
@@ -76,7 +77,7 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
             let y = values::<T>(site.output)?;
             max_pool_backward::max_gradient(&pool_geometry(p, dims, shape), &v, &y, &g)
         }
-        Op::AvgPool(p) => pool::average_gradient(&pool_geometry(p, dims, shape), &g),
+        Op::AvgPool(p) => average_pool::average_gradient(&pool_geometry(p, dims, shape), &g),
         Op::Reduce { reduction, axes, .. } => reduce::gradient::<T>(*reduction, dims, &batched_axes(axes), &v, &g),
         Op::Softmax { axis, log } => {
             let y = values::<T>(site.output)?;

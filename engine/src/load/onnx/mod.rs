@@ -51,7 +51,6 @@ use links::Links;
 use rten_onnx::onnx::{DataType, ModelProto, TensorProto};
 use scope::Scope;
 use site::Site;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -313,9 +312,7 @@ impl<'a> Reader<'a> {
                 Error::unsupported(format!("it takes `{name}`, an output that its node does not have here"))
                     .hint("second outputs of pools, dropouts and normalisations are not supported")
             })?;
-            let value = value::decode(name, tensor, &mut self.folder).context(|| format!("weight `{name}`"))?;
-            // The file's own form is not needed again.
-            tensor.raw_data.as_ref().map(RefCell::take);
+            let value = value::decode_once(name, tensor, &mut self.folder).context(|| format!("weight `{name}`"))?;
             self.values.insert(name, value);
         }
         Ok(self.values.get(name).cloned().unwrap_or(Value::Absent))

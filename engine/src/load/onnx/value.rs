@@ -4,8 +4,10 @@ use super::external::Folder;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::limits::ONNX_CONSTANT;
+use crate::load::tensors::discard;
 use candle_core::{Device, Tensor};
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
+use std::cell::RefCell;
 
 /// A value of the graph being read.
 #[derive(Clone, Debug)]
@@ -161,6 +163,31 @@ pub fn decode(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Va
     }
     Ok(Value::Ints(Ints { dims, values: ints.into_iter().map(Dim::Known).collect() }))
 }
+
+/// As [`decode`], of a tensor that is not decoded again: its own form is given up, that of a large one piece by piece, so that it is
+/// never held twice.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_once(name: &str, proto: &TensorProto, folder: &mut Folder) -> Result<Value> {
+    let (dims, total) = count(&proto.dims)?;
+    let is_inside = proto.data_location != Some(DataLocation::EXTERNAL) && proto.data_type == Some(DataType::FLOAT);
+    let raw = proto.raw_data.as_ref().filter(|raw| is_inside && raw.borrow().len() == 4 * total && total > 0);
+    let Some(mut raw) = raw.map(RefCell::take) else {
+        let value = decode(name, proto, folder)?;
+        proto.raw_data.as_ref().map(RefCell::take);
+        return Ok(value);
+    };
+    let mut values = Vec::with_capacity(total);
+    for piece in raw.chunks_mut(PIECE) {
+        values.extend(piece.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)));
+        discard(piece);
+    }
+    Ok(Value::Floats(Const { name: name.to_string(), tensor: Tensor::from_vec(values, dims, &Device::Cpu)? }))
+}
+
+/// Bytes of a tensor that are decoded at a time.
+const PIECE: usize = 1 << 23;
 
 /// The smallest and largest integer of a type that nets are quantised to.
 pub fn range(kind: DataType) -> Option<[f64; 2]> {

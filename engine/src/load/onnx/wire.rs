@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// The smallest block of bytes that [`model`] tells of.
 const LARGE: usize = 1 << 16;
+/// Bytes of a block that are copied at a time.
+const PIECE: usize = 1 << 23;
 
 /// The model in the bytes of an ONNX file; `copied` is told the large blocks that are not looked at again.
 ///
@@ -209,9 +211,17 @@ impl ReadValue for Bytes<'_> {
     }
 
     fn read_bytes(&mut self, len: usize) -> Result<Vec<u8>, ProtobufError> {
-        let bytes = self.take(len)?.to_vec();
-        if len >= LARGE {
-            (self.copied)(self.at - len..self.at);
+        if len < LARGE {
+            return Ok(self.take(len)?.to_vec());
+        }
+        // Piece by piece, so that a large block is never held whole both here and in the file's map.
+        let end = self.at.checked_add(len).filter(|end| *end <= self.data.len());
+        let end = end.ok_or_else(|| ProtobufError::new(ErrorKind::Eof))?;
+        let mut bytes = Vec::with_capacity(len);
+        while self.at < end {
+            let from = self.at;
+            bytes.extend_from_slice(self.take(PIECE.min(end - from))?);
+            (self.copied)(from..self.at);
         }
         Ok(bytes)
     }

@@ -131,7 +131,7 @@ fn points(a: &Seen, b: &Seen, fa: &FeatureMap, fb: &FeatureMap, metric: Metric) 
         let Some((_, truth)) = b.keypoints.iter().find(|(n, _)| n == name) else { continue };
         let (c, r) = crate::space::matching::locate(&fa.between(*x, *y), fb, metric);
         let found = fb.lattice.at(c, r);
-        let error = (found.0 - truth.0).hypot(found.1 - truth.1);
+        let error = libm::hypot(found.0 - truth.0, found.1 - truth.1);
         let field = fb.lattice.field[0].max(fb.lattice.field[1]) as f64;
         table.push([name.as_str().into(), error.into(), (error / field).into()]);
     }

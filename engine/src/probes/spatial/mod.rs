@@ -113,7 +113,7 @@ pub struct Misses(pub Vec<(f64, f64)>);
 impl Misses {
     /// Adds a prediction.
     pub fn add(&mut self, found: (f64, f64), truth: (f64, f64), extent: f64) {
-        self.0.push(((found.0 - truth.0).hypot(found.1 - truth.1), extent));
+        self.0.push((libm::hypot(found.0 - truth.0, found.1 - truth.1), extent));
     }
 
     /// The share within `alpha` times the extent (PCK).

@@ -1,8 +1,11 @@
 //! Depthwise convolution, where every output channel reads one input channel. It is computed a plane at a time: a matrix
 //! product would share nothing between output channels.
 //!
-//! A plane is copied into a halo of padding ([`PaddedPlane`]); the sums between its rows are computed too, and dropped.
+//! A plane is copied into a halo of padding ([`PaddedPlane`]). Kernels whose rows follow one another compute several rows of outputs
+//! at a time ([`depthwise_rows`](super::depthwise_rows)). Dilated ones count their positions through the rows; the sums between
+//! rows are computed too, and dropped.
 
+use super::depthwise_rows::{PlaneRows, TapGrid};
 use super::epilogue::{Combine, Epilogue, EpilogueRow};
 use super::padded_plane::{PaddedPlane, PaddedShape};
 use super::problem::{ConvProblem, Operands, PackedProblem};
@@ -57,7 +60,8 @@ impl<'a> DepthwiseConv<'a> {
             let operands = Operands { x, panels: packed.panels, bias, epilogue: *epilogue };
             if problem.check_activations(&operands, len) {
                 let taps: Vec<usize> = problem.taps.iter().map(|t| self.padded.tap_offset(*t)).collect();
-                ready.push(ReadyProblem { problem, taps, kernels: packed.panels });
+                let grid = TapGrid::new(&self.padded, &problem.taps);
+                ready.push(ReadyProblem { problem, taps, grid, kernels: packed.panels });
             }
         }
         let Some(first) = ready.first().map(|r| r.problem) else { return };
@@ -84,6 +88,8 @@ impl<'a> DepthwiseConv<'a> {
                     y: unsafe { out.slice(to, pixels) },
                 };
                 arch().dispatch(plane);
+                // SAFETY: as above.
+                epilogue.activate(unsafe { out.slice(to, pixels) });
             });
         });
     }
@@ -93,6 +99,7 @@ impl<'a> DepthwiseConv<'a> {
 struct ReadyProblem<'a> {
     problem: &'a ConvProblem,
     taps: Vec<usize>,
+    grid: Option<TapGrid>,
     kernels: &'a [f32],
 }
 
@@ -136,19 +143,36 @@ impl WithSimd for OutputPlane<'_> {
         self.padded.fill(self.x, values);
         let pitch = self.padded.pitch();
         let is_single = self.problems.len() == 1;
-        for ReadyProblem { problem, taps, kernels } in self.problems {
+        for ReadyProblem { problem, taps, grid, kernels } in self.problems {
             let (output, layout) = (problem.output, problem.layout);
-            let positions = self.padded.positions(output);
-            grow(sums, positions.next_multiple_of(MAX_LANES));
+            let is_dense = is_single && layout.column == 1 && layout.row == output[1];
             let kernel = &kernels[self.channel * taps.len()..][..taps.len()];
-            assert!(taps.iter().all(|t| t + positions.next_multiple_of(S::F32_LANES) <= values.len()));
-            // SAFETY: just checked.
-            unsafe { sum_positions(simd, values, taps, kernel, self.bias, positions, sums) };
-            if is_single && layout.column == 1 && layout.row == output[1] {
-                return store_rows(simd, output, pitch, sums, &self.epilogue, self.y);
-            }
+            let line = match grid {
+                Some(grid) => {
+                    grow(sums, output[0] * output[1]);
+                    // One call, which is inlined, and no closure, which would be compiled without vectors.
+                    let (epilogue, y) =
+                        if is_dense { (self.epilogue, &mut *self.y) } else { (Epilogue::NONE, &mut sums[..]) };
+                    PlaneRows { grid, values, pitch, kernel, bias: self.bias, output, epilogue, y }.run(simd);
+                    if is_dense {
+                        return;
+                    }
+                    output[1]
+                }
+                None => {
+                    let positions = self.padded.positions(output);
+                    grow(sums, positions.next_multiple_of(MAX_LANES));
+                    assert!(taps.iter().all(|t| t + positions.next_multiple_of(S::F32_LANES) <= values.len()));
+                    // SAFETY: just checked.
+                    unsafe { sum_positions(simd, values, taps, kernel, self.bias, positions, sums) };
+                    if is_dense {
+                        return store_rows(simd, output, pitch, sums, &self.epilogue, self.y);
+                    }
+                    pitch
+                }
+            };
             grow(plane, self.y.len());
-            for (y, line) in sums.chunks(pitch).take(output[0]).enumerate() {
+            for (y, line) in sums.chunks(line).take(output[0]).enumerate() {
                 let to = &mut plane[layout.first - self.begin + y * layout.row..self.y.len()];
                 to.iter_mut().step_by(layout.column).zip(&line[..output[1]]).for_each(|(t, v)| *t = *v);
             }
@@ -230,7 +254,7 @@ fn store_rows<S: Simd>(
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) {
-    let (lanes, Epilogue { residual, combine, clamp }) = (S::F32_LANES, *epilogue);
+    let (lanes, Epilogue { residual, combine, clamp, .. }) = (S::F32_LANES, *epilogue);
     assert!(combine == Combine::None || residual.len() >= y.len(), "the residual is too short");
     for row in 0..output[0] {
         for column in (0..output[1]).step_by(lanes) {

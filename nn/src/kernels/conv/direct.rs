@@ -6,12 +6,13 @@
 
 use super::epilogue::{Clamp, Combine, Epilogue};
 use super::microkernel::{MR, PanelGemm, RowOffsets, Tile, nr};
+use super::narrow::buffered_columns;
 use super::padded_plane::PaddedPlane;
 use super::problem::{ConvProblem, Operands, PackedProblem};
 use super::scatter::{OutputRun, Scatter};
 use super::scratch::{SCRATCH, grow};
 use crate::kernels::disjoint::DisjointSlice;
-use crate::simd::{arch, lanes};
+
 use rayon::prelude::*;
 
 /// Bytes of a band, which stays in a core's L2 cache.
@@ -134,8 +135,7 @@ impl Band {
                 let tile = Tile {
                     columns: from.columns[first..].as_ptr(),
                     row_offsets: RowOffsets::Listed(from.row_offsets),
-                    // Whole vectors: the results have room after the last column.
-                    count: count.next_multiple_of(lanes()),
+                    count: buffered_columns(count),
                     out: scratch.results.as_mut_ptr(),
                     out_pitch: nr(),
                     residual: std::ptr::null(),
@@ -147,8 +147,8 @@ impl Band {
                 unsafe { PanelGemm { panels, depth, rows: problem.out_channels, bias, tile }.run() };
                 runs.clear();
                 self.collect_runs(problem, pitch, first, count, &mut runs);
-                let (rows, results) = (problem.out_channels, &scratch.results[..]);
-                arch().dispatch(Scatter { problem, operands, runs: &runs, channel, rows, results, out });
+                let rows = problem.out_channels;
+                Scatter { problem, operands, runs: &runs, channel, rows, out }.run(&mut scratch.results);
             }
         });
     }

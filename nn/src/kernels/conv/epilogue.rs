@@ -1,12 +1,15 @@
 //! The epilogue of a kernel: what happens to a result between its sum and its store. It is combined with a residual tensor
-//! (added to it, or masked by it), then clamped. Convolutions, max-pool gradients and slices of channels share it, so that
+//! (added to it, or masked by it), then clamped, or a function of it is taken while it is in the cache. Convolutions, max-pool gradients and slices of channels share it, so that
 //! y = relu(conv(x) + residual) and dx = conv_gradient(dy) * relu'(x) take one pass over memory.
 
-use crate::kernels::elementwise::{maximum, minimum};
+use crate::graph::op::Activation;
+use crate::kernels::disjoint::DisjointSlice;
+use crate::kernels::elementwise::{self, maximum, minimum};
 use crate::simd::arch;
+use crate::transcendental::BLOCK;
 use pulp::{Simd, WithSimd};
 
-/// An epilogue: residual operand, how it is combined, final clamp.
+/// An epilogue: residual operand, how it is combined, final clamp or function.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a> {
     /// The residual tensor, laid out as the result; empty with [`Combine::None`].
@@ -15,11 +18,51 @@ pub struct Epilogue<'a> {
     pub combine: Combine,
     /// The range that the combined value is clamped to.
     pub clamp: Clamp,
+    /// A function of that. Kernels apply it to what they have just stored; [`EpilogueRow`] leaves it to them.
+    pub activation: Option<Activation>,
 }
 
 impl Epilogue<'_> {
     /// Stores results as they are.
-    pub const NONE: Epilogue<'static> = Epilogue { residual: &[], combine: Combine::None, clamp: Clamp::None };
+    pub const NONE: Epilogue<'static> =
+        Epilogue { residual: &[], combine: Combine::None, clamp: Clamp::None, activation: None };
+
+    /// As [`Epilogue::activate`], for the first `count` values of each of `rows` rows, which begin `pitch` apart from `first` on.
+    ///
+    /// # Safety
+    /// The rows must lie inside `stored`, and no other task may touch them.
+    pub(super) unsafe fn activate_rows(
+        &self,
+        stored: DisjointSlice<f32>,
+        first: usize,
+        pitch: usize,
+        rows: usize,
+        count: usize,
+    ) {
+        let Some(f) = self.activation else { return };
+        // Short rows together.
+        let (together, mut block) = ((BLOCK / count.max(1)).max(1), [0.0; BLOCK]);
+        for row in (0..rows).step_by(together) {
+            let own = row..rows.min(row + together);
+            // SAFETY: the caller's.
+            let line = |row: usize| unsafe { stored.slice(first + row * pitch, count) };
+            if together == 1 {
+                elementwise::apply(f, line(row));
+                continue;
+            }
+            let block = &mut block[..own.len() * count];
+            own.clone().zip(block.chunks_exact_mut(count)).for_each(|(row, to)| to.copy_from_slice(line(row)));
+            elementwise::apply(f, block);
+            own.zip(block.chunks_exact(count)).for_each(|(row, from)| line(row).copy_from_slice(from));
+        }
+    }
+
+    /// Applies the function, if any, to results that have just been stored.
+    pub(super) fn activate(&self, stored: &mut [f32]) {
+        if let Some(f) = self.activation {
+            elementwise::apply(f, stored);
+        }
+    }
 }
 
 /// How the epilogue combines a result with the residual tensor.
@@ -66,7 +109,7 @@ impl Combine {
 
     /// As [`Combine::scalar`], for a vector.
     #[inline(always)]
-    fn vector<S: Simd>(self, simd: S, x: S::f32s, residual: S::f32s) -> S::f32s {
+    pub(super) fn vector<S: Simd>(self, simd: S, x: S::f32s, residual: S::f32s) -> S::f32s {
         match self {
             Combine::None => x,
             Combine::Add => simd.add_f32s(x, residual),
@@ -163,7 +206,7 @@ impl WithSimd for EpilogueRow<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Epilogue { residual, combine, clamp } = self.epilogue;
+        let Epilogue { residual, combine, clamp, .. } = self.epilogue;
         let (from, last) = S::as_simd_f32s(self.from);
         let (to, rest) = S::as_mut_simd_f32s(self.to);
         for (i, (t, v)) in to.iter_mut().zip(from).enumerate() {
@@ -183,5 +226,55 @@ impl WithSimd for EpilogueRow<'_> {
             }
         };
         simd.partial_store_f32s(rest, clamp.vector(simd, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::op::{Padding, Window};
+    use crate::kernels::conv::{Geometry, PrepackedConv, WinogradTile};
+    use crate::random::Stream;
+
+    #[test]
+    fn a_function_in_the_epilogue_is_the_function_of_the_result() {
+        let mut rng = Stream::new(0, "epilogue");
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.next_normal() as f32).collect() };
+        // Read unpacked and packed, few channels, tiles of Winograd, depthwise, several samples in a vector, one pixel.
+        for (batch, channels, out, input, kernel, stride, groups) in [
+            (1, 24, 40, [14, 14], 1, 1, 1),
+            (1, 24, 100, [7, 7], 1, 1, 1),
+            (2, 3, 16, [21, 30], 3, 2, 1),
+            (1, 64, 64, [28, 28], 3, 1, 1),
+            (3, 20, 36, [5, 5], 3, 2, 1),
+            (2, 12, 12, [17, 19], 5, 2, 12),
+            (3, 40, 9, [1, 1], 1, 1, 1),
+            (1, 300, 70, [1, 1], 1, 1, 1),
+        ] {
+            let padding = Padding::same(kernel / 2);
+            let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding };
+            let Some(output) = window.output(input, false) else { continue };
+            let g = Geometry { batch, channels, input, out, output, groups, window };
+            let x = random(batch * channels * input[0] * input[1]);
+            let (w, bias) = (random(out * channels / groups * kernel * kernel), random(out));
+            let residual = random(batch * out * output[0] * output[1]);
+            let conv = PrepackedConv::forward(&g, &w, Some(&bias), WinogradTile::F2);
+            for f in [Activation::Silu, Activation::Gelu { tanh: false }, Activation::HardSwish] {
+                for plain in [
+                    Epilogue::NONE,
+                    Epilogue { residual: &residual, combine: Combine::Add, ..Epilogue::NONE },
+                    Epilogue { clamp: Clamp::Relu, ..Epilogue::NONE },
+                ] {
+                    let want = elementwise::forward(f, &conv.run(batch, &x, &plain));
+                    let made = conv.run(batch, &x, &Epilogue { activation: Some(f), ..plain });
+                    assert_eq!(made, want, "{g:?} {f:?} {:?}", plain.combine);
+                }
+            }
+            // The input gradient, which is a transposed convolution forward, stores phases of the stride.
+            let back = PrepackedConv::input_gradient(&g, &w, None, WinogradTile::F2);
+            let want = elementwise::forward(Activation::Silu, &back.run(batch, &residual, &Epilogue::NONE));
+            let epilogue = Epilogue { activation: Some(Activation::Silu), ..Epilogue::NONE };
+            assert_eq!(back.run(batch, &residual, &epilogue), want, "{g:?}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::epilogue::{Clamp, Combine, Epilogue};
 use super::im2col_masked::{LanePositions, MaskedIm2col, PackColumns, SampleSpan};
 use super::im2col_runs;
 use super::microkernel::{MR, PanelGemm, RowOffsets, Tile, nr};
+use super::narrow::{buffered_columns, narrow_columns};
 use super::problem::{ConvProblem, Operands};
 use super::scatter::{ColumnBlock, OutputRun, Scatter};
 use super::scratch::{SCRATCH, Scratch, grow};
@@ -80,7 +81,10 @@ impl TiledGemm<'_> {
         let is_contiguous = pixel + block.count <= pixels && layout.column == 1 && layout.row == problem.output[1];
         let channel = block.group * problem.out_channels + rows.start;
         let reads_unpacked = problem.is_pointwise() && problem.out_channels <= MAX_UNPACKED_PANELS * MR;
-        let (columns, row_offsets) = if reads_unpacked && pixel + nr() <= pixels {
+        // Where all columns are narrow no vector reaches beyond them; those of one pixel are one run of memory.
+        let is_narrow = narrow_columns(block.count, lanes()) == block.count && pixel + block.count <= pixels;
+        let reads_narrow = is_narrow && (reads_unpacked || (problem.is_pointwise() && pixels <= block.count));
+        let (columns, row_offsets) = if (reads_unpacked && pixel + nr() <= pixels) || reads_narrow {
             let first = (n * problem.groups + block.group) * problem.in_channels * pixels + pixel;
             (operands.x[first..].as_ptr(), RowOffsets::Unpacked(pixels))
         } else {
@@ -93,7 +97,7 @@ impl TiledGemm<'_> {
         let gemm = |tile| PanelGemm { panels, depth, rows: rows.len(), bias, tile };
         if is_contiguous {
             let first = n * layout.sample + channel * layout.plane + layout.first + pixel;
-            let Epilogue { residual, combine, clamp } = operands.epilogue;
+            let Epilogue { residual, combine, clamp, .. } = operands.epilogue;
             let residual = residual.get(first..).unwrap_or_default().as_ptr();
             // SAFETY: the problem was checked: its last output lies inside `out` (and the residual). No other task has these
             // rows and columns. The columns were packed, or lie inside `x`, a full tile of them in each row.
@@ -101,14 +105,15 @@ impl TiledGemm<'_> {
                 let (out, out_pitch) = (out.at(first), layout.plane);
                 gemm(Tile { columns, row_offsets, count: block.count, out, out_pitch, residual, combine, clamp }).run();
             }
+            // SAFETY: as above; these values have just been stored.
+            unsafe { operands.epilogue.activate_rows(out, first, layout.plane, rows.len(), block.count) };
             return;
         }
         grow(&mut scratch.results, rows.len().next_multiple_of(MR) * nr());
         let tile = Tile {
             columns,
             row_offsets,
-            // Whole vectors: the results have room after the last column.
-            count: block.count.next_multiple_of(lanes()),
+            count: buffered_columns(block.count),
             out: scratch.results.as_mut_ptr(),
             out_pitch: nr(),
             residual: std::ptr::null(),
@@ -118,8 +123,7 @@ impl TiledGemm<'_> {
         // SAFETY: the results are this thread's own.
         unsafe { gemm(tile).run() };
         let runs: Vec<OutputRun> = block.runs(problem).collect();
-        let results = &scratch.results[..];
-        arch().dispatch(Scatter { problem, operands, runs: &runs, channel, rows: rows.len(), results, out });
+        Scatter { problem, operands, runs: &runs, channel, rows: rows.len(), out }.run(&mut scratch.results);
     }
 
     /// Packs the block's im2col columns: row (tap, channel), [`nr`] values a row.

@@ -6,6 +6,7 @@
 //! small where sums are long.
 
 use super::epilogue::{Clamp, Combine, Epilogue, EpilogueRow, clamp_vector};
+use super::narrow::{MAX_COLUMNS, last_columns, narrow_columns};
 use crate::simd::{MAX_LANES, arch, lanes};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -105,6 +106,22 @@ impl WithSimd for PanelGemm<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        let narrow = narrow_columns(self.tile.count, S::F32_LANES);
+        let wide = self.tile.count - narrow;
+        // SAFETY: `run` checked the panels, its caller guarantees the tile.
+        unsafe {
+            match narrow {
+                0 => {}
+                1 => last_columns::<1>(&self, wide),
+                2 => last_columns::<2>(&self, wide),
+                3 => last_columns::<3>(&self, wide),
+                _ => last_columns::<MAX_COLUMNS>(&self, wide),
+            }
+        }
+        if wide == 0 {
+            return;
+        }
+        let tile = Tile { count: wide, ..self.tile };
         for first in (0..self.rows).step_by(MR) {
             let rows = MR.min(self.rows - first);
             let mut bias = [0.0; MR];
@@ -113,7 +130,7 @@ impl WithSimd for PanelGemm<'_> {
             }
             let panel = self.panels[first * self.depth..].as_ptr();
             // SAFETY: `run` checked the panels, its caller guarantees the tile; rows stay below `self.rows`.
-            unsafe { register_blocks(simd, self.depth, panel, &self.tile.by_row(first), &bias, rows) }
+            unsafe { register_blocks(simd, self.depth, panel, &tile.by_row(first), &bias, rows) }
         }
     }
 }
@@ -221,7 +238,7 @@ unsafe fn micro_kernel<S: Simd, const M: usize, const V: usize>(
                     Combine::None => &[][..],
                     _ => std::slice::from_raw_parts(tile.residual.add(at), count),
                 };
-                let epilogue = Epilogue { residual, combine: tile.combine, clamp: tile.clamp };
+                let epilogue = Epilogue { residual, combine: tile.combine, clamp: tile.clamp, activation: None };
                 let to = std::slice::from_raw_parts_mut(tile.out.add(at), count);
                 EpilogueRow { from: &part[..count], epilogue, to }.with_simd(simd);
             }
@@ -307,11 +324,14 @@ mod tests {
     fn a_machine_without_vectors_gets_the_same_bits() {
         let mut rng = Stream::new(0, "tile");
         let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.next_normal() as f32).collect() };
+        let pitch = nr();
         // Three columns are a full tile where vectors hold one value.
-        let (count, pitch) = (3, nr());
-        for (rows, depth) in [(1, 5), (4, 130), (7, 128), (8, 300)] {
-            let (panels, columns, bias) = (random(MR * depth), random(depth * pitch), random(rows));
-            let mut made = [vec![0.0f32; MR * pitch], vec![0.0f32; MR * pitch]];
+        for (rows, depth, count) in
+            [(1usize, 5, 3), (4, 130, 3), (7, 128, 3), (8, 300, 3), (61, 300, 1), (8, 17, 2), (37, 129, 3)]
+        {
+            let padded = rows.next_multiple_of(MR);
+            let (panels, columns, bias) = (random(padded * depth), random(depth * pitch), random(rows));
+            let mut made = [vec![0.0f32; padded * pitch], vec![0.0f32; padded * pitch]];
             for (plain, out) in made.iter_mut().enumerate() {
                 let tile = Tile {
                     columns: columns.as_ptr(),
@@ -326,7 +346,7 @@ mod tests {
                 let gemm = PanelGemm { panels: &panels, depth, rows, bias: &bias, tile };
                 if plain == 1 { gemm.with_simd(pulp::Scalar) } else { arch().dispatch(gemm) }
             }
-            assert_eq!(made[0], made[1], "{rows} {depth}");
+            assert_eq!(made[0], made[1], "{rows} {depth} {count}");
         }
     }
 }

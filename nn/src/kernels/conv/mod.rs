@@ -13,6 +13,7 @@
 
 mod conv_max_pool;
 mod depthwise;
+mod depthwise_rows;
 mod direct;
 pub(super) mod epilogue;
 mod gemm;
@@ -20,6 +21,7 @@ mod geometry;
 mod im2col_masked;
 mod im2col_runs;
 pub(super) mod microkernel;
+mod narrow;
 pub(super) mod padded_plane;
 mod prepacked;
 mod problem;

@@ -136,6 +136,13 @@ impl PaddedPlane {
         rows.for_each(|(to, from)| to[..grid[1]].copy_from_slice(from));
     }
 
+    /// The inverse of [`PaddedPlane::spread`]: the value at each position of `grid`.
+    #[inline(always)]
+    pub fn collect<T: Real>(&self, from: &[T], grid: [usize; 2], values: &mut [T]) {
+        let rows = values.chunks_exact_mut(grid[1].max(1)).zip(from.chunks(self.pitch().max(1)));
+        rows.for_each(|(to, from)| to.copy_from_slice(&from[..grid[1]]));
+    }
+
     /// The inverse of [`PaddedPlane::fill`]; zero where no window reads a value.
     #[inline(always)]
     pub fn gather<T: Real>(&self, from: &[T], plane: &mut [T]) {

@@ -1,9 +1,11 @@
 //! Blocks of output positions, and the store of a block's results where they are not one run of memory.
 
-use super::epilogue::{Epilogue, EpilogueRow};
+use super::epilogue::{Clamp, Combine, Epilogue, EpilogueRow};
 use super::microkernel::nr;
 use super::problem::{ConvProblem, Operands};
 use crate::kernels::disjoint::DisjointSlice;
+use crate::kernels::elementwise;
+use crate::simd::arch;
 use pulp::{Simd, WithSimd};
 
 /// Columns `from..from + count` of one group's im2col matrix, counted through samples and output positions.
@@ -55,29 +57,49 @@ pub(super) struct Scatter<'a> {
     pub channel: usize,
     /// Output channels.
     pub rows: usize,
-    /// The results, [`nr`] values a row.
-    pub results: &'a [f32],
     pub out: DisjointSlice<f32>,
 }
 
-impl WithSimd for Scatter<'_> {
+impl Scatter<'_> {
+    /// Stores `results`, [`nr`] values a row.
+    pub fn run(&self, results: &mut [f32]) {
+        let epilogue = self.operands.epilogue;
+        let mut stored = epilogue;
+        if epilogue.combine == Combine::None && epilogue.clamp == Clamp::None {
+            // All at once: the runs may be short.
+            epilogue.activate(&mut results[..self.rows * nr()]);
+            stored.activation = None;
+        }
+        arch().dispatch(Store { scatter: self, epilogue: stored, results });
+    }
+}
+
+/// The store of `results`.
+struct Store<'a> {
+    scatter: &'a Scatter<'a>,
+    epilogue: Epilogue<'a>,
+    results: &'a [f32],
+}
+
+impl WithSimd for Store<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let epilogue = self.operands.epilogue;
-        let Epilogue { residual, combine, clamp } = epilogue;
-        let step = self.problem.layout.column;
-        for run in self.runs {
-            for (r, row) in self.results.chunks(nr()).take(self.rows).enumerate() {
-                let first = self.problem.output_index(run.n, self.channel + r, run.y, run.x);
+        let (scatter, epilogue) = (self.scatter, self.epilogue);
+        let Epilogue { residual, combine, clamp, activation } = epilogue;
+        let step = scatter.problem.layout.column;
+        for run in scatter.runs {
+            for (r, row) in self.results.chunks(nr()).take(scatter.rows).enumerate() {
+                let first = scatter.problem.output_index(run.n, scatter.channel + r, run.y, run.x);
                 let from = &row[run.lane..run.lane + run.len];
                 if step == 1 {
                     let residual = residual.get(first..first + run.len).unwrap_or_default();
                     // SAFETY: the problem was checked: its last output lies inside `out` (and the residual). No other task has
                     // these rows and columns.
-                    let to = unsafe { self.out.slice(first, run.len) };
-                    EpilogueRow { from, epilogue: Epilogue { residual, ..epilogue }, to }.with_simd(simd);
+                    let to = unsafe { scatter.out.slice(first, run.len) };
+                    EpilogueRow { from, epilogue: Epilogue { residual, ..epilogue }, to: &mut *to }.with_simd(simd);
+                    epilogue.activate(to);
                     continue;
                 }
                 for (i, value) in from.iter().enumerate() {
@@ -85,7 +107,8 @@ impl WithSimd for Scatter<'_> {
                     // SAFETY: as above.
                     unsafe {
                         let value = combine.scalar_at(*value, residual.as_ptr().wrapping_add(at));
-                        *self.out.at(at) = clamp.scalar(value);
+                        let value = clamp.scalar(value);
+                        *scatter.out.at(at) = activation.map_or(value, |f| elementwise::value(f, value));
                     }
                 }
             }

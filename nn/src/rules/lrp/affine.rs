@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::graph::op::{Conv, Op, Pool, Reduction};
-use crate::kernels::{conv, linear, norm, pool, reduce};
+use crate::kernels::{average_pool, conv, linear, norm, reduce};
 use crate::pass::apply::*;
 use crate::pass::rule::Site;
 use crate::tensor::{Real, values};
@@ -84,7 +84,7 @@ impl<'a, T: Real> Affine<'a, T> {
             }
             AffineOp::Dense => linear::forward(linear_sizes(dims, shape), x, w, b),
             AffineOp::Channels => norm::affine(dims[1], dims[2..].iter().product(), x, w, b),
-            AffineOp::Average(p) => scaled(pool::average(&pool_geometry(p, dims, shape), x), w),
+            AffineOp::Average(p) => scaled(average_pool::average(&pool_geometry(p, dims, shape), x), w),
             AffineOp::Reduce(reduction, axes) => scaled(reduce::forward(*reduction, dims, axes, x), w),
         }
     }
@@ -97,7 +97,7 @@ impl<'a, T: Real> Affine<'a, T> {
             AffineOp::Transpose(c) => conv::forward(&transpose_geometry(c, dims, shape), s, w, None),
             AffineOp::Dense => linear::input_gradient(linear_sizes(dims, shape), s, w),
             AffineOp::Channels => norm::affine(dims[1], dims[2..].iter().product(), s, w, None),
-            AffineOp::Average(p) => scaled(pool::average_gradient(&pool_geometry(p, dims, shape), s), w),
+            AffineOp::Average(p) => scaled(average_pool::average_gradient(&pool_geometry(p, dims, shape), s), w),
             // The gradient of a sum or mean does not read its input.
             AffineOp::Reduce(reduction, axes) => {
                 scaled(reduce::gradient(*reduction, dims, axes, &vec![T::zero(); dims.iter().product()], s), w)

@@ -35,7 +35,7 @@ const TABLE: &[(&str, Guess)] = &[
         (slope != 1.0).then_some(Activation::LeakyRelu(decimal(slope)))
     }),
     ("silu", |_| Some(Activation::Silu)),
-    ("swish", |f| Some(Activation::Swish(decimal((f(1.0) / (1.0 - f(1.0))).ln())))),
+    ("swish", |f| Some(Activation::Swish(decimal(libm::log(f(1.0) / (1.0 - f(1.0))))))),
     ("gelu", |_| Some(Activation::Gelu { tanh: false })),
     ("gelu (tanh)", |_| Some(Activation::Gelu { tanh: true })),
     ("hard_swish", |_| Some(Activation::HardSwish)),
@@ -52,10 +52,10 @@ const TABLE: &[(&str, Guess)] = &[
     ("softplus", |_| Some(Activation::Softplus)),
     ("log_sigmoid", |_| Some(Activation::LogSigmoid)),
     ("softsign", |_| Some(Activation::Softsign)),
-    ("elu", |f| Some(Activation::Elu(decimal(f(-1.0) / (-1f64).exp_m1())))),
+    ("elu", |f| Some(Activation::Elu(decimal(f(-1.0) / libm::expm1(-1.0))))),
     ("selu", |f| {
         let scale = f(1.0);
-        Some(Activation::Selu { alpha: decimal(f(-1.0) / (-1f64).exp_m1() / scale), scale: decimal(scale) })
+        Some(Activation::Selu { alpha: decimal(f(-1.0) / libm::expm1(-1.0) / scale), scale: decimal(scale) })
     }),
     // celu: -alpha is where it ends.
     ("celu", |f| Some(Activation::Celu(decimal(-f(-1e4))))),

@@ -13,10 +13,11 @@ mod weights;
 
 use super::epilogue::{Clamp, Combine, Epilogue, EpilogueRow};
 use super::microkernel::{MR, PanelGemm, RowOffsets, Tile, nr};
+use super::narrow::buffered_columns;
 use super::problem::{ConvProblem, Operands};
 use super::scratch::{SCRATCH, Scratch, grow};
 use crate::kernels::disjoint::{DisjointSlice, vec_filled_by};
-use crate::simd::{MAX_LANES, arch, lanes};
+use crate::simd::{MAX_LANES, arch};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -262,8 +263,7 @@ impl<'a> WinogradConv<'a> {
         let (c, rows) = (self.problem.in_channels, part.rows.len());
         let padded_rows = self.problem.out_channels.next_multiple_of(MR);
         let point_pitch = rows * nr() + ROW_SKEW;
-        // Whole vectors: the results have room after the last tile.
-        let count = part.tiles.len().next_multiple_of(lanes());
+        let count = buffered_columns(part.tiles.len());
         let (sums, lines) = (N * N * point_pitch, M * M * nr());
         grow(scratch, sums + lines);
         let (sums, lines) = scratch[..sums + lines].split_at_mut(sums);
@@ -297,7 +297,7 @@ impl<'a> WinogradConv<'a> {
         out: DisjointSlice<f32>,
     ) {
         let (problem, side, per_sample) = (self.problem, self.side, self.down * self.across);
-        let Epilogue { residual, combine, clamp } = operands.epilogue;
+        let Epilogue { residual, combine, .. } = operands.epilogue;
         let mut at = tiles.start;
         while at < tiles.end {
             let (n, tile) = (at / per_sample, at % per_sample);
@@ -311,7 +311,9 @@ impl<'a> WinogradConv<'a> {
                 // these output channels and tiles.
                 let to = unsafe { out.slice(first, length) };
                 let residual = if combine == Combine::None { residual } else { &residual[first..first + length] };
-                EpilogueRow { from, epilogue: Epilogue { residual, combine, clamp }, to }.with_simd(simd);
+                let epilogue = Epilogue { residual, ..operands.epilogue };
+                EpilogueRow { from, epilogue, to: &mut *to }.with_simd(simd);
+                epilogue.activate(to);
             }
             at += count;
         }
