@@ -154,7 +154,7 @@ impl Model {
         let (sample, plane): (usize, usize) = (whole.iter().product(), whole[1..].iter().product());
         let buffer = concats.entry(slot.concat).or_insert_with(|| ConcatBuffer::new(batch * sample));
         let (y, len) = buffer.for_part(batch * shape.iter().product::<usize>());
-        let epilogue = Epilogue { clamp: fused.clamp, activation: fused.activation, ..Epilogue::NONE };
+        let epilogue = Epilogue { clamp: fused.clamp, ..Epilogue::NONE };
         let slot = OutputSlot { first: slot.channel * plane, sample };
         conv.run_into(batch, &values::<f32>(x)?, &epilogue, y, len, slot);
         Ok(())

@@ -93,7 +93,7 @@ impl FusionPlan {
         let conv_of = |plan: &FusionPlan, value: NodeId| {
             let is_conv = |id: NodeId| matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
             let computes = |id: &NodeId| match plan.fused_at(*id) {
-                Some(f) => f.output == value && f.residual.is_none() && f.pool.is_none(),
+                Some(f) => f.output == value && f.residual.is_none() && f.pool.is_none() && f.activation.is_none(),
                 None => *id == value,
             };
             graph.ids().find(|id| is_conv(*id) && varies[id.0] && computes(id))
