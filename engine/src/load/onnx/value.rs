@@ -178,10 +178,12 @@ pub fn decode_once(name: &str, proto: &TensorProto, folder: &mut Folder) -> Resu
         proto.raw_data.as_ref().map(RefCell::take);
         return Ok(value);
     };
-    let mut values = Vec::with_capacity(total);
+    let (mut values, is_large) = (Vec::with_capacity(total), raw.len() > 2 * PIECE);
     for piece in raw.chunks_mut(PIECE) {
         values.extend(piece.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)));
-        discard(piece);
+        if is_large {
+            discard(piece);
+        }
     }
     Ok(Value::Floats(Const { name: name.to_string(), tensor: Tensor::from_vec(values, dims, &Device::Cpu)? }))
 }
