@@ -8,12 +8,15 @@ mod canon;
 mod convert;
 mod diff;
 mod explain;
+mod fmt;
 mod housekeeping;
 mod index;
 mod inspect;
 mod kernel;
 mod label;
 mod lock;
+mod lsp;
+mod man;
 mod merge;
 mod net_flags;
 mod reference;
@@ -88,6 +91,12 @@ enum Command {
     Merge(merge::Merge),
     /// List or clear what was fetched.
     Cache(housekeeping::Cache),
+    /// Lay scripts out.
+    Fmt(fmt::Fmt),
+    /// Serve an editor: completion, hover, diagnostics, definitions, renaming.
+    Lsp(lsp::Lsp),
+    /// Print the manual page, or write those of all commands.
+    Man(man::Man),
     /// Print a shell's completions.
     Completions {
         /// The shell.
@@ -202,6 +211,9 @@ pub fn main(arguments: Arguments) -> u8 {
         Command::Shard(shard) => shard.main(),
         Command::Merge(merge) => merge.main(),
         Command::Cache(cache) => cache.main().map(|()| 0),
+        Command::Fmt(fmt) => fmt.main(),
+        Command::Lsp(lsp) => lsp.main(),
+        Command::Man(man) => man.main().map(|()| 0),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "convscope", &mut script);

@@ -4,6 +4,7 @@
 mod chain;
 mod strings;
 
+use crate::names::Sort;
 use crate::session::Session;
 use crate::source::{Class, Token, tokens};
 use convscope_engine::load::OPTIONS;
@@ -62,9 +63,57 @@ impl Session {
         let found = match tokens.last().map(|t| t.text(before)) {
             Some("." | "?.") => self.members(before, &tokens[..tokens.len() - 1]),
             Some("#{" | ",") if map_owner(before, &tokens).is_some() => self.options(before, &tokens),
-            _ => self.names(before, &tokens),
+            _ => self.names(text, end),
         };
         finished(start, end, word, found)
+    }
+
+    /// The kind of value that the expression before byte `end` is worth, where it can be told.
+    pub fn kind_before(&self, text: &str, end: usize) -> Option<String> {
+        chain::kind(self, text, &code(text.get(..end)?))
+    }
+
+    /// The function in whose option map the word that begins at byte `start` stands as a key.
+    pub fn owner_of_key(&self, text: &str, start: usize) -> Option<String> {
+        let before = text.get(..start)?;
+        let tokens = code(before);
+        let key = matches!(tokens.last()?.text(before), "#{" | ",");
+        if key { map_owner(before, &tokens) } else { None }
+    }
+
+    /// The call whose brackets byte `cursor` stands in: where its name begins and ends, and how many arguments stand before.
+    pub fn call_at(&self, text: &str, cursor: usize) -> Option<(std::ops::Range<usize>, usize)> {
+        let before = text.get(..cursor)?;
+        let mut tokens = code(before);
+        loop {
+            if let Some(name) = call_around(before, &tokens) {
+                let mut depth = 0usize;
+                let commas = tokens[name + 2..].iter().filter(|t| {
+                    match t.text(before) {
+                        "(" | "[" | "{" | "#{" => depth += 1,
+                        ")" | "]" | "}" => depth = depth.saturating_sub(1),
+                        _ => {}
+                    }
+                    depth == 0 && t.text(before) == ","
+                });
+                return Some((tokens[name].at.clone(), commas.count()));
+            }
+            // Out of the innermost open bracket that is no call's.
+            let mut depth = 0usize;
+            let open = tokens.iter().rposition(|t| match t.text(before) {
+                ")" | "]" | "}" => {
+                    depth += 1;
+                    false
+                }
+                "(" | "[" | "{" | "#{" if depth == 0 => true,
+                "(" | "[" | "{" | "#{" => {
+                    depth -= 1;
+                    false
+                }
+                _ => false,
+            })?;
+            tokens.truncate(open);
+        }
     }
 
     fn members(&self, text: &str, tokens: &[Token]) -> Vec<Candidate> {
@@ -106,7 +155,7 @@ impl Session {
         }
     }
 
-    fn names(&self, text: &str, tokens: &[Token]) -> Vec<Candidate> {
+    fn names(&self, text: &str, end: usize) -> Vec<Candidate> {
         let simple = |text: &str, kind: &'static str| Candidate { text: text.into(), kind, detail: String::new() };
         let global = self.functions().iter().filter(|f| f.of.is_none());
         let mut found: Vec<Candidate> = global
@@ -118,12 +167,24 @@ impl Session {
             Candidate { text: e.name().to_string(), kind: "probe", detail: first }
         }));
         found.extend(self.variables().iter().map(|v| simple(v, "variable")));
-        let declared = tokens.windows(2).filter(|w| matches!(w[0].text(text), "let" | "const" | "for"));
-        found.extend(declared.filter(|w| w[1].class == Class::Word).map(|w| simple(w[1].text(text), "variable")));
+        // What the text declares: functions anywhere, all else before the cursor.
+        let declared = crate::names::Names::of(text).names;
+        found.extend(declared.iter().filter(|n| n.sort == Sort::Function || n.at.end < end).map(|n| match n.sort {
+            Sort::Function => {
+                let detail = format!("{}({})", n.name, n.parameters.join(", "));
+                Candidate { text: n.name.clone(), kind: "function", detail }
+            }
+            _ => simple(&n.name, "variable"),
+        }));
         found.extend(self.known().defined.iter().map(|(n, _)| simple(n, "function")));
         found.extend(KEYWORDS.iter().map(|k| simple(k, "keyword")));
         found
     }
+}
+
+/// The tokens without comments.
+fn code(text: &str) -> Vec<Token> {
+    tokens(text).into_iter().filter(|t| !matches!(t.class, Class::Comment { .. })).collect()
 }
 
 /// The function whose option map the cursor stands in, where it stands at a key.

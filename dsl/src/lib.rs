@@ -5,6 +5,7 @@
 
 pub mod bind;
 mod bounds;
+mod check;
 pub mod complete;
 pub mod context;
 pub mod convert;
@@ -12,11 +13,13 @@ mod depth;
 pub mod diag;
 pub mod fault;
 pub mod foreign;
+pub mod format;
 pub mod front;
 pub mod inspect;
 pub mod library;
 mod memory;
 pub mod modules;
+pub mod names;
 pub mod notebook;
 pub mod output;
 pub mod reference;

@@ -229,7 +229,7 @@ impl Session {
         CellResult { error, interrupted, ..result }
     }
 
-    fn compile(&self, file: &str, source: &str) -> Result<AST, Box<Diagnostic>> {
+    pub(crate) fn compile(&self, file: &str, source: &str) -> Result<AST, Box<Diagnostic>> {
         let unclosed = crate::source::tokens(source)
             .into_iter()
             .any(|t| t.class == crate::source::Class::Comment { closed: false });

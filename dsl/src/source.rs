@@ -70,29 +70,62 @@ pub fn tokens(source: &str) -> Vec<Token> {
     found
 }
 
+/// Texts within what texts interpolate, within what those interpolate: as deep as is read.
+const NESTED: usize = 32;
+
 fn token(rest: &str, first: char) -> (Class, usize) {
+    token_within(rest, first, 0)
+}
+
+fn token_within(rest: &str, first: char, depth: usize) -> (Class, usize) {
     let while_ = |keep: &dyn Fn(char) -> bool| rest.find(|c| !keep(c)).unwrap_or(rest.len());
     match first {
         '/' if rest.starts_with("//") => (Class::Comment { closed: true }, while_(&|c| c != '\n')),
         '/' if rest.starts_with("/*") => block_comment(rest),
-        '"' | '\'' | '`' => quoted(rest, first),
+        '#' if rest.trim_start_matches('#').starts_with('"') => raw(rest),
+        '"' | '\'' | '`' => quoted(rest, first, depth),
         c if c.is_alphabetic() || c == '_' => (Class::Word, while_(&|c| c.is_alphanumeric() || c == '_')),
-        c if c.is_ascii_digit() => {
-            let mut len = while_(&|c| c.is_alphanumeric() || c == '_');
-            let fraction = &rest[len..];
-            if fraction.starts_with('.') && fraction[1..].starts_with(|c: char| c.is_ascii_digit()) {
-                len += 1 + fraction[1..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(fraction.len() - 1);
-            }
-            (Class::Number, len)
-        }
+        c if c.is_ascii_digit() => (Class::Number, number(rest)),
         _ => {
-            const LONG: [&str; 20] = [
+            const LONG: [&str; 32] = [
                 "..=", "...", "<<=", ">>=", "**=", "#{", "==", "!=", "<=", ">=", "&&", "||", "=>", "->", "..", "::",
-                "+=", "-=", "*=", "/=",
+                "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "**", "<<", ">>", "??", "?.", ":=", "++", "--",
             ];
             let len = LONG.iter().find(|m| rest.starts_with(**m)).map_or(first.len_utf8(), |m| m.len());
             (Class::Mark, len)
         }
+    }
+}
+
+/// The length of a number: digits and what is written within them, a fraction, an exponent with its sign.
+fn number(rest: &str) -> usize {
+    let digits =
+        |from: usize| from + rest[from..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len() - from);
+    let mut end = digits(0);
+    let after = |at: usize| rest[at..].chars().next();
+    if after(end) == Some('.') {
+        match after(end + 1) {
+            Some(c) if c.is_ascii_digit() => end = digits(end + 1),
+            // `1.` is a number, `1..2` a range, `1.abs()` a call.
+            Some(c) if c != '.' && c != '_' && !c.is_alphabetic() => return end + 1,
+            _ => {}
+        }
+    }
+    let decimal = !rest[..end].starts_with(['0']) || !rest[1..].starts_with(['x', 'X', 'o', 'O', 'b', 'B']);
+    let signed = after(end).is_some_and(|c| c == '+' || c == '-');
+    if decimal && signed && rest[..end].ends_with(['e', 'E']) && after(end + 1).is_some_and(|c| c.is_ascii_digit()) {
+        end = digits(end + 1);
+    }
+    end
+}
+
+/// A raw text: `#"` up to `"#`, with as many `#` at its end as at its begin.
+fn raw(rest: &str) -> (Class, usize) {
+    let hashes = rest.len() - rest.trim_start_matches('#').len();
+    let end = format!("\"{}", &rest[..hashes]);
+    match rest[hashes + 1..].find(&end) {
+        Some(at) => (Class::Text { closed: true }, hashes + 1 + at + end.len()),
+        None => (Class::Text { closed: false }, rest.len()),
     }
 }
 
@@ -117,48 +150,67 @@ fn block_comment(rest: &str) -> (Class, usize) {
     (Class::Comment { closed: false }, rest.len())
 }
 
-/// A text up to its closing quote; only back-quotes run over the end of a line.
-fn quoted(rest: &str, quote: char) -> (Class, usize) {
-    let mut chars = rest.char_indices();
-    chars.next();
-    while let Some((i, c)) = chars.next() {
+/// A text up to its closing quote, which stands for itself where it is doubled; only back-quotes run over the end of a line.
+fn quoted(rest: &str, quote: char, depth: usize) -> (Class, usize) {
+    let mut at = 1;
+    while let Some(c) = rest[at..].chars().next() {
         match c {
-            '$' if quote == '`' && rest[i..].starts_with("${") => {
-                let end = i + 2 + interpolated(&rest[i + 2..]);
-                while chars.as_str().len() > rest.len() - end && chars.next().is_some() {}
+            '$' if quote == '`' && rest[at..].starts_with("${") && depth < NESTED => {
+                at += 2 + interpolated(&rest[at + 2..], depth + 1);
+                continue;
             }
-            '\\' if quote != '`' => {
-                chars.next();
-            }
-            '\n' if quote != '`' => return (Class::Text { closed: false }, i),
-            c if c == quote => return (Class::Text { closed: true }, i + c.len_utf8()),
+            '\\' if quote == '`' && rest[at..].starts_with("\\${") => at += 2,
+            '\\' if quote != '`' => at += rest[at + 1..].chars().next().map_or(0, char::len_utf8),
+            '\n' if quote != '`' => return (Class::Text { closed: false }, at),
+            c if c == quote && quote != '\'' && rest[at + 1..].starts_with(quote) => at += 1,
+            c if c == quote => return (Class::Text { closed: true }, at + 1),
             _ => {}
         }
+        at += c.len_utf8();
     }
     (Class::Text { closed: false }, rest.len())
 }
 
 /// The length of what a text in back-quotes interpolates, up to and with its closing brace; texts within it may hold
 /// braces and back-quotes of their own.
-fn interpolated(rest: &str) -> usize {
-    let (mut depth, mut at) = (1usize, 0);
+fn interpolated(rest: &str, depth: usize) -> usize {
+    let (mut open, mut at) = (1usize, 0);
     while let Some(c) = rest[at..].chars().next() {
         if c.is_whitespace() {
             at += c.len_utf8();
             continue;
         }
-        let (_, len) = token(&rest[at..], c);
+        let (_, len) = token_within(&rest[at..], c, depth);
         match &rest[at..at + len] {
-            "{" | "#{" => depth += 1,
-            "}" => depth -= 1,
+            "{" | "#{" => open += 1,
+            "}" => open -= 1,
             _ => {}
         }
         at += len;
-        if depth == 0 {
+        if open == 0 {
             break;
         }
     }
     at
+}
+
+/// The bytes of code within a text in back-quotes: what each `${ }` holds, without the braces.
+pub fn interpolations(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = 1;
+    while text.starts_with('`')
+        && let Some(next) = text.get(at..).and_then(|rest| rest.find("${"))
+    {
+        let start = at + next + 2;
+        if text[..start - 2].ends_with('\\') {
+            at = start;
+            continue;
+        }
+        let end = start + interpolated(&text[start..], 1);
+        found.push(start..if text[start..end].ends_with('}') { end - 1 } else { end });
+        at = end;
+    }
+    found
 }
 
 /// The byte where a line and column (counted from 1, in characters) lie.
@@ -235,6 +287,35 @@ mod tests {
         assert_eq!(texts("#{ a: 'x' }"), ["#{", "a", ":", "'x'", "}"]);
         assert_eq!(texts("`a ${ if b { `}` } else { \"`\" } } é` c"), ["`a ${ if b { `}` } else { \"`\" } } é`", "c"]);
         assert_eq!(texts("`open ${ x"), ["`open ${ x"]);
+        assert_eq!(
+            texts("1.5e-3 1. 1..2 0xe-1 \"a\"\"b\" #\"r\"x\"# a?.b ?? `\\${`"),
+            [
+                "1.5e-3",
+                "1.",
+                "1",
+                "..",
+                "2",
+                "0xe",
+                "-",
+                "1",
+                "\"a\"\"b\"",
+                "#\"r\"x\"#",
+                "a",
+                "?.",
+                "b",
+                "??",
+                "`\\${`"
+            ]
+        );
+        let text = "`a ${x + `${y}`} b ${ z }`";
+        let inside: Vec<&str> = interpolations(text).into_iter().map(|r| &text[r]).collect();
+        assert_eq!(inside, ["x + `${y}`", " z "]);
+    }
+
+    #[test]
+    fn texts_nested_without_end_are_read_to_a_bound() {
+        let deep = "`${".repeat(100_000);
+        assert_eq!(tokens(&deep).len(), 1);
     }
 
     #[test]

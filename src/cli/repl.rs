@@ -14,7 +14,7 @@ use editor::Assistant;
 use pictures::Pictures;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{Config, Editor};
+use rustyline::{CompletionType, Config, Editor};
 use std::cell::RefCell;
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
@@ -120,7 +120,9 @@ impl Lines {
     /// Reads lines with an editor.
     fn edited(&mut self, quiet: bool) -> Result<()> {
         let broken = |e: ReadlineError| Error::internal(format!("the terminal: {e}"));
-        let config = Config::builder().history_ignore_space(true).max_history_size(10_000).map_err(broken)?.build();
+        let config = Config::builder().history_ignore_space(true).max_history_size(10_000).map_err(broken)?;
+        // Tab writes what all candidates share, and lists them where that is nothing.
+        let config = config.completion_type(CompletionType::List).build();
         let mut editor: Editor<Assistant, FileHistory> = Editor::with_config(config).map_err(broken)?;
         editor.set_helper(Some(Assistant::new(self.session.clone(), self.screen.style.colour)));
         let history = convscope_kernel::history::file().map(|f| f.with_file_name("repl.txt"));

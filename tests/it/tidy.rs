@@ -22,7 +22,7 @@ fn sources() -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    for folder in ["nn", "engine", "dsl", "kernel", "web", "rust-cells", "src", "tests", "examples", "benches"] {
+    for folder in ["nn", "engine", "dsl", "kernel", "lsp", "web", "rust-cells", "src", "tests", "examples", "benches"] {
         let folder = root().join(folder);
         if folder.is_dir() {
             walk(&folder, &mut found);
@@ -46,6 +46,7 @@ fn dependencies_point_one_way() {
     assert_eq!(dependencies("dsl/Cargo.toml"), ["convscope-engine"]);
     let kernel = dependencies("kernel/Cargo.toml");
     assert!(kernel.iter().all(|d| d == "convscope-engine" || d == "convscope-dsl"), "{kernel:?}");
+    assert_eq!(dependencies("lsp/Cargo.toml"), ["convscope-engine", "convscope-dsl"]);
     assert_eq!(dependencies("web/Cargo.toml"), ["convscope-engine"]);
     for (folder, foreign) in [("engine", "rhai"), ("engine", "convscope_dsl"), ("dsl", "convscope_kernel")] {
         for file in sources().iter().filter(|p| p.starts_with(root().join(folder).join("src"))) {

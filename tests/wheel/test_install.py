@@ -21,6 +21,8 @@ def test_the_wheel_is_small_and_says_where_it_runs(wheel):
     assert wheel.name.startswith("convscope-") and "-py3-none-" in wheel.name and "-any" not in wheel.name
     assert not [name for name in names if name.endswith((".so", ".rs")) or "__pycache__" in name]
     program = next(name for name in names if name.endswith("scripts/convscope"))
+    for page in ["man/man1/convscope.1", "man/man1/convscope-run.1", "zsh/site-functions/_convscope"]:
+        assert any(name.endswith(f"share/{page}") for name in names), page
     info = zipfile.ZipFile(wheel).getinfo(program)
     assert info.external_attr >> 16 & 0o111, "the program cannot be run"
 

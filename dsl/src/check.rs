@@ -1,0 +1,118 @@
+//! What is wrong with a script before it runs: what the parser says, names that nobody declares, and options that a probe
+//! does not take.
+
+use crate::complete::KEYWORDS;
+use crate::diag::{Diagnostic, Known, Origin, Origins};
+use crate::names::{Names, Sort, Stranger};
+use crate::session::Session;
+use crate::source::{Class, Token, closing, line_column, tokens};
+use convscope_engine::probes::find;
+use rhai::{Dynamic, EvalAltResult, Position};
+use std::collections::BTreeSet;
+
+impl Session {
+    /// What is wrong with `source`, in the words that running it would give; nothing is run but the making of probes from
+    /// constants. One diagnostic where it cannot be read.
+    pub fn check(&self, file: &str, source: &str) -> Vec<Diagnostic> {
+        if let Err(diagnostic) = self.parsed(file, source) {
+            return vec![*diagnostic];
+        }
+        let names = Names::of(source);
+        let mut found = self.strangers(file, source, &names);
+        found.extend(self.probes(file, source, &names));
+        found.sort_by_key(|d| d.spot.as_ref().map(|s| (s.line, s.column)));
+        found
+    }
+
+    fn strangers(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
+        let origin = Origin::new(file, source);
+        let defined = names.names.iter().filter(|n| n.sort == Sort::Function);
+        let variables = names.names.iter().filter(|n| n.top && n.sort != Sort::Function).map(|n| n.name.clone());
+        let known = Known {
+            engine: &self.engine,
+            functions: &self.functions,
+            variables: self.variables().into_iter().chain(variables).collect(),
+            defined: defined.map(|n| (n.name.clone(), n.parameters.len())).collect(),
+        };
+        let functions: BTreeSet<String> = self
+            .engine
+            .collect_fn_metadata(None, |f| Some(f.metadata.name.to_string()), true)
+            .into_iter()
+            .chain(self.functions.iter().map(|f| f.name.clone()))
+            .chain(self.known().defined.into_iter().map(|d| d.0))
+            .collect();
+        let standard =
+            ["print", "debug", "type_of", "call", "curry", "is_def_var", "is_def_fn", "is_shared", "eval", "this"];
+        let variables = self.variables();
+        let unknown = |s: &&Stranger| {
+            let name = &source[s.at.clone()];
+            let called = s.called && (functions.contains(name) || standard.contains(&name) || find(name).is_ok());
+            let special = name.starts_with('_') || KEYWORDS.contains(&name) || matches!(name, "PI" | "E");
+            !called && !special && !variables.iter().any(|v| v == name)
+        };
+        let strangers = names.strangers.iter().filter(unknown);
+        let said = strangers.map(|s| {
+            let name = source[s.at.clone()].to_string();
+            let (line, column) = line_column(source, s.at.start);
+            let at = position(line, column);
+            let error = match s.called {
+                true => EvalAltResult::ErrorFunctionNotFound(format!("{name} ()"), at),
+                false => EvalAltResult::ErrorVariableNotFound(name, at),
+            };
+            let error = match &s.inside {
+                Some(inside) => {
+                    EvalAltResult::ErrorInFunctionCall(inside.clone(), String::new(), Box::new(error), Position::NONE)
+                }
+                None => error,
+            };
+            Diagnostic::at(&origin, &Origins::new(), &error, &known)
+        });
+        said.collect()
+    }
+
+    /// What making the script's probes says, where all that they are given are constants.
+    fn probes(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
+        let all: Vec<Token> = tokens(source);
+        let mut found = Vec::new();
+        let mut done = 0;
+        for (i, token) in all.iter().enumerate() {
+            let name = token.text(source);
+            let called = all.get(i + 1).is_some_and(|t| t.text(source) == "(");
+            let own = names.names.iter().any(|n| n.name == name);
+            let member = i > 0 && matches!(all[i - 1].text(source), "." | "?." | "::" | "fn");
+            if i < done || token.class != Class::Word || !called || member || own || find(name).is_err() {
+                continue;
+            }
+            let Some(close) = closing(source, &all, i + 1) else { continue };
+            if !(i + 1..=close).all(|j| is_constant(source, &all, j)) {
+                continue;
+            }
+            done = close;
+            let (line, column) = line_column(source, token.at.start);
+            let call = &source[token.at.start..all[close].at.end];
+            // In its place, so that messages name it.
+            let text = format!("{}{}{call}", "\n".repeat(line - 1), " ".repeat(column - 1));
+            if let Err(error) = self.engine.eval_expression::<Dynamic>(&text) {
+                found.push(Diagnostic::at(&Origin::new(file, source), &Origins::new(), &error, &self.known()));
+            }
+        }
+        found
+    }
+}
+
+/// Whether a token of a call is a constant, a key, a mark between such, or another probe.
+fn is_constant(source: &str, all: &[Token], at: usize) -> bool {
+    let text = all[at].text(source);
+    let next = all.get(at + 1).map_or("", |t| t.text(source));
+    match all[at].class {
+        Class::Number | Class::Comment { .. } => true,
+        Class::Text { .. } => !text.contains("${"),
+        Class::Word => matches!(text, "true" | "false") || next == ":" || (next == "(" && find(text).is_ok()),
+        Class::Mark => matches!(text, "(" | ")" | "[" | "]" | "#{" | "}" | "," | ":" | "-"),
+    }
+}
+
+fn position(line: usize, column: usize) -> Position {
+    let of = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    Position::new(of(line), of(column))
+}

@@ -1,0 +1,128 @@
+//! The layout of a script: four spaces a level, lines of at most 100 columns, chains, calls, lists and maps broken where they
+//! do not fit. White space alone changes: the tokens stay as they are, comments, front matter and cells of other languages
+//! among them. A block, list or map that begins on a line of its own stays broken.
+
+mod printer;
+mod spacing;
+mod tree;
+
+use crate::diag::Diagnostic;
+use crate::notebook::{Cell, Kind, cells};
+use crate::session::Session;
+use crate::source::{Class, tokens};
+use convscope_engine::Error;
+
+/// Columns that a line has at most, where it can be broken.
+pub const WIDTH: usize = 100;
+
+impl Session {
+    /// The script, laid out. Formatting what was formatted changes nothing.
+    ///
+    /// # Errors
+    /// Where it cannot be read as a script: the diagnostic has the place.
+    pub fn format(&self, file: &str, source: &str) -> Result<String, Box<Diagnostic>> {
+        self.parsed(file, source)?;
+        let laid = laid_out(source);
+        let same = self.parsed(file, &laid).is_ok() && texts(source) == texts(&laid);
+        match same {
+            true => Ok(laid),
+            false => {
+                let error = Error::internal(format!("`{file}` would not be the same script when formatted"));
+                Err(Box::new(Diagnostic::of(error.hint("please report it with the script"))))
+            }
+        }
+    }
+
+    /// Whether a script with its cells can be read; cells of other languages are left out.
+    ///
+    /// # Errors
+    /// The parser's diagnostic.
+    pub fn parsed(&self, file: &str, source: &str) -> Result<(), Box<Diagnostic>> {
+        self.syntax(file, source).map(|_| ())
+    }
+
+    /// The parser's tree of a script with its cells, as text with places.
+    ///
+    /// # Errors
+    /// The parser's diagnostic.
+    pub fn tree(&self, file: &str, source: &str) -> Result<String, Box<Diagnostic>> {
+        self.syntax(file, source).map(|tree| format!("{tree:?}"))
+    }
+
+    fn syntax(&self, file: &str, source: &str) -> Result<rhai::AST, Box<Diagnostic>> {
+        let (_, source) = bom(source);
+        let mut known = String::with_capacity(source.len());
+        for cell in cells(source) {
+            known.push_str(&cell.marker);
+            match foreign(&cell) {
+                true => known.extend(std::iter::repeat_n('\n', cell.body.matches('\n').count())),
+                false => known.push_str(&cell.body),
+            }
+        }
+        let runnable = crate::notebook::runnable(&known);
+        self.compile(file, &crate::source::without_shebang(&runnable))
+    }
+}
+
+/// The same script with other white space.
+fn laid_out(source: &str) -> String {
+    let (mark, text) = bom(source);
+    let windows = text.contains("\r\n");
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    for (i, cell) in cells(text).iter().enumerate() {
+        if cell.kind != Kind::Code || foreign(cell) {
+            out.extend([cell.marker.as_str(), &cell.body]);
+            continue;
+        }
+        if !cell.marker.is_empty() {
+            out.push_str(cell.marker.trim_end_matches(['\r', '\n']));
+            out.push('\n');
+        }
+        let code = cell.body.trim();
+        let lines = |space: &str| space.matches('\n').count();
+        // Behind a cell of text the empty line parts its comments from those of the code.
+        if cell.marker.is_empty() && i > 0 && lines(&cell.body[..cell.body.len() - cell.body.trim_start().len()]) > 0 {
+            out.push('\n');
+        }
+        out.push_str(&body(&cell.body));
+        // The empty line before the next cell stays.
+        if !code.is_empty() && lines(&cell.body[cell.body.trim_end().len()..]) > 1 {
+            out.push('\n');
+        }
+    }
+    let end = out.trim_end_matches([' ', '\t', '\r', '\n']).len();
+    out.truncate(end);
+    if !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
+    }
+    let out = if windows { out.replace("\r\n", "\n").replace('\n', "\r\n") } else { out };
+    format!("{mark}{out}")
+}
+
+/// A cell of code, laid out, up to the end of its last line.
+fn body(text: &str) -> String {
+    let (head, rest) = match text.strip_prefix("#!") {
+        Some(_) => text.split_at(text.find('\n').map_or(text.len(), |i| i + 1)),
+        None => ("", text),
+    };
+    format!("{head}{}", printer::printed(&tree::read(rest)))
+}
+
+/// Whether a cell is in another language, or asks something of the notebook: `%%rust`, `%reset`.
+fn foreign(cell: &Cell) -> bool {
+    cell.kind == Kind::Code && cell.body.trim_start().starts_with('%')
+}
+
+fn bom(source: &str) -> (&str, &str) {
+    source.split_at(if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 })
+}
+
+/// What has to stay as it is.
+fn texts(source: &str) -> Vec<String> {
+    let source = source.replace("\r\n", "\n");
+    let text = |t: crate::source::Token| match t.class {
+        Class::Comment { .. } => t.text(&source).trim_end().to_string(),
+        _ => t.text(&source).to_string(),
+    };
+    tokens(&source).into_iter().map(text).collect()
+}

@@ -1,0 +1,368 @@
+//! The answers to an editor's requests.
+
+use crate::documents::Document;
+use crate::navigate::{Place, definition, occurrences};
+use crate::serve::Desk;
+use convscope_dsl::Session;
+use convscope_dsl::complete::KEYWORDS;
+use convscope_dsl::names::{Name, Names, Sort};
+use convscope_dsl::reference::Entry;
+use convscope_dsl::source::{Class, Token, offset, tokens};
+use lsp_server::{ErrorCode, ResponseError};
+use lsp_types::{Range, TextDocumentPositionParams};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+type Answer = Result<Value, ResponseError>;
+
+/// What the server can do.
+pub fn abilities() -> Value {
+    json!({
+        "capabilities": {
+            "positionEncoding": "utf-16",
+            "textDocumentSync": { "openClose": true, "change": 2 },
+            "completionProvider": { "triggerCharacters": [".", "\"", "{"] },
+            "hoverProvider": true,
+            "signatureHelpProvider": { "triggerCharacters": ["(", ","] },
+            "definitionProvider": true,
+            "referencesProvider": true,
+            "documentHighlightProvider": true,
+            "documentSymbolProvider": true,
+            "renameProvider": { "prepareProvider": true },
+            "documentFormattingProvider": true,
+        },
+        "serverInfo": { "name": "convscope", "version": env!("CARGO_PKG_VERSION") },
+    })
+}
+
+/// The answer to a request.
+///
+/// # Errors
+/// Where the method is not known, or its parameters are not what it takes.
+pub fn answer(desk: &Desk, method: &str, params: Value) -> Answer {
+    match method {
+        "textDocument/completion" => at(desk, &params, |d, i| Ok(completion(desk, d, i))),
+        "textDocument/hover" => at(desk, &params, |d, i| Ok(hover(desk, d, i).unwrap_or_default())),
+        "textDocument/signatureHelp" => at(desk, &params, |d, i| Ok(signatures(desk, d, i).unwrap_or_default())),
+        "textDocument/definition" => at(desk, &params, |d, i| Ok(definition(desk, d, i).map(|p| location(&p)).into())),
+        "textDocument/references" => at(desk, &params, |d, i| {
+            let own = params.pointer("/context/includeDeclaration").and_then(Value::as_bool).unwrap_or(true);
+            let found = occurrences(desk, d, i).unwrap_or_default();
+            Ok(found.iter().filter(|p| own || !p.declares).map(location).collect())
+        }),
+        "textDocument/documentHighlight" => at(desk, &params, |d, i| {
+            let found = occurrences(desk, d, i).unwrap_or_default();
+            Ok(found.iter().filter(|p| p.uri == d.uri).map(|p| json!({ "range": p.range })).collect())
+        }),
+        "textDocument/prepareRename" => at(desk, &params, prepare),
+        "textDocument/rename" => at(desk, &params, |d, i| rename(desk, d, i, params["newName"].as_str().unwrap_or(""))),
+        "textDocument/documentSymbol" => Ok(symbols(document(desk, &params)?)),
+        "textDocument/formatting" => {
+            let document = document(desk, &params)?;
+            Ok(desk.session.format(&document.name(), &document.text).map_or(Value::Null, |text| edits(document, &text)))
+        }
+        _ => Err(error(ErrorCode::MethodNotFound, format!("no method `{method}`"))),
+    }
+}
+
+fn error(code: ErrorCode, message: String) -> ResponseError {
+    ResponseError { code: code as i32, message, data: None }
+}
+
+fn parsed<T: DeserializeOwned>(params: &Value) -> Result<T, ResponseError> {
+    serde_json::from_value(params.clone()).map_err(|e| error(ErrorCode::InvalidParams, e.to_string()))
+}
+
+fn document<'d>(desk: &'d Desk, params: &Value) -> Result<&'d Document, ResponseError> {
+    let uri = params.pointer("/textDocument/uri").and_then(Value::as_str).unwrap_or("");
+    let missing = || error(ErrorCode::InvalidParams, format!("`{uri}` is not open"));
+    desk.documents.get(uri).ok_or_else(missing)
+}
+
+/// An answer about the byte that a request's parameters name.
+fn at(desk: &Desk, params: &Value, ask: impl FnOnce(&Document, usize) -> Answer) -> Answer {
+    let about: TextDocumentPositionParams = parsed(params)?;
+    let document = document(desk, params)?;
+    ask(document, document.offset(about.position))
+}
+
+fn location(place: &Place) -> Value {
+    json!({ "uri": place.uri, "range": place.range })
+}
+
+/// What is wrong with a document.
+pub fn diagnostics(session: &Session, document: &Document) -> Vec<Value> {
+    let one = |d: convscope_dsl::Diagnostic| {
+        let range = d.spot.as_ref().map_or_else(Range::default, |spot| {
+            let start = offset(&document.text, spot.line, spot.column);
+            let end = offset(&document.text, spot.line, spot.column + spot.length);
+            document.range(&(start..end))
+        });
+        let hint = d.hint.map_or(String::new(), |h| format!("\nhint: {h}"));
+        json!({ "range": range, "severity": 1, "source": "convscope", "code": d.kind.name(), "message": d.message + &hint })
+    };
+    session.check(&document.name(), &document.text).into_iter().map(one).collect()
+}
+
+fn completion(desk: &Desk, document: &Document, cursor: usize) -> Value {
+    let found = desk.session.complete(&document.text, cursor);
+    let range = document.range(&(found.start..found.end));
+    let owner = desk.session.owner_of_key(&document.text, found.start);
+    let items = found.candidates.into_iter().map(|c| {
+        let kind = match c.kind {
+            "function" | "probe" => 3,
+            "method" => 2,
+            "property" | "option" => 10,
+            "keyword" => 14,
+            "file" => 17,
+            "variable" => 6,
+            _ => 12,
+        };
+        let mut item = json!({ "label": c.text, "kind": kind, "textEdit": { "range": range, "newText": c.text } });
+        if !c.detail.is_empty() {
+            item["detail"] = c.detail.into();
+        }
+        let doc = match (c.kind, &owner) {
+            ("option", Some(owner)) => option(desk, owner, &c.text),
+            ("function" | "probe", _) => entries(desk, &c.text, None).first().map(|e| e.doc.clone()),
+            ("method" | "property", _) => entries(desk, &c.text, Some("")).first().map(|e| e.doc.clone()),
+            _ => None,
+        };
+        if let Some(doc) = doc.filter(|d| !d.is_empty()) {
+            item["documentation"] = json!({ "kind": "markdown", "value": doc });
+        }
+        if c.kind == "option" {
+            let filled = if desk.snippets { format!("{}: ${{1}}", c.text) } else { format!("{}: ", c.text) };
+            item["textEdit"]["newText"] = filled.into();
+            item["insertTextFormat"] = if desk.snippets { 2 } else { 1 }.into();
+        }
+        item
+    });
+    json!({ "isIncomplete": false, "items": items.collect::<Vec<_>>() })
+}
+
+/// The entries of a name in the reference: of functions and probes, or of members of a kind of value, all where it is empty.
+fn entries<'d>(desk: &'d Desk, name: &str, of: Option<&str>) -> Vec<&'d Entry> {
+    let matches = |e: &&Entry| match (e.name.rsplit_once('.'), of) {
+        (None, None) => e.name == name && e.what != "kind",
+        (Some((kind, short)), Some(of)) => {
+            let same = match of {
+                "subject" => matches!(kind, "layer" | "subject"),
+                "array" => kind == "list",
+                "data set" => kind == "data",
+                of => of.is_empty() || kind == of,
+            };
+            short == name && same
+        }
+        _ => false,
+    };
+    desk.reference.entries.iter().filter(matches).collect()
+}
+
+/// What an option is, in Markdown.
+fn option(desk: &Desk, owner: &str, name: &str) -> Option<String> {
+    let entry = entries(desk, owner, None).into_iter().find_map(|e| e.options.iter().find(|o| o.name == name));
+    entry.map(|o| format!("{}\n\n{}; default `{}`", o.doc, o.allowed(), o.default))
+}
+
+/// The word at a byte.
+fn word(text: &str, at: usize) -> Option<Token> {
+    tokens(text).into_iter().find(|t| t.class == Class::Word && t.at.start <= at && at <= t.at.end)
+}
+
+fn hover(desk: &Desk, document: &Document, cursor: usize) -> Option<Value> {
+    let text = &document.text;
+    let names = Names::of(text);
+    if let Some(name) = names.at(cursor) {
+        let place = name.places().find(|r| r.start <= cursor && cursor <= r.end)?;
+        return Some(said(document, place.clone(), &declared(desk, document, name)));
+    }
+    let word = word(text, cursor)?;
+    let name = word.text(text);
+    if let Some(owner) = desk.session.owner_of_key(text, word.at.start)
+        && let Some(doc) = option(desk, &owner, name)
+    {
+        return Some(said(document, word.at.clone(), &format!("`{name}` of `{owner}`\n\n{doc}")));
+    }
+    let found = called(desk, text, &word);
+    if found.is_empty() {
+        return None;
+    }
+    let parts: Vec<String> = found.iter().take(4).map(|e| markdown(e)).collect();
+    Some(said(document, word.at.clone(), &parts.join("\n\n---\n\n")))
+}
+
+/// The entries of the reference that a word in a script means.
+fn called<'d>(desk: &'d Desk, text: &str, word: &Token) -> Vec<&'d Entry> {
+    let before = text[..word.at.start].trim_end();
+    let name = word.text(text);
+    match before.strip_suffix('.').map(|b| b.strip_suffix('?').unwrap_or(b)) {
+        Some(value) if !value.ends_with('.') => {
+            let kind = desk.session.kind_before(text, value.len());
+            entries(desk, name, Some(kind.as_deref().unwrap_or("")))
+        }
+        _ => entries(desk, name, None),
+    }
+}
+
+fn said(document: &Document, at: std::ops::Range<usize>, markdown: &str) -> Value {
+    json!({ "range": document.range(&at), "contents": { "kind": "markdown", "value": markdown } })
+}
+
+/// What a script declares, in Markdown: how, and the comment above it.
+fn declared(desk: &Desk, document: &Document, name: &Name) -> String {
+    let text = &document.text;
+    let head = match name.sort {
+        Sort::Function => format!("fn {}({})", name.name, name.parameters.join(", ")),
+        Sort::Module => format!("import \"{}\" as {}", name.path.as_deref().unwrap_or(""), name.name),
+        Sort::Parameter => format!("{} (parameter)", name.name),
+        Sort::Variable | Sort::Constant => {
+            let line = text[name.at.start..].lines().next().unwrap_or("").trim_end();
+            let word = if name.sort == Sort::Constant { "const" } else { "let" };
+            let kind = value(text, name).and_then(|end| desk.session.kind_before(text, end));
+            let kind = kind.map_or(String::new(), |k| format!(" // {k}"));
+            format!("{word} {line}{kind}")
+        }
+    };
+    let start = text[..name.whole.start].rfind('\n').map_or(0, |i| i + 1);
+    let above = text[..start].lines().rev().map(str::trim).take_while(|l| l.starts_with("//"));
+    let mut lines: Vec<&str> = above.map(|l| l.trim_start_matches('/').trim()).collect();
+    lines.reverse();
+    format!("```rhai\n{head}\n```\n\n{}", lines.join("\n")).trim_end().to_string()
+}
+
+/// Where the value that a variable is declared with ends.
+fn value(text: &str, name: &Name) -> Option<usize> {
+    let rest = &text[name.at.end..];
+    let all = tokens(rest);
+    let equals = all.first().is_some_and(|t| t.text(rest) == "=");
+    let mut depth = 0usize;
+    let end = all.iter().find(|t| {
+        match t.text(rest) {
+            "(" | "[" | "{" | "#{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && t.text(rest) == ";"
+    })?;
+    equals.then_some(name.at.end + end.at.start)
+}
+
+/// An entry of the reference in Markdown.
+fn markdown(entry: &Entry) -> String {
+    let mut out = format!("```rhai\n{}\n```\n\n{}\n", entry.signatures.join("\n"), entry.doc);
+    for o in &entry.options {
+        out += &format!("\n- `{}`: {}; default `{}`. {}", o.name, o.allowed(), o.default, o.doc.replace('\n', " "));
+    }
+    for (name, text) in [("source", &entry.source), ("example", &entry.example)] {
+        match (name, text.is_empty()) {
+            (_, true) => {}
+            ("example", _) => out += &format!("\n\n```rhai\n{text}\n```"),
+            _ => out += &format!("\n\n{name}: {text}"),
+        }
+    }
+    out
+}
+
+fn signatures(desk: &Desk, document: &Document, cursor: usize) -> Option<Value> {
+    let text = &document.text;
+    let (at, active) = desk.session.call_at(text, cursor)?;
+    let name = &text[at.clone()];
+    let token = Token { class: Class::Word, at };
+    let own = Names::of(text).names.into_iter().find(|n| n.sort == Sort::Function && n.name == name);
+    let mut found: Vec<(String, String)> = match &own {
+        Some(function) => vec![(format!("{name}({})", function.parameters.join(", ")), String::new())],
+        None => {
+            let entries = called(desk, text, &token).into_iter();
+            entries.flat_map(|e| e.signatures.iter().map(|s| (s.clone(), e.doc.clone()))).collect()
+        }
+    };
+    found.truncate(8);
+    let shown = found.iter().map(|(label, doc)| {
+        let open = label.find('(').map_or(label.len(), |i| i + 1);
+        let close = label[open..].find(')').map_or(label.len(), |i| open + i);
+        let inside = label[open..close].split(", ").filter(|p| !p.is_empty());
+        let parameters: Vec<Value> = inside.map(|p| json!({ "label": p })).collect();
+        json!({ "label": label, "documentation": { "kind": "markdown", "value": doc }, "parameters": parameters })
+    });
+    let shown: Vec<Value> = shown.collect();
+    let fits = shown.iter().position(|s| s["parameters"].as_array().is_some_and(|p| p.len() > active)).unwrap_or(0);
+    (!shown.is_empty()).then(|| json!({ "signatures": shown, "activeSignature": fits, "activeParameter": active }))
+}
+
+fn symbols(document: &Document) -> Value {
+    let names = Names::of(&document.text);
+    let shown = names.names.iter().filter(|n| n.top).map(|n| {
+        let kind = match n.sort {
+            Sort::Function => 12,
+            Sort::Constant => 14,
+            Sort::Module => 2,
+            Sort::Variable | Sort::Parameter => 13,
+        };
+        let detail = if n.sort == Sort::Function { format!("({})", n.parameters.join(", ")) } else { String::new() };
+        json!({
+            "name": n.name, "detail": detail, "kind": kind,
+            "range": document.range(&n.whole), "selectionRange": document.range(&n.at),
+        })
+    });
+    shown.collect()
+}
+
+fn prepare(document: &Document, cursor: usize) -> Answer {
+    let names = Names::of(&document.text);
+    let place = |n: &Name| n.places().find(|r| r.start <= cursor && cursor <= r.end).cloned();
+    let item = names.items.iter().find(|(_, r)| r.start <= cursor && cursor <= r.end).map(|i| i.1.clone());
+    match names.at(cursor).and_then(place).or(item) {
+        Some(at) => Ok(json!({ "range": document.range(&at), "placeholder": &document.text[at] })),
+        None => Err(error(ErrorCode::InvalidRequest, "only what a script declares can be renamed".into())),
+    }
+}
+
+fn rename(desk: &Desk, document: &Document, cursor: usize, new: &str) -> Answer {
+    let refused = |why: String| Err(error(ErrorCode::InvalidParams, why));
+    let letters = new.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if new.is_empty() || !letters || new.starts_with(|c: char| c.is_ascii_digit()) || new.chars().all(|c| c == '_') {
+        return refused(format!("`{new}` is no name: names are made of a to z, A to Z, 0 to 9 and _"));
+    }
+    if KEYWORDS.contains(&new) || ["import", "export", "as", "private", "global", "Fn"].contains(&new) {
+        return refused(format!("`{new}` is a word of the language"));
+    }
+    prepare(document, cursor)?;
+    if Names::of(&document.text).names.iter().any(|n| n.name == new) {
+        return refused(format!("`{new}` is declared in this script already"));
+    }
+    let mut changes = serde_json::Map::new();
+    for place in occurrences(desk, document, cursor).unwrap_or_default() {
+        let edit = json!({ "range": place.range, "newText": new });
+        let list = changes.entry(place.uri.as_str().to_string()).or_insert_with(|| json!([]));
+        list.as_array_mut().into_iter().for_each(|l| l.push(edit.clone()));
+    }
+    Ok(json!({ "changes": changes }))
+}
+
+/// What turns a document into `text`: one edit from the first difference to the last.
+fn edits(document: &Document, text: &str) -> Value {
+    let old = &document.text;
+    if old == text {
+        return json!([]);
+    }
+    let start = old.chars().zip(text.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum::<usize>();
+    let room = old.len().min(text.len()) - start;
+    let mut end = 0;
+    for (a, b) in old.chars().rev().zip(text.chars().rev()) {
+        if a != b || end + a.len_utf8() > room {
+            break;
+        }
+        end += a.len_utf8();
+    }
+    // A line's end of two characters is one place.
+    let (mut from, mut back) = (start, end);
+    while old[..from].ends_with('\r') {
+        from -= 1;
+    }
+    while old[old.len() - back..].starts_with('\n') && old[..old.len() - back].ends_with('\r') {
+        back -= 1;
+    }
+    let range = Range::new(document.position(from), document.position(old.len() - back));
+    json!([{ "range": range, "newText": &text[from..text.len() - back] }])
+}

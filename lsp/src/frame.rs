@@ -1,0 +1,83 @@
+//! Frames of the protocol: headers, an empty line, as many bytes as the headers say. Nothing is set aside for what a header
+//! claims: a buffer grows with what has come, up to a limit.
+
+use std::io::{BufRead, Error, ErrorKind, Read, Result, Write};
+
+/// Bytes that a frame has at most.
+pub const LIMIT: u64 = 64 << 20;
+/// Bytes that the headers of a frame have at most.
+pub const HEADERS: u64 = 4096;
+
+/// A frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Its content.
+    Content(Vec<u8>),
+    /// It had so many bytes, which were passed over.
+    TooLong(u64),
+}
+
+/// The next frame; nothing where the other side is done.
+///
+/// # Errors
+/// Where a header is none, tells no length, or is too long: what follows cannot be made sense of.
+pub fn read(from: &mut impl BufRead) -> Result<Option<Frame>> {
+    let mut length = None;
+    let mut left = HEADERS;
+    loop {
+        let mut line = Vec::new();
+        left -= from.by_ref().take(left).read_until(b'\n', &mut line)? as u64;
+        if line.is_empty() && left > 0 {
+            return match length {
+                None if left == HEADERS => Ok(None),
+                _ => Err(broken("it ended within the headers of a message")),
+            };
+        }
+        if line.pop() != Some(b'\n') {
+            return Err(broken("a header that does not end"));
+        }
+        let line = String::from_utf8(line).map_err(|_| broken("a header that is no text"))?;
+        let line = line.trim_end_matches('\r');
+        if line.is_empty() {
+            match length {
+                Some(_) => break,
+                None if left + 2 >= HEADERS => continue,
+                None => return Err(broken("a message without Content-Length")),
+            }
+        }
+        let (name, value) = line.split_once(':').ok_or_else(|| broken("a header without a colon"))?;
+        if name.trim().eq_ignore_ascii_case("content-length") {
+            let digits = value.trim();
+            let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u64>().ok()).flatten();
+            length = Some(number.ok_or_else(|| broken("a Content-Length that is no number"))?);
+        }
+    }
+    let length = length.unwrap_or(0);
+    let mut content = from.take(length);
+    if length > LIMIT {
+        return match std::io::copy(&mut content, &mut std::io::sink())? == length {
+            true => Ok(Some(Frame::TooLong(length))),
+            false => Err(broken("it ended within a message")),
+        };
+    }
+    let mut bytes = Vec::new();
+    content.read_to_end(&mut bytes)?;
+    match bytes.len() as u64 == length {
+        true => Ok(Some(Frame::Content(bytes))),
+        false => Err(broken("it ended within a message")),
+    }
+}
+
+/// Writes a frame.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write(to: &mut impl Write, content: &[u8]) -> Result<()> {
+    write!(to, "Content-Length: {}\r\n\r\n", content.len())?;
+    to.write_all(content)?;
+    to.flush()
+}
+
+fn broken(why: &str) -> Error {
+    Error::new(ErrorKind::InvalidData, why)
+}

@@ -1,0 +1,12 @@
+//! The language server of convscope: what editors ask of a script, by the Language Server Protocol. It reads scripts and runs
+//! none of them; the answers come from the session, the reference and the formatter of `convscope-dsl`.
+
+mod answer;
+mod documents;
+mod frame;
+mod navigate;
+mod serve;
+
+pub use documents::Document;
+pub use frame::{Frame, HEADERS, LIMIT, read, write};
+pub use serve::{Ended, serve};

@@ -1,0 +1,135 @@
+//! From a name to where it is declared and where else it stands, across the scripts that import each other.
+
+use crate::documents::{self, Document};
+use crate::serve::Desk;
+use convscope_dsl::names::{Names, Sort};
+use convscope_engine::{limits, regular};
+use lsp_types::{Range, Uri};
+use std::path::{Component, Path, PathBuf};
+
+/// Scripts of a folder that are looked through at most.
+const SCRIPTS: usize = 500;
+
+/// A place in a script.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The script.
+    pub uri: Uri,
+    /// Where in it.
+    pub range: Range,
+    /// Whether the name is declared there.
+    pub declares: bool,
+}
+
+/// Where the name at a byte is declared: in this script, or in one that it imports.
+pub fn definition(desk: &Desk, document: &Document, cursor: usize) -> Option<Place> {
+    let names = Names::of(&document.text);
+    if let Some((script, function)) = imported(desk, document, &names, cursor) {
+        return function_places(&script, &function).into_iter().find(|p| p.declares);
+    }
+    let text = convscope_dsl::source::tokens(&document.text);
+    let path = text.iter().enumerate().find(|(_, t)| t.at.start <= cursor && cursor < t.at.end);
+    if let Some((i, token)) = path
+        && i > 0
+        && text[i - 1].text(&document.text) == "import"
+    {
+        let script = beside(desk, document, token.text(&document.text).trim_matches(['"', '`']))?;
+        return Some(Place { uri: script.uri, range: Range::default(), declares: true });
+    }
+    let name = names.at(cursor)?;
+    Some(Place { uri: document.uri.clone(), range: document.range(&name.at), declares: true })
+}
+
+/// Everywhere that the name at a byte stands.
+pub fn occurrences(desk: &Desk, document: &Document, cursor: usize) -> Option<Vec<Place>> {
+    let names = Names::of(&document.text);
+    if let Some((script, function)) = imported(desk, document, &names, cursor) {
+        return Some(across(desk, &script, &function));
+    }
+    let name = names.at(cursor)?;
+    if name.sort == Sort::Function {
+        return Some(across(desk, document, &name.name));
+    }
+    Some(places(document, name.places(), &name.at))
+}
+
+fn places<'r>(
+    document: &Document,
+    of: impl Iterator<Item = &'r std::ops::Range<usize>>,
+    declared: &std::ops::Range<usize>,
+) -> Vec<Place> {
+    of.map(|r| Place { uri: document.uri.clone(), range: document.range(r), declares: r == declared }).collect()
+}
+
+/// Where a function stands in the script that declares it.
+fn function_places(script: &Document, function: &str) -> Vec<Place> {
+    let names = Names::of(&script.text).names;
+    // A function may be declared for several numbers of values.
+    let same = names.iter().filter(|n| n.sort == Sort::Function && n.name == function);
+    same.flat_map(|n| places(script, n.places(), &n.at)).collect()
+}
+
+/// Where a function stands in the script that declares it, and in those near it that import that.
+fn across(desk: &Desk, script: &Document, function: &str) -> Vec<Place> {
+    let mut found = function_places(script, function);
+    let Some(path) = script.path() else { return found };
+    for other in near(desk, &path) {
+        let names = Names::of(&other.text);
+        for (module, at) in names.items.iter().filter(|(_, at)| &other.text[at.clone()] == function) {
+            let target = names.names[*module].path.as_ref().and_then(|p| resolved(&other, p));
+            if target.as_ref() == Some(&path) {
+                found.push(Place { uri: other.uri.clone(), range: other.range(at), declares: false });
+            }
+        }
+    }
+    found
+}
+
+/// The script and the function that `module::function` at a byte names.
+fn imported(desk: &Desk, document: &Document, names: &Names, cursor: usize) -> Option<(Document, String)> {
+    let (module, at) = names.items.iter().find(|(_, at)| at.start <= cursor && cursor <= at.end)?;
+    let script = beside(desk, document, names.names[*module].path.as_ref()?)?;
+    Some((script, document.text[at.clone()].to_string()))
+}
+
+/// The script that another one imports: as an editor has it, else as its file has it.
+fn beside(desk: &Desk, document: &Document, path: &str) -> Option<Document> {
+    opened(desk, &resolved(document, path)?)
+}
+
+fn opened(desk: &Desk, path: &Path) -> Option<Document> {
+    if let Some(open) = desk.documents.values().find(|d| d.path().as_deref() == Some(path)) {
+        return Some(open.clone());
+    }
+    let text = regular::read_text(path, |bytes| limits::TEXT.check(bytes)).ok()?;
+    Some(Document::new(documents::uri(path)?, text, 0))
+}
+
+fn resolved(document: &Document, path: &str) -> Option<PathBuf> {
+    let folder = document.path()?.parent()?.to_path_buf();
+    let mut out = PathBuf::new();
+    for part in folder.join(path).with_extension("rhai").components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(out.pop()),
+            other => out.push(other),
+        }
+    }
+    Some(out)
+}
+
+/// The open scripts, and those in the same folder.
+fn near(desk: &Desk, path: &Path) -> Vec<Document> {
+    let mut found: Vec<Document> =
+        desk.documents.values().filter(|d| d.path().as_deref() != Some(path)).cloned().collect();
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let mut files: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|e| e.path()).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "rhai") && f != path);
+    files.sort();
+    for file in files.into_iter().take(SCRIPTS) {
+        if found.iter().all(|d| d.path().as_ref() != Some(&file)) {
+            found.extend(opened(desk, &file));
+        }
+    }
+    found
+}

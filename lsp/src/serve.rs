@@ -1,0 +1,249 @@
+//! The loop: messages in, answers and diagnostics out. One thread reads, one answers, in order; a request that was called off
+//! before its turn is not answered, and diagnostics wait until nothing else does.
+
+use crate::answer;
+use crate::documents::Document;
+use crate::frame::{Frame, LIMIT, read, write};
+use convscope_dsl::reference::Reference;
+use convscope_dsl::{Session, Silent};
+use convscope_engine::Job;
+use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response, ResponseError};
+use lsp_types::{DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{BufRead, Error, Result, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Scripts may be nested deeply.
+const STACK: usize = 256 << 20;
+/// Messages that may wait.
+const WAITING: usize = 256;
+/// Documents that may be open.
+const OPEN: usize = 1024;
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By `shutdown` and `exit`.
+    Asked,
+    /// The editor went without.
+    Left,
+}
+
+/// What came.
+enum Came {
+    Message(Message),
+    Unreadable(String),
+    End,
+    Broken(Error),
+}
+
+/// Serves one editor.
+///
+/// # Errors
+/// Where messages cannot be told apart any more, or answers cannot be written.
+pub fn serve(input: impl BufRead + Send + 'static, output: impl Write + Send) -> Result<Ended> {
+    let (sender, receiver) = sync_channel(WAITING);
+    // It waits for the editor, and ends with the process.
+    std::thread::Builder::new().name("read".into()).spawn(move || listen(input, &sender))?;
+    std::thread::scope(|threads| {
+        let work = std::thread::Builder::new().name("answer".into()).stack_size(STACK);
+        let work = work.spawn_scoped(threads, || Server::new(output).serve(&receiver))?;
+        work.join().unwrap_or_else(|_| Err(Error::other("a defect of convscope")))
+    })
+}
+
+fn listen(mut input: impl BufRead, sender: &SyncSender<Came>) {
+    loop {
+        let came = match read(&mut input) {
+            Ok(Some(Frame::Content(bytes))) => match serde_json::from_slice(&bytes) {
+                Ok(message) => Came::Message(message),
+                Err(e) => Came::Unreadable(format!("no message of JSON-RPC: {e}")),
+            },
+            Ok(Some(Frame::TooLong(bytes))) => {
+                Came::Unreadable(format!("a message of {bytes} bytes; at most {LIMIT} are read"))
+            }
+            Ok(None) => Came::End,
+            Err(e) => Came::Broken(e),
+        };
+        let last = matches!(came, Came::End | Came::Broken(_));
+        if sender.send(came).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// What answers are made of.
+pub struct Desk {
+    /// The script language.
+    pub session: Session,
+    /// Everything that scripts see.
+    pub reference: Reference,
+    /// What is open, by address.
+    pub documents: BTreeMap<String, Document>,
+    /// Whether the editor fills in the parts of what it inserts.
+    pub snippets: bool,
+}
+
+struct Server<W> {
+    output: W,
+    desk: Desk,
+    /// Documents whose diagnostics are to be told.
+    changed: BTreeSet<String>,
+    ready: bool,
+    leaving: bool,
+}
+
+impl<W: Write> Server<W> {
+    fn new(output: W) -> Self {
+        let session = Session::new(Job::new(), Arc::new(Silent));
+        let reference = session.reference();
+        let desk = Desk { session, reference, documents: BTreeMap::new(), snippets: false };
+        Server { output, desk, changed: BTreeSet::new(), ready: false, leaving: false }
+    }
+
+    fn serve(mut self, receiver: &Receiver<Came>) -> Result<Ended> {
+        let mut queue = VecDeque::new();
+        loop {
+            fill(&mut queue, receiver);
+            let came = match queue.pop_front() {
+                Some(came) => came,
+                None => {
+                    self.tell()?;
+                    receiver.recv().unwrap_or(Came::End)
+                }
+            };
+            match came {
+                Came::End => return Ok(Ended::Left),
+                Came::Broken(e) => return Err(e),
+                Came::Unreadable(why) => self.refuse(why)?,
+                Came::Message(Message::Response(_)) => {}
+                Came::Message(Message::Notification(said)) if said.method == "exit" => {
+                    return Ok(if self.leaving { Ended::Asked } else { Ended::Left });
+                }
+                Came::Message(Message::Notification(said)) => self.hear(said),
+                Came::Message(Message::Request(asked)) => {
+                    fill(&mut queue, receiver);
+                    let called_off = queue.iter().any(|came| calls_off(came, &asked.id));
+                    let response = match called_off {
+                        true => failed(asked.id, ErrorCode::RequestCanceled, "called off"),
+                        false => self.answered(asked),
+                    };
+                    self.send(&Message::Response(response))?;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, message: &Message) -> Result<()> {
+        let mut value = serde_json::to_value(message)?;
+        value["jsonrpc"] = "2.0".into();
+        write(&mut self.output, &serde_json::to_vec(&value)?)
+    }
+
+    /// Says that a message could not be read; it has no name to answer to.
+    fn refuse(&mut self, why: String) -> Result<()> {
+        let error = json!({ "code": ErrorCode::ParseError as i32, "message": why });
+        write(&mut self.output, &serde_json::to_vec(&json!({ "jsonrpc": "2.0", "id": null, "error": error }))?)
+    }
+
+    fn answered(&mut self, asked: Request) -> Response {
+        let Request { id, method, params, .. } = asked;
+        if method == "initialize" && !self.ready {
+            self.ready = true;
+            let item = "/capabilities/textDocument/completion/completionItem/snippetSupport";
+            self.desk.snippets = params.pointer(item).and_then(Value::as_bool).unwrap_or(false);
+            return Response { id, response_result: Ok(answer::abilities()) };
+        }
+        if !self.ready {
+            return failed(id, ErrorCode::ServerNotInitialized, "`initialize` comes first");
+        }
+        if self.leaving || method == "initialize" {
+            return failed(id, ErrorCode::InvalidRequest, &format!("`{method}` has no place here"));
+        }
+        if method == "shutdown" {
+            self.leaving = true;
+            return Response { id, response_result: Ok(Value::Null) };
+        }
+        let done = catch_unwind(AssertUnwindSafe(|| answer::answer(&self.desk, &method, params)));
+        match done {
+            Ok(Ok(value)) => Response { id, response_result: Ok(value) },
+            Ok(Err(error)) => Response { id, response_result: Err(error) },
+            Err(_) => failed(id, ErrorCode::InternalError, "a defect of convscope; please report it with the script"),
+        }
+    }
+
+    fn hear(&mut self, said: Notification) {
+        if !self.ready {
+            return;
+        }
+        let Notification { method, params, .. } = said;
+        match method.as_str() {
+            "textDocument/didOpen" => {
+                if let Ok(DidOpenTextDocumentParams { text_document: opened }) = serde_json::from_value(params)
+                    && self.desk.documents.len() < OPEN
+                {
+                    let key = opened.uri.as_str().to_string();
+                    self.desk.documents.insert(key.clone(), Document::new(opened.uri, opened.text, opened.version));
+                    self.changed.insert(key);
+                }
+            }
+            "textDocument/didChange" => {
+                if let Ok(DidChangeTextDocumentParams { text_document: about, content_changes }) =
+                    serde_json::from_value(params)
+                    && let Some(document) = self.desk.documents.get_mut(about.uri.as_str())
+                {
+                    document.version = about.version;
+                    content_changes.into_iter().for_each(|change| document.change(change));
+                    self.changed.insert(about.uri.as_str().to_string());
+                }
+            }
+            "textDocument/didClose" => {
+                if let Ok(DidCloseTextDocumentParams { text_document: closed }) = serde_json::from_value(params) {
+                    self.desk.documents.remove(closed.uri.as_str());
+                    self.changed.insert(closed.uri.as_str().to_string());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells what is wrong with the documents that changed; nothing of those that were closed.
+    fn tell(&mut self) -> Result<()> {
+        for key in std::mem::take(&mut self.changed) {
+            let params = match self.desk.documents.get(&key) {
+                None => json!({ "uri": key, "diagnostics": [] }),
+                Some(document) => {
+                    let checked = catch_unwind(AssertUnwindSafe(|| answer::diagnostics(&self.desk.session, document)));
+                    json!({ "uri": key, "version": document.version, "diagnostics": checked.unwrap_or_default() })
+                }
+            };
+            let method = "textDocument/publishDiagnostics".to_string();
+            self.send(&Message::Notification(Notification { method, params }))?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks ahead, a little.
+fn fill(queue: &mut VecDeque<Came>, receiver: &Receiver<Came>) {
+    let room = WAITING.saturating_sub(queue.len());
+    queue.extend(receiver.try_iter().take(room));
+}
+
+/// Whether a message calls off the request `id`.
+fn calls_off(came: &Came, id: &RequestId) -> bool {
+    match came {
+        Came::Message(Message::Notification(n)) if n.method == "$/cancelRequest" => {
+            serde_json::from_value::<RequestId>(n.params["id"].clone()).is_ok_and(|called| called == *id)
+        }
+        _ => false,
+    }
+}
+
+fn failed(id: RequestId, code: ErrorCode, message: &str) -> Response {
+    let error = ResponseError { code: code as i32, message: message.into(), data: None };
+    Response { id, response_result: Err(error) }
+}
