@@ -134,7 +134,7 @@ fn completion(desk: &Desk, document: &Document, cursor: usize) -> Value {
         if c.kind == "option" {
             let filled = if desk.snippets { format!("{}: ${{1}}", c.text) } else { format!("{}: ", c.text) };
             item["textEdit"]["newText"] = filled.into();
-            item["insertTextFormat"] = if desk.snippets { 2 } else { 1 }.into();
+            item["insertTextFormat"] = json!(if desk.snippets { 2 } else { 1 });
         }
         item
     });

@@ -50,7 +50,7 @@ pub fn serve(input: impl BufRead + Send + 'static, output: impl Write + Send) ->
     std::thread::Builder::new().name("read".into()).spawn(move || listen(input, &sender))?;
     std::thread::scope(|threads| {
         let work = std::thread::Builder::new().name("answer".into()).stack_size(STACK);
-        let work = work.spawn_scoped(threads, || Server::new(output).serve(&receiver))?;
+        let work = work.spawn_scoped(threads, move || Server::new(output).serve(&receiver))?;
         work.join().unwrap_or_else(|_| Err(Error::other("a defect of convscope")))
     })
 }

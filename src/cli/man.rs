@@ -27,8 +27,7 @@ impl Man {
         let parts: Vec<clap::Command> = command.get_subcommands().cloned().collect();
         for part in parts.into_iter().filter(|c| c.get_name() != "help") {
             let name = format!("convscope-{}", part.get_name());
-            let shown = part.display_name(name.clone()).name(name.clone());
-            atomic::write(&folder.join(format!("{name}.1")), page(shown)?.as_bytes())?;
+            atomic::write(&folder.join(format!("{name}.1")), page(part)?.as_bytes())?;
         }
         atomic::write(&folder.join("convscope.1"), page(command)?.as_bytes())
     }

@@ -115,6 +115,7 @@ impl Printer {
             }
             match node {
                 Node::Leaf(leaf) => self.out.push_str(leaf.text),
+                Node::Group(group) if node.is_block() && !group.items.is_empty() => self.broken(group, indent + STEP),
                 Node::Group(group) => self.group(group, indent + STEP, 1),
             }
         }
@@ -311,7 +312,8 @@ fn opening(group: &Group<'_>, only: bool) -> Option<String> {
     if group.inside != Inside::Values {
         return Some(String::new());
     }
-    argument(group).or_else(|| (only && group.items.len() > 1).then(String::new))
+    let values = group.items.iter().filter(|i| !i.comment).count();
+    argument(group).or_else(|| (only && values > 1).then(String::new))
 }
 
 /// The same for a call whose last argument ends with brackets.
@@ -365,7 +367,12 @@ fn bracketed(group: &Group<'_>) -> Option<String> {
     }
     let mut parts = Vec::with_capacity(group.items.len());
     for item in &group.items {
-        parts.push(flat(&item.nodes)? + &item.end);
+        let text = flat(&item.nodes)? + &item.end;
+        // A text of several lines stands alone in its brackets, if they are no call's.
+        if text.contains('\n') && group.inside != Inside::Values {
+            return None;
+        }
+        parts.push(text);
     }
     let pad = match group.inside {
         Inside::Values | Inside::Elements => "",

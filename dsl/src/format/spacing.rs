@@ -69,7 +69,8 @@ pub fn places(nodes: &[Node<'_>]) -> Vec<Place> {
         let asked = text == "!" && !awaits && next.is_some_and(|n| n.text() == "(");
         let negated = text == "!" && next.is_some_and(|n| n.text() == "in" && n.first().touches);
         let mut role = Role::Value;
-        let mut space = previous.is_some_and(|p| apart(p, node, awaits)) && !sticks && !asked;
+        let behind = i > 0 && matches!(nodes[i - 1].first().class, Class::Comment { .. });
+        let mut space = behind || previous.is_some_and(|p| apart(p, node, awaits)) && !sticks && !asked;
         let stuck = std::mem::take(&mut sticks);
         match node {
             Node::Leaf(leaf) if comment => {

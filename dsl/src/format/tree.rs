@@ -181,10 +181,11 @@ impl<'s> Reader<'s> {
         }
         // Comments behind the last item, before the closing bracket.
         let mut behind = Vec::new();
-        while item.nodes.len() > 1 && item.nodes.last().is_some_and(|n| self.hangs(n)) {
+        while item.nodes.len() > 1 && item.nodes.last().is_some_and(hangs) {
             behind.extend(item.nodes.pop());
         }
         if !item.nodes.is_empty() {
+            item.comment = item.nodes.iter().all(|n| matches!(n.first().class, Class::Comment { .. }));
             items.push(item);
         }
         for node in behind.into_iter().rev() {
@@ -193,13 +194,6 @@ impl<'s> Reader<'s> {
         }
         items.iter_mut().for_each(|item| join_blocks(&mut item.nodes));
         items
-    }
-
-    /// Whether a comment at the end of the last item stands for itself.
-    fn hangs(&self, node: &Node<'s>) -> bool {
-        let Node::Leaf(leaf) = node else { return false };
-        let closes = self.at >= self.tokens.len() || self.leaf(self.at).lines > 0;
-        matches!(leaf.class, Class::Comment { .. }) && (leaf.text.starts_with("//") || leaf.lines > 0 || closes)
     }
 
     fn node(&mut self, before: &[Node<'s>], leaf: Leaf<'s>) -> Node<'s> {
@@ -248,6 +242,12 @@ impl<'s> Reader<'s> {
             _ => false,
         }
     }
+}
+
+/// Whether a comment at the end of the last item stands for itself.
+fn hangs(node: &Node<'_>) -> bool {
+    let Node::Leaf(leaf) = node else { return false };
+    matches!(leaf.class, Class::Comment { .. }) && (leaf.text.starts_with("//") || leaf.lines > 0)
 }
 
 /// Whether a value is still to come, so that a bar begins a closure.
