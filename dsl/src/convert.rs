@@ -146,7 +146,8 @@ pub fn subject(from: &Dynamic) -> Result<Subject> {
     Err(Error::subject(format!("{} is no subject", kind(from))).hint(hint))
 }
 
-/// What a probe is asked with: an image, a tensor, an artifact (its primary array), a data set, a list of images, or nothing.
+/// What a probe is asked with: an image, a tensor, an artifact (its primary array), a data set, a list of images, a map of
+/// these by the names of a net's inputs, or nothing.
 ///
 /// # Errors
 /// Where the value is something else.
@@ -172,11 +173,29 @@ pub fn input(from: &Dynamic) -> Result<Input> {
     {
         return Ok(Input::Data(Dataset::from_images("images", images)));
     }
+    if let Some(map) = from.read_lock::<Map>() {
+        let one = |(name, value): (&rhai::Identifier, &Dynamic)| {
+            let value = of_input(value).map_err(|e| e.context(format!("input `{name}`")))?;
+            Ok((name.to_string(), value))
+        };
+        return Ok(Input::Several(map.iter().map(one).collect::<Result<_>>()?));
+    }
     let hint = match from.is_string() {
         true => "load it first: load_image(path), load_images(folder), load_tensor(path)",
         false => "give an image, a tensor, a data set, or a list of images",
     };
     Err(Error::value(format!("{} is no input", kind(from))).hint(hint))
+}
+
+/// What one of a net's inputs is given: as [`input`], and numbers and lists of numbers as tensors.
+fn of_input(from: &Dynamic) -> Result<Input> {
+    if let Ok(number) = number(from) {
+        return Ok(Input::Tensor(crate::values::tensor::of(vec![number], &[])?));
+    }
+    match from.is_array() && input(from).is_err() {
+        true => crate::values::tensor::from_list(from).map(Input::Tensor),
+        false => input(from),
+    }
 }
 
 /// A table's cell as a script's value.

@@ -3,6 +3,7 @@
 //! The list of all probes is [`crate::probes::catalog`].
 
 mod define;
+mod inputs;
 pub mod maps;
 
 use crate::error::{Error, Result};
@@ -200,6 +201,9 @@ impl ProbeArg {
     /// # Errors
     /// As [`Probe::run`]; the message begins with the probe's name.
     pub fn ask(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        if let Input::Several(_) = input {
+            return self.ask_of_several(on, input, job);
+        }
         let before = job.ledger().map(|ledger| ledger.answered());
         let asked = match input {
             Input::Data(_) if maps::takes_each(self) => maps::over(self, on, input, None, job),
@@ -213,6 +217,19 @@ impl ProbeArg {
             (asked, _) => asked,
         };
         self.told(asked, on, input, job)
+    }
+
+    /// Puts the question to a net with several inputs, all but the one that it is asked with held at their values. A probe that
+    /// is a backward pass also gives its map of each other input, as arrays "input NAME".
+    fn ask_of_several(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+        let named = |e: Error| e.context(format!("`{}`", self.0.name()));
+        let (model, own) = on.model().and_then(|model| input.placed(model)).map_err(named)?;
+        let on = on.with_model(&model);
+        let artifact = self.ask(&on, &own, job)?;
+        if self.0.rules().is_none() || matches!(own, Input::Data(_) | Input::None) {
+            return Ok(artifact);
+        }
+        inputs::of_others(self, &on, &own, artifact, job).map_err(named)
     }
 
     /// Puts the question to every image of a data set, as [`maps::over`] does, its maps into a folder.

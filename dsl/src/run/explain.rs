@@ -101,7 +101,7 @@ impl Question<'_> {
         };
         let mut all = self.given.clone();
         all.extend(guess.options);
-        let mut notes: Vec<String> = net.card().notes.iter().filter(|n| n.contains("assumed")).cloned().collect();
+        let mut notes: Vec<String> = net.card().notes.iter().filter(|n| told(n)).cloned().collect();
         notes.extend(guess.notes);
         let given = match all.is_empty() {
             true => String::new(),
@@ -114,6 +114,11 @@ impl Question<'_> {
         };
         Ok((given, notes, kind))
     }
+}
+
+/// Whether a note of a net's card tells what is assumed, or where the way of photos and the labels come from.
+fn told(note: &str) -> bool {
+    ["assumed", "own metadata", "beside the net"].iter().any(|word| note.contains(word))
 }
 
 /// JSON as a script's literal.

@@ -7,8 +7,8 @@ use crate::library::Library;
 use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
 use convscope_engine::load::Labels;
 use convscope_engine::load::fetch::{sample_image, sample_images};
-use convscope_engine::load::load_model;
 use convscope_engine::load::{LoadOptions, OPTIONS};
+use convscope_engine::load::{load_model, photos};
 use convscope_engine::params::{Params, Value};
 use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::table::bytes::is_address;
@@ -113,6 +113,10 @@ pub fn model(context: &Context, name: &str, given: &Map) -> Result<Model> {
         context.asked_hub(name.trim(), loaded.is_ok());
     }
     let model = loaded?;
+    for file in photos::read_with(model.card()) {
+        let net = read.weights.as_deref().unwrap_or(name);
+        context.input(&Path::new(net).with_file_name(file).to_string_lossy())?;
+    }
     context.loaded(name, &read, &model);
     Ok(model)
 }

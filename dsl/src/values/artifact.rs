@@ -21,6 +21,14 @@ pub fn bind(library: &mut Library<'_>) {
         a.data.keys().map(|k| Dynamic::from(k.clone())).collect::<Array>()
     });
     library.getter(
+        "artifact.inputs -> map",
+        "Its maps of each input by name, where a backward pass was asked with a map of several.",
+        |a: &mut Artifact| {
+            let arrays = a.data.iter().filter_map(|(k, v)| Some((k.strip_prefix("input ")?, v)));
+            arrays.map(|(name, v)| (name.into(), Dynamic::from(v.clone()))).collect::<rhai::Map>()
+        },
+    );
+    library.getter(
         "artifact.value -> tensor",
         "Its primary array, or a number where that holds one.",
         |a: &mut Artifact| value(a).raise(),

@@ -7,6 +7,7 @@ use crate::library::Library;
 use convscope_engine::data::Image;
 use convscope_engine::detect::Detector;
 use convscope_engine::inspect::{Ablate as _, Detect as _, Evaluate as _, Segment as _, Summarise as _};
+use convscope_engine::model::NetInput;
 use convscope_engine::show::Table;
 use convscope_engine::subject::{BoxPart, BoxQuery, Over};
 use convscope_engine::{Error, Input, Model, Result, Subject, Tensor};
@@ -37,6 +38,22 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "net.output(name: text) -> net",
         "The same net asked for another of its outputs.",
         |m: &mut Model, name: &str| m.output_named(name).raise(),
+    );
+    library.getter(
+        "net.inputs -> list",
+        "Its inputs, a map each: name, shape of one sample, asked (whether photos go there) and given (whether it is held at a value).",
+        |m: &mut Model| -> Array { m.inputs().into_iter().map(net_input).collect() },
+    );
+    library.add(
+        "net.input(name: text) -> net",
+        "The same net asked with another of its inputs; the one before is then given by a map, #{ name: .. }, or held by `net.given`.",
+        |m: &mut Model, name: &str| m.asked_with(name).raise(),
+    );
+    library.add(
+        "net.given(inputs: map) -> net",
+        "The same net with inputs held at values, so that it takes what a net of one input takes: arrays, lists, numbers, or photos \
+         where an input is one.",
+        |m: &mut Model, map: Map| given(m, map).raise(),
     );
     library.add(
         "net.float() -> net",
@@ -76,7 +93,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     detections(library, context);
     library.add(
         "net.forward(x) -> tensor",
-        "The graph's raw output for an image or a tensor.",
+        "The graph's raw output for an image, a tensor, or a map of these by the names of its inputs.",
         |m: &mut Model, x: Dynamic| forward(m, &x).raise(),
     );
     library.add(
@@ -114,15 +131,15 @@ fn detections(library: &mut Library<'_>, context: &Context) {
     library.add(
         "net.segment(image) -> artifact",
         "The class that wins at each place, over the photo with a legend, and each class's share of the places.",
-        |m: &mut Model, x: Dynamic| input(&x).and_then(|x| m.segment(&x)).raise(),
+        |m: &mut Model, x: Dynamic| placed(m, &x).and_then(|(m, x)| m.segment(&x)).raise(),
     );
     library.add(
         "net.boxes(image) -> table",
         "What a detector finds, best first: class, index, score, objectness, x, y, w, h (left and upper edge, width, height in the photo's px).",
-        |m: &mut Model, x: Dynamic| input(&x).and_then(|x| m.boxes(&x)).raise(),
+        |m: &mut Model, x: Dynamic| placed(m, &x).and_then(|(m, x)| m.boxes(&x)).raise(),
     );
     library.add("net.detect(image) -> artifact", "The same boxes on the photo.", |m: &mut Model, x: Dynamic| {
-        input(&x).and_then(|x| m.detect(&x)).raise()
+        placed(m, &x).and_then(|(m, x)| m.detect(&x)).raise()
     });
     library.add(
         "net.box(i: number) -> subject",
@@ -284,17 +301,44 @@ fn class_index(model: &Model, class: &Dynamic) -> Result<usize> {
     }
 }
 
+/// One of a net's inputs as a script sees it.
+fn net_input(input: NetInput) -> Dynamic {
+    let shape: Array = input.shape.iter().map(|n| Dynamic::from(*n as i64)).collect();
+    let entries: [(&str, Dynamic); 4] = [
+        ("name", input.name.into()),
+        ("shape", shape.into()),
+        ("asked", input.is_asked.into()),
+        ("given", input.is_held.into()),
+    ];
+    Dynamic::from_map(entries.into_iter().map(|(k, v)| (k.into(), v)).collect())
+}
+
+fn given(model: &Model, map: Map) -> Result<Model> {
+    let Input::Several(values) = input(&Dynamic::from_map(map))? else {
+        return Err(Error::value("`net.given` takes a map of inputs by name"));
+    };
+    let values = values.iter().map(|(name, value)| Ok((name.as_str(), value.held(model, name)?)));
+    model.given(values.collect::<Result<Vec<_>>>()?)
+}
+
+/// The net with its other inputs held, where a map says them, and what it is asked with.
+fn placed(model: &Model, x: &Dynamic) -> Result<(Model, Input)> {
+    input(x)?.placed(model)
+}
+
 fn forward(model: &Model, x: &Dynamic) -> Result<Tensor> {
-    let x = match input(x)? {
+    let (model, x) = placed(model, x)?;
+    let x = match x {
         Input::Tensor(t) => model.batched(&t)?,
-        other => other.prepared(model)?.x,
+        other => other.prepared(&model)?.x,
     };
     let out = model.output(&x)?;
     if out.dims()[0] == 1 { Ok(out.squeeze(0)?) } else { Ok(out) }
 }
 
 fn predict(model: &Model, x: &Dynamic, k: usize, job: &convscope_engine::Job) -> Result<Table> {
-    match input(x)? {
+    let (model, x) = placed(model, x)?;
+    match x {
         Input::Data(data) => model.predict_all(&data, job),
         one => model.predict(&one, k),
     }
@@ -303,7 +347,8 @@ fn predict(model: &Model, x: &Dynamic, k: usize, job: &convscope_engine::Job) ->
 fn probability(model: &Model, x: &Dynamic, class: &Dynamic, job: &convscope_engine::Job) -> Result<Dynamic> {
     model.classes_readout()?;
     let index = class_index(model, class)?;
-    match input(x)? {
+    let (model, x) = placed(model, x)?;
+    match x {
         Input::Data(data) => {
             let (all, told) = model.probabilities_of(&data, job)?;
             if let Some(note) = told.note() {
@@ -313,7 +358,7 @@ fn probability(model: &Model, x: &Dynamic, class: &Dynamic, job: &convscope_engi
             let n = values.len();
             Ok(Dynamic::from(super::tensor::of(values, &[n])?))
         }
-        one => Ok(model.probabilities(&one.prepared(model)?.x)?[0][index].into()),
+        one => Ok(model.probabilities(&one.prepared(&model)?.x)?[0][index].into()),
     }
 }
 

@@ -77,7 +77,7 @@ fn without_weights(model: &Model, node: NodeId, mask: &[f64]) -> Result<Option<M
 fn masked(model: &Model, node: NodeId, mask: &[f64]) -> Result<Model> {
     let mask = tensor(mask.to_vec(), &model.graph().node(node).shape)?.to_dtype(model.dtype())?;
     let (graph, weights) = model.graph().masked(node, &mask, model.weights())?;
-    Ok(Model::new(graph, weights, model.card().clone()))
+    Ok(model.rewritten(graph, weights))
 }
 
 /// The node that a subject reads, and which of its values.

@@ -168,11 +168,9 @@ impl Repository<'_> {
             (None, 0) => "there is no config.json that names an architecture, and no ONNX file".to_string(),
             (_, n) => format!("there are {n} ONNX files: {}", files[..n.min(8)].join(", ")),
         };
-        let known: Vec<&str> = zoo::ARCHITECTURES.iter().map(|a| a.name).collect();
-        Err(Error::unsupported(format!("`hf:{}` holds no net that can be loaded: {what}", self.id)).hint(format!(
-            "download a file and give load_model its path; architectures that are known: {}",
-            known.join(", ")
-        )))
+        Err(Error::unsupported(format!("`hf:{}` holds no net that can be loaded: {what}", self.id)).hint(
+            "download a file and give load_model its path; `convscope models` lists the architectures that are known",
+        ))
     }
 
     fn refused(&self, failure: Failure) -> Error {

@@ -28,6 +28,7 @@ use crate::regular;
 use crate::shapes::net as shapes;
 
 pub use options::{Labels, Layout, LoadOption, LoadOptions, OPTIONS, PerChannel};
+use photos::Beside;
 pub use photos::PRESETS;
 
 /// What `load_model` accepts, for hints.
@@ -58,7 +59,7 @@ pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn F
     }
     if spec == "shapes" {
         let net = options.size.map_or_else(shapes::load, shapes::load_sized)?;
-        return asked.finished(&net, net.card().preprocess.clone());
+        return asked.finished(&net, net.card().preprocess.clone(), &Beside::default());
     }
     if fetch::models().iter().any(|m| m.name == spec) {
         let (architecture, card, path) = fetch::net(spec, report)?;
@@ -142,11 +143,44 @@ impl Asked<'_> {
                 {
                     return Err(error);
                 }
-                Err(Error::value(format!("`{file}` holds weights; which architecture's it does not say"))
-                    .hint(format!("load_model(\"resnet18\", #{{ weights: \"{file}\" }})")))
+                let tensors = Tensors::open_part(path, self.options.key.as_deref());
+                let found = tensors.as_ref().map(zoo::recognised).unwrap_or_default();
+                if let [first, others @ ..] = &found[..] {
+                    return self.recognised(first, others, path);
+                }
+                Err(Error::value(format!(
+                    "`{file}` holds weights, whose names and shapes fit no architecture that is known"
+                ))
+                .hint(format!(
+                    "say which it is, and it is said what does not fit: load_model(\"resnet18\", #{{ weights: \"{file}\" }})"
+                )))
             }
             _ => Err(Error::unsupported(format!("`{file}` is no kind of net that convscope reads")).hint(forms())),
         }
+    }
+
+    /// A weight file whose names and shapes fit an architecture, or several.
+    fn recognised(
+        &self,
+        first: &zoo::Architecture,
+        others: &[&'static zoo::Architecture],
+        path: &Path,
+    ) -> Result<Model> {
+        let model = self.weights(first, path)?;
+        let mut card = model.card().clone();
+        let mut note = format!("recognised as `{}` by the names and shapes of its tensors", first.name);
+        if !others.is_empty() {
+            let all: Vec<String> = others.iter().map(|a| format!("`{}`", a.name)).collect();
+            note.push_str(&format!(
+                "; {} has the same, with other activations, epsilon or padding, which a file does not say: \
+                 load_model(.., #{{ arch: \"{}\" }}) takes that",
+                all.join(", "),
+                others[0].name
+            ));
+        }
+        (self.report)(&note);
+        card.notes.insert(0, note);
+        Ok(model.with_card(card))
     }
 
     fn onnx(&self, path: &Path, known: Option<Preprocess>) -> Result<Model> {
@@ -157,13 +191,44 @@ impl Asked<'_> {
             return Err(Error::value("`key` and `head_activation` are options of weight files, not of ONNX files"));
         }
         let size = self.options.size.map(|s| [s.height, s.width]);
-        let model = onnx::load(path, &onnx::Options { size, layout: self.options.layout })?;
+        let model = onnx::load(
+            path,
+            &onnx::Options { size, layout: self.options.layout, input: self.options.input.as_deref() },
+        )?;
         let [height, width] = match *model.input_shape() {
             [_, height, width] => [height, width],
-            _ => return self.finished(&model, None),
+            _ => return self.finished(&model, None, &Beside::default()),
         };
         let fits = |p: &Preprocess| p.size == Size { height, width } && p.channels == model.input_shape()[0];
-        self.finished(&model, known.filter(fits))
+        let known = known.filter(fits);
+        let beside = self.beside(&model, path, known.is_some(), |_| true);
+        let known = known.or(beside.preprocess.clone().filter(fits));
+        self.finished(&model, known, &beside)
+    }
+
+    /// What a net's own metadata and the files beside it say of photos and labels, where neither what is known nor an option
+    /// decides. `belongs` tells whether a configuration is this net's. What cannot be used is said and left out.
+    fn beside(
+        &self,
+        model: &Model,
+        path: &Path,
+        is_known: bool,
+        belongs: impl Fn(&serde_json::Value) -> bool,
+    ) -> Beside {
+        let &[channels, height, width] = model.input_shape() else { return Beside::default() };
+        let mut found = match photos::beside_of(path, Size { height, width }, channels, belongs) {
+            Ok(found) => found,
+            Err(e) => Beside { notes: vec![format!("what is beside the net is left out: {e}")], ..Beside::default() },
+        };
+        if is_known || self.options.says_photos() {
+            found.preprocess = None;
+            found.notes.retain(|n| !n.starts_with("preprocessing"));
+        }
+        if self.options.labels.is_some() {
+            found.labels = None;
+            found.notes.retain(|n| !n.starts_with("labels"));
+        }
+        found
     }
 
     /// A repository of the Hugging Face Hub, where nothing that speaks to it was compiled in.
@@ -209,9 +274,16 @@ impl Asked<'_> {
         known: Option<Preprocess>,
     ) -> Result<Model> {
         let tensors = Tensors::open_part(path, self.options.key.as_deref())?;
+        // Weights with a preprocessing of their own expect the input as that makes it.
+        let is_said = known.is_some();
+        let transform_input =
+            self.options.transform_input.or(match architecture.transforms_input() && known.is_some() {
+                true => Some(false),
+                false => None,
+            });
         let known = known.map_or_else(|| architecture.preprocess(), Ok)?;
         let size = self.options.size.unwrap_or(known.size);
-        let how = How { transform_input: self.options.transform_input, head: self.options.head_activation };
+        let how = How { transform_input, head: self.options.head_activation, dry: false };
         let built = architecture.build(&tensors, [size.height, size.width], how);
         let Built { graph, weights, notes, headless } = built.context(|| format!("`{}`", path.display()))?;
         for note in tensors.notes.iter().cloned().chain(notes) {
@@ -221,17 +293,25 @@ impl Asked<'_> {
         if headless {
             card.output = Some(OutputKind::Value);
         }
-        if architecture.transforms_input() && self.options.transform_input != Some(false) {
+        if architecture.transforms_input() && transform_input != Some(false) {
             card.notes.push(TRANSFORMED.to_string());
         }
         let model = Model::new(graph, weights, card);
         let channels = model.input_shape()[0];
-        self.finished(&model, Some(known).filter(|p| p.channels == channels))
+        let own = |config: &serde_json::Value| photos::architecture_of(config) == Some(architecture.name);
+        let beside = self.beside(&model, path, is_said, own);
+        let known = beside.preprocess.clone().filter(|p| p.size == size).unwrap_or(known);
+        self.finished(&model, Some(known).filter(|p| p.channels == channels), &beside)
     }
 
-    /// The net with the preprocessing that is `known` of it and the labels, as the options change them.
-    fn finished(&self, model: &Model, known: Option<Preprocess>) -> Result<Model> {
+    /// The net with the preprocessing that is `known` of it and the labels, as the options change them; labels `beside` it name
+    /// classes that nothing else names.
+    fn finished(&self, model: &Model, known: Option<Preprocess>, beside: &Beside) -> Result<Model> {
         let mut card = model.card().clone();
+        for note in &beside.notes {
+            (self.report)(&format!("{}: {note}", card.name));
+            card.notes.push(note.clone());
+        }
         let (preprocess, assumed) = photos::with_options(known, self.options, model.input_shape())?;
         card.preprocess = preprocess;
         card.notes.extend(assumed);
@@ -249,7 +329,18 @@ impl Asked<'_> {
             card.notes.extend(said.readout().note());
         }
         let labels = match &self.options.labels {
-            None => return Ok(model.with_card(card)),
+            None => {
+                let found = beside.labels.as_ref().filter(|_| card.classes.is_empty());
+                let Some(labels) = found else { return Ok(model.with_card(card)) };
+                if let Ok(named) = card.clone().with_labels(labels, outputs) {
+                    return Ok(model.with_card(named));
+                }
+                let n = labels.len();
+                card.notes.push(format!(
+                    "the {n} labels in or beside the net's file do not fit its {outputs} outputs and are left out"
+                ));
+                return Ok(model.with_card(card));
+            }
             Some(Labels::Names(names)) => names.clone(),
             Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(self.report)?,
             Some(Labels::Path(path)) => labels::read_labels(&self.base.join(path))?,

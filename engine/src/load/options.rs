@@ -46,6 +46,8 @@ pub struct LoadOptions {
     pub std: Option<PerChannel>,
     /// The order of the axes of an ONNX file's input.
     pub layout: Option<Layout>,
+    /// Which of an ONNX file's inputs photos go into.
+    pub input: Option<String>,
     /// Whether GoogLeNet maps ImageNet's mean and deviation to 0.5 and 0.5 first, as its published weights need.
     pub transform_input: Option<bool>,
 }
@@ -117,7 +119,7 @@ const fn option(name: &'static str, takes: &'static str, doc: &'static str) -> L
 }
 
 /// Every option of `load_model`.
-pub const OPTIONS: [LoadOption; 18] = [
+pub const OPTIONS: [LoadOption; 19] = [
     option("weights", "a path", "the .pth or .safetensors file of a named architecture"),
     option("arch", "a name", "the architecture of a weight file given as a path"),
     option(
@@ -171,10 +173,27 @@ pub const OPTIONS: [LoadOption; 18] = [
         "\"NCHW\" or \"NHWC\"",
         "the order of the axes of an ONNX file's input; without it the first convolution tells",
     ),
+    option(
+        "input",
+        "a name",
+        "which of an ONNX file's inputs the net is asked with, so that photos go there; without it the first that takes maps of three channels, of one, of any number, else the first",
+    ),
     option("transform_input", "true or false", "googlenet: whether its input is mapped to mean and std 0.5 first"),
 ];
 
 impl LoadOptions {
+    /// Whether an option says anything of how photos become inputs.
+    pub fn says_photos(&self) -> bool {
+        self.preset.is_some()
+            || self.resize.is_some()
+            || self.interpolation.is_some()
+            || self.crop.is_some()
+            || self.order.is_some()
+            || self.scale.is_some()
+            || self.mean.is_some()
+            || self.std.is_some()
+    }
+
     /// Options from names and values, as JSON.
     ///
     /// # Errors

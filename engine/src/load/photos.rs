@@ -7,6 +7,7 @@ use crate::data::Interpolation;
 use crate::data::preprocess::{Order, Preprocess, Resize, Size};
 use crate::error::{Error, Result};
 use crate::limits::TEXT;
+use crate::model::Card;
 use crate::regular;
 use serde_json::Value;
 use std::path::Path;
@@ -55,14 +56,7 @@ pub fn with_options(
     options: &LoadOptions,
     input: &[usize],
 ) -> Result<(Option<Preprocess>, Option<String>)> {
-    let said = options.preset.is_some()
-        || options.resize.is_some()
-        || options.interpolation.is_some()
-        || options.crop.is_some()
-        || options.order.is_some()
-        || options.scale.is_some()
-        || options.mean.is_some()
-        || options.std.is_some();
+    let said = options.says_photos();
     let mut made = match (&options.preset, known, input) {
         (Some(name), _, &[channels, height, width]) => preset(name, Size { height, width }, channels)?,
         (None, Some(known), _) => known,
@@ -121,16 +115,42 @@ pub struct Beside {
 /// # Errors
 /// Where one of them is there and cannot be used.
 pub fn beside(net: &Path, size: Size, channels: usize) -> Result<Beside> {
+    beside_of(net, size, channels, |_| true)
+}
+
+/// The files beside a net that [`beside`] reads.
+pub const FILES: [&str; 3] = ["preprocessor_config.json", "config.json", "labels.txt"];
+
+/// The files beside it that a net's card says it was read with.
+pub fn read_with(card: &Card) -> impl Iterator<Item = &'static str> {
+    let told = |file: &&str| card.notes.iter().any(|n| n.contains(&format!("from `{file}` beside the net")));
+    FILES.into_iter().filter(told).collect::<Vec<_>>().into_iter()
+}
+
+/// The architecture that a configuration of timm's names.
+pub fn architecture_of(config: &Value) -> Option<&str> {
+    config["architecture"].as_str().or(config["pretrained_cfg"]["architecture"].as_str())
+}
+
+/// As [`beside`], reading only the configurations of which `belongs` holds.
+///
+/// # Errors
+/// As [`beside`].
+pub fn beside_of(net: &Path, size: Size, channels: usize, belongs: impl Fn(&Value) -> bool) -> Result<Beside> {
     let onnx = net.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
     let mut found = if onnx { metadata::read(&onnx::metadata(net)?, size, channels)? } else { Beside::default() };
     let folder = net.parent().unwrap_or(Path::new(""));
-    for name in ["preprocessor_config.json", "config.json"] {
+    for name in &FILES[..2] {
+        let name = *name;
         let path = folder.join(name);
         let Ok(text) = regular::read_text(&path, |bytes| TEXT.check(bytes)) else { continue };
         let Ok(config) = serde_json::from_str::<Value>(&text) else {
             found.notes.push(format!("`{name}` beside the net is no JSON and is left out"));
             continue;
         };
+        if !belongs(&config) {
+            continue;
+        }
         let read = match name {
             "config.json" => timm(&config)?,
             _ => transformers(&config, size)?,
@@ -144,8 +164,8 @@ pub fn beside(net: &Path, size: Size, channels: usize) -> Result<Beside> {
             found.notes.push(format!("labels from `{name}` beside the net"));
         }
     }
-    let labels = folder.join("labels.txt");
-    if found.labels.is_none() && labels.is_file() {
+    let labels = folder.join(FILES[2]);
+    if found.labels.is_none() && belongs(&Value::Null) && labels.is_file() {
         found.labels = Some(super::labels::read_labels(&labels)?);
         found.notes.push("labels from `labels.txt` beside the net".to_string());
     }

@@ -2,10 +2,11 @@
 
 use crate::data::files::Dataset;
 use crate::data::image::Image;
-use crate::data::preprocess::Placement;
+use crate::data::preprocess::{Placement, Preprocess, Size};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use candle_core::Tensor;
+use std::collections::BTreeMap;
 
 /// What a probe is asked with.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub enum Input {
     Tensor(Tensor),
     /// A data set.
     Data(Dataset),
+    /// A value for each input of a net that takes several, by name.
+    Several(BTreeMap<String, Input>),
 }
 
 /// One input made ready for a net.
@@ -40,6 +43,59 @@ impl Input {
             Input::Image(_) => "an image",
             Input::Tensor(_) => "a tensor",
             Input::Data(_) => "a data set",
+            Input::Several(_) => "a map of inputs",
+        }
+    }
+
+    /// The net with its other inputs held at the values that a map gives them, and what the map gives the one that the net is
+    /// asked with; anything but a map is for that one.
+    ///
+    /// # Errors
+    /// Where the map lacks an input of the net or has one that the net has not, or a value does not fit; the message names it.
+    pub fn placed(&self, model: &Model) -> Result<(Model, Input)> {
+        let Input::Several(given) = self else { return Ok((model.clone(), self.clone())) };
+        let inputs = model.inputs();
+        let asked = inputs.iter().find(|i| i.is_asked).map(|i| i.name.clone()).unwrap_or_default();
+        let lacking = inputs.iter().find(|i| !i.is_held && !given.contains_key(&i.name));
+        if let Some(lacking) = lacking {
+            let all: Vec<String> = inputs.iter().map(|i| format!("`{}` {:?}", i.name, i.shape)).collect();
+            return Err(Error::value(format!("the map lacks the input `{}` of `{}`", lacking.name, model.card().name))
+                .hint(format!("its inputs are {}", all.join(", "))));
+        }
+        let others = given.iter().filter(|(name, _)| **name != asked);
+        let others = others.map(|(name, value)| Ok((name.as_str(), value.held(model, name)?)));
+        let held = model.given(others.collect::<Result<Vec<_>>>()?)?;
+        Ok((held, given.get(&asked).cloned().unwrap_or_default()))
+    }
+
+    /// The value that this is for the input `name`, which the net is not asked with: a tensor as it is, a photo as the card
+    /// says, for the input's size.
+    ///
+    /// # Errors
+    /// Where the input takes no photo, or this is neither a photo nor a tensor.
+    pub fn held(&self, model: &Model, name: &str) -> Result<Tensor> {
+        let inputs = model.inputs();
+        let input = inputs.iter().find(|i| i.name == name);
+        match (self, input.map(|i| &i.shape[..])) {
+            (Input::Tensor(t), _) => Ok(t.clone()),
+            (Input::Image(photo), Some(&[channels, height, width])) => {
+                let known = model.card().preprocess()?;
+                if known.channels != channels {
+                    return Err(Error::value(format!(
+                        "the input `{name}` takes {channels} channels, photos become {} by the net's card",
+                        known.channels
+                    ))
+                    .hint("give it as a tensor"));
+                }
+                Preprocess { size: Size { height, width }, ..known.clone() }.apply(photo)
+            }
+            (Input::Image(_), Some(shape)) => {
+                Err(Error::value(format!("the input `{name}` is {shape:?}, which no photo becomes"))
+                    .hint("give it as a tensor, a list of numbers or a number"))
+            }
+            // An unknown name is said by who holds the value.
+            (_, None) => Ok(Tensor::zeros(1, candle_core::DType::F32, &candle_core::Device::Cpu)?),
+            (other, _) => Err(Error::value(format!("the input `{name}` takes an array, got {}", other.kind()))),
         }
     }
 

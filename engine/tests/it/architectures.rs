@@ -29,7 +29,7 @@ fn check(case: &str) {
     let shape = golden::shape(&about["input"]);
     let options = LoadOptions {
         size: Some(Size { height: shape[2], width: shape[3] }),
-        transform_input: (arch == "googlenet").then(|| about["transform_input"] == true),
+        transform_input: ["googlenet", "inception_v3"].contains(&arch).then(|| about["transform_input"] == true),
         ..LoadOptions::default()
     };
     let net = load(arch, about["weights"].as_array().unwrap(), options).unwrap();
@@ -76,17 +76,90 @@ macro_rules! cases {
 
 cases! {
     alexnet alexnet_small_input vgg11 vgg11_bn squeezenet1_0 squeezenet1_1 resnet18 resnet50 googlenet
-    googlenet_plain_input densenet121 mobilenet_v2 efficientnet_b0
+    googlenet_plain_input densenet121 mobilenet_v2 efficientnet_b0 resnext50_32x4d mobilenet_v3_small mobilenet_v3_large
+    shufflenet_v2_x0_5 mnasnet0_5 regnet_y_400mf convnext_tiny efficientnet_v2_s inception_v3 vit_b_32 swin_t timm_resnet26d
+    timm_efficientnet_b0 timm_tf_efficientnet_b0 timm_tf_mobilenetv3_small_100 timm_tf_efficientnetv2_b0 timm_mobilenetv2_050
+    timm_regnety_004 timm_convnext_tiny timm_vit_tiny_patch16_224 timm_swin_tiny_patch4_window7_224
+}
+
+/// The names that `tests/golden/weights/state_dicts.zip` lists: torchvision's.
+fn listed() -> impl Iterator<Item = &'static zoo::Architecture> {
+    let timm = |a: &&zoo::Architecture| a.name == "resnet18d";
+    let first = zoo::ARCHITECTURES.iter().position(|a| timm(&a)).unwrap();
+    let own = ["squeezenet1_1_caffe", "efficientnet_lite0"];
+    zoo::ARCHITECTURES[..first].iter().filter(move |a| !own.contains(&a.name))
 }
 
 #[test]
 fn every_architecture_takes_the_tensors_that_torchvision_writes() {
-    let own = ["squeezenet1_1_caffe", "efficientnet_lite0"];
-    for arch in zoo::ARCHITECTURES.iter().filter(|a| !own.contains(&a.name)) {
+    // Others of a family differ by numbers alone, which their shapes hold.
+    let large =
+        ["regnet_y_128gf", "regnet_y_32gf", "vit_h_14", "vit_l_16", "vit_l_32", "regnet_y_16gf", "regnet_x_32gf"];
+    for arch in listed().filter(|a| !large.contains(&a.name)) {
         let net = load(arch.name, &golden::listing(arch.name), LoadOptions::default()).unwrap();
-        assert_eq!(net.input_shape(), [3, 224, 224], "{}", arch.name);
+        let size = arch.preprocess().unwrap().size;
+        assert_eq!(net.input_shape(), [3, size.height, size.width], "{}", arch.name);
         assert_eq!(net.output_len(), 1000, "{}", arch.name);
     }
+}
+
+#[test]
+fn a_file_without_a_name_is_recognised_by_names_and_shapes() {
+    let recognise = |entries: &[Value], prefix: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut entries = entries.to_vec();
+        for entry in &mut entries {
+            entry["name"] = format!("{prefix}{}", entry["name"].as_str().unwrap()).into();
+        }
+        golden::write_weights(&folder.path().join("net.safetensors"), &entries);
+        load_model("./net.safetensors", &LoadOptions::default(), folder.path(), &|_| {})
+    };
+    for arch in [
+        "resnet34",
+        "wide_resnet50_2",
+        "mobilenet_v3_large",
+        "mnasnet0_75",
+        "regnet_x_400mf",
+        "efficientnet_b2",
+        "swin_s",
+    ] {
+        for prefix in ["", "model.backbone."] {
+            let net = recognise(&golden::listing(arch), prefix).unwrap();
+            let note = &net.card().notes[0];
+            assert_eq!(net.card().name, arch, "{prefix}");
+            assert!(note.contains("recognised as `") && note.contains(arch), "{note}");
+        }
+    }
+    // timm's EfficientNet and TensorFlow's have one file form and different nets.
+    let zip = golden::path("weights/timm_tf_efficientnet_b0.zip");
+    let about = golden::json(&zip, "case.json");
+    let net = recognise(about["weights"].as_array().unwrap(), "").unwrap();
+    assert!(net.card().notes[0].contains("`tf_efficientnet_b0` has the same"), "{:?}", net.card().notes);
+    let mut entries = golden::listing("resnet18");
+    entries.retain(|e| e["name"] != "layer3.1.bn2.weight");
+    let error = recognise(&entries, "").unwrap_err();
+    assert!(error.message.contains("fit no architecture"), "{error}");
+}
+
+#[test]
+fn another_variants_file_is_refused_with_what_differs() {
+    for (arch, file, says) in [
+        ("efficientnet_b1", "efficientnet_b2", "channels"),
+        ("convnext_base", "convnext_small", "channels"),
+        ("regnet_y_400mf", "regnet_y_800mf", "channels"),
+        ("swin_s", "swin_t", "lacks"),
+        ("mobilenet_v3_small", "mobilenet_v3_large", ""),
+        ("shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "channels"),
+    ] {
+        let error = load(arch, &golden::listing(file), LoadOptions::default()).unwrap_err();
+        assert!(error.message.contains(says), "{arch} from {file}: {error}");
+    }
+    let error = load(
+        "vit_b_32",
+        &golden::listing("vit_b_32"),
+        LoadOptions { size: Some(Size { height: 96, width: 96 }), ..LoadOptions::default() },
+    );
+    assert!(error.unwrap_err().message.contains("holds 49 places, an input of 96 x 96 px has 9 patches"));
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn what_cannot_be_loaded_is_said() {
         ("squeezenet1.1", json!({}), Kind::NotFound, "no net `squeezenet1.1`", "did you mean `squeezenet1_1`"),
         ("xyz", json!({}), Kind::NotFound, "no net `xyz`", "load_model takes a known net"),
         ("resnet18", json!({}), Kind::Value, "is an architecture", "weights: \"resnet18.pth\""),
-        ("net.safetensors", json!({}), Kind::Value, "which architecture's it does not say", "resnet18"),
+        ("net.safetensors", json!({}), Kind::Value, "fit no architecture", "resnet18"),
         ("resnet18", json!({"weights": "net.safetensors"}), Kind::Format, "is empty (0 bytes)", "again"),
         ("resnet18", json!({"weights": "none.pth"}), Kind::Io, "no such file", ""),
         ("resnet18", json!({"weights": "folder"}), Kind::Io, "is a directory", ""),
@@ -142,13 +142,17 @@ fn the_reference_net_gives_its_reference_prediction() {
     }
 }
 
+fn graph_without_metadata() -> Vec<u8> {
+    let graph = onnx_bytes::Graph::new(&[1, 3, 8, 8]).node(onnx_bytes::node("GlobalAveragePool", &["x"], &["pooled"]));
+    graph.node(onnx_bytes::node("Flatten", &["pooled"], &["y"])).file("y", 13)
+}
+
 /// A file's own metadata name its classes and say how photos go in, before what is assumed.
 #[test]
 fn metadata_of_an_onnx_file_complete_its_card() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.onnx");
-    let graph = onnx_bytes::Graph::new(&[1, 3, 8, 8]).node(onnx_bytes::node("GlobalAveragePool", &["x"], &["pooled"]));
-    let mut file = graph.node(onnx_bytes::node("Flatten", &["pooled"], &["y"])).file("y", 13);
+    let mut file = graph_without_metadata();
     let pairs = [("names", "{0: 'red', 1: 'green', 2: 'blue'}"), ("Image.NominalPixelRange", "Normalized_0_1")];
     for (key, value) in pairs {
         let pair = [onnx_bytes::block(1, key.as_bytes()), onnx_bytes::block(2, value.as_bytes())].concat();
@@ -156,9 +160,22 @@ fn metadata_of_an_onnx_file_complete_its_card() {
     }
     std::fs::write(&path, file).unwrap();
     let load = |options: &LoadOptions| load_model(path.to_str().unwrap(), options, Path::new(""), &|_| ()).unwrap();
-    let found = guess::complete(&load(&LoadOptions::default()), &path, &LoadOptions::default()).unwrap();
-    assert_eq!(found.options["labels"], json!(["red", "green", "blue"]));
-    assert_eq!(found.options["mean"], json!([0.0, 0.0, 0.0]));
-    assert!(!found.options.contains_key("preset"), "{:?}", found.options);
-    assert!(found.notes.iter().all(|n| n.contains("own metadata")), "{:?}", found.notes);
+    let net = load(&LoadOptions::default());
+    let card = net.card();
+    assert_eq!((0..3).map(|i| card.class_name(i)).collect::<Vec<_>>(), ["red", "green", "blue"]);
+    assert_eq!(card.preprocess().unwrap().mean, [0.0, 0.0, 0.0]);
+    assert!(card.notes.iter().filter(|n| n.contains("own metadata")).count() >= 2, "{:?}", card.notes);
+    let found = guess::complete(&net, &path, &LoadOptions::default()).unwrap();
+    assert!(found.options.is_empty(), "{:?}", found.options);
+    // An option decides before them, and a file beside the net after them.
+    let own: LoadOptions = serde_json::from_value(json!({"mean": 0.25, "labels": ["a", "b", "c"]})).unwrap();
+    let net = load(&own);
+    assert_eq!((net.card().class_name(1), &net.card().preprocess().unwrap().mean[..]), ("b".into(), &[0.25; 3][..]));
+    assert!(!net.card().notes.iter().any(|n| n.contains("own metadata")), "{:?}", net.card().notes);
+    std::fs::write(folder.path().join("labels.txt"), "x\ny\nz\n").unwrap();
+    assert_eq!(load(&LoadOptions::default()).card().class_name(0), "red");
+    std::fs::write(&path, graph_without_metadata()).unwrap();
+    let net = load(&LoadOptions::default());
+    assert_eq!(net.card().class_name(0), "x");
+    assert!(net.card().notes.iter().any(|n| n.contains("`labels.txt` beside the net")), "{:?}", net.card().notes);
 }

@@ -66,6 +66,7 @@ mod score_cam;
 mod sealing;
 mod segmentation;
 mod sensitivity;
+mod several_inputs;
 mod sparsity;
 mod states;
 mod tables;

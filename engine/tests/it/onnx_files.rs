@@ -316,11 +316,6 @@ fn graphs_that_make_no_sense_are_refused() {
         file(graph(vec![node("Conv", "conv", &["x", "k"], &["y"], attributes)], vec![k], &[1, 3, 4, 4], "y"), 13)
     };
     let sized = |dims: &[i64]| file(graph(vec![relu("a", "x", "y")], vec![floats("k", dims, &[])], &[1, 3], "y"), 13);
-    let two = {
-        let mut g = graph(vec![node("Add", "sum", &["x", "z"], &["y"], vec![])], vec![], &[1, 3], "y");
-        g.input.push(value("z", &[1, 3]));
-        file(g, 13)
-    };
     let far = AttributeProto {
         name: text("kernel_shape"),
         f: Some(1.0),
@@ -340,7 +335,6 @@ fn graphs_that_make_no_sense_are_refused() {
         ("shadowed", net(vec![relu("a", "x", "w"), relu("b", "w", "y")]), "two things are called `w`"),
         ("no output", net(vec![relu("a", "x", "z")]), "no node makes the output `y`"),
         ("constant", net(vec![relu("a", "w", "y")]), "no input"),
-        ("two inputs", two, "2 inputs: `x`, `z`"),
         (
             "unknown",
             net(vec![node("Frobnicate", "f", &["x"], &["y"], vec![])]),

@@ -33,7 +33,8 @@ impl Builder {
         Builder { allows_empty: true, ..Self::default() }
     }
 
-    /// The net's input, of `shape` for one sample.
+    /// An input of the net, of `shape` for one sample. The first that an output depends on is the one that the net is asked
+    /// with; the others are held at values ([`Model::given`](crate::model::Model::given)).
     pub fn input(&mut self, name: &str, shape: Shape) -> Result<NodeId> {
         self.push(name, Op::Input, &[], shape)
     }
@@ -41,6 +42,14 @@ impl Builder {
     /// Adds a parameter tensor; its name is the file's.
     pub fn param(&mut self, name: &str, tensor: Tensor) -> Result<ParamId> {
         self.weights.push(name, tensor)
+    }
+
+    /// Adds a parameter of which only the shape is known: for graphs that are never run.
+    ///
+    /// # Errors
+    /// Where there is no memory for its one value.
+    pub fn shaped_param(&mut self, name: &str, shape: &[usize]) -> Result<ParamId> {
+        self.weights.push_shape(name, shape)
     }
 
     /// The shape of a parameter.
@@ -156,7 +165,7 @@ impl Builder {
     /// Closes the graph with `output` as the net's raw output. Nodes that the output does not need are dropped; parameters stay.
     ///
     /// # Errors
-    /// Where there is not exactly one input, or the output does not depend on it.
+    /// Where the output depends on no input.
     pub fn finish(self, output: NodeId) -> Result<(Graph, Weights)> {
         Ok((self.graph(output)?, self.weights))
     }
@@ -178,12 +187,8 @@ impl Builder {
     fn graph(&self, output: NodeId) -> Result<Graph> {
         let needed = self.ancestors(&[output]);
         let order = self.order(&needed);
-        let inputs: Vec<usize> =
-            (0..self.nodes.len()).filter(|i| needed[*i] && self.nodes[*i].op == Op::Input).collect();
-        let [input] = inputs[..] else {
-            return Err(Error::unsupported(format!("a net with {} inputs that reach the output", inputs.len()))
-                .hint("convscope takes nets with one image input and one output"));
-        };
+        let first = (0..self.nodes.len()).find(|i| needed[*i] && self.nodes[*i].op == Op::Input);
+        let input = first.ok_or_else(|| Error::unsupported("a net whose output depends on no input"))?;
         let mut renumbered: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
         let mut nodes: Vec<Node> = Vec::new();
         for i in order {

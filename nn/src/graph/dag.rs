@@ -24,7 +24,7 @@ pub struct Node {
     pub shape: Shape,
 }
 
-/// A directed acyclic graph with one input and one output, topological by construction (see [`Builder`](super::Builder)).
+/// A directed acyclic graph with one output and one input that it is asked with (others are held at values), topological by construction (see [`Builder`](super::Builder)).
 #[derive(Clone, Debug)]
 pub struct Graph {
     pub(super) nodes: Vec<Node>,
@@ -57,9 +57,19 @@ impl Graph {
         graph
     }
 
-    /// The net's input.
+    /// The input that the net is asked with.
     pub fn input(&self) -> NodeId {
         self.input
+    }
+
+    /// All inputs, the one that the net is asked with among them, as they were added.
+    pub fn inputs(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.ids().filter(|id| self.node(*id).op == Op::Input)
+    }
+
+    /// The same graph asked with another of its inputs.
+    pub(crate) fn asked_with(&self, input: NodeId) -> Self {
+        Graph { input, ..self.clone() }
     }
 
     /// The node whose value is the net's raw output.

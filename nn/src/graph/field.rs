@@ -63,6 +63,8 @@ impl Graph {
         let node = self.node(id);
         let before = node.inputs.iter().map(|i| known[i.0]).reduce(union);
         match (&node.op, before) {
+            // What is seen of the input that the net is asked with.
+            (Op::Input, _) if id != self.input => Field::Nothing,
             (Op::Input, _) if node.shape.len() == 3 => {
                 Field::Local { size: [1, 1], stride: [1, 1], start: [0, 0], axes: [1, 2] }
             }

@@ -34,6 +34,17 @@ impl Weights {
         Ok(ParamId(self.tensors.len() - 1))
     }
 
+    /// Adds a parameter of which only the shape is known; it holds one zero, seen everywhere.
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    pub(crate) fn push_shape(&mut self, name: &str, shape: &[usize]) -> Result<ParamId> {
+        let zero = Tensor::zeros(1, DType::F32, &candle_core::Device::Cpu)?;
+        self.names.push(name.to_string());
+        self.tensors.push(zero.broadcast_as(shape)?);
+        Ok(ParamId(self.tensors.len() - 1))
+    }
+
     /// Drops all parameters but those in `used`, and says which number each of them has now.
     pub(crate) fn keep(&mut self, used: impl IntoIterator<Item = ParamId>) -> Vec<ParamId> {
         let mut kept = vec![false; self.tensors.len()];

@@ -3,19 +3,22 @@
 pub mod boxes;
 pub mod card;
 mod class_maps;
+mod inputs;
 pub mod one_class;
 pub mod outputs;
 pub mod pack_cache;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Weights};
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use pack_cache::PackCache;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 pub use boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
 pub use card::{Card, Class};
 pub use class_maps::ClassMaps;
+pub use inputs::NetInput;
 pub use outputs::{OutputKind, Readout};
 
 /// A trained net; cheap to clone.
@@ -28,6 +31,8 @@ pub struct Model {
     winograd_forward: bool,
     outputs: Arc<Vec<(String, Arc<Graph>)>>,
     digest: Arc<OnceLock<String>>,
+    /// The values of the inputs that the net is not asked with, by name, of one sample.
+    held: Arc<BTreeMap<String, Tensor>>,
 }
 
 impl Model {
@@ -50,11 +55,17 @@ impl Model {
         Ok(Self::of(outputs, Arc::new(weights), card, 0))
     }
 
+    /// The same net with its graph rewritten, over other weights; inputs stay held at their values.
+    pub fn rewritten(&self, graph: Graph, weights: Weights) -> Self {
+        Model { held: self.held.clone(), ..Self::new(graph, weights, self.card().clone()) }
+    }
+
     fn of(outputs: Vec<(String, Arc<Graph>)>, weights: Arc<Weights>, card: Card, chosen: usize) -> Self {
         let graph = outputs[chosen].1.clone();
         let pack_cache = Arc::new(PackCache::new(graph.nodes().len()));
         let (card, outputs) = (Arc::new(card), Arc::new(outputs));
-        Model { graph, weights, card, pack_cache, winograd_forward: false, outputs, digest: Arc::default() }
+        let (digest, held) = (Arc::default(), Arc::default());
+        Model { graph, weights, card, pack_cache, winograd_forward: false, outputs, digest, held }
     }
 
     /// The names of the outputs.
@@ -80,7 +91,7 @@ impl Model {
         if len(&outputs[chosen].1) != len(&self.graph) {
             (card.classes, card.complement, card.output) = (Vec::new(), None, None);
         }
-        Ok(Self::of(outputs, self.weights.clone(), card, chosen))
+        Ok(Model { held: self.held.clone(), ..Self::of(outputs, self.weights.clone(), card, chosen) })
     }
 
     /// The same net in real numbers: what a quantised net computes without rounding its values. Weights are the ones that its
@@ -103,7 +114,7 @@ impl Model {
         }
         let chosen = self.outputs.iter().position(|(_, graph)| Arc::ptr_eq(graph, &self.graph)).unwrap_or(0);
         let card = Card { name: format!("{} in real numbers", self.card.name), ..self.card().clone() };
-        Ok(Self::of(outputs, self.weights.clone(), card, chosen))
+        Ok(Model { held: self.held.clone(), ..Self::of(outputs, self.weights.clone(), card, chosen) })
     }
 
     /// The net's graph.
@@ -116,7 +127,7 @@ impl Model {
         &self.weights
     }
 
-    /// BLAKE3 of the weights and biases by sorted name, with types, shapes and values, hexadecimal; computed once a net.
+    /// BLAKE3 of the weights and biases by sorted name, and of the values at which inputs are held, with types, shapes and values, hexadecimal; computed once a net.
     ///
     /// # Errors
     /// Where a weight cannot be read.
@@ -129,6 +140,9 @@ impl Model {
         weights.sort_by_key(|(name, _)| *name);
         for (name, tensor) in weights {
             crate::digest::weight(&mut hasher, name, tensor)?;
+        }
+        for (name, tensor) in self.held.iter() {
+            crate::digest::weight(&mut hasher, &format!("input {name}"), tensor)?;
         }
         Ok(self.digest.get_or_init(|| hasher.finalize().to_hex().to_string()).clone())
     }

@@ -44,7 +44,7 @@ pub fn fold(model: &Model, keep: &[NodeId]) -> Result<Model> {
     if changed.is_empty() {
         return Ok(model.clone());
     }
-    Ok(Model::new(graph.with_ops(changed), weights, model.card().clone()))
+    Ok(model.rewritten(graph.with_ops(changed), weights))
 }
 
 /// The layer that computes both, its parameters added to `weights`; none where `layer` is no convolution or linear layer.

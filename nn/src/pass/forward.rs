@@ -50,7 +50,8 @@ impl Model {
     /// Runs the net on `x`, N x C x H x W (or C x H x W for one sample), and keeps what `tap` asks for.
     ///
     /// # Errors
-    /// Where `x` has another shape than the net's input; inner errors name the node and its input shapes.
+    /// Where `x` has another shape than the net's input, or another input has no value; inner errors name the node and its
+    /// input shapes.
     pub fn forward(&self, x: &Tensor, tap: &Tap) -> Result<Trace> {
         self.forward_with_tile(x, tap, self.forward_tile(tap))
     }
@@ -80,6 +81,8 @@ impl Model {
         for id in graph.ids().filter(|id| needed[id.0]) {
             if id == graph.input() {
                 trace.values[id.0] = Some(x.clone());
+            } else if graph.node(id).op == Op::Input {
+                trace.values[id.0] = Some(self.held(id, x.dims()[0])?);
             } else if !trace.fusion.is_absorbed(id) {
                 trace.compute_node(id, &mut concats, *keep_all)?;
             }

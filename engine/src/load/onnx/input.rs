@@ -1,18 +1,21 @@
-//! The shape of the net's input: what the file fixes, and what it leaves open filled in.
+//! The shapes of the net's inputs: what the file fixes, and what it leaves open filled in.
 
 use super::Options;
 use super::links::{Links, name_of};
+use crate::error::did_you_mean;
 use crate::error::{Error, Result};
 use crate::limits::ONNX_VALUES;
 use crate::load::options::Layout;
-use rten_onnx::onnx::DataType;
+use rten_onnx::onnx::{DataType, ValueInfoProto};
 
-/// What is known of the input.
+/// What is known of an input.
 pub struct Input {
     /// The batch size, where the file fixes it.
     pub batch: Option<usize>,
     /// Whether each sample is computed as a batch of its own, which the file does not say.
     pub alone: bool,
+    /// ONNX axes before the sample's: 1 with a batch, 0 for an input without one.
+    pub lead: usize,
     /// The shape of one sample, as the file has it.
     pub sample: Vec<usize>,
     /// Whether that is rows x columns x channels of a photo.
@@ -21,18 +24,81 @@ pub struct Input {
     pub notes: Vec<String>,
 }
 
-/// The input's shape with `options.size` where height and width are open.
+/// The number of the input that a net is asked with: the one `wanted`, else the first that takes maps of three channels, of
+/// one, of any number, else the first.
+///
+/// # Errors
+/// Where there is no input of that name.
+pub fn asked(inputs: &[&ValueInfoProto], wanted: Option<&str>) -> Result<usize> {
+    if let Some(wanted) = wanted {
+        return inputs.iter().position(|i| name_of(i) == wanted).ok_or_else(|| {
+            let names: Vec<&str> = inputs.iter().map(|i| name_of(i)).collect();
+            let all = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            let close = did_you_mean(wanted, names.iter().copied()).map_or(String::new(), |c| c + " ");
+            Error::not_found(format!("no input `{wanted}` that the output depends on"))
+                .hint(format!("{close}the inputs are {all}"))
+        });
+    }
+    // Channels may be last; maps are large, so that a count of one or three is one of channels.
+    let rank = |info: &&ValueInfoProto| match open_dims(info).get(1..).unwrap_or_default() {
+        [a, _, c] if [*a, *c].contains(&Some(3)) => 0,
+        [a, _, c] if [*a, *c].contains(&Some(1)) => 1,
+        [_, _, _] => 2,
+        _ => 3,
+    };
+    Ok((0..inputs.len()).min_by_key(|i| rank(&inputs[*i])).unwrap_or(0))
+}
+
+/// The dimensions that the file fixes. Zero and negative numbers were once written for open ones.
+fn open_dims(info: &ValueInfoProto) -> Vec<Option<usize>> {
+    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| &s.dim[..]).unwrap_or_default();
+    dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect()
+}
+
+/// What is known of an input that the net is not asked with: as [`shape`], beside the first input's batch.
+///
+/// # Errors
+/// Where a dimension stays open.
+pub fn further(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>, first: &Input) -> Result<Input> {
+    let dims = open_dims(info);
+    let batched = match dims.first() {
+        Some(None | Some(1)) => true,
+        Some(Some(n)) => first.batch == Some(*n),
+        None => false,
+    };
+    if batched {
+        let images = matches!(dims[..], [_, _, _, _]);
+        let fixed = images && dims[1..].iter().filter(|d| d.is_none()).count() == 0;
+        let options = if fixed || !images { &Options { size: None, ..*options } } else { options };
+        return shape(links, info, &Options { layout: None, ..*options });
+    }
+    let sample: Option<Vec<usize>> = dims.iter().copied().collect();
+    let sample = sample.ok_or_else(|| {
+        Error::unsupported(format!("the input `{}` leaves dimensions open: {dims:?}", name_of(info)))
+            .hint("export the net with a fixed shape of it")
+    })?;
+    let notes = kind_note(info).into_iter().collect();
+    Ok(Input { batch: first.batch, alone: false, lead: 0, sample, channels_last: false, notes })
+}
+
+/// A note where an input is no real number.
+fn kind_note(info: &ValueInfoProto) -> Option<String> {
+    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let kind = tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT);
+    (kind != DataType::FLOAT).then(|| format!("the file's input is {kind}; the net is computed in f32"))
+}
+
+/// The shape of the input `info` with `options.size` where height and width are open.
 ///
 /// # Errors
 /// Where a dimension stays open, or the size is not the one that the file fixes.
-pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
-    let name = name_of(links.input);
-    let tensor = links.input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| &s.dim).filter(|d| !d.is_empty());
-    let dims = dims.ok_or_else(|| Error::format(format!("the input `{name}` has no shape")))?;
-    // Zero and negative numbers were once written for open dimensions.
-    let mut open: Vec<Option<usize>> =
-        dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect();
+pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) -> Result<Input> {
+    let name = name_of(info);
+    let mut open = open_dims(info);
+    if open.is_empty() {
+        return Err(Error::format(format!("the input `{name}` has no shape")));
+    }
     let batch = open.remove(0);
     if batch.is_some_and(|n| n > ONNX_VALUES) {
         return Err(Error::format(format!("the input `{name}` has {} samples", batch.unwrap_or(0))));
@@ -61,18 +127,15 @@ pub fn shape(links: &Links<'_>, options: &Options) -> Result<Input> {
     if sample.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > ONNX_VALUES) {
         return Err(Error::format(format!("the input `{name}` has shape {sample:?}")));
     }
-    let kind = tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT);
-    if kind != DataType::FLOAT {
-        notes.push(format!("the file's input is {kind}; the net is computed in f32"));
-    }
-    Ok(Input { batch, alone: false, sample, channels_last: last, notes })
+    notes.extend(kind_note(info));
+    Ok(Input { batch, alone: false, lead: 1, sample, channels_last: last, notes })
 }
 
 /// Whether the input is rows x columns x channels, and a note where that is assumed: as the option says, else as the first
 /// operation that tells channels from places says, else by the sizes.
 fn channels_last(
     links: &Links<'_>,
-    options: &Options,
+    options: &Options<'_>,
     [a, b, c]: [Option<usize>; 3],
     name: &str,
 ) -> (bool, Option<String>) {

@@ -11,21 +11,22 @@ pub struct Links<'a> {
     pub initialisers: BTreeMap<&'a str, &'a TensorProto>,
     /// The nodes that the outputs need, inputs before what they feed.
     pub nodes: Vec<&'a NodeProto>,
-    /// The one input that the outputs need.
-    pub input: &'a ValueInfoProto,
+    /// The inputs that the outputs need, the one that the net is asked with first.
+    pub inputs: Vec<&'a ValueInfoProto>,
     /// The names of the outputs, the net's own first.
     pub outputs: Vec<&'a str>,
-    /// The names of the nodes' values, an entry for each node, and then that of the input.
+    /// The names of the nodes' values, an entry for each node, and then those of the inputs.
     pub names: Vec<Vec<String>>,
 }
 
 impl<'a> Links<'a> {
-    /// Resolves the names of `graph`, for all of its outputs or for the first.
+    /// Resolves the names of `graph`, for all of its outputs or for the first; `asked` names the input that the net is asked
+    /// with.
     ///
     /// # Errors
-    /// Where a name is made twice or by nobody, where nodes feed each other in a circle, or where the output needs no
-    /// input or several.
-    pub fn of(graph: &'a GraphProto, all: bool) -> Result<Self> {
+    /// Where a name is made twice or by nobody, where nodes feed each other in a circle, where the output needs no input, or
+    /// not the one that is `asked`.
+    pub fn of(graph: &'a GraphProto, all: bool, asked: Option<&str>) -> Result<Self> {
         let mut initialisers = BTreeMap::new();
         for tensor in &graph.initializer {
             let name = tensor.name.as_deref().unwrap_or("");
@@ -72,17 +73,14 @@ impl<'a> Links<'a> {
                 }
             }
         }
-        let [input] = needed[..] else {
-            let all: Vec<String> = needed.iter().take(8).map(|n| format!("`{}`", name_of(n))).collect();
-            let what = match needed.len() {
-                0 => "no input".into(),
-                n => format!("{n} inputs: {}{}", all.join(", "), if n > 8 { ", .." } else { "" }),
-            };
-            return Err(Error::unsupported(format!("the output `{output}` depends on {what}"))
-                .hint("convscope takes nets with one image input"));
-        };
-        let names = names(&nodes, name_of(input));
-        Ok(Links { initialisers, nodes, input, outputs, names })
+        if needed.is_empty() {
+            return Err(Error::unsupported(format!("the output `{output}` depends on no input")));
+        }
+        let first = super::input::asked(&needed, asked)?;
+        let input = needed.remove(first);
+        needed.insert(0, input);
+        let names = names(&nodes, &needed.iter().map(|info| name_of(info)).collect::<Vec<_>>());
+        Ok(Links { initialisers, nodes, inputs: needed, outputs, names })
     }
 }
 
@@ -156,9 +154,9 @@ fn order(graph: &GraphProto, makers: &BTreeMap<&str, usize>, lasts: &[usize]) ->
     Ok(if in_order { sorted } else { order })
 }
 
-/// A unique name for each output of each node and, last, for the input: the node's own, else the output's. Nodes' own
+/// A unique name for each output of each node and, last, for the inputs: the node's own, else the output's. Nodes' own
 /// names go first, so that none of them is another node's output's.
-fn names(nodes: &[&NodeProto], input: &str) -> Vec<Vec<String>> {
+fn names(nodes: &[&NodeProto], inputs: &[&str]) -> Vec<Vec<String>> {
     let own = |n: &NodeProto| n.name.clone().filter(|n| !n.is_empty());
     let mut taken: BTreeSet<String> = nodes.iter().filter_map(|n| own(n)).collect();
     let mut used: BTreeSet<String> = BTreeSet::new();
@@ -190,6 +188,6 @@ fn names(nodes: &[&NodeProto], input: &str) -> Vec<Vec<String>> {
             node.output.iter().map(one).collect()
         })
         .collect();
-    all.push(vec![unique(input, false)]);
+    all.push(inputs.iter().map(|input| unique(input, false)).collect());
     all
 }

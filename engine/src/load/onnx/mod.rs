@@ -44,7 +44,7 @@ use crate::graph::Weights;
 use crate::limits::ONNX_FOLDED;
 use crate::load::options::Layout;
 use crate::load::tensors::Bytes;
-use crate::model::{Card, Model};
+use crate::model::{Card, Model, NetInput};
 use external::Folder;
 use input::Input;
 use links::Links;
@@ -61,18 +61,20 @@ const OLDEST: i64 = 7;
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// Height and width of the input, where the file leaves them open.
     pub size: Option<[usize; 2]>,
     /// The order of the input's axes, where it is known.
     pub layout: Option<Layout>,
+    /// The input that the net is asked with, where it takes several.
+    pub input: Option<&'a str>,
 }
 
 /// The net in an ONNX file. Its card knows the file's name and no preprocessing.
 ///
 /// # Errors
 /// Where the file cannot be read, is damaged, or holds what is not supported; the message names the node.
-pub fn load(path: impl AsRef<Path>, options: &Options) -> Result<Model> {
+pub fn load(path: impl AsRef<Path>, options: &Options<'_>) -> Result<Model> {
     let path = path.as_ref();
     let bytes = Bytes::map(path)?;
     build(&bytes, path, options).context(|| format!("`{}`", path.display()))
@@ -86,7 +88,7 @@ pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
     wire::metadata(&Bytes::map(path)?).context(|| format!("`{}`", path.display()))
 }
 
-fn build(bytes: &Bytes, path: &Path, options: &Options) -> Result<Model> {
+fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
     let mut symbolic = false;
     let first = read(bytes, path, options, true, |shape| symbolic = shape.batch.is_none());
     if first.is_ok() {
@@ -106,16 +108,24 @@ fn build(bytes: &Bytes, path: &Path, options: &Options) -> Result<Model> {
 }
 
 /// The net in the bytes of a file, with all of its outputs or only the first; `change` may change what is known of its input.
-fn read(bytes: &Bytes, path: &Path, options: &Options, all: bool, change: impl FnOnce(&mut Input)) -> Result<Model> {
+fn read(
+    bytes: &Bytes,
+    path: &Path,
+    options: &Options<'_>,
+    all: bool,
+    change: impl FnOnce(&mut Input),
+) -> Result<Model> {
     let mut model = wire::model(bytes, &|copied| bytes.release(copied))?;
     functions::inline(&mut model, bytes)?;
     let opset = opset(&model)?;
     let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
-    let links = Links::of(graph, all)?;
-    let mut shape = input::shape(&links, options)?;
+    let links = Links::of(graph, all, options.input)?;
+    let mut shape = input::shape(&links, links.inputs[0], options)?;
     change(&mut shape);
+    let further = links.inputs[1..].iter().map(|info| input::further(&links, info, options, &shape));
+    let further = further.collect::<Result<Vec<_>>>()?;
     let torch = model.producer_name.as_deref() == Some("pytorch");
-    let (heads, weights) = translate(&links, &shape, path, opset, torch)?;
+    let (heads, weights) = translate(&links, &shape, &further, path, opset, torch)?;
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
     if graph.output.len() > 1 {
@@ -127,13 +137,37 @@ fn read(bytes: &Bytes, path: &Path, options: &Options, all: bool, change: impl F
         });
     }
     card.notes.extend(shape.notes);
-    Model::with_outputs(heads, weights, card)
+    let model = Model::with_outputs(heads, weights, card)?;
+    let several = several_inputs(&model.inputs(), &further);
+    let mut card = model.card().clone();
+    card.notes.extend(several);
+    Ok(model.with_card(card))
 }
 
-/// The file's nodes as one graph an output, for the batch size that `shape` names; `torch` says that PyTorch wrote it.
+/// What is said of a net with several inputs.
+fn several_inputs(inputs: &[NetInput], further: &[Input]) -> Vec<String> {
+    let [asked, others @ ..] = inputs else { return Vec::new() };
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let shown = |input: &NetInput| format!("`{}` {:?}", input.name, input.shape);
+    let mut notes = vec![format!(
+        "the net takes {} inputs and is asked with {}; give a map, #{{ {}: .. }}, or hold the others: net.given(..): {}",
+        inputs.len(),
+        shown(asked),
+        inputs.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(": .., "),
+        others.iter().map(shown).collect::<Vec<_>>().join(", ")
+    )];
+    notes.extend(further.iter().flat_map(|input| input.notes.iter().cloned()));
+    notes
+}
+
+/// The file's nodes as one graph an output, for the batch size that `shape`, the first input's, names; `torch` says that
+/// PyTorch wrote it.
 fn translate(
     links: &Links<'_>,
     shape: &Input,
+    further: &[Input],
     path: &Path,
     opset: i64,
     torch: bool,
@@ -154,18 +188,20 @@ fn translate(
     let mut readers: BTreeMap<&str, usize> = BTreeMap::new();
     links.nodes.iter().flat_map(|n| links::reads(n)).for_each(|name| *readers.entry(name).or_default() += 1);
     links.outputs.iter().for_each(|name| *readers.entry(name).or_default() += 1);
-    let name = &links.names[links.nodes.len()][0];
-    let input = if shape.channels_last {
-        // Photos are channels x rows x columns everywhere else.
-        let turned = [2, 0, 1].map(|axis| shape.sample[axis]).to_vec();
-        let input = reader.scope.builder.input(name, turned)?;
-        reader.scope.builder.add(&format!("{name}/channels_last"), Op::Transpose(vec![1, 2, 0]), &[input])?
-    } else {
-        reader.scope.builder.input(name, shape.sample.clone())?
-    };
-    let input_name = links::name_of(links.input);
-    reader.scope.builder.alias(input_name, input);
-    reader.values.insert(input_name, Value::Act(Act { id: input, lead: 1 }));
+    let names = &links.names[links.nodes.len()];
+    for ((info, name), shape) in links.inputs.iter().zip(names).zip(std::iter::once(shape).chain(further)) {
+        let input = if shape.channels_last {
+            // Photos are channels x rows x columns everywhere else.
+            let turned = [2, 0, 1].map(|axis| shape.sample[axis]).to_vec();
+            let input = reader.scope.builder.input(name, turned)?;
+            reader.scope.builder.add(&format!("{name}/channels_last"), Op::Transpose(vec![1, 2, 0]), &[input])?
+        } else {
+            reader.scope.builder.input(name, shape.sample.clone())?
+        };
+        let input_name = links::name_of(info);
+        reader.scope.builder.alias(input_name, input);
+        reader.values.insert(input_name, Value::Act(Act { id: input, lead: shape.lead }));
+    }
     for (node, names) in links.nodes.iter().zip(&links.names) {
         // A defect met by a file must not end the session; it is said which node met it, and how.
         let translated = catch_unwind(AssertUnwindSafe(|| reader.node(links, node, names, opset)));

@@ -1,6 +1,7 @@
-//! EfficientNet (Tan and Le 2019): inverted residuals scaled together in depth, width and resolution.
+//! EfficientNet (Tan and Le 2019, 2021): inverted residuals scaled together in depth, width and resolution.
 
 use super::net::Net;
+use super::timm;
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::graph::op::{Activation, Binary, Window};
@@ -18,62 +19,83 @@ const STAGES: [Stage; 7] = [
     (1, 3, 1, 6, 320),
 ];
 
-/// torchvision's `efficientnet_b0`: SiLU, squeeze and excitation.
-pub fn efficientnet_b0(net: &mut Net, size: [usize; 2]) -> Result<NodeId> {
-    let input = net.input("features.0.0", size)?;
-    let mut x = net.plain_conv("features.0.0", input, 32, Window::square(3, 2, 1))?;
-    x = norm_silu(net, "features.0", x)?;
-    for (s, (blocks, kernel, stride, expansion, out)) in STAGES.into_iter().enumerate() {
-        for b in 0..blocks {
-            let stride = if b == 0 { stride } else { 1 };
-            x = mb_conv(net, &format!("features.{}.{b}", s + 1), x, kernel, stride, expansion, out)?;
-        }
+/// Channels behind the stem, the seven stages and the end.
+pub type Widths = [usize; 9];
+
+/// `efficientnet_b0` to `efficientnet_b7` by torchvision's names, or by timm's, whose epsilon is 1e-5: blocks by stage, channels behind the stem, each stage and the end.
+/// SiLU, squeeze and excitation; `eps` is batch normalisation's.
+pub fn efficientnet(net: &mut Net, size: [usize; 2], blocks: [usize; 7], widths: Widths, eps: f64) -> Result<NodeId> {
+    if net.has("conv_stem.weight") {
+        let untold = timm::Untold { blocks: &blocks, widths: [widths[0], widths[8]], ..timm::SILU };
+        return timm::inverted(net, size, &untold);
     }
-    x = net.plain_conv("features.8.0", x, 1280, Window::square(1, 1, 0))?;
-    x = norm_silu(net, "features.8", x)?;
+    staged(net, size, &blocks, &[1, 2, 2, 2, 1, 2, 1], &widths, eps)
+}
+
+/// torchvision's `efficientnet_v2_s` to `efficientnet_v2_l`: first stages whose expansion is a 3 x 3 convolution.
+pub fn efficientnet_v2(net: &mut Net, size: [usize; 2], blocks: &[usize], widths: &[usize]) -> Result<NodeId> {
+    staged(net, size, blocks, &[1, 2, 2, 2, 1, 2, 1], widths, 1e-3)
+}
+
+fn staged(
+    net: &mut Net,
+    size: [usize; 2],
+    blocks: &[usize],
+    strides: &[usize],
+    widths: &[usize],
+    eps: f64,
+) -> Result<NodeId> {
+    net.eps = eps;
+    let mut x = net.input("features.0.0", size)?;
+    x = norm_silu(net, "features.0", x, 2)?;
+    net.expect_width("features.0", x, widths[0]);
+    for (s, (blocks, stride)) in blocks.iter().zip(strides).enumerate() {
+        for b in 0..*blocks {
+            let stride = if b == 0 { *stride } else { 1 };
+            x = mb_conv(net, &format!("features.{}.{b}", s + 1), x, stride)?;
+        }
+        net.expect_width(&format!("features.{}", s + 1), x, widths[s + 1]);
+    }
+    let last = blocks.len() + 1;
+    x = norm_silu(net, &format!("features.{last}"), x, 1)?;
+    net.expect_width(&format!("features.{last}"), x, widths[last]);
     x = net.global_pool("avgpool", x)?;
     x = net.flatten("flatten", x)?;
     net.head("classifier", &["classifier.1"], x)
 }
 
-fn norm_silu(net: &mut Net, name: &str, x: NodeId) -> Result<NodeId> {
-    let y = net.batch_norm(&format!("{name}.1"), x)?;
+/// Convolution, norm and SiLU `NAME.0` to `NAME.2`.
+fn norm_silu(net: &mut Net, name: &str, x: NodeId, stride: usize) -> Result<NodeId> {
+    let y = net.conv_as(&format!("{name}.0"), x, stride)?;
+    let y = net.batch_norm(&format!("{name}.1"), y)?;
     net.activation(&format!("{name}.2"), y, Activation::Silu)
 }
 
-fn mb_conv(
-    net: &mut Net,
-    name: &str,
-    input: NodeId,
-    kernel: usize,
-    stride: usize,
-    expansion: usize,
-    out: usize,
-) -> Result<NodeId> {
-    let inputs = net.channels(input);
+/// A block, fused or not: its parts are those of the file, the first of which has the stride where it is no 1 x 1.
+fn mb_conv(net: &mut Net, name: &str, input: NodeId, stride: usize) -> Result<NodeId> {
     let (mut x, mut at) = (input, 0);
-    if expansion != 1 {
-        x = net.plain_conv(&format!("{name}.block.0.0"), x, inputs * expansion, Window::square(1, 1, 0))?;
-        x = norm_silu(net, &format!("{name}.block.0"), x)?;
-        at = 1;
+    let inputs = net.channels(input);
+    let part = |at: usize| format!("{name}.block.{at}");
+    let kernel = |net: &Net, at: usize| net.needed(&format!("{}.0.weight", part(at))).map(|shape| shape[2]);
+    let mut strides = stride;
+    while net.has(&format!("{}.0.weight", part(at + 1))) || net.has(&format!("{}.fc1.weight", part(at + 1))) {
+        if net.has(&format!("{}.fc1.weight", part(at))) {
+            x = net.squeeze(&part(at), ["fc1", "fc2"], x, Activation::Silu, Activation::Sigmoid)?;
+        } else {
+            let own = if kernel(net, at)? > 1 { std::mem::replace(&mut strides, 1) } else { 1 };
+            x = norm_silu(net, &part(at), x, own)?;
+        }
+        at += 1;
     }
-    x = net.depthwise(&format!("{name}.block.{at}.0"), x, Window::square(kernel, stride, kernel / 2))?;
-    x = norm_silu(net, &format!("{name}.block.{at}"), x)?;
-    x = squeeze_excitation(net, &format!("{name}.block.{}", at + 1), x, (inputs / 4).max(1))?;
-    x = net.plain_conv(&format!("{name}.block.{}.0", at + 2), x, out, Window::square(1, 1, 0))?;
-    x = net.batch_norm(&format!("{name}.block.{}.1", at + 2), x)?;
-    if stride == 1 && inputs == out { net.binary(&format!("{name}.add"), Binary::Add, x, input) } else { Ok(x) }
-}
-
-/// Channels weighed by what they hold on the whole (Hu et al. 2018).
-fn squeeze_excitation(net: &mut Net, name: &str, x: NodeId, squeeze: usize) -> Result<NodeId> {
-    let channels = net.channels(x);
-    let mut s = net.global_pool(&format!("{name}.avgpool"), x)?;
-    s = net.conv(&format!("{name}.fc1"), s, squeeze, Window::square(1, 1, 0))?;
-    s = net.activation(&format!("{name}.activation"), s, Activation::Silu)?;
-    s = net.conv(&format!("{name}.fc2"), s, channels, Window::square(1, 1, 0))?;
-    s = net.activation(&format!("{name}.scale_activation"), s, Activation::Sigmoid)?;
-    net.binary(&format!("{name}.mul"), Binary::Mul, s, x)
+    let own = if kernel(net, at)? > 1 { strides } else { 1 };
+    x = net.conv_as(&format!("{}.0", part(at)), x, own)?;
+    x = net.batch_norm(&format!("{}.1", part(at)), x)?;
+    // The first stage of version 2 does not expand and has one convolution with its activation.
+    if at == 0 {
+        x = net.activation(&format!("{}.2", part(at)), x, Activation::Silu)?;
+    }
+    let same = stride == 1 && inputs == net.channels(x);
+    if same { net.binary(&format!("{name}.add"), Binary::Add, x, input) } else { Ok(x) }
 }
 
 /// EfficientNet-Lite0 under the names of its PyTorch port: ReLU6, no squeeze and excitation, TensorFlow's "same" padding,

@@ -46,7 +46,7 @@ impl HeadActivation {
 
 impl Net<'_> {
     /// The classifier `module` on the features `x`. `own` are the architecture's linear layers in it; where there are
-    /// several, a rectifier follows each but the last. A file with other layers there has its own classifier, one with none
+    /// several, its own activation (ReLU for most) follows each but the last. A file with other layers there has its own classifier, one with none
     /// ends at the features.
     pub fn head(&mut self, module: &str, own: &[&str], x: NodeId) -> Result<NodeId> {
         let layers = self.layers(module);
@@ -60,7 +60,7 @@ impl Net<'_> {
             return Ok(x);
         }
         let is_own = layers == own;
-        let between = if is_own { Some(Activation::Relu) } else { self.between(module, &layers) };
+        let between = if is_own { Some(self.own_between) } else { self.between(module, &layers) };
         let mut x = x;
         for (i, layer) in layers.iter().enumerate() {
             x = self.layer(layer, x)?;

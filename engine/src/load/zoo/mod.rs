@@ -5,18 +5,31 @@
 //! architecture, the number of classes and of input channels that of the file.
 
 mod alexnet;
+mod convnext;
 mod densenet;
 mod efficientnet;
 mod googlenet;
 mod head;
+mod inception;
+mod mnasnet;
 mod mobilenet;
 mod names;
 mod net;
+mod regnet;
 mod resnet;
+mod shaped;
+mod shufflenet;
 mod squeezenet;
+mod swin;
+mod timm;
+mod timm_names;
+mod torchvision;
+mod vit;
+
+use std::sync::LazyLock;
 
 use crate::data::Interpolation;
-use crate::data::preprocess::{Order, Preprocess};
+use crate::data::preprocess::{Order, Preprocess, Resize};
 use crate::error::{Error, Result, did_you_mean};
 use crate::graph::Weights;
 use crate::graph::{Graph, NodeId};
@@ -30,10 +43,12 @@ type Write = fn(&mut Net, [usize; 2]) -> Result<NodeId>;
 /// What is said of a file that it does not say itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How {
-    /// GoogLeNet's option (true as torchvision runs its published weights), and an error elsewhere.
+    /// GoogLeNet's and Inception's option (true as torchvision runs its published weights), and an error elsewhere.
     pub transform_input: Option<bool>,
     /// What is between the linear layers of a classifier of the user's.
     pub head: Option<HeadActivation>,
+    /// Whether shapes alone are looked at: the net is built without its values.
+    pub dry: bool,
 }
 
 /// A net from a file.
@@ -57,6 +72,8 @@ enum Recipe {
     Caffe,
     /// (pixel - 127) / 128; 224 px.
     Lite,
+    /// A crop of `size` from photos whose short side is `short`; ImageNet's mean and deviation, or 1/2 each.
+    Cropped { size: usize, short: usize, interpolation: Interpolation, half: bool },
 }
 
 /// An architecture that weight files can be loaded into.
@@ -80,41 +97,20 @@ impl Architecture {
     }
 }
 
-const VGG: &str = "Simonyan and Zisserman 2015";
 const RESNET: &str = "He et al. 2016";
-const DENSENET: &str = "Huang et al. 2017";
-const SQUEEZENET: &str = "Iandola et al. 2016";
 const EFFICIENTNET: &str = "Tan and Le 2019";
+const EFFICIENTNET2: &str = "Tan and Le 2021";
+const MNASNET: &str = "Tan et al. 2019";
+const MOBILENET2: &str = "Sandler et al. 2018";
+const MOBILENET3: &str = "Howard et al. 2019";
+const REGNET: &str = "Radosavovic et al. 2020";
+const VIT: &str = "Dosovitskiy et al. 2021";
+const DEIT: &str = "Touvron et al. 2021";
+const SWIN: &str = "Liu et al. 2021";
 
-/// All architectures.
-pub const ARCHITECTURES: &[Architecture] = &[
-    Architecture::new("alexnet", "Krizhevsky 2014", alexnet::alexnet),
-    Architecture::new("vgg11", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG11, false)),
-    Architecture::new("vgg11_bn", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG11, true)),
-    Architecture::new("vgg13", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG13, false)),
-    Architecture::new("vgg13_bn", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG13, true)),
-    Architecture::new("vgg16", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG16, false)),
-    Architecture::new("vgg16_bn", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG16, true)),
-    Architecture::new("vgg19", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG19, false)),
-    Architecture::new("vgg19_bn", VGG, |n, s| alexnet::vgg(n, s, alexnet::VGG19, true)),
-    Architecture::new("squeezenet1_0", SQUEEZENET, squeezenet::squeezenet1_0),
-    Architecture::new("squeezenet1_1", SQUEEZENET, squeezenet::squeezenet1_1),
-    Architecture::new("squeezenet1_1_caffe", SQUEEZENET, squeezenet::caffe).with(Recipe::Caffe),
-    Architecture::new("resnet18", RESNET, |n, s| resnet::basic(n, s, [2, 2, 2, 2])),
-    Architecture::new("resnet34", RESNET, |n, s| resnet::basic(n, s, [3, 4, 6, 3])),
-    Architecture::new("resnet50", RESNET, |n, s| resnet::bottleneck(n, s, [3, 4, 6, 3])),
-    Architecture::new("resnet101", RESNET, |n, s| resnet::bottleneck(n, s, [3, 4, 23, 3])),
-    Architecture::new("resnet152", RESNET, |n, s| resnet::bottleneck(n, s, [3, 8, 36, 3])),
-    Architecture::new("googlenet", "Szegedy et al. 2015", googlenet::googlenet),
-    Architecture::new("densenet121", DENSENET, |n, s| densenet::densenet(n, s, 64, 32, [6, 12, 24, 16])),
-    Architecture::new("densenet161", DENSENET, |n, s| densenet::densenet(n, s, 96, 48, [6, 12, 36, 24])),
-    Architecture::new("densenet169", DENSENET, |n, s| densenet::densenet(n, s, 64, 32, [6, 12, 32, 32])),
-    Architecture::new("densenet201", DENSENET, |n, s| densenet::densenet(n, s, 64, 32, [6, 12, 48, 32])),
-    Architecture::new("mobilenet_v2", "Sandler et al. 2018", mobilenet::mobilenet_v2),
-    Architecture::new("efficientnet_b0", EFFICIENTNET, efficientnet::efficientnet_b0)
-        .with(Recipe::Torchvision(Interpolation::Bicubic)),
-    Architecture::new("efficientnet_lite0", EFFICIENTNET, efficientnet::lite0).with(Recipe::Lite),
-];
+/// All architectures: those that torchvision names, then those that timm alone does.
+pub static ARCHITECTURES: LazyLock<Vec<Architecture>> =
+    LazyLock::new(|| torchvision::TORCHVISION.iter().chain(timm_names::TIMM).copied().collect());
 
 /// The architecture of that name.
 ///
@@ -123,12 +119,29 @@ pub const ARCHITECTURES: &[Architecture] = &[
 pub fn architecture(name: &str) -> Result<&'static Architecture> {
     ARCHITECTURES.iter().find(|a| a.name == name).ok_or_else(|| {
         let all: Vec<&str> = ARCHITECTURES.iter().map(|a| a.name).collect();
-        let known = format!("known are {}", all.join(", "));
+        let known = format!("`convscope models` lists the {} that are known", all.len());
         Error::not_found(format!("no architecture `{name}`")).hint(match did_you_mean(name, all) {
             Some(close) => format!("{close} {known}"),
             None => known,
         })
     })
+}
+
+/// The architectures that a file's names and shapes fit, the first at the size that it is made for, and of the others those
+/// that compute something else.
+pub fn recognised(tensors: &Tensors) -> Vec<&'static Architecture> {
+    let how = How { dry: true, ..How::default() };
+    let built = |a: &Architecture, size: [usize; 2]| {
+        a.build(tensors, size, how).ok().filter(|built| !built.headless).map(|built| built.graph)
+    };
+    let own = |a: &Architecture| a.preprocess().map(|p| [p.size.height, p.size.width]).unwrap_or([224, 224]);
+    let first = ARCHITECTURES.iter().find_map(|a| Some((a, own(a), built(a, own(a))?)));
+    let Some((first, size, graph)) = first else { return Vec::new() };
+    let differs = |a: &&Architecture| {
+        let ops = |g: &Graph| g.nodes().iter().map(|n| n.op.clone()).collect::<Vec<_>>();
+        !std::ptr::eq(*a, first) && built(a, size).is_some_and(|other| ops(&other) != ops(&graph))
+    };
+    std::iter::once(first).chain(ARCHITECTURES.iter().filter(differs)).collect()
 }
 
 impl Architecture {
@@ -139,7 +152,10 @@ impl Architecture {
     /// Where tensors are missing, left over, or of other shapes (all are listed, up to eight); where the input is too small.
     pub fn build(&self, tensors: &Tensors, size: [usize; 2], how: How) -> Result<Built> {
         if how.transform_input.is_some() && !self.transforms_input() {
-            return Err(Error::value(format!("`transform_input` is an option of `googlenet`, not of `{}`", self.name)));
+            return Err(Error::value(format!(
+                "`transform_input` is an option of `googlenet` and `inception_v3`, not of `{}`",
+                self.name
+            )));
         }
         let renamed;
         let tensors = if self.name.starts_with("densenet") {
@@ -148,7 +164,10 @@ impl Architecture {
         } else {
             tensors
         };
+        let unwrapped = names::unwrapped(tensors);
+        let (tensors, front) = unwrapped.as_ref().map_or((tensors, None), |(t, note)| (t, Some(note.clone())));
         let mut net = Net::new(tensors, how);
+        net.notes.extend(front);
         let output = (self.write)(&mut net, size)?;
         if net.fits() {
             return net.finish(output, self.name);
@@ -164,7 +183,7 @@ impl Architecture {
 
     /// Whether the net has torchvision's option `transform_input`.
     pub fn transforms_input(&self) -> bool {
-        self.name == "googlenet"
+        matches!(self.name, "googlenet" | "inception_v3")
     }
 
     /// How photos become inputs of the published weights.
@@ -181,6 +200,10 @@ impl Architecture {
                 mean: vec![103.939, 116.779, 123.68],
                 ..Preprocess::new(227, 3)?
             },
+            Recipe::Cropped { size, short, interpolation, half } => {
+                let (mean, std) = if half { (vec![0.5; 3], vec![0.5; 3]) } else { (mean, std) };
+                Preprocess { interpolation, mean, std, resize: Resize::Short(short), ..Preprocess::new(size, 3)? }
+            }
             Recipe::Lite => {
                 Preprocess { scale: 1.0, mean: vec![127.0; 3], std: vec![128.0; 3], ..Preprocess::new(224, 3)? }
             }

@@ -68,6 +68,39 @@ pub fn fitted(tensors: &Tensors, expected: &BTreeSet<String>) -> Option<(Tensors
     Some((out, notes))
 }
 
+/// The first tensor of each architecture whose sizes are the file's; what stands before it stands before all.
+const STEMS: [&str; 13] = [
+    "features.0.0.weight",
+    "conv_stem.weight",
+    "patch_embed.proj.weight",
+    "conv_proj.weight",
+    "stem.0.weight",
+    "stem.conv.weight",
+    "conv1.0.weight",
+    "layers.0.weight",
+    "Conv2d_1a_3x3.conv.weight",
+    "stages.0.blocks.0.gamma",
+    "layers.0.blocks.0.norm1.weight",
+    "blocks.0.norm1.weight",
+    "encoder.pos_embedding",
+];
+
+/// The tensors without the one prefix under which a stem of [`STEMS`] stands, with a note, where there is none without.
+pub fn unwrapped(tensors: &Tensors) -> Option<(Tensors, String)> {
+    if tensors.names().any(|n| STEMS.contains(&n)) {
+        return None;
+    }
+    let stem = |name: &str| STEMS.iter().find_map(|stem| name.strip_suffix(stem)).map(str::to_string);
+    let mut fronts: Vec<String> = tensors.names().filter_map(stem).filter(|f| f.ends_with('.')).collect();
+    fronts.sort_by_key(|f| (f.len(), f.clone()));
+    let front = fronts.into_iter().next()?;
+    // A single prefix that all names have is no choice and needs no note; a classifier beside it keeps its name.
+    let outside = tensors.names().filter(|n| !n.starts_with(&front)).count();
+    let note = format!("the weights are those under `{front}`; {outside} tensors beside it keep their names");
+    let out = tensors.clone().selected(|name| Some(name.strip_prefix(front.as_str()).unwrap_or(name).to_string()));
+    Some((out, note))
+}
+
 /// What stands before expected names in the file, and before how many of them.
 fn fronts(tensors: &Tensors, expected: &BTreeSet<String>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();

@@ -15,6 +15,9 @@ const LISTED: usize = 8;
 /// Fronts of tensors that are no misfits: heads for training only.
 const HEADS: [&str; 3] = ["aux1.", "aux2.", "AuxLogits."];
 
+/// Ends of tensors that are no misfits: what Swin computes from its sizes.
+const BUFFERS: [&str; 2] = [".relative_position_index", ".attn_mask"];
+
 /// A net under construction. Methods take the module's path, which is the node's name and the front of its tensors' names.
 pub struct Net<'a> {
     builder: Builder,
@@ -31,6 +34,12 @@ pub struct Net<'a> {
     pub head_activation: Option<HeadActivation>,
     /// Batch normalisation's epsilon.
     pub eps: f64,
+    /// Whether convolutions are padded as TensorFlow's "same".
+    pub same: bool,
+    /// What is between the linear layers of the architecture's own classifier.
+    pub own_between: Activation,
+    /// Whether shapes alone are looked at: parameters are not read.
+    dry: bool,
 }
 
 impl<'a> Net<'a> {
@@ -46,6 +55,9 @@ impl<'a> Net<'a> {
             transform_input: how.transform_input.unwrap_or(true),
             head_activation: how.head,
             eps: 1e-5,
+            same: false,
+            own_between: Activation::Relu,
+            dry: how.dry,
         }
     }
 
@@ -87,7 +99,9 @@ impl<'a> Net<'a> {
 
     fn left_over(&self) -> impl Iterator<Item = &str> {
         let counter = |name: &str| name.ends_with("num_batches_tracked");
-        let ignored = |name: &str| HEADS.iter().any(|front| name.starts_with(front));
+        let ignored = |name: &str| {
+            HEADS.iter().any(|front| name.starts_with(front)) || BUFFERS.iter().any(|leaf| name.ends_with(leaf))
+        };
         self.tensors.names().filter(move |n| !counter(n) && !ignored(n) && !self.used.contains(*n))
     }
 
@@ -134,7 +148,8 @@ impl<'a> Net<'a> {
         self.conv_in_groups(name, x, channels, window, channels, false)
     }
 
-    fn conv_in_groups(
+    /// A convolution in groups of channels.
+    pub fn conv_in_groups(
         &mut self,
         name: &str,
         x: NodeId,
@@ -151,10 +166,19 @@ impl<'a> Net<'a> {
 
     /// y = x W^T + b, without b where the file has none.
     pub fn linear(&mut self, name: &str, x: NodeId, out: usize) -> Result<NodeId> {
-        let inputs = self.channels(x);
+        let inputs = self.value_shape(x).last().copied().unwrap_or(1);
         let weight = self.param(&format!("{name}.weight"), &[out, inputs])?;
         let bias = format!("{name}.bias");
         let bias = if self.shape(&bias).is_some() { Some(self.param(&bias, &[out])?) } else { None };
+        self.builder.add(name, Op::Linear { weight, bias }, &[x])
+    }
+
+    /// A linear layer whose weight and bias have names of their own.
+    pub fn linear_named(&mut self, name: &str, weight: &str, bias: &str, x: NodeId) -> Result<NodeId> {
+        let inputs = self.value_shape(x).last().copied().unwrap_or(1);
+        let out = self.needed(weight)?.first().copied().unwrap_or(1);
+        let weight = self.param(weight, &[out, inputs])?;
+        let bias = if self.has(bias) { Some(self.param(bias, &[out])?) } else { None };
         self.builder.add(name, Op::Linear { weight, bias }, &[x])
     }
 
@@ -201,6 +225,21 @@ impl<'a> Net<'a> {
     /// The mean of each window.
     pub fn avg_pool(&mut self, name: &str, x: NodeId, window: Window) -> Result<NodeId> {
         self.builder.add(name, Op::AvgPool(Pool { window, ceil: false, count_padding: true }), &[x])
+    }
+
+    /// Inputs joined along an axis.
+    pub fn concat_along(&mut self, name: &str, axis: usize, inputs: &[NodeId]) -> Result<NodeId> {
+        self.builder.add(name, Op::Concat { axis }, inputs)
+    }
+
+    /// Any operation.
+    pub fn node(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
+        self.builder.add(name, op, inputs)
+    }
+
+    /// The shape of a node's value.
+    pub fn value_shape(&self, x: NodeId) -> Vec<usize> {
+        self.builder.shape(x).to_vec()
     }
 
     /// Inputs joined along the channels.
@@ -282,20 +321,35 @@ impl<'a> Net<'a> {
             .hint("is it another architecture's file? `convscope doc load_model` lists the names that are known"))
     }
 
-    /// A parameter of the shape that the architecture has; zeros stand in for one that does not fit until [`Net::finish`].
-    fn param(&mut self, name: &str, shape: &[usize]) -> Result<ParamId> {
+    /// A tensor of the file, which counts as used; zeros where shapes alone are looked at.
+    pub fn taken(&mut self, name: &str) -> Result<Tensor> {
         self.used.insert(name.to_string());
-        let tensor = match self.tensors.shape(name) {
-            Some(have) if have == shape => self.tensors.tensor(name)?,
+        match (self.dry, self.tensors.shape(name)) {
+            (true, Some(shape)) => Ok(Tensor::zeros(shape, DType::F32, &Device::Cpu)?),
+            _ => self.tensors.tensor(name),
+        }
+    }
+
+    /// A parameter that is no tensor of the file.
+    pub fn push_param(&mut self, name: &str, tensor: Tensor) -> Result<ParamId> {
+        self.builder.param(name, tensor)
+    }
+
+    /// A parameter of the shape that the architecture has; its shape alone stands in for one that does not fit, until
+    /// [`Net::finish`].
+    pub fn param(&mut self, name: &str, shape: &[usize]) -> Result<ParamId> {
+        self.used.insert(name.to_string());
+        match self.tensors.shape(name) {
+            Some(have) if have == shape && !self.dry => return self.builder.param(name, self.tensors.tensor(name)?),
+            Some(have) if have == shape => {}
             other => {
                 self.misfits.push(match other {
                     None => format!("`{name}` is missing, {} is needed", dims(shape)),
                     Some(have) => format!("`{name}` is {}, {} is needed", dims(have), dims(shape)),
                 });
-                Tensor::zeros(shape, DType::F32, &Device::Cpu)?
             }
-        };
-        self.builder.param(name, tensor)
+        }
+        self.builder.shaped_param(name, shape)
     }
 }
 
