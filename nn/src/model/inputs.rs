@@ -4,6 +4,7 @@
 use super::Model;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
+use crate::image::preprocess::Size;
 use crate::tensor::to_f64;
 use candle_core::Tensor;
 use std::sync::Arc;
@@ -72,16 +73,18 @@ impl Model {
         self.held.get(name)
     }
 
-    /// The same net asked with another of its inputs; the one that it was asked with has to be held at a value now. What the
-    /// card says of photos is kept where the input has the same shape.
+    /// The same net asked with another of its inputs; the one that it was asked with has to be held at a value now. Photos
+    /// go in as the card says, for the size of that input.
     ///
     /// # Errors
     /// Where there is no such input; the hint lists them.
     pub fn asked_with(&self, name: &str) -> Result<Self> {
         let id = self.input_node(name)?;
         let mut card = self.card().clone();
-        if self.graph.node(id).shape != self.input_shape() {
-            card.preprocess = None;
+        if let (&[channels, height, width], Some(photos)) = (&self.graph.node(id).shape[..], &mut card.preprocess)
+            && channels == photos.channels
+        {
+            photos.size = Size { height, width };
         }
         let mut held = self.held.as_ref().clone();
         held.remove(&self.graph.node(id).name);
