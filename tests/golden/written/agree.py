@@ -72,6 +72,8 @@ def compare(program, name):
 
 def main():
     warnings.simplefilter('ignore')
+    # An operator of its own that the TorchScript exporter does not know.
+    torch.backends.mha.set_fastpath_enabled(False)
     program, names = os.path.abspath(sys.argv[1]), sys.argv[2:] or NETS
     titles = ['forward', *(re.match(r'\w+', p).group(0) for p in PROBES)]
     print('| net | ' + ' | '.join(titles) + ' |\n|' + ' --- |' * (len(titles) + 1))
