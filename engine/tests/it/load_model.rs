@@ -66,7 +66,9 @@ fn options_make_a_card_for_a_net_that_has_none() {
     let net = load(FIXED, "net.onnx", json!({})).unwrap();
     let error = net.card().preprocess().unwrap_err();
     assert!(error.hint.unwrap().contains("mean"));
-    assert_eq!(net.card().class_name(2), "class 2");
+    // `labels.txt` beside it names them.
+    assert_eq!(net.card().class_name(2), "blue");
+    assert!(net.card().notes.iter().any(|n| n.contains("`labels.txt` beside the net")));
 
     let options = json!({"mean": 0.5, "std": [0.1, 0.2, 0.4], "order": "BGR", "labels": "labels.txt"});
     let net = load(FIXED, "net.onnx", options).unwrap();
