@@ -149,6 +149,8 @@ impl Session {
                 .collect(),
             "plot" => simple(&crate::script::PLOT),
             "figure" => simple(&crate::script::FIGURE),
+            "slider" => simple(&crate::widgets::interact::SLIDER),
+            "explore" => simple(&convscope_engine::probes::attribution::occluder::OPTIONS),
             "shapes" => given(&Shapes::default().specs()),
             "load_table" => given(&LoadTable::default().specs()),
             name => find(name).map_or_else(|_| Vec::new(), |entry| given(&entry.default_probe().specs())),

@@ -2,6 +2,8 @@
 
 use crate::front::Value;
 use crate::output::Output;
+use crate::widgets::Widgets;
+use crate::widgets::stage::Stage;
 use convscope_engine::data::Image;
 use convscope_engine::digest::{Digested, digest};
 use convscope_engine::job::Sink;
@@ -36,7 +38,10 @@ pub struct Context {
     pub job: Job,
     /// Where results go.
     pub output: Arc<dyn Output>,
+    /// The same output, which can be held back.
+    pub(crate) stage: Arc<Stage>,
     state: Arc<Mutex<State>>,
+    widgets: Arc<Mutex<Widgets>>,
 }
 
 #[derive(Default)]
@@ -73,8 +78,15 @@ impl Sink for Progress {
 impl Context {
     /// A context that runs work as `job` says and reports to `output`.
     pub fn new(job: Job, output: Arc<dyn Output>) -> Self {
+        let stage = Arc::new(Stage::new(output));
+        let output: Arc<dyn Output> = stage.clone();
         let job = job.with_sink(Arc::new(Progress(output.clone())));
-        Context { job, output, state: Arc::default() }
+        Context { job, output, stage, state: Arc::default(), widgets: Arc::default() }
+    }
+
+    /// Does something with the session's widgets; no script runs meanwhile.
+    pub fn widgets<T>(&self, work: impl FnOnce(&mut Widgets) -> T) -> T {
+        work(&mut self.widgets.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

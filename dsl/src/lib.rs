@@ -28,6 +28,7 @@ pub mod script;
 pub mod session;
 pub mod source;
 pub mod values;
+pub mod widgets;
 
 pub use context::{Context, Place};
 pub use diag::Diagnostic;
@@ -36,3 +37,4 @@ pub use front::Front;
 pub use library::{Function, Library};
 pub use output::{Output, Shown, Silent};
 pub use session::{CellResult, Session};
+pub use widgets::Widget;

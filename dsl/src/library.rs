@@ -182,6 +182,7 @@ pub fn plain(rhai_type: &str) -> &str {
         "table" => "a table",
         "artifact" => "an artifact",
         "probe" => "a probe",
+        "slider" => "a slider",
         "random" => "a random stream",
         "error" => "an error",
         other => other.rsplit("::").next().unwrap_or(other),

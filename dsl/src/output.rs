@@ -1,5 +1,6 @@
 //! Where results go: the terminal, a report, a notebook. The session's caller supplies it.
 
+use crate::widgets::Widget;
 use convscope_engine::data::Image;
 use convscope_engine::{Artifact, Error, Result};
 
@@ -42,6 +43,16 @@ pub trait Output: Send + Sync {
     /// Takes away what was shown, at once or when the next output comes.
     fn clear(&self, wait: bool) {
         let _ = wait;
+    }
+
+    /// Whether people can move what is shown here.
+    fn moves(&self) -> bool {
+        false
+    }
+
+    /// Shows something that people can move.
+    fn widget(&self, widget: &Widget) {
+        self.show(&widget.still);
     }
 
     /// `done` of `total` steps of the work called `label`.

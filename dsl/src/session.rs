@@ -11,7 +11,7 @@ use crate::library::{Function, Kind, Library};
 use crate::memory::Watch;
 use crate::output::{Output, Shown};
 use convscope_engine::{Error, Job};
-use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, Scope};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,6 +84,7 @@ impl Session {
         crate::fault::bind(&mut library);
         crate::script::bind(&mut library, &context);
         crate::values::bind(&mut library, &context);
+        crate::widgets::bind(&mut library, &context);
         crate::bind::bind(&mut library, &context);
         let (functions, kinds) = library.finish();
         let (scope, defined, origins) = (Scope::new(), AST::empty(), Origins::default());
@@ -180,18 +181,55 @@ impl Session {
     /// As [`Session::run_cell`], under a name of its own in messages.
     pub fn run(&mut self, file: &str, source: &str) -> CellResult {
         let source = &crate::source::without_shebang(source);
+        self.on_a_stack(|session| session.run_here(file, source)).unwrap_or_else(failed)
+    }
+
+    /// Does `work` on a thread with the stack that scripts need.
+    fn on_a_stack<T: Send>(&mut self, work: impl FnOnce(&mut Self) -> T + Send) -> Result<T, Diagnostic> {
         let spawned = std::thread::scope(|threads| {
-            let work = std::thread::Builder::new()
+            let thread = std::thread::Builder::new()
                 .name("script".into())
                 .stack_size(STACK)
-                .spawn_scoped(threads, || self.run_here(file, source));
-            work.map(|handle| handle.join())
+                .spawn_scoped(threads, || work(self));
+            thread.map(|handle| handle.join())
         });
         match spawned {
-            Ok(Ok(result)) => result,
-            Ok(Err(panic)) => failed(Diagnostic::of(defect(panic.as_ref()))),
-            Err(e) => failed(Diagnostic::of(Error::internal(format!("no thread for the script: {e}")))),
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(panic)) => Err(Diagnostic::of(defect(panic.as_ref()))),
+            Err(e) => Err(Diagnostic::of(Error::internal(format!("no thread for the script: {e}")))),
         }
+    }
+
+    /// Calls a function of the session, as a cell would; the session's variables are not in its reach but for those that it
+    /// took along.
+    ///
+    /// # Errors
+    /// As those of a cell.
+    pub(crate) fn call(&mut self, function: &FnPtr, arguments: Vec<Dynamic>) -> Result<Dynamic, Diagnostic> {
+        self.on_a_stack(|session| session.call_here(function, arguments))?
+    }
+
+    fn call_here(&mut self, function: &FnPtr, arguments: Vec<Dynamic>) -> Result<Dynamic, Diagnostic> {
+        self.begin();
+        let called = || function.call::<Dynamic>(&self.engine, &self.defined, arguments);
+        let value = match catch_unwind(AssertUnwindSafe(called)) {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => {
+                let origin = self.origins.get(function.fn_name()).cloned().unwrap_or_default();
+                return Err(Diagnostic::at(&origin, &self.origins, &error, &self.known()));
+            }
+            Err(panic) => return Err(Diagnostic::of(defect(panic.as_ref()))),
+        };
+        match self.context.job.stopped() {
+            true => Err(stopped()),
+            false => Ok(value),
+        }
+    }
+
+    /// A cell or a call begins: what bounds its memory and its depth starts anew.
+    fn begin(&self) {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).begin();
+        *self.sounding.lock().unwrap_or_else(PoisonError::into_inner) = Sounding::new();
     }
 
     fn run_here(&mut self, file: &str, source: &str) -> CellResult {
@@ -204,8 +242,11 @@ impl Session {
         self.origins.extend(ast.iter_functions().map(|f| (f.name.to_string(), origin.clone())));
         let whole = self.defined.merge(&ast);
         let before = self.scope.len();
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner).begin();
-        *self.sounding.lock().unwrap_or_else(PoisonError::into_inner) = Sounding::new();
+        let parameters = |f: rhai::ScriptFnMetadata<'_>| {
+            (f.name.to_string(), f.params.iter().map(|name| name.to_string()).collect::<Vec<_>>())
+        };
+        self.context.widgets(|widgets| widgets.define(ast.iter_functions().map(parameters)));
+        self.begin();
         let outcome =
             catch_unwind(AssertUnwindSafe(|| self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole)));
         self.defined = whole.clone_functions_only();
@@ -224,7 +265,6 @@ impl Session {
         self.compact();
         let interrupted = self.context.job.stopped();
         // A call that ended early gave what it had; the cell is not done all the same.
-        let stopped = || Diagnostic::of(Error::new(convscope_engine::error::Kind::Interrupted, "interrupted"));
         let error = result.error.or_else(|| interrupted.then(stopped));
         CellResult { error, interrupted, ..result }
     }
@@ -244,6 +284,7 @@ impl Session {
     pub fn reset(&mut self) {
         free(std::mem::take(&mut self.scope), std::mem::replace(&mut self.defined, AST::empty()));
         self.origins = Origins::default();
+        self.context.widgets(crate::widgets::Widgets::reset);
     }
 
     /// What names an error could have meant.
@@ -304,6 +345,10 @@ fn ends_quietly(source: &str) -> bool {
     let all = crate::source::tokens(source);
     let last = all.iter().rfind(|t| !matches!(t.class, crate::source::Class::Comment { .. }));
     last.is_some_and(|t| t.text(source) == ";")
+}
+
+fn stopped() -> Diagnostic {
+    Diagnostic::of(Error::new(convscope_engine::error::Kind::Interrupted, "interrupted"))
 }
 
 fn failed(error: Diagnostic) -> CellResult {

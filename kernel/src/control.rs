@@ -48,7 +48,7 @@ impl Control {
 
     fn reply(&self, request: &Request, content: Value) -> Parcel {
         let kind = reply_kind(&request.kind);
-        let message = Outgoing { kind: &kind, parent: &request.header, metadata: json!({}), content };
+        let message = Outgoing::new(&kind, &request.header, content);
         Parcel::new(self.signer.frames(&request.route, &message))
     }
 }

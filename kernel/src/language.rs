@@ -3,7 +3,9 @@
 use crate::bundle::{Bundle, bundle};
 use convscope_dsl::complete::Completion;
 use convscope_dsl::inspect::Completeness;
+use convscope_dsl::widgets::State;
 use convscope_dsl::{Diagnostic, Session};
+use serde_json::{Map, Value};
 
 /// How a cell ended.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,13 @@ pub trait Language {
 
     /// Whether `code` can be run or waits for more.
     fn is_complete(&self, code: &str) -> Completeness;
+
+    /// What changes in a widget when somebody moved it; `values` are its plain values as they are now. A stop that was asked
+    /// for before is forgotten.
+    fn react(&mut self, widget: u64, values: &Map<String, Value>) -> State;
+
+    /// Lets a widget go.
+    fn close(&mut self, widget: u64);
 }
 
 /// A cell that forgets what earlier cells made, as in IPython.
@@ -66,6 +75,14 @@ impl Language for Session {
             RESET => Completeness::Complete,
             _ => self.completeness(code),
         }
+    }
+
+    fn react(&mut self, widget: u64, values: &Map<String, Value>) -> State {
+        Session::react(self, widget, values)
+    }
+
+    fn close(&mut self, widget: u64) {
+        self.context().widgets(|widgets| widgets.close(widget));
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod about;
 pub mod bundle;
+pub mod comms;
 pub mod connection;
 pub mod control;
 pub mod history;

@@ -1,12 +1,13 @@
 //! A notebook's cell as the place where a session prints, shows and asks.
 
 use crate::bundle::bundle;
+use crate::comms::Comms;
 use crate::progress::Progress;
 use crate::publisher::{Publisher, Stream};
 use crate::socket::{Parcel, Socket};
 use crate::wire::{Outgoing, Request, Signer};
 use bytes::Bytes;
-use convscope_dsl::{Output, Shown};
+use convscope_dsl::{Output, Shown, Widget};
 use convscope_engine::data::Image;
 use convscope_engine::error::Kind;
 use convscope_engine::job::Signal;
@@ -19,6 +20,9 @@ use std::time::Duration;
 /// How often a question looks whether it was interrupted.
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// The MIME type of a widget; front ends that have none show what stands beside it.
+const VIEW: &str = "application/vnd.jupyter.widget-view+json";
+
 /// The output of the cells of one kernel.
 pub struct Notebook {
     publisher: Publisher,
@@ -26,6 +30,7 @@ pub struct Notebook {
     signal: Signal,
     questions: Socket,
     state: Mutex<State>,
+    comms: Mutex<Comms>,
 }
 
 struct State {
@@ -51,11 +56,16 @@ impl Notebook {
         answers: Receiver<Request>,
     ) -> Self {
         let state = State { progress: Progress::default(), asker: None, answers };
-        Notebook { publisher, signer, signal, questions, state: Mutex::new(state) }
+        Notebook { publisher, signer, signal, questions, state: Mutex::new(state), comms: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The widgets that were opened.
+    pub fn comms(&self) -> MutexGuard<'_, Comms> {
+        self.comms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A cell begins; it may ask where the request allows it.
@@ -96,6 +106,18 @@ impl Output for Notebook {
         self.publisher.publish("display_data", content);
     }
 
+    fn moves(&self) -> bool {
+        true
+    }
+
+    fn widget(&self, widget: &Widget) {
+        let bundle = bundle(&widget.still);
+        let model = self.comms().open(widget, &self.publisher);
+        let (mut data, metadata) = (bundle.data, bundle.metadata);
+        data[VIEW] = json!({ "version_major": 2, "version_minor": 0, "model_id": model });
+        self.publisher.publish("display_data", json!({ "data": data, "metadata": metadata, "transient": {} }));
+    }
+
     fn progress(&self, label: &str, done: usize, total: usize) {
         match total {
             0 => self.debug(label),
@@ -116,7 +138,7 @@ impl Output for Notebook {
         // Answers to questions that were interrupted.
         while state.answers.try_recv().is_ok() {}
         let content = json!({ "prompt": prompt, "password": false });
-        let message = Outgoing { kind: "input_request", parent: &asker.header, metadata: json!({}), content };
+        let message = Outgoing::new("input_request", &asker.header, content);
         self.publisher.flush();
         // Its socket for questions calls itself as the one that asked did. Whoever else does learns the question, which
         // everybody may hear, and cannot sign an answer.

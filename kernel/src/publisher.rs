@@ -75,6 +75,16 @@ impl Publisher {
         }
     }
 
+    /// As [`Publisher::publish`], with metadata and bytes.
+    pub fn publish_with(&self, kind: &str, content: Value, metadata: Value, buffers: Vec<Bytes>) {
+        self.wait();
+        let mut state = self.state();
+        self.send_gathered(&mut state);
+        if !state.quiet {
+            self.send_message(&Outgoing { kind, parent: &state.parent, metadata, content, buffers });
+        }
+    }
+
     /// Publishes whether the kernel works on a request.
     pub fn status(&self, parent: &Value, status: &str) {
         let mut state = self.state();
@@ -124,9 +134,12 @@ impl Publisher {
     }
 
     fn send(&self, kind: &str, parent: &Value, content: Value) {
-        let message = Outgoing { kind, parent, metadata: json!({}), content };
-        let topic = Bytes::copy_from_slice(kind.as_bytes());
-        let frames = self.signer.frames(&[topic], &message);
+        self.send_message(&Outgoing::new(kind, parent, content));
+    }
+
+    fn send_message(&self, message: &Outgoing<'_>) {
+        let topic = Bytes::copy_from_slice(message.kind.as_bytes());
+        let frames = self.signer.frames(&[topic], message);
         self.socket.publish(Parcel::counted(frames, &self.waiting));
     }
 }

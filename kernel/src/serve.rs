@@ -198,7 +198,7 @@ fn welcome(signer: Signer) -> Arc<Handler> {
     Arc::new(move |_, topic| {
         let content = json!({ "subscription": String::from_utf8_lossy(&topic.concat()) });
         let none = json!({});
-        let welcome = Outgoing { kind: "iopub_welcome", parent: &none, metadata: json!({}), content };
+        let welcome = Outgoing::new("iopub_welcome", &none, content);
         Some(Parcel::new(signer.frames(&topic, &welcome)))
     })
 }

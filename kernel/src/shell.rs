@@ -1,5 +1,6 @@
 //! The requests that are answered one after another: running cells, completion, inspection, history.
 
+mod comm;
 mod execute;
 mod lookup;
 
@@ -76,13 +77,15 @@ impl Shell {
             "is_complete_request" => self.is_complete(request),
             "history_request" => self.history(request),
             "kernel_info_request" => self.reply(request, about::kernel_info()),
-            "comm_info_request" => self.reply(request, json!({ "status": "ok", "comms": {} })),
+            "comm_info_request" => self.comm_info(request),
             "comm_open" => {
-                // There are no comm targets: the protocol asks to close such a comm at once.
+                // Front ends can open none: the protocol asks to close such a comm at once. JupyterLab, which asks for all widgets
+                // by one, then asks for each.
                 let content = json!({ "comm_id": request.text("comm_id"), "data": {} });
                 self.publisher.aside("comm_close", &request.header, content);
             }
-            "comm_msg" | "comm_close" => {}
+            "comm_msg" => self.comm_msg(request),
+            "comm_close" => self.comm_close(request),
             other => {
                 let message = format!("this kernel does not answer {other}");
                 eprint(&message);
@@ -96,7 +99,7 @@ impl Shell {
     /// Sends the reply to a request.
     fn reply(&self, request: &Request, content: Value) {
         let kind = reply_kind(&request.kind);
-        let message = Outgoing { kind: &kind, parent: &request.header, metadata: json!({}), content };
+        let message = Outgoing::new(&kind, &request.header, content);
         self.socket.send(&request.peer, Parcel::new(self.signer.frames(&request.route, &message)));
     }
 

@@ -63,6 +63,15 @@ pub struct Outgoing<'a> {
     pub metadata: Value,
     /// `content`.
     pub content: Value,
+    /// Bytes behind the message, which its signature does not cover.
+    pub buffers: Vec<Bytes>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A message without metadata and bytes.
+    pub fn new(kind: &'a str, parent: &'a Value, content: Value) -> Self {
+        Outgoing { kind, parent, metadata: json!({}), content, buffers: Vec::new() }
+    }
 }
 
 /// Why a message was refused.
@@ -128,6 +137,7 @@ impl Signer {
         let mut frames = route.to_vec();
         frames.extend([Bytes::from_static(DELIMITER), signature.into()]);
         frames.extend(parts.map(Bytes::from));
+        frames.extend(message.buffers.iter().cloned());
         frames
     }
 }
@@ -209,9 +219,8 @@ mod tests {
     use super::*;
 
     fn message(signer: &Signer) -> Vec<Bytes> {
-        let outgoing =
-            Outgoing { kind: "x_request", parent: &json!({}), metadata: json!({}), content: json!({ "a": 1 }) };
-        signer.frames(&[Bytes::from_static(b"me")], &outgoing)
+        let parent = json!({});
+        signer.frames(&[Bytes::from_static(b"me")], &Outgoing::new("x_request", &parent, json!({ "a": 1 })))
     }
 
     #[test]

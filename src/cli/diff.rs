@@ -8,7 +8,7 @@ use clap::Args;
 use convscope_dsl::run::differences::{Outputs, compared};
 use convscope_dsl::run::{Ended, LockedRun, Refusal, Rerun, Sealing, Source};
 use convscope_engine::seal::quoted;
-use convscope_engine::show::{Report, Section, draw, html_of, to_html, to_text};
+use convscope_engine::show::{Report, Section, draw, html_within, to_html, to_text, viewer};
 use convscope_engine::{Error, Result, atomic};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ impl Diff {
         let parts = compared(&both[0], &both[1], &names)?;
         let out = out_folder(self.out.as_ref(), "diff");
         std::fs::create_dir_all(out.join("figures")).map_err(|e| Error::io(&out, &e))?;
-        let mut sections = Vec::new();
+        let (mut sections, mut room) = (Vec::new(), viewer::ROOM);
         for (i, artifact) in parts.iter().enumerate() {
             if !artifact.is_drawn() {
                 sections.push(Section::Artifact(to_html(artifact)?));
@@ -54,7 +54,7 @@ impl Diff {
             }
             let drawn = draw(artifact)?;
             atomic::write(out.join(format!("figures/{:02}.png", i + 1)), &drawn.png()?)?;
-            sections.push(Section::Artifact(html_of(artifact, &drawn)?));
+            sections.push(Section::Artifact(html_within(artifact, &drawn, &mut room)?));
         }
         let title = format!("{} and {}", names[0], names[1]);
         let page = Report { title, sections, ..Report::default() }.html()?;

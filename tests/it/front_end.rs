@@ -28,6 +28,8 @@ pub struct Message {
     pub header: Value,
     pub parent: Value,
     pub content: Value,
+    pub metadata: Value,
+    pub buffers: Vec<Bytes>,
     pub at: Instant,
 }
 
@@ -193,8 +195,8 @@ impl FrontEnd {
         let at = frames.iter().position(|f| f == DELIMITER).expect("no delimiter");
         assert_eq!(at, usize::from(published), "identities before the delimiter");
         let parts = frames.split_off(at + 2);
-        assert_eq!(parts.len(), 4, "buffers where none are needed");
-        assert_eq!(frames[at + 1], signature(KEY, &parts), "the signature does not fit");
+        let (parts, buffers) = parts.split_at(4);
+        assert_eq!(frames[at + 1], signature(KEY, parts), "the signature does not fit");
         let [header, parent, metadata, content] =
             [0, 1, 2, 3].map(|i| serde_json::from_slice::<Value>(&parts[i]).unwrap());
         assert!(parent.is_object() && metadata.is_object() && content.is_object());
@@ -207,7 +209,10 @@ impl FrontEnd {
         for (field, is) in fields(&kind) {
             assert!(is(&content[*field]), "{kind}: `{field}` of {content}");
         }
-        Message { kind, header, parent, content, at: Instant::now() }
+        let of_a_comm = matches!(kind.as_str(), "comm_open" | "comm_msg");
+        let paths = content["data"]["buffer_paths"].as_array().map_or(0, Vec::len);
+        assert_eq!(buffers.len(), if of_a_comm { paths } else { 0 }, "buffers without their places");
+        Message { kind, header, parent, content, metadata, buffers: buffers.to_vec(), at: Instant::now() }
     }
 
     /// The next published message.
@@ -501,6 +506,12 @@ fn fields(kind: &str) -> &'static [Field] {
         "is_complete_reply" => &[("status", |v| matches!(v.as_str(), Some("complete" | "incomplete" | "invalid")))],
         "history_reply" => &[STATUS, ("history", Value::is_array)],
         "comm_info_reply" => &[STATUS, ("comms", Value::is_object)],
+        "comm_open" => &[
+            ("comm_id", Value::is_string),
+            ("target_name", Value::is_string),
+            ("data", |v| v["state"].is_object() && v["buffer_paths"].is_array()),
+        ],
+        "comm_msg" => &[("comm_id", Value::is_string), ("data", |v| v["method"].is_string())],
         "comm_close" => &[("comm_id", Value::is_string), ("data", Value::is_object)],
         "kernel_info_reply" => &[
             STATUS,

@@ -31,3 +31,5 @@ mod sealed;
 mod shards;
 mod tidy;
 mod wheel;
+#[cfg(unix)]
+mod widgets;

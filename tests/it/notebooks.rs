@@ -151,3 +151,19 @@ fn jupyterlab_shows_the_quick_start() {
         std::fs::copy(screenshot, Path::new(&folder).join("lab.png")).unwrap();
     }
 }
+
+#[test]
+fn widgets_are_moved_in_jupyterlab_and_maps_in_a_report() {
+    let Some(bench) = Bench::new() else { return };
+    if Command::new("chromedriver").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no chromedriver; tests/env/setup.sh installs it where it may");
+        return;
+    }
+    let kept = std::env::var_os("CONVSCOPE_TEST_KEEP").map_or_else(|| bench.path("kept"), PathBuf::from);
+    std::fs::create_dir_all(&kept).unwrap();
+    let work = bench.path("work");
+    std::fs::create_dir_all(&work).unwrap();
+    let mut test = bench.tool("python");
+    test.arg("tests/jupyter/widgets.py").arg(env!("CARGO_BIN_EXE_convscope")).arg(&work).arg(&kept);
+    succeeds(&mut test);
+}

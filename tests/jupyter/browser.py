@@ -28,7 +28,7 @@ def free_port():
 
 def lab(folder, port, token):
     options = [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
-    options += ["--no-browser", "--ServerApp.port_retries=0"]
+    options += ["--no-browser", "--ServerApp.port_retries=0", "--expose-app-in-browser"]
     options += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if hasattr(os, "getuid") and os.getuid() == 0:
         options.append("--allow-root")

@@ -7,7 +7,7 @@ use crate::output::Shown;
 use convscope_engine::run::finished::ArrayDigest;
 use convscope_engine::run::{Array, Content, RunOutput, finished};
 use convscope_engine::show::report::drawn as drawn_section;
-use convscope_engine::show::{Part, Section, draw, html_of, to_html, words};
+use convscope_engine::show::{Part, Section, draw, html_within, to_html, viewer, words};
 use convscope_engine::{Artifact, Context, Error, Result, atomic};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ pub struct Drawn {
     pub arrays: BTreeMap<String, Array>,
     /// An entry for each thing that was shown, as `shown.json` has it.
     pub entries: Vec<Value>,
+    /// Bytes that the report's viewers may still take.
+    room: usize,
 }
 
 /// Draws what a script said into the folder `out`.
@@ -39,7 +41,7 @@ pub struct Drawn {
 /// # Errors
 /// Where a figure cannot be drawn or written, or an array cannot be read.
 pub fn drawn(events: &[Event], out: &Path, recording: Recording) -> Result<Drawn> {
-    let mut drawn = Drawn::default();
+    let mut drawn = Drawn { room: viewer::ROOM, ..Drawn::default() };
     let mut printed = String::new();
     let mut count = 0;
     for event in events {
@@ -121,7 +123,7 @@ impl Drawn {
         atomic::write(out.join(&name), &bytes)?;
         self.figures.push(RunOutput::file(name.clone(), &bytes, &Content::Image(picture.page.clone()), 0));
         entry.figure = Some(name);
-        html_of(artifact, &picture)
+        html_within(artifact, &picture, &mut self.room)
     }
 
     fn text(&mut self, name: String, text: String, recording: Recording) -> RunOutput {

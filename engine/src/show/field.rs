@@ -181,6 +181,14 @@ impl<'a> Ground<'a> {
         }
     }
 
+    /// The edges of the map's cells on the ground, in shares of its size: left, top, right, bottom.
+    pub fn reach(&self) -> [f64; 4] {
+        let [left, top, width, height] = self.crop();
+        let [t, l, b, r] = self.extent;
+        let (x, y) = (|v: f64| left + v / self.input[1] * width, |v: f64| top + v / self.input[0] * height);
+        [x(l), y(t), x(r), y(b)]
+    }
+
     /// Whether part of the photo lies outside the net's input.
     pub fn is_cropped(&self) -> bool {
         let [l, t, w, h] = self.crop();

@@ -6,9 +6,11 @@ use super::markdown;
 use super::raster::SCALE;
 use super::table::{Cell, Table};
 use super::text;
+use super::viewer::{self, Maps};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use base64::Engine as _;
+use serde_json::json;
 
 /// Rows of a table shown at most.
 const ROWS: usize = 200;
@@ -23,7 +25,7 @@ const TALL: usize = 40;
 pub fn html(artifact: &Artifact) -> Result<String> {
     match artifact.is_drawn() {
         true => html_of(artifact, &figure::draw(artifact)?),
-        false => section(artifact, 3, &mut std::iter::empty()),
+        false => section(artifact, 3, &mut std::iter::empty(), None),
     }
 }
 
@@ -32,7 +34,15 @@ pub fn html(artifact: &Artifact) -> Result<String> {
 /// # Errors
 /// Where a picture cannot be encoded.
 pub fn html_of(artifact: &Artifact, drawn: &Drawn) -> Result<String> {
-    section(artifact, 3, &mut drawn.pictures()?.into_iter())
+    section(artifact, 3, &mut drawn.pictures()?.into_iter(), None)
+}
+
+/// The same for a page that has the viewer: with the maps behind the pictures, in at most `room` bytes, from which they are taken.
+///
+/// # Errors
+/// As [`html_of`].
+pub fn html_within(artifact: &Artifact, drawn: &Drawn, room: &mut usize) -> Result<String> {
+    section(artifact, 3, &mut drawn.pictures()?.into_iter(), Some(room))
 }
 
 /// An image as an `<img>` with its data, `shown` px wide at most.
@@ -98,7 +108,12 @@ pub fn escape(text: &str) -> String {
 }
 
 /// The artifact at that level of headings; `pictures` are those of its parts and of the parts inside them, in order.
-fn section(artifact: &Artifact, level: usize, pictures: &mut dyn Iterator<Item = Image>) -> Result<String> {
+fn section(
+    artifact: &Artifact,
+    level: usize,
+    pictures: &mut dyn Iterator<Item = Image>,
+    mut room: Option<&mut usize>,
+) -> Result<String> {
     let mut out = String::from("<section class=\"artifact\">\n");
     if !artifact.title.is_empty() {
         out += &format!("<h{level}>{}</h{level}>\n", escape(&artifact.title));
@@ -111,7 +126,10 @@ fn section(artifact: &Artifact, level: usize, pictures: &mut dyn Iterator<Item =
         if !title.is_empty() && !is_said(&artifact.title, title) {
             out += &format!("<h{}>{}</h{}>\n", level + 1, escape(title), level + 1);
         }
-        out += &body(part, &artifact.title, level, pictures)?;
+        out += &body(part, &artifact.title, level, pictures, room.as_deref_mut())?;
+    }
+    if let Some(room) = room {
+        out += &maps(artifact, room)?;
     }
     if !artifact.notes.is_empty() {
         out += "<ul class=\"notes\">\n";
@@ -126,7 +144,24 @@ fn section(artifact: &Artifact, level: usize, pictures: &mut dyn Iterator<Item =
     Ok(out + "</section>\n")
 }
 
-fn body(part: &Part, title: &str, level: usize, pictures: &mut dyn Iterator<Item = Image>) -> Result<String> {
+/// The maps of an artifact for the viewer, in an element that browsers neither show nor run.
+fn maps(artifact: &Artifact, room: &mut usize) -> Result<String> {
+    let Some(Maps { about, bytes }) = viewer::maps(artifact, false, *room)? else { return Ok(String::new()) };
+    *room -= bytes.len().min(*room);
+    let left_out = about["left_out"].as_str();
+    let left_out = left_out.map_or(String::new(), |text| format!("<p class=\"arrays\">viewer: {}</p>\n", escape(text)));
+    let bytes = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let data = json!({ "about": about, "bytes": bytes }).to_string();
+    Ok(format!("<template class=\"viewer-maps\">{}</template>\n{left_out}", escape(&data)))
+}
+
+fn body(
+    part: &Part,
+    title: &str,
+    level: usize,
+    pictures: &mut dyn Iterator<Item = Image>,
+    mut room: Option<&mut usize>,
+) -> Result<String> {
     Ok(match part {
         Part::Table(_, t) => table(t),
         Part::Text(t) => format!("<div class=\"text\">{}</div>\n", markdown::to_html(t)),
@@ -136,7 +171,7 @@ fn body(part: &Part, title: &str, level: usize, pictures: &mut dyn Iterator<Item
                 "<div class=\"beside\" style=\"display:grid;gap:20px;grid-template-columns:repeat({columns},minmax(0,1fr))\">\n"
             );
             for artifact in inner {
-                out += &section(artifact, (level + 1).min(5), pictures)?;
+                out += &section(artifact, (level + 1).min(5), pictures, room.as_deref_mut())?;
             }
             out + "</div>\n"
         }

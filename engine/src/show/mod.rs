@@ -20,6 +20,7 @@ pub mod single;
 pub mod svg;
 pub mod table;
 pub mod text;
+pub mod viewer;
 mod zoom;
 
 pub use artifact::{
@@ -27,7 +28,7 @@ pub use artifact::{
     Style, Tile,
 };
 pub use figure::{Drawn, draw, png, svg as to_svg};
-pub use html::{html as to_html, html_of};
+pub use html::{html as to_html, html_of, html_within};
 pub use report::{Report, Section};
 pub use save::{Encoded, Saved, encode, save, words};
 pub use single::{of_image, of_table, of_tensor};

@@ -5,6 +5,7 @@ use super::markdown;
 use super::raster::SCALE;
 use super::sealed;
 use super::table::Table;
+use super::viewer;
 use crate::data::Image;
 use crate::error::Result;
 
@@ -39,9 +40,12 @@ pub struct Report {
 }
 
 const STYLE: &str = include_str!("report.css");
+/// What a part with maps to view holds; texts are escaped and hold no such thing.
+const VIEWED: &str = "<template class=\"viewer-maps\">";
 
 impl Report {
-    /// The report as an HTML document. Its policy forbids every load and every script.
+    /// The report as an HTML document. Its policy forbids every load and every script but the viewer, which is there where a part
+    /// has maps to view.
     ///
     /// # Errors
     /// Where a picture cannot be encoded.
@@ -51,12 +55,20 @@ impl Report {
         // What a script made can be checked; a page that was saved by itself has no script.
         let script = self.script.as_deref();
         let head = script.map_or(String::new(), |s| sealed::head(s, self.lock.as_deref(), &parts));
+        let views = parts.iter().any(|part| part.contains(VIEWED));
+        let (script_of_page, allowed, style_of_page) = match views {
+            true => {
+                let (script, hash) = viewer::script();
+                (format!("<script>{script}</script>\n"), format!("; script-src '{hash}'"), viewer::STYLE)
+            }
+            false => (String::new(), String::new(), ""),
+        };
         let mut out = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'{allowed}\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
-             {head}<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
+             {head}<title>{title}</title>\n<style>\n{STYLE}{style_of_page}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
         );
         out += &sealed::marked(&parts);
         if let Some(script) = &self.script {
@@ -66,7 +78,7 @@ impl Report {
             let text = serde_json::to_string_pretty(&self.manifest).unwrap_or_default();
             out += &format!("<details>\n<summary>Manifest</summary>\n<pre>{}</pre>\n</details>\n", escape(&text));
         }
-        out += "</main>\n</body>\n</html>\n";
+        out += &format!("</main>\n{script_of_page}</body>\n</html>\n");
         Ok(if script.is_some() { sealed::sealed(&out) } else { out })
     }
 }

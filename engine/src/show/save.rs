@@ -4,7 +4,7 @@ use super::artifact::{Artifact, Part, Plot};
 use super::report::{Report, Section};
 use super::single::{of_image, of_table, of_tensor};
 use super::table::{Cell, Table};
-use super::{figure, html, parquet};
+use super::{figure, html, parquet, viewer};
 use crate::atomic;
 use crate::data::{Image, npy};
 use crate::error::{Context, Error, Result};
@@ -102,7 +102,11 @@ fn artifact(what: &Saved<'_>) -> Result<Artifact> {
 fn page(artifact: &Artifact) -> Result<String> {
     let title = if artifact.title.is_empty() { "result".to_string() } else { artifact.title.clone() };
     let untitled = Artifact { title: String::new(), ..artifact.clone() };
-    let sections = vec![Section::Artifact(html::html(&untitled)?)];
+    let section = match untitled.is_drawn() {
+        true => html::html_within(&untitled, &figure::draw(&untitled)?, &mut viewer::ROOM.clone())?,
+        false => html::html(&untitled)?,
+    };
+    let sections = vec![Section::Artifact(section)];
     Report { title, sections, manifest: artifact.manifest.clone(), ..Report::default() }.html()
 }
 

@@ -20,6 +20,7 @@ use crate::bundle::{Bundle, bundle};
 use crate::language::{Answer, Language};
 use convscope_dsl::complete::{Candidate, Completion};
 use convscope_dsl::inspect::Completeness;
+use convscope_dsl::widgets::State;
 use convscope_dsl::{Diagnostic, Session, Signature};
 use convscope_engine::error::Kind;
 use convscope_engine::{Error, Result};
@@ -185,6 +186,14 @@ impl Language for Beside {
 
     fn is_complete(&self, code: &str) -> Completeness {
         if is_rust(code) { Completeness::Complete } else { Language::is_complete(&self.session, code) }
+    }
+
+    fn react(&mut self, widget: u64, values: &serde_json::Map<String, Value>) -> State {
+        self.session.react(widget, values)
+    }
+
+    fn close(&mut self, widget: u64) {
+        Language::close(&mut self.session, widget);
     }
 }
 

@@ -18,6 +18,7 @@ pub mod integrated_gradients;
 pub mod layer_cam;
 pub mod lrp;
 pub mod multi_crop;
+pub mod occluder;
 pub mod occlusion;
 pub mod projections;
 pub mod rise;

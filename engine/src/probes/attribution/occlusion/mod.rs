@@ -15,11 +15,10 @@ use crate::show::{Artifact, ClassMap, Map, Part, Scale, Style};
 use crate::subject::{Input, Prepared, Subject};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
-use patch::pixels;
 use positions::Positions;
 use watch::{Found, Watch, watched_layer};
 
-pub use patch::{Extent, Fill};
+pub use patch::{Extent, Fill, pixels};
 
 crate::params! {
     /// Zeiler's three occlusion maps: the class's probability with the patch at each position, the most probable class

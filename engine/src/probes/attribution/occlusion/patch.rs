@@ -17,7 +17,7 @@ pub enum Extent {
 
 impl Extent {
     /// The extent for an input of `size`: `usual` pixels for 192 to 256 px, else the same share of 224.
-    pub(super) fn on(self, size: [usize; 2], usual: usize) -> [usize; 2] {
+    pub fn on(self, size: [usize; 2], usual: usize) -> [usize; 2] {
         let side = size[0].min(size[1]);
         match self {
             Extent::Of(extent) => extent,
@@ -69,7 +69,7 @@ impl Param for Extent {
 }
 
 /// "32 px" or "16 x 32 px".
-pub(super) fn pixels([rows, columns]: [usize; 2]) -> String {
+pub fn pixels([rows, columns]: [usize; 2]) -> String {
     if rows == columns { format!("{rows} px") } else { format!("{rows} x {columns} px") }
 }
 

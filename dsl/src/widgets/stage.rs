@@ -1,0 +1,110 @@
+//! An output that hands on, and while a widget's closure runs keeps what is printed and shown: it belongs to the widget.
+
+use crate::output::{Output, Shown};
+use crate::widgets::Widget;
+use convscope_engine::data::Image;
+use convscope_engine::{Error, Result};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What a closure said.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// What it printed.
+    pub printed: String,
+    /// What it showed, in order.
+    pub shown: Vec<Shown>,
+}
+
+/// The output that a session's functions write to.
+pub struct Stage {
+    inner: Arc<dyn Output>,
+    kept: Mutex<Option<Kept>>,
+}
+
+impl Stage {
+    /// An output that hands on to `inner`.
+    pub fn new(inner: Arc<dyn Output>) -> Self {
+        Stage { inner, kept: Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `work`; what it printed and showed meanwhile is returned and nothing else is done with it.
+    pub fn captured<T>(&self, work: impl FnOnce() -> T) -> (T, Kept) {
+        let before = self.kept().replace(Kept::default());
+        let done = work();
+        let kept = std::mem::replace(&mut *self.kept(), before).unwrap_or_default();
+        (done, kept)
+    }
+
+    /// Whether what is said was kept.
+    fn keep(&self, add: impl FnOnce(&mut Kept)) -> bool {
+        match &mut *self.kept() {
+            Some(kept) => {
+                add(kept);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Output for Stage {
+    fn print(&self, text: &str) {
+        if !self.keep(|kept| kept.printed += &format!("{text}\n")) {
+            self.inner.print(text);
+        }
+    }
+
+    fn show(&self, shown: &Shown) {
+        if !self.keep(|kept| kept.shown.push(shown.clone())) {
+            self.inner.show(shown);
+        }
+    }
+
+    fn write(&self, text: &str) {
+        if !self.keep(|kept| kept.printed += text) {
+            self.inner.write(text);
+        }
+    }
+
+    fn debug(&self, text: &str) {
+        self.inner.debug(text);
+    }
+
+    fn ask(&self, prompt: &str) -> Result<String> {
+        if self.kept().is_some() {
+            return Err(Error::unsupported("`input`: a widget's function cannot ask").hint("ask before, in the cell"));
+        }
+        self.inner.ask(prompt)
+    }
+
+    fn clear(&self, wait: bool) {
+        if !self.keep(|kept| *kept = Kept::default()) {
+            self.inner.clear(wait);
+        }
+    }
+
+    fn progress(&self, label: &str, done: usize, total: usize) {
+        if self.kept().is_none() {
+            self.inner.progress(label, done, total);
+        }
+    }
+
+    fn picture(&self, label: &str, image: &Image) {
+        if self.kept().is_none() {
+            self.inner.picture(label, image);
+        }
+    }
+
+    fn moves(&self) -> bool {
+        // A widget inside a widget is shown as it is.
+        self.kept().is_none() && self.inner.moves()
+    }
+
+    fn widget(&self, widget: &Widget) {
+        self.inner.widget(widget);
+    }
+}

@@ -1,0 +1,302 @@
+//! An artifact's maps as the viewer takes them: what each is in JSON, their values and photos in bytes beside it. The viewer
+//! itself (`viewer.js`) is the one script of a report and the front of the notebooks' widgets.
+
+use super::artifact::{Artifact, ClassMap, Grid, Map, Part, Style};
+use super::colour::{self, Ramp, Rgb};
+use super::field::{Field, Ground};
+use crate::data::{Image, Interpolation};
+use crate::error::Result;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// The viewer's source: it defines the class `Viewer` and the function `openViewers`, and does nothing by itself.
+pub const SCRIPT: &str = include_str!("viewer.js");
+/// Its style sheet.
+pub const STYLE: &str = include_str!("viewer.css");
+/// What a page runs after [`SCRIPT`].
+const PAGE: &str = "openViewers(document);\n";
+
+/// Bytes of maps and photos that a page carries for its viewers at most.
+pub const ROOM: usize = 16 << 20;
+/// The longest side of a photo underneath, px.
+const SIDE: usize = 640;
+/// Of its JPEG.
+const QUALITY: u8 = 88;
+/// Maps of at least so many values that stand by themselves have their colours cut at a quantile, as their figures have.
+const MANY: usize = 1024;
+const QUANTILE: f64 = 0.995;
+
+/// Maps with their photos.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Maps {
+    /// `maps`, `photos`, `palettes` and `left_out`; places in `bytes` are called `at`.
+    pub about: Value,
+    /// Values (f32, little endian), JPEGs and palettes (256 x RGB).
+    pub bytes: Vec<u8>,
+}
+
+/// The script of a page with viewers, and its hash as a content security policy names it.
+pub fn script() -> (String, String) {
+    use base64::Engine as _;
+    let script = format!("\n{SCRIPT}{PAGE}");
+    let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(script.as_bytes()));
+    (script, format!("sha256-{hash}"))
+}
+
+/// The maps of `artifact` in at most `room` bytes, or nothing where it has none; those of artifacts inside it only where
+/// `inside` is true. What did not fit is said in `left_out`.
+///
+/// # Errors
+/// Where a photo cannot be encoded.
+pub fn maps(artifact: &Artifact, inside: bool, room: usize) -> Result<Option<Maps>> {
+    let mut packed = Packed { room, ..Packed::default() };
+    packed.add(artifact, inside)?;
+    if packed.maps.is_empty() && packed.left_out.is_empty() {
+        return Ok(None);
+    }
+    let left_out = match packed.left_out.len() {
+        0 => Value::Null,
+        _ => format!("left out for their size: {}", packed.left_out.join(", ")).into(),
+    };
+    let photos: Vec<&Value> = packed.photos.iter().map(|(_, about)| about).collect();
+    let about = json!({ "maps": packed.maps, "photos": photos, "left_out": left_out });
+    Ok(Some(Maps { about, bytes: packed.bytes }))
+}
+
+#[derive(Default)]
+struct Packed<'a> {
+    room: usize,
+    maps: Vec<Value>,
+    photos: Vec<(&'a Image, Value)>,
+    palettes: Vec<(bool, usize)>,
+    bytes: Vec<u8>,
+    left_out: Vec<String>,
+}
+
+impl<'a> Packed<'a> {
+    fn add(&mut self, artifact: &'a Artifact, inside: bool) -> Result<()> {
+        for part in &artifact.parts {
+            let title = |own: &str| if own.is_empty() { artifact.title.clone() } else { own.to_string() };
+            match part {
+                Part::Map(map) if map.style != Style::Photo => {
+                    self.map(map, title(&map.title), is_occlusion(artifact))?
+                }
+                Part::ClassMap(map) => self.classes(map, title(&map.title), is_occlusion(artifact))?,
+                Part::Grid(grid) => self.grid(grid, title(&grid.title))?,
+                Part::Figure(artifacts, _) if inside => {
+                    artifacts.iter().try_for_each(|artifact| self.add(artifact, true))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, map: &'a Map, title: String, occludes: bool) -> Result<()> {
+        let Ok(field) = Field::of(&map.values) else { return Ok(()) };
+        let alone = matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MANY;
+        let ramp = Ramp::fit(map.scale, &field.values, alone.then_some(QUANTILE));
+        let ground = Ground::of(map, &field);
+        let mut about = placed(&ground, &field, occludes);
+        about["title"] = title.into();
+        about["label"] = map.label.clone().into();
+        self.put(about, map.photo.as_ref(), Some(ramp), &[field])
+    }
+
+    fn classes(&mut self, map: &'a ClassMap, title: String, occludes: bool) -> Result<()> {
+        let Ok(field) = Field::of(&map.values) else { return Ok(()) };
+        let ground = Ground::of_classes(map, &field);
+        let mut about = placed(&ground, &field, occludes);
+        about["title"] = title.into();
+        about["label"] = "class".into();
+        let hue = |i| if i < colour::CATEGORIES { hex(colour::category(i)) } else { hex([190; 3]) };
+        let entries = map.names.iter().enumerate().map(|(i, (number, name))| json!([number, name, hue(i)]));
+        about["classes"] = entries.collect();
+        self.put(about, map.photo.as_ref(), None, &[field])
+    }
+
+    /// A grid's tiles as the frames of one map, where each holds one number a place and all are of one size.
+    fn grid(&mut self, grid: &'a Grid, title: String) -> Result<()> {
+        let fields: Result<Vec<Field>> = grid.tiles.iter().map(|tile| Field::of(&tile.values)).collect();
+        let Ok(fields) = fields else { return Ok(()) };
+        let Some(first) = fields.first() else { return Ok(()) };
+        if fields.iter().any(|f| (f.rows, f.columns) != (first.rows, first.columns)) {
+            return Ok(());
+        }
+        let values: Vec<f32> = fields.iter().flat_map(|f| f.values.iter().copied()).collect();
+        let [w, h] = [first.columns as f64, first.rows as f64];
+        let captions: Vec<&str> = grid.tiles.iter().map(|tile| tile.caption.as_str()).collect();
+        let about = json!({
+            "title": title, "label": grid.label, "frames": captions,
+            "rows": first.rows, "columns": first.columns,
+            "width": w, "height": h, "over": [0.0, 0.0, w, h], "clip": [0.0, 0.0, w, h],
+        });
+        self.put(about, None, Some(Ramp::fit(grid.scale, &values, None)), &fields)
+    }
+
+    /// Adds a map with its values, its photo and its colours, where there is room for them.
+    fn put(&mut self, mut about: Value, photo: Option<&'a Image>, ramp: Option<Ramp>, fields: &[Field]) -> Result<()> {
+        let needed: usize = fields.iter().map(|field| field.values.len() * size_of::<f32>()).sum();
+        if needed > self.room {
+            self.left_out.push(about["title"].as_str().unwrap_or_default().to_string());
+            return Ok(());
+        }
+        self.room -= needed;
+        about["photo"] = photo.map(|photo| self.photo(photo)).transpose()?.flatten().into();
+        if let Some(ramp) = ramp {
+            let palette = self.palette(ramp.diverging);
+            about["scale"] =
+                json!({ "low": ramp.low, "high": ramp.high, "diverging": ramp.diverging, "palette": palette });
+        }
+        about["at"] = self.bytes.len().into();
+        for value in fields.iter().flat_map(|field| &field.values) {
+            self.bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        self.maps.push(about);
+        Ok(())
+    }
+
+    /// The number of a photo, or nothing where there is no room for it.
+    fn photo(&mut self, photo: &'a Image) -> Result<Option<usize>> {
+        let same = |(known, _): &(&Image, Value)| known.width() == photo.width() && known.pixels() == photo.pixels();
+        if let Some(known) = self.photos.iter().position(same) {
+            return Ok(Some(known));
+        }
+        let encoded = jpeg(photo)?;
+        if encoded.len() > self.room {
+            return Ok(None);
+        }
+        self.room -= encoded.len();
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&encoded);
+        self.photos.push((photo, json!({ "at": at, "bytes": encoded.len() })));
+        Ok(Some(self.photos.len() - 1))
+    }
+
+    /// Where the palette lies.
+    fn palette(&mut self, diverging: bool) -> usize {
+        if let Some((_, at)) = self.palettes.iter().find(|(kind, _)| *kind == diverging) {
+            return *at;
+        }
+        let at = self.bytes.len();
+        let colour = if diverging { colour::diverging } else { colour::sequential };
+        self.bytes.extend((0..256).flat_map(|i| colour(f64::from(i) / 255.0)));
+        self.palettes.push((diverging, at));
+        at
+    }
+}
+
+/// A photo as the JPEG that viewers draw under a map, its longest side [`SIDE`] px at most.
+///
+/// # Errors
+/// Where it cannot be encoded.
+pub fn jpeg(photo: &Image) -> Result<Vec<u8>> {
+    let (width, height) = (photo.width(), photo.height());
+    let long = width.max(height);
+    if long <= SIDE {
+        return photo.encode_jpeg(QUALITY);
+    }
+    let at = |side: usize| (side * SIDE / long).max(1);
+    photo.resize(at(width), at(height), Interpolation::Bilinear)?.encode_jpeg(QUALITY)
+}
+
+/// Whether an artifact's maps hold a value for each position of a patch.
+fn is_occlusion(artifact: &Artifact) -> bool {
+    artifact.manifest.pointer("/probe/name").and_then(Value::as_str) == Some("occlusion")
+}
+
+/// Where a map lies, in the photo's pixels (of the net's input where there is no photo): the rectangle of all its cells, the part
+/// of it that is seen and, where a cell stands for a patch around its centre, the patch of the first cell with its size.
+fn placed(ground: &Ground<'_>, field: &Field, occludes: bool) -> Value {
+    let (width, height) = ground.size();
+    let clip = scaled(ground.crop(), width, height);
+    let [left, top, right, bottom] = {
+        let [l, t, r, b] = ground.reach();
+        [l * width, t * height, r * width, b * height]
+    };
+    let over = [left, top, right - left, bottom - top];
+    let mut about = json!({
+        "rows": field.rows, "columns": field.columns, "frames": [""],
+        "width": width, "height": height, "over": over, "clip": clip,
+    });
+    if occludes {
+        // Each value is drawn around its patch's centre: a cell is a stride wide, and half of what the patch is wider than it
+        // lies before the first one.
+        let stride = [over[2] / field.columns as f64, over[3] / field.rows as f64];
+        let before = [over[0] - clip[0], over[1] - clip[1]];
+        let side = [2.0 * before[0] + stride[0], 2.0 * before[1] + stride[1]];
+        about["patch"] = json!([clip[0], clip[1], side[0], side[1]]);
+    }
+    about
+}
+
+fn scaled([x, y, w, h]: [f64; 4], width: f64, height: f64) -> [f64; 4] {
+    [x * width, y * height, w * width, h * height]
+}
+
+fn hex([r, g, b]: Rgb) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::data::preprocess::Placement;
+    use crate::show::Scale;
+    use crate::tensor::tensor;
+
+    fn map(rows: usize, columns: usize) -> Map {
+        let values: Vec<f32> = (0..rows * columns).map(|i| (i as f32).sin()).collect();
+        Map {
+            title: "m".into(),
+            values: tensor(values, &[rows, columns]).unwrap(),
+            label: "x".into(),
+            scale: Scale::Diverging { bound: None },
+            photo: Some(Image::filled(40, 20, [1, 2, 3]).unwrap()),
+            placement: None,
+            extent: None,
+            input: [20, 40],
+            style: Style::Overlay,
+        }
+    }
+
+    #[test]
+    fn values_stand_where_the_maps_say_and_are_what_they_were() {
+        let artifact = Artifact::new("a").part(Part::Map(map(3, 5))).part(Part::Map(map(4, 2)));
+        let maps = maps(&artifact, false, ROOM).unwrap().unwrap();
+        for (about, part) in maps.about["maps"].as_array().unwrap().iter().zip([map(3, 5), map(4, 2)]) {
+            let at = about["at"].as_u64().unwrap() as usize;
+            let wanted = crate::tensor::to_f32(&part.values).unwrap();
+            let found = maps.bytes[at..at + 4 * wanted.len()].chunks_exact(4);
+            let found: Vec<f32> = found.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            assert_eq!(found, wanted);
+            assert_eq!(about["over"], json!([0.0, 0.0, 40.0, 20.0]));
+        }
+        assert_eq!(maps.about["photos"].as_array().unwrap().len(), 1, "the photo is there once");
+        assert!(maps.about["left_out"].is_null());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        let artifact = Artifact::new("a").part(Part::Map(map(3, 5))).part(Part::Map(map(40, 20)));
+        let maps = maps(&artifact, false, 2000).unwrap().unwrap();
+        assert_eq!(maps.about["maps"].as_array().unwrap().len(), 1);
+        assert_eq!(maps.about["left_out"], "left out for their size: m");
+        assert!(super::maps(&Artifact::new("a"), true, ROOM).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_patch_of_an_occluder_is_read_from_where_its_map_lies() {
+        // A patch of 6 px at a stride of 2 on an input of 20 x 40 px, of which the photo shows twice the size at (10, 4).
+        let input = crate::data::preprocess::Size { height: 20, width: 40 };
+        let placement = Some(Placement { left: 10.0, top: 4.0, width: 80.0, height: 40.0, input });
+        let extent = Some([2.0, 2.0, 2.0 + 8.0 * 2.0, 2.0 + 18.0 * 2.0]);
+        let photo = Some(Image::filled(100, 50, [9; 3]).unwrap());
+        let mut artifact = Artifact::new("o").part(Part::Map(Map { placement, extent, photo, ..map(8, 18) }));
+        artifact.manifest = json!({ "probe": { "name": "occlusion" } });
+        let maps = maps(&artifact, false, ROOM).unwrap().unwrap();
+        assert_eq!(maps.about["maps"][0]["patch"], json!([10.0, 4.0, 12.0, 12.0]));
+        assert_eq!(maps.about["maps"][0]["over"], json!([14.0, 8.0, 72.0, 32.0]));
+    }
+}

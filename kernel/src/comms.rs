@@ -1,0 +1,126 @@
+//! The widgets that front ends know: each is a comm on the target `jupyter.widget` (Jupyter widget messaging protocol 2.1) whose
+//! model is anywidget's, so that no Python is needed beside the kernel and no extension of our own in front of it.
+
+use crate::publisher::Publisher;
+use bytes::Bytes;
+use convscope_dsl::Widget;
+use convscope_dsl::widgets::State;
+use convscope_engine::show::viewer;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The target of the comms.
+pub const TARGET: &str = "jupyter.widget";
+/// The version of the widgets' protocol that is spoken.
+const PROTOCOL: &str = "2.1.0";
+/// Comms that are answered; older ones are let go.
+const OPEN: usize = 256;
+/// What people may change from the front.
+const MOVED: [&str; 2] = ["values", "at"];
+
+/// The comms by their ids.
+#[derive(Default)]
+pub struct Comms {
+    open: BTreeMap<String, Comm>,
+}
+
+struct Comm {
+    widget: u64,
+    state: State,
+}
+
+impl Comms {
+    /// Opens a comm for a widget, for the cell that runs; its id.
+    pub fn open(&mut self, widget: &Widget, publisher: &Publisher) -> String {
+        let id = uuid::Uuid::new_v4().to_string();
+        let comm = Comm { widget: widget.id, state: widget.state.clone() };
+        let (data, buffers) = packed(&comm.whole(&id));
+        let content = json!({ "comm_id": id, "target_name": TARGET, "data": data });
+        publisher.publish_with("comm_open", content, json!({ "version": PROTOCOL }), buffers);
+        self.open.insert(id.clone(), comm);
+        while self.open.len() > OPEN {
+            let oldest = self.open.iter().min_by_key(|(_, comm)| comm.widget).map(|(id, _)| id.clone());
+            oldest.map(|id| self.open.remove(&id));
+        }
+        id
+    }
+
+    /// The ids of the comms.
+    pub fn ids(&self) -> impl Iterator<Item = &String> {
+        self.open.keys()
+    }
+
+    /// Takes in what people moved; the widget that belongs to the comm and its values as they are now.
+    pub fn moved(&mut self, id: &str, values: &Map<String, Value>) -> Option<(u64, Map<String, Value>)> {
+        let comm = self.open.get_mut(id)?;
+        let known = values.iter().filter(|(name, _)| MOVED.contains(&name.as_str()));
+        let known: Map<String, Value> = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+        comm.state.merge(State { values: known, ..State::default() });
+        Some((comm.widget, comm.state.values.clone()))
+    }
+
+    /// Takes in what changed and tells the front ends.
+    pub fn change(&mut self, id: &str, change: State, publisher: &Publisher) {
+        tell(id, &change, publisher);
+        if let Some(comm) = self.open.get_mut(id) {
+            comm.state.merge(change);
+        }
+    }
+
+    /// Tells the front ends all of a widget's state; whether there is one.
+    pub fn tell_all(&self, id: &str, publisher: &Publisher) -> bool {
+        let Some(comm) = self.open.get(id) else { return false };
+        tell(id, &comm.whole(id), publisher);
+        true
+    }
+
+    /// Closes a comm; the widget that belonged to it.
+    pub fn close(&mut self, id: &str) -> Option<u64> {
+        self.open.remove(id).map(|comm| comm.widget)
+    }
+}
+
+impl Comm {
+    /// The state with what anywidget's model needs.
+    fn whole(&self, id: &str) -> State {
+        let mut state = self.state.clone();
+        // Any version of anywidget has this model.
+        let model = json!({
+            "_model_module": "anywidget", "_model_module_version": "*", "_model_name": "AnyModel",
+            "_view_module": "anywidget", "_view_module_version": "*", "_view_name": "AnyView",
+            "_view_count": null, "_dom_classes": [], "layout": null, "tabbable": null, "tooltip": null,
+            "_anywidget_id": "convscope.widget", "_esm": format!("{}{FRONT}", viewer::SCRIPT), "_css": format!("{}{STYLE}", viewer::STYLE),
+            "_id": id,
+        });
+        if let Value::Object(model) = model {
+            state.values.extend(model);
+        }
+        state
+    }
+}
+
+/// What a widget is in front, after the viewer.
+const FRONT: &str = include_str!("widget.js");
+const STYLE: &str = include_str!("widget.css");
+
+fn tell(id: &str, state: &State, publisher: &Publisher) {
+    let (mut data, buffers) = packed(state);
+    data["method"] = "update".into();
+    let content = json!({ "comm_id": id, "data": data });
+    publisher.publish_with("comm_msg", content, json!({ "version": PROTOCOL }), buffers);
+}
+
+/// A state as messages carry it: its values, where its bytes belong, and the bytes. No bytes are nothing.
+fn packed(state: &State) -> (Value, Vec<Bytes>) {
+    let mut values = state.values.clone();
+    let (mut paths, mut buffers) = (Vec::new(), Vec::new());
+    for (name, bytes) in &state.buffers {
+        if bytes.is_empty() {
+            values.insert(name.clone(), Value::Null);
+        } else {
+            paths.push(json!([name]));
+            buffers.push(Bytes::copy_from_slice(bytes));
+        }
+    }
+    (json!({ "state": values, "buffer_paths": paths }), buffers)
+}
