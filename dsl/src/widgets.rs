@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 /// Widgets of a session that answer; older ones are let go.
 const LIVE: usize = 256;
 /// Bytes of maps and photos that a widget carries at most.
-const ROOM: usize = 64 << 20;
+const ROOM: usize = viewer::ROOM;
 
 /// What a front end knows of a widget: plain values by name, and bytes by name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -15,6 +15,8 @@ pub const TARGET: &str = "jupyter.widget";
 const PROTOCOL: &str = "2.1.0";
 /// Comms that are answered; older ones are let go.
 const OPEN: usize = 256;
+/// Bytes that they hold together.
+const HELD: usize = 512 << 20;
 /// What people may change from the front.
 const MOVED: [&str; 2] = ["values", "at"];
 
@@ -38,11 +40,15 @@ impl Comms {
         let content = json!({ "comm_id": id, "target_name": TARGET, "data": data });
         publisher.publish_with("comm_open", content, json!({ "version": PROTOCOL }), buffers);
         self.open.insert(id.clone(), comm);
-        while self.open.len() > OPEN {
+        while self.open.len() > OPEN || (self.held() > HELD && self.open.len() > 1) {
             let oldest = self.open.iter().min_by_key(|(_, comm)| comm.widget).map(|(id, _)| id.clone());
             oldest.map(|id| self.open.remove(&id));
         }
         id
+    }
+
+    fn held(&self) -> usize {
+        self.open.values().flat_map(|comm| comm.state.buffers.values()).map(Vec::len).sum()
     }
 
     /// The ids of the comms.

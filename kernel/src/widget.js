@@ -163,15 +163,23 @@ class Occluder {
   }
 }
 
-/** Says when the kernel is gone: the model's comm lives no more. */
+/** Says when the kernel is gone: the model's comm lives no more. A kernel that died by itself leaves the model as it was and takes
+ * JupyterLab's own comm away, of which nobody tells; it is looked at once a second. */
 async function watchKernel(model, told) {
   const whole = await model.widget_manager.get_model(model.get("_id"));
   const look = () => {
-    if (whole.comm_live === false) told();
+    if (whole.comm_live !== false && !whole.comm?.jsServicesComm?.isDisposed) return;
+    stop();
+    told();
+  };
+  const timer = setInterval(look, 1000);
+  const stop = () => {
+    clearInterval(timer);
+    whole.off("comm_live_update", look);
   };
   whole.on("comm_live_update", look);
   look();
-  return () => whole.off("comm_live_update", look);
+  return stop;
 }
 
 export default {
@@ -191,7 +199,7 @@ export default {
     const again = element(root, "button", "viewer-open", "try again");
     again.type = "button";
     again.addEventListener("click", () => model.send({ again: true }));
-    let due = false;
+    let [due, first] = [false, true];
     const update = () => {
       // Several values come with one message.
       if (due) return;
@@ -203,7 +211,8 @@ export default {
         error.hidden = !wrong;
         again.hidden = !wrong;
         root.classList.toggle("viewer-wrong", Boolean(wrong));
-        if (!wrong) shown.show(model);
+        if (!wrong || first) shown.show(model);
+        first = false;
       });
     };
     update();
