@@ -73,7 +73,7 @@ def report(program, folder, driver, until, keep):
             moved = next(s for s in sliders if s.is_displayed())
             viewer = moved.find_element(By.XPATH, "./ancestor::div[@class='viewer']").find_element(By.CSS_SELECTOR, ".viewer-map")
             before = driver.execute_script(PIXELS, viewer)
-            moved.send_keys(Keys.ARROW_RIGHT, *[Keys.ARROW_RIGHT] * 30)
+            moved.send_keys(Keys.END)
             until(lambda d, viewer=viewer, before=before: driver.execute_script(PIXELS, viewer) != before)
         keep(f"report-{name}.png")
     severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
