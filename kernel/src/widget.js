@@ -185,6 +185,8 @@ async function watchKernel(model, told) {
 export default {
   render({ model, el }) {
     const root = element(el, "div", "viewer-widget");
+    // Keys belong to the widget and not to the notebook's shortcuts.
+    root.dataset.lmSuppressShortcuts = "true";
     const kind = model.get("kind");
     const error = document.createElement("pre");
     error.className = "viewer-error";

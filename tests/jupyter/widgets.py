@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from browser import PATIENCE, asked_for_a_kernel, browser, click_menu, free_port, lab, wait_for
+from browser import PATIENCE, asked_for_a_kernel, browser, free_port, lab, wait_for
 
 NET = 'let net = load_model("shapes"); let image = shapes(1)[0];'
 MAP = "occlusion(#{ patch: 8, stride: 4 }).run(net, image)"
@@ -94,16 +94,14 @@ def notebook(folder, driver, until, keep):
         step = lambda f: until(lambda d: not asked_for_a_kernel(d) and f(d))  # noqa: E731
         step(lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell"))
         step(lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Notebook-ExecutionIndicator[data-status='idle']"))
-        step(lambda d: click_menu(d, "Run"))
-        step(lambda d: click_menu(d, "Run All Cells"))
-        widgets = step(lambda d: (w := d.find_elements(By.CSS_SELECTOR, ".viewer-widget")) and len(w) == 3 and w)
+        widgets = step(ran)
         view, explore, interact = widgets
         # The slider changes the picture.
         picture = interact.find_element(By.CSS_SELECTOR, ".viewer-picture")
         until(lambda d: int(picture.get_property("naturalWidth")) > 100)
         before = picture.get_property("src")
         sliders = interact.find_elements(By.CSS_SELECTOR, "input[type=range]")
-        sliders[0].send_keys(Keys.ARROW_RIGHT)
+        slide(driver, sliders[0], 0.9)
         until(lambda d: picture.get_property("src") != before and int(picture.get_property("naturalWidth")) > 100)
         # The value under the pointer.
         canvas = view.find_element(By.CSS_SELECTOR, ".viewer-map")
@@ -122,12 +120,12 @@ def notebook(folder, driver, until, keep):
         keep("widgets-dark.png")
         # An error stands in the widget, and the picture stays.
         driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", interact)
-        sliders[1].send_keys(Keys.ARROW_RIGHT)
+        slide(driver, sliders[1], 0.95)
         error = interact.find_element(By.CSS_SELECTOR, ".viewer-error")
         until(lambda d: "no function `nope`" in error.text and "^^^^" in error.text)
         assert picture.is_displayed()
         keep("widgets-error-dark.png")
-        sliders[1].send_keys(Keys.ARROW_LEFT)
+        slide(driver, sliders[1], 0.05)
         until(lambda d: not error.is_displayed())
         # The kernel dies.
         for process in kernels(server.pid):
@@ -139,6 +137,21 @@ def notebook(folder, driver, until, keep):
     finally:
         server.terminate()
         server.wait()
+
+
+def slide(driver, slider, share):
+    """Clicks a slider at a share of its width."""
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", slider)
+    ActionChains(driver).move_to_element_with_offset(slider, int((share - 0.5) * slider.rect["width"]), 0).click().perform()
+
+
+def ran(driver):
+    """The three widgets, once all cells ran. Cells that were run before the kernel was connected are run again."""
+    prompts = [p.text.strip() for p in driver.find_elements(By.CSS_SELECTOR, ".jp-CodeCell .jp-InputPrompt")]
+    if all(prompt in ("[ ]:", "[]:") for prompt in prompts):
+        driver.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    widgets = driver.find_elements(By.CSS_SELECTOR, ".viewer-widget")
+    return widgets if len(widgets) == 3 and "[*]:" not in prompts else None
 
 
 def kernels(server):
