@@ -42,7 +42,8 @@ impl Comms {
         self.open.insert(id.clone(), comm);
         while self.open.len() > OPEN || (self.held() > HELD && self.open.len() > 1) {
             let oldest = self.open.iter().min_by_key(|(_, comm)| comm.widget).map(|(id, _)| id.clone());
-            oldest.map(|id| self.open.remove(&id));
+            let Some(oldest) = oldest else { break };
+            self.open.remove(&oldest);
         }
         id
     }
