@@ -212,7 +212,6 @@ export default {
         error.textContent = wrong;
         error.hidden = !wrong;
         again.hidden = !wrong;
-        root.classList.toggle("viewer-wrong", Boolean(wrong));
         if (!wrong || first) shown.show(model);
         first = false;
       });
