@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 pub struct Bundle {
     /// A representation for each MIME type.
     pub data: Value,
-    /// Widths and heights of pictures.
+    /// Widths and heights of pictures, and what they show in words.
     pub metadata: Value,
 }
 
@@ -18,7 +18,12 @@ impl From<Vec<Form>> for Bundle {
         let (mut data, mut metadata) = (Map::new(), Map::new());
         for form in forms {
             if let Some((width, height)) = form.size {
-                metadata.insert(form.mime.into(), json!({ "width": width, "height": height }));
+                let mut about = json!({ "width": width, "height": height });
+                // nbconvert and Quarto read it.
+                if !form.alt.is_empty() {
+                    about["alt"] = form.alt.into();
+                }
+                metadata.insert(form.mime.into(), about);
             }
             data.insert(form.mime.into(), form.content.into());
         }

@@ -143,21 +143,19 @@ fn prose(artifact: &Artifact) -> Option<String> {
     }
 }
 
-/// A title as part of a file name: small letters, digits and hyphens, 40 at most.
+/// A title as part of a file name: small letters, digits and hyphens; whole words up to 40 letters.
 fn slug(title: &str) -> String {
+    const LONGEST: usize = 40;
     let mut slug = String::new();
-    for c in title.chars() {
-        match c {
-            c if c.is_ascii_alphanumeric() => slug.push(c.to_ascii_lowercase()),
-            _ if slug.is_empty() || slug.ends_with('-') => {}
-            _ => slug.push('-'),
-        }
-        if slug.len() >= 40 {
+    for word in title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()) {
+        let hyphen = usize::from(!slug.is_empty());
+        if hyphen == 1 && slug.len() + 1 + word.len() > LONGEST {
             break;
         }
+        slug += &"-"[..hyphen];
+        slug += &word[..word.len().min(LONGEST)].to_ascii_lowercase();
     }
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "figure".into() } else { slug.to_string() }
+    if slug.is_empty() { "figure".into() } else { slug }
 }
 
 #[cfg(test)]
@@ -166,7 +164,7 @@ mod tests {
 
     #[test]
     fn titles_become_file_names() {
-        assert_eq!(slug("gradient of tabby, tabby cat in squeezenet1_1"), "gradient-of-tabby-tabby-cat-in-squeezene");
+        assert_eq!(slug("gradient of tabby, tabby cat in squeezenet1_1"), "gradient-of-tabby-tabby-cat-in");
         assert_eq!(slug("../..//Ä"), "figure");
     }
 }

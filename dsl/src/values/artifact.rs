@@ -4,7 +4,7 @@ use crate::convert::cast;
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use convscope_engine::data::Image;
-use convscope_engine::show::Part;
+use convscope_engine::show::{Look, Part};
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{Artifact, Error, Result, Tensor};
 use rhai::{Array, Dynamic};
@@ -68,6 +68,14 @@ pub fn bind(library: &mut Library<'_>) {
         "Its maps drawn over an image.",
         |a: &mut Artifact, image: Dynamic| overlay(a, &image).raise(),
     );
+    library.add(
+        "artifact.look(name: text, options?: map) -> artifact",
+        "The same with a figure for dark pages (\"dark\"), any page (\"transparent\") or a paper (\"column\", 3.25 inch wide, or \"page\", 6.75 inch; serif letters, without title and notes). Options: width in px, contours: lines at half of the strongest value on overlays.",
+        |a: &mut Artifact, name: &str| look(a, name, &rhai::Map::new()).raise(),
+    );
+    library
+        .engine
+        .register_fn("look", |a: &mut Artifact, name: &str, options: rhai::Map| look(a, name, &options).raise());
     library.engine.register_indexer_get(named);
     library.text::<Artifact>(|a| {
         let arrays: Vec<String> = a
@@ -95,6 +103,24 @@ fn scalar(t: &Tensor) -> Result<Dynamic> {
 /// `a.name` and `a["name"]`: an array or a number by its name.
 fn named(a: &mut Artifact, name: &str) -> Fallible<Dynamic> {
     a.array_named(name).and_then(scalar).raise()
+}
+
+fn look(a: &Artifact, name: &str, options: &rhai::Map) -> Result<Artifact> {
+    let mut look = Look::named(name)?;
+    for (option, value) in options {
+        look = match option.as_str() {
+            "width" => look.wide(crate::convert::number(value)?)?,
+            "contours" => match value.as_bool() {
+                Ok(contours) => Look { contours, ..look },
+                Err(kind) => return Err(Error::value(format!("contours is true or false, got {kind}"))),
+            },
+            other => {
+                return Err(Error::not_found(format!("`look` has no option `{other}`"))
+                    .hint("`width` and `contours` are known"));
+            }
+        };
+    }
+    Ok(a.clone().with_look(look))
 }
 
 fn overlay(a: &Artifact, image: &Dynamic) -> Result<Artifact> {

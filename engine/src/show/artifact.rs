@@ -1,6 +1,7 @@
 //! The result of a probe: parts to show, arrays to compute with, notes to read, and how it came about.
 
 use super::Table;
+use super::look::Look;
 use crate::data::image::Image;
 use crate::data::preprocess::Placement;
 use crate::error::{Error, Result, did_you_mean};
@@ -22,6 +23,11 @@ pub enum Scale {
         /// The magnitude of the strongest colours.
         bound: Option<f64>,
     },
+    /// Symmetric-log: asinh(v / c), c a hundredth of the largest magnitude; linear near zero, logarithmic beyond. From
+    /// zero up, or around zero where values of both signs occur. For values of very different size.
+    SymmetricLog,
+    /// Each tile of a grid from zero to its own largest magnitude: shows patterns, hides sizes.
+    Each,
 }
 
 /// How a map is drawn.
@@ -279,6 +285,8 @@ pub struct Artifact {
     pub complete: bool,
     /// The settings that made it, as JSON: probe, subject, input.
     pub manifest: serde_json::Value,
+    /// How its figure looks.
+    pub look: Look,
 }
 
 impl Artifact {
@@ -330,6 +338,12 @@ impl Artifact {
             self.complete = false;
             self.notes.insert(0, format!("stopped after {done} of {total} steps; what was done by then is shown"));
         }
+        self
+    }
+
+    /// The same with a figure of this look; that of artifacts inside it follows.
+    pub fn with_look(mut self, look: Look) -> Self {
+        self.look = look;
         self
     }
 

@@ -131,7 +131,12 @@ pub struct Ramp {
     pub diverging: bool,
     /// The largest value (the largest magnitude if diverging) where it lies above what the colours reach.
     pub beyond: Option<f64>,
+    /// The magnitude up to which a symmetric-log ramp is about linear; other ramps are linear throughout.
+    pub linear: Option<f64>,
 }
+
+/// What of its largest magnitude a symmetric-log ramp shows about linearly.
+const LINEAR: f64 = 0.01;
 
 impl Ramp {
     /// The ramp of `scale` for these values, of which only finite ones count. Where the scale leaves its upper end
@@ -145,6 +150,17 @@ impl Ramp {
             Some(at.filter(|q| *q > 0.0 && *q < 0.95 * largest).unwrap_or(largest))
         };
         match scale {
+            Scale::SymmetricLog | Scale::Each => {
+                let signed = finite.iter().any(|v| *v < 0.0);
+                let plain = if signed {
+                    Scale::Diverging { bound: None }
+                } else {
+                    Scale::Sequential { low: Some(0.0), high: None }
+                };
+                let ramp = Ramp::fit(plain, values, None);
+                let linear = (scale == Scale::SymmetricLog).then_some(LINEAR * ramp.high.abs());
+                Ramp { linear: linear.filter(|c| *c > 0.0), ..ramp }
+            }
             Scale::Sequential { low, high } => {
                 finite.sort_by(f64::total_cmp);
                 let mut first = low.unwrap_or_else(|| finite.first().copied().unwrap_or(0.0));
@@ -158,21 +174,28 @@ impl Ramp {
                     };
                 }
                 let beyond = finite.last().copied().filter(|v| *v > last);
-                Ramp { low: first, high: last, diverging: false, beyond }
+                Ramp { low: first, high: last, diverging: false, beyond, linear: None }
             }
             Scale::Diverging { bound } => {
                 finite.iter_mut().for_each(|v| *v = v.abs());
                 finite.sort_by(f64::total_cmp);
                 let bound = bound.or_else(|| end(&finite)).filter(|b| *b > 0.0).unwrap_or(1.0);
                 let beyond = finite.last().copied().filter(|v| *v > bound);
-                Ramp { low: -bound, high: bound, diverging: true, beyond }
+                Ramp { low: -bound, high: bound, diverging: true, beyond, linear: None }
             }
         }
     }
 
     /// Where a value lies between the ends, 0 to 1.
     pub fn place(&self, value: f64) -> f64 {
-        ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+        let bent = |v: f64| self.linear.map_or(v, |c| libm::asinh(v / c));
+        ((bent(value) - bent(self.low)) / (bent(self.high) - bent(self.low))).clamp(0.0, 1.0)
+    }
+
+    /// How strong a value's colour is, 0 at the ramp's quiet end (zero if diverging) and 1 at the other.
+    pub fn strength(&self, value: f64) -> f64 {
+        let t = self.place(value);
+        if self.diverging { (2.0 * t - 1.0).abs() } else { t }
     }
 
     /// The colour of a value, or nothing for one that is not a number.
@@ -232,6 +255,10 @@ mod tests {
         let values: Vec<f32> = (0..1000).map(|i| if i == 999 { 100.0 } else { i as f32 / 1000.0 }).collect();
         let ramp = Ramp::fit(open, &values, Some(0.995));
         assert!(ramp.high < 1.0 && ramp.beyond == Some(100.0));
+        let log = Ramp::fit(Scale::SymmetricLog, &[0.0, 0.01, 1.0], None);
+        assert!((log.place(0.01) - libm::asinh(1.0) / libm::asinh(100.0)).abs() < 1e-9 && log.place(1.0) == 1.0);
+        let both = Ramp::fit(Scale::SymmetricLog, &[-1.0, 0.5], None);
+        assert!((both.place(0.0) - 0.5).abs() < 1e-12 && both.strength(-1.0) == 1.0 && both.strength(0.0) < 1e-12);
         let zero = Ramp::fit(open, &[0.0; 4], None);
         assert_eq!(zero.colour(0.0), Some(sequential(0.0)));
         let signed = Ramp::fit(Scale::Diverging { bound: None }, &[-3.0, 1.0], None);

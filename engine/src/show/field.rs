@@ -134,6 +134,7 @@ pub fn remarks(values: &[f32]) -> Vec<String> {
 }
 
 /// Where a map's cells lie on what it is shown on.
+#[derive(Clone)]
 pub struct Ground<'a> {
     photo: Option<&'a Image>,
     placement: Option<Placement>,

@@ -1,4 +1,4 @@
-//! Lays an [`Artifact`] out as a figure: title, parts, what a reader must know, on a white page of one width.
+//! Lays an [`Artifact`] out as a figure: title, parts, what a reader must know, on a page of one width.
 
 mod axis;
 mod bar;
@@ -12,12 +12,15 @@ mod recorder;
 mod table;
 mod tiles;
 
-use super::artifact::{Artifact, Part};
+use super::alt::alt;
+use super::artifact::{Artifact, Part, Style};
+use super::headline::headline;
+use super::look::Look;
 use super::markdown;
-use super::raster::{self, SCALE};
+use super::raster::{self, Pixels};
 use super::scene::{INK, SOFT, Scene, paragraph};
 use super::svg as vector;
-use crate::data::{Image, PixelBox};
+use crate::data::Image;
 use crate::error::Result;
 
 pub use cloud::{entries as group_entries, hue as group_hue};
@@ -25,49 +28,35 @@ pub use mosaic::square as mosaic_square;
 
 /// The width that a figure's content may take, px.
 pub const WIDTH: f64 = 900.0;
-/// White around the whole.
-const MARGIN: f64 = 18.0;
-/// White that is left beside, above and below a part that is cut from the page: letters at a tick on its edge reach half their size beyond it.
-const EDGE: [f64; 2] = [1.0, 0.6 * SMALL];
+/// So many galleries below each other are drawn two in a row.
+const GALLERIES: usize = 4;
 /// White between parts.
 const GAP: f64 = 18.0;
+/// The narrowest column of artifacts side by side.
+const CELL: f64 = 130.0;
 /// Size of captions and ticks.
 const SMALL: f64 = 11.0;
 /// Size of running text.
 const TEXT: f64 = 12.5;
 
-/// An artifact's page in pixels, and where on it the parts lie that are pictures.
+/// An artifact's page in pixels, and its parts that are pictures.
 #[derive(Clone, Debug)]
 pub struct Drawn {
     /// The page, at twice a screen's resolution.
     pub page: Image,
-    pictures: Vec<[f64; 4]>,
+    pixels: Pixels,
+    /// The parts that are pictures, in the artifact's order and inside out, each laid out by itself without its title.
+    pub pictures: Vec<Scene>,
+    description: String,
 }
 
 impl Drawn {
-    /// The page as the bytes of a PNG file.
+    /// The page as the bytes of a PNG file, with its description.
     ///
     /// # Errors
     /// Where it cannot be encoded.
     pub fn png(&self) -> Result<Vec<u8>> {
-        self.page.encode_png()
-    }
-
-    /// The parts that are pictures, in the artifact's order and inside out, each cut from the page; the titles are left out.
-    ///
-    /// # Errors
-    /// Where one cannot be cut.
-    pub fn pictures(&self) -> Result<Vec<Image>> {
-        self.pictures.iter().map(|place| self.cut(*place)).collect()
-    }
-
-    fn cut(&self, [x, y, w, h]: [f64; 4]) -> Result<Image> {
-        let [beside, above] = EDGE;
-        let at = |v: f64, most: usize| ((v * SCALE).round().max(0.0) as usize).min(most);
-        let (width, height) = (self.page.width(), self.page.height());
-        let (left, top) = (at(x - beside, width - 1), at(y - above, height - 1));
-        let (right, bottom) = (at(x + w + beside, width).max(left + 1), at(y + h + above, height).max(top + 1));
-        self.page.crop(PixelBox::new(left, top, right - left, bottom - top))
+        Ok(described(self.pixels.png()?, &self.description))
     }
 }
 
@@ -77,7 +66,8 @@ impl Drawn {
 /// Where a part's arrays do not have the shapes that it says, or the figure would be too large.
 pub fn draw(artifact: &Artifact) -> Result<Drawn> {
     let scene = page(artifact)?;
-    Ok(Drawn { page: raster::draw(&scene)?, pictures: scene.pictures })
+    let pixels = raster::draw(&scene, artifact.look.theme)?;
+    Ok(Drawn { page: pixels.image.clone(), pixels, pictures: scene.pictures, description: alt(artifact) })
 }
 
 /// The artifact as the bytes of a PNG file at twice a screen's resolution.
@@ -93,60 +83,126 @@ pub fn png(artifact: &Artifact) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`png`].
 pub fn svg(artifact: &Artifact) -> Result<String> {
-    vector::write(&page(artifact)?)
+    vector::write(&page(artifact)?, artifact.look.theme, (&artifact.title, &alt(artifact)))
+}
+
+/// The artifact as a PDF file of one page: all but maps and photos as vectors.
+///
+/// # Errors
+/// As [`png`].
+pub fn pdf(artifact: &Artifact) -> Result<Vec<u8>> {
+    super::pdf::write(&page(artifact)?, artifact.look.theme, &artifact.title)
+}
+
+/// The parts that are pictures, laid out at most `width` px wide and one below the other; as [`Drawn::pictures`].
+///
+/// # Errors
+/// As [`draw`].
+pub fn pictures(artifact: &Artifact, width: f64) -> Result<Vec<Scene>> {
+    Ok(whole(artifact, width, true, artifact.look)?.pictures)
 }
 
 /// The artifact's page with its margin.
-fn page(artifact: &Artifact) -> Result<Scene> {
-    let wide = artifact.parts.iter().map(needed).fold(WIDTH, f64::max);
-    Ok(margined(whole(artifact, wide, true)?))
+///
+/// # Errors
+/// As [`draw`].
+pub fn page(artifact: &Artifact) -> Result<Scene> {
+    let (look, margin) = (artifact.look, artifact.look.margin());
+    let wide = match look.width {
+        Some(width) => width - 2.0 * margin,
+        None => WIDTH,
+    };
+    let content = whole(artifact, wide, true, look)?;
+    let across = if look.width.is_some() { wide.max(content.width) } else { content.width };
+    let mut page = Scene::new(across + 2.0 * margin, content.height + 2.0 * margin);
+    page.put(content, margin, margin);
+    Ok(if look.paper { page.in_serif() } else { page })
 }
 
-/// The width that a part asks for: figures grow with their columns, up to a limit.
-fn needed(part: &Part) -> f64 {
-    match part {
-        Part::Figure(inner, columns) => {
-            let columns = (*columns).clamp(1, inner.len().max(1)) as f64;
-            (columns * 380.0 + (columns - 1.0) * 2.0 * GAP).clamp(WIDTH, 1900.0)
-        }
-        _ => WIDTH,
+/// A PNG file with `text` as its description, in a chunk of international text (PNG 1.2, section 4.2.3.3) after the header.
+fn described(png: Vec<u8>, text: &str) -> Vec<u8> {
+    /// The signature and the header chunk.
+    const HEAD: usize = 8 + 25;
+    if text.is_empty() || png.len() < HEAD {
+        return png;
     }
-}
-
-fn margined(content: Scene) -> Scene {
-    let mut page = Scene::new(content.width + 2.0 * MARGIN, content.height + 2.0 * MARGIN);
-    page.put(content, MARGIN, MARGIN);
-    page
+    let mut chunk = b"iTXtDescription\0\0\0en\0\0".to_vec();
+    chunk.extend(text.as_bytes());
+    let mut sum = flate2::Crc::new();
+    sum.update(&chunk);
+    let length = (chunk.len() - 4) as u32;
+    [&png[..HEAD], &length.to_be_bytes(), &chunk, &sum.sum().to_be_bytes(), &png[HEAD..]].concat()
 }
 
 /// Title, parts and notes below each other, at most `width` wide.
-fn whole(artifact: &Artifact, width: f64, outermost: bool) -> Result<Scene> {
+fn whole(artifact: &Artifact, width: f64, outermost: bool, look: Look) -> Result<Scene> {
     let mut parts = Vec::new();
-    for part in &artifact.parts {
-        let titled = !is_said(&artifact.title, part_title(part));
-        parts.push(lay(part, width, titled)?);
+    let mut photo = None;
+    for run in runs(&artifact.parts) {
+        let columns = if run.len() > 1 && width >= WIDTH / 2.0 { 2 } else { 1 };
+        let cell = (width - GAP * (columns - 1) as f64) / columns as f64;
+        for row in run.chunks(columns) {
+            let mut line = Scene::default();
+            for (i, part) in row.iter().enumerate() {
+                let titled = !is_said(&artifact.title, part_title(part));
+                let again = seen(part, &mut photo);
+                let drawn = lay(part, cell, titled, again, look)?;
+                let left = i as f64 * (cell + GAP);
+                (line.width, line.height) = (left + drawn.width, line.height.max(drawn.height));
+                line.put(drawn, left, 0.0);
+            }
+            parts.push(line);
+        }
     }
     let content = parts.iter().map(|p| p.width).fold(0.0, f64::max);
     let text = content.max(width.min(420.0));
     let mut scene = Scene::default();
-    if !artifact.title.is_empty() {
+    // A paper's caption says what title and notes say.
+    let caption = look.paper && outermost;
+    if !artifact.title.is_empty() && !caption {
         let size = if outermost { 16.0 } else { 13.5 };
-        scene.below(paragraph(&artifact.title, size, text, 3, INK, true), 0.0);
+        let title = headline(&artifact.title, outermost);
+        scene.below(paragraph(&title, size, text, 3, INK, true), 0.0);
     }
     for part in parts {
         scene.below(part, if scene.items.is_empty() { 0.0 } else { GAP * 0.7 });
     }
-    for (i, note) in artifact.notes.iter().enumerate() {
+    for (i, note) in artifact.notes.iter().enumerate().filter(|_| !caption) {
         scene.below(paragraph(note, SMALL + 0.5, text, 6, SOFT, false), if i == 0 { 10.0 } else { 2.0 });
     }
     Ok(scene)
 }
 
-/// One part, at most `width` wide.
-fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
+/// An artifact's parts, galleries that follow each other together where they would make a page too high to look at: those are
+/// drawn two in a row.
+pub fn runs(parts: &[Part]) -> Vec<&[Part]> {
+    let gallery = |p: &Part| matches!(p, Part::Pictures(_));
+    let mut out: Vec<&[Part]> = Vec::new();
+    for run in parts.chunk_by(|a, b| gallery(a) && gallery(b)) {
+        if run.len() >= GALLERIES { out.push(run) } else { out.extend(run.chunks(1)) }
+    }
+    out
+}
+
+/// Whether a part's photo stands in a part above already.
+fn seen<'a>(part: &'a Part, photo: &mut Option<&'a Image>) -> bool {
+    let own = match part {
+        Part::Map(m) if matches!(m.style, Style::Overlay | Style::Alone) => m.photo.as_ref(),
+        Part::ClassMap(m) => m.photo.as_ref(),
+        _ => None,
+    };
+    let Some(own) = own else { return false };
+    let alike = |a: &Image| a.width() == own.width() && a.pixels() == own.pixels();
+    let again = photo.is_some_and(alike);
+    *photo = Some(own);
+    again
+}
+
+/// One part, at most `width` wide; `again` where its photo is there already.
+fn lay(part: &Part, width: f64, titled: bool, again: bool, look: Look) -> Result<Scene> {
     let mut body = match part {
-        Part::Map(m) => map::heat(m, width)?,
-        Part::ClassMap(m) => map::classes(m, width)?,
+        Part::Map(m) => map::heat(m, width, again, look.contours)?,
+        Part::ClassMap(m) => map::classes(m, width, again)?,
         Part::Boxes(b) => boxes::drawn(b, width)?,
         Part::Grid(g) => tiles::grid(g, width)?,
         Part::Matrix(m) => matrix::drawn(m, width)?,
@@ -156,16 +212,16 @@ fn lay(part: &Part, width: f64, titled: bool) -> Result<Scene> {
         Part::Cloud(c) => cloud::drawn(c, width)?,
         Part::Mosaic(m) => mosaic::drawn(m, width)?,
         Part::Text(t) => words(t, width),
-        Part::Figure(inner, columns) => beside(inner, *columns, width)?,
+        Part::Figure(inner, columns) => beside(inner, *columns, width, look)?,
     };
     if is_picture(part) {
-        body.pictures.push([0.0, 0.0, body.width, body.height]);
+        body.pictures.push(body.clone());
     }
     let title = part_title(part);
     if !titled || title.is_empty() {
         return Ok(body);
     }
-    let mut scene = paragraph(title, 13.0, body.width.max(width.min(420.0)), 2, INK, true);
+    let mut scene = paragraph(&headline(title, false), 13.0, body.width.max(width.min(420.0)), 2, INK, true);
     scene.below(body, 6.0);
     Ok(scene)
 }
@@ -202,15 +258,16 @@ pub fn is_said(title: &str, part: &str) -> bool {
 }
 
 /// Artifacts in columns of one width, rows aligned at their tops.
-fn beside(inner: &[Artifact], columns: usize, width: f64) -> Result<Scene> {
-    let columns = columns.clamp(1, inner.len().max(1));
+fn beside(inner: &[Artifact], columns: usize, width: f64, look: Look) -> Result<Scene> {
     let gap = GAP * 1.4;
+    let room = ((width + gap) / (CELL + gap)).floor().max(1.0) as usize;
+    let columns = columns.clamp(1, inner.len().max(1)).min(room);
     let cell = (width - gap * (columns - 1) as f64) / columns as f64;
     let mut scene = Scene::default();
     for row in inner.chunks(columns) {
         let mut line = Scene::default();
         for (i, artifact) in row.iter().enumerate() {
-            let drawn = whole(artifact, cell, false)?;
+            let drawn = whole(artifact, cell, false, look)?;
             let left = i as f64 * (cell + gap);
             line.width = line.width.max(left + drawn.width);
             line.height = line.height.max(drawn.height);

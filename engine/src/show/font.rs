@@ -1,5 +1,5 @@
 //! Letters as outlines and widths, from fonts that are part of the program, so that a figure looks the same on every
-//! machine: Ubuntu Light, and Hack for what it lacks and for code.
+//! machine: Ubuntu Light, Hack for what it lacks and for code, and DejaVu Serif for papers.
 
 use ab_glyph::{Font, FontRef, GlyphId, OutlineCurve};
 use std::sync::LazyLock;
@@ -12,6 +12,8 @@ pub enum Face {
     Sans,
     /// Of one width, for code and numbers in columns.
     Mono,
+    /// With serifs, for papers.
+    Serif,
 }
 
 /// A step of an outline, px, y downwards from the baseline.
@@ -27,9 +29,9 @@ pub enum Stroke {
     Cubic([f32; 2], [f32; 2], [f32; 2]),
 }
 
-/// The two typefaces; empty only if the embedded files were damaged, and then nothing is drawn.
+/// The typefaces; empty only if the embedded files were damaged, and then nothing is drawn.
 static FONTS: LazyLock<Vec<FontRef<'static>>> = LazyLock::new(|| {
-    [epaint_default_fonts::UBUNTU_LIGHT, epaint_default_fonts::HACK_REGULAR]
+    [epaint_default_fonts::UBUNTU_LIGHT, epaint_default_fonts::HACK_REGULAR, dejavu::serif::regular()]
         .into_iter()
         .filter_map(|bytes| FontRef::try_from_slice(bytes).ok())
         .collect()
@@ -137,7 +139,11 @@ fn lay(text: &str, size: f64, face: Face, mut each: impl FnMut(&FontRef<'static>
 /// The font that has the letter, the preferred one first, and its glyph; a box where none has it.
 fn find(letter: char, face: Face) -> Option<(usize, GlyphId)> {
     let letter = if letter.is_control() { ' ' } else { letter };
-    let order = if face == Face::Sans { [0, 1] } else { [1, 0] };
+    let order = match face {
+        Face::Sans => [0, 1],
+        Face::Mono => [1, 0],
+        Face::Serif => [2, 1],
+    };
     let known = order.into_iter().filter_map(|i| FONTS.get(i).map(|f| (i, f.glyph_id(letter))));
     known.clone().find(|(_, g)| g.0 != 0).or_else(|| known.clone().next())
 }

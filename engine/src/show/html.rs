@@ -1,12 +1,13 @@
 //! Artifacts as self-contained HTML: pictures as data, all texts escaped, nothing loaded from elsewhere.
 
+use super::alt::of_part;
 use super::artifact::{Artifact, Part};
 use super::figure::{self, Drawn, is_said, part_title};
-use super::markdown;
-use super::raster::SCALE;
+use super::headline::headline;
+use super::scene::Scene;
 use super::table::{Cell, Table};
-use super::text;
 use super::viewer::{self, Maps};
+use super::{markdown, svg, text};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use base64::Engine as _;
@@ -14,6 +15,11 @@ use serde_json::json;
 
 /// Rows of a table shown at most.
 const ROWS: usize = 200;
+
+/// Figures wider than this are laid out a second time for small screens, so that their letters can be read there.
+const WIDE: f64 = 460.0;
+/// The width of that layout, px, and up to which width of the window it is shown.
+const NARROW: (f64, f64) = (400.0, 640.0);
 
 /// Rows of a table that stand without a scroll bar.
 const TALL: usize = 40;
@@ -34,7 +40,7 @@ pub fn html(artifact: &Artifact) -> Result<String> {
 /// # Errors
 /// Where a picture cannot be encoded.
 pub fn html_of(artifact: &Artifact, drawn: &Drawn) -> Result<String> {
-    section(artifact, 3, &mut drawn.pictures()?.into_iter(), None)
+    section(artifact, 3, &mut layouts(artifact, drawn)?.into_iter(), None)
 }
 
 /// The same for a page that has the viewer: with the maps behind the pictures, in at most `room` bytes, from which they are taken.
@@ -42,7 +48,36 @@ pub fn html_of(artifact: &Artifact, drawn: &Drawn) -> Result<String> {
 /// # Errors
 /// As [`html_of`].
 pub fn html_within(artifact: &Artifact, drawn: &Drawn, room: &mut usize) -> Result<String> {
-    section(artifact, 3, &mut drawn.pictures()?.into_iter(), Some(room))
+    section(artifact, 3, &mut layouts(artifact, drawn)?.into_iter(), Some(room))
+}
+
+/// The drawn pictures of an artifact, each with the one for narrow windows where any is wide.
+fn layouts(artifact: &Artifact, drawn: &Drawn) -> Result<Vec<Layouts>> {
+    let small = match drawn.pictures.iter().any(|p| p.width > WIDE) {
+        true => figure::pictures(artifact, NARROW.0)?.into_iter().map(Some).collect(),
+        false => vec![None; drawn.pictures.len()],
+    };
+    Ok(drawn.pictures.iter().cloned().zip(small).collect())
+}
+
+/// A picture for wide windows and, where that is wider than a small screen, one for narrow ones.
+type Layouts = (Scene, Option<Scene>);
+
+/// A drawn part as a `<figure>`.
+fn picture((wide, narrow): &Layouts, alternative: &str) -> Result<String> {
+    let data = |scene: &Scene| -> Result<String> {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(svg::embedded(scene)?);
+        Ok(format!("data:image/svg+xml;base64,{encoded}"))
+    };
+    let small = match narrow.as_ref().filter(|_| wide.width > WIDE) {
+        None => String::new(),
+        Some(scene) => format!("<source media=\"(max-width:{}px)\" srcset=\"{}\">", NARROW.1, data(scene)?),
+    };
+    Ok(format!(
+        "<figure><picture>{small}<img src=\"{}\" alt=\"{}\" style=\"max-width:100%;height:auto\"></picture></figure>\n",
+        data(wide)?,
+        escape(alternative)
+    ))
 }
 
 /// An image as an `<img>` with its data, `shown` px wide at most.
@@ -111,22 +146,37 @@ pub fn escape(text: &str) -> String {
 fn section(
     artifact: &Artifact,
     level: usize,
-    pictures: &mut dyn Iterator<Item = Image>,
+    pictures: &mut dyn Iterator<Item = Layouts>,
     mut room: Option<&mut usize>,
 ) -> Result<String> {
     let mut out = String::from("<section class=\"artifact\">\n");
     if !artifact.title.is_empty() {
-        out += &format!("<h{level}>{}</h{level}>\n", escape(&artifact.title));
+        out += &format!("<h{level}>{}</h{level}>\n", escape(&headline(&artifact.title, level == 3)));
     }
     if !artifact.complete {
         out += "<p class=\"stopped\"><strong>incomplete</strong></p>\n";
     }
-    for part in &artifact.parts {
-        let title = part_title(part);
-        if !title.is_empty() && !is_said(&artifact.title, title) {
-            out += &format!("<h{}>{}</h{}>\n", level + 1, escape(title), level + 1);
+    for run in figure::runs(&artifact.parts) {
+        let together = run.len() > 1;
+        if together {
+            out += "<div class=\"beside\" style=\"display:grid;gap:20px;grid-template-columns:repeat(2,minmax(0,1fr))\">\n";
         }
-        out += &body(part, &artifact.title, level, pictures, room.as_deref_mut())?;
+        for part in run {
+            let title = part_title(part);
+            if together {
+                out += "<div>\n";
+            }
+            if !title.is_empty() && !is_said(&artifact.title, title) {
+                out += &format!("<h{}>{}</h{}>\n", level + 1, escape(&headline(title, false)), level + 1);
+            }
+            out += &body(part, &artifact.title, level, pictures, room.as_deref_mut())?;
+            if together {
+                out += "</div>\n";
+            }
+        }
+        if together {
+            out += "</div>\n";
+        }
     }
     if let Some(room) = room {
         out += &maps(artifact, room)?;
@@ -159,7 +209,7 @@ fn body(
     part: &Part,
     title: &str,
     level: usize,
-    pictures: &mut dyn Iterator<Item = Image>,
+    pictures: &mut dyn Iterator<Item = Layouts>,
     mut room: Option<&mut usize>,
 ) -> Result<String> {
     Ok(match part {
@@ -177,12 +227,14 @@ fn body(
         }
         Part::Mosaic(m) => super::zoom::mosaic(m)?,
         drawn => {
-            let picture = pictures.next().ok_or_else(|| Error::internal("a part was not drawn"))?;
-            let own = part_title(part);
-            let alternative = if own.is_empty() { title } else { own };
-            let alternative = format!("{alternative}: {}", text::summary(drawn));
-            let shown = picture.width() as f64 / SCALE;
-            format!("<figure>{}</figure>\n", image(&picture, &alternative, shown)?)
+            let layouts = pictures.next().ok_or_else(|| Error::internal("a part was not drawn"))?;
+            let alternative = of_part(drawn, title);
+            let named = if title.is_empty() || !part_title(drawn).is_empty() && !is_said(title, part_title(drawn)) {
+                alternative
+            } else {
+                format!("{}: {alternative}", headline(title, true))
+            };
+            picture(&layouts, &named)?
         }
     })
 }

@@ -1,7 +1,11 @@
-//! Markdown for texts in reports: headings, paragraphs, emphasis, code, lists and tables. Raw HTML is shown as it is
-//! written, links as their text and address, so that nothing in a text can load or run anything.
+//! Markdown for texts in reports: headings, paragraphs, emphasis, code, lists, tables, and formulas in TeX between `$` or
+//! `$$`, set as MathML. Raw HTML is shown as it is written, links as their text and address, so that nothing in a text can
+//! load or run anything.
 
+use super::html::escape;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
+use pulldown_latex::config::DisplayMode;
+use pulldown_latex::{Parser as Formula, RenderConfig, Storage, push_mathml};
 
 /// A paragraph, heading or list entry without its formatting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,12 +18,33 @@ pub struct Block {
     pub listed: bool,
 }
 
+/// What of Markdown is read beyond CommonMark.
+const WITH: Options = Options::ENABLE_TABLES.union(Options::ENABLE_MATH);
+
+/// A formula in TeX as MathML; as it is written where it cannot be read. Everything in it is escaped: it holds no markup of
+/// its own.
+fn formula(tex: &str, display: bool) -> String {
+    let storage = Storage::new();
+    let plain = tex.replace('<', "\\lt ").replace('>', "\\gt ");
+    let events: Vec<_> = Formula::new(&plain, &storage).collect();
+    let mode = if display { DisplayMode::Block } else { DisplayMode::Inline };
+    let config = RenderConfig { display_mode: mode, ..RenderConfig::default() };
+    let mut set = String::new();
+    let readable = events.iter().all(Result::is_ok);
+    if readable && push_mathml(&mut set, events.into_iter(), config).is_ok() {
+        return set;
+    }
+    format!("<code>{}</code>", escape(tex))
+}
+
 /// The text as HTML that is safe to put anywhere.
 pub fn to_html(text: &str) -> String {
     let mut address: Vec<String> = Vec::new();
     let mut events = Vec::new();
-    for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+    for event in Parser::new_ext(text, WITH) {
         match event {
+            Event::InlineMath(tex) => events.push(Event::InlineHtml(formula(&tex, false).into())),
+            Event::DisplayMath(tex) => events.push(Event::InlineHtml(formula(&tex, true).into())),
             Event::Html(t) | Event::InlineHtml(t) => events.push(Event::Text(t)),
             Event::Start(Tag::HtmlBlock) => events.push(Event::Start(Tag::Paragraph)),
             Event::End(TagEnd::HtmlBlock) => events.push(Event::End(TagEnd::Paragraph)),
@@ -58,8 +83,9 @@ pub fn blocks(text: &str) -> Vec<Block> {
             out.push(done);
         }
     };
-    for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+    for event in Parser::new_ext(text, WITH) {
         match event {
+            Event::InlineMath(t) | Event::DisplayMath(t) => now.text.push_str(&t),
             Event::Text(t) | Event::Code(t) | Event::Html(t) | Event::InlineHtml(t) => now.text.push_str(&t),
             Event::SoftBreak | Event::HardBreak => now.text.push(' '),
             Event::End(TagEnd::TableCell) => now.text.push_str("   "),
@@ -101,6 +127,16 @@ mod tests {
         assert!(out.contains("<h2>A</h2>"), "{out}");
         assert!(out.contains("&lt;script&gt;") && out.contains("y (javascript:alert(1))"), "{out}");
         assert!(!out.contains("<script") && !out.contains("href") && !out.contains("<img") && !out.contains("<b>"));
+    }
+
+    #[test]
+    fn formulas_are_set_and_what_is_none_stays() {
+        let out = to_html("the score $S_c$ and\n\n$$\\frac{\\partial S_c}{\\partial I}$$\n\nat $5 and 6");
+        assert!(out.contains("<math") && out.contains("<mfrac>") && out.contains("<msub>"), "{out}");
+        assert!(out.contains("display=\"block\"") && out.contains("at $5 and 6"), "{out}");
+        let bad = to_html("$\\unknown{x}$ and $\\text{<script>}$ and $x < y$");
+        assert!(!bad.contains("<script") && bad.contains("<code>\\unknown{x}</code>"), "{bad}");
+        assert_eq!(blocks("a $x^2$")[0].text, "a x^2");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Artifacts in the forms that notebooks choose from, by MIME type: figures as PNG, tables as HTML, prose as Markdown,
 //! and always plain text.
 
+use super::alt::alt;
 use super::artifact::{Artifact, Part};
 use super::raster::SCALE;
 use super::{TextStyle, figure, html, text};
@@ -17,12 +18,14 @@ pub struct Form {
     pub content: String,
     /// The width and height that a picture is shown with, px.
     pub size: Option<(u32, u32)>,
+    /// What a picture shows, in sentences; empty for other forms.
+    pub alt: String,
 }
 
 impl Form {
     /// A form that is a text.
     pub fn text(mime: &'static str, content: impl Into<String>) -> Self {
-        Form { mime, content: content.into(), size: None }
+        Form { mime, content: content.into(), size: None, alt: String::new() }
     }
 }
 
@@ -42,7 +45,7 @@ pub fn forms(artifact: &Artifact) -> Vec<Form> {
 /// # Errors
 /// Where it cannot be encoded.
 pub fn image(image: &Image, label: &str) -> Result<Vec<Form>> {
-    Ok(vec![png(&image.encode_png()?, 1.0), Form::text("text/plain", label)])
+    Ok(vec![png(&image.encode_png()?, 1.0, label.to_string()), Form::text("text/plain", label)])
 }
 
 fn rich(artifact: &Artifact) -> Result<Form> {
@@ -53,18 +56,18 @@ fn rich(artifact: &Artifact) -> Result<Form> {
         return Ok(Form::text("text/markdown", markdown));
     }
     match artifact.is_drawn() {
-        true => Ok(png(&figure::png(artifact)?, SCALE)),
+        true => Ok(png(&figure::png(artifact)?, SCALE, alt(artifact))),
         false => Ok(Form::text("text/html", html::html(artifact)?)),
     }
 }
 
 /// A PNG with `scale` pixels a px of the screen.
-fn png(bytes: &[u8], scale: f64) -> Form {
+fn png(bytes: &[u8], scale: f64, alt: String) -> Form {
     // The size stands in the header chunk, which comes first.
     let number = |at: usize| bytes.get(at..at + 4).map_or(0, |b| b.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)));
     let size = |at| (f64::from(number(at)) / scale).round() as u32;
     let content = base64::engine::general_purpose::STANDARD.encode(bytes);
-    Form { mime: "image/png", content, size: Some((size(16), size(20))) }
+    Form { mime: "image/png", content, size: Some((size(16), size(20))), alt }
 }
 
 #[cfg(test)]
@@ -84,6 +87,6 @@ mod tests {
     #[test]
     fn pictures_say_their_size() {
         let forms = image(&Image::filled(30, 20, [1; 3]).unwrap(), "x").unwrap();
-        assert_eq!(forms[0].size, Some((30, 20)));
+        assert_eq!((forms[0].size, forms[0].alt.as_str()), (Some((30, 20)), "x"));
     }
 }

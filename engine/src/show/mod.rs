@@ -1,16 +1,20 @@
 //! What probes return: an [`Artifact`] of parts that say *what* is shown; renderers (text, PNG, SVG, HTML) decide how.
 //!
-//! A figure is laid out once as a [`scene`] and then written as pixels or as vectors.
+//! A figure is laid out once as a [`scene`] and then written as pixels or as vectors, in the colours of its [`look`].
 
+pub mod alt;
 pub mod artifact;
 pub mod colour;
 pub mod field;
 pub mod figure;
 pub mod font;
+pub mod headline;
 pub mod html;
+pub mod look;
 pub mod markdown;
 pub mod mime;
 pub mod parquet;
+pub mod pdf;
 pub mod raster;
 pub mod report;
 pub mod save;
@@ -23,12 +27,14 @@ pub mod text;
 pub mod viewer;
 mod zoom;
 
+pub use alt::alt;
 pub use artifact::{
     Artifact, Boxes, ClassMap, Cloud, Framed, Grid, Map, Mark, Matrix, Mosaic, Part, Pictures, Plot, Scale, Series,
     Style, Tile,
 };
-pub use figure::{Drawn, draw, png, svg as to_svg};
+pub use figure::{Drawn, draw, pdf as to_pdf, png, svg as to_svg};
 pub use html::{html as to_html, html_of, html_within};
+pub use look::{Look, Theme};
 pub use report::{Report, Section};
 pub use save::{Encoded, Saved, encode, save, words};
 pub use single::{of_image, of_table, of_tensor};

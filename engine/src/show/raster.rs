@@ -1,8 +1,9 @@
 //! Draws a [`Scene`] into pixels, with smooth edges.
 
 use super::colour::Rgb;
-use super::font::{self, Stroke as Outline};
-use super::scene::{Anchor, Item, Letters, Scene};
+use super::font::Stroke as Outline;
+use super::look::Theme;
+use super::scene::{Item, Letters, Scene, on, parts};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use tiny_skia::{
@@ -13,52 +14,102 @@ use tiny_skia::{
 /// Pixels a px of the page: figures are drawn at twice the resolution of a screen.
 pub const SCALE: f64 = 2.0;
 
-/// The scene on white, [`SCALE`] pixels a px.
+/// The scene in pixels, [`SCALE`] a px.
+#[derive(Clone, Debug)]
+pub struct Pixels {
+    /// Its colours; of a transparent page over white.
+    pub image: Image,
+    /// How opaque each pixel is, row by row, where the page is transparent.
+    opacity: Option<Vec<u8>>,
+}
+
+impl Pixels {
+    /// The bytes of a PNG file, with an alpha channel where the page is transparent.
+    ///
+    /// # Errors
+    /// Where it cannot be encoded.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        let Some(opacity) = &self.opacity else { return self.image.encode_png() };
+        let (w, h) = (self.image.width() as u32, self.image.height() as u32);
+        // What was laid over white is taken off it again: c = over - (1 - a) white, divided by a.
+        let pixels: Vec<u8> = self
+            .image
+            .pixels()
+            .chunks_exact(3)
+            .zip(opacity)
+            .flat_map(|(p, a)| {
+                let alpha = f64::from(*a) / 255.0;
+                let own = |c: u8| {
+                    if *a == 0 {
+                        0
+                    } else {
+                        ((f64::from(c) - 255.0 * (1.0 - alpha)) / alpha).round().clamp(0.0, 255.0) as u8
+                    }
+                };
+                [own(p[0]), own(p[1]), own(p[2]), *a]
+            })
+            .collect();
+        let mut bytes = Vec::new();
+        let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+        let written = image::ImageEncoder::write_image(encoder, &pixels, w, h, image::ExtendedColorType::Rgba8);
+        written.map_err(|e| Error::internal(format!("a figure cannot be encoded: {e}")))?;
+        Ok(bytes)
+    }
+}
+
+/// The scene on a page of that theme.
 ///
 /// # Errors
 /// Where the picture would be larger than an [`Image`] may be.
-pub fn draw(scene: &Scene) -> Result<Image> {
+pub fn draw(scene: &Scene, theme: Theme) -> Result<Pixels> {
     let (width, height) = ((scene.width * SCALE).ceil().max(1.0), (scene.height * SCALE).ceil().max(1.0));
     Image::check_size(width as usize, height as usize)?;
     let mut page = Pixmap::new(width as u32, height as u32)
         .ok_or_else(|| Error::value(format!("a figure of {width} x {height} pixels is too large")))?;
-    page.fill(Color::WHITE);
-    for item in &scene.items {
-        paint(&mut page, item);
+    if theme != Theme::Transparent {
+        let [r, g, b] = parts(theme)[3];
+        page.fill(Color::from_rgba8(r, g, b, 255));
     }
-    let pixels = page.data().chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
-    Image::new(width as usize, height as usize, pixels)
+    for item in &scene.items {
+        paint(&mut page, item, theme);
+    }
+    let white = |c: u8, alpha: u8| c + (255 - alpha);
+    let pixels = page.data().chunks_exact(4).flat_map(|p| [white(p[0], p[3]), white(p[1], p[3]), white(p[2], p[3])]);
+    let image = Image::new(width as usize, height as usize, pixels.collect())?;
+    let opacity = (theme == Theme::Transparent).then(|| page.data().chunks_exact(4).map(|p| p[3]).collect());
+    Ok(Pixels { image, opacity })
 }
 
-fn paint(page: &mut Pixmap, item: &Item) {
+fn paint(page: &mut Pixmap, item: &Item, theme: Theme) {
+    let on = |colour: &Rgb| on(theme, *colour);
     let view = Transform::from_scale(SCALE as f32, SCALE as f32);
     match item {
         Item::Area([x, y, w, h], colour) => {
             if let Some(rect) = Rect::from_xywh(*x as f32, *y as f32, *w as f32, *h as f32) {
-                page.fill_rect(rect, &solid(*colour), view, None);
+                page.fill_rect(rect, &solid(on(colour)), view, None);
             }
         }
         Item::Frame([x, y, w, h], colour, width) => {
             if let Some(rect) = Rect::from_xywh(*x as f32, *y as f32, *w as f32, *h as f32) {
-                stroke(page, &PathBuilder::from_rect(rect), *colour, *width, false);
+                stroke(page, &PathBuilder::from_rect(rect), on(colour), *width, false);
             }
         }
         Item::Line(points, colour, width, dashed) => {
             if let Some(path) = polyline(points, false) {
-                stroke(page, &path, *colour, *width, *dashed);
+                stroke(page, &path, on(colour), *width, *dashed);
             }
         }
         Item::Shape(points, colour) => {
             if let Some(path) = polyline(points, true) {
-                page.fill_path(&path, &solid(*colour), FillRule::Winding, view, None);
+                page.fill_path(&path, &solid(on(colour)), FillRule::Winding, view, None);
             }
         }
         Item::Dot(x, y, r, colour) => {
             if let Some(path) = PathBuilder::from_circle(*x as f32, *y as f32, *r as f32) {
-                page.fill_path(&path, &solid(*colour), FillRule::Winding, view, None);
+                page.fill_path(&path, &solid(on(colour)), FillRule::Winding, view, None);
             }
         }
-        Item::Letters(letters) => write(page, letters),
+        Item::Letters(letters) => write(page, letters, on(&letters.colour)),
         Item::Picture(rect, image) => place(page, *rect, image),
     }
 }
@@ -70,14 +121,9 @@ fn stroke(page: &mut Pixmap, path: &Path, colour: Rgb, width: f64, dashed: bool)
     page.stroke_path(path, &solid(colour), &pen, Transform::from_scale(SCALE as f32, SCALE as f32), None);
 }
 
-fn write(page: &mut Pixmap, l: &Letters) {
-    let shift = match l.anchor {
-        Anchor::Start => 0.0,
-        Anchor::Middle => -font::width(&l.text, l.size, l.face) / 2.0,
-        Anchor::End => -font::width(&l.text, l.size, l.face),
-    };
+fn write(page: &mut Pixmap, l: &Letters, colour: Rgb) {
     let mut path = PathBuilder::new();
-    for step in font::outline(&l.text, l.size, l.face) {
+    for step in l.outline() {
         match step {
             Outline::Move(x, y) => {
                 path.close();
@@ -90,14 +136,12 @@ fn write(page: &mut Pixmap, l: &Letters) {
     }
     path.close();
     let Some(path) = path.finish() else { return };
-    let view = Transform::from_translate(shift as f32, 0.0)
-        .post_concat(Transform::from_rotate(l.turn as f32))
+    let view = Transform::from_rotate(l.turn as f32)
         .post_translate(l.x as f32, l.y as f32)
         .post_scale(SCALE as f32, SCALE as f32);
-    page.fill_path(&path, &solid(l.colour), FillRule::Winding, view, None);
-    let weight = if l.bold { 0.045 } else { 0.012 };
-    let pen = Stroke { width: (l.size * weight) as f32, line_join: LineJoin::Round, ..Stroke::default() };
-    page.stroke_path(&path, &solid(l.colour), &pen, view, None);
+    page.fill_path(&path, &solid(colour), FillRule::Winding, view, None);
+    let pen = Stroke { width: l.weight() as f32, line_join: LineJoin::Round, ..Stroke::default() };
+    page.stroke_path(&path, &solid(colour), &pen, view, None);
 }
 
 fn place(page: &mut Pixmap, [x, y, w, h]: [f64; 4], image: &Image) {

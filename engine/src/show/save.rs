@@ -1,5 +1,6 @@
 //! Writes a value to a file in the format that the file's extension names.
 
+use super::alt::alt;
 use super::artifact::{Artifact, Part, Plot};
 use super::report::{Report, Section};
 use super::single::{of_image, of_table, of_tensor};
@@ -21,16 +22,16 @@ pub enum Saved<'a> {
     Artifact(&'a Artifact),
     /// Numbers: every format.
     Tensor(&'a Tensor),
-    /// Pixels: .png as they are, .svg and .html.
+    /// Pixels: .png as they are, .svg, .pdf and .html.
     Image(&'a Image),
     /// Rows: every format but arrays.
     Table(&'a Table),
 }
 
-const KNOWN: &str = ".png, .svg, .html, .npy, .csv, .json, .parquet and .safetensors";
+const KNOWN: &str = ".png, .svg, .pdf, .html, .npy, .csv, .json, .parquet and .safetensors";
 
 /// Writes `what` to `path`, whole or not at all; folders on the way are made. By extension:
-/// .png and .svg the figure (an image: its own pixels); .html a page that loads nothing; .npy the primary array, f32,
+/// .png, .svg and .pdf the figure in its look (an image: its own pixels), with what it shows in words; .html a page that loads nothing; .npy the primary array, f32,
 /// as computed, without a batch axis; .csv the first table, or a primary array of one or two axes, or the first plot;
 /// .json title, notes, arrays as nested lists with their shapes, tables; .parquet a row for each of the primary array, with
 /// the arrays and the first table of as many rows as columns, or the first table alone; .safetensors all arrays.
@@ -62,14 +63,16 @@ pub fn encode(what: &Saved<'_>, path: &Path) -> Result<Encoded> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     let mut picture = None;
     let bytes = match extension.as_str() {
-        "png" => {
-            let pixels = match what {
-                Saved::Image(image) => Ok((*image).clone()),
-                _ => artifact(what).and_then(|a| Ok(figure::draw(&a)?.page)),
-            };
-            pixels.and_then(|image| picture.insert(image).encode_png())
-        }
+        "png" => match what {
+            Saved::Image(image) => picture.insert((*image).clone()).encode_png(),
+            _ => artifact(what).and_then(|a| {
+                let drawn = figure::draw(&a)?;
+                picture = Some(drawn.page.clone());
+                drawn.png()
+            }),
+        },
         "svg" => figure::svg(&artifact(what)?).map(String::into_bytes),
+        "pdf" => figure::pdf(&artifact(what)?),
         "html" => page(&artifact(what)?).map(String::into_bytes),
         "npy" => array(what).and_then(|t| npy::write(&t)),
         "csv" => rows(what)?.csv().map(String::into_bytes),
@@ -147,7 +150,7 @@ fn rows(what: &Saved<'_>) -> Result<Table> {
 }
 
 fn possible(artifact: &Artifact) -> String {
-    let mut kinds = vec![".png", ".svg", ".html", ".json"];
+    let mut kinds = vec![".png", ".svg", ".pdf", ".html", ".json"];
     if !artifact.data.is_empty() {
         kinds.extend([".npy", ".safetensors", ".parquet"]);
     }
@@ -207,6 +210,9 @@ fn document(what: &Saved<'_>) -> Result<Value> {
                 data.insert(name.clone(), listed(tensor)?);
             }
             let mut said = words(a);
+            if a.is_drawn() {
+                said["alt"] = json!(alt(a));
+            }
             said["primary"] = json!(a.primary);
             said["data"] = data.into();
             said["manifest"] = a.manifest.clone();

@@ -1,8 +1,11 @@
-//! A drawing as a list of shapes, letters and pictures on a white page: laid out once, then written as PNG
-//! ([`super::raster`]) or as SVG ([`super::svg`]).
+//! A drawing as a list of shapes, letters and pictures on a page: laid out once, then written as PNG
+//! ([`super::raster`]), SVG ([`super::svg`]) or PDF ([`super::pdf`]).
+//!
+//! [`INK`], [`SOFT`], [`FAINT`] and [`PAGE`] are parts, not only colours: a theme puts others in their place ([`on`]).
 
 use super::colour::Rgb;
 use super::font::{self, Face};
+use super::look::Theme;
 use crate::data::Image;
 
 /// Dark text.
@@ -11,6 +14,25 @@ pub const INK: Rgb = [28, 28, 32];
 pub const SOFT: Rgb = [90, 92, 98];
 /// Grid lines and frames.
 pub const FAINT: Rgb = [222, 223, 227];
+/// What is under everything.
+pub const PAGE: Rgb = [255, 255, 254];
+/// Dark letters and lines on something that is drawn, which no theme changes.
+pub const DARK: Rgb = [24, 24, 28];
+
+/// The parts' colours on pages of a theme: [`INK`], [`SOFT`], [`FAINT`], [`PAGE`].
+pub fn parts(theme: Theme) -> [Rgb; 4] {
+    match theme {
+        Theme::Light => [INK, SOFT, FAINT, [255; 3]],
+        Theme::Dark => [[230, 230, 234], [168, 171, 180], [62, 64, 72], [23, 24, 28]],
+        Theme::Transparent => [[118, 120, 128], [124, 126, 134], [158, 160, 166], [255; 3]],
+    }
+}
+
+/// A colour on a page of that theme.
+pub fn on(theme: Theme, colour: Rgb) -> Rgb {
+    let place = [INK, SOFT, FAINT, PAGE].iter().position(|part| *part == colour);
+    place.map_or(colour, |i| parts(theme)[i])
+}
 
 /// Where a text stands relative to its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +68,69 @@ pub struct Letters {
     pub face: Face,
 }
 
+/// How much smaller serif letters are set, whose font is larger on the body than the sans one that lines are measured with.
+const SERIF: f64 = 0.88;
+
+impl Letters {
+    /// Its width as it is laid out, px.
+    pub fn width(&self) -> f64 {
+        font::width(&self.text, self.size, if self.face == Face::Mono { Face::Mono } else { Face::Sans })
+    }
+
+    /// The size at which it is drawn.
+    pub fn drawn_size(&self) -> f64 {
+        if self.face == Face::Serif { SERIF * self.size } else { self.size }
+    }
+
+    /// The width of the line around its letters.
+    pub fn weight(&self) -> f64 {
+        self.size
+            * match (self.bold, self.face) {
+                (true, _) => 0.045,
+                (false, Face::Serif) => 0.0,
+                (false, _) => 0.012,
+            }
+    }
+
+    /// What it covers: left, top, right, bottom; of a slanted line the upright frame around it.
+    pub fn bounds(&self) -> [f64; 4] {
+        let width = self.width();
+        let start = match self.anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => -width / 2.0,
+            Anchor::End => -width,
+        };
+        let (sin, cos) = (libm::sin(self.turn.to_radians()), libm::cos(self.turn.to_radians()));
+        let mut out = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+        for (dx, dy) in [(start, -0.75), (start + width, -0.75), (start, 0.2), (start + width, 0.2)] {
+            let dy = dy * self.size;
+            let (x, y) = (self.x + dx * cos - dy * sin, self.y + dx * sin + dy * cos);
+            out = [out[0].min(x), out[1].min(y), out[2].max(x), out[3].max(y)];
+        }
+        out
+    }
+
+    /// Its outlines about its position, before the turn: anchored, and never wider than it was laid out.
+    pub fn outline(&self) -> Vec<font::Stroke> {
+        let (size, room) = (self.drawn_size(), self.width());
+        let natural = font::width(&self.text, size, self.face);
+        let squeeze = if natural > room { room / natural } else { 1.0 };
+        let shift = match self.anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => -natural * squeeze / 2.0,
+            Anchor::End => -natural * squeeze,
+        };
+        let at = |x: f32| (f64::from(x) * squeeze + shift) as f32;
+        let moved = |stroke| match stroke {
+            font::Stroke::Move(x, y) => font::Stroke::Move(at(x), y),
+            font::Stroke::Line(x, y) => font::Stroke::Line(at(x), y),
+            font::Stroke::Quad(c, p) => font::Stroke::Quad([at(c[0]), c[1]], [at(p[0]), p[1]]),
+            font::Stroke::Cubic(c, d, p) => font::Stroke::Cubic([at(c[0]), c[1]], [at(d[0]), d[1]], [at(p[0]), p[1]]),
+        };
+        font::outline(&self.text, size, self.face).into_iter().map(moved).collect()
+    }
+}
+
 /// Something drawn; lengths in px of the page.
 #[derive(Clone, Debug)]
 pub enum Item {
@@ -74,8 +159,8 @@ pub struct Scene {
     pub height: f64,
     /// What is drawn, in this order.
     pub items: Vec<Item>,
-    /// Where the parts of an artifact that are pictures lie, in order: left, top, width, height.
-    pub pictures: Vec<[f64; 4]>,
+    /// The parts of an artifact that are pictures, in order, each laid out by itself, without its title.
+    pub pictures: Vec<Scene>,
 }
 
 impl Scene {
@@ -104,7 +189,7 @@ impl Scene {
     /// Adds everything on `other`, moved by `dx` and `dy`.
     pub fn put(&mut self, other: Scene, dx: f64, dy: f64) {
         let moved = |[x, y, w, h]: [f64; 4]| [x + dx, y + dy, w, h];
-        self.pictures.extend(other.pictures.into_iter().map(moved));
+        self.pictures.extend(other.pictures);
         let shifted = |points: Vec<(f64, f64)>| points.into_iter().map(|(x, y)| (x + dx, y + dy)).collect();
         self.items.extend(other.items.into_iter().map(|item| match item {
             Item::Area(r, c) => Item::Area(moved(r), c),
@@ -115,6 +200,18 @@ impl Scene {
             Item::Letters(l) => Item::Letters(Letters { x: l.x + dx, y: l.y + dy, ..l }),
             Item::Picture(r, i) => Item::Picture(moved(r), i),
         }));
+    }
+
+    /// The same with its words in serif letters.
+    pub fn in_serif(mut self) -> Self {
+        for item in &mut self.items {
+            if let Item::Letters(l) = item
+                && l.face == Face::Sans
+            {
+                l.face = Face::Serif;
+            }
+        }
+        self
     }
 
     /// Puts `other` below what is there, `gap` px away, and grows to hold it.

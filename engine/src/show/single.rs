@@ -28,7 +28,7 @@ pub fn of_table(table: &Table) -> Artifact {
     Artifact::new("").part(Part::Table(String::new(), table.clone())).notes(table.notes().to_vec())
 }
 
-/// One tensor, also its primary array `tensor`: a number or a few as a table, a vector as a line, rows and columns as
+/// One tensor, also its primary array `tensor`: a number or a few as a table, a vector as bars, rows and columns as
 /// a map, more axes as a grid of maps.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub fn of_tensor(tensor: &Tensor) -> Result<Artifact> {
         }
         [n] => {
             let x = (0..*n).map(|i| i as f64).collect();
-            let series = Series { name: "value".into(), x, y: to_f64(tensor)?, bars: Vec::new(), mark: Mark::Line };
+            let series = Series { name: "value".into(), x, y: to_f64(tensor)?, bars: Vec::new(), mark: Mark::Bar };
             artifact.part(Part::Plot(Plot {
                 title: String::new(),
                 x_label: "index".into(),

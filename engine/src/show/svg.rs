@@ -1,49 +1,95 @@
 //! Writes a [`Scene`] as SVG: lines and letters as such, pictures embedded as PNG.
 
 use super::colour::Rgb;
-use super::font::{self, Face};
+use super::font::{Face, Stroke};
 use super::html::escape;
-use super::scene::{Anchor, Item, Letters, Scene};
+use super::look::Theme;
+use super::scene::{Anchor, FAINT, INK, Item, Letters, PAGE, SOFT, Scene, on, parts};
 use crate::error::Result;
 use base64::Engine as _;
 use std::fmt::Write as _;
 
-/// The scene as a standalone SVG document. Texts say how long they are, so that another font does not break the layout.
+/// The scene as a standalone SVG document with `about` as its title and description. Texts stay texts, and say how long
+/// they are, so that another font does not break the layout.
 ///
 /// # Errors
 /// Where a picture cannot be encoded.
-pub fn write(scene: &Scene) -> Result<String> {
+pub fn write(scene: &Scene, theme: Theme, about: (&str, &str)) -> Result<String> {
     let (w, h) = (scene.width.ceil(), scene.height.ceil());
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" \
-         font-family=\"Ubuntu, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
-    );
+    let mut out = opened(scene);
+    out += &format!("<title>{}</title>\n<desc>{}</desc>\n", escape(about.0), escape(about.1));
+    if theme != Theme::Transparent {
+        out += &format!("<rect width=\"{w}\" height=\"{h}\" fill=\"{}\"/>\n", hex(parts(theme)[3]));
+    }
     for item in &scene.items {
-        out.push_str(&element(item)?);
+        out.push_str(&element(item, &|c| format!("\"{}\"", hex(on(theme, c))), &text)?);
         out.push('\n');
     }
     Ok(out + "</svg>\n")
 }
 
-fn element(item: &Item) -> Result<String> {
+/// The scene as an SVG document to be embedded in a page: it follows the reader's light or dark theme, has no page of its
+/// own, and carries its letters as outlines, so that it looks the same wherever it is read.
+///
+/// # Errors
+/// Where a picture cannot be encoded.
+pub fn embedded(scene: &Scene) -> Result<String> {
+    let mut out = opened(scene);
+    out += "<style>";
+    for (theme, open, close) in [(Theme::Light, "", ""), (Theme::Dark, "@media (prefers-color-scheme:dark){", "}")] {
+        let [ink, soft, faint, page] = parts(theme).map(hex);
+        out += &format!("{open}svg{{--i:{ink};--s:{soft};--f:{faint};--p:{page}}}{close}");
+    }
+    out += "</style>\n";
+    let colour = |c: Rgb| match c {
+        INK => "\"var(--i)\"".to_string(),
+        SOFT => "\"var(--s)\"".to_string(),
+        FAINT => "\"var(--f)\"".to_string(),
+        PAGE => "\"var(--p)\"".to_string(),
+        c => format!("\"{}\"", hex(c)),
+    };
+    for item in &scene.items {
+        out.push_str(&element(item, &colour, &outlined)?);
+        out.push('\n');
+    }
+    Ok(out + "</svg>\n")
+}
+
+fn opened(scene: &Scene) -> String {
+    let (w, h) = (scene.width.ceil(), scene.height.ceil());
+    let serif = scene.items.iter().any(|i| matches!(i, Item::Letters(l) if l.face == Face::Serif));
+    let family = if serif {
+        "'Latin Modern Roman', 'STIX Two Text', 'Times New Roman', serif"
+    } else {
+        "Ubuntu, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
+    };
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" \
+         font-family=\"{family}\">\n"
+    )
+}
+
+type Colour<'a> = &'a dyn Fn(Rgb) -> String;
+
+/// An item; `colour` gives an attribute's value with its quotes, `letters` writes a text in such a colour.
+fn element(item: &Item, colour: Colour<'_>, letters: &dyn Fn(&Letters, &str) -> String) -> Result<String> {
     Ok(match item {
-        Item::Area(r, c) => format!("<rect {} fill=\"{}\"/>", rect(r), hex(*c)),
+        Item::Area(r, c) => format!("<rect {} fill={}/>", rect(r), colour(*c)),
         Item::Frame(r, c, w) => {
-            format!("<rect {} fill=\"none\" stroke=\"{}\" stroke-width=\"{}\"/>", rect(r), hex(*c), n(*w))
+            format!("<rect {} fill=\"none\" stroke={} stroke-width=\"{}\"/>", rect(r), colour(*c), n(*w))
         }
         Item::Line(p, c, w, dashed) => format!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-linejoin=\"round\"{}/>",
+            "<polyline points=\"{}\" fill=\"none\" stroke={} stroke-width=\"{}\" stroke-linejoin=\"round\"{}/>",
             points(p),
-            hex(*c),
+            colour(*c),
             n(*w),
             if *dashed { " stroke-dasharray=\"4 3\"" } else { "" }
         ),
-        Item::Shape(p, c) => format!("<polygon points=\"{}\" fill=\"{}\"/>", points(p), hex(*c)),
+        Item::Shape(p, c) => format!("<polygon points=\"{}\" fill={}/>", points(p), colour(*c)),
         Item::Dot(x, y, r, c) => {
-            format!("<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"{}\"/>", n(*x), n(*y), n(*r), hex(*c))
+            format!("<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill={}/>", n(*x), n(*y), n(*r), colour(*c))
         }
-        Item::Letters(l) => text(l),
+        Item::Letters(l) => letters(l, &colour(l.colour)),
         Item::Picture(r, image) => {
             let data = base64::engine::general_purpose::STANDARD.encode(image.encode_png()?);
             format!("<image {} preserveAspectRatio=\"none\" href=\"data:image/png;base64,{data}\"/>", rect(r))
@@ -51,29 +97,55 @@ fn element(item: &Item) -> Result<String> {
     })
 }
 
-fn text(l: &Letters) -> String {
+fn text(l: &Letters, colour: &str) -> String {
     let anchor = match l.anchor {
         Anchor::Start => "",
         Anchor::Middle => " text-anchor=\"middle\"",
         Anchor::End => " text-anchor=\"end\"",
     };
-    let turn = if l.turn == 0.0 {
-        String::new()
-    } else {
-        format!(" transform=\"rotate({} {} {})\"", n(l.turn), n(l.x), n(l.y))
-    };
+    let turn = turned(l);
     let weight = if l.bold { " font-weight=\"600\"" } else { "" };
     let family = if l.face == Face::Mono { " font-family=\"Hack, Consolas, Menlo, monospace\"" } else { "" };
     format!(
-        "<text x=\"{}\" y=\"{}\" font-size=\"{}\" fill=\"{}\"{anchor}{turn}{weight}{family} textLength=\"{}\" \
+        "<text x=\"{}\" y=\"{}\" font-size=\"{}\" fill={colour}{anchor}{turn}{weight}{family} textLength=\"{}\" \
          lengthAdjust=\"spacingAndGlyphs\">{}</text>",
         n(l.x),
         n(l.y),
         n(l.size),
-        hex(l.colour),
-        n(font::width(&l.text, l.size, l.face)),
+        n(l.width()),
         escape(&l.text)
     )
+}
+
+/// A text as the outlines of its letters.
+fn outlined(l: &Letters, colour: &str) -> String {
+    let mut path = String::new();
+    let p = |x: f32, y: f32| format!("{} {}", n(f64::from(x)), n(f64::from(y)));
+    for step in l.outline() {
+        path += &match step {
+            Stroke::Move(x, y) => format!("M{}", p(x, y)),
+            Stroke::Line(x, y) => format!("L{}", p(x, y)),
+            Stroke::Quad(c, e) => format!("Q{} {}", p(c[0], c[1]), p(e[0], e[1])),
+            Stroke::Cubic(c, d, e) => format!("C{} {} {}", p(c[0], c[1]), p(d[0], d[1]), p(e[0], e[1])),
+        };
+    }
+    if path.is_empty() {
+        return String::new();
+    }
+    let turn = if l.turn == 0.0 { String::new() } else { format!(" rotate({})", n(l.turn)) };
+    format!(
+        "<path transform=\"translate({} {}){turn}\" d=\"{path}\" fill={colour} stroke={colour} stroke-width=\"{}\"/>",
+        n(l.x),
+        n(l.y),
+        n(l.weight())
+    )
+}
+
+fn turned(l: &Letters) -> String {
+    if l.turn == 0.0 {
+        return String::new();
+    }
+    format!(" transform=\"rotate({} {} {})\"", n(l.turn), n(l.x), n(l.y))
 }
 
 fn rect([x, y, w, h]: &[f64; 4]) -> String {
@@ -95,5 +167,6 @@ fn hex(c: Rgb) -> String {
 /// A length to a hundredth of a px.
 fn n(x: f64) -> String {
     let text = format!("{x:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_string()
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    if short == "-0" { "0".to_string() } else { short.to_string() }
 }

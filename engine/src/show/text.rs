@@ -105,43 +105,6 @@ pub fn arrays(artifact: &Artifact) -> String {
     format!("arrays: {}", primary.chain(others).map(line).collect::<Vec<_>>().join(", "))
 }
 
-/// A part in a few words: what a picture of it shows.
-pub fn summary(part: &Part) -> String {
-    let summed = || -> Result<String> {
-        Ok(match part {
-            Part::Map(m) if m.style == Style::Photo => "the photo".into(),
-            Part::Map(m) => map_line(m, &Field::of(&m.values)?),
-            Part::ClassMap(m) => {
-                let names: Vec<&str> = m.names.iter().take(5).map(|(_, n)| n.as_str()).collect();
-                format!(
-                    "map of {} classes, {} × {}: {}",
-                    m.names.len(),
-                    m.values.dim(0)?,
-                    m.values.dim(1)?,
-                    names.join(", ")
-                )
-            }
-            Part::Boxes(b) => {
-                let list: Vec<&str> = b.boxes.iter().take(5).map(|f| f.caption.as_str()).collect();
-                format!("{} boxes: {}", b.boxes.len(), list.join(", "))
-            }
-            Part::Grid(g) => grid_line(g)?,
-            Part::Matrix(m) => format!("{} by {} values", m.rows.len(), m.columns.len()),
-            Part::Pictures(p) => format!("{} pictures", p.images.len()),
-            Part::Table(_, t) => format!("table of {} rows", t.len()),
-            Part::Plot(p) => {
-                let names: Vec<&str> = p.series.iter().map(|s| s.name.as_str()).collect();
-                format!("plot of {} by {}: {}", p.y_label, p.x_label, names.join(", "))
-            }
-            Part::Cloud(c) => format!("{} points in {} groups", c.points.len(), c.names.len()),
-            Part::Mosaic(m) => format!("{} pictures on a grid of {} columns", m.images.len(), m.columns),
-            Part::Text(_) => "text".into(),
-            Part::Figure(inner, _) => format!("{} results side by side", inner.len()),
-        })
-    };
-    summed().unwrap_or_else(|e| e.message)
-}
-
 /// A matrix as a table, its rows' names in the first column.
 fn matrix(matrix: &Matrix) -> Result<Table> {
     let names = std::iter::once("").chain(matrix.columns.iter().map(String::as_str));

@@ -55,24 +55,31 @@ fn percent(p: f64) -> String {
 fn pictures(victims: &Victims, judged: &[Judged]) -> Result<Part> {
     let mut images = Vec::new();
     let shown = if victims.single { 1 } else { SHOWN };
+    let factor = factor(victims, &judged[..shown.min(judged.len())]);
     for (n, j) in judged.iter().enumerate().take(shown) {
         let clean = victims.space.picture(&victims.model, &victims.space.to_net(victims.image(n)))?;
         images.push((clean, seen(victims, &victims.clean[n]).2));
         images.push((j.picture.clone(), seen(victims, &j.scores[1]).2));
-        let (picture, factor) = magnified(victims, n, j)?;
-        images.push((picture, format!("change × {factor}, around grey")));
+        images.push((magnified(victims, n, j, factor)?, format!("change × {factor}, around grey")));
     }
     let title = if victims.single { "" } else { "clean, adversarial (8 bits), change" };
     Ok(Part::Pictures(Pictures { title: title.into(), images, columns: Some(3) }))
 }
 
-/// The 8-bit perturbation around mid grey, enlarged by the whole number that just fits.
-fn magnified(victims: &Victims, n: usize, j: &Judged) -> Result<(Image, usize)> {
-    let clean = victims.image(n);
-    let largest = j.rounded.iter().zip(clean).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
-    let factor = if largest > 0.0 { (127.0 / largest).floor().max(1.0) } else { 1.0 };
-    let pixels: Vec<f64> = j.rounded.iter().zip(clean).map(|(a, b)| 128.0 + factor * (a - b)).collect();
-    Ok((victims.space.picture(&victims.model, &victims.space.to_net(&pixels))?, factor as usize))
+/// The whole number by which all changes that are shown can be enlarged around mid grey: one for all, so that they compare.
+fn factor(victims: &Victims, judged: &[Judged]) -> usize {
+    let of = |(n, j): (usize, &Judged)| {
+        j.rounded.iter().zip(victims.image(n)).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()))
+    };
+    let largest = judged.iter().enumerate().map(of).fold(0.0, f64::max);
+    if largest > 0.0 { (127.0 / largest).floor().max(1.0) as usize } else { 1 }
+}
+
+/// The 8-bit perturbation around mid grey, enlarged by `factor`.
+fn magnified(victims: &Victims, n: usize, j: &Judged, factor: usize) -> Result<Image> {
+    let changed = j.rounded.iter().zip(victims.image(n));
+    let pixels: Vec<f64> = changed.map(|(a, b)| 128.0 + factor as f64 * (a - b)).collect();
+    victims.space.picture(&victims.model, &victims.space.to_net(&pixels))
 }
 
 fn single(victims: &Victims, judged: &[Judged], mut artifact: Artifact) -> Result<Artifact> {

@@ -147,8 +147,11 @@ impl Universal {
         let size = Norm::Linf.of(v).max(1.0);
         let factor = (127.0 / size).floor().max(1.0);
         let shown: Vec<f64> = v.iter().map(|v| 128.0 + factor * v).collect();
-        let mut images =
-            vec![(space.picture(model, &space.to_net(&shown))?, format!("the perturbation × {factor}, around grey"))];
+        let caption = match Norm::Linf.of(v) > 0.0 {
+            true => format!("the perturbation × {factor}, around grey"),
+            false => "no perturbation was found".to_string(),
+        };
+        let mut images = vec![(space.picture(model, &space.to_net(&shown))?, caption)];
         for i in (0..own.len()).take(5) {
             let x = add(victims.image(i), v);
             let after = argmax(&model.decisions(&space.tensor(&space.to_net(&x))?)?[0]);

@@ -7,9 +7,9 @@ use crate::job::Job;
 use crate::probe::Probe;
 use crate::probe::Promise;
 use crate::probes::attribution::baseline::Baselines;
-use crate::probes::attribution::{diagnose, heat_map, saliency};
+use crate::probes::attribution::{diagnose, signed};
 use crate::rules::{On, Rescale, Rules};
-use crate::show::{Artifact, Scale, Style};
+use crate::show::Artifact;
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
@@ -40,12 +40,8 @@ impl Probe for DeepLift {
         let target = on.asked(&prepared)?;
         let found = self.compare(&target, &prepared.x, job)?;
         let map = found.map.squeeze(0)?;
-        let mut artifact = saliency("deep_lift", &target, &prepared, &map)?;
-        if map.dims().len() == 3 {
-            let scale = Scale::Diverging { bound: None };
-            let label = "contribution, summed over channels";
-            artifact.parts[0] = heat_map("deep_lift", &target, &prepared, &map.sum(0)?, label, scale, Style::Alone)?;
-        }
+        let label = "contribution to the score, summed over channels";
+        let mut artifact = signed("deep_lift", &target, &prepared, &map, label)?;
         for reason in diagnose(&map, &target, &prepared.x, &Rules::gradient())? {
             artifact = artifact.note(reason);
         }

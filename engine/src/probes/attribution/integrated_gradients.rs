@@ -10,7 +10,7 @@ use crate::pass::Tap;
 use crate::probe::Probe;
 use crate::probe::Promise;
 use crate::probes::attribution::baseline::Baselines;
-use crate::probes::attribution::{diagnose, input_signal, saliency};
+use crate::probes::attribution::{diagnose, input_signal, signed};
 use crate::rules::Rules;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
@@ -97,7 +97,8 @@ impl Probe for IntegratedGradients {
         let target = on.asked(&prepared)?;
         let path = self.integrate(&target, &prepared.x, job)?;
         let map = path.map.squeeze(0)?;
-        let mut artifact = saliency(self.name_of(), &target, &prepared, &map)?;
+        let mut artifact =
+            signed(self.name_of(), &target, &prepared, &map, "contribution to the score, summed over channels")?;
         for reason in diagnose(&map, &target, &prepared.x, &Rules::gradient())? {
             artifact = artifact.note(reason);
         }

@@ -9,10 +9,10 @@ use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::{Seed, Tap, Trace, fold::fold};
 use crate::probe::Probe;
-use crate::probes::attribution::{diagnose, heat_map, saliency};
+use crate::probes::attribution::{diagnose, signed};
 use crate::rules::lrp::{LayerBudget, RelevanceBudget};
 use crate::rules::{LrpRule, On, Rules};
-use crate::show::{Artifact, Cell, Part, Scale, Style, Table};
+use crate::show::{Artifact, Cell, Part, Table};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
@@ -166,12 +166,7 @@ impl Probe for Lrp {
         let layers = budget.layers();
         let kept = |f: fn(&LayerBudget) -> f64| layers.iter().map(|(_, e)| f(e)).sum::<f64>();
         let (biases, lost) = (kept(|e| e.bias), kept(LayerBudget::absorbed));
-        let mut artifact = saliency("lrp", &target, &prepared, &map)?;
-        if map.dims().len() == 3 {
-            let scale = Scale::Diverging { bound: None };
-            let label = "relevance, summed over channels";
-            artifact.parts[0] = heat_map("lrp", &target, &prepared, &map.sum(0)?, label, scale, Style::Alone)?;
-        }
+        let mut artifact = signed("lrp", &target, &prepared, &map, "relevance, summed over channels")?;
         for reason in diagnose(&map, &target, &prepared.x, &rules)? {
             artifact = artifact.note(reason);
         }

@@ -110,7 +110,11 @@ pub fn of_input(probe: &dyn Probe, on: &Subject, input: &Input, job: &Job) -> Re
     let prepared = input.prepared(model)?;
     let target = on.asked(&prepared)?;
     let map = probe.attribute(&target, &prepared.x, job)?.squeeze(0)?;
-    let artifact = saliency(probe.name(), &target, &prepared, &map)?;
+    // A signal times the input adds up to the score; its sign says for or against.
+    let artifact = match probe.multiplied_by(&target, &prepared.x, job)? {
+        Some(_) => signed(probe.name(), &target, &prepared, &map, "gradient times input, summed over channels")?,
+        None => saliency(probe.name(), &target, &prepared, &map)?,
+    };
     let rules = probe.rules().unwrap_or_default();
     let reasons = diagnose(&map, &target, &prepared.x, &rules)?;
     Ok(reasons.into_iter().chain(rectified(&rules, &target)?).fold(artifact, Artifact::note))
@@ -123,17 +127,33 @@ pub fn of_input(probe: &dyn Probe, on: &Subject, input: &Input, job: &Job) -> Re
 pub fn saliency(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor) -> Result<Artifact> {
     let magnitude = if map.dims().len() == 3 { map.abs()?.max(0)? } else { map.abs()? };
     let scale = Scale::Sequential { low: Some(0.0), high: None };
-    let part = heat_map(name, target, prepared, &magnitude, "largest magnitude over channels", scale, Style::Alone)?;
+    let label = match name {
+        "gradient" | "smooth_grad" => "|dS/dx|, score per unit of input, largest over channels",
+        _ => "magnitude in units of the score, largest over channels",
+    };
+    let part = heat_map(name, target, prepared, &magnitude, label, scale, Style::Alone)?;
     Ok(titled(name, target)?.part(part).array(name, map.clone()).array("magnitude", magnitude))
+}
+
+/// As [`saliency`], of a map whose values add up: shown as its sum over channels, with its sign.
+///
+/// # Errors
+/// As [`saliency`].
+pub fn signed(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor, label: &str) -> Result<Artifact> {
+    let mut artifact = saliency(name, target, prepared, map)?;
+    let summed = if map.dims().len() == 3 { map.sum(0)? } else { map.clone() };
+    let scale = Scale::Diverging { bound: None };
+    artifact.parts[0] = heat_map(name, target, prepared, &summed, label, scale, Style::Alone)?;
+    Ok(artifact)
 }
 
 /// The artifact of a coarse, non-negative map over the whole input: a class activation map.
 ///
 /// # Errors
 /// Where the target has no net.
-pub fn coarse(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor) -> Result<Artifact> {
+pub fn coarse(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor, label: &str) -> Result<Artifact> {
     let scale = Scale::Sequential { low: Some(0.0), high: None };
-    let part = heat_map(name, target, prepared, map, name, scale, Style::Overlay)?;
+    let part = heat_map(name, target, prepared, map, label, scale, Style::Overlay)?;
     Ok(titled(name, target)?.part(part).array(name, map.clone()))
 }
 

@@ -65,7 +65,7 @@ impl Probe for TransformerAttribution {
         let prepared = input.prepared(on.model()?)?;
         let target = on.asked(&prepared)?;
         let (found, map) = self.map(&target, &prepared.x)?;
-        Ok(coarse("transformer_attribution", &target, &prepared, &map)?.note(found.note()))
+        Ok(coarse("transformer_attribution", &target, &prepared, &map, "relevance of a patch")?.note(found.note()))
     }
 
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {

@@ -1,5 +1,5 @@
-//! A layer's activations for one image, a tile a channel, all on one scale: a scale of its own for each tile would
-//! hide dead maps.
+//! A layer's activations for one image, a tile a channel, all on one scale unless asked otherwise: a scale of its own for
+//! each tile would hide dead maps.
 //!
 //! CS231n, "Visualizing what ConvNets learn"; Yosinski et al. 2015.
 
@@ -13,6 +13,20 @@ use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
 
+crate::choice! {
+    /// How the tiles' values become colours.
+    pub enum Colours {
+        /// Symmetric-log where most living maps would be dark on a linear scale, else linear.
+        Auto = "auto",
+        /// One linear scale for all tiles.
+        Linear = "linear",
+        /// One symmetric-log scale for all tiles.
+        Log = "log",
+        /// A linear scale for each tile, to its own largest magnitude: hides how strong a map is.
+        Each = "each",
+    }
+}
+
 crate::params! {
     /// The layer's output for one input: a tile a channel, all on one shared scale.
     #[probe(
@@ -25,6 +39,8 @@ crate::params! {
     pub struct Activations as "activations" {
         /// Channels shown at most; the array holds all.
         channels: usize = 64, in 1..=4096;
+        /// How values become colours: "auto", "linear", "log" (symmetric-log) or "each" (every tile to its own largest).
+        scale: Colours = Colours::Auto;
     }
 }
 
@@ -65,7 +81,7 @@ impl Probe for Activations {
                 let signed = all.iter().any(|v| *v < 0.0);
                 self.tiles(&value, format!("{name}: {c} maps of {h} x {w}"), only.unwrap_or(0), signed)?
             }
-            _ => line(name, &all),
+            _ => bars(name, &all),
         };
         Ok(artifact
             .note(format!("{:.1} % of the values are exactly zero", 100.0 * zeros))
@@ -79,13 +95,37 @@ impl Activations {
         let shown = maps.dims()[0].min(self.channels);
         let tile = |i: usize| Ok(Tile { caption: (first + i).to_string(), values: maps.get(i)? });
         let tiles = (0..shown).map(tile).collect::<Result<Vec<_>>>()?;
-        let scale =
+        let linear =
             if signed { Scale::Diverging { bound: None } } else { Scale::Sequential { low: Some(0.0), high: None } };
+        let scale = match self.scale {
+            Colours::Linear => linear,
+            Colours::Log => Scale::SymmetricLog,
+            Colours::Each => Scale::Each,
+            Colours::Auto if mostly_dark(&to_f32(maps)?, maps.dims()[0]) => Scale::SymmetricLog,
+            Colours::Auto => linear,
+        };
         Ok(Part::Grid(Grid { title, tiles, columns: None, label: "activation".into(), scale }))
     }
 }
 
-fn line(name: &str, values: &[f32]) -> Part {
+/// Whether, on one linear scale, more than half of the maps that are not silent stay below a quarter of its end nearly
+/// everywhere (at their 99 % quantile).
+fn mostly_dark(all: &[f32], maps: usize) -> bool {
+    let strong: Vec<f32> = all
+        .chunks(all.len().max(1) / maps.max(1))
+        .filter_map(|map| {
+            let mut sizes: Vec<f32> = map.iter().map(|v| v.abs()).filter(|v| v.is_finite()).collect();
+            sizes.sort_by(f32::total_cmp);
+            sizes.last().filter(|most| **most > 0.0)?;
+            Some(sizes[(sizes.len() - 1) * 99 / 100])
+        })
+        .collect();
+    let end = all.iter().map(|v| v.abs()).filter(|v| v.is_finite()).fold(0.0, f32::max);
+    strong.iter().filter(|v| **v < 0.25 * end).count() * 2 > strong.len()
+}
+
+/// The values of a vector as bars: they stand beside each other in no order that a line could follow.
+fn bars(name: &str, values: &[f32]) -> Part {
     let y: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
     let x = (0..y.len()).map(|i| i as f64).collect();
     Part::Plot(Plot {
@@ -93,7 +133,7 @@ fn line(name: &str, values: &[f32]) -> Part {
         x_label: "index".into(),
         y_label: "activation".into(),
         categories: Vec::new(),
-        series: vec![Series { name: name.to_string(), x, y, bars: Vec::new(), mark: Mark::Line }],
+        series: vec![Series { name: name.to_string(), x, y, bars: Vec::new(), mark: Mark::Bar }],
     })
 }
 

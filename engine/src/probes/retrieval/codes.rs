@@ -50,7 +50,7 @@ impl Probe for CodesOf {
         }
         let n = codes.len();
         let zero = codes.values.iter().filter(|v| **v == 0.0).count() as f64 / codes.values.len().max(1) as f64;
-        let artifact = Artifact::new(format!("{n} codes of {} values at {}", codes.d, codes.layer))
+        let artifact = Artifact::new(format!("{n} codes of {} values{}", codes.d, codes.place()))
             .array("codes", tensor(codes.values.clone(), &[n, codes.d])?)
             .part(Part::Table("images".into(), table))
             .note(format!("{:.0} % of the values are zero", 100.0 * zero));

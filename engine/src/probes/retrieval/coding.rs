@@ -66,6 +66,9 @@ pub struct Coding {
     pub cache: bool,
 }
 
+/// What stands for a layer where codes were given.
+const GIVEN: &str = "codes";
+
 /// The codes of a data set.
 #[derive(Clone, Debug)]
 pub struct Codes {
@@ -79,7 +82,7 @@ pub struct Codes {
     pub predicted: Vec<(usize, f64)>,
     /// Where the images are, if they are known.
     pub data: Option<Dataset>,
-    /// The layer, or "codes" where they were given.
+    /// The layer, or [`GIVEN`] where the codes were given.
     pub layer: String,
     /// How far the work came, and of how many.
     pub told: Streamed,
@@ -133,6 +136,11 @@ impl Codes {
     pub fn caption(&self, r: usize) -> String {
         let item = self.data.as_ref().and_then(|d| d.item(self.rows[r]).ok());
         item.map_or_else(|| format!("code {r}"), |item| item.caption(self.rows[r]))
+    }
+
+    /// Where the codes come from, for titles: " at" their layer; nothing where they were given.
+    pub fn place(&self) -> String {
+        if self.layer == GIVEN { String::new() } else { format!(" at {}", self.layer) }
     }
 
     /// Small pictures of the images, `side` px at most; none where the images are unknown or more than `most`.
@@ -193,7 +201,7 @@ fn given(
     };
     let told = Streamed { reached: n, ..Streamed::default() };
     let (rows, data) = ((0..n).collect(), data.cloned());
-    Ok(Codes { values, d, rows, predicted, data, layer: "codes".into(), told, total: n, notes: Vec::new() })
+    Ok(Codes { values, d, rows, predicted, data, layer: GIVEN.into(), told, total: n, notes: Vec::new() })
 }
 
 fn made(on: &Subject, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -> Result<Codes> {

@@ -223,7 +223,11 @@ impl MaxActivating {
                 Draw::Crop => window.crop(&seen)?,
                 Draw::Field => window.framed(&seen, size),
             };
-            images.push((drawn, format!("{value} {}", item.caption(peak.image))));
+            let name = match &item.label {
+                Some(label) => format!("{label}, no. {}", peak.image),
+                None => item.caption(peak.image),
+            };
+            images.push((drawn, format!("{value}: {name}")));
             if let (Some(rules), Some(unit)) = (self.rules_beside(), asked.subject_at(i, peak.place)) {
                 let prepared = Input::Image(photo).prepared(&asked.model)?;
                 let signal = crate::probes::attribution::input_signal(&unit, &prepared.x, &rules)?.squeeze(0)?;

@@ -101,8 +101,9 @@ impl Probe for Nearest {
         let (n, k) = (asked.len(), found.k);
         let images: Vec<f64> = found.indices.iter().map(|r| codes.rows[*r as usize] as f64).collect();
         let title = match &queries {
-            None => format!("the {k} nearest of {n} images at {}", codes.layer),
-            Some(_) => format!("the {k} images nearest to {n} at {}", codes.layer),
+            None => format!("the {k} nearest of {n} images{}", codes.place()),
+            Some(_) if n == 1 => format!("the {k} images nearest to the query{}", codes.place()),
+            Some(_) => format!("the {k} images nearest to each of {n} queries{}", codes.place()),
         };
         let mut artifact = Artifact::new(title)
             .array("neighbours", numbers(images, codes.total, &[n, k])?)
@@ -182,7 +183,7 @@ impl Nearest {
             for (r, distance) in found.of(q).iter().zip(found.distances_of(q)).take(9) {
                 let image = crate::probes::retrieval::coding::thumbnail(&data.get(codes.rows[*r as usize])?, 192)?;
                 let label = image.label().map_or_else(|| codes.caption(*r as usize), str::to_string);
-                out.push((image, format!("{label} {distance:.3}")));
+                out.push((image, format!("{label}, distance {distance:.3}")));
             }
         }
         Ok(out)

@@ -58,7 +58,7 @@ impl Probe for PcaOf {
         let shares: Vec<f64> = found.variances.iter().map(|v| v / found.total.max(f64::MIN_POSITIVE)).collect();
         let points: Vec<[f64; 2]> = found.scores.chunks(k).map(|s| [s[0], s.get(1).copied().unwrap_or(0.0)]).collect();
         let colours = groups(&codes, self.colour, on.model().ok())?;
-        let title = format!("principal components of {n} codes at {}", codes.layer);
+        let title = format!("principal components of {n} codes{}", codes.place());
         let name =
             |c: usize| format!("component {} ({:.1} % of the variance)", c + 1, 100.0 * shares.get(c).unwrap_or(&0.0));
         let drawn = Cloud { axes: Some([name(0), name(1)]), ..cloud(points.clone(), &colours, title.clone()) };

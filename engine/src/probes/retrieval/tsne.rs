@@ -76,7 +76,7 @@ impl Probe for Tsne {
         let found = tsne::embed(&near, tsne::start(&codes.values, codes.d), &settings, job);
         let told = quality::quality(&codes.values, codes.d, &near, &found.points, self.metric);
         let colours = groups(&codes, self.colour, on.model().ok())?;
-        let title = format!("t-SNE of {n} codes at {}", codes.layer);
+        let title = format!("t-SNE of {n} codes{}", codes.place());
         let mut table = Table::new(["figure", "value", "means"]);
         let mut numbers = vec![
             (

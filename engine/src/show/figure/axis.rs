@@ -71,7 +71,7 @@ pub fn ranges(plot: &Plot) -> Option<((f64, f64), (f64, f64))> {
     let high = if high == 0.0 { 0.0 } else { high + margin };
     let xs = if plot.categories.is_empty() {
         let (a, b) = ends(plot.series.iter().flat_map(|s| s.x.iter().copied().filter_map(finite)).collect())?;
-        let all_lines = !has_bars && plot.series.iter().all(|s| s.mark == Mark::Line);
+        let all_lines = !has_bars && plot.series.iter().all(|s| s.mark == Mark::Line && s.bars.is_empty());
         let pad = match (b > a, has_bars) {
             (false, _) => 0.5,
             (true, true) => spacing(plot) * 0.6,

@@ -34,7 +34,7 @@ pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
     scene.add(Item::Frame([0.0, top, BAR, bottom - top], FAINT, 0.7));
     let mut widest: f64 = 0.0;
     for tick in enough(ramp, bottom - top) {
-        let y = bottom - (tick - ramp.low) / (ramp.high - ramp.low) * (bottom - top);
+        let y = bottom - ramp.place(tick) * (bottom - top);
         scene.rule((BAR, y), (BAR + 3.5, y), SOFT, 0.8);
         let text = short(tick).replace('-', "−");
         scene.write(BAR + 6.0, y + SMALL * 0.35, &text, SMALL, SOFT, Anchor::Start);
@@ -61,6 +61,9 @@ fn point(scene: &mut Scene, corners: [(f64, f64); 3], colour: Rgb) {
 
 /// Ticks about 34 px apart; on short bars closer, so that there are at least two beside zero.
 fn enough(ramp: &Ramp, length: f64) -> Vec<f64> {
+    if let Some(linear) = ramp.linear {
+        return decades(ramp, linear, length);
+    }
     let (wanted, most) = (if ramp.diverging { 3 } else { 2 }, (length / 14.0) as usize);
     let first = (length / 34.0).clamp(2.0, 6.0) as usize;
     let mut found = ticks(ramp.low, ramp.high, first);
@@ -72,6 +75,19 @@ fn enough(ramp: &Ramp, length: f64) -> Vec<f64> {
         found = closer;
     }
     found
+}
+
+/// Zero and powers of ten on both sides of it, as many as have room on a symmetric-log bar.
+fn decades(ramp: &Ramp, linear: f64, length: f64) -> Vec<f64> {
+    let powers = (linear.log10().floor() as i32..=ramp.high.abs().log10().floor() as i32).rev();
+    let both = powers.map(|p| libm::pow(10.0, f64::from(p))).flat_map(|v| [v, -v]);
+    let mut kept: Vec<f64> = vec![0.0];
+    for tick in both.filter(|v| (ramp.low..=ramp.high).contains(v)) {
+        if kept.iter().all(|k| (ramp.place(*k) - ramp.place(tick)).abs() * length >= 14.0) {
+            kept.push(tick);
+        }
+    }
+    kept
 }
 
 /// Round numbers from `low` to `high`, about `count` of them, 1, 2 or 5 times a power of ten apart; both ends where no

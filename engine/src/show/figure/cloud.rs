@@ -1,20 +1,28 @@
-//! Embeddings: points in a square frame without numbers, coloured by group, or thumbnails where there is room for them.
+//! Embeddings: points in a frame, coloured by group, or thumbnails where there is room for them; with numbers along the
+//! frame where the axes mean something.
 
 use super::super::artifact::{Cloud, Mark, Plot, Series};
 use super::super::colour::{self, Rgb};
 use super::super::field::fitted;
+use super::super::font;
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, FAINT, INK, Item, SOFT, Scene, paragraph};
+use super::super::scene::{Anchor, FAINT, INK, Item, Letters, PAGE, SOFT, Scene, letters, paragraph};
+use super::super::table::short;
 use super::SMALL;
+use super::bar::ticks;
 use super::map::legend;
 use crate::error::Result;
 
 /// The longest side of the frame.
 const LARGEST: f64 = 620.0;
-/// White between frame and points, and where thumbnails are drawn.
-const ROOM: [f64; 2] = [14.0, THUMB / 2.0 + 5.0];
-/// The longer side of a thumbnail.
-const THUMB: f64 = 30.0;
+/// White between frame and dots.
+const ROOM: f64 = 14.0;
+/// The longer side of a thumbnail, px: the fewer, the larger.
+const THUMB: [f64; 2] = [34.0, 76.0];
+/// The share of the frame that thumbnails cover at most.
+const COVERED: f64 = 0.3;
+/// The room for numbers and the name beside a frame with axes.
+const GUTTER: f64 = 58.0;
 /// Points without a group.
 const NONE: Rgb = [160, 162, 168];
 
@@ -70,9 +78,11 @@ pub fn drawn(cloud: &Cloud, width: f64) -> Result<Scene> {
         return Ok(paragraph("no points", SMALL, width, 1, SOFT, false));
     }
     let pictured = cloud.thumbnails.len() == cloud.points.len();
-    let room = ROOM[usize::from(pictured)];
+    let largest = width.min(LARGEST);
+    let side = (largest * (COVERED / cloud.points.len() as f64).sqrt()).clamp(THUMB[0], THUMB[1]);
+    let room = if pictured { side / 2.0 + 5.0 } else { ROOM };
     let span = [0, 1].map(|a| (high[a] - low[a]).max(1e-9));
-    let longest = width.min(LARGEST) - 2.0 * room;
+    let longest = largest - 2.0 * room - if cloud.axes.is_some() { GUTTER } else { 0.0 };
     let zoom = longest / span[0].max(span[1]);
     let (w, h) = ((span[0] * zoom).max(longest * 0.5), (span[1] * zoom).max(longest * 0.5));
     let offset = [(w - span[0] * zoom) / 2.0, (h - span[1] * zoom) / 2.0];
@@ -84,17 +94,46 @@ pub fn drawn(cloud: &Cloud, width: f64) -> Result<Scene> {
     let mut panel = Scene::new(w + 2.0 * room, h + 2.0 * room);
     panel.add(Item::Frame([0.0, 0.0, panel.width, panel.height], FAINT, 1.0));
     if pictured {
-        thumbnails(cloud, &mut panel, place)?;
+        thumbnails(cloud, &mut panel, side, place)?;
     } else {
         dots(cloud, &mut panel, place);
     }
-    if let Some([x, y]) = &cloud.axes {
-        panel.write(panel.width / 2.0, panel.height + SMALL * 1.4, x, SMALL, INK, Anchor::Middle);
-        panel.write(6.0, SMALL * 1.5, y, SMALL, INK, Anchor::Start);
-        panel.height += SMALL * 2.0;
+    if let Some(axes) = &cloud.axes {
+        panel = with_axes(panel, axes, [low, high], place);
     }
     scene.below(panel, 6.0);
     Ok(scene)
+}
+
+/// The panel with round numbers along both sides and the axes' names; `low` and `high` are the points' ends.
+fn with_axes(
+    panel: Scene,
+    [x, y]: &[String; 2],
+    [low, high]: [[f64; 2]; 2],
+    place: impl Fn(&[f64; 2]) -> (f64, f64),
+) -> Scene {
+    let (w, h) = (panel.width, panel.height);
+    let mut scene = Scene::new(w + GUTTER, h + SMALL * 3.4);
+    for tick in ticks(low[0], high[0], 6) {
+        let at = GUTTER + place(&[tick, low[1]]).0;
+        scene.rule((at, h), (at, h + 4.0), SOFT, 0.8);
+        scene.write(at, h + SMALL * 1.5, &number(tick), SMALL, SOFT, Anchor::Middle);
+    }
+    for tick in ticks(low[1], high[1], 6) {
+        let at = place(&[low[0], tick]).1;
+        scene.rule((GUTTER - 4.0, at), (GUTTER, at), SOFT, 0.8);
+        scene.write(GUTTER - 7.0, at + SMALL * 0.35, &number(tick), SMALL, SOFT, Anchor::End);
+    }
+    let (across, upright) = (font::abbreviate(x, SMALL, w), font::abbreviate(y, SMALL, h));
+    scene.write(GUTTER + w / 2.0, h + SMALL * 2.9, &across, SMALL, INK, Anchor::Middle);
+    let name = letters(SMALL, h / 2.0, &upright, SMALL, INK, Anchor::Middle);
+    scene.add(Item::Letters(Letters { turn: -90.0, ..name }));
+    scene.put(panel, GUTTER, 0.0);
+    scene
+}
+
+fn number(x: f64) -> String {
+    short(x).replace('-', "−")
 }
 
 /// A dot a point; later groups do not hide earlier ones as a whole, since points are drawn in their own order.
@@ -106,19 +145,19 @@ fn dots(cloud: &Cloud, panel: &mut Scene, place: impl Fn(&[f64; 2]) -> (f64, f64
         let fill = hue(cloud.groups.get(i).copied().unwrap_or(usize::MAX), cloud.names.len());
         if cloud.ringed.contains(&i) {
             panel.add(Item::Dot(x, y, radius + 2.6, INK));
-            panel.add(Item::Dot(x, y, radius + 1.4, [255; 3]));
+            panel.add(Item::Dot(x, y, radius + 1.4, PAGE));
         }
         panel.add(Item::Dot(x, y, radius, fill));
     }
 }
 
 /// Thumbnails that do not cover each other; the other points as small dots beneath them.
-fn thumbnails(cloud: &Cloud, panel: &mut Scene, place: impl Fn(&[f64; 2]) -> (f64, f64)) -> Result<()> {
+fn thumbnails(cloud: &Cloud, panel: &mut Scene, longest: f64, place: impl Fn(&[f64; 2]) -> (f64, f64)) -> Result<()> {
     let mut kept: Vec<(usize, f64, f64)> = Vec::new();
     let order = cloud.ringed.clone().chain((0..cloud.points.len()).filter(|i| !cloud.ringed.contains(i)));
     for i in order.filter(|i| *i < cloud.points.len()) {
         let (x, y) = place(&cloud.points[i]);
-        let free = |(_, a, b): &(usize, f64, f64)| (a - x).abs() >= THUMB + 2.0 || (b - y).abs() >= THUMB + 2.0;
+        let free = |(_, a, b): &(usize, f64, f64)| (a - x).abs() >= longest + 2.0 || (b - y).abs() >= longest + 2.0;
         if x.is_finite() && y.is_finite() && kept.iter().all(free) {
             kept.push((i, x, y));
         }
@@ -130,7 +169,7 @@ fn thumbnails(cloud: &Cloud, panel: &mut Scene, place: impl Fn(&[f64; 2]) -> (f6
     }
     for (i, x, y) in kept {
         let image = &cloud.thumbnails[i];
-        let zoom = THUMB / image.width().max(image.height()) as f64;
+        let zoom = longest / image.width().max(image.height()) as f64;
         let (w, h) = (image.width() as f64 * zoom, image.height() as f64 * zoom);
         let side = |v: f64| ((v * SCALE).round() as usize).max(1);
         let rect = [x - w / 2.0, y - h / 2.0, w, h];

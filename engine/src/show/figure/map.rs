@@ -6,7 +6,7 @@ use super::super::colour::{self, BLANK, Ramp, Rgb, blend};
 use super::super::field::{Field, Ground, fitted, paint, remarks};
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, INK, Item, SOFT, Scene, paragraph};
+use super::super::scene::{Anchor, DARK, INK, Item, SOFT, Scene, paragraph};
 use super::super::table::short;
 use super::SMALL;
 use super::bar::colour_bar;
@@ -33,11 +33,11 @@ const QUANTILE: f64 = 0.995;
 /// Said of a photo that the net saw a part of.
 const FRAMED: &str = "the net saw the part inside the frame";
 
-/// A heat map with its photo and its colour bar.
+/// A heat map with its photo, unless that is shown `again`, and its colour bar.
 ///
 /// # Errors
 /// Where the values are no map, or a picture would be too large.
-pub fn heat(map: &Map, width: f64) -> Result<Scene> {
+pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene> {
     let field = Field::of(&map.values)?;
     let quantile = (matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MANY).then_some(QUANTILE);
     let ramp = Ramp::fit(map.scale, &field.values, quantile);
@@ -48,8 +48,12 @@ pub fn heat(map: &Map, width: f64) -> Result<Scene> {
     };
     let cropped = map.photo.is_some() && ground.is_cropped();
     let (photo, over) = (map.photo.as_ref(), map.style == Style::Overlay);
-    let panels = Panels { ground, photo, field: &field, style: map.style, smooth: true };
+    let panels = Panels { ground, photo, field: &field, style: map.style, smooth: true, again };
     let (mut scene, height) = panels.draw(width - ROOM, &hue)?;
+    let half = if contours && over { half(&field, &ramp) } else { None };
+    if let Some(level) = half {
+        panels.contour(&mut scene, width - ROOM, level);
+    }
     if map.style == Style::Photo {
         let lines = if cropped { vec![FRAMED.to_string()] } else { Vec::new() };
         return Ok(with_lines(scene, &lines));
@@ -61,6 +65,9 @@ pub fn heat(map: &Map, width: f64) -> Result<Scene> {
         scene.put(bar, left, 0.0);
     }
     let mut lines = remarks(&field.values);
+    if let Some(level) = half {
+        lines.push(format!("the line lies at {}, half of the strongest value", short(level)));
+    }
     if let Some(largest) = ramp.beyond {
         let what = if quantile.is_some() { "at the 99.5 % quantile, " } else { "at " };
         lines.insert(0, format!("colours end {what}{}; the largest value is {}", short(ramp.high), short(largest)));
@@ -75,7 +82,7 @@ pub fn heat(map: &Map, width: f64) -> Result<Scene> {
 ///
 /// # Errors
 /// As [`heat`].
-pub fn classes(map: &ClassMap, width: f64) -> Result<Scene> {
+pub fn classes(map: &ClassMap, width: f64, again: bool) -> Result<Scene> {
     let field = Field::of(&map.values)?;
     let ground = Ground::of_classes(map, &field);
     let own = map.names.len().min(colour::CATEGORIES);
@@ -86,7 +93,8 @@ pub fn classes(map: &ClassMap, width: f64) -> Result<Scene> {
         let place = map.names[..own].iter().position(|(number, _)| *number as f32 == v);
         (place.map_or([190; 3], colour::category), OPACITY)
     };
-    let panels = Panels { ground, photo: map.photo.as_ref(), field: &field, style: Style::Overlay, smooth: false };
+    let panels =
+        Panels { ground, photo: map.photo.as_ref(), field: &field, style: Style::Overlay, smooth: false, again };
     let (mut scene, _) = panels.draw(width, &hue)?;
     let mut entries: Vec<(Rgb, String)> =
         map.names[..own].iter().enumerate().map(|(i, (_, n))| (colour::category(i), n.clone())).collect();
@@ -127,10 +135,15 @@ pub fn with_lines(mut scene: Scene, lines: &[String]) -> Scene {
     scene
 }
 
-/// How much of a value's colour is seen over the photo: the more, the further it is from the scale's quiet end.
+/// How much of a value's colour is seen over the photo: nothing at the scale's quiet end, so that the photo is as it is there.
 fn opacity(ramp: &Ramp, value: f64) -> f64 {
-    let t = ramp.place(value);
-    if ramp.diverging { 0.12 + 0.68 * (2.0 * t - 1.0).abs().sqrt() } else { 0.45 + 0.25 * t }
+    0.85 * ramp.strength(value).sqrt()
+}
+
+/// Half of the strongest value; nothing where the scale does not begin at zero, or all is zero.
+fn half(field: &Field, ramp: &Ramp) -> Option<f64> {
+    let largest = field.values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).fold(0.0, f64::max);
+    (largest > 0.0 && (ramp.diverging || ramp.low == 0.0)).then_some(largest / 2.0)
 }
 
 /// What is drawn side by side.
@@ -142,6 +155,8 @@ struct Panels<'a> {
     style: Style,
     /// Whether values between cells are interpolated over the photo.
     smooth: bool,
+    /// Whether the photo by itself stands above already.
+    again: bool,
 }
 
 /// Which panels are drawn.
@@ -162,7 +177,7 @@ impl Panels<'_> {
     /// and its opacity over the photo.
     fn draw(&self, width: f64, hue: &dyn Fn(f32, usize, usize) -> (Rgb, f64)) -> Result<(Scene, f64)> {
         let shown = self.shown(width);
-        let size = self.size(width, shown.count());
+        let size = self.size(width, self.count(width));
         let (columns, rows) = ((size.0 * SCALE) as usize, (size.1 * SCALE) as usize);
         let at =
             |x: usize, y: usize| self.ground.cell((x as f64 + 0.5) / columns as f64, (y as f64 + 0.5) / rows as f64);
@@ -175,14 +190,14 @@ impl Panels<'_> {
         if shown.map {
             let cell = |x, y, (r, c): (f64, f64)| hue(self.field.at(r, c, false), x, y).0;
             let alone = paint(columns, rows, |x, y| at(x, y).map_or(BLANK, |p| cell(x, y, p)))?;
-            panels.push((alone, format!("{} × {}", self.field.rows, self.field.columns), false));
+            panels.push((alone, format!("map, {} × {}", self.field.rows, self.field.columns), false));
         }
         if let Some(photo) = photo.filter(|_| shown.overlay) {
             let laid = paint(columns, rows, |x, y| {
                 let base = photo.pixel(x, y).unwrap_or(BLANK);
                 let Some((r, c)) = at(x, y) else { return blend(base, [255; 3], 0.65) };
                 let (colour, opacity) = hue(self.field.at(r, c, self.smooth), x, y);
-                blend(under_map(base), colour, opacity)
+                blend(under_map(base, opacity), colour, opacity)
             })?;
             panels.push((laid, "overlay".to_string(), true));
         }
@@ -204,10 +219,37 @@ impl Panels<'_> {
     fn shown(&self, width: f64) -> Shown {
         let over = self.style == Style::Overlay && self.photo.is_some();
         let room = width >= if over { NARROW } else { NARROWER };
+        let photo = self.photo.is_some() && self.style != Style::Panel && !self.again;
         Shown {
-            photo: self.photo.is_some() && self.style != Style::Panel && (room || self.style == Style::Photo),
+            photo: photo && (room || self.style == Style::Photo),
             map: self.style != Style::Photo && (!over || width >= NARROWER),
             overlay: over,
+        }
+    }
+
+    /// How many panels the width is cut into: as many where the photo is left out because it stands above, so that maps of
+    /// one artifact are of one size.
+    fn count(&self, width: f64) -> f64 {
+        Panels { again: false, ground: self.ground.clone(), ..*self }.shown(width).count()
+    }
+
+    /// Draws where the interpolated map crosses `level` over the overlay, which is the last panel.
+    fn contour(&self, scene: &mut Scene, width: f64, level: f64) {
+        let shown = self.shown(width);
+        let size = self.size(width, self.count(width));
+        let left = (shown.count() - 1.0) * (size.0 + BETWEEN);
+        let steps = (size.0 / 3.0) as usize;
+        let rows = (size.1 / 3.0) as usize;
+        let at = |i: usize, j: usize| {
+            let place = (i as f64 / steps as f64, j as f64 / rows as f64);
+            self.ground
+                .cell(place.0.min(0.9999), place.1.min(0.9999))
+                .map(|(r, c)| f64::from(self.field.at(r, c, true)))
+        };
+        for (from, to) in crossings(steps, rows, level, at) {
+            let px = |(x, y): (f64, f64)| (left + x / steps as f64 * size.0, y / rows as f64 * size.1);
+            scene.rule(px(from), px(to), DARK, 2.2);
+            scene.rule(px(from), px(to), [255; 3], 1.0);
         }
     }
 
@@ -224,10 +266,41 @@ impl Panels<'_> {
     }
 }
 
-/// The photo's colours as they are under a map: nearly grey, so that the map's own colours can be read.
-fn under_map(c: Rgb) -> Rgb {
+/// The photo's colours as they are under a map: the stronger the map, the greyer, so that the map's own colours can be read.
+fn under_map(c: Rgb, strength: f64) -> Rgb {
     let luma = (0.299 * f64::from(c[0]) + 0.587 * f64::from(c[1]) + 0.114 * f64::from(c[2])) as u8;
-    blend(c, [luma; 3], 0.7)
+    blend(c, [luma; 3], strength.min(1.0))
+}
+
+/// The pieces of the line at `level` through a grid of `columns` x `rows` cells whose corners have the values `at`: marching
+/// squares (Lorensen and Cline 1987, in the plane), ends interpolated.
+fn crossings(
+    columns: usize,
+    rows: usize,
+    level: f64,
+    at: impl Fn(usize, usize) -> Option<f64>,
+) -> Vec<((f64, f64), (f64, f64))> {
+    let mut pieces = Vec::new();
+    for j in 0..rows {
+        for i in 0..columns {
+            let corners = [(i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)];
+            let values: Vec<f64> = corners.iter().filter_map(|(x, y)| at(*x, *y)).filter(|v| v.is_finite()).collect();
+            if values.len() < 4 {
+                continue;
+            }
+            let mut ends = Vec::new();
+            for side in 0..4 {
+                let (a, b) = (values[side] - level, values[(side + 1) % 4] - level);
+                if (a < 0.0) != (b < 0.0) {
+                    let t = a / (a - b);
+                    let ((ax, ay), (bx, by)) = (corners[side], corners[(side + 1) % 4]);
+                    ends.push((ax as f64 + t * (bx as f64 - ax as f64), ay as f64 + t * (by as f64 - ay as f64)));
+                }
+            }
+            pieces.extend(ends.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+        }
+    }
+    pieces
 }
 
 /// The border of the net's input, light on dark so that it is seen on any photo.
@@ -235,6 +308,6 @@ fn frame(scene: &mut Scene, [l, t, w, h]: [f64; 4], left: f64, (width, height): 
     let (x0, y0) = (left + l.max(0.0) * width, t.max(0.0) * height);
     let (x1, y1) = (left + (l + w).min(1.0) * width, (t + h).min(1.0) * height);
     let inset = |d: f64| [x0 + d, y0 + d, (x1 - x0 - 2.0 * d).max(0.5), (y1 - y0 - 2.0 * d).max(0.5)];
-    scene.add(Item::Frame(inset(0.9), INK, 1.8));
+    scene.add(Item::Frame(inset(0.9), DARK, 1.8));
     scene.add(Item::Frame(inset(0.9), [255; 3], 0.8));
 }

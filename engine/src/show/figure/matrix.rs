@@ -5,7 +5,7 @@ use super::super::colour::{Ramp, Rgb, nan_at};
 use super::super::field::Field;
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, INK, Item, Letters, SOFT, Scene, letters};
+use super::super::scene::{Anchor, DARK, Item, Letters, SOFT, Scene, letters};
 use super::super::table::short;
 use super::SMALL;
 use super::bar::colour_bar;
@@ -69,7 +69,7 @@ fn cells(scene: &mut Scene, field: &Field, ramp: &Ramp, beside: f64, cell: f64) 
             scene.add(Item::Area([left, top, cell, cell], colour));
             let text = short((value * 1000.0).round() / 1000.0).replace('-', "−");
             if cell >= NUMBERED && value.is_finite() && font::width(&text, SMALL, Face::Sans) < cell {
-                let ink = if is_dark(colour) { [255; 3] } else { INK };
+                let ink = if is_dark(colour) { [255; 3] } else { DARK };
                 scene.write(left + cell / 2.0, top + cell / 2.0 + SMALL * 0.35, &text, SMALL, ink, Anchor::Middle);
             }
         }

@@ -45,6 +45,9 @@ pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
     let Some((xs, ys)) = ranges(plot) else {
         return Ok(paragraph("no points", SMALL, width, 1, SOFT, false));
     };
+    if let Some(scene) = single(plot, width) {
+        return Ok(scene);
+    }
     let mut scene = Scene::default();
     if plot.series.len() > 1 {
         let entries: Vec<(Rgb, String)> =
@@ -65,6 +68,25 @@ pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
     names.write(&places, &mut panel);
     scene.below(panel, 4.0);
     Ok(scene)
+}
+
+/// A plot of one point as its number: axes would say nothing more.
+fn single(plot: &Plot, width: f64) -> Option<Scene> {
+    let mut all = plot.series.iter().flat_map(|s| finite(s).map(move |p| (s, p)));
+    let (Some((series, (i, x, y))), None) = (all.next(), all.next()) else { return None };
+    let mut scene = paragraph(&number(y), 24.0, width, 1, INK, true);
+    let mut words = vec![plot.y_label.clone()];
+    if let Some((low, high)) = series.bars.get(i) {
+        words.push(format!("{} to {}", number(*low), number(*high)));
+    }
+    match plot.categories.get(x as usize).filter(|_| x >= 0.0 && x.fract() == 0.0) {
+        Some(name) => words.push(name.clone()),
+        None if !plot.x_label.is_empty() => words.push(format!("{}: {}", plot.x_label, number(x))),
+        None => {}
+    }
+    words.retain(|w| !w.is_empty());
+    scene.below(paragraph(&words.join("; "), SMALL + 1.0, width, 3, SOFT, false), 2.0);
+    Some(scene)
 }
 
 /// The room beside and below the axes, px, and the ends of both.
@@ -120,8 +142,16 @@ fn chart(
     }
     let unit = (frame.xs.1 - frame.xs.0) / across;
     bars(&mut chart, plot, unit)?;
+    let spread = plot.series.iter().filter(|s| s.mark != Mark::Bar && !s.bars.is_empty()).count();
+    let mut beside = 0;
     for (i, series) in plot.series.iter().enumerate().filter(|(_, s)| s.mark != Mark::Bar) {
-        points(&mut chart, series, colour::category(i), unit)?;
+        // Error bars of several series stand beside each other, not on one another.
+        let mut shift = 0.0;
+        if !series.bars.is_empty() && spread > 1 && series.mark == Mark::Line {
+            shift = (beside as f64 - (spread as f64 - 1.0) / 2.0) * 5.0 * unit;
+            beside += 1;
+        }
+        points(&mut chart, series, colour::category(i), unit, shift)?;
     }
     let place = |i: usize| chart.backend_coord(&(i as f64, frame.ys.0));
     Ok((0..plot.categories.len()).map(place).map(|(x, y)| (px(x), px(y))).collect())
@@ -148,8 +178,8 @@ fn bars(chart: &mut Chart, plot: &Plot, unit: f64) -> std::result::Result<(), Wr
 }
 
 /// Lines and points of a series; a point that is not finite breaks its line.
-fn points(chart: &mut Chart, series: &Series, hue: Rgb, unit: f64) -> std::result::Result<(), Wrong> {
-    let dots: Vec<(usize, f64, f64)> = finite(series).collect();
+fn points(chart: &mut Chart, series: &Series, hue: Rgb, unit: f64, shift: f64) -> std::result::Result<(), Wrong> {
+    let dots: Vec<(usize, f64, f64)> = finite(series).map(|(i, x, y)| (i, x + shift, y)).collect();
     for (i, x, _) in &dots {
         if let Some(ends) = series.bars.get(*i) {
             chart.draw_series(whisker(*x, *ends, 3.0 * unit, hue))?;

@@ -17,6 +17,8 @@ use candle_core::Tensor;
 
 /// White between tiles.
 const BETWEEN: f64 = 5.0;
+/// The narrowest column of tiles.
+const NARROWEST: f64 = 10.0;
 /// The longest side of a tile.
 const LARGEST: f64 = 220.0;
 
@@ -38,19 +40,29 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
     let all = contents.iter().flat_map(Content::values).collect::<Vec<f32>>();
     let coloured = contents.iter().all(|c| matches!(c, Content::Colour(_)));
     let scale = if coloured { symmetric(grid.scale) } else { grid.scale };
-    let ramp = Ramp::fit(scale, &all, None);
-    let columns = columns(contents.len(), grid.columns);
+    let shared = Ramp::fit(scale, &all, None);
+    let each = grid.scale == Scale::Each && !coloured;
+    let columns = columns(contents.len(), grid.columns).min((width / NARROWEST) as usize).max(1);
     let room = if coloured { 0.0 } else { 84.0 };
     let (rows, cells) = contents.iter().map(Content::size).fold((1, 1), |a, b| (a.0.max(b.0), a.1.max(b.1)));
     let (wide, high) = tile_size(cells as f64, rows as f64, columns, width - room);
-    let pictures = contents.iter().map(|c| c.picture(&ramp, wide, high)).collect::<Result<Vec<_>>>()?;
+    let own = |c: &Content| if each { Ramp::fit(signed(&all), &c.values(), None) } else { shared };
+    let pictures = contents.iter().map(|c| c.picture(&own(c), wide, high)).collect::<Result<Vec<_>>>()?;
     let captions: Vec<&str> = grid.tiles.iter().map(|t| t.caption.as_str()).collect();
     let (mut scene, told) = arrange(pictures, &captions, columns, wide, between(columns), 1);
     let mut lines = remarks(&all);
     if coloured {
-        lines.insert(0, format!("one scale for all: zero is mid grey, ±{} the ends", short(ramp.high)));
+        lines.insert(0, format!("one scale for all: zero is mid grey, ±{} the ends", short(shared.high)));
     } else {
-        let bar = colour_bar(&ramp, &grid.label, (scene.height - SMALL * 1.5).clamp(90.0, 320.0))?;
+        let (ramp, label) = if each {
+            let ends = [if shared.diverging { -1.0 } else { 0.0 }, 1.0];
+            (Ramp::fit(signed(&all), &ends, None), format!("{}, share of the tile's largest", grid.label))
+        } else if shared.linear.is_some() {
+            (shared, format!("{} (log scale)", grid.label))
+        } else {
+            (shared, grid.label.clone())
+        };
+        let bar = colour_bar(&ramp, &label, (scene.height - SMALL * 1.5).clamp(90.0, 320.0))?;
         let left = scene.width + 12.0;
         scene.width = left + bar.width;
         scene.height = scene.height.max(bar.height);
@@ -146,8 +158,17 @@ fn content(values: &Tensor) -> Result<Content> {
 /// Colour tiles need zero in the middle.
 fn symmetric(scale: Scale) -> Scale {
     match scale {
-        Scale::Diverging { .. } => scale,
         Scale::Sequential { high, .. } => Scale::Diverging { bound: high },
+        Scale::Each | Scale::SymmetricLog => Scale::Diverging { bound: None },
+        Scale::Diverging { .. } => scale,
+    }
+}
+
+/// From zero up, or around zero where values of both signs occur.
+fn signed(values: &[f32]) -> Scale {
+    match values.iter().any(|v| *v < 0.0) {
+        true => Scale::Diverging { bound: None },
+        false => Scale::Sequential { low: Some(0.0), high: None },
     }
 }
 

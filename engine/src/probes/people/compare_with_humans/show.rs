@@ -6,7 +6,7 @@ use crate::data::Dataset;
 use crate::error::Result;
 use crate::humans::taxonomy::KINDS;
 use crate::humans::{Classes, ImageIds, Tag};
-use crate::show::{Cell, Grid, Mark, Part, Pictures, Plot, Scale, Series, Table, Tile};
+use crate::show::{Cell, Mark, Matrix, Part, Pictures, Plot, Scale, Series, Table};
 use crate::stats::{Z95, quantile, wilson};
 use crate::tensor::tensor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -213,7 +213,7 @@ pub fn confusions(panel: &Panel, classes: &Classes) -> Result<Vec<Part>> {
     present.dedup();
     let n = present.len();
     let mut table = Table::new(["subject", "label", "taken for", "images", "of"]);
-    let mut tiles = Vec::new();
+    let mut matrices = Vec::new();
     for judge in &panel.judges {
         let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         let mut totals: BTreeMap<usize, usize> = BTreeMap::new();
@@ -235,29 +235,29 @@ pub fn confusions(panel: &Panel, classes: &Classes) -> Result<Vec<Part>> {
                 totals[t].into(),
             ]);
         }
-        if n <= DRAWN && tiles.len() < MATRICES {
+        if n <= DRAWN && matrices.len() < MATRICES {
             let mut values = vec![0.0f32; n * (n + 1)];
             for ((t, g), count) in &counts {
                 let row = present.binary_search(t).unwrap_or(0);
                 values[row * (n + 1) + present.binary_search(g).unwrap_or(n)] +=
                     *count as f32 / totals[t].max(1) as f32;
             }
-            tiles.push(Tile { caption: judge.name.clone(), values: tensor(values, &[n, n + 1])? });
+            matrices.push((judge.name.clone(), tensor(values, &[n, n + 1])?));
         }
     }
     let mut parts = Vec::new();
-    if !tiles.is_empty() {
-        let names: Vec<&str> = present.iter().map(|c| classes.name(*c)).collect();
-        parts.push(Part::Grid(Grid {
-            title: "right class (rows) against first guess (columns)".into(),
-            tiles,
-            columns: None,
+    let rows: Vec<String> = present.iter().map(|c| classes.name(*c).to_string()).collect();
+    let columns: Vec<String> = rows.iter().cloned().chain(["any other".to_string()]).collect();
+    parts.extend(matrices.into_iter().map(|(name, values)| {
+        Part::Matrix(Matrix {
+            title: format!("{name}: right class (rows) against first guess (columns)"),
+            values,
+            rows: rows.clone(),
+            columns: columns.clone(),
             label: "share of the row's images".into(),
             scale: Scale::Sequential { low: Some(0.0), high: Some(1.0) },
-        }));
-        parts
-            .push(Part::Text(format!("Rows and columns: {}; the last column is every other class.", names.join(", "))));
-    }
+        })
+    }));
     if !table.is_empty() {
         parts.push(Part::Table("confusions".into(), table));
     }
