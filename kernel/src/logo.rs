@@ -2,7 +2,7 @@
 
 use convscope_engine::Result;
 use convscope_engine::show::scene::{Item, Scene};
-use convscope_engine::show::{raster, svg};
+use convscope_engine::show::{Theme, raster, svg};
 
 const GROUND: [u8; 3] = [22, 41, 62];
 const WHITE: [u8; 3] = [250, 251, 252];
@@ -49,7 +49,7 @@ fn scene(side: f64) -> Scene {
 /// # Errors
 /// Where it cannot be encoded.
 pub fn png(pixels: u32) -> Result<Vec<u8>> {
-    raster::draw(&scene(f64::from(pixels) / raster::SCALE))?.encode_png()
+    raster::draw(&scene(f64::from(pixels) / raster::SCALE), Theme::Light)?.png()
 }
 
 /// The logo as SVG.
@@ -57,7 +57,7 @@ pub fn png(pixels: u32) -> Result<Vec<u8>> {
 /// # Errors
 /// Where it cannot be written.
 pub fn vector() -> Result<String> {
-    svg::write(&scene(64.0))
+    svg::write(&scene(64.0), Theme::Light, ("convscope", ""))
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ class Shown:
             entry.get("texts", []),
             entry["notes"],
             entry["complete"],
-            Picture.read(folder / figure) if figure else None,
+            Picture.read(folder / figure, entry.get("alt", "")) if figure else None,
         )
 
     @property
@@ -130,7 +130,7 @@ class Shown:
     def _repr_html_(self):
         # A figure has its title, its tables and its notes in it.
         if self.picture is not None:
-            return self.picture.html(self.title)
+            return self.picture.html(self.picture.alt or self.title)
         title = f"<p><b>{html.escape(self.title)}</b></p>" if self.title else ""
         texts = "".join(f"<pre style='white-space: pre-wrap'>{html.escape(text)}</pre>" for text in self.texts)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
@@ -175,16 +175,17 @@ class Table:
 
 
 class Picture:
-    """A PNG: ``data`` are its bytes, ``size`` its width and height in pixels."""
+    """A PNG: ``data`` are its bytes, ``size`` its width and height in pixels, ``alt`` says what it shows."""
 
-    def __init__(self, data):
+    def __init__(self, data, alt=""):
         self.data = data
+        self.alt = alt
         self.size = struct.unpack(">II", data[16:24])
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path, alt=""):
         """The picture in a file."""
-        return cls(path.read_bytes())
+        return cls(path.read_bytes(), alt)
 
     def save(self, path):
         """Writes it into a file."""
@@ -202,7 +203,8 @@ class Picture:
         return f"<picture {self.size[0]} x {self.size[1]}>"
 
     def _repr_png_(self):
-        return self.data, {"width": self.size[0] // SCALE, "height": self.size[1] // SCALE}
+        about = {"width": self.size[0] // SCALE, "height": self.size[1] // SCALE}
+        return self.data, {**about, "alt": self.alt} if self.alt else about
 
     def html(self, title=""):
         """The picture as an element of a page, with its title for those who cannot see it."""

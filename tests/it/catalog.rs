@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::each;
-use convscope_dsl::{Session, Silent};
+use convscope_dsl::{Session, Shown, Silent};
 use convscope_engine::Job;
 use convscope_engine::data::Dataset;
 use convscope_engine::error::Kind;
 use convscope_engine::params::Value;
 use convscope_engine::probe::{Entry, Family};
 use convscope_engine::probes::catalog;
+use convscope_engine::show::figure::page;
+use convscope_engine::show::scene::{Item, Letters};
+use convscope_engine::show::{Look, alt, to_html};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
@@ -89,6 +92,55 @@ fn every_example_runs() {
             let result = session.run_cell(example);
             assert!(result.error.is_none(), "{}", result.error.unwrap());
             assert!(result.value.is_some(), "it is worth nothing");
+        },
+    );
+}
+
+/// At the widths of a screen, a narrow cell of a notebook and a paper's column: every text lies on the page, none on another,
+/// and there is an alternative text.
+#[test]
+fn every_figure_is_legible() {
+    each::passes(
+        &examples(),
+        |example| example.to_string(),
+        |example| {
+            let mut session = Session::new(Job::new(), Arc::new(Silent));
+            assert!(session.run_cell(AT_HAND).error.is_none());
+            let Some(Shown::Artifact(artifact)) = session.run_cell(example).value else { return };
+            let looks = [None, Some(648.0), Some(420.0), Some(312.0)];
+            for look in looks.map(|width| Look { width, ..Look::default() }) {
+                let scene = page(&(*artifact).clone().with_look(look)).unwrap();
+                let texts: Vec<&Letters> =
+                    scene.items.iter().filter_map(|i| if let Item::Letters(l) = i { Some(l) } else { None }).collect();
+                let at =
+                    |l: &Letters| format!("\"{}\" at {:?}, {} x {} px", l.text, l.bounds(), scene.width, scene.height);
+                for (i, a) in texts.iter().enumerate() {
+                    let [left, top, right, bottom] = a.bounds();
+                    let inside =
+                        left >= -1.0 && top >= -1.0 && right <= scene.width + 1.0 && bottom <= scene.height + 1.0;
+                    assert!(inside, "{} leaves the page", at(a));
+                    assert!(a.size >= 8.0, "{} is too small", at(a));
+                    let upright = |l: &Letters| l.turn % 90.0 == 0.0;
+                    for b in texts[..i].iter().filter(|b| upright(a) && upright(b)) {
+                        let [l, t, r, b_] = b.bounds();
+                        let apart = right <= l + 1.0 || r <= left + 1.0 || bottom <= t + 1.0 || b_ <= top + 1.0;
+                        assert!(apart, "{} lies on {}", at(a), at(b));
+                    }
+                }
+            }
+            if artifact.is_drawn() {
+                let said = alt(&artifact);
+                assert!(said.len() > 30 && said.chars().any(|c| c.is_ascii_digit()), "{said}");
+                let html = to_html(&artifact).unwrap();
+                for part in html.split("<figure>").skip(1) {
+                    let text = part.split("<img").nth(1).and_then(|i| i.split("alt=\"").nth(1)).unwrap();
+                    assert!(
+                        text.split('"').next().unwrap().len() > 8,
+                        "a picture without a text: {}",
+                        &text[..text.len().min(60)]
+                    );
+                }
+            }
         },
     );
 }

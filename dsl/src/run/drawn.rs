@@ -7,7 +7,7 @@ use crate::output::Shown;
 use convscope_engine::run::finished::ArrayDigest;
 use convscope_engine::run::{Array, Content, RunOutput, finished};
 use convscope_engine::show::report::drawn as drawn_section;
-use convscope_engine::show::{Part, Section, draw, html_within, to_html, viewer, words};
+use convscope_engine::show::{Part, Section, alt, draw, html_within, to_html, viewer, words};
 use convscope_engine::{Artifact, Context, Error, Result, atomic};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -105,6 +105,9 @@ impl Drawn {
             false => to_html(artifact)?,
         };
         self.sections.push(section);
+        if artifact.is_drawn() {
+            words["alt"] = alt(artifact).into();
+        }
         words["arrays"] = artifact.data.keys().cloned().collect();
         words["value"] = artifact.value().map_or(Value::Null, |_| artifact.primary.clone().into());
         words["figure"] = entry.figure.clone().into();

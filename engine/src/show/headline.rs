@@ -48,8 +48,9 @@ pub fn headline(title: &str, first: bool) -> String {
     let said: Vec<String> = once.split(' ').map(usual).collect();
     let said = said.join(" ");
     let opening = once.split(' ').next().unwrap_or_default();
-    let word = opening.len() > 1 || opening == "a";
-    match first && word && opening.chars().all(|c| c.is_ascii_lowercase()) && !said.starts_with(char::is_uppercase) {
+    let plain = |c: char| c.is_ascii_lowercase() || c == '_' && usual(opening) != opening;
+    let word = opening.chars().all(plain) && (opening.len() > 1 || opening == "a");
+    match first && word && said.starts_with(|c: char| c.is_ascii_lowercase()) && !said.starts_with("t-") {
         true => said[..1].to_uppercase() + &said[1..],
         false => said,
     }
@@ -78,6 +79,9 @@ mod tests {
             ("conv1: 16 maps of 64 x 64", "conv1: 16 maps of 64 x 64"),
             ("t-SNE of 20 codes at mean", "t-SNE of 20 codes at mean"),
             ("20 codes", "20 codes"),
+            ("tsne of 20 codes", "t-SNE of 20 codes"),
+            ("random_noise on an image", "Random noise on an image"),
+            ("fc_out of ring", "fc_out of ring"),
             ("", ""),
             ("é", "é"),
         ] {

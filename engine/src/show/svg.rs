@@ -17,7 +17,9 @@ use std::fmt::Write as _;
 pub fn write(scene: &Scene, theme: Theme, about: (&str, &str)) -> Result<String> {
     let (w, h) = (scene.width.ceil(), scene.height.ceil());
     let mut out = opened(scene);
-    out += &format!("<title>{}</title>\n<desc>{}</desc>\n", escape(about.0), escape(about.1));
+    for (element, text) in [("title", about.0), ("desc", about.1)].into_iter().filter(|(_, text)| !text.is_empty()) {
+        out += &format!("<{element}>{}</{element}>\n", escape(text));
+    }
     if theme != Theme::Transparent {
         out += &format!("<rect width=\"{w}\" height=\"{h}\" fill=\"{}\"/>\n", hex(parts(theme)[3]));
     }

@@ -5,9 +5,11 @@
 use candle_core::{DType, Device, Tensor};
 use convscope_engine::data::{Image, Placement, Size};
 use convscope_engine::show::colour::{NAN, diverging, sequential};
+use convscope_engine::show::figure::page;
+use convscope_engine::show::scene::{Item, Scene};
 use convscope_engine::show::{
-    Artifact, ClassMap, Grid, Map, Mark, Part, Pictures, Plot, Saved, Scale, Series, Style, Table, TextStyle, Tile,
-    of_image, of_table, of_tensor, png, save, to_html, to_svg, to_text,
+    Artifact, ClassMap, Grid, Look, Map, Mark, Part, Pictures, Plot, Saved, Scale, Series, Style, Table, TextStyle,
+    Tile, alt, draw, of_image, of_table, of_tensor, png, save, to_html, to_pdf, to_svg, to_text,
 };
 
 const OPEN: Scale = Scale::Sequential { low: Some(0.0), high: None };
@@ -213,7 +215,7 @@ fn every_extension_holds_what_it_says() {
         .array("z", values.clone())
         .array("a", tensor(&[1.0], &[1]));
     let whole = Saved::Artifact(&artifact);
-    for extension in ["png", "svg", "html", "npy", "csv", "json", "safetensors", "PNG"] {
+    for extension in ["png", "svg", "pdf", "html", "npy", "csv", "json", "safetensors", "PNG"] {
         save(&whole, &path(&format!("x.{extension}"))).unwrap();
     }
     let read = |name: &str| std::fs::read_to_string(path(name)).unwrap();
@@ -266,4 +268,138 @@ fn what_cannot_be_saved_says_what_can() {
         assert!(error.hint.as_deref().unwrap_or("").contains(hint), "{name}: {:?}", error.hint);
     }
     assert!(!folder.path().join("made").exists());
+}
+
+fn photo() -> Image {
+    let pixels = (0..40 * 40).flat_map(|i| [(i % 40) as u8 * 6, (i / 40) as u8 * 6, 90]).collect();
+    Image::new(40, 40, pixels).unwrap()
+}
+
+/// A map of one cell that counts, over a photo.
+fn spot(title: &str) -> Part {
+    let mut values = vec![0.0; 64];
+    values[9] = 2.0;
+    let base = map(tensor(&values, &[8, 8]), OPEN);
+    Part::Map(Map { title: title.into(), photo: Some(photo()), input: [40, 40], style: Style::Overlay, ..base })
+}
+
+fn pictures(scene: &Scene) -> Vec<&Image> {
+    scene.items.iter().filter_map(|i| if let Item::Picture(_, image) = i { Some(image) } else { None }).collect()
+}
+
+#[test]
+fn an_overlay_leaves_the_photo_as_it_is_where_the_map_is_zero() {
+    let scene = page(&Artifact::new("t").part(spot("one"))).unwrap();
+    let all = pictures(&scene);
+    let [shown, _, overlay, _] = all[..] else { panic!("{} pictures", all.len()) };
+    let (w, h) = (overlay.width(), overlay.height());
+    let changed = |x: usize, y: usize| shown.pixel(x, y) != overlay.pixel(x, y);
+    assert!(changed(w * 3 / 16, h * 3 / 16), "the spot is not seen");
+    for (x, y) in [(w / 2, h / 2), (w - 1, 0), (0, h - 1), (w * 3 / 4, h / 4)] {
+        assert!(!changed(x, y), "{x} {y} is tinted");
+    }
+}
+
+#[test]
+fn maps_of_one_photo_show_it_once() {
+    let alone = pictures(&page(&Artifact::new("t").part(spot("one"))).unwrap()).len();
+    let both = Artifact::new("t").part(spot("one")).part(spot("two"));
+    assert_eq!(pictures(&page(&both).unwrap()).len(), 2 * alone - 1);
+}
+
+#[test]
+fn contours_lie_at_half_of_the_strongest_value() {
+    let lines = |look: Look| {
+        let scene = page(&Artifact::new("t").part(spot("one")).with_look(look)).unwrap();
+        scene.items.iter().filter(|i| matches!(i, Item::Line(_, [255, 255, 255], ..))).count()
+    };
+    assert_eq!(lines(Look::default()), 0);
+    assert!(lines(Look { contours: true, ..Look::default() }) > 8);
+}
+
+#[test]
+fn a_look_changes_page_and_letters_and_nothing_that_is_drawn() {
+    let artifact = Artifact::new("a title").part(Part::Map(map(tensor(&[0.0, 1.0, 2.0, 4.0], &[2, 2]), OPEN)));
+    let of = |name: &str| artifact.clone().with_look(Look::named(name).unwrap());
+    let (light, dark) = (draw(&of("light")).unwrap().page, draw(&of("dark")).unwrap().page);
+    assert_eq!((light.width(), light.height()), (dark.width(), dark.height()));
+    assert_eq!((light.pixel(0, 0), dark.pixel(0, 0)), (Some([255; 3]), Some([23, 24, 28])));
+    for place in [0.25, 0.5, 1.0] {
+        assert_eq!(count(&light, sequential(place)), count(&dark, sequential(place)));
+    }
+    let clear = image::load_from_memory(&png(&of("transparent")).unwrap()).unwrap().to_rgba8();
+    assert_eq!(clear.get_pixel(0, 0).0[3], 0);
+    assert!(
+        clear.pixels().filter(|p| p.0 == [sequential(1.0)[0], sequential(1.0)[1], sequential(1.0)[2], 255]).count()
+            > 1000
+    );
+    let error = Look::named("sepia").unwrap_err();
+    assert!(error.message.contains("sepia") && error.hint.unwrap().contains("\"column\""));
+    assert!(Look::default().wide(20.0).is_err());
+}
+
+#[test]
+fn a_paper_has_its_columns_width_and_neither_title_nor_notes() {
+    let bars = series(vec![0.0, 1.0, 2.0], vec![1.0, 2.0, 3.0], Mark::Bar);
+    let artifact =
+        Artifact::new("the title").part(plot(vec![bars], vec!["a".into(), "b".into(), "c".into()])).note("a note");
+    for (name, inches) in [("column", 3.25), ("page", 6.75)] {
+        let artifact = artifact.clone().with_look(Look::named(name).unwrap());
+        assert_eq!(page(&artifact).unwrap().width, inches * 96.0);
+        let svg = to_svg(&artifact).unwrap();
+        assert!(svg.contains("serif") && !svg.contains(">the title</text>") && !svg.contains("a note<"), "{svg}");
+        let pdf = to_pdf(&artifact).unwrap();
+        let text = String::from_utf8_lossy(&pdf);
+        let (width, end) = (inches * 72.0, text.rfind("startxref").unwrap());
+        assert!(text.starts_with("%PDF-1.") && text.contains(&format!("/MediaBox [0 0 {width} ")), "{text}");
+        // The table of objects lies where the file's end says.
+        let at: usize = text[end + 9..].split_whitespace().next().unwrap().parse().unwrap();
+        assert!(pdf[at..].starts_with(b"xref"));
+    }
+}
+
+#[test]
+fn pictures_on_a_page_follow_its_theme_fit_small_screens_and_say_what_they_show() {
+    let artifact = Artifact::new("grad_cam of ring in shapes")
+        .part(spot(""))
+        .part(grid(vec![tile("a", tensor(&[1.0], &[1, 1]))], OPEN));
+    let html = to_html(&artifact).unwrap();
+    assert!(
+        html.contains("<h3>Grad-CAM of ring in shapes</h3>") && html.contains("<source media=\"(max-width:"),
+        "{html}"
+    );
+    assert!(html.contains("alt=\"Grad-CAM of ring in shapes: Heat map of value, 8 by 8 values from 0 to 2"), "{html}");
+    let mut seen = 0;
+    for data in html.split("data:image/svg+xml;base64,").skip(1) {
+        let encoded = data.split('"').next().unwrap();
+        let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).unwrap();
+        let svg = String::from_utf8(bytes).unwrap();
+        roxmltree::Document::parse(&svg).unwrap();
+        assert!(svg.contains("prefers-color-scheme:dark") && !svg.contains("<text"), "{svg}");
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}
+
+#[test]
+fn what_is_saved_says_what_it_shows() {
+    let artifact = Artifact::new("a result").part(spot("one"));
+    let said = alt(&artifact);
+    assert!(said.starts_with("A result. One. Heat map of value, 8 by 8 values from 0 to 2, also laid over the photo; the largest lies at the top left"), "{said}");
+    let bytes = png(&artifact).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("iTXtDescription") && text.contains(&said));
+    Image::decode(&bytes).unwrap();
+    assert!(to_svg(&artifact).unwrap().contains(&format!("<desc>{said}</desc>")));
+}
+
+#[test]
+fn tiles_of_very_different_size_are_told_apart_on_the_other_scales() {
+    let tiles =
+        || vec![tile("faint", tensor(&[0.0, 0.02, 0.02, 0.02], &[2, 2])), tile("strong", tensor(&[2.0; 4], &[2, 2]))];
+    let top = |scale: Scale| count(&drawn(grid(tiles(), scale)), sequential(1.0));
+    assert!(top(Scale::Each) > top(OPEN) * 5 / 4);
+    let log = drawn(grid(tiles(), Scale::SymmetricLog));
+    let place = libm::asinh(1.0) / libm::asinh(100.0);
+    assert!(count(&log, sequential(place)) > 10_000);
 }

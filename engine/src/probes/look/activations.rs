@@ -16,7 +16,7 @@ use candle_core::Tensor;
 crate::choice! {
     /// How the tiles' values become colours.
     pub enum Colours {
-        /// Symmetric-log where most living maps would be dark on a linear scale, else linear.
+        /// Symmetric-log where many maps that are not silent would be dark on a linear scale, else linear.
         Auto = "auto",
         /// One linear scale for all tiles.
         Linear = "linear",
@@ -108,8 +108,8 @@ impl Activations {
     }
 }
 
-/// Whether, on one linear scale, more than half of the maps that are not silent stay below a quarter of its end nearly
-/// everywhere (at their 99 % quantile).
+/// Whether, on one linear scale, more than a third of the maps that are not silent stay below 0.3 of its end nearly everywhere
+/// (at their 99 % quantile): the darkest colours.
 fn mostly_dark(all: &[f32], maps: usize) -> bool {
     let strong: Vec<f32> = all
         .chunks(all.len().max(1) / maps.max(1))
@@ -121,7 +121,7 @@ fn mostly_dark(all: &[f32], maps: usize) -> bool {
         })
         .collect();
     let end = all.iter().map(|v| v.abs()).filter(|v| v.is_finite()).fold(0.0, f32::max);
-    strong.iter().filter(|v| **v < 0.25 * end).count() * 2 > strong.len()
+    strong.iter().filter(|v| **v < 0.3 * end).count() * 3 > strong.len()
 }
 
 /// The values of a vector as bars: they stand beside each other in no order that a line could follow.

@@ -18,9 +18,9 @@ const LARGEST: f64 = 620.0;
 /// White between frame and dots.
 const ROOM: f64 = 14.0;
 /// The longer side of a thumbnail, px: the fewer, the larger.
-const THUMB: [f64; 2] = [34.0, 76.0];
+const THUMB: [f64; 2] = [34.0, 56.0];
 /// The share of the frame that thumbnails cover at most.
-const COVERED: f64 = 0.3;
+const COVERED: f64 = 0.12;
 /// The room for numbers and the name beside a frame with axes.
 const GUTTER: f64 = 58.0;
 /// Points without a group.
@@ -89,7 +89,7 @@ pub fn drawn(cloud: &Cloud, width: f64) -> Result<Scene> {
     let place = |p: &[f64; 2]| (room + offset[0] + (p[0] - low[0]) * zoom, room + offset[1] + (high[1] - p[1]) * zoom);
     let mut scene = Scene::default();
     if cloud.names.len() > 1 {
-        scene.below(legend(&entries(&cloud.names), w + 2.0 * room), 0.0);
+        scene.below(legend(&entries(&cloud.names), largest), 0.0);
     }
     let mut panel = Scene::new(w + 2.0 * room, h + 2.0 * room);
     panel.add(Item::Frame([0.0, 0.0, panel.width, panel.height], FAINT, 1.0));

@@ -95,7 +95,7 @@ pub fn classes(map: &ClassMap, width: f64, again: bool) -> Result<Scene> {
     };
     let panels =
         Panels { ground, photo: map.photo.as_ref(), field: &field, style: Style::Overlay, smooth: false, again };
-    let (mut scene, _) = panels.draw(width, &hue)?;
+    let (mut scene, _) = panels.draw(width - ROOM, &hue)?;
     let mut entries: Vec<(Rgb, String)> =
         map.names[..own].iter().enumerate().map(|(i, (_, n))| (colour::category(i), n.clone())).collect();
     if map.names.len() > own {
