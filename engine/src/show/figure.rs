@@ -83,7 +83,7 @@ pub fn png(artifact: &Artifact) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`png`].
 pub fn svg(artifact: &Artifact) -> Result<String> {
-    vector::write(&page(artifact)?, artifact.look.theme, (&artifact.title, &alt(artifact)))
+    vector::write(&page(artifact)?, artifact.look.theme, (&headline(&artifact.title, true), &alt(artifact)))
 }
 
 /// The artifact as a PDF file of one page: all but maps and photos as vectors.
@@ -91,7 +91,7 @@ pub fn svg(artifact: &Artifact) -> Result<String> {
 /// # Errors
 /// As [`png`].
 pub fn pdf(artifact: &Artifact) -> Result<Vec<u8>> {
-    super::pdf::write(&page(artifact)?, artifact.look.theme, &artifact.title)
+    super::pdf::write(&page(artifact)?, artifact.look.theme, &headline(&artifact.title, true))
 }
 
 /// The parts that are pictures, laid out at most `width` px wide and one below the other; as [`Drawn::pictures`].
