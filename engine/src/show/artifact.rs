@@ -18,6 +18,13 @@ pub enum Scale {
         /// The value of the brightest colour.
         high: Option<f64>,
     },
+    /// From high to low, bright where little is left: scores of what remains when a part is taken away.
+    Falling {
+        /// The value of the brightest colour.
+        low: Option<f64>,
+        /// The value of the darkest colour.
+        high: Option<f64>,
+    },
     /// Around zero: signed maps; the bound is the largest magnitude where it is not given.
     Diverging {
         /// The magnitude of the strongest colours.

@@ -123,7 +123,7 @@ fn linear(lightness: f64, c: f64, hue: f64) -> [f64; 3] {
 /// A scale with its ends fixed: from values to colours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ramp {
-    /// The value of the first colour.
+    /// The value of the first colour; above that of the last one where colours grow bright towards low values.
     pub low: f64,
     /// The value of the last colour.
     pub high: f64,
@@ -160,6 +160,10 @@ impl Ramp {
                 let ramp = Ramp::fit(plain, values, None);
                 let linear = (scale == Scale::SymmetricLog).then_some(LINEAR * ramp.high.abs());
                 Ramp { linear: linear.filter(|c| *c > 0.0), ..ramp }
+            }
+            Scale::Falling { low, high } => {
+                let ramp = Ramp::fit(Scale::Sequential { low, high }, values, None);
+                Ramp { low: ramp.high, high: ramp.low, beyond: None, ..ramp }
             }
             Scale::Sequential { low, high } => {
                 finite.sort_by(f64::total_cmp);
@@ -255,6 +259,8 @@ mod tests {
         let values: Vec<f32> = (0..1000).map(|i| if i == 999 { 100.0 } else { i as f32 / 1000.0 }).collect();
         let ramp = Ramp::fit(open, &values, Some(0.995));
         assert!(ramp.high < 1.0 && ramp.beyond == Some(100.0));
+        let left = Ramp::fit(Scale::Falling { low: Some(0.0), high: Some(1.0) }, &[0.2], None);
+        assert!(left.strength(1.0) == 0.0 && left.strength(0.0) == 1.0 && left.colour(0.0) == Some(sequential(1.0)));
         let log = Ramp::fit(Scale::SymmetricLog, &[0.0, 0.01, 1.0], None);
         assert!((log.place(0.01) - libm::asinh(1.0) / libm::asinh(100.0)).abs() < 1e-9 && log.place(1.0) == 1.0);
         let both = Ramp::fit(Scale::SymmetricLog, &[-1.0, 0.5], None);

@@ -66,9 +66,10 @@ fn enough(ramp: &Ramp, length: f64) -> Vec<f64> {
     }
     let (wanted, most) = (if ramp.diverging { 3 } else { 2 }, (length / 14.0) as usize);
     let first = (length / 34.0).clamp(2.0, 6.0) as usize;
-    let mut found = ticks(ramp.low, ramp.high, first);
+    let (low, high) = (ramp.low.min(ramp.high), ramp.low.max(ramp.high));
+    let mut found = ticks(low, high, first);
     for count in first + 1..=8 {
-        let closer = ticks(ramp.low, ramp.high, count);
+        let closer = ticks(low, high, count);
         if found.len() >= wanted || closer.len() > most {
             break;
         }

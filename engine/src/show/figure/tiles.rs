@@ -158,7 +158,7 @@ fn content(values: &Tensor) -> Result<Content> {
 /// Colour tiles need zero in the middle.
 fn symmetric(scale: Scale) -> Scale {
     match scale {
-        Scale::Sequential { high, .. } => Scale::Diverging { bound: high },
+        Scale::Sequential { high, .. } | Scale::Falling { high, .. } => Scale::Diverging { bound: high },
         Scale::Each | Scale::SymmetricLog => Scale::Diverging { bound: None },
         Scale::Diverging { .. } => scale,
     }

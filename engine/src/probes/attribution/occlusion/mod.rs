@@ -149,8 +149,8 @@ impl Occlusion {
         let readout = model.readout();
         let what = target.watched_word();
         let scale = match what {
-            "score" => Scale::Sequential { low: None, high: None },
-            _ => Scale::Sequential { low: Some(0.0), high: Some(1.0) },
+            "score" => Scale::Falling { low: None, high: None },
+            _ => Scale::Falling { low: Some(0.0), high: Some(1.0) },
         };
         let classes: Vec<usize> = found.best.iter().filter(|b| !b.is_nan()).map(|b| *b as usize).collect();
         let (score, best) = (grid(found.score)?, grid(found.best)?);
@@ -173,7 +173,7 @@ impl Occlusion {
         if let Some((node, channel)) = probe.watched {
             let name = &model.graph().node(node).name;
             let activity = grid(found.activity)?;
-            let scale = Scale::Sequential { low: None, high: None };
+            let scale = Scale::Falling { low: None, high: None };
             artifact = artifact
                 .part(map(format!("activity of {name}[{channel}]"), &activity, "sum of activations", scale))
                 .array("activity", activity)
