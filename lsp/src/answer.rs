@@ -99,7 +99,7 @@ pub fn diagnostics(session: &Session, document: &Document) -> Vec<Value> {
             document.range(&(start..end))
         });
         let hint = d.hint.map_or(String::new(), |h| format!("\nhint: {h}"));
-        json!({ "range": range, "severity": 1, "source": "convscope", "code": d.kind.name(), "message": d.message + &hint })
+        json!({ "range": range, "severity": 1, "source": "convscope", "code": d.kind.name(), "message": d.message + hint.as_str() })
     };
     session.check(&document.name(), &document.text).into_iter().map(one).collect()
 }

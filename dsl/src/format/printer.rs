@@ -198,7 +198,7 @@ impl Printer {
         let Some(mut head) = joined(before, &places[..before.len()]) else { return false };
         head.push_str(last.open.text);
         match opening(last, false) {
-            Some(more) => self.fits(&(head + &more), 0),
+            Some(more) => self.fits(&(head + more.as_str()), 0),
             None => false,
         }
     }
@@ -267,7 +267,7 @@ impl Printer {
     /// Short elements, as many on a line as fit.
     fn fill(&mut self, items: &[Item<'_>], indent: usize) {
         for (i, item) in items.iter().enumerate() {
-            let text = flat(&item.nodes).unwrap_or_default() + &item.end;
+            let text = flat(&item.nodes).unwrap_or_default() + item.end.as_str();
             if i == 0 || !self.fits(&text, 1) {
                 self.line(indent);
             } else {
@@ -324,7 +324,7 @@ fn argument(group: &Group<'_>) -> Option<String> {
         if item.comment {
             return None;
         }
-        head = head + &flat(&item.nodes)? + &item.end + " ";
+        head = head + flat(&item.nodes)?.as_str() + item.end.as_str() + " ";
     }
     let (Node::Group(inner), front) = last.nodes.split_last()? else { return None };
     let places = places(&last.nodes);
@@ -337,7 +337,7 @@ fn argument(group: &Group<'_>) -> Option<String> {
         head.push(' ');
     }
     head.push_str(inner.open.text);
-    Some(head + &opening(inner, before.is_empty())?)
+    Some(head + opening(inner, before.is_empty())?.as_str())
 }
 
 /// Parts on one line, if they may stand on one.
@@ -367,7 +367,7 @@ fn bracketed(group: &Group<'_>) -> Option<String> {
     }
     let mut parts = Vec::with_capacity(group.items.len());
     for item in &group.items {
-        let text = flat(&item.nodes)? + &item.end;
+        let text = flat(&item.nodes)? + item.end.as_str();
         // A text of several lines stands alone in its brackets, if they are no call's.
         if text.contains('\n') && group.inside != Inside::Values {
             return None;
