@@ -382,6 +382,16 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_would_fill_the_memory_is_not_made() {
+        let mut session = session();
+        let replaced = session.run_cell("let t = `x-y-x`; t.replace(`x`, `zz`); t.replace('-', `+`); t");
+        assert!(format!("{:?}", replaced.value).contains("zz+y+zz"), "{replaced:?}");
+        let code = "let t = `a`; for i in 0..22 { t += t; } t.replace(`a`, t);";
+        assert_eq!(session.run_cell(code).error.unwrap().message, "a text grew too large");
+        assert!(has_kept(&mut session));
+    }
+
+    #[test]
     fn a_panic_in_native_code_ends_the_cell_only() {
         std::panic::set_hook(Box::new(|_| {}));
         let mut session = session();

@@ -57,6 +57,8 @@ impl Share {
     }
 }
 
+/// Columns of a table. Far more than tables of images have; each takes memory in every row.
+pub const COLUMNS: usize = 4096;
 /// Bytes of an image file.
 pub const IMAGE_FILE: u64 = 1 << 30;
 /// Pixels of an image: 256 million, 768 MB.

@@ -23,7 +23,7 @@ use super::pattern::{matching, walk};
 use super::records::{is_records, records};
 use super::voc;
 use crate::error::{Context, Error, Kind, Result};
-use crate::limits::TEXT;
+use crate::limits::{COLUMNS, TEXT};
 use crate::regular;
 
 /// How image files end.
@@ -132,12 +132,20 @@ fn table(path: &Path) -> Result<Vec<Item>> {
     let first = text.lines().next().unwrap_or_default();
     // What spreadsheets of other languages write.
     let separator = [b',', b';', b'\t'].into_iter().find(|s| first.as_bytes().contains(s)).unwrap_or(b',');
+    let columns = first.bytes().filter(|b| *b == separator).count() + 1;
+    if columns > COLUMNS {
+        return Err(
+            Error::format(format!("a table of {columns} columns, more than the limit of {COLUMNS}")).context(at())
+        );
+    }
     let mut table = csv::ReaderBuilder::new();
     let mut reader = table.delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes());
     let header: Vec<String> = reader.headers().map_err(damaged).context(at)?.iter().map(str::to_string).collect();
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let Some(path_column) = header.iter().position(|h| h.eq_ignore_ascii_case("path")) else {
-        return Err(Error::format(format!("no column `path` among `{}`", header.join("`, `")))
+        let told = header.iter().take(20).copied().collect::<Vec<_>>().join("`, `");
+        let more = if header.len() > 20 { format!(" and {} more", header.len() - 20) } else { String::new() };
+        return Err(Error::format(format!("no column `path` among `{told}`{more}"))
             .context(at())
             .hint("the first line names the columns: path, label, and any attributes"));
     };
@@ -198,6 +206,17 @@ mod tests {
     fn listing(data: &Dataset) -> Vec<(String, Option<String>)> {
         let name = |i: &Item| i.path().unwrap().file_name().unwrap().to_string_lossy().into_owned();
         data.items().map(|i| (name(&i), i.label.clone())).collect()
+    }
+
+    #[test]
+    fn a_table_of_very_many_columns_is_refused_in_a_short_message() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("wide.csv");
+        for (columns, told) in [(COLUMNS + 1, "more than the limit of 4096"), (COLUMNS, " and 4076 more")] {
+            std::fs::write(&path, ",".repeat(columns - 1) + "\n").unwrap();
+            let error = load_images(&path).unwrap_err();
+            assert!(error.message.contains(told) && error.message.len() < 400, "{error}");
+        }
     }
 
     #[test]
