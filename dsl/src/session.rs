@@ -3,7 +3,9 @@
 //! Code runs on a thread of its own with a large stack, so that deep nesting is an error with a place and not a crash;
 //! a defect in native code ends the cell and not the process.
 
-use crate::bounds::{STACK, free, limits};
+mod stack;
+
+use crate::bounds::{free, limits};
 use crate::context::{Context, Place};
 use crate::depth::Sounding;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
@@ -11,7 +13,7 @@ use crate::library::{Function, Kind, Library};
 use crate::memory::Watch;
 use crate::output::{Output, Shown};
 use convscope_engine::{Error, Job};
-use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, Scope};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -181,49 +183,7 @@ impl Session {
     /// As [`Session::run_cell`], under a name of its own in messages.
     pub fn run(&mut self, file: &str, source: &str) -> CellResult {
         let source = &crate::source::without_shebang(source);
-        self.on_a_stack(|session| session.run_here(file, source)).unwrap_or_else(failed)
-    }
-
-    /// Does `work` on a thread with the stack that scripts need.
-    fn on_a_stack<T: Send>(&mut self, work: impl FnOnce(&mut Self) -> T + Send) -> Result<T, Diagnostic> {
-        let spawned = std::thread::scope(|threads| {
-            let thread = std::thread::Builder::new()
-                .name("script".into())
-                .stack_size(STACK)
-                .spawn_scoped(threads, || work(self));
-            thread.map(|handle| handle.join())
-        });
-        match spawned {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(panic)) => Err(Diagnostic::of(defect(panic.as_ref()))),
-            Err(e) => Err(Diagnostic::of(Error::internal(format!("no thread for the script: {e}")))),
-        }
-    }
-
-    /// Calls a function of the session, as a cell would; the session's variables are not in its reach but for those that it
-    /// took along.
-    ///
-    /// # Errors
-    /// As those of a cell.
-    pub(crate) fn call(&mut self, function: &FnPtr, arguments: Vec<Dynamic>) -> Result<Dynamic, Diagnostic> {
-        self.on_a_stack(|session| session.call_here(function, arguments))?
-    }
-
-    fn call_here(&mut self, function: &FnPtr, arguments: Vec<Dynamic>) -> Result<Dynamic, Diagnostic> {
-        self.begin();
-        let called = || function.call::<Dynamic>(&self.engine, &self.defined, arguments);
-        let value = match catch_unwind(AssertUnwindSafe(called)) {
-            Ok(Ok(value)) => value,
-            Ok(Err(error)) => {
-                let origin = self.origins.get(function.fn_name()).cloned().unwrap_or_default();
-                return Err(Diagnostic::at(&origin, &self.origins, &error, &self.known()));
-            }
-            Err(panic) => return Err(Diagnostic::of(defect(panic.as_ref()))),
-        };
-        match self.context.job.stopped() {
-            true => Err(stopped()),
-            false => Ok(value),
-        }
+        self.on_a_stack(|session| session.run_here(file, source)).unwrap_or_else(|diagnostic| failed(*diagnostic))
     }
 
     /// A cell or a call begins: what bounds its memory and its depth starts anew.

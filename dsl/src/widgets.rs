@@ -194,13 +194,13 @@ impl crate::Session {
         &mut self,
         interaction: &Interaction,
         values: &Map<String, Value>,
-    ) -> Result<State, crate::Diagnostic> {
+    ) -> Result<State, Box<crate::Diagnostic>> {
         let arguments = interaction.arguments(values);
         let stage = self.context().stage.clone();
         let (outcome, kept) = stage.captured(|| self.call(&interaction.function, arguments));
         let value = outcome?;
-        let shown = interact::shown(&value, &kept).map_err(crate::Diagnostic::of)?;
-        State::result(shown.as_ref(), &kept.printed).map_err(crate::Diagnostic::of)
+        let shown = interact::shown(&value, &kept).map_err(|e| Box::new(crate::Diagnostic::of(e)))?;
+        State::result(shown.as_ref(), &kept.printed).map_err(|e| Box::new(crate::Diagnostic::of(e)))
     }
 }
 

@@ -27,9 +27,9 @@ impl Man {
         let parts: Vec<clap::Command> = command.get_subcommands().cloned().collect();
         for part in parts.into_iter().filter(|c| c.get_name() != "help") {
             let name = format!("convscope-{}", part.get_name());
-            atomic::write(&folder.join(format!("{name}.1")), page(part)?.as_bytes())?;
+            atomic::write(folder.join(format!("{name}.1")), page(part)?.as_bytes())?;
         }
-        atomic::write(&folder.join("convscope.1"), page(command)?.as_bytes())
+        atomic::write(folder.join("convscope.1"), page(command)?.as_bytes())
     }
 }
 

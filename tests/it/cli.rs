@@ -63,7 +63,7 @@ fn a_run_leaves_a_report_figures_and_a_manifest() {
     assert!(figures[0].starts_with("01-gradient-of"), "{figures:?}");
     assert!(exists(&folder, "deep/g.npy"));
     let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
-    assert!(report.contains("A study") && report.contains("load_model") && report.contains("data:image/png"));
+    assert!(report.contains("A study") && report.contains("load_model") && report.contains("data:image/svg+xml"));
     let manifest: Value = serde_json::from_slice(&std::fs::read(folder.join("run.json")).unwrap()).unwrap();
     assert_eq!(manifest["outputs"][0]["path"], "deep/g.npy");
     assert_eq!(manifest["shown"][0]["settings"]["probe"]["name"], "gradient");
@@ -115,7 +115,9 @@ fn printed_lines_stand_in_the_report_where_they_were_printed() {
     let parts = &report[report.find("<!-- part 1").unwrap()..report.find("<!-- end of parts").unwrap()];
     let at = |what: &str| parts.find(what).unwrap_or_else(|| panic!("no {what} in {parts}"));
     assert!(parts.contains("<pre>first &lt;b&gt;\nsecond</pre>"), "{parts}");
-    assert!(at("second") < at("data:image/png") && at("data:image/png") < at("third") && at("third") < at("4711"));
+    assert!(
+        at("second") < at("data:image/svg+xml") && at("data:image/svg+xml") < at("third") && at("third") < at("4711")
+    );
 }
 
 #[test]

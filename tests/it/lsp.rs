@@ -132,7 +132,7 @@ fn an_editor_is_served() {
     assert_eq!(editor.diagnostics(here), Vec::<Value>::new());
     // UTF-16: the smile has two units.
     let hover = editor.at("textDocument/hover", here, 2, 25);
-    assert_eq!(hover["range"]["start"], json!({ "line": 2, "character": 23 }));
+    assert_eq!(hover["range"]["start"], json!({ "line": 2, "character": 22 }));
     let hover = editor.at("textDocument/hover", here, 2, 32);
     let shown = hover["contents"]["value"].as_str().unwrap();
     assert!(shown.contains("fn twice(n)") && shown.contains("Twice as much."), "{shown}");

@@ -423,7 +423,7 @@ fn a_report_holds_and_an_edited_figure_is_noticed() {
     bench.expect("convscope-out/s", 0, "");
     let page = String::from_utf8(bench.read("convscope-out/s/report.html")).unwrap();
     assert!(page.contains("Content-Security-Policy") && !page.contains("http://") && !page.contains("https://"));
-    let figure = page.find("data:image/png;base64,").unwrap();
+    let figure = page.find("data:image/svg+xml;base64,").unwrap();
     let mend = bench.flip("convscope-out/s/report.html", figure + 400);
     let verdict = bench.expect("convscope-out/s/report.html", 14, "report.html");
     assert!(verdict["message"].as_str().unwrap().contains("part 1 of the report"), "{verdict:#}");
@@ -508,7 +508,7 @@ fn a_notebook_gives_the_report_of_the_script_that_it_converts_to() {
         assert!(said.contains("21\n") && said.contains("the end"), "{said}");
         let page = String::from_utf8(bench.read(&format!("{out}/report.html"))).unwrap();
         bench.expect(&format!("{out}/report.html"), 0, "");
-        let places: Vec<usize> = [">21<", "here 100", "data:image/png", "the end"]
+        let places: Vec<usize> = [">21<", "here 100", "data:image/svg+xml", "the end"]
             .map(|what| page.find(what).unwrap_or_else(|| panic!("{what}: {page}")))
             .to_vec();
         assert!(places.is_sorted(), "{places:?}");
@@ -564,7 +564,7 @@ fn two_runs_are_drawn_side_by_side() {
     let page = String::from_utf8(bench.read("d/diff.html")).unwrap();
     assert!(
         page.contains("both on one scale")
-            && page.contains("data:image/png")
+            && page.contains("data:image/")
             && page.contains("default-src &#39;none&#39;") | page.contains("default-src 'none'")
     );
     assert!(std::fs::read_dir(bench.path("d/figures")).unwrap().count() > 0);

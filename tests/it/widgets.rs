@@ -46,7 +46,9 @@ impl Opened {
             self.state[name] = value.clone();
             self.buffers.retain(|(n, _)| n != name);
         }
-        self.buffers.extend(buffers(message));
+        let new = buffers(message);
+        self.buffers.retain(|(name, _)| new.iter().all(|(n, _)| n != name));
+        self.buffers.extend(new);
         true
     }
 

@@ -5,6 +5,9 @@
 //! Every step sees images that no step saw before, all following from one seed; the net is the same for every number
 //! of threads. Batch normalisation is used while training and folded into the convolutions at the end.
 
+// The embedded weights were trained with the functions of the C library.
+#![allow(clippy::disallowed_methods)]
+
 mod layers;
 
 use convscope_engine::data::preprocess::{Preprocess, Resize, Size};

@@ -254,8 +254,8 @@ fn each(
 }
 
 /// All images of a data set.
-fn whole(data: &Dataset) -> [Range<usize>; 1] {
-    [0..data.len()]
+fn whole(data: &Dataset) -> Vec<Range<usize>> {
+    std::iter::once(0..data.len()).collect()
 }
 
 /// The indexes from the largest value to the smallest; equal ones in their order.

@@ -116,7 +116,8 @@ pub fn merge_states(kind: &str, parts: Vec<Fields>) -> Result<Fields> {
         states.try_for_each(|state| whole.merge(state?))?;
         Ok(whole.write())
     }
-    let known: [(&str, fn(Vec<Fields>) -> Result<Fields>); 6] = [
+    type Merge = fn(Vec<Fields>) -> Result<Fields>;
+    let known: [(&str, Merge); 6] = [
         (retrieval::maxima::Maxima::KIND, joined::<retrieval::maxima::Maxima>),
         (retrieval::coding::Rows::KIND, joined::<retrieval::coding::Rows>),
         (look::sparsity::Channels::KIND, joined::<look::sparsity::Channels>),

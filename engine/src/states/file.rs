@@ -98,7 +98,7 @@ impl StateFile {
         let columns = self.entries.iter().enumerate().flat_map(|(i, entry)| {
             entry.fields.0.iter().map(move |(name, field)| (format!("{}/{name}", i + 1), raw(field)))
         });
-        let columns: Vec<(String, (Dtype, usize, Vec<u8>))> = columns.collect();
+        let columns: Vec<(String, Raw)> = columns.collect();
         let header = Header {
             format: FORMAT.into(),
             version: VERSION,
@@ -262,7 +262,10 @@ pub fn merge(
     Ok(whole)
 }
 
-fn raw(field: &Field) -> (Dtype, usize, Vec<u8>) {
+/// A column as the file holds it: the kind of its numbers, how many, and their bytes.
+type Raw = (Dtype, usize, Vec<u8>);
+
+fn raw(field: &Field) -> Raw {
     match field {
         Field::Words(v) => (Dtype::U64, v.len(), v.iter().flat_map(|x| x.to_le_bytes()).collect()),
         Field::Singles(v) => (Dtype::F32, v.len(), v.iter().flat_map(|x| x.to_le_bytes()).collect()),

@@ -203,7 +203,7 @@ fn fields_are_framed_on_the_image_and_values_are_shares() {
         panic!()
     };
     for (rank, (picture, caption)) in shown.images.iter().enumerate() {
-        let share = format!("{:.2} of {:.2} ", values[rank] / values[0], values[0]);
+        let share = format!("{:.2} of {:.2}: ", values[rank] / values[0], values[0]);
         assert!(caption.starts_with(&share), "{caption} for {share}");
         let seen = model.card().preprocess().unwrap().fit(&data.get(images[rank] as usize).unwrap()).unwrap();
         assert_eq!((picture.width(), picture.height()), (seen.width(), seen.height()));

@@ -170,9 +170,13 @@ impl Model {
         Ok(readout)
     }
 
-    /// The parts of an output that joins heads of different meaning; none where a card or an option says what outputs are.
+    /// The parts of an output that joins heads of different meaning; none where a card, an option or the graph as a whole says
+    /// what outputs are.
     pub fn joined_heads(&self) -> Option<Vec<(usize, Ending)>> {
-        self.card().output.is_none().then(|| self.graph().joined()).flatten()
+        let parts = self.graph().joined().filter(|_| self.card().output.is_none())?;
+        // A sigmoid beside its complement is one head.
+        let softmax = parts.iter().any(|(_, ending)| *ending == Ending::Softmax);
+        (softmax || self.graph().closing(self.weights()) == Closing::Raw).then_some(parts)
     }
 
     /// Refuses an output that joins heads of different meaning: one softmax over all of it means nothing.

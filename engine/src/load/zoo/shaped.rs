@@ -209,7 +209,7 @@ impl Net<'_> {
         let q = part(self, 0, "q", [0, 2])?;
         let k = part(self, 1, "k", [2, 0])?;
         let v = part(self, 2, "v", [0, 2])?;
-        let scale = Tensor::new((width as f32).powf(-0.5), &Device::Cpu)?;
+        let scale = Tensor::new(libm::powf(width as f32, -0.5), &Device::Cpu)?;
         let scale = self.constant(&format!("{name}.scale"), scale)?;
         let q = self.binary(&format!("{name}.q.scaled"), Binary::Mul, q, scale)?;
         let mut products = self.node(&format!("{name}.products"), Op::MatMul, &[q, k])?;

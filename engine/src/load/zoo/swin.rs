@@ -90,7 +90,7 @@ fn windows(net: &mut Net, name: &str, x: NodeId, shifts: bool) -> Result<NodeId>
         [places, heads] => (places, heads),
         _ => return Err(Error::format(format!("`{table}` is {}, places x heads is needed", dims(&held)))),
     };
-    let side = (places.isqrt() + 1) / 2;
+    let side = places.isqrt().div_ceil(2);
     if side == 0 || (2 * side - 1).pow(2) != places {
         return Err(Error::format(format!("`{table}` holds {places} places, which no square window has")));
     }

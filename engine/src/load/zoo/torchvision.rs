@@ -57,7 +57,7 @@ pub const TORCHVISION: &[Architecture] = &[
     Architecture::new("resnext101_64x4d", RESNEXT, |n, s| resnet::bottleneck(n, s, [3, 4, 23, 3], 64, 4)).with(cropped(224, 232, Interpolation::Bilinear)),
     Architecture::new("wide_resnet50_2", WIDE, |n, s| resnet::bottleneck(n, s, [3, 4, 6, 3], 1, 128)),
     Architecture::new("wide_resnet101_2", WIDE, |n, s| resnet::bottleneck(n, s, [3, 4, 23, 3], 1, 128)),
-    Architecture::new("inception_v3", INCEPTION, |n, s| inception::inception_v3(n, s)).with(cropped(299, 342, Interpolation::Bilinear)),
+    Architecture::new("inception_v3", INCEPTION, inception::inception_v3).with(cropped(299, 342, Interpolation::Bilinear)),
     Architecture::new("mobilenet_v3_large", MOBILENET3, |n, s| mobilenet::mobilenet_v3(n, s, mobilenet::LARGE)),
     Architecture::new("mobilenet_v3_small", MOBILENET3, |n, s| mobilenet::mobilenet_v3(n, s, mobilenet::SMALL)),
     Architecture::new("shufflenet_v2_x0_5", SHUFFLENET, |n, s| shufflenet::shufflenet_v2(n, s, [24, 48, 96, 192, 1024])),

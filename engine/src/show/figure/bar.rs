@@ -80,7 +80,7 @@ fn enough(ramp: &Ramp, length: f64) -> Vec<f64> {
 
 /// Zero and powers of ten on both sides of it, as many as have room on a symmetric-log bar.
 fn decades(ramp: &Ramp, linear: f64, length: f64) -> Vec<f64> {
-    let powers = (linear.log10().floor() as i32..=ramp.high.abs().log10().floor() as i32).rev();
+    let powers = (libm::log10(linear).floor() as i32..=libm::log10(ramp.high.abs()).floor() as i32).rev();
     let both = powers.map(|p| libm::pow(10.0, f64::from(p))).flat_map(|v| [v, -v]);
     let mut kept: Vec<f64> = vec![0.0];
     for tick in both.filter(|v| (ramp.low..=ramp.high).contains(v)) {
@@ -99,7 +99,7 @@ pub fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
         return vec![low];
     }
     let rough = span / count.max(1) as f64;
-    let power = libm::pow(10.0, rough.log10().floor());
+    let power = libm::pow(10.0, libm::log10(rough).floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
     let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
     let mut out = Vec::new();

@@ -98,10 +98,10 @@ unsafe fn some_panels<const P: usize, const C: usize>(
         }
         for (p, total) in total.iter().enumerate() {
             let begin = (panel + p) * MR;
-            for r in 0..MR.min(gemm.rows - begin) {
-                let bias = gemm.bias.get(begin + r).copied().unwrap_or(0.0);
+            for (r, row) in (begin..gemm.rows.min(begin + MR)).enumerate() {
+                let bias = gemm.bias.get(row).copied().unwrap_or(0.0);
                 let values: [f32; C] = std::array::from_fn(|c| total[c][r] + bias);
-                store(tile, begin + r, first, values);
+                store(tile, row, first, values);
             }
         }
     }
