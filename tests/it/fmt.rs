@@ -36,9 +36,10 @@ fn without_places(tree: &str) -> Vec<&str> {
     let mut out = Vec::new();
     for word in tree.split_inclusive(|c: char| !(c.is_alphanumeric() || c == ':' || c == '_' || c == '$')) {
         let core = word.trim_end_matches(|c: char| !c.is_alphanumeric());
-        let place = core.contains(':') && core.chars().all(|c| c.is_ascii_digit() || c == ':');
-        if !place && !core.contains("anon$") {
-            out.push(word);
+        // Whole numbers are among the tokens, which are compared as they stand.
+        let place = core.chars().all(|c| c.is_ascii_digit() || c == ':');
+        if !place && !core.is_empty() && !core.contains("anon$") {
+            out.push(core);
         }
     }
     out.sort_unstable();
