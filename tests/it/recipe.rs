@@ -1,5 +1,5 @@
 //! ARCHITECTURE's recipe for a probe, followed in a copy of the workspace: a file, its two lines, and it is in scripts, in the reference
-//! and in completion. It compiles the engine again: `CONVSCOPE_SLOW=1` runs it.
+//! and in completion. It compiles the engine again: `CONVSCOPE_RECIPE=1` runs it.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -93,8 +93,8 @@ fn add_line(file: &Path, before: &str, line: &str) {
 
 #[test]
 fn a_probe_is_a_file_and_its_two_lines() {
-    if std::env::var_os("CONVSCOPE_SLOW").is_none() {
-        eprintln!("skipped: it compiles the engine again; CONVSCOPE_SLOW=1 runs it");
+    if std::env::var_os("CONVSCOPE_RECIPE").is_none() {
+        eprintln!("skipped: it compiles the engine again; CONVSCOPE_RECIPE=1 runs it");
         return;
     }
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));

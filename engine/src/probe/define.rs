@@ -5,7 +5,7 @@
 /// A probe says what it is in a `#[probe(family, source, subjects, input, example)]` line: the fields of
 /// [`About`](crate::probe::About).
 ///
-/// It gets `Default`, [`Params`], a `new()`, and a setter for each option, for use as
+/// It gets `Default`, [`Params`](crate::params::Params), a `new()`, and a setter for each option, for use as
 /// `Occlusion::new().patch(16).stride(4)`.
 #[macro_export]
 macro_rules! params {

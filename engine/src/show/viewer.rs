@@ -186,7 +186,7 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// A photo as the JPEG that viewers draw under a map, its longest side [`SIDE`] px at most.
+/// A photo as the JPEG that viewers draw under a map, its longest side `SIDE` px at most.
 ///
 /// # Errors
 /// Where it cannot be encoded.

@@ -1,6 +1,6 @@
 //! Average pooling and its gradient.
 //!
-//! In f32 a plane is copied into a halo of zeros ([`PaddedPlane`]), and the windows of neighbouring positions are summed as vectors,
+//! In f32 a plane is copied into a halo of zeros (`PaddedPlane`), and the windows of neighbouring positions are summed as vectors,
 //! tap by tap. A zero changes no sum that begins with zero, so that every result is the sum of its window's values in their order,
 //! as the plain loops form it in f64 and where windows are large.
 

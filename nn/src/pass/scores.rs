@@ -19,7 +19,7 @@ impl Model {
         Ok(flat.chunks(self.scores_len().max(1)).map(<[f64]>::to_vec).collect())
     }
 
-    /// One number a class of each sample whose largest is the prediction ([`Readout::decision`]).
+    /// One number a class of each sample whose largest is the prediction ([`Readout::decision`](crate::model::Readout::decision)).
     ///
     /// # Errors
     /// Where the output is a map or holds quantities; as [`Model::forward`].

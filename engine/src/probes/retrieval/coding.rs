@@ -82,7 +82,7 @@ pub struct Codes {
     pub predicted: Vec<(usize, f64)>,
     /// Where the images are, if they are known.
     pub data: Option<Dataset>,
-    /// The layer, or [`GIVEN`] where the codes were given.
+    /// The layer, or `GIVEN` where the codes were given.
     pub layer: String,
     /// How far the work came, and of how many.
     pub told: Streamed,

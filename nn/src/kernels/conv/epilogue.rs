@@ -18,7 +18,7 @@ pub struct Epilogue<'a> {
     pub combine: Combine,
     /// The range that the combined value is clamped to.
     pub clamp: Clamp,
-    /// A function of that. Kernels apply it to what they have just stored; [`EpilogueRow`] leaves it to them.
+    /// A function of that. Kernels apply it to what they have just stored; `EpilogueRow` leaves it to them.
     pub activation: Option<Activation>,
 }
 
