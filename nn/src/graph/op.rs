@@ -323,32 +323,7 @@ impl Op {
 
     /// The parameters that the operation reads.
     pub fn params(&self) -> Vec<ParamId> {
-        match self {
-            Op::Constant(p) => vec![*p],
-            Op::Conv2d(c) | Op::ConvTranspose2d(c, _) => std::iter::once(c.weight).chain(c.bias).collect(),
-            Op::Linear { weight, bias } => std::iter::once(*weight).chain(*bias).collect(),
-            Op::BatchNorm { scale, shift, mean, var, .. } => vec![*scale, *shift, *mean, *var],
-            Op::LayerNorm { scale, shift, .. } => std::iter::once(*scale).chain(*shift).collect(),
-            Op::GroupNorm { scale, shift, .. } => vec![*scale, *shift],
-            Op::Input
-            | Op::MatMul
-            | Op::LocalResponseNorm { .. }
-            | Op::Activation(_)
-            | Op::Binary(_)
-            | Op::MaxPool(_)
-            | Op::AvgPool(_)
-            | Op::Reduce { .. }
-            | Op::Softmax { .. }
-            | Op::Concat { .. }
-            | Op::Select { .. }
-            | Op::Order { .. }
-            | Op::Pick { .. }
-            | Op::Reshape(_)
-            | Op::Transpose(_)
-            | Op::Pad { .. }
-            | Op::Resize { .. }
-            | Op::Identity => Vec::new(),
-        }
+        self.clone().params_mut().into_iter().map(|id| *id).collect()
     }
 
     /// As [`Op::params`], to be changed.
