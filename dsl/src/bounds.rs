@@ -6,16 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The stack of a thread that runs a script or frees its values, bytes.
 pub const STACK: usize = 256 << 20;
 
-/// The longest text that a script may make, bytes.
+/// The longest text that a script may make, bytes, and the part of the memory that it may be: what is made of a text takes many
+/// times as much.
 const TEXT: usize = 64 << 20;
+const TEXT_SHARE: u64 = 16;
 
-/// The same bounds in debug and release builds: deep enough for people, and not for a runaway script.
-pub fn limits(engine: &mut Engine) {
+/// The entries of the longest list that a script may make, and the bytes of memory that there must be for each: an entry takes
+/// 16, and a sum of two lists copies both.
+const LIST: usize = 16 << 20;
+const FOR_AN_ENTRY: u64 = 64;
+
+/// The same bounds in debug and release builds: deep enough for people, and not for a runaway script. Lists and texts are
+/// bounded by `memory`, bytes, as well.
+pub fn limits(engine: &mut Engine, memory: u64) {
+    let part = |share: u64, most: usize| usize::try_from(memory / share).map_or(most, |n| n.clamp(1 << 16, most));
     engine.set_max_expr_depths(256, 256);
     engine.set_max_call_levels(256);
     engine.set_max_operations(0);
-    engine.set_max_string_size(TEXT);
-    engine.set_max_array_size(16 << 20);
+    engine.set_max_string_size(part(TEXT_SHARE, TEXT));
+    engine.set_max_array_size(part(FOR_AN_ENTRY, LIST));
     engine.set_max_map_size(1 << 20);
     // rhai looks at a text's length after it was made; these can make one that fills the memory.
     engine.register_fn("replace", |text: &mut ImmutableString, find: &str, with: &str| replace(text, find, with));

@@ -14,6 +14,15 @@ const LEVELS_A_STEP: usize = 4;
 /// The part of a script's time that may go into looking.
 const SHARE: u32 = 10;
 
+/// Whether an error ended a script whose values were nested too deep.
+pub fn is_too_deep(error: &EvalAltResult) -> bool {
+    match error {
+        EvalAltResult::ErrorDataTooLarge(what, _) => what.starts_with(TOO_DEEP),
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => is_too_deep(inner),
+        _ => false,
+    }
+}
+
 /// Looks now and then how deep a script's variables are nested.
 #[derive(Debug)]
 pub struct Sounding {

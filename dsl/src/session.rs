@@ -55,7 +55,7 @@ impl Session {
         });
         let context = Context::new(job, output);
         let mut engine = Engine::new();
-        limits(&mut engine);
+        limits(&mut engine, context.job.memory);
         let printer = context.output.clone();
         engine.on_print(move |text| printer.print(text));
         let printer = context.output.clone();
@@ -207,15 +207,17 @@ impl Session {
         };
         self.context.widgets(|widgets| widgets.define(ast.iter_functions().map(parameters)));
         self.begin();
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole)));
+        let signal = self.context.job.signal.clone();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            signal.during(|| self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole))
+        }));
         self.defined = whole.clone_functions_only();
         let result = match outcome {
             Ok(Ok(_)) if ends_quietly(source) => CellResult::default(),
             Ok(Ok(value)) => self.worth(&value),
             Ok(Err(error)) => {
-                if crate::memory::filled(&error) {
-                    // What the cell made is what filled it; without this the next cell would end the same way.
+                if crate::memory::filled(&error) || crate::depth::is_too_deep(&error) {
+                    // What the cell made is what was too much; without this the next cell would end the same way.
                     self.scope.rewind(before);
                 }
                 self.ended(&origin, &error)
@@ -349,6 +351,25 @@ mod tests {
         let code = "let t = `a`; for i in 0..22 { t += t; } t.replace(`a`, t);";
         assert_eq!(session.run_cell(code).error.unwrap().message, "a text grew too large");
         assert!(has_kept(&mut session));
+    }
+
+    #[test]
+    fn a_value_that_grew_too_deep_does_not_end_the_next_cell() {
+        let mut session = session();
+        let deep = session.run_cell("let kept = 1; let a = 1; for i in 0..100000 { a = [a]; }");
+        assert!(deep.error.unwrap().message.starts_with("values are nested more than"));
+        let next = session.run_cell("let n = 0; for i in 0..100000 { n += 1; } n");
+        assert!(next.error.is_none(), "{next:?}");
+    }
+
+    #[test]
+    fn lists_follow_the_memory() {
+        let mut job = Job::new();
+        job.memory = 64 << 20;
+        let mut session = Session::new(job, Arc::new(Silent));
+        let of = |n: u32| format!("let a = [0]; for i in 0..{n} {{ a += a; }} a.len()");
+        assert!(session.run_cell(&of(19)).error.is_none());
+        assert_eq!(session.run_cell(&of(22)).error.unwrap().message, "a list grew too large");
     }
 
     #[test]

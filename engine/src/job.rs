@@ -5,10 +5,10 @@ use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::model::Model;
 use crate::random::Stream;
+pub use crate::signal::Signal;
 use crate::states::Ledger;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The floating-point operations between two looks at the signal, if one sample needs no more: some tenths of a second on
 /// two cores.
@@ -21,27 +21,6 @@ const PROGRAM: u64 = 72 << 20;
 /// Winograd tiles both ways.
 const PACK_COPIES: u64 = 3;
 const PACK_COPIES_WINOGRAD_FORWARD: u64 = 4;
-
-/// Set from outside (Ctrl-C, a notebook's stop button); work ends at its next step.
-#[derive(Clone, Debug, Default)]
-pub struct Signal(Arc<AtomicBool>);
-
-impl Signal {
-    /// Asks the work to end.
-    pub fn stop(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Forgets an earlier request.
-    pub fn reset(&self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-
-    /// Whether the work should end.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// Where progress goes.
 pub trait Sink: Send + Sync {

@@ -21,6 +21,7 @@ pub mod running;
 pub mod seal;
 pub mod shapes;
 pub mod show;
+pub mod signal;
 pub mod space;
 pub mod states;
 pub mod stats;

@@ -31,6 +31,8 @@ pub struct Share {
 pub const UNPACKED: Share = Share { what: "unpacked data", share: 4 };
 /// A text that is read whole: annotations (COCO, VOC, lists), tables, labels, locks.
 pub const TEXT: Share = Share { what: "a text file", share: 4 };
+/// A list of labels, each of which takes far more than its text.
+pub const LABELS: Share = Share { what: "a list of labels", share: 128 };
 /// An array in a file (`.npy`), in f32.
 pub const ARRAY: Share = Share { what: "an array", share: 2 };
 /// The labels of a data set's records in one file, a byte each.
@@ -83,6 +85,10 @@ pub const ONNX_VALUES: usize = 1 << 28;
 pub const ONNX_VALUE: Share = Share { what: "one sample's value at a node", share: 1 };
 /// The constants that are computed while an ONNX file is read, all together.
 pub const ONNX_FOLDED: Share = Share { what: "constants computed from an ONNX file", share: 2 };
+/// Integers of shape arithmetic in an ONNX file, of one value. They are copied some times while they are moved.
+pub const ONNX_INTEGERS: Share = Share { what: "integers computed from an ONNX file", share: 8 };
+/// Sums of two numbers, or what takes as long, by which activations and normalisations that an ONNX file writes out are known again.
+pub const ONNX_EVALUATED: u64 = 1 << 29;
 /// Values of a constant in an ONNX net.
 pub const ONNX_CONSTANT: usize = 1 << 31;
 /// Values of a constant that is computed while an ONNX file is read, and entries along an axis that is made there.

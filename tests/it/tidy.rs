@@ -115,8 +115,8 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("engine", "embed", &["job", "stats"]),
     ("engine", "humans", &["data", "load", "params"]),
     ("engine", "inspect", &["data", "detect", "job", "running", "show", "stats", "stream", "subject"]),
-    ("engine", "job", &["data", "states"]),
-    ("engine", "load", &["data", "detect", "seal", "shapes", "zipped"]),
+    ("engine", "job", &["data", "signal", "states"]),
+    ("engine", "load", &["data", "detect", "seal", "shapes", "signal", "zipped"]),
     ("engine", "params", &["data", "subject"]),
     ("engine", "probe", &["job", "params", "show", "stream", "subject"]),
     (
@@ -132,6 +132,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("engine", "seal", &[]),
     ("engine", "shapes", &["data", "params"]),
     ("engine", "show", &["canonical", "data"]),
+    ("engine", "signal", &[]),
     ("engine", "space", &["data", "embed", "params"]),
     ("engine", "states", &["running"]),
     ("engine", "stats", &[]),

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::path::Path;
 
 use crate::error::{Context, Error, Result};
-use crate::limits::TEXT;
+use crate::limits::LABELS;
 use crate::regular;
 
 /// The labels in a file, one an output in order. By its ending: `.json` is a list of names, or an object from index to
@@ -14,7 +14,7 @@ use crate::regular;
 /// # Errors
 /// Where it cannot be read, indexes are missing or doubled, or a line between names is empty.
 pub fn read_labels(path: &Path) -> Result<Vec<String>> {
-    let text = regular::read_text(path, |bytes| TEXT.check(bytes))?;
+    let text = regular::read_text(path, |bytes| LABELS.check(bytes))?;
     let text = text.as_str();
     let labels = match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
         Some("json") => from_json(text).or_else(|json| from_python(text).map_err(|_| json)),

@@ -300,8 +300,9 @@ impl Tensors {
     /// One tensor as f32.
     ///
     /// # Errors
-    /// Where there is none of that name, or it does not hold numbers.
+    /// Where there is none of that name, or it does not hold numbers, or the end of the work was asked for.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        crate::signal::go_on()?;
         let view = self.views.get(name).ok_or_else(|| Error::not_found(format!("no tensor `{name}`")))?;
         view.gather().context(|| format!("tensor `{name}`"))
     }

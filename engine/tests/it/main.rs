@@ -53,6 +53,7 @@ mod model_randomization;
 mod mutants;
 mod onnx_files;
 mod onnx_quirks;
+mod onnx_sizes;
 mod onnx_values;
 mod operator_norms;
 mod outputs;

@@ -17,7 +17,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::Image;
 use crate::error::{Context, Error, Kind, Result};
-use crate::limits::{DECODER, IMAGE_FILE};
+use crate::limits::{DECODER, IMAGE_FILE, PIXELS};
 use crate::{reads, regular};
 
 const KNOWN: &str = "PNG, JPEG, BMP, GIF, WebP and TIFF are known";
@@ -93,6 +93,13 @@ impl Image {
         let bytes = &whole[..];
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         reader.no_limits();
+        if format == ImageFormat::Png {
+            // Its decoder reads what stands before the pixels, a colour profile among it, before it takes limits.
+            let width = bytes.get(16..20).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_be_bytes(*b));
+            let mut limits = Limits::no_limits();
+            limits.max_alloc = Some(DECODER + ROW_COPIES * u64::from(width).min(PIXELS as u64));
+            reader.limits(limits);
+        }
         let mut decoder = reader.into_decoder().map_err(damaged)?;
         let (width, height) = decoder.dimensions();
         Image::check_size(width as usize, height as usize)?;
@@ -180,6 +187,9 @@ fn beginning(bytes: &[u8]) -> String {
         _ => format!("the bytes {}", start.iter().take(8).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")),
     }
 }
+
+/// Bytes that a pixel of a row takes at most while a PNG image is decoded: 8, twice.
+const ROW_COPIES: u64 = 16;
 
 /// Whether the end marker is reached: segments are skipped by their lengths, scans up to the next marker. The
 /// decoder itself fills what is missing with grey.

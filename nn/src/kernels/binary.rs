@@ -164,8 +164,9 @@ fn broadcast_map<T: Real>(
     }
 }
 
+/// f(a, b) of single numbers.
 #[inline(always)]
-fn value<T: Real>(f: Binary, a: T, b: T) -> T {
+pub fn value<T: Real>(f: Binary, a: T, b: T) -> T {
     match f {
         Binary::Add => a + b,
         Binary::Sub => a - b,

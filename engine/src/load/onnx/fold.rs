@@ -7,7 +7,6 @@ use super::site::Site;
 use super::value::{Act, Const, Dim, Ints, Value};
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
-use crate::limits::ONNX_COMPUTED;
 use crate::pass::apply::apply;
 use candle_core::{DType, Device, Tensor};
 
@@ -89,11 +88,9 @@ pub fn ints(site: &mut Site<'_>, data: usize, translate: Translate) -> Result<Ve
     }
     for (i, input) in site.inputs.iter_mut().take(data).enumerate() {
         let Value::Ints(v) = input else { continue };
+        super::ints::room(pool.len() + v.values.len())?;
         let indices: Vec<f32> = (pool.len()..pool.len() + v.values.len()).map(|i| i as f32).collect();
         pool.extend_from_slice(&v.values);
-        if pool.len() > ONNX_COMPUTED {
-            return Err(Error::unsupported(format!("shape arithmetic over {} integers", pool.len())));
-        }
         let tensor = Tensor::from_vec(indices, v.dims.as_slice(), &Device::Cpu)?;
         *input = Value::Floats(Const { name: format!("integers {i}"), tensor });
     }
@@ -102,6 +99,7 @@ pub fn ints(site: &mut Site<'_>, data: usize, translate: Translate) -> Result<Ve
         .into_iter()
         .map(|value| match value {
             Value::Floats(c) => {
+                super::ints::room(c.tensor.elem_count())?;
                 let values = crate::tensor::to_f32(&c.tensor)?.into_iter().map(|i| pool[i as usize]).collect();
                 Ok(Value::Ints(Ints { dims: c.tensor.dims().to_vec(), values }))
             }

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::limits::ONNX_VALUES;
 use crate::load::options::Layout;
 use rten_onnx::onnx::{DataType, ValueInfoProto};
+use std::collections::BTreeSet;
 
 /// What is known of an input.
 pub struct Input {
@@ -174,9 +175,9 @@ fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
         "DequantizeLinear",
         "Sigmoid",
     ];
-    let (mut values, mut moved) = (vec![name], false);
+    let (mut values, mut moved) = (BTreeSet::from([name]), false);
     for node in &links.nodes {
-        if !node.input.iter().any(|i| values.contains(&i.as_str())) {
+        if !node.input.iter().any(|i| values.contains(i.as_str())) {
             continue;
         }
         let op = node.op_type.as_deref().unwrap_or("");

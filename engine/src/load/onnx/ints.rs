@@ -6,7 +6,7 @@ use super::value::{Const, Dim, Ints, Value, count, mixes};
 use crate::error::{Error, Result};
 use crate::graph::op::{Activation, Elementary};
 use crate::graph::{Op, infer};
-use crate::limits::ONNX_COMPUTED;
+use crate::limits::{ONNX_COMPUTED, ONNX_INTEGERS};
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 use rten_onnx::onnx::DataType;
@@ -39,6 +39,17 @@ fn dims_of(s: &Scope, site: &Site<'_>) -> Result<Vec<Dim>> {
     }
 }
 
+/// An error where there is no room for so many integers. Their numbers are moved as f32, too, which tells 2^24 apart.
+///
+/// # Errors
+/// As said.
+pub fn room(integers: usize) -> Result<()> {
+    if integers > ONNX_COMPUTED {
+        return Err(Error::unsupported(format!("shape arithmetic over {integers} integers")));
+    }
+    ONNX_INTEGERS.check((size_of::<Dim>() * integers) as u64)
+}
+
 /// ConstantOfShape
 pub fn constant_of_shape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let list: Vec<Dim> = site.ints(0)?.values.iter().map(|d| s.resolve(*d)).collect();
@@ -48,6 +59,7 @@ pub fn constant_of_shape(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     match site.inputs.get(1) {
         Some(Value::Ints(v)) if v.values.len() == 1 => {
+            room(total)?;
             Ok(vec![Value::Ints(Ints { dims, values: vec![v.values[0]; total] })])
         }
         value => {
@@ -84,6 +96,7 @@ pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         }
     };
     let (mut v, limit, step) = (one(0)?, one(1)?, one(2)?);
+    room(usize::try_from((limit.abs_diff(v)) / step.unsigned_abs().max(1)).unwrap_or(usize::MAX))?;
     let mut values = Vec::new();
     while (step > 0 && v < limit) || (step < 0 && v > limit) {
         values.push(Dim::Known(v));
@@ -254,6 +267,7 @@ pub fn non_zero(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         }
     };
     let places: Vec<usize> = (0..values.len()).filter(|i| values[*i] != 0.0).collect();
+    room(places.len().saturating_mul(dims.len()))?;
     let steps = crate::kernels::rearrange::strides(&dims);
     let along = |a: usize| {
         let (n, step) = (dims[a], steps[a]);
@@ -279,6 +293,7 @@ pub fn eye(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let tensor = Tensor::from_vec(values, dims, &Device::Cpu)?;
         return Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })]);
     }
+    room(total)?;
     let values = (0..total).map(|i| Dim::Known(i64::from(on(i)))).collect();
     Ok(vec![Value::Ints(Ints { dims, values })])
 }
@@ -325,7 +340,7 @@ pub fn triangle(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 pub fn broadcast_dims(all: &[&[usize]]) -> Result<Vec<usize>> {
     let dims = all.iter().try_fold(Vec::new(), |to, d| infer::broadcast(&to, d))?;
     match dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) {
-        Some(total) if total <= ONNX_COMPUTED => Ok(dims),
+        Some(total) if total <= ONNX_COMPUTED => room(total).map(|()| dims),
         _ => Err(Error::format(format!("integers of shape {dims:?}"))),
     }
 }

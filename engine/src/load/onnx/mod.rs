@@ -95,6 +95,7 @@ fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
         return first;
     }
     // What only a further output needs must not keep the net from being read.
+    crate::signal::go_on()?;
     let own = read(bytes, path, options, false, |shape| symbolic = shape.batch.is_none());
     if own.is_ok() || !symbolic {
         return own;
@@ -125,7 +126,7 @@ fn read(
     let further = links.inputs[1..].iter().map(|info| input::further(&links, info, options, &shape));
     let further = further.collect::<Result<Vec<_>>>()?;
     let torch = model.producer_name.as_deref() == Some("pytorch");
-    let (heads, weights) = translate(&links, &shape, &further, path, opset, torch)?;
+    let (heads, weights, whole) = translate(&links, &shape, &further, path, opset, torch)?;
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
     if graph.output.len() > 1 {
@@ -137,6 +138,12 @@ fn read(
         });
     }
     card.notes.extend(shape.notes);
+    if !whole {
+        card.notes.push(
+            "not all activations and normalisations that the file writes out are put together: there are too many"
+                .into(),
+        );
+    }
     let model = Model::with_outputs(heads, weights, card)?;
     let several = several_inputs(&model.inputs(), &further);
     let mut card = model.card().clone();
@@ -162,8 +169,8 @@ fn several_inputs(inputs: &[NetInput], further: &[Input]) -> Vec<String> {
     notes
 }
 
-/// The file's nodes as one graph an output, for the batch size that `shape`, the first input's, names; `torch` says that
-/// PyTorch wrote it.
+/// The file's nodes as one graph an output, for the batch size that `shape`, the first input's, names, and whether all that
+/// exporters write out was looked for; `torch` says that PyTorch wrote it.
 fn translate(
     links: &Links<'_>,
     shape: &Input,
@@ -171,7 +178,7 @@ fn translate(
     path: &Path,
     opset: i64,
     torch: bool,
-) -> Result<(Vec<(String, Graph)>, Weights)> {
+) -> Result<(Vec<(String, Graph)>, Weights, bool)> {
     let reserved = links.names.iter().flatten().cloned().collect();
     let mut scope = Scope::new(shape.batch, reserved);
     (scope.torch, scope.alone) = (torch, shape.alone);
@@ -203,6 +210,7 @@ fn translate(
         reader.values.insert(input_name, Value::Act(Act { id: input, lead: shape.lead }));
     }
     for (node, names) in links.nodes.iter().zip(&links.names) {
+        crate::signal::go_on()?;
         // A defect met by a file must not end the session; it is said which node met it, and how.
         let translated = catch_unwind(AssertUnwindSafe(|| reader.node(links, node, names, opset)));
         translated.unwrap_or_else(|panic| Err(defect(panic.as_ref()))).map_err(|e| {
@@ -220,8 +228,9 @@ fn translate(
     });
     let ends = ends.collect::<Result<Vec<_>>>()?;
     let mut builder = reader.scope.builder;
-    patterns::restore(&mut builder, &ends.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
-    builder.finish_all(&ends)
+    let whole = patterns::restore(&mut builder, &ends.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
+    let (heads, weights) = builder.finish_all(&ends)?;
+    Ok((heads, weights, whole))
 }
 
 fn opset(model: &ModelProto) -> Result<i64> {

@@ -144,7 +144,7 @@ pub fn batch_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     let by_channel = stretch.wide.len() == rank
         && stretch.wide.first() == Some(&channels)
         && stretch.wide[1..].iter().all(|n| *n == 1);
-    let kinds: Vec<&Op> = stretch.nodes.iter().map(|n| b.op(*n)).collect();
+    let kinds: Vec<&Op> = stretch.nodes().map(|n| b.op(n)).collect();
     let has =
         |one: Binary, other: Binary| kinds.iter().any(|op| matches!(op, Op::Binary(f) if *f == one || *f == other));
     if !by_channel || channels < 2 || !has(Binary::Mul, Binary::Div) || !has(Binary::Add, Binary::Sub) {
@@ -160,9 +160,10 @@ pub fn batch_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     }
     let (mut factors, mut offsets) = (Vec::new(), Vec::new());
     for i in 0..channels {
-        let Some(y) = stretch.evaluate(b, &[0.0, 1.0], &[2], i) else { return Ok(()) };
-        factors.push(y[1] - y[0]);
-        offsets.push(y[0]);
+        let Some(line) = stretch.curve(b, live, i) else { return Ok(()) };
+        let (Some(offset), Some(end)) = (line.at(0.0), line.at(1.0)) else { return Ok(()) };
+        factors.push(end - offset);
+        offsets.push(offset);
     }
     if factors.iter().chain(&offsets).any(|v| !v.is_finite()) {
         return Ok(());
@@ -180,7 +181,7 @@ pub fn batch_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
 
 /// Whether a stretch is steps of one reader each, all of which multiply or add a constant.
 fn steps(b: &Builder, stretch: &Stretch, id: NodeId, live: &Live) -> bool {
-    stretch.nodes.iter().all(|n| linear_step(b, *n) && (*n == id || live.alone(*n)))
+    stretch.nodes().all(|n| linear_step(b, n) && (n == id || live.alone(n)))
 }
 
 fn linear_step(b: &Builder, id: NodeId) -> bool {

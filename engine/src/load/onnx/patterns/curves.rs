@@ -8,6 +8,7 @@ use crate::graph::op::{Activation, Binary};
 use crate::graph::{Builder, NodeId, Op};
 use crate::kernels::elementwise::value;
 use candle_core::{Device, Tensor};
+use std::cell::OnceCell;
 
 /// How far two curves may lie apart, as a part of the value: a file's numbers are rounded to f32.
 const APART: f64 = 1e-5;
@@ -87,7 +88,7 @@ fn edge(f: &dyn Fn(f64) -> f64) -> Option<f64> {
 }
 
 /// Makes one node of an activation that was written out and ends at `id`.
-pub fn activation(b: &mut Builder, id: NodeId, _: &Live) -> Result<()> {
+pub fn activation(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     if !may_end(b.op(id)) {
         return Ok(());
     }
@@ -96,17 +97,17 @@ pub fn activation(b: &mut Builder, id: NodeId, _: &Live) -> Result<()> {
         if !stretch.is_pointwise(b) {
             break;
         }
-        let trivial = stretch.nodes.len() == 1 && matches!(b.op(id), Op::Activation(_));
-        if trivial {
+        let trivial = stretch.nodes().count() == 1 && matches!(b.op(id), Op::Activation(_));
+        if trivial || stretch.is_straight(b) {
             continue;
         }
         if !stretch.wide.is_empty() {
-            if found.is_none() && sloped(b, id, &stretch)? {
+            if found.is_none() && sloped(b, id, &stretch, live)? {
                 return Ok(());
             }
             continue;
         }
-        match known(b, &stretch) {
+        match known(b, &stretch, live) {
             // A hard sigmoid takes in the sums and products before it, a bound the other bound.
             Some(f @ (Activation::HardSigmoid { .. } | Activation::Clip { .. })) => found = Some((f, stretch.base)),
             Some(f) if found.is_none() => {
@@ -134,13 +135,16 @@ fn may_end(op: &Op) -> bool {
 }
 
 /// The function in the table whose curve a stretch has.
-fn known(b: &Builder, stretch: &Stretch) -> Option<Activation> {
-    let f = |x: f64| stretch.evaluate(b, &[x], &[1], 0).map_or(f64::NAN, |y| y[0]);
+fn known(b: &Builder, stretch: &Stretch, live: &Live) -> Option<Activation> {
+    let curve = stretch.curve(b, live, 0)?;
+    let f = |x: f64| curve.at(x).unwrap_or(f64::NAN);
     let inputs = inputs(stretch.numbers(b));
-    let curve = stretch.evaluate(b, &inputs, &[inputs.len()], 0)?;
+    // Most guesses are wrong at the first inputs: the others are not computed for them.
+    let computed: Vec<OnceCell<f64>> = vec![OnceCell::new(); inputs.len()];
     let fits = |g: Activation| {
-        let mut pairs = inputs.iter().zip(&curve);
+        let mut pairs = inputs.iter().zip(&computed);
         pairs.all(|(x, y)| {
+            let y = y.get_or_init(|| f(*x));
             // What overflows far out tells nothing.
             if x.abs() > 100.0 && !y.is_finite() {
                 return true;
@@ -182,18 +186,18 @@ fn inputs(numbers: Vec<f64>) -> Vec<f64> {
 }
 
 /// Makes one node of a rectifier whose slopes for negative inputs differ by channel.
-fn sloped(b: &mut Builder, id: NodeId, stretch: &Stretch) -> Result<bool> {
+fn sloped(b: &mut Builder, id: NodeId, stretch: &Stretch, live: &Live) -> Result<bool> {
     let count: usize = stretch.wide.iter().product();
     let inputs = inputs(stretch.numbers(b));
     let mut slopes = Vec::with_capacity(count);
     for i in 0..count {
-        let Some(curve) = stretch.evaluate(b, &inputs, &[inputs.len()], i) else { return Ok(false) };
-        let slope = inputs.iter().position(|x| *x == -1.0).map_or(f64::NAN, |at| -curve[at]);
-        let fits = |(x, y): (&f64, &f64)| {
+        let Some(curve) = stretch.curve(b, live, i) else { return Ok(false) };
+        let slope = -curve.at(-1.0).unwrap_or(f64::NAN);
+        let fits = |x: &f64| {
             let want = if *x > 0.0 { *x } else { slope * x };
-            (y - want).abs() <= APART * want.abs() + CANCELLED * (1.0 + x.abs())
+            curve.at(*x).is_some_and(|y| (y - want).abs() <= APART * want.abs() + CANCELLED * (1.0 + x.abs()))
         };
-        if !inputs.iter().zip(&curve).all(fits) {
+        if !inputs.iter().all(fits) {
             return Ok(false);
         }
         slopes.push(slope as f32);

@@ -11,40 +11,59 @@ mod stretch;
 
 use crate::error::Result;
 use crate::graph::{Builder, NodeId, Op};
+use crate::limits::ONNX_EVALUATED;
+use crate::signal::go_on;
+use std::cell::Cell;
 
-/// Rewrites the nodes that `outputs` depend on; names stay, values stay but for rounding.
+/// Rewrites the nodes that `outputs` depend on; names stay, values stay but for rounding. Whether all of them were looked
+/// at: a net of very many operations ends the search early.
 ///
 /// # Errors
-/// Where a rewritten node would not fit, which is a defect.
-pub fn restore(b: &mut Builder, outputs: &[NodeId]) -> Result<()> {
+/// Where a rewritten node would not fit, which is a defect, or the end of the work was asked for.
+pub fn restore(b: &mut Builder, outputs: &[NodeId]) -> Result<bool> {
     let passes: [Pass; 5] = [curves::activation, affine::bias, norms::norm, norms::regrouped, affine::scaled_norm];
+    let mut live = Live { readers: Vec::new(), left: Cell::new(Some(ONNX_EVALUATED)) };
     for pass in passes {
-        let live = Live::new(b, outputs);
-        b.ids().filter(|id| live.readers[id.0] > 0).try_for_each(|id| pass(b, id, &live))?;
+        live.count(b, outputs);
+        b.ids().filter(|id| live.readers[id.0] > 0).try_for_each(|id| go_on().and_then(|()| pass(b, id, &live)))?;
     }
     // From the last: the last step of a batch normalisation takes in all others.
-    let live = Live::new(b, outputs);
-    b.ids().rev().filter(|id| live.readers[id.0] > 0).try_for_each(|id| affine::batch_norm(b, id, &live))
+    live.count(b, outputs);
+    b.ids()
+        .rev()
+        .filter(|id| live.readers[id.0] > 0)
+        .try_for_each(|id| go_on().and_then(|()| affine::batch_norm(b, id, &live)))?;
+    Ok(live.left.get().is_some())
 }
 
 /// Rewrites a node where it is the end of what the pass knows.
 type Pass = fn(&mut Builder, NodeId, &Live) -> Result<()>;
 
-/// Who reads a value, before a pass.
+/// Who reads a value, before a pass, and how much may still be evaluated to know what a file wrote out.
 struct Live {
     /// The readers of each node's value; the output counts as read.
     readers: Vec<usize>,
+    /// Sums of two numbers, or what takes as long; nothing once more was asked for.
+    left: Cell<Option<u64>>,
 }
 
 impl Live {
-    fn new(b: &Builder, outputs: &[NodeId]) -> Self {
+    /// Counts the readers anew.
+    fn count(&mut self, b: &Builder, outputs: &[NodeId]) {
         let needed = b.ancestors(outputs);
         let mut readers = vec![0; needed.len()];
         outputs.iter().for_each(|output| readers[output.0] += 1);
         for id in b.ids().filter(|id| needed[id.0]) {
             b.node(id).inputs.iter().for_each(|i| readers[i.0] += 1);
         }
-        Live { readers }
+        self.readers = readers;
+    }
+
+    /// Takes so many from what is left; nothing where there are not as many.
+    fn spend(&self, sums: usize) -> Option<()> {
+        let left = self.left.get().and_then(|left| left.checked_sub(sums as u64));
+        self.left.set(left);
+        left.map(drop)
     }
 
     /// Whether only one node reads the value.

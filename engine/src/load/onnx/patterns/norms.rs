@@ -13,13 +13,13 @@ use candle_core::{Device, Tensor};
 const APART: f64 = 1e-6;
 
 /// Makes one node, without scale and shift, of (x - mean) / sqrt(var + eps) that ends at `id`.
-pub fn norm(b: &mut Builder, id: NodeId, _: &Live) -> Result<()> {
+pub fn norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     if !matches!(b.op(id), Op::Binary(Binary::Div | Binary::Mul)) {
         return Ok(());
     }
     for stretch in ending_at(b, id) {
         let Some(axes) = stretch.axes(b).filter(|_| stretch.wide.is_empty()) else { continue };
-        if let Some(eps) = epsilon(b, &stretch, &axes) {
+        if let Some(eps) = epsilon(b, live, &stretch, &axes) {
             return replaced(b, id, stretch.base, &axes, eps);
         }
     }
@@ -27,7 +27,7 @@ pub fn norm(b: &mut Builder, id: NodeId, _: &Live) -> Result<()> {
 }
 
 /// The number added to the variance, where a stretch is a normalisation over `axes`.
-fn epsilon(b: &Builder, stretch: &Stretch, axes: &[usize]) -> Option<f64> {
+fn epsilon(b: &Builder, live: &Live, stretch: &Stretch, axes: &[usize]) -> Option<f64> {
     let rank = b.shape(stretch.base).len();
     let dims: Vec<usize> = (0..rank).map(|a| if axes.contains(&a) { 3 + a } else { 1 }).collect();
     let n: usize = dims.iter().product();
@@ -41,7 +41,7 @@ fn epsilon(b: &Builder, stretch: &Stretch, axes: &[usize]) -> Option<f64> {
     };
     // The values of an input that hardly varies tell what is added.
     let x = input(1, 1e-2, 0.0);
-    let (y, (mean, var)) = (stretch.evaluate(b, &x, &dims, 0)?, moments(&x));
+    let (y, (mean, var)) = (stretch.evaluate(b, live, &x, &dims, 0)?, moments(&x));
     let at = (0..n).max_by(|i, j| (x[*i] - mean).abs().total_cmp(&(x[*j] - mean).abs()))?;
     let measured = ((x[at] - mean) / y[at]).powi(2) - var;
     let eps: f64 = if measured.abs() < 1e-13 { 0.0 } else { (measured as f32).to_string().parse().ok()? };
@@ -49,7 +49,7 @@ fn epsilon(b: &Builder, stretch: &Stretch, axes: &[usize]) -> Option<f64> {
         return None;
     }
     let holds = |x: Vec<f64>| -> Option<bool> {
-        let (y, (mean, var)) = (stretch.evaluate(b, &x, &dims, 0)?, moments(&x));
+        let (y, (mean, var)) = (stretch.evaluate(b, live, &x, &dims, 0)?, moments(&x));
         let want: Vec<f64> = x.iter().map(|v| (v - mean) / (var + eps).sqrt()).collect();
         let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         Some(y.iter().zip(&want).all(|(y, w)| (y - w).abs() <= APART * largest))

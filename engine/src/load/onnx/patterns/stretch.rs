@@ -1,40 +1,69 @@
 //! A stretch of element-wise operations and reductions between one value and another, evaluated in f64.
 
-use crate::graph::op::{Activation, Reduction};
+use super::Live;
+use crate::graph::op::{Activation, Binary, Reduction};
 use crate::graph::{Builder, NodeId, Op};
 use crate::kernels::{binary, elementwise, reduce};
 use crate::tensor::to_f64;
+use candle_core::Tensor;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// The most operations in a stretch.
 const MOST: usize = 32;
+/// What a power, an exponential and the like cost, in sums.
+const TRANSCENDENTAL: usize = 8;
+/// What an operation on an array costs besides its numbers, in sums.
+const OVERHEAD: usize = 64;
 
 /// What lies between a value and the only value that it is computed from, constants apart.
 pub struct Stretch {
     /// The value at its start.
     pub base: NodeId,
-    /// The operations, each after what it takes.
-    pub nodes: Vec<NodeId>,
     /// The constants with more than one entry: all of one shape.
     pub wide: Vec<usize>,
-    constants: BTreeMap<NodeId, Vec<f64>>,
+    /// What lies behind its end, of which it takes the first `count` operations.
+    behind: Rc<Behind>,
+    count: usize,
+}
+
+/// What lies behind a value: the stretches that end at it are parts of it.
+#[derive(Default)]
+struct Behind {
+    /// The operations, each before what it takes.
+    nodes: Vec<NodeId>,
+    /// Constants, each with the number of the operation that takes it first.
+    constants: Vec<(usize, NodeId, Constant)>,
+}
+
+/// A constant's values, of which many are looked at only where something depends on them.
+struct Constant {
+    tensor: Tensor,
+    values: OnceCell<Option<Vec<f64>>>,
+}
+
+impl Constant {
+    /// The entry `index`, of a single number that one.
+    fn entry(&self, index: usize) -> Option<f64> {
+        let values = self.values.get_or_init(|| to_f64(&self.tensor).ok()).as_ref()?;
+        values.get(if values.len() == 1 { 0 } else { index }).copied()
+    }
 }
 
 /// The stretches that end at `root`, from the shortest to the longest.
 pub fn ending_at(b: &Builder, root: NodeId) -> Vec<Stretch> {
-    let (mut open, mut inside) = (BTreeSet::from([root]), Vec::new());
-    let (mut constants, mut wide) = (BTreeMap::new(), Vec::new());
+    let mut open = BTreeSet::from([root]);
+    let (mut behind, mut wide) = (Behind::default(), Vec::new());
     let mut found = Vec::new();
-    while let Some(&top) = open.last() {
+    'further: while let Some(&top) = open.last() {
         if open.len() == 1 && top != root && b.shape(top) == b.shape(root) {
-            let nodes = inside.iter().rev().copied().collect();
-            found.push(Stretch { base: top, nodes, wide: wide.clone(), constants: constants.clone() });
+            found.push((top, wide.clone(), behind.nodes.len()));
         }
-        if inside.len() == MOST || !passes(b, top, root) {
+        if behind.nodes.len() == MOST || !passes(b, top, root) {
             break;
         }
         open.remove(&top);
-        inside.push(top);
         for input in &b.node(top).inputs {
             let Op::Constant(p) = b.op(*input) else {
                 open.insert(*input);
@@ -44,15 +73,18 @@ pub fn ending_at(b: &Builder, root: NodeId) -> Vec<Stretch> {
             if tensor.elem_count() > 1 {
                 let dims = super::bare(tensor.dims());
                 if !wide.is_empty() && wide != dims {
-                    return found;
+                    break 'further;
                 }
                 wide = dims.to_vec();
             }
-            let Ok(values) = to_f64(tensor) else { return found };
-            constants.insert(*input, values);
+            let constant = Constant { tensor: tensor.clone(), values: OnceCell::new() };
+            behind.constants.push((behind.nodes.len(), *input, constant));
         }
+        behind.nodes.push(top);
     }
-    found
+    let behind = Rc::new(behind);
+    let stretch = |(base, wide, count)| Stretch { base, wide, behind: behind.clone(), count };
+    found.into_iter().map(stretch).collect()
 }
 
 /// Whether a stretch may go through a node: element-wise over `root`'s shape, or a reduction of it that keeps its axes.
@@ -67,9 +99,19 @@ fn passes(b: &Builder, id: NodeId, root: NodeId) -> bool {
 }
 
 impl Stretch {
+    /// The operations, each after what it takes.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.behind.nodes[..self.count].iter().rev().copied()
+    }
+
+    fn constants(&self) -> impl Iterator<Item = (NodeId, &Constant)> + '_ {
+        let own = self.behind.constants.iter().take_while(|(at, ..)| *at < self.count);
+        own.map(|(_, id, constant)| (*id, constant))
+    }
+
     /// The axes over which it takes means, where all its means are over the same.
     pub fn axes(&self, b: &Builder) -> Option<Vec<usize>> {
-        let mut all = self.nodes.iter().filter_map(|id| match b.op(*id) {
+        let mut all = self.nodes().filter_map(|id| match b.op(id) {
             Op::Reduce { axes, .. } => Some(axes),
             _ => None,
         });
@@ -79,32 +121,68 @@ impl Stretch {
 
     /// Whether an operation in it reads its own value alone.
     pub fn is_pointwise(&self, b: &Builder) -> bool {
-        self.nodes.iter().all(|id| !matches!(b.op(*id), Op::Reduce { .. }) && b.shape(*id) == b.shape(self.base))
+        self.nodes().all(|id| !matches!(b.op(id), Op::Reduce { .. }) && b.shape(id) == b.shape(self.base))
+    }
+
+    /// Whether it can be no other curve than a straight line: sums, and products with constants.
+    pub fn is_straight(&self, b: &Builder) -> bool {
+        self.nodes().all(|id| match b.op(id) {
+            Op::Identity | Op::Activation(Activation::Neg) | Op::Binary(Binary::Add | Binary::Sub) => true,
+            Op::Binary(Binary::Mul) => super::with_constant(b, id).is_some(),
+            Op::Binary(Binary::Div) => super::with_constant(b, id).is_some_and(|(_, _, first)| !first),
+            _ => false,
+        })
     }
 
     /// The single numbers in it: constants and the bounds of clips, steps and the like.
     pub fn numbers(&self, b: &Builder) -> Vec<f64> {
-        let bounds = self.nodes.iter().flat_map(|id| match *b.op(*id) {
+        let bounds = self.nodes().flat_map(|id| match *b.op(id) {
             Op::Activation(Activation::Clip { low, high }) => [low, high],
             Op::Activation(Activation::Step(at) | Activation::ThresholdedRelu(at)) => [at, at],
             Op::Activation(Activation::Shrink { lambda, .. }) => [lambda, lambda],
             _ => [0.0, 0.0],
         });
-        self.constants.values().filter(|v| v.len() == 1).map(|v| v[0]).chain(bounds).collect()
+        let single = self.constants().filter(|(_, c)| c.tensor.elem_count() == 1);
+        single.filter_map(|(_, c)| c.entry(0)).chain(bounds).collect()
+    }
+
+    /// The curve of a stretch that is pointwise, every wide constant being its entry `index`.
+    pub fn curve<'a>(&self, b: &'a Builder, live: &'a Live, index: usize) -> Option<Curve<'a>> {
+        let mut slots: Vec<(NodeId, f64)> = vec![(self.base, 0.0)];
+        for (id, constant) in self.constants() {
+            slots.push((id, constant.entry(index)?));
+        }
+        let mut steps = Vec::with_capacity(self.count);
+        for id in self.nodes() {
+            let slot = |input: &NodeId| slots.iter().position(|(id, _)| id == input);
+            let inputs = b.node(id).inputs.iter().map(slot).collect::<Option<Vec<usize>>>()?;
+            let (first, second) = (*inputs.first()?, inputs.get(1).copied());
+            steps.push(match (b.op(id), second) {
+                (Op::Identity, _) => Step::Same(first),
+                (Op::Activation(f), _) => Step::One(*f, first),
+                (Op::Binary(f), Some(second)) => Step::Two(*f, first, second),
+                _ => return None,
+            });
+            slots.push((id, 0.0));
+        }
+        let start = slots[..slots.len() - steps.len()].iter().map(|(_, v)| *v).collect();
+        let cost = steps.iter().map(Step::cost).sum();
+        Some(Curve { steps, start, cost, live })
     }
 
     /// Its value over `x` of `dims`, every wide constant being its entry `index`.
-    pub fn evaluate(&self, b: &Builder, x: &[f64], dims: &[usize], index: usize) -> Option<Vec<f64>> {
+    pub fn evaluate(&self, b: &Builder, live: &Live, x: &[f64], dims: &[usize], index: usize) -> Option<Vec<f64>> {
+        live.spend((x.len() + OVERHEAD) * self.count)?;
         let ones = vec![1; dims.len()];
         let mut known: BTreeMap<NodeId, (Vec<f64>, Vec<usize>)> = BTreeMap::new();
-        for (id, values) in &self.constants {
-            known.insert(*id, (vec![*values.get(if values.len() == 1 { 0 } else { index })?], ones.clone()));
+        for (id, constant) in self.constants() {
+            known.insert(id, (vec![constant.entry(index)?], ones.clone()));
         }
         known.insert(self.base, (x.to_vec(), dims.to_vec()));
-        for id in &self.nodes {
-            let inputs = b.node(*id).inputs.iter().map(|i| known.get(i)).collect::<Option<Vec<_>>>()?;
+        for id in self.nodes() {
+            let inputs = b.node(id).inputs.iter().map(|i| known.get(i)).collect::<Option<Vec<_>>>()?;
             let (v, from) = *inputs.first()?;
-            let value = match b.op(*id) {
+            let value = match b.op(id) {
                 Op::Identity => (v.clone(), from.clone()),
                 Op::Activation(f) => (elementwise::forward(*f, v), from.clone()),
                 Op::Binary(f) => {
@@ -118,8 +196,55 @@ impl Stretch {
                 }
                 _ => return None,
             };
-            known.insert(*id, value);
+            known.insert(id, value);
         }
-        known.remove(self.nodes.last()?).map(|(values, _)| values)
+        known.remove(self.behind.nodes.first()?).map(|(values, _)| values)
+    }
+}
+
+/// A function of one number, ready to be evaluated again and again.
+pub struct Curve<'a> {
+    steps: Vec<Step>,
+    /// The input's place and the constants.
+    start: Vec<f64>,
+    /// What an evaluation costs, in sums.
+    cost: usize,
+    live: &'a Live,
+}
+
+/// An operation on the values at numbered places.
+enum Step {
+    Same(usize),
+    One(Activation, usize),
+    Two(Binary, usize, usize),
+}
+
+impl Step {
+    /// What it costs at most, in sums.
+    fn cost(&self) -> usize {
+        match self {
+            Step::Same(_) | Step::Two(Binary::Add | Binary::Sub | Binary::Mul | Binary::Div, ..) => 1,
+            Step::One(..) | Step::Two(..) => TRANSCENDENTAL,
+        }
+    }
+}
+
+impl Curve<'_> {
+    /// Its value at `x`; nothing where the file has had its share of work.
+    pub fn at(&self, x: f64) -> Option<f64> {
+        self.live.spend(self.cost)?;
+        let mut values = [0.0; 1 + 4 * MOST];
+        let mut end = self.start.len();
+        values.get_mut(..end)?.copy_from_slice(&self.start);
+        values[0] = x;
+        for step in &self.steps {
+            *values.get_mut(end)? = match *step {
+                Step::Same(a) => values[a],
+                Step::One(f, a) => elementwise::value(f, values[a]),
+                Step::Two(f, a, b) => binary::value(f, values[a], values[b]),
+            };
+            end += 1;
+        }
+        Some(values[end - 1])
     }
 }

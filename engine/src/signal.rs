@@ -1,0 +1,56 @@
+//! A request that work should end, and how work that has no job hears of it.
+
+use crate::error::{Error, Kind, Result};
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set from outside (Ctrl-C, a notebook's stop button); work ends at its next step.
+#[derive(Clone, Debug, Default)]
+pub struct Signal(Arc<AtomicBool>);
+
+impl Signal {
+    /// Asks the work to end.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Forgets an earlier request.
+    pub fn reset(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the work should end.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Does `work`, in which [`go_on`] on this thread looks at this signal.
+    pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        /// Puts the signal before back, however the work ends.
+        struct Before(Option<Signal>);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                HERE.set(self.0.take());
+            }
+        }
+        let _before = Before(HERE.replace(Some(self.clone())));
+        work()
+    }
+}
+
+thread_local! {
+    /// The signal of what this thread does just now.
+    static HERE: RefCell<Option<Signal>> = const { RefCell::new(None) };
+}
+
+/// For work that has no job, such as reading a file: nothing, unless its end was asked for ([`Signal::during`]).
+///
+/// # Errors
+/// Where it should end.
+pub fn go_on() -> Result<()> {
+    match HERE.with_borrow(|signal| signal.as_ref().is_some_and(Signal::is_set)) {
+        true => Err(Error::new(Kind::Interrupted, "interrupted")),
+        false => Ok(()),
+    }
+}
