@@ -42,9 +42,12 @@ def export(net, name, folder):
     """The net as an ONNX file; transformers reshape by the batch, so that theirs is fixed."""
     path = os.path.join(folder, name + '.onnx')
     if not os.path.exists(path):
+        # The fused attention of PyTorch's inference has no ONNX form.
+        torch.backends.mha.set_fastpath_enabled(False)
         axes = None if name.startswith(('vit', 'swin')) else {'x': {0: 'n'}, 'y': {0: 'n'}}
         torch.onnx.export(net, torch.zeros(1, 3, 224, 224), path, input_names=['x'], output_names=['y'], dynamic_axes=axes,
                           dynamo=False, training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False)
+        torch.backends.mha.set_fastpath_enabled(True)
     return path
 
 
