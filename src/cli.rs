@@ -5,6 +5,7 @@ pub mod allocator;
 mod bars;
 mod bundle;
 mod canon;
+mod cluster;
 mod convert;
 mod diff;
 mod explain;

@@ -11,6 +11,7 @@ use convscope_engine::load::OPTIONS;
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{catalog, find};
 use convscope_engine::shapes::Shapes;
+use convscope_engine::states::Dealing;
 use convscope_engine::table::LoadTable;
 use std::collections::BTreeSet;
 
@@ -152,6 +153,7 @@ impl Session {
             "slider" => simple(&crate::widgets::interact::SLIDER),
             "explore" => simple(&convscope_engine::probes::attribution::occluder::OPTIONS),
             "shapes" => given(&Shapes::default().specs()),
+            "cluster" => given(&Dealing::default().specs()),
             "load_table" => given(&LoadTable::default().specs()),
             name => find(name).map_or_else(|_| Vec::new(), |entry| given(&entry.default_probe().specs())),
         }

@@ -2,6 +2,7 @@
 
 use crate::front::Value;
 use crate::output::Output;
+use crate::run::Source;
 use crate::widgets::Widgets;
 use crate::widgets::stage::Stage;
 use convscope_engine::data::Image;
@@ -54,6 +55,7 @@ struct State {
     asked: BTreeMap<String, serde_json::Value>,
     nets: Vec<(String, LoadOptions, Model)>,
     modules: BTreeMap<String, Digested>,
+    script: Option<Source>,
     samples: BTreeMap<String, Image>,
     hub: Vec<Asked>,
     unrepeatable: BTreeSet<&'static str>,
@@ -101,6 +103,21 @@ impl Context {
     /// Where files lie.
     pub fn place(&self) -> Place {
         self.state().place.clone()
+    }
+
+    /// Sets the script that is run, where a whole one is.
+    pub fn set_script(&self, script: Source) {
+        self.state().script = Some(script);
+    }
+
+    /// The script that is run, where it is a whole one.
+    pub fn script(&self) -> Option<Source> {
+        self.state().script.clone()
+    }
+
+    /// What `param(name, ..)` gives, as text, where it was given.
+    pub fn params(&self) -> BTreeMap<String, String> {
+        self.state().params.clone()
     }
 
     /// Sets what `param(name, ..)` gives, as text.

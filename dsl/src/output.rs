@@ -1,7 +1,9 @@
 //! Where results go: the terminal, a report, a notebook. The session's caller supplies it.
 
+use crate::run::states::Asked;
 use crate::widgets::Widget;
 use convscope_engine::data::Image;
+use convscope_engine::states::StateFile;
 use convscope_engine::{Artifact, Error, Result};
 
 /// What `show` was given.
@@ -38,6 +40,16 @@ pub trait Output: Send + Sync {
     fn ask(&self, prompt: &str) -> Result<String> {
         let _ = prompt;
         Err(Error::unsupported("there is nobody to ask").hint("run it in a terminal or a notebook"))
+    }
+
+    /// Has a cluster look at the images of a script's data sets; the states of all its questions, or nothing where this process
+    /// looks at them itself.
+    ///
+    /// # Errors
+    /// Where no cluster can be asked from here, or it does not answer.
+    fn cluster(&self, asked: &Asked) -> Result<Option<StateFile>> {
+        Err(Error::unsupported(format!("`{}`: no cluster can be asked from here", asked.address))
+            .hint("`convscope run` asks one"))
     }
 
     /// Takes away what was shown, at once or when the next output comes.

@@ -7,6 +7,7 @@ use convscope_engine::params::{Params, Spec};
 use convscope_engine::probe::{Family, Takes};
 use convscope_engine::probes::catalog;
 use convscope_engine::shapes::Shapes;
+use convscope_engine::states::Dealing;
 use convscope_engine::table::LoadTable;
 use serde_json::json;
 use std::fmt::Write;
@@ -87,6 +88,9 @@ impl Reference {
         }
         if let Some(entry) = entries.iter_mut().find(|e| e.name == "load_table") {
             entry.options = LoadTable::default().specs().iter().map(option).collect();
+        }
+        if let Some(entry) = entries.iter_mut().find(|e| e.name == "cluster") {
+            entry.options = Dealing::default().specs().iter().map(option).collect();
         }
         for kind in kinds {
             entries.push(Entry { doc: kind.doc.into(), ..bare(kind.name, "kind", format!("values: {}", kind.name)) });

@@ -1,6 +1,7 @@
 //! The tools of scripts that belong to no value: loading, showing, saving, parameters, progress, plots, figures.
 
 mod clock;
+mod cluster;
 mod compose;
 mod loading;
 mod saving;
@@ -30,6 +31,7 @@ const FIRST: usize = 16;
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     loading::bind(library, context);
     clock::bind(library, context);
+    cluster::bind(library, context);
     compose::bind(library, context);
     saving::bind(library, context);
     talking::bind(library, context);

@@ -8,7 +8,7 @@ use crate::random::Stream;
 pub use crate::signal::Signal;
 use crate::states::Ledger;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The floating-point operations between two looks at the signal, if one sample needs no more: some tenths of a second on
 /// two cores.
@@ -55,7 +55,7 @@ pub struct Job {
     /// Set to stop.
     pub signal: Signal,
     sink: Arc<dyn Sink>,
-    ledger: Option<Arc<Ledger>>,
+    ledger: Arc<OnceLock<Arc<Ledger>>>,
     wave: bool,
 }
 
@@ -67,7 +67,14 @@ impl fmt::Debug for Job {
 
 impl Default for Job {
     fn default() -> Self {
-        Job { seed: 0, memory: 1 << 30, signal: Signal::default(), sink: Arc::new(Silent), ledger: None, wave: false }
+        Job {
+            seed: 0,
+            memory: 1 << 30,
+            signal: Signal::default(),
+            sink: Arc::new(Silent),
+            ledger: Arc::default(),
+            wave: false,
+        }
     }
 }
 
@@ -89,13 +96,13 @@ impl Job {
 
     /// The same job by a ledger: questions about data sets look at the images that it names, and take what is known already.
     pub fn with_ledger(self, ledger: Arc<Ledger>) -> Self {
-        Job { ledger: Some(ledger), ..self }
+        Job { ledger: Arc::new(OnceLock::from(ledger)), ..self }
     }
 
     /// The same job for one wave of images that the ledger was asked about: it asks no more, and a wave in which no image can
     /// be read is no error.
     pub fn of_wave(&self) -> Self {
-        Job { ledger: None, wave: true, ..self.clone() }
+        Job { ledger: Arc::default(), wave: true, ..self.clone() }
     }
 
     /// Whether this is the job of one wave.
@@ -105,7 +112,15 @@ impl Job {
 
     /// The ledger, if there is one.
     pub fn ledger(&self) -> Option<&Arc<Ledger>> {
-        self.ledger.as_ref()
+        self.ledger.get()
+    }
+
+    /// From now on this job and those made of it go by a ledger.
+    ///
+    /// # Errors
+    /// Where they do already.
+    pub fn take_ledger(&self, ledger: Arc<Ledger>) -> Result<()> {
+        self.ledger.set(ledger).map_err(|_| Error::value("this work goes by a ledger already"))
     }
 
     /// An error where only a part of each data set is looked at: for work that keeps no state that merges.
@@ -113,7 +128,7 @@ impl Job {
     /// # Errors
     /// Names the work.
     pub fn whole_data(&self, work: &str) -> Result<()> {
-        match self.ledger.as_ref().filter(|l| l.part.is_some()) {
+        match self.ledger().filter(|l| l.part.is_some()) {
             Some(_) => Err(Error::unsupported(format!(
                 "`{work}` keeps no state that merges, so no part of it can be computed"
             ))

@@ -1,10 +1,12 @@
 //! `convscope run` and `convscope eval`: a script with its report, figures and manifest; a line.
 
+use super::cluster::{ClusterArgs, ask, forget};
 use super::sealed::{SealArgs, seal_here};
 use super::shard::given;
 use super::terminal::{Mode, Terminal, print_err, print_out, style, text};
 use super::{FAILED, INTERRUPTED, Params, RunArgs, USAGE, out_folder};
 use clap::Args;
+use convscope_dsl::run::states::{facts, ledger_of};
 use convscope_dsl::run::{Executed, Recording, Run, Source, values};
 use convscope_dsl::{CellResult, Diagnostic, Place, Session};
 use convscope_engine::run::output::KEPT;
@@ -37,6 +39,8 @@ pub struct RunScript {
     /// State files of `convscope shard` or `merge`: what they hold is taken from them, and only the other images are looked at.
     #[arg(long, value_name = "STATE", conflicts_with = "sealed")]
     states: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Run a bundle or a report as if the script were one's own.
     #[arg(long)]
     pub(super) unsealed: bool,
@@ -107,7 +111,7 @@ impl RunScript {
             Some(folder) => hand_over(&run, &self.work, self.values, folder),
             None => {
                 let recording = Recording { whole: self.arrays, last: self.last, ..Recording::default() };
-                run_by(&run, &self.work, self.json, recording, &self.states)
+                run_by(&run, &self.work, self.json, recording, (&self.states, Some(&self.cluster)))
             }
         }
     }
@@ -131,10 +135,16 @@ impl Eval {
 
 /// Runs a script and writes its folder, with the numbers behind what it showed where all of them are kept; the exit code.
 pub fn run_script(run: &Run, work: &RunArgs, json: bool, recording: Recording) -> Result<u8> {
-    run_by(run, work, json, recording, &[])
+    run_by(run, work, json, recording, (&[], None))
 }
 
-fn run_by(run: &Run, work: &RunArgs, json: bool, recording: Recording, states: &[PathBuf]) -> Result<u8> {
+fn run_by(
+    run: &Run,
+    work: &RunArgs,
+    json: bool,
+    recording: Recording,
+    (states, cluster): (&[PathBuf], Option<&ClusterArgs>),
+) -> Result<u8> {
     let mode = match (json, work.quiet) {
         (true, _) => Mode::Json,
         (_, true) => Mode::Quiet,
@@ -143,6 +153,10 @@ fn run_by(run: &Run, work: &RunArgs, json: bool, recording: Recording, states: &
     let mut job = work.with(&run.source.front).job()?;
     if !states.is_empty() {
         job = job.with_ledger(given(run, states)?);
+    }
+    if let Some(asked) = cluster.map(|c| c.asked(run, &job)).transpose()?.flatten() {
+        let states = ask(&asked, work.quiet)?;
+        job = job.with_ledger(ledger_of(facts(run)?, vec![(asked.address, states)]));
     }
     let executed = execute(run, job, work.quiet, mode, recording)?;
     let aside = run.aside(&executed);
@@ -158,7 +172,11 @@ fn run_by(run: &Run, work: &RunArgs, json: bool, recording: Recording, states: &
     } else if !work.quiet {
         print_err(&format!("report: {}", finished.out.join("report.html").display()));
     }
-    Ok(exit_code(run, &executed))
+    let code = exit_code(run, &executed);
+    if code == 0 {
+        forget(&run.place.outputs);
+    }
+    Ok(code)
 }
 
 /// Runs a script for another process, which finds what it left in `folder`; the exit code.

@@ -6,8 +6,8 @@ use super::terminal::{Mode, print_err, print_out};
 use super::{Params, RunArgs};
 use clap::Args;
 use convscope_dsl::Place;
+use convscope_dsl::run::states::{facts, keeps_none, ledger_of};
 use convscope_dsl::run::{Recording, Run, Source, engine};
-use convscope_engine::digest::digest;
 use convscope_engine::run::{Lock, Numerics};
 use convscope_engine::running::Covered;
 use convscope_engine::states::{Entry, Ledger, Listing, StateFile};
@@ -85,9 +85,7 @@ impl Shard {
         }
         let file = ledger.file();
         if file.entries.is_empty() {
-            return Err(Error::value(format!("`{}` asks nothing whose state can be kept", run.source.file)).hint(
-                "`max_activating`, `codes`, `sparsity`, `accuracy_by_attribute`, `net.accuracy(data)` and `net.confusion(data)` keep states",
-            ));
+            return Err(keeps_none(&run.source.file));
         }
         if let Some((_, lock)) = &locked {
             check_nets(lock, &file)?;
@@ -159,25 +157,7 @@ fn listed(list: &Path, range: Option<Range<usize>>) -> Result<(Range<usize>, Lis
 pub fn given(run: &Run, states: &[PathBuf]) -> Result<Arc<Ledger>> {
     let read = |path: &PathBuf| Ok((path.display().to_string(), StateFile::read(path)?));
     let given = states.iter().map(read).collect::<Result<Vec<_>>>()?;
-    let mut ledger = Ledger::default();
-    (ledger.facts, ledger.given) = (facts(run)?, given);
-    Ok(Arc::new(ledger))
-}
-
-/// What must be the same in all states that are joined.
-fn facts(run: &Run) -> Result<BTreeMap<String, String>> {
-    let (engine, numerics) = (engine(), Numerics::here()?);
-    let params: BTreeMap<&String, &String> = run.params.iter().collect();
-    let params = serde_json::to_string(&params).map_err(|e| Error::internal(e.to_string()))?;
-    let all = [
-        ("the version of convscope", engine.convscope),
-        ("the digest of the engine's sources", engine.source),
-        ("the target", engine.target),
-        ("the class of numerics", numerics.probe),
-        ("the script's digest", digest(run.source.text.as_bytes())),
-        ("the set of parameters", params),
-    ];
-    Ok(all.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+    Ok(ledger_of(facts(run)?, given))
 }
 
 /// The states of a file in words: a line a question, the gaps where they are wanted.

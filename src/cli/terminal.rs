@@ -3,9 +3,12 @@
 //! script that prints on and on is stopped then.
 
 use super::bars::Bars;
+use super::cluster;
+use convscope_dsl::run::states::Asked;
 use convscope_dsl::{Output, Shown};
 use convscope_engine::job::Signal;
 use convscope_engine::show::{TextStyle, to_text};
+use convscope_engine::states::StateFile;
 use convscope_engine::{Error, Kind, Result, seal};
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
@@ -83,12 +86,13 @@ pub struct Terminal {
     mode: Mode,
     style: TextStyle,
     bars: Bars,
+    progress: bool,
 }
 
 impl Terminal {
     /// An output of that mode; `progress` says whether progress is reported.
     pub fn new(mode: Mode, progress: bool) -> Self {
-        Terminal { mode, style: style(), bars: Bars::new(progress) }
+        Terminal { mode, style: style(), bars: Bars::new(progress), progress }
     }
 
     /// Ends a progress bar that is still drawn.
@@ -151,6 +155,15 @@ impl Output for Terminal {
             self.bars.clear();
             print_out(&text(shown, &self.style));
         }
+    }
+
+    fn cluster(&self, asked: &Asked) -> Result<Option<StateFile>> {
+        // What is locked or verified is computed here, by one process.
+        if self.mode == Mode::Record {
+            return Ok(None);
+        }
+        self.bars.clear();
+        cluster::ask(asked, !self.progress).map(Some)
     }
 
     fn progress(&self, label: &str, done: usize, total: usize) {

@@ -1,4 +1,5 @@
-//! Data sets past one process: `index`, `shard`, `merge`, `run --states`, by the shell as Ray, Spark or Slurm call them.
+//! Data sets past one process: `index`, `shard`, `merge`, `run --states`, by the shell as Ray, Spark or Slurm call them, and what
+//! `run --cluster` hands over. `.ci/cluster` runs real clusters.
 #![allow(clippy::unwrap_used)]
 
 use convscope::data::Dataset;
@@ -180,4 +181,69 @@ fn a_lock_holds_script_engine_and_nets_of_its_shards() {
     std::fs::write(bench.path("a.rhai"), "show(load_model(\"shapes\").accuracy(shapes(#{ n: 13 })));\n").unwrap();
     let err = bench.refused(&["shard", "a.lock.json", "-q", "--images", "0..12", "-o", "b.state"]);
     assert!(err.contains("is not the script that was locked"), "{err}");
+}
+
+/// In the place of `convscope-cluster`: notes its arguments and computes the states as one process does.
+const STAND_IN: &str = "#!/bin/sh
+cat > given.rhai
+echo \"$@\" >> asked
+while [ $# -gt 0 ]; do case $1 in --out) out=$2;; esac; shift; done
+exec PROGRAM shard given.rhai -q --images 0..42 -o \"$out\"
+";
+
+#[test]
+fn a_cluster_is_asked_by_a_flag_or_in_the_script_and_gives_the_report_of_one_process() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    bench.done(&["run", "s.rhai", "--arrays", "-q", "-o", "one"]);
+    let program = bench.path("stand-in");
+    std::fs::write(&program, STAND_IN.replace("PROGRAM", env!("CARGO_BIN_EXE_convscope"))).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let by = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_convscope"));
+        let command = command.args(arguments).current_dir(bench.folder.path()).env("CONVSCOPE_CLUSTER", &program);
+        said(command.env("CONVSCOPE_CACHE", bench.path("cache")))
+    };
+    std::fs::write(bench.path("c.rhai"), format!("cluster(\"host:7\", #{{ rows: 5, partitions: 3 }});\n{SCRIPT}"))
+        .unwrap();
+    let flag =
+        ["run", "s.rhai", "--cluster", "host:7", "--rows", "5", "--partitions", "3", "--arrays", "-q", "-o", "many"];
+    for arguments in [&flag[..], &["run", "c.rhai", "--arrays", "-q", "-o", "many"][..]] {
+        let (code, _, err) = by(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        let asked = std::fs::read_to_string(bench.path("asked")).unwrap();
+        let shown = |parts: &[&str]| assert!(parts.iter().all(|p| asked.contains(p)), "{asked}");
+        shown(&[
+            "states - --cluster host:7",
+            "--rows 5 --wave 1000",
+            "--partitions 3",
+            "--seed 0",
+            "--memory 1024",
+            "--quiet",
+        ]);
+        assert_eq!(asked.lines().count(), 1, "{asked}");
+        std::fs::remove_file(bench.path("asked")).unwrap();
+        for (a, b) in bench.left("one").iter().zip(bench.left("many")) {
+            assert!(*a == b, "{arguments:?}: {} differs from {}", a.0, b.0);
+        }
+        assert!(!bench.path("many/cluster.state").exists());
+        std::fs::remove_dir_all(bench.path("many")).unwrap();
+    }
+    // One process computes what is locked.
+    let (code, _, err) = by(&["lock", "c.rhai", "-q"]);
+    assert!(code == 0 && !bench.path("asked").exists(), "{err}");
+}
+
+#[test]
+fn without_its_program_or_a_whole_script_a_cluster_is_refused() {
+    let bench = Bench::new();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_convscope"));
+        said(command.args(arguments).current_dir(bench.folder.path()).env("PATH", "").env_remove("CONVSCOPE_CLUSTER"))
+    };
+    let (code, _, err) = run(&["run", "s.rhai", "--cluster", "host:7", "-q", "-o", "x"]);
+    assert!(code == 1 && err.contains("cargo install --locked --path cluster"), "{err}");
+    let (code, _, err) = run(&["eval", "cluster(\"host:7\")"]);
+    assert!(code == 1 && err.contains("`cluster` is for whole scripts"), "{err}");
+    assert_eq!(run(&["run", "s.rhai", "--rows", "5"]).0, 2, "a flag of a cluster without one");
 }

@@ -1,8 +1,10 @@
 //! An output that hands everything on and keeps what was printed and shown, in order, for the report and the record.
 
 use crate::output::{Output, Shown};
+use crate::run::states::Asked;
 use convscope_engine::Result;
 use convscope_engine::data::Image;
+use convscope_engine::states::StateFile;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a script said.
@@ -62,6 +64,10 @@ impl Output for Keep {
 
     fn ask(&self, prompt: &str) -> Result<String> {
         self.inner.ask(prompt)
+    }
+
+    fn cluster(&self, asked: &Asked) -> Result<Option<StateFile>> {
+        self.inner.cluster(asked)
     }
 
     fn clear(&self, wait: bool) {

@@ -17,6 +17,7 @@ pub mod rerun;
 pub mod script;
 pub mod sealing;
 pub mod source;
+pub mod states;
 mod temporary;
 pub mod values;
 pub mod verdict;

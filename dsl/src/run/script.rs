@@ -74,6 +74,7 @@ impl Run {
         let mut session = Session::new(job, kept.clone());
         session.set_place(self.place.clone());
         session.set_params(self.params.clone());
+        session.context().set_script(self.source.clone());
         let declared = self.source.front.params.iter().map(|(name, param)| (name.clone(), param.default.clone()));
         session.context().declare(declared.collect());
         session.context().record(recording.values);

@@ -1,8 +1,10 @@
 //! An output that hands on, and while a widget's closure runs keeps what is printed and shown: it belongs to the widget.
 
 use crate::output::{Output, Shown};
+use crate::run::states::Asked;
 use crate::widgets::Widget;
 use convscope_engine::data::Image;
+use convscope_engine::states::StateFile;
 use convscope_engine::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -79,6 +81,10 @@ impl Output for Stage {
             return Err(Error::unsupported("`input`: a widget's function cannot ask").hint("ask before, in the cell"));
         }
         self.inner.ask(prompt)
+    }
+
+    fn cluster(&self, asked: &Asked) -> Result<Option<StateFile>> {
+        self.inner.cluster(asked)
     }
 
     fn clear(&self, wait: bool) {

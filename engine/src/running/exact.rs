@@ -84,6 +84,25 @@ impl ExactSum {
         if negative { -magnitude } else { magnitude }
     }
 
+    /// The sum as whole numbers; two that stand for the same number give the same.
+    pub fn write(&self) -> Vec<i64> {
+        self.canonical().into_iter().chain([self.beyond.to_bits() as i64]).collect()
+    }
+
+    /// The sum that [`ExactSum::write`] wrote.
+    ///
+    /// # Errors
+    /// Where the numbers are no such sum.
+    pub fn read(numbers: &[i64]) -> Result<Self> {
+        let damaged = || Error::format("a damaged sum");
+        let (beyond, limbs) = numbers.split_last().ok_or_else(damaged)?;
+        let limbs: [i64; LIMBS] = limbs.try_into().map_err(|_| damaged())?;
+        if limbs[..LIMBS - 1].iter().any(|l| *l >> 32 != 0) {
+            return Err(damaged());
+        }
+        Ok(ExactSum { limbs, waiting: 1, beyond: f64::from_bits(*beyond as u64) })
+    }
+
     /// The canonical limbs, for files.
     fn canonical(&self) -> [i64; LIMBS] {
         let mut sum = self.clone();
@@ -228,6 +247,19 @@ mod tests {
         assert!(sum(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
         // 2^53 + 1 + 2^-60 lies above the half-way mark: only a sticky bit far below tells.
         assert_eq!(sum(&[9_007_199_254_740_992.0, 1.0, 2f64.powi(-60)]), 9_007_199_254_740_994.0);
+    }
+
+    #[test]
+    fn sums_of_parts_join_exactly_and_survive_a_file() {
+        let parts: [&[f64]; 4] = [&[1e300, -3.5], &[], &[-1e300, 2f64.powi(-1074)], &[0.25, -2f64.powi(-1074)]];
+        let mut joined = ExactSum::new();
+        for part in parts.iter().rev() {
+            let mut sum = ExactSum::new();
+            part.iter().for_each(|v| sum.add(*v));
+            joined.merge(&ExactSum::read(&sum.write()).unwrap());
+        }
+        assert_eq!(joined.value(), -3.25);
+        assert!(ExactSum::read(&[0; 3]).is_err() && ExactSum::read(&[i64::MAX; LIMBS + 1]).is_err());
     }
 
     #[test]

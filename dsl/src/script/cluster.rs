@@ -1,0 +1,56 @@
+//! `cluster(..)`: the script's questions about data sets are answered by many machines.
+
+use crate::context::Context;
+use crate::convert::options;
+use crate::fault::Raise;
+use crate::library::Library;
+use crate::run::Run;
+use crate::run::states::{Asked, facts, ledger_of};
+use convscope_engine::params::Params;
+use convscope_engine::states::Dealing;
+use convscope_engine::{Error, Result, seal};
+use rhai::Map;
+
+/// Binds it.
+pub fn bind(library: &mut Library<'_>, context: &Context) {
+    let shared = context.clone();
+    library.add(
+        "cluster(address: text)",
+        "Has the cluster whose scheduler listens at HOST:PORT look at the images of this script's data sets: the first line of a \
+         script that `convscope run` runs. Probes that keep states that merge give the bits that one process gives; anything \
+         else about a data set is refused. Where the script is locked or verified, one process looks at all images.",
+        move |address: &str| ask(&shared, address, &Map::new()).raise(),
+    );
+    let shared = context.clone();
+    library.add("cluster(address: text, options: map)", "", move |address: &str, options: Map| {
+        ask(&shared, address, &options).raise()
+    });
+}
+
+fn ask(context: &Context, address: &str, given: &Map) -> Result<()> {
+    let mut dealing = Dealing::default();
+    for (name, value) in options(given)? {
+        dealing.set(&name, &value)?;
+    }
+    // A process that looks at some images, or is given the states of all, is what a cluster's work is made of.
+    if context.job.ledger().is_some() || seal::is_held() {
+        return Ok(());
+    }
+    let Some(source) = context.script() else {
+        return Err(Error::unsupported("`cluster` is for whole scripts, which every machine runs")
+            .hint("save it as a file, then: convscope run FILE --cluster HOST:PORT"));
+    };
+    let (place, params) = (context.place(), context.params());
+    let asked = Asked {
+        address: address.to_string(),
+        dealing,
+        source: source.clone(),
+        place: place.clone(),
+        params: params.clone(),
+        seed: context.job.seed,
+        memory: context.job.memory,
+    };
+    let Some(states) = context.output.cluster(&asked)? else { return Ok(()) };
+    let run = Run { title: source.name.clone(), source, place, params };
+    context.job.take_ledger(ledger_of(facts(&run)?, vec![(address.to_string(), states)]))
+}
