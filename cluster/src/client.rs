@@ -1,21 +1,19 @@
 //! The client: deals the shards of a script's data set to a cluster wave by wave, joins their states and keeps them after each wave.
 
-use crate::functions::{MESSAGE, config, state};
+use crate::answers::{Answers, failed, url};
+use crate::functions::{config, state};
 use crate::job::Work;
-use crate::nodes::address;
+use crate::kept::Kept;
 use crate::shards::probe_shard;
 use crate::{runtime, threads};
 use ballista_core::execution_plans::execute_physical_plan;
 use ballista_core::extension::SessionConfigExt;
 use clap::Args;
 use convscope_dsl::run::Source;
-use convscope_engine::probes::merge_states;
-use convscope_engine::running::Covered;
-use convscope_engine::states::{Ledger, StateFile, merge};
 use convscope_engine::table::index;
-use convscope_engine::{Error, Job, Kind, Result, regular};
-use datafusion::arrow::array::{Array, AsArray, Int64Array, RecordBatch};
-use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use convscope_engine::{Error, Job, Kind, Result};
+use datafusion::arrow::array::{Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{col, lit};
@@ -31,8 +29,6 @@ use std::time::Instant;
 
 /// How often a shard, and a wave, is tried.
 const TRIES: usize = 3;
-/// States that are held before they are joined.
-const AT_ONCE: usize = 32;
 
 /// Compute the states of a script's questions; `convscope run --cluster` calls it.
 #[derive(Args)]
@@ -258,165 +254,4 @@ impl States {
         answers.join()?;
         Ok(answers)
     }
-}
-
-/// What came of a wave.
-#[derive(Default)]
-struct Answers {
-    parts: Vec<StateFile>,
-    state: Option<StateFile>,
-    /// Shards by executor.
-    done: BTreeMap<String, usize>,
-    /// Executors that are refused, and why.
-    refused: BTreeMap<String, String>,
-    /// The first images of the shards that they were given.
-    left: BTreeSet<usize>,
-    failed: Vec<(Range<usize>, String)>,
-}
-
-impl Answers {
-    fn take(&mut self, batch: &RecordBatch) -> Result<()> {
-        let answer = batch.column(0).as_struct();
-        let column = |name: &str| {
-            answer.column_by_name(name).ok_or_else(|| Error::format("the cluster's answer is of another version"))
-        };
-        let (first, images) =
-            (column("first")?.as_primitive::<Int64Type>(), column("images")?.as_primitive::<Int64Type>());
-        let (name, state) = (column("executor")?.as_string::<i32>(), column("state")?.as_binary::<i64>());
-        let (refused, failed) = (column("refused")?.as_string::<i32>(), column("failed")?.as_string::<i32>());
-        for row in 0..batch.num_rows() {
-            let start = usize::try_from(first.value(row)).unwrap_or(0);
-            let shard = start..start + usize::try_from(images.value(row)).unwrap_or(0);
-            if state.is_valid(row) {
-                self.parts.push(StateFile::of(state.value(row))?);
-                *self.done.entry(name.value(row).into()).or_default() += 1;
-                if self.parts.len() >= AT_ONCE {
-                    self.join()?;
-                }
-            } else if refused.is_valid(row) {
-                self.refused.insert(name.value(row).into(), refused.value(row).into());
-                self.left.insert(start);
-            } else {
-                self.failed.push((shard, format!("{} (on `{}`)", failed.value(row), name.value(row))));
-            }
-        }
-        Ok(())
-    }
-
-    fn join(&mut self) -> Result<()> {
-        let parts = std::mem::take(&mut self.parts);
-        let all = self.state.take().into_iter().chain(parts).enumerate();
-        let mut all = all.map(|(i, file)| (format!("state {i}"), Ok(file))).peekable();
-        if all.peek().is_some() {
-            self.state = Some(merge(all, merge_states)?);
-        }
-        Ok(())
-    }
-
-    /// The error of a wave of which nothing came.
-    fn nothing(&self, cluster: &str) -> Result<()> {
-        if let Some((_, why)) = self.failed.first() {
-            return Err(Error::value(format!("no shard of the wave could be computed: {why}"))
-                .hint("do the executors see the script's files and nets under the same paths?"));
-        }
-        let all: Vec<String> = self.refused.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();
-        Err(Error::unsupported(format!(
-            "no executor of the cluster at `{cluster}` computes what this machine does: {}",
-            all.join("; ")
-        ))
-        .hint("one build of convscope, one class of processors and the same weights on all machines"))
-    }
-}
-
-/// The states that are there already.
-struct Kept {
-    folder: PathBuf,
-    files: Vec<PathBuf>,
-    covered: Covered,
-}
-
-impl Kept {
-    /// Those of an earlier run for the same file.
-    fn open(out: &std::path::Path, work: &Work) -> Result<Self> {
-        let folder = Ledger::folder_of(out);
-        std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
-        let mut files = regular::entries(&folder)?;
-        files.retain(|p| p.extension().is_some_and(|e| e == "state"));
-        files.sort();
-        files.extend(out.is_file().then(|| out.to_path_buf()));
-        let mut kept = Kept { folder, files: Vec::new(), covered: Covered::new() };
-        for path in files {
-            let place = path.display().to_string();
-            let hint = |e: Error| e.hint(format!("remove `{}` and its waves to begin anew", out.display()));
-            let file = StateFile::read(&path).map_err(hint)?;
-            file.check_facts(&work.facts, &place).map_err(hint)?;
-            for (asked, there) in work.questions.iter().zip(&file.entries) {
-                asked.check(&there.question, &place).map_err(hint)?;
-            }
-            if let Some(entry) = file.entries.first() {
-                kept.covered.merge(&Covered::of(&entry.covered)?).map_err(hint)?;
-            }
-            kept.files.push(path);
-        }
-        Ok(kept)
-    }
-
-    fn keep(&mut self, state: &StateFile) -> Result<()> {
-        let covered = match state.entries.first() {
-            Some(entry) => Covered::of(&entry.covered)?,
-            None => return Ok(()),
-        };
-        let first = covered.ranges().first().map_or(0, |r| r.start);
-        let path = self.folder.join(format!("{first:012}-{:012}.state", covered.count()));
-        state.write(&path)?;
-        self.covered.merge(&covered)?;
-        self.files.push(path);
-        Ok(())
-    }
-
-    /// Joins all waves into one file and removes them.
-    fn finish(self, out: &std::path::Path) -> Result<()> {
-        let read = self.files.iter().map(|path| (path.display().to_string(), StateFile::read(path)));
-        merge(read, merge_states)?.write(out)?;
-        std::fs::remove_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, &e))
-    }
-}
-
-/// A scheduler's address as Ballista takes it.
-///
-/// # Errors
-/// Where it is none.
-pub fn url(cluster: &str) -> Result<String> {
-    let (host, port) = address(cluster)?;
-    Ok(format!("http://{host}:{port}"))
-}
-
-/// What went wrong in a cluster, in a sentence; of kind `Io` where trying again may help.
-pub fn failed(cluster: &str, error: DataFusionError) -> Error {
-    let said = error.strip_backtrace();
-    let said = said.strip_prefix("Execution error: ").unwrap_or(&said);
-    // gRPC's own form: Status { code: .., message: "..", source: .. }
-    let inner = said.split_once("message: \"").and_then(|(_, rest)| rest.split_once("\", "));
-    let refused =
-        said.contains("transport error") || said.contains("tcp connect error") || said.contains("ConnectError");
-    let said = inner.map_or(said, |(message, _)| message);
-    let kept = "what was done is kept; the same command goes on with what is missing";
-    if refused {
-        return Error::unsupported(format!("no scheduler answers at `{cluster}`"))
-            .hint(format!("start one: convscope-cluster scheduler --listen {cluster}; {kept}"));
-    }
-    if let Some((_, name)) = said.split_once("no UDF named \"").or_else(|| said.split_once("no UDAF named \"")) {
-        let name = name.split('"').next().unwrap_or_default();
-        return Error::unsupported(format!("the cluster at `{cluster}` does not know the function `{name}`"))
-            .hint("its scheduler and executors must be `convscope-cluster` of this version");
-    }
-    if said.contains("message length too large") {
-        return Error::value(format!("a shard's state is longer than the {} MB of a message", MESSAGE >> 20))
-            .hint("smaller shards have smaller states: --rows, or convscope index --rows");
-    }
-    let (kind, what) = match said.contains("failed: ") {
-        true => (Kind::Io, "the cluster gave up"),
-        false => (Kind::Value, "the cluster"),
-    };
-    Error::new(kind, format!("{what} at `{cluster}`: {said}")).hint(kept)
 }

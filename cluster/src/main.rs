@@ -4,11 +4,13 @@
 //! runs the script and keeps the states ([`job`]); Ballista deals shards to executors and deals those of a lost one anew; the
 //! client joins the states in waves ([`client`]). Users' SQL finds the functions of [`functions`].
 
+mod answers;
 mod client;
 mod exact;
 mod functions;
 mod images;
 mod job;
+mod kept;
 mod nodes;
 mod shards;
 mod sql;

@@ -1,6 +1,6 @@
 //! `convscope-cluster sql`: users' own questions, with the functions of [`crate::functions`].
 
-use crate::client::{failed, url};
+use crate::answers::{failed, url};
 use crate::functions::{config, register};
 use crate::{runtime, threads};
 use ballista::prelude::SessionContextExt;
