@@ -96,6 +96,7 @@ catalog! {
     attack::logit_sweep::LogitSweep,
     attack::transfer_matrix::TransferMatrix,
     judge::compare::Compare,
+    judge::compare_nets::CompareNets,
     judge::completeness::Completeness,
     judge::insertion_deletion::InsertionDeletion,
     judge::pointing_game::PointingGame,

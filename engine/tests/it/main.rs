@@ -18,6 +18,7 @@ mod attribution_metrics;
 mod batch_invariance;
 mod checkpoint_forms;
 mod checkpoints;
+mod compare_nets;
 mod compare_with_humans;
 mod correspondence;
 mod datasets;

@@ -2,6 +2,7 @@
 //! is watched while pixels come and go.
 
 pub mod compare;
+pub mod compare_nets;
 pub mod completeness;
 pub mod gradient_check;
 pub mod insertion_deletion;
