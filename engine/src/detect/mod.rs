@@ -96,7 +96,7 @@ impl Detector {
         let boxes = self.boxes.as_ref().map(samples).transpose()?;
         let of = |(i, scores): (usize, &Vec<f64>)| {
             let boxes = boxes.as_ref().map_or(scores, |b| &b[i]);
-            (0..self.columns.candidates).filter_map(|c| self.candidate(c, scores, boxes, least)).collect()
+            (0..self.columns.candidates).flat_map(|c| self.candidate(c, scores, boxes, least)).collect()
         };
         Ok(scores.iter().enumerate().map(of).collect())
     }
@@ -123,6 +123,10 @@ impl Detector {
                 break;
             }
             let double = |k: &Found| k.class == one.class && overlap(&k.corners, &one.corners) > self.decoding.iou;
+            let is_full = |most: usize| kept.iter().filter(|k| k.class == one.class).count() >= most;
+            if self.decoding.limit_per_class.is_some_and(is_full) {
+                continue;
+            }
             if !kept.iter().any(double) {
                 kept.push(one);
             }
@@ -130,7 +134,8 @@ impl Detector {
         kept
     }
 
-    fn candidate(&self, c: usize, scores: &[f64], boxes: &[f64], least: f64) -> Option<Found> {
+    /// The boxes that candidate `c` stands for: one of its best class, or one of each class whose score is high enough.
+    fn candidate(&self, c: usize, scores: &[f64], boxes: &[f64], least: f64) -> Vec<Found> {
         let (columns, decoding) = (&self.columns, &self.decoding);
         let sigmoid = |v: f64| 1.0 / (1.0 + libm::exp(-v));
         let mut classes: Vec<f64> = (0..columns.classes).map(|k| scores[columns.class_at(c, k)]).collect();
@@ -139,24 +144,30 @@ impl Detector {
             Squash::Sigmoid => classes.iter_mut().for_each(|v| *v = sigmoid(*v)),
             Squash::Softmax => classes = crate::kernels::norm::softmax(classes.len(), 1, false, &classes),
         }
-        let foreground = |k: &usize| Some(*k) != decoding.background;
-        // The first of equals.
-        let class = (0..classes.len()).filter(foreground).reduce(|a, b| if classes[b] > classes[a] { b } else { a })?;
-        let objectness = columns.objectness_at(c).map(|i| match decoding.activation {
+        let foreground = (0..classes.len()).filter(|k| Some(*k) != decoding.background);
+        let asked: Vec<usize> = match decoding.each_class {
+            true => foreground.collect(),
+            // The first of equals.
+            false => foreground.reduce(|a, b| if classes[b] > classes[a] { b } else { a }).into_iter().collect(),
+        };
+        let own = columns.objectness_at(c).map(|i| match decoding.activation {
             Squash::None => scores[i],
             _ => sigmoid(scores[i]),
         });
-        let score = match objectness {
-            Some(o) => power(o, decoding.powers[0]) * power(classes[class], decoding.powers[1]),
-            None => classes[class],
-        };
-        if score.is_nan() || score < least {
-            return None;
-        }
         let raw = [0, 1, 2, 3].map(|k| boxes[columns.box_at(c, k)]);
-        let objectness = objectness.or(decoding.background.map(|b| 1.0 - classes[b])).unwrap_or(classes[class]);
-        let corners = self.corners(c, raw);
-        Some(Found { candidate: c, class, score, objectness, classes, corners, raw })
+        let found = |class: usize| {
+            let score = match own {
+                Some(o) => power(o, decoding.powers[0]) * power(classes[class], decoding.powers[1]),
+                None => classes[class],
+            };
+            if score.is_nan() || score < least {
+                return None;
+            }
+            let objectness = own.or(decoding.background.map(|b| 1.0 - classes[b])).unwrap_or(classes[class]);
+            let corners = self.corners(c, raw);
+            Some(Found { candidate: c, class, score, objectness, classes: classes.clone(), corners, raw })
+        };
+        asked.into_iter().filter_map(found).collect()
     }
 
     /// Left, top, right, bottom in pixels of the net's input.
@@ -169,6 +180,8 @@ impl Detector {
         let centred = |x: f64, y: f64, w: f64, h: f64| [x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0];
         let [l, t, r, b] = match self.decoding.code {
             BoxCode::Corners => v,
+            // Any two corners across from each other.
+            BoxCode::CornersYx => [v[1].min(v[3]), v[0].min(v[2]), v[1].max(v[3]), v[0].max(v[2])],
             BoxCode::Center => centred(v[0], v[1], v[2], v[3]),
             BoxCode::Corner => [v[0], v[1], v[0] + v[2], v[1] + v[3]],
             BoxCode::Offsets => {

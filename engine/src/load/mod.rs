@@ -373,7 +373,7 @@ fn decoding(model: &Model, said: Option<&options::Boxes>) -> Result<Option<BoxDe
         })
     };
     // Which output holds what is seen from the shapes, where two do.
-    let seen = crate::detect::recognise(model);
+    let seen = model.card().boxes.clone().or_else(|| crate::detect::recognise(model));
     let beside = |decoding: BoxDecoding| match &seen {
         Some(seen) if seen.boxes.is_some() => {
             BoxDecoding { scores: seen.scores.clone(), boxes: seen.boxes.clone(), ..decoding }

@@ -4,9 +4,10 @@
 
 use crate::builders::{array, column, input, residual, table};
 use crate::golden;
+use candle_core::Device;
 use convscope_engine::graph::{Builder, Op};
 use convscope_engine::inspect::Ablate;
-use convscope_engine::load::{Options, load};
+use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::model::Card;
 use convscope_engine::params::LayerName;
 use convscope_engine::probe::{Probe, ProbeArg};
@@ -14,7 +15,6 @@ use convscope_engine::probes::attribution::gradient::Gradient;
 use convscope_engine::probes::judge::compare_nets::CompareNets;
 use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::tensor::tensor;
-use candle_core::Device;
 use convscope_engine::{Artifact, Input, Job, Model, Subject, Tensor};
 use std::sync::Arc;
 
@@ -48,7 +48,9 @@ fn correlations_are_scipys_and_errors_pytorchs_and_onnxruntimes() {
         let kept: Vec<f32> = array(&found, "maps").iter().map(|v| *v as f32).collect();
         let worst = golden::worst(&kept, &maps[i * kept.len()..][..kept.len()]);
         assert!(worst < 2e-5, "{i}: maps {worst}");
-        for (name, found, tolerance) in [("tuned", &found, 1e-4), ("int8", &compared(&probe, &float, &int8, one.clone()), 2e-2)] {
+        for (name, found, tolerance) in
+            [("tuned", &found, 1e-4), ("int8", &compared(&probe, &float, &int8, one.clone()), 2e-2)]
+        {
             let want: Vec<f64> = row[name].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
             let got = array(found, "layer_error");
             for ((layer, got), want) in layers.iter().zip(&got).zip(&want) {
@@ -102,7 +104,7 @@ fn a_net_is_like_itself_and_what_differs_most_comes_first() {
     let layer = Subject::layer(&net, "conv3/relu").unwrap();
     let parts: Vec<Subject> = (0..16).map(|i| layer.channel(i).unwrap()).collect();
     let pruned = net.ablate(&parts).unwrap();
-    let found = CompareNets::new().images(2).run(&on(&pruned), &Input::Data(data), &Job::new()).unwrap();
+    let found = CompareNets::new().images(2usize).run(&on(&pruned), &Input::Data(data), &Job::new()).unwrap();
     let rho: Vec<f64> = column(table(&found, "images, the most different first"), "rank correlation");
     assert!(rho.windows(2).all(|w| w[0] <= w[1]) && rho[0] < 0.99, "{rho:?}");
     let mut all = array(&found, "spearman");

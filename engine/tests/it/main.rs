@@ -71,6 +71,7 @@ mod sensitivity;
 mod several_inputs;
 mod sparsity;
 mod states;
+mod suppression;
 mod tables;
 mod transformers;
 mod window_geometry;

@@ -25,6 +25,9 @@ pub enum BoxCode {
     /// Left, top, right, bottom.
     #[default]
     Corners,
+    /// Top, left, bottom, right.
+    #[serde(rename = "corners_yx")]
+    CornersYx,
     /// Centre x, centre y, width, height.
     Center,
     /// Left, top, width, height.
@@ -96,6 +99,12 @@ pub struct BoxDecoding {
     pub iou: f64,
     /// At most so many boxes are kept.
     pub limit: usize,
+    /// Whether a candidate stands for every class with a score high enough, not only for its best.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub each_class: bool,
+    /// At most so many boxes of a class are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_per_class: Option<usize>,
     /// How this was found, where the card was not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
@@ -118,6 +127,8 @@ impl Default for BoxDecoding {
             score: 0.3,
             iou: 0.5,
             limit: 100,
+            each_class: false,
+            limit_per_class: None,
             evidence: None,
         }
     }

@@ -136,3 +136,57 @@ def quantised_gemm(turned, bias, out):
 
 for turned, bias, out in ((0, True, True), (1, True, True), (1, True, False), (0, True, False)):
     case(f'qgemm_{turned}_{out}', 13, quantised_gemm(turned, bias, out), shape=(2, 5))
+
+# Deformable convolution, by torchvision's dense form in f64 (onnxruntime has it for its CPU only in later versions).
+
+
+def deformed(x, weight, offset, mask=None, bias=None, **a):
+    import torch
+    from torchvision.ops import deform_conv2d
+    t = lambda v: None if v is None else torch.from_numpy(np.float64(v))
+    return np.float32(deform_conv2d(t(x), t(offset), t(weight), t(bias), mask=t(mask), **a).numpy())
+
+
+for i, (k, groups, fields, masked, a) in enumerate([
+        (3, 1, 1, False, dict(stride=1, padding=1, dilation=1)), (3, 2, 1, True, dict(stride=2, padding=1, dilation=1)), (2, 1, 2, True, dict(stride=1, padding=0, dilation=2)), ((3, 1), 1, 4, False, dict(stride=(1, 2), padding=(1, 0), dilation=1))]):
+    kernel = (k, k) if isinstance(k, int) else k
+    pair = lambda v: [v, v] if isinstance(v, int) else list(v)
+    s, p, d = pair(a['stride']), pair(a['padding']), pair(a['dilation'])
+    rows, columns = ((n + 2 * p[j] - d[j] * (kernel[j] - 1) - 1) // s[j] + 1 for j, n in enumerate((7, 6)))
+    w, b = noise((6, 4 // groups, *kernel), 21 + i, -0.5, 0.5), noise((6,), 22 + i)
+    offset, mask = noise((2, 2 * fields * kernel[0] * kernel[1], rows, columns), 23 + i, -1.7, 1.7), noise((2, fields * kernel[0] * kernel[1], rows, columns), 24 + i, 0, 1)
+    attributes = dict(kernel_shape=list(kernel), strides=s, pads=[*p, *p], dilations=d, group=groups, offset_group=fields)
+    x = noise((2, 4, 7, 6), 25 + i)
+    # One input holds map, offsets and mask: constants would be the same for all samples.
+    sizes = [4 * 42, offset[0].size, mask[0].size if masked else 0]
+    joined = np.concatenate([v.reshape(2, -1) for v in (x, offset, mask)[:3 if masked else 2]], 1)
+
+    def build(g, x, sizes=sizes, offset=offset, mask=mask, masked=masked, w=w, b=b, attributes=attributes):
+        parts = g.node('Split', x, i64(sizes[:3 if masked else 2]), axis=1, out=3 if masked else 2)
+        told = [g.node('Reshape', part, i64([-1, *v.shape[1:]])) for part, v in zip(parts, (np.zeros((2, 4, 7, 6)), offset, mask))]
+        return g.node('DeformConv', told[0], w, told[1], b, told[2] if masked else None, **attributes)
+    for opset in (19,) if i else (19, 21):
+        case(f'deform_conv_{opset}_{i}', opset, build, x=joined, y=deformed(x, w, offset, mask if masked else None, b, **a), why='torchvision in f64')
+
+for name, a, inputs, shape in [('plain', {}, (), (2, 3, 8, 1)), ('axis', dict(axis=1), (), (2, 5, 3, 2)), ('length', {}, (i64(6),), (2, 3, 8, 1)), ('padded', {}, (i64(11),), (2, 3, 8, 2)), ('onesided', dict(onesided=1), (), (2, 3, 9, 1)), ('inverse', dict(inverse=1), (), (2, 3, 7, 2))]:
+    one(f'dft_17_{name}', 'DFT', 17, *inputs, shape=shape, **dict(dict(axis=2), **a))
+case('dft_20', 20, lambda g, x: g.node('DFT', x, None, i64(-2), onesided=1), shape=(2, 3, 8, 1))
+for length, window, a in ((16, True, {}), (12, False, {}), (16, True, dict(onesided=0))):
+    case(f'stft_17_{length}_{len(a)}', 17, lambda g, x, n=length, w=window, a=a: g.node('STFT', x, i64(5), noise((n,), 5, 0, 1) if w else None, i64(n), **a), shape=(2, 40, 1))
+for shape in ((2, 4, 9, 3), (2, 8, 5, 7)):
+    one(f'center_crop_pad_18_{shape[1]}', 'CenterCropPad', 18, i64(shape[1:]), axes=[1, 2, 3], shape=(2, 6, 7, 5))
+one('space_to_depth_13_plain', 'SpaceToDepth', 13, blocksize=2, shape=(2, 3, 4, 6))
+for op in ('ArgMax', 'ArgMin'):
+    for keep in (0, 1):
+        case(f'{op.lower()}_13_last_{keep}', 13, lambda g, x, op=op, keep=keep: g.node('Cast', g.node(op, x, axis=2, keepdims=keep, select_last_index=1), to=1), x=np.round(noise((2, 3, 6, 5), 9)))
+one('gemm_13_bias_of_rows', 'Gemm', 13, noise((5, 4), 3), noise((2, 4), 5), shape=(2, 5), fixed=True, seed=6)
+
+
+def convolved_by_range(g, x):
+    q, scale, zero = g.node('DynamicQuantizeLinear', x, out=3)
+    y = g.node('Cast', g.node('ConvInteger', q, weight((4, 3, 3, 3), 5, np.uint8), zero, np.uint8(128), pads=[1, 1, 1, 1], strides=[2, 1]), to=1)
+    return g.node('Mul', y, g.node('Mul', scale, f(0.01)))
+
+
+case('dynamic_quantise_11_conv', 11, convolved_by_range, shape=(1, 3, 6, 5))
+case('dynamic_quantise_11_zeros', 11, convolved_by_range, x=np.zeros((1, 3, 6, 5)))

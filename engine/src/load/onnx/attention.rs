@@ -72,6 +72,7 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
         }
         _ => {
             absent(site, &[4, 5], "a past")?;
+            absent(site, &[6], "lengths of sequences without padding")?;
             let (q, k, v) = (s.act(site, 0)?, s.act(site, 1)?, s.act(site, 2)?);
             let mask = if site.has(3) { Some(3) } else { None };
             if s.rank(q) == 4 {
@@ -123,8 +124,19 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
         let name = s.free(&format!("{}/masked", site.name));
         scores = s.binary(&name, Binary::Add, scores, added)?;
     }
-    if site.int("is_causal")?.unwrap_or(0) != 0 || site.int("unidirectional")?.unwrap_or(0) != 0 {
-        let kept = (0..rows * columns).map(|i| if i % columns > i / columns { -1e30f32 } else { 0.0 }).collect();
+    let causal = site.int("is_causal")?.unwrap_or(0) != 0 || site.int("unidirectional")?.unwrap_or(0) != 0;
+    // How many keys before and after a query's own place are looked at; all where it is negative.
+    let reach = |name: &str| -> Result<i64> { Ok(site.int(name)?.filter(|n| *n >= 0).unwrap_or(i64::MAX)) };
+    let (before, mut after) = (reach("left_window_size")?, reach("right_window_size")?);
+    if causal {
+        after = 0;
+    }
+    if (before, after) != (i64::MAX, i64::MAX) {
+        let beyond = |i: usize| {
+            let apart = (i % columns) as i64 - (i / columns) as i64;
+            apart > after || apart < -before
+        };
+        let kept = (0..rows * columns).map(|i| if beyond(i) { -1e30f32 } else { 0.0 }).collect();
         let tensor = Tensor::from_vec(kept, (rows, columns), &Device::Cpu)?;
         let past = s.constant(&Const { name: format!("{}/past", site.name), tensor })?;
         scores = s.step(site, "causal", Op::Binary(Binary::Add), &[scores, past])?;
@@ -145,7 +157,7 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
 }
 
 /// .. x tokens x values as .. x heads x tokens x values of a head.
-fn split(s: &mut Scope, site: &Site<'_>, x: Act, heads: usize) -> Result<Act> {
+pub fn split(s: &mut Scope, site: &Site<'_>, x: Act, heads: usize) -> Result<Act> {
     let shape = s.sample(x);
     let &[.., tokens, width] = shape.as_slice() else {
         return Err(mixes(format!("it attends over {shape:?} a sample")));

@@ -219,6 +219,40 @@ pub fn pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Pad { pads, border }, &[y])?)])
 }
 
+/// CenterCropPad: axes cropped or padded with zeros around their middle to the sizes named.
+pub fn center_crop_pad(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    let mut x = s.act(site, 0)?;
+    let sizes = &site.ints(1)?.values;
+    let axes = site.int_list("axes")?.unwrap_or_else(|| (0..sizes.len() as i64).collect());
+    if axes.len() != sizes.len() {
+        return Err(Error::format(format!("{} sizes for {} axes", sizes.len(), axes.len())));
+    }
+    let mut pads = vec![(0, 0); s.sample(x).len()];
+    for (axis, size) in axes.iter().zip(sizes) {
+        let Some(at) = s.axis_or_batch(x, *axis)? else {
+            if *size == Dim::Batch || s.resolve(Dim::Batch) == s.resolve(*size) {
+                continue;
+            }
+            return Err(mixes("it crops or pads the batch"));
+        };
+        let Dim::Known(to) = s.resolve(*size) else { return Err(mixes("it computes with the batch size")) };
+        let to = usize::try_from(to).ok().filter(|n| (1..ONNX_COMPUTED).contains(n));
+        let to = to.ok_or_else(|| Error::format(format!("a size of {size:?}")))?;
+        let from = s.sample(x)[at];
+        if to < from {
+            let start = (from - to) / 2;
+            x = s.step(site, "cropped", Op::Select { axis: at, index: (start..start + to).collect() }, &[x])?;
+        } else {
+            pads[at] = ((to - from) / 2, (to - from).div_ceil(2));
+        }
+    }
+    let op = match pads.iter().all(|p| *p == (0, 0)) {
+        true => Op::Identity,
+        false => Op::Pad { pads, border: Border::Constant(0.0) },
+    };
+    Ok(vec![Value::Act(s.add(site, op, &[x])?)])
+}
+
 /// Expand: axes of size 1 repeated until the value broadcasts to a shape.
 pub fn expand(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut x = s.act(site, 0)?;

@@ -210,7 +210,12 @@ pub fn space_to_depth(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if h % b != 0 || w % b != 0 {
         return Err(Error::shape(format!("{h} x {w} does not split into blocks of {b} x {b}")));
     }
-    through(s, site, x, vec![c, h / b, b, w / b, b], vec![2, 4, 0, 1, 3], vec![c * b * b, h / b, w / b])
+    let perm = match site.text("mode")?.as_deref() {
+        None | Some("" | "DCR") => vec![2, 4, 0, 1, 3],
+        Some("CRD") => vec![0, 2, 4, 1, 3],
+        Some(other) => return Err(Error::format(format!("attribute `mode` is `{other}`; ONNX knows DCR and CRD"))),
+    };
+    through(s, site, x, vec![c, h / b, b, w / b, b], perm, vec![c * b * b, h / b, w / b])
 }
 
 fn block(s: &mut Scope, site: &Site<'_>) -> Result<(Act, usize, [usize; 3])> {

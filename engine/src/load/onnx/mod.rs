@@ -8,6 +8,7 @@ mod attention;
 mod choice;
 mod constants;
 mod control;
+mod deform;
 mod dense;
 mod einsum;
 mod entries;
@@ -29,9 +30,12 @@ mod ranking;
 mod recurrent;
 mod resampling;
 mod resize;
+mod rotary;
 mod sampling;
 mod scope;
 mod site;
+mod spectra;
+mod suppression;
 mod value;
 mod volume;
 mod window;
@@ -44,16 +48,17 @@ use crate::graph::Weights;
 use crate::limits::ONNX_FOLDED;
 use crate::load::options::Layout;
 use crate::load::tensors::Bytes;
-use crate::model::{Card, Model, NetInput};
+use crate::model::{BoxDecoding, Card, Model, NetInput};
 use external::Folder;
 use input::Input;
 use links::Links;
 use rten_onnx::onnx::{DataType, ModelProto, TensorProto};
 use scope::Scope;
 use site::Site;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use suppression::Suppression;
 use value::{Act, Const, Dim, Ints, Value};
 
 /// The oldest operators that are read (ONNX 1.2).
@@ -126,12 +131,18 @@ fn read(
     let further = links.inputs[1..].iter().map(|info| input::further(&links, info, options, &shape));
     let further = further.collect::<Result<Vec<_>>>()?;
     let torch = model.producer_name.as_deref() == Some("pytorch");
-    let (heads, weights, whole) = translate(&links, &shape, &further, path, opset, torch)?;
+    let Translated { heads, weights, boxes, whole } = translate(&links, &shape, &further, path, opset, torch)?;
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
-    if graph.output.len() > 1 {
-        let others: Vec<String> = graph.output[1..].iter().map(|o| format!("`{}`", links::name_of(o))).collect();
-        let first = links::name_of(&graph.output[0]);
+    card.boxes = boxes;
+    let told: Vec<&str> = match all {
+        true => heads.iter().map(|(name, _)| name.as_str()).collect(),
+        false => graph.output.iter().map(links::name_of).collect(),
+    };
+    if let [first, others @ ..] = &told[..]
+        && !others.is_empty()
+    {
+        let others: Vec<String> = others.iter().map(|name| format!("`{name}`")).collect();
         card.notes.push(match all {
             true => format!("this is the output `{first}`; net.output(name) takes another: {}", others.join(", ")),
             false => format!("this is the output `{first}`; the others cannot be read: {}", others.join(", ")),
@@ -169,8 +180,19 @@ fn several_inputs(inputs: &[NetInput], further: &[Input]) -> Vec<String> {
     notes
 }
 
-/// The file's nodes as one graph an output, for the batch size that `shape`, the first input's, names, and whether all that
-/// exporters write out was looked for; `torch` says that PyTorch wrote it.
+/// What a file holds.
+struct Translated {
+    /// One graph an output, by name.
+    heads: Vec<(String, Graph)>,
+    weights: Weights,
+    /// How outputs are boxes, where a NonMaxSuppression ended the graph.
+    boxes: Option<BoxDecoding>,
+    /// Whether all that exporters write out was looked for.
+    whole: bool,
+}
+
+/// The file's nodes as one graph an output, for the batch size that `shape`, the first input's, names; `torch` says that
+/// PyTorch wrote it.
 fn translate(
     links: &Links<'_>,
     shape: &Input,
@@ -178,7 +200,7 @@ fn translate(
     path: &Path,
     opset: i64,
     torch: bool,
-) -> Result<(Vec<(String, Graph)>, Weights, bool)> {
+) -> Result<Translated> {
     let reserved = links.names.iter().flatten().cloned().collect();
     let mut scope = Scope::new(shape.batch, reserved);
     (scope.torch, scope.alone) = (torch, shape.alone);
@@ -191,6 +213,8 @@ fn translate(
         folded: 0,
         steps: 0,
         computed: BTreeMap::new(),
+        suppression: None,
+        behind: BTreeSet::new(),
     };
     let mut readers: BTreeMap<&str, usize> = BTreeMap::new();
     links.nodes.iter().flat_map(|n| links::reads(n)).for_each(|name| *readers.entry(name).or_default() += 1);
@@ -219,18 +243,26 @@ fn translate(
         })?;
         reader.leave(node, &mut readers);
     }
-    let ends = links.outputs.iter().map(|name| match reader.values.get(name) {
+    let kept = links.outputs.iter().filter(|name| !reader.behind.contains(**name));
+    let ends = kept.map(|name| match reader.values.get(name) {
         Some(Value::Act(output)) if reader.scope.joined && reader.scope.is_own_axis(*output) => {
             Err(value::mixes(format!("the output `{name}` is not one a sample")))
         }
         Some(Value::Act(output)) => Ok((name.to_string(), output.id)),
         _ => Err(Error::unsupported(format!("the output `{name}` does not depend on the input"))),
     });
-    let ends = ends.collect::<Result<Vec<_>>>()?;
+    let mut ends = ends.collect::<Result<Vec<_>>>()?;
+    let (mut first, boxes) = match reader.suppression {
+        Some(Suppression { ends, decoding }) => (ends.to_vec(), Some(decoding)),
+        None => (Vec::new(), None),
+    };
+    ends.retain(|(name, _)| first.iter().all(|(own, _)| own != name));
+    first.append(&mut ends);
+    let ends = first;
     let mut builder = reader.scope.builder;
     let whole = patterns::restore(&mut builder, &ends.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
     let (heads, weights) = builder.finish_all(&ends)?;
-    Ok((heads, weights, whole))
+    Ok(Translated { heads, weights, boxes, whole })
 }
 
 fn opset(model: &ModelProto) -> Result<i64> {
@@ -278,6 +310,10 @@ struct Reader<'a> {
     computed: BTreeMap<&'a str, u64>,
     /// Bytes of the constants computed so far.
     folded: u64,
+    /// Where the graph ends before the file does.
+    suppression: Option<Suppression>,
+    /// What lies behind that end, by name.
+    behind: BTreeSet<&'a str>,
 }
 
 impl<'a> Reader<'a> {
@@ -288,6 +324,10 @@ impl<'a> Reader<'a> {
         names: &[String],
         opset: i64,
     ) -> Result<()> {
+        if self.is_behind(node) {
+            self.end(node);
+            return Ok(());
+        }
         let inputs = node.input.iter().map(|name| self.value(links, name)).collect::<Result<Vec<Value>>>()?;
         let mut site = Site::new(node, opset, inputs, names.to_vec());
         let domain = node.domain.as_deref().unwrap_or("");
@@ -297,6 +337,9 @@ impl<'a> Reader<'a> {
                 held.and_then(|t| t.data_type).or(self.kinds.get(name.as_str()).copied())
             };
             site.ranges = node.input.iter().map(|name| kind(name).and_then(value::range)).collect();
+        }
+        if site.op == "NonMaxSuppression" && matches!(domain, "" | "ai.onnx") {
+            return self.suppress(&site, node);
         }
         let values = if ops::is_constant(site.op, domain) {
             if let (Some(kind), Some(name)) = (site.tensor("value")?.and_then(|t| t.data_type), node.output.first()) {

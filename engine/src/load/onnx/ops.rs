@@ -4,8 +4,8 @@ use super::scope::Scope;
 use super::site::Site;
 use super::value::Value;
 use super::{
-    attention, choice, constants, dense, einsum, entries, fold, fused, indices, ints, layout, norm, pointwise,
-    quantised, ranking, recurrent, resize, sampling, window,
+    attention, choice, constants, deform, dense, einsum, entries, fold, fused, indices, ints, layout, norm, pointwise,
+    quantised, ranking, recurrent, resize, rotary, sampling, spectra, window,
 };
 use crate::error::{Error, Result};
 
@@ -53,6 +53,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Cast", Own, ints::cast),
     ("CastLike", Own, ints::cast),
     ("Ceil", Own, constants::mapped),
+    ("CenterCropPad", Moved(1), entries::center_crop_pad),
     ("Celu", Refused, pointwise::activation),
     ("Clip", Refused, pointwise::clip),
     ("Col2Im", Refused, sampling::from_columns),
@@ -65,6 +66,8 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Cos", Own, constants::mapped),
     ("Cosh", Refused, pointwise::activation),
     ("CumSum", Own, constants::cumulated),
+    ("DFT", Refused, spectra::dft),
+    ("DeformConv", Refused, deform::conv),
     ("DepthToSpace", Refused, layout::depth_to_space),
     ("DequantizeLinear", Dequantised, quantised::dequantise),
     ("Div", COUNT, pointwise::combined),
@@ -147,7 +150,9 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Reshape", Moved(1), layout::reshape),
     ("Resize", Refused, resize::resize),
     ("RoiAlign", Refused, sampling::roi_align),
+    ("RotaryEmbedding", Refused, rotary::rotary),
     ("Round", Own, constants::mapped),
+    ("STFT", Refused, spectra::stft),
     ("Scatter", Refused, indices::scatter_elements),
     ("ScatterElements", Refused, indices::scatter_elements),
     ("ScatterND", Own, constants::scattered),
@@ -254,7 +259,7 @@ pub fn is_constant(op: &str, domain: &str) -> bool {
 
 /// The error for an operator that is not read.
 pub fn unknown(op: &str, domain: &str, opset: i64) -> Error {
-    let hint = if op == "NonMaxSuppression" || op == "Unique" {
+    let hint = if op == "Unique" {
         "its result's shape depends on the data: cut the file before it, so that it ends with the boxes and scores"
             .into()
     } else if matches!(op, "If" | "Loop" | "Scan") {

@@ -68,7 +68,12 @@ pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let range = s.step(site, "range", Op::Binary(Binary::Add), &[most, least])?;
     let number = |s: &mut Scope, v: f64| s.number(&format!("{}/number", site.name), v);
     let levels = number(s, 255.0)?;
-    let scale = s.step(site, "scale", Op::Binary(Binary::Div), &[range, levels])?;
+    let scale = s.step(site, "steps", Op::Binary(Binary::Div), &[range, levels])?;
+    // A value that is zero everywhere has a scale of one.
+    let is_wide = function(s, Activation::Step(0.0), range)?;
+    let one = number(s, 1.0)?;
+    let flat = s.step(site, "flat", Op::Binary(Binary::Sub), &[one, is_wide])?;
+    let scale = s.step(site, "scale", Op::Binary(Binary::Add), &[scale, flat])?;
     let zero = s.step(site, "ratio", Op::Binary(Binary::Div), &[least, scale])?;
     let zero = function(s, Activation::Clip { low: 0.0, high: 255.0 }, zero)?;
     let zero = function(s, Activation::Elementary(Elementary::Round), zero)?;
@@ -85,9 +90,7 @@ pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let integer = site.op == "ConvInteger";
     let (w, wz, xz) = if integer { (1, 3, 2) } else { (3, 5, 2) };
-    let x = s.act(site, 0)?;
-    let x_zero = zeros(site, xz)?;
-    let x = shifted(s, site, x, &Steps { scale: vec![1.0], zero: x_zero }, 1)?;
+    let x = less_zero(s, site, 0, xz)?;
     let weight = centred(s, site, w, &zeros(site, wz)?)?;
     let bias = match (integer, site.input(8)) {
         (false, Value::Ints(b)) => Value::Floats(s.real(&format!("{}/bias", site.name), b)?),
@@ -105,20 +108,28 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     requantised(s, site, sums, &scales, 1 - sums.lead.min(1), 7)
 }
 
+/// The integers in input `i` less their zero point in input `zero`, which may be computed.
+fn less_zero(s: &mut Scope, site: &Site<'_>, i: usize, zero: usize) -> Result<Act> {
+    let x = s.act(site, i)?;
+    if let Value::Act(zero) = site.input(zero) {
+        let zero = *zero;
+        // A number for each sample meets all of its axes.
+        return match s.sample(zero).is_empty() {
+            true => s.step(site, "shifted", Op::Binary(Binary::Sub), &[x, zero]),
+            false => {
+                let name = s.free(&format!("{}/shifted", site.name));
+                s.binary(&name, Binary::Sub, x, zero)
+            }
+        };
+    }
+    shifted(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, zero)? }, 1)
+}
+
 /// QLinearMatMul and MatMulInteger.
 pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let integer = site.op == "MatMulInteger";
     let (b, az, bz) = if integer { (1, 2, 3) } else { (3, 2, 5) };
-    let x = s.act(site, 0)?;
-    let zero = if matches!(site.input(az), Value::Act(_)) { None } else { Some(zeros(site, az)?) };
-    let x = match zero {
-        Some(zero) => shifted(s, site, x, &Steps { scale: vec![1.0], zero }, 1)?,
-        None => {
-            let zero = s.act(site, az)?;
-            let name = s.free(&format!("{}/shifted", site.name));
-            s.binary(&name, Binary::Sub, x, zero)?
-        }
-    };
+    let x = less_zero(s, site, 0, az)?;
     let other = match site.input(b) {
         Value::Act(y) => {
             let y = *y;

@@ -26,7 +26,7 @@ pub fn top_k(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 
 /// ArgMax and ArgMin: where the largest or smallest entry of an axis is.
 pub fn extreme(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    site.only("select_last_index", 0)?;
+    let last = site.int("select_last_index")?.unwrap_or(0) != 0;
     let mut x = s.act(site, 0)?;
     let said = site.int("axis")?.unwrap_or(0);
     if s.axis_or_batch(x, said)?.is_none() {
@@ -34,6 +34,19 @@ pub fn extreme(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     }
     let axis = s.axis(x, said)?;
     let order = Op::Order { axis, k: 1, largest: site.op == "ArgMax", places: true };
+    if last {
+        // The first of equals from behind is the last.
+        let n = s.sample(x)[axis];
+        let turned = s.step(site, "turned", Op::Select { axis, index: (0..n).rev().collect() }, &[x])?;
+        let place = s.step(site, "from behind", order, &[turned])?;
+        let end = s.number(&format!("{}/end", site.name), n as f64 - 1.0)?;
+        let place = s.step(site, "place", Op::Binary(Binary::Sub), &[end, place])?;
+        let mut to = s.sample(place);
+        if site.int("keepdims")?.unwrap_or(1) == 0 {
+            to.remove(axis);
+        }
+        return Ok(vec![Value::Act(s.add(site, Op::Reshape(to), &[place])?)]);
+    }
     if site.int("keepdims")?.unwrap_or(1) != 0 {
         return Ok(vec![Value::Act(s.add(site, order, &[x])?)]);
     }

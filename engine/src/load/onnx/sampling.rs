@@ -91,7 +91,7 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 /// The entries of an axis that are read for each place, each with its weight.
-fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zeros: bool) -> Result<Vec<(Act, Act)>> {
+pub fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zeros: bool) -> Result<Vec<(Act, Act)>> {
     let function = |s: &mut Scope, part: &str, f: Activation, x: Act| s.step(site, part, Op::Activation(f), &[x]);
     let nearest = if linear { Elementary::Floor } else { Elementary::Round };
     let base = function(s, "base", Activation::Elementary(nearest), at)?;
@@ -145,7 +145,7 @@ fn reflected(s: &mut Scope, site: &Site<'_>, at: Act, [low, high]: [f64; 2]) -> 
 }
 
 /// A value and a number combined.
-fn with(s: &mut Scope, site: &Site<'_>, f: Binary, x: Act, number: f64) -> Result<Act> {
+pub fn with(s: &mut Scope, site: &Site<'_>, f: Binary, x: Act, number: f64) -> Result<Act> {
     let number = s.number(&format!("{}/number", site.name), number)?;
     s.step(site, "scaled", Op::Binary(f), &[x, number])
 }

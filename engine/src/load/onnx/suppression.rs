@@ -1,0 +1,90 @@
+//! NonMaxSuppression: how many boxes it chooses depends on the data, so it ends the graph. Its boxes and scores become the net's
+//! outputs, and what it does with them a step behind the net ([`crate::detect`]): gradients pass from a chosen box's score.
+
+use super::Reader;
+use super::links;
+use super::site::Site;
+use super::value::Value;
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::model::boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
+use rten_onnx::onnx::NodeProto;
+
+/// What a NonMaxSuppression is given and told.
+pub struct Suppression {
+    /// The outputs that it takes the place of: name and node, of the scores and of the boxes.
+    pub ends: [(String, NodeId); 2],
+    /// How they are read.
+    pub decoding: BoxDecoding,
+}
+
+impl<'a> Reader<'a> {
+    /// Ends the graph at `node`, whose boxes and scores are computed.
+    ///
+    /// # Errors
+    /// Where they do not have the shapes that ONNX says.
+    pub fn suppress(&mut self, site: &Site<'_>, node: &'a NodeProto) -> Result<()> {
+        let [boxes, scores] = [0, 1].map(|i| match site.input(i) {
+            Value::Act(x) => Ok(*x),
+            other => Err(site.wants(i, "computed from the net's input", other)),
+        });
+        let (boxes, scores) = (boxes?, scores?);
+        let shown = [boxes, scores].map(|x| self.scope.sample(x));
+        let bare = |dims: &[usize], lead: usize| match (dims, lead) {
+            (&[a, b], 1) | (&[1, a, b], 0) => Some([a, b]),
+            _ => None,
+        };
+        let fit = match (bare(&shown[0], boxes.lead), bare(&shown[1], scores.lead)) {
+            (Some([n, 4]), Some([classes, m])) if n == m => Some(classes),
+            _ => None,
+        };
+        let classes = fit.ok_or_else(|| {
+            Error::shape(format!("boxes of {:?} and scores of {:?} a sample", shown[0], shown[1]))
+                .hint("boxes are samples x candidates x 4, scores samples x classes x candidates")
+        })?;
+        let each = site.scalar(2)?.unwrap_or(0.0).clamp(0.0, 1e6) as usize;
+        let center = site.int("center_point_box")?.unwrap_or(0) != 0;
+        let (code, order) = match (center, self.scope.torch) {
+            (true, _) => (BoxCode::Center, "centre x, centre y, width, height"),
+            // PyTorch hands its own corners on, x first; ONNX has y first. What overlaps is the same.
+            (false, true) => (BoxCode::Corners, "left, top, right, bottom, as PyTorch writes them"),
+            (false, false) => (BoxCode::CornersYx, "top, left, bottom, right, as ONNX says"),
+        };
+        let name = |i: usize| node.input.get(i).cloned().unwrap_or_default();
+        let evidence = format!(
+            "`{}` (NonMaxSuppression) ends the graph, as the number of boxes depends on the image: net.boxes(image) does what it says; boxes are taken for {order}, in pixels of the input",
+            site.name
+        );
+        let decoding = BoxDecoding {
+            scores: Some(name(1)),
+            boxes: Some(name(0)),
+            columns: vec![Column::Box, Column::Classes],
+            code,
+            unit: BoxUnit::Pixels,
+            // Scores must be above the threshold, which f32 values are from the next number on.
+            score: site.scalar(4)?.map_or(f64::MIN, |t| f64::from((t as f32).next_up())),
+            iou: site.scalar(3)?.unwrap_or(0.0),
+            limit: each.saturating_mul(classes),
+            each_class: true,
+            limit_per_class: Some(each),
+            evidence: Some(evidence),
+            ..BoxDecoding::default()
+        };
+        if self.suppression.is_none() {
+            let ends = [(name(1), scores.id), (name(0), boxes.id)];
+            self.suppression = Some(Suppression { ends, decoding });
+        }
+        self.end(node);
+        Ok(())
+    }
+
+    /// Whether a node reads what lies behind the graph's end.
+    pub fn is_behind(&self, node: &NodeProto) -> bool {
+        !self.behind.is_empty() && links::reads(node).iter().any(|name| self.behind.contains(name))
+    }
+
+    /// Puts what a node gives behind the graph's end.
+    pub fn end(&mut self, node: &'a NodeProto) {
+        self.behind.extend(node.output.iter().map(String::as_str));
+    }
+}
