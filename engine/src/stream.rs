@@ -35,6 +35,11 @@ impl Streamed {
         self.reached - self.broken.len()
     }
 
+    /// The same where entry `l * n + i` was image `i` changed in the l-th way, for what is said of images.
+    pub fn of_images(&self, n: usize) -> Self {
+        Streamed { reached: self.reached, broken: self.broken.of_images(n) }
+    }
+
     /// An error where not one of the images that were reached could be read.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub struct Explain {
     /// The image, or a .npy file of the input's numbers, where a net takes no photos.
     image: PathBuf,
     /// The class to explain, by name or index; the most probable one unless said otherwise.
-    #[arg(long, short)]
+    #[arg(long, short, allow_hyphen_values = true)]
     class: Option<String>,
     /// The folder for the report [default: convscope-out/explain-IMAGE].
     #[arg(long, short)]

@@ -22,7 +22,9 @@ fn sources() -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    for folder in ["nn", "engine", "dsl", "kernel", "lsp", "web", "rust-cells", "cluster", "src", "tests", "examples", "benches"] {
+    for folder in
+        ["nn", "engine", "dsl", "kernel", "lsp", "web", "rust-cells", "cluster", "src", "tests", "examples", "benches"]
+    {
         let folder = root().join(folder);
         if folder.is_dir() {
             walk(&folder, &mut found);

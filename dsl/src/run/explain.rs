@@ -1,9 +1,10 @@
 //! The script that asks the usual questions of a net and an image.
 
 use super::source::Source;
+use convscope_engine::graph::closing::Closing;
 use convscope_engine::load::guess::{self, Guess};
 use convscope_engine::load::{LoadOptions, load_model};
-use convscope_engine::{Error, Result};
+use convscope_engine::{Error, Model, Result};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -41,10 +42,10 @@ impl Question<'_> {
     /// # Errors
     /// Where the net cannot be loaded, or a name has no form in a script.
     pub fn script(&self, report: &dyn Fn(&str)) -> Result<(Source, Vec<String>)> {
-        let (options, notes, kind) = self.options(report)?;
+        let Asked { options, notes, kind, head } = self.options(report)?;
         let named = match self.class {
             None => "top[0].index".to_string(),
-            Some(index) if index.parse::<u32>().is_ok() => index.to_string(),
+            Some(index) if index.parse::<i32>().is_ok() => index.to_string(),
             Some(name) => quoted(name)?,
         };
         let (class, more) = match (kind, self.class) {
@@ -71,7 +72,7 @@ impl Question<'_> {
         };
         let asked: String = probes.iter().map(|p| format!("show({p}().run(class, image));\n")).collect();
         let source = format!(
-            "{said}let net = load_model({}{options});\n\
+            "{said}let net = load_model({}{options}){head};\n\
              let image = {load}({});\n\
              let top = net.predict(image);\n\
              let class = {class};\n\n\
@@ -90,35 +91,88 @@ impl Question<'_> {
         Path::new(self.image).extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
     }
 
-    /// The options as `load_model` takes them in a script, completed where the net says nothing of photos, and what was read
-    /// beside the net or is assumed, and what kind of answers the net gives.
-    fn options(&self, report: &dyn Fn(&str)) -> Result<(String, Vec<String>, Kind)> {
-        let options = LoadOptions::from_json(self.given)?;
+    /// What the script asks of the net: the options are completed where the net says nothing of photos.
+    fn options(&self, report: &dyn Fn(&str)) -> Result<Asked> {
+        let mut options = LoadOptions::from_json(self.given)?;
+        let path = Path::new(self.net);
+        let (mut all, mut notes) = (self.given.clone(), Vec::new());
+        if !self.is_tensor()
+            && let Some((size, note)) = guess::size(path, &options)?
+        {
+            all.insert("size".into(), serde_json::json!([size.height, size.width]));
+            options.size = Some(size);
+            notes.push(note);
+        }
         let net = load_model(self.net, &options, Path::new(""), report)?;
+        if self.is_tensor() && options.says_photos() {
+            notes.push("options of preprocessing change nothing here: the input is given as numbers".to_string());
+        }
         let guess = match self.is_tensor() {
             true => Guess::default(),
-            false => guess::complete(&net, Path::new(self.net), &options)?,
+            false => guess::complete(&net, path, &options)?,
         };
-        let mut all = self.given.clone();
         all.extend(guess.options);
-        let mut notes: Vec<String> = net.card().notes.iter().filter(|n| told(n)).cloned().collect();
+        let (net, head) = asked_head(net)?;
+        let is_photo_note = |n: &str| n.starts_with("the options of preprocessing leave");
+        let replaced = all.contains_key("preset") && !self.given.contains_key("preset");
+        let told = net.card().notes.iter().filter(|n| told(n) && !(replaced && is_photo_note(n)));
+        notes.extend(told.cloned());
         notes.extend(guess.notes);
-        let given = match all.is_empty() {
-            true => String::new(),
-            false => format!(", {}", literal(&all.into())?),
-        };
+        let mut call = String::new();
+        if let Some(name) = head {
+            notes.push(format!("the first output has no scores; the output `{name}` is asked instead"));
+            call = format!(".output({})", quoted(&name)?);
+        }
         let kind = match (net.card().boxes.is_some(), net.labels_readout().is_ok(), net.class_maps().is_ok()) {
             (true, ..) => Kind::Boxes,
             (_, false, true) => Kind::Maps,
             _ => Kind::Classes,
         };
-        Ok((given, notes, kind))
+        let options = match all.is_empty() {
+            true => String::new(),
+            false => format!(", {}", literal(&all.into())?),
+        };
+        Ok(Asked { options, notes, kind, head: call })
     }
+}
+
+/// What a script asks of a net.
+struct Asked {
+    /// The options as `load_model` takes them, after a comma.
+    options: String,
+    /// What was read beside the net or is assumed.
+    notes: Vec<String>,
+    kind: Kind,
+    /// The call that takes another output; empty for the net's own.
+    head: String,
+}
+
+/// The net's own output, or where that is the place of the largest score the first other one with scores, and its name.
+///
+/// # Errors
+/// Where no output has scores.
+fn asked_head(net: Model) -> Result<(Model, Option<String>)> {
+    let is_place = |net: &Model| net.graph().closing(net.weights()) == Closing::Place;
+    if !is_place(&net) {
+        return Ok((net, None));
+    }
+    for name in net.output_names() {
+        let other = net.output_named(name)?;
+        if !is_place(&other) && other.scores_len() > 1 && other.labels_readout().is_ok() {
+            return Ok((other, Some(name.to_string())));
+        }
+    }
+    Err(Error::unsupported(format!(
+        "the output of `{}` is the place of the largest score (argmax), which has no gradient and no probabilities",
+        net.card().name
+    ))
+    .hint("export the net without that step, or cut it: onnx.utils.extract_model(\"net.onnx\", \"scores.onnx\", [input], [scores])"))
 }
 
 /// Whether a note of a net's card tells what is assumed, or where the way of photos and the labels come from.
 fn told(note: &str) -> bool {
-    ["assumed", "own metadata", "beside the net"].iter().any(|word| note.contains(word))
+    let words = ["assumed", "own metadata", "beside the net", "the one output", "are values", "this is the output"];
+    words.iter().any(|word| note.contains(word))
 }
 
 /// JSON as a script's literal.

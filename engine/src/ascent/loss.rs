@@ -96,7 +96,7 @@ fn log_probability(readout: Readout, decision: &[f64], class: usize) -> (f64, Ve
         OutputKind::Probability => {
             let p = decision[class].max(f64::MIN_POSITIVE);
             row[class] = 1.0 / p;
-            (libm::log(p), row)
+            (libm::log(p / readout.whole), row)
         }
         OutputKind::Softmax | OutputKind::Sigmoid | OutputKind::Value => {
             let p = norm::softmax(n, 1, false, decision);
@@ -201,9 +201,10 @@ impl Objective for Escape {
             if kind == OutputKind::Probability || (kind == OutputKind::Sigmoid && !self.readout.is_binary()) {
                 let p = self.readout.of_decision(scores)[self.class];
                 let mut row = vec![0.0; scores.len()];
-                row[self.class] =
-                    if kind == OutputKind::Sigmoid { -p } else { -1.0 / (1.0 - p).max(f64::MIN_POSITIVE) };
-                return (libm::log((1.0 - p).max(f64::MIN_POSITIVE)), row);
+                let whole = self.readout.whole;
+                let rest = (whole - p).max(f64::MIN_POSITIVE);
+                row[self.class] = if kind == OutputKind::Sigmoid { -p } else { -1.0 / rest };
+                return (libm::log(rest / whole), row);
             }
             let mut others = scores.to_vec();
             others[self.class] = f64::NEG_INFINITY;

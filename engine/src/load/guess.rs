@@ -1,7 +1,9 @@
 //! What a net that says nothing of photos most probably takes: for `explain`, which must answer a person who has a file and
 //! a photo only. Everything guessed is named, so that an option can say otherwise.
 
+use super::onnx::{self, Inlet};
 use super::options::LoadOptions;
+use super::own_scaling::{OwnScaling, Range};
 use super::photos::{self, Beside};
 use crate::data::preprocess::{Preprocess, Size};
 use crate::error::{Error, Result};
@@ -15,6 +17,41 @@ pub struct Guess {
     pub options: serde_json::Map<String, serde_json::Value>,
     /// What was read from files beside the net, and what is assumed.
     pub notes: Vec<String>,
+}
+
+/// The usual side of an input whose file leaves it open.
+const USUAL_SIDE: usize = 224;
+
+/// The size of an ONNX file's input, where the file leaves it open and no option says it, and where it comes from.
+///
+/// # Errors
+/// Where the file cannot be read or is damaged.
+pub fn size(path: &Path, options: &LoadOptions) -> Result<Option<(Size, String)>> {
+    if options.size.is_some() || !inlet(path, options)?.open {
+        return Ok(None);
+    }
+    Ok(Some(match photos::size_beside(path) {
+        Some((size, file)) => {
+            let Size { height, width } = size;
+            (size, format!("the net's input is {height} x {width} from `{file}` beside the net"))
+        }
+        None => (
+            Size { height: USUAL_SIDE, width: USUAL_SIDE },
+            format!(
+                "the file leaves rows and columns of its input open: {USUAL_SIDE} x {USUAL_SIDE} is assumed (option: size)"
+            ),
+        ),
+    }))
+}
+
+/// What an ONNX file says of its input; nothing of other files.
+fn inlet(path: &Path, options: &LoadOptions) -> Result<Inlet> {
+    match path.is_file() && is_onnx(path) {
+        true => {
+            onnx::inlet(path, &onnx::Options { size: None, layout: options.layout, input: options.input.as_deref() })
+        }
+        false => Ok(Inlet { open: false, bytes: false }),
+    }
 }
 
 /// What is to be added to `options` so that `net`, loaded with them from `path`, takes photos and names its classes.
@@ -49,28 +86,61 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
             )),
         }
     }
-    if net.card().preprocess.is_some() {
+    let said = options.preset.is_some() || options.mean.is_some() || options.std.is_some() || options.scale.is_some();
+    let found = beside.preprocess.filter(|p| p.channels == channels && p.size == size);
+    // Options such as `resize` alone do not say what pixels become.
+    let plain = path.is_file() && found.is_none() && !said && options.says_photos() && is_onnx(path);
+    if net.card().preprocess.is_some() && !plain {
         return Ok(guess);
     }
-    if let Some(found) = beside.preprocess.filter(|p| p.channels == channels && p.size == size) {
+    if let Some(found) = found {
         guess.options.extend(by_name(&found)?);
         guess.notes.extend(beside.notes.iter().filter(|n| n.starts_with("preprocessing")).cloned());
         return Ok(guess);
     }
-    let preset = if channels == 1 { "raw" } else { "imagenet" };
-    guess.options.insert("preset".into(), preset.into());
-    if channels == 1 {
-        guess.options.insert("scale".into(), serde_json::json!(1.0 / 255.0));
-    }
-    guess.notes.push(format!(
-        "nothing says how photos are preprocessed: {} is assumed; the maps are wrong if the net was trained otherwise \
-         (options: preset, size, mean, std, scale, order, resize)",
-        match channels {
-            1 => "grey in 0 to 1".to_string(),
-            _ => format!("the preset \"{preset}\""),
+    let bytes = inlet(path, options)?.bytes;
+    let own = OwnScaling::of(net);
+    let range = if bytes { Some(Range::Bytes) } else { own.as_ref().and_then(OwnScaling::takes) };
+    let mut set = |name: &str, value: serde_json::Value| guess.options.insert(name.into(), value);
+    let way = match range {
+        Some(Range::Bytes) => {
+            set("preset", "raw".into());
+            "pixels from 0 to 255 as they are (the preset \"raw\") are assumed"
         }
-    ));
+        Some(Range::Unit) => {
+            set("preset", "raw".into());
+            set("scale", serde_json::json!(1.0 / 255.0));
+            "pixels from 0 to 1 are assumed"
+        }
+        None if channels == 1 => {
+            set("preset", "raw".into());
+            set("scale", serde_json::json!(1.0 / 255.0));
+            "grey from 0 to 1 is assumed"
+        }
+        None => {
+            set("preset", "imagenet".into());
+            "the preset \"imagenet\" is assumed"
+        }
+    };
+    let why = match (bytes, range) {
+        (true, _) => "the file's input takes bytes: ",
+        (false, Some(_)) => "the net scales its input itself: ",
+        (false, None) => "nothing says how photos are preprocessed: ",
+    };
+    let mut note = format!(
+        "{why}{way}; the maps are wrong if the net was trained otherwise \
+         (options: preset, size, mean, std, scale, order, resize)"
+    );
+    if options.order.is_none() && own.is_some_and(|own| own.is_bgr()) {
+        set("order", "BGR".into());
+        note.push_str("; the means that it takes off are those of blue, green, red, so `order: \"BGR\"` is assumed");
+    }
+    guess.notes.push(note);
     Ok(guess)
+}
+
+fn is_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
 }
 
 /// A preprocessing as options of `load_model`.

@@ -9,6 +9,7 @@ pub mod labels;
 mod metadata;
 pub mod onnx;
 pub mod options;
+mod own_scaling;
 pub mod photos;
 pub mod pickle;
 mod state_dict;
@@ -22,6 +23,7 @@ use self::tensors::Tensors;
 use self::zoo::{Built, How};
 use crate::data::preprocess::{Preprocess, Size};
 use crate::error::{Context, Error, Result, suggestions};
+use crate::graph::closing::Closing;
 use crate::model::boxes::{BoxDecoding, DECODINGS};
 use crate::model::{Card, Model, OutputKind};
 use crate::regular;
@@ -215,12 +217,15 @@ impl Asked<'_> {
         is_known: bool,
         belongs: impl Fn(&serde_json::Value) -> bool,
     ) -> Beside {
-        let &[channels, height, width] = model.input_shape() else { return Beside::default() };
+        let &[channels @ (1 | 3), height, width] = model.input_shape() else { return Beside::default() };
         let mut found = match photos::beside_of(path, Size { height, width }, channels, belongs) {
             Ok(found) => found,
             Err(e) => Beside { notes: vec![format!("what is beside the net is left out: {e}")], ..Beside::default() },
         };
-        if is_known || self.options.says_photos() {
+        let options = self.options;
+        // Options change one by one what is read; a preset, or mean and deviation, say all of it.
+        let said = options.preset.is_some() || (options.mean.is_some() && options.std.is_some());
+        if is_known || said {
             found.preprocess = None;
             found.notes.retain(|n| !n.starts_with("preprocessing"));
         }
@@ -327,6 +332,13 @@ impl Asked<'_> {
         let outputs = labelled(&said)?;
         if said.labels_readout().is_ok() {
             card.notes.extend(said.readout().note());
+            card.notes.extend(names_of_one(&said, self.options, beside));
+        }
+        if said.graph().closing(said.weights()) == Closing::Place {
+            card.notes.push(format!(
+                "the output of `{}` is the place of the largest score (argmax), which has no gradient: ask a net without that step",
+                card.name
+            ));
         }
         let labels = match &self.options.labels {
             None => {
@@ -347,6 +359,16 @@ impl Asked<'_> {
         };
         Ok(model.with_card(card.with_labels(&labels, outputs)?))
     }
+}
+
+/// What the one output of a net of two classes stands for, where no labels name them.
+fn names_of_one(net: &Model, options: &LoadOptions, beside: &Beside) -> Option<String> {
+    let named = options.labels.is_some() || beside.labels.is_some() || !net.card().classes.is_empty();
+    (net.readout().is_binary() && !named).then(|| {
+        "probability: the one output is the score of `class 0`; `class 1` is its complement; #{ labels: [\"no\", \"yes\"] } names the \
+         complement, then the class"
+            .to_string()
+    })
 }
 
 /// How many classes a net has that labels can name: those of a detector or of a map of classes, else one an output.

@@ -55,8 +55,9 @@ pub fn with_options(
     known: Option<Preprocess>,
     options: &LoadOptions,
     input: &[usize],
-) -> Result<(Option<Preprocess>, Option<String>)> {
+) -> Result<(Option<Preprocess>, Vec<String>)> {
     let said = options.says_photos();
+    let base = if options.preset.is_some() || known.is_some() { Base::Known } else { Base::Plain };
     let mut made = match (&options.preset, known, input) {
         (Some(name), _, &[channels, height, width]) => preset(name, Size { height, width }, channels)?,
         (None, Some(known), _) => known,
@@ -67,7 +68,7 @@ pub fn with_options(
             return Err(Error::value(format!("the net's input is {input:?}, which no photo becomes"))
                 .hint("leave the options of preprocessing out and give it tensors (load_tensor)"));
         }
-        _ => return Ok((None, None)),
+        _ => return Ok((None, Vec::new())),
     };
     if let Some(size) = options.size {
         made.size = size;
@@ -87,15 +88,49 @@ pub fn with_options(
         made.std = std.spread(made.channels);
     }
     made.check()?;
-    let assumed = (made.resize == Resize::Auto && options.resize.is_none()).then(|| {
+    let mut assumed = Vec::new();
+    if base == Base::Plain {
+        assumed.extend(unsaid(&made, options));
+    }
+    if made.resize == Resize::Auto && options.resize.is_none() {
         let Size { height, width } = made.size;
-        format!(
+        assumed.push(format!(
             "photos of {width} x {height} go in as they are, others by their short side to {} and a centre crop; this is \
              assumed, the option `resize` says it",
             Preprocess::usual_short(made.size)
-        )
-    });
+        ));
+    }
     Ok((Some(made), assumed))
+}
+
+/// What the options change.
+#[derive(PartialEq)]
+enum Base {
+    /// A preset, or what is known of the net.
+    Known,
+    /// Nothing is known.
+    Plain,
+}
+
+/// What is taken for `mean` or `std` where only one of them is said, or neither.
+fn unsaid(made: &Preprocess, options: &LoadOptions) -> Option<String> {
+    let left: Vec<&str> = [("mean 0", options.mean.is_some()), ("std 1", options.std.is_some())]
+        .into_iter()
+        .filter_map(|(what, said)| (!said).then_some(what))
+        .collect();
+    let factor = match 1.0 / made.scale {
+        n if (n - 255.0).abs() < 1e-3 => "pixel / 255".to_string(),
+        1.0 => "pixel".to_string(),
+        _ => format!("pixel * {}", made.scale),
+    };
+    (!left.is_empty()).then(|| {
+        format!(
+            "the options of preprocessing leave {} unsaid: x = ({factor} - mean) / std with {} is assumed; `mean`, `std` or \
+             `preset` says it",
+            if left.len() == 2 { "`mean` and `std`" } else if options.mean.is_none() { "`mean`" } else { "`std`" },
+            left.join(" and ")
+        )
+    })
 }
 
 /// What files beside a net, or its own metadata, say of photos and labels.
@@ -170,6 +205,30 @@ pub fn beside_of(net: &Path, size: Size, channels: usize, belongs: impl Fn(&Valu
         found.notes.push("labels from `labels.txt` beside the net".to_string());
     }
     Ok(found)
+}
+
+/// The size of a net's input that a configuration beside it says.
+pub fn size_beside(net: &Path) -> Option<(Size, &'static str)> {
+    let folder = net.parent().unwrap_or(Path::new(""));
+    FILES[..2].iter().find_map(|name| {
+        let text = regular::read_text(&folder.join(name), |bytes| TEXT.check(bytes)).ok()?;
+        let config: Value = serde_json::from_str(&text).ok()?;
+        let about = if config["pretrained_cfg"].is_object() { &config["pretrained_cfg"] } else { &config };
+        let whole = |value: &Value| value.as_u64().map(|n| n as usize).filter(|n| *n > 0);
+        let sides = |value: &Value| Some([whole(&value["height"])?, whole(&value["width"])?]);
+        let square = |value: &Value| whole(value).map(|n| [n, n]);
+        let timm = || match &about["input_size"].as_array()?[..] {
+            [_, height, width] => Some([whole(height)?, whole(width)?]),
+            _ => None,
+        };
+        let [height, width] = timm()
+            .or_else(|| sides(&config["crop_size"]))
+            .or_else(|| square(&config["crop_size"]))
+            .or_else(|| sides(&config["size"]))
+            .or_else(|| square(&config["size"]["shortest_edge"]))
+            .or_else(|| square(&config["size"]))?;
+        Some((Size { height, width }, *name))
+    })
 }
 
 /// timm's `pretrained_cfg` (or the file itself): mean, std, input_size, interpolation, crop_pct.

@@ -66,6 +66,18 @@ impl Broken {
         Ok(())
     }
 
+    /// The same where number `l * n + i` stands for image `i` changed in the l-th way: each image once.
+    pub fn of_images(&self, n: usize) -> Self {
+        let mut images = Broken::new();
+        for (i, why) in self.first() {
+            images.push(i % n, why.to_string());
+        }
+        for i in self.which.ranges().iter().cloned().flatten() {
+            images.push(i % n, String::new());
+        }
+        images
+    }
+
     /// For a file.
     pub fn record(&self) -> BrokenRecord {
         BrokenRecord {
@@ -95,6 +107,15 @@ impl Broken {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn an_image_that_is_broken_in_every_way_is_one_image() {
+        let mut broken = Broken::new();
+        [3, 103, 150, 203].into_iter().for_each(|i| broken.push(i, format!("b{i}")));
+        let images = broken.of_images(100);
+        assert_eq!(images.first().collect::<Vec<_>>(), [(3, "b3"), (50, "b150")]);
+        assert_eq!(images.len(), 2);
+    }
 
     #[test]
     fn the_first_are_named_in_whatever_order_parts_come() {

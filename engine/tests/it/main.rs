@@ -50,6 +50,7 @@ mod map_diagnosis;
 mod map_elites;
 mod maps_of_data;
 mod max_activating;
+mod meanings;
 mod model_randomization;
 mod mutants;
 mod onnx_files;

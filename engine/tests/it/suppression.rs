@@ -37,7 +37,8 @@ fn the_boxes_are_those_that_onnxruntime_chooses() {
         let found = detector.boxes(&x).unwrap();
         let mut chosen: Vec<[u64; 2]> = found.iter().map(|f| [f.class as u64, f.candidate as u64]).collect();
         chosen.sort_unstable();
-        let want: Vec<[u64; 2]> = case["chosen"].as_array().unwrap().iter().map(|r| [0, 1].map(|k| r[k].as_u64().unwrap())).collect();
+        let want: Vec<[u64; 2]> =
+            case["chosen"].as_array().unwrap().iter().map(|r| [0, 1].map(|k| r[k].as_u64().unwrap())).collect();
         assert_eq!(chosen, want, "{i}");
         assert!(found.windows(2).all(|f| f[0].score >= f[1].score));
 

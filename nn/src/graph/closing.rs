@@ -1,9 +1,11 @@
-//! How a graph ends, as far as it can be proved from its operations: in a softmax or its logarithm, or in values that can only be
-//! probabilities (sigmoids, averages and scalings of softmaxes, 1 - p).
+//! How a graph ends, as far as it can be proved from its operations: in a softmax or its logarithm, in the logarithm of sigmoids,
+//! in values that can only be probabilities (sigmoids, averages and scalings of softmaxes, 1 - p, parts of a sum), or in bounded
+//! values that can not be (a sigmoid times 120, an expected age, a vector of length 1, the place of the largest score).
 
 use super::class::Class;
 use super::dag::{Graph, NodeId};
-use super::op::{Activation, Binary, Op, Reduction};
+use super::elementary::Elementary;
+use super::op::{Activation, Binary, Border, Op, Reduction};
 use super::weights::Weights;
 use crate::tensor::to_f64;
 
@@ -12,13 +14,25 @@ use crate::tensor::to_f64;
 pub enum Closing {
     /// A softmax or its logarithm, which [`Graph::scores`] peels off.
     Softmax,
-    /// Averages, scalings and complements of sigmoids and softmaxes, within these bounds.
+    /// The logarithm of sigmoids, which [`Graph::scores`] peels off.
+    LogSigmoid,
+    /// Averages, scalings and complements of sigmoids and softmaxes, within these bounds: 0 and 1, 0 and 100, or shares of
+    /// a sum that is the same for every input.
     Probability {
         /// Lower bound.
         low: f64,
         /// Upper bound.
         high: f64,
     },
+    /// The same within other bounds: quantities.
+    Value {
+        /// Lower bound.
+        low: f64,
+        /// Upper bound.
+        high: f64,
+    },
+    /// The places of the largest or smallest of other numbers, which have no gradient.
+    Place,
     /// Anything else.
     Raw,
 }
@@ -52,17 +66,78 @@ struct Range {
     high: f64,
     /// Whether it follows from a sigmoid or softmax, not from constants alone.
     squashed: bool,
+    /// How many entries together have the same sum for every input; 0 where that is not known.
+    shares: usize,
 }
+
+impl Range {
+    const UNIT: Range = Range { low: 0.0, high: 1.0, squashed: true, shares: 0 };
+    const POSITIVE: Range = Range { low: 0.0, high: f64::INFINITY, squashed: false, shares: 0 };
+
+    /// Whether a probability, or one in percent, keeps within it.
+    fn is_of_probabilities(&self) -> bool {
+        self.low >= -SLACK && (self.high <= 1.0 + SLACK || (self.high - 100.0).abs() <= 100.0 * SLACK)
+    }
+}
+
+/// What rounded constants may add to a bound, as a part of it.
+const SLACK: f64 = 1e-6;
 
 impl Graph {
     /// How the graph ends.
     pub fn closing(&self, weights: &Weights) -> Closing {
-        if self.scores() != self.output() {
+        if self.closing_softmax().is_some() {
             return Closing::Softmax;
         }
-        match self.range(self.output(), weights) {
-            Some(Range { low, high, squashed: true }) if low >= -1e-6 => Closing::Probability { low, high },
+        if self.scores() != self.output() {
+            return Closing::LogSigmoid;
+        }
+        if self.is_place(self.output()) {
+            return Closing::Place;
+        }
+        let outputs: usize = self.node(self.output()).shape.iter().product();
+        match self.range(self.output(), weights).filter(|r| r.squashed) {
+            Some(Range { low, high, shares, .. }) if low >= -SLACK && outputs > 1 && shares == outputs => {
+                Closing::Probability { low, high }
+            }
+            Some(r) if r.is_of_probabilities() => Closing::Probability { low: r.low, high: r.high },
+            // Several numbers of both signs may be logits that are kept small.
+            Some(Range { low, high, .. }) if low >= -SLACK || outputs == 1 => Closing::Value { low, high },
+            _ if self.is_unit_vector(self.output()) => Closing::Value { low: -1.0, high: 1.0 },
             _ => Closing::Raw,
+        }
+    }
+
+    /// Whether a node holds places of an order, possibly laid out anew.
+    fn is_place(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        match &node.op {
+            Op::Order { places, .. } => *places,
+            op => {
+                matches!(op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity | Op::Select { .. })
+                    && self.is_place(node.inputs[0])
+            }
+        }
+    }
+
+    /// Whether a node holds a vector divided by its Euclidean length.
+    fn is_unit_vector(&self, id: NodeId) -> bool {
+        let node = self.node(self.through_shapes(id));
+        matches!(node.op, Op::Binary(Binary::Div)) && self.is_length_of(node.inputs[1], node.inputs[0])
+    }
+
+    /// Whether a node holds the Euclidean length of `x`, possibly with a lower bound.
+    fn is_length_of(&self, id: NodeId, x: NodeId) -> bool {
+        let node = self.node(self.through_shapes(id));
+        let is = |id: &NodeId| self.through_shapes(*id) == self.through_shapes(x);
+        match &node.op {
+            Op::Binary(Binary::Max | Binary::Add) => node.inputs.iter().any(|input| self.is_length_of(*input, x)),
+            Op::Activation(Activation::Clip { .. } | Activation::Sqrt | Activation::Pow(_))
+            | Op::Reduce { reduction: Reduction::Sum, .. } => {
+                node.inputs.iter().any(|input| is(input) || self.is_length_of(*input, x))
+            }
+            Op::Binary(Binary::Mul) => node.inputs.iter().all(is),
+            _ => false,
         }
     }
 
@@ -97,6 +172,15 @@ impl Graph {
         }
     }
 
+    /// Whether `sum` is the sum of the entries of `id`, a list.
+    fn is_part_of_sum(&self, id: NodeId, sum: NodeId) -> bool {
+        let sum = self.node(self.through_shapes(sum));
+        let whole = matches!(sum.op, Op::Reduce { reduction: Reduction::Sum, .. });
+        whole
+            && sum.shape.iter().product::<usize>() == 1
+            && self.through_shapes(sum.inputs[0]) == self.through_shapes(id)
+    }
+
     /// The range of a node's values; none where it is not known. Each node before it is looked at once.
     fn range(&self, id: NodeId, weights: &Weights) -> Option<Range> {
         let mut wanted = vec![false; id.0 + 1];
@@ -118,31 +202,61 @@ impl Graph {
     fn range_from(&self, id: NodeId, known: &[Option<Range>], weights: &Weights) -> Option<Range> {
         let node = self.node(id);
         let input = |k: usize| known[node.inputs[k].0];
-        let unit = Range { low: 0.0, high: 1.0, squashed: true };
         match &node.op {
-            Op::Softmax { log: false, .. } => Some(unit),
-            Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. }) => Some(unit),
-            Op::Activation(Activation::Exp)
-                if matches!(self.node(node.inputs[0]).op, Op::Softmax { log: true, .. }) =>
-            {
-                Some(unit)
+            Op::Softmax { log: false, axis } => Some(Range { shares: node.shape[*axis], ..Range::UNIT }),
+            Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. }) => Some(Range::UNIT),
+            Op::Activation(Activation::Tanh) => Some(Range { low: -1.0, ..Range::UNIT }),
+            Op::Activation(Activation::Exp) => match &self.node(node.inputs[0]).op {
+                Op::Softmax { log: true, axis } => Some(Range { shares: node.shape[*axis], ..Range::UNIT }),
+                Op::Activation(Activation::LogSigmoid) => Some(Range::UNIT),
+                _ => Some(Range::POSITIVE),
+            },
+            Op::Activation(Activation::Relu | Activation::Softplus | Activation::Abs) => {
+                Some(input(0).filter(|r| r.low >= 0.0).unwrap_or(Range::POSITIVE))
             }
-            Op::Activation(Activation::Clip { low, high }) => {
-                input(0).map(|r| Range { low: r.low.max(*low), high: r.high.min(*high), ..r })
-            }
+            Op::Activation(Activation::Sqrt) => Some(match input(0).filter(|r| r.low >= 0.0) {
+                Some(r) => Range { low: r.low.sqrt(), high: r.high.sqrt(), shares: 0, ..r },
+                None => Range::POSITIVE,
+            }),
+            Op::Activation(Activation::Clip { low, high }) => Some(match input(0) {
+                // What only lies beside the bounds by rounding keeps its sum.
+                Some(r) if *low <= r.low + SLACK && *high >= r.high - SLACK => r,
+                Some(r) => Range { low: r.low.max(*low), high: r.high.min(*high), shares: 0, ..r },
+                None => Range { low: *low, high: *high, squashed: *low == 0.0 && *high == 1.0, shares: 0 },
+            }),
             Op::Activation(Activation::Neg) => input(0).map(|r| Range { low: -r.high, high: -r.low, ..r }),
+            Op::Activation(Activation::Elementary(f)) => {
+                let round: fn(f64) -> f64 = match f {
+                    Elementary::Round => libm::rint,
+                    Elementary::Floor => libm::floor,
+                    Elementary::Ceil => libm::ceil,
+                    _ => return None,
+                };
+                input(0).map(|r| Range { low: round(r.low), high: round(r.high), ..r })
+            }
             Op::Constant(id) => {
                 let values = to_f64(weights.tensor(*id)).ok()?;
                 let low = values.iter().copied().fold(f64::INFINITY, f64::min);
                 let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                Some(Range { low, high, squashed: false })
+                Some(Range { low, high, squashed: false, shares: 0 })
+            }
+            Op::Binary(Binary::Div) if self.is_part_of_sum(node.inputs[0], node.inputs[1]) => {
+                input(0).filter(|r| r.low >= 0.0).map(|_| Range { shares: node.shape.iter().product(), ..Range::UNIT })
             }
             Op::Binary(op) => combined(*op, input(0)?, input(1)?),
-            Op::Reduce { reduction: Reduction::Mean | Reduction::Max, .. } => input(0),
+            Op::Reduce { reduction: Reduction::Mean, axes, .. } => {
+                let shape = &self.node(node.inputs[0]).shape;
+                // A mean over other axes than that of the softmax keeps the sum.
+                input(0).map(|r| {
+                    let kept = shape.iter().enumerate().filter(|(a, _)| !axes.contains(a)).map(|(_, n)| *n);
+                    Range { shares: if kept.product::<usize>() == r.shares { r.shares } else { 0 }, ..r }
+                })
+            }
+            Op::Reduce { reduction: Reduction::Max, .. } => input(0).map(|r| Range { shares: 0, ..r }),
             Op::Reduce { reduction: Reduction::Sum, axes, .. } => {
                 let shape = &self.node(node.inputs[0]).shape;
                 let n = axes.iter().map(|a| shape[*a]).product::<usize>() as f64;
-                input(0).map(|r| Range { low: n * r.low, high: n * r.high, ..r })
+                input(0).map(|r| Range { low: n * r.low, high: n * r.high, shares: 0, ..r })
             }
             Op::Concat { .. } => {
                 let ranges = (0..node.inputs.len()).map(input).collect::<Option<Vec<Range>>>()?;
@@ -150,15 +264,16 @@ impl Graph {
                     low: a.low.min(b.low),
                     high: a.high.max(b.high),
                     squashed: a.squashed || b.squashed,
+                    shares: 0,
                 })
             }
-            Op::Select { .. }
-            | Op::Order { places: false, .. }
-            | Op::Pick { .. }
-            | Op::Reshape(_)
-            | Op::Transpose(_)
-            | Op::Identity
-            | Op::Resize { .. } => input(0),
+            Op::Pad { border: Border::Constant(value), .. } => {
+                input(0).map(|r| Range { low: r.low.min(*value), high: r.high.max(*value), shares: 0, ..r })
+            }
+            Op::Reshape(_) | Op::Transpose(_) | Op::Identity => input(0),
+            Op::Select { .. } | Op::Order { places: false, .. } | Op::Pick { .. } | Op::Resize { .. } => {
+                input(0).map(|r| Range { shares: 0, ..r })
+            }
             Op::Input
             | Op::Conv2d(_)
             | Op::ConvTranspose2d(..)
@@ -181,10 +296,17 @@ impl Graph {
 /// The range of a function of two values.
 fn combined(op: Binary, a: Range, b: Range) -> Option<Range> {
     let squashed = a.squashed || b.squashed;
+    let one = |r: Range| !r.squashed && r.low == r.high;
+    let shares = match op {
+        Binary::Add | Binary::Sub if a.shares == b.shares => a.shares,
+        Binary::Add | Binary::Sub | Binary::Mul | Binary::Div if one(b) => a.shares,
+        Binary::Add | Binary::Mul if one(a) => b.shares,
+        _ => 0,
+    };
     let corners = |f: fn(f64, f64) -> f64| {
         let all = [f(a.low, b.low), f(a.low, b.high), f(a.high, b.low), f(a.high, b.high)];
         let low = all.iter().copied().fold(f64::INFINITY, f64::min);
-        Range { low, high: all.iter().copied().fold(f64::NEG_INFINITY, f64::max), squashed }
+        Range { low, high: all.iter().copied().fold(f64::NEG_INFINITY, f64::max), squashed, shares }
     };
     match op {
         Binary::Add => Some(corners(|a, b| a + b)),

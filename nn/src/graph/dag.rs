@@ -92,29 +92,51 @@ impl Graph {
         !matches!(self.node(id).op, Op::Constant(_))
     }
 
-    /// The node whose value holds the class scores: the input of the closing softmax, if there is one, else the output.
+    /// The node whose value holds the class scores: the input of the closing softmax or log-sigmoid, if there is one, else
+    /// the output.
     pub fn scores(&self) -> NodeId {
-        self.closing_softmax().map_or(self.output, |softmax| {
-            let mut scores = self.node(softmax).inputs[0];
-            while let Some(inner) = self.softmax_at(scores) {
-                scores = self.node(inner).inputs[0];
-            }
-            scores
-        })
+        let Some(softmax) = self.closing_softmax() else {
+            return self.closing_log_sigmoid().map_or(self.output, |id| self.node(id).inputs[0]);
+        };
+        let mut scores = self.node(softmax).inputs[0];
+        // The softmax of a log-softmax is that softmax; that of a softmax is a function of its own.
+        while let Some((inner, true)) = self.softmax_at(scores) {
+            scores = self.node(inner).inputs[0];
+        }
+        scores
     }
 
     /// The softmax that closes the net, if it has one.
     pub fn closing_softmax(&self) -> Option<NodeId> {
-        self.softmax_at(self.output)
+        self.softmax_at(self.output).map(|(softmax, _)| softmax)
     }
 
-    /// The softmax whose values, or their logarithms, `id` holds, possibly reshaped.
-    fn softmax_at(&self, mut id: NodeId) -> Option<NodeId> {
+    /// The log-sigmoid that closes the net, if it has one.
+    fn closing_log_sigmoid(&self) -> Option<NodeId> {
+        let mut id = self.output;
+        while matches!(self.node(id).op, Op::Reshape(_) | Op::Identity) {
+            id = self.node(id).inputs[0];
+        }
+        matches!(self.node(id).op, Op::Activation(Activation::LogSigmoid)).then_some(id)
+    }
+
+    /// Whether a softmax competes between all entries of the output, or within a map as large as its own: one over an axis of
+    /// one entry, or over groups of a list, gives no scores of exclusive classes.
+    fn competes(&self, softmax: NodeId, axis: usize) -> bool {
+        let wide = |id: NodeId| self.node(id).shape.iter().filter(|n| **n > 1).count();
+        let shape = &self.node(softmax).shape;
+        wide(softmax) == 0 || (shape[axis] > 1 && wide(softmax) <= wide(self.output))
+    }
+
+    /// The softmax whose values, or their logarithms, `id` holds, possibly reshaped, and whether they are logarithms.
+    fn softmax_at(&self, mut id: NodeId) -> Option<(NodeId, bool)> {
         let mut logarithm = false;
         loop {
             let node = self.node(id);
             match &node.op {
-                Op::Softmax { log, .. } => return (!(logarithm && *log)).then_some(id),
+                Op::Softmax { log, axis } => {
+                    return (!(logarithm && *log) && self.competes(id, *axis)).then_some((id, logarithm || *log));
+                }
                 Op::Reshape(_) | Op::Identity => {}
                 Op::Activation(Activation::Log) if !logarithm => logarithm = true,
                 Op::Input

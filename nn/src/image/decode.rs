@@ -172,7 +172,7 @@ fn explain(format: ImageFormat, error: &image::ImageError) -> Error {
         }
         other => {
             let cause = std::error::Error::source(other).map_or_else(|| other.to_string(), ToString::to_string);
-            Error::format(format!("a damaged or truncated {name} image: {}", cause.trim_end_matches('.')))
+            Error::format(format!("a damaged or truncated {name} image: {}", cause.trim_end_matches(['.', '\n'])))
         }
     }
 }

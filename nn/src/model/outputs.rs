@@ -45,7 +45,7 @@ pub enum Evidence {
 }
 
 /// How the row of a sample's raw scores is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Readout {
     /// What the scores are.
     pub kind: OutputKind,
@@ -53,6 +53,8 @@ pub struct Readout {
     pub evidence: Evidence,
     /// Scores a sample.
     pub outputs: usize,
+    /// What a sure class has: 1, or 100 where the net's own probabilities are in percent.
+    pub whole: f64,
 }
 
 impl Readout {
@@ -80,7 +82,7 @@ impl Readout {
     pub fn decision(&self, scores: &[f64]) -> Vec<f64> {
         match (self.is_binary(), self.kind) {
             (true, OutputKind::Sigmoid) => vec![scores[0], 0.0],
-            (true, _) => vec![scores[0], 1.0 - scores[0]],
+            (true, _) => vec![scores[0], self.whole - scores[0]],
             (false, _) => scores.to_vec(),
         }
     }
@@ -97,7 +99,7 @@ impl Readout {
     /// The probability of each class of [`Readout::decision`].
     pub fn probabilities(&self, scores: &[f64]) -> Vec<f64> {
         let shown = self.shown(scores);
-        if self.is_binary() { vec![shown[0], 1.0 - shown[0]] } else { shown }
+        if self.is_binary() { vec![shown[0], self.whole - shown[0]] } else { shown }
     }
 
     /// The same from a row of [`Readout::decision`].
@@ -112,6 +114,7 @@ impl Readout {
         let way = match self.kind {
             OutputKind::Softmax => format!("probability: softmax over {outputs}"),
             OutputKind::Sigmoid => format!("probability: sigmoid of {outputs}"),
+            OutputKind::Probability if self.whole > 1.0 => "probability: the net's own output, in percent".to_string(),
             OutputKind::Probability => "probability: the net's own output".to_string(),
             OutputKind::Value => "outputs are values, not probabilities".to_string(),
         };
@@ -120,6 +123,9 @@ impl Readout {
                 "{way}; this is assumed, load_model(.., #{{ output: \"softmax\" }}) or \"sigmoid\", \"probability\", \"value\" says it"
             )),
             (_, OutputKind::Softmax) => None,
+            (Evidence::Graph, OutputKind::Value) => Some(format!(
+                "{way}: the way the net ends bounds them by other numbers than 0 and 1; load_model(.., #{{ output: .. }}) says otherwise"
+            )),
             _ => Some(way),
         }
     }
@@ -147,14 +153,19 @@ impl Model {
     /// the logit of a class and its complement), which is assumed.
     pub fn readout(&self) -> Readout {
         let outputs = self.scores_len();
-        let (kind, evidence) = match (self.card().output, self.graph().closing(self.weights())) {
+        let closing = self.graph().closing(self.weights());
+        let (kind, evidence) = match (self.card().output, closing) {
             (Some(kind), _) => (kind, Evidence::Card),
             (None, Closing::Softmax) => (OutputKind::Softmax, Evidence::Graph),
+            (None, Closing::LogSigmoid) => (OutputKind::Sigmoid, Evidence::Graph),
             (None, Closing::Probability { .. }) => (OutputKind::Probability, Evidence::Graph),
+            (None, Closing::Value { .. } | Closing::Place) => (OutputKind::Value, Evidence::Graph),
             (None, Closing::Raw) if outputs == 1 => (OutputKind::Sigmoid, Evidence::Assumed),
             (None, Closing::Raw) => (OutputKind::Softmax, Evidence::Assumed),
         };
-        Readout { kind, evidence, outputs }
+        let percent = matches!(closing, Closing::Probability { high, .. } if high > 50.0);
+        let whole = if percent && kind == OutputKind::Probability { 100.0 } else { 1.0 };
+        Readout { kind, evidence, outputs, whole }
     }
 
     /// How the outputs of a classifier are read.

@@ -1,7 +1,7 @@
 //! The shapes of the net's inputs: what the file fixes, and what it leaves open filled in.
 
-use super::Options;
 use super::links::{Links, name_of};
+use super::{Inlet, Options};
 use crate::error::did_you_mean;
 use crate::error::{Error, Result};
 use crate::limits::ONNX_VALUES;
@@ -70,7 +70,7 @@ pub fn further(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>, 
     };
     if batched {
         let images = matches!(dims[..], [_, _, _, _]);
-        let fixed = images && dims[1..].iter().filter(|d| d.is_none()).count() == 0;
+        let fixed = images && dims[1..].iter().all(Option::is_some);
         let options = if fixed || !images { &Options { size: None, ..*options } } else { options };
         return shape(links, info, &Options { layout: None, ..*options });
     }
@@ -83,10 +83,28 @@ pub fn further(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>, 
     Ok(Input { batch: first.batch, alone: false, lead: 0, sample, channels_last: false, notes })
 }
 
+/// What the file says of an input.
+pub fn inlet(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) -> Inlet {
+    let open = match open_dims(info).get(1..) {
+        Some(&[a, b, c]) => {
+            let (last, _) = channels_last(links, options, [a, b, c], name_of(info));
+            let places = if last { [a, b] } else { [b, c] };
+            places.iter().any(Option::is_none)
+        }
+        _ => false,
+    };
+    Inlet { open, bytes: kind(info) == DataType::UINT8 }
+}
+
+/// The type of an input's numbers.
+fn kind(info: &ValueInfoProto) -> DataType {
+    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT)
+}
+
 /// A note where an input is no real number.
 fn kind_note(info: &ValueInfoProto) -> Option<String> {
-    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let kind = tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT);
+    let kind = kind(info);
     (kind != DataType::FLOAT).then(|| format!("the file's input is {kind}; the net is computed in f32"))
 }
 
@@ -121,6 +139,12 @@ pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) ->
             return Err(Error::unsupported(format!("the input `{name}` leaves its height and width open"))
                 .hint("say them: load_model(.., #{ size: 224 })"));
         }
+    } else if options.size.is_some() || options.layout.is_some() {
+        let said = if options.size.is_some() { "size" } else { "layout" };
+        return Err(Error::value(format!(
+            "option `{said}`: the input `{name}` takes no maps of channels, rows and columns"
+        ))
+        .hint(format!("it is {} a sample; leave `{said}` out", shown(&open))));
     }
     let sample: Option<Vec<usize>> = open.iter().copied().collect();
     let sample =
@@ -206,6 +230,11 @@ fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
         }
     }
     None
+}
+
+/// A shape as text: 16 x any.
+fn shown(dims: &[Option<usize>]) -> String {
+    dims.iter().map(|d| d.map_or("any".into(), |n| n.to_string())).collect::<Vec<_>>().join(" x ")
 }
 
 fn fix(open: &mut [Option<usize>], at: [usize; 2], size: [usize; 2], name: &str) -> Result<()> {

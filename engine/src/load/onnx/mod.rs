@@ -93,6 +93,30 @@ pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
     wire::metadata(&Bytes::map(path)?).context(|| format!("`{}`", path.display()))
 }
 
+/// What an ONNX file says of the input that it is asked with.
+#[derive(Clone, Copy, Debug)]
+pub struct Inlet {
+    /// Whether it takes maps and leaves their rows or columns open.
+    pub open: bool,
+    /// Whether it takes bytes.
+    pub bytes: bool,
+}
+
+/// What the file at `path` says of its input, without reading what is computed from it.
+///
+/// # Errors
+/// Where the file cannot be read or is damaged.
+pub fn inlet(path: &Path, options: &Options<'_>) -> Result<Inlet> {
+    let read = || -> Result<Inlet> {
+        let bytes = Bytes::map(path)?;
+        let model = wire::model(&bytes, &|copied| bytes.release(copied))?;
+        let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
+        let links = Links::of(graph, false, options.input)?;
+        Ok(input::inlet(&links, links.inputs[0], options))
+    };
+    read().context(|| format!("`{}`", path.display()))
+}
+
 fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
     let mut symbolic = false;
     let first = read(bytes, path, options, true, |shape| symbolic = shape.batch.is_none());

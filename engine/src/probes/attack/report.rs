@@ -44,7 +44,8 @@ fn word(norm: super::Norm) -> &'static str {
 
 fn seen(victims: &Victims, scores: &[f64]) -> (usize, f64, String) {
     let class = argmax(scores);
-    let probability = victims.model.readout().of_decision(scores)[class];
+    let readout = victims.model.readout();
+    let probability = readout.of_decision(scores)[class] / readout.whole;
     (class, probability, format!("{} {}", victims.model.card().class_name(class), percent(probability)))
 }
 

@@ -96,7 +96,7 @@ impl Probe for FeatureDistance {
         if done == 0 {
             return Err(Error::new(crate::error::Kind::Interrupted, "stopped before the first level was done"));
         }
-        self.report(on, model, &nodes, &levels, done, &clean, &each, told)
+        self.report(on, model, &nodes, &levels, done, &clean, &each, told.of_images(n))
     }
 }
 

@@ -101,7 +101,7 @@ impl Probe for PerturbationSweep {
             images: shown,
             columns: Some(done.min(9)),
         }));
-        if let Some(note) = told.note() {
+        if let Some(note) = told.of_images(n).note() {
             artifact = artifact.note(note);
         }
         Ok(artifact.reached(told.reached, (levels.len() + 1) * n))

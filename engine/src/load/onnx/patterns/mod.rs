@@ -1,5 +1,5 @@
 //! Puts together again what exporters wrote out: activations, normalisations and biases become one node each, so that
-//! rules, summaries and maps do not hang on who wrote the file.
+//! rules, summaries and maps do not hang on who wrote the file. So do softmaxes.
 //!
 //! Activations and normalisations are known by what they compute, not by how it is written: the stretch of element-wise
 //! operations behind a value ([`stretch`]) is evaluated in f64 and compared with a table ([`curves`], [`norms`]).
@@ -7,6 +7,7 @@
 mod affine;
 mod curves;
 mod norms;
+mod softmax;
 mod stretch;
 
 use crate::error::Result;
@@ -21,7 +22,8 @@ use std::cell::Cell;
 /// # Errors
 /// Where a rewritten node would not fit, which is a defect, or the end of the work was asked for.
 pub fn restore(b: &mut Builder, outputs: &[NodeId]) -> Result<bool> {
-    let passes: [Pass; 5] = [curves::activation, affine::bias, norms::norm, norms::regrouped, affine::scaled_norm];
+    let passes: [Pass; 6] =
+        [softmax::softmax, curves::activation, affine::bias, norms::norm, norms::regrouped, affine::scaled_norm];
     let mut live = Live { readers: Vec::new(), left: Cell::new(Some(ONNX_EVALUATED)) };
     for pass in passes {
         live.count(b, outputs);

@@ -1,0 +1,210 @@
+"""Makes tests/golden/meanings/meanings.zip: small nets that end in every way people end them, as PyTorch's two exporters
+write them, with what their outputs mean.
+
+    pip install -r ../zoo/requirements.txt
+    python make.py
+
+`cases.json` lists them: `kind` is what is proved or assumed ("softmax", "sigmoid", "probability", "value", "place", "map"),
+`shown` what a prediction must show of each output, computed in f64 from onnxruntime's output by the formula beside the net's
+end below. NAME.onnx; the input is given by the formula of golden.py (`x`). Nets that scale pixels themselves come with the
+range of pixels that they take and the order of their channels. `open` leaves rows and columns open, `label_first` has the
+winning class for its first output and probabilities for its second.
+"""
+import json, os, sys, warnings, zipfile
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+import golden
+
+SIDE = 8
+
+
+def softmax(y):
+    e = np.exp(y - y.max())
+    return e / e.sum()
+
+
+def sigmoid(y):
+    return 1 / (1 + np.exp(-y))
+
+
+def same(y):
+    return y
+
+
+class Body(nn.Module):
+    """A classifier of `n` outputs; `end` says what is put behind them."""
+
+    def __init__(self, n, end, before=None, channels=3):
+        super().__init__()
+        self.conv, self.fc, self.end, self.before = nn.Conv2d(channels, 4, 3, 2), nn.Linear(4, n), end, before
+        with torch.no_grad():
+            self.fc.weight *= 6
+
+    def scores(self, x):
+        return self.fc(F.relu(self.conv(x)).mean((2, 3)))
+
+    def forward(self, x):
+        x = self.before(x) if self.before else x
+        return self.end(self.scores(x), lambda: self.scores(x.flip(3)))
+
+
+def soft(z, axis=-1):
+    return torch.softmax(z, axis)
+
+
+def complement(p):
+    return torch.cat([1 - p, p], 1)
+
+
+def parts(z):
+    return z / z.sum(1, keepdim=True)
+
+
+# name: (outputs, end(scores, scores of the mirrored input), kind, what is shown of the output)
+ENDS = {
+    'one': (1, lambda z, m: z, 'sigmoid', sigmoid),
+    'flat': (1, lambda z, m: z[:, 0], 'sigmoid', sigmoid),
+    'difference': (2, lambda z, m: z[:, 1:2] - z[:, 0:1], 'sigmoid', sigmoid),
+    'four_axes': (5, lambda z, m: z[:, :, None, None], 'softmax', softmax),
+    'axis_before': (5, lambda z, m: z[:, None, :], 'softmax', softmax),
+    'two_logits': (1, lambda z, m: torch.cat([torch.zeros_like(z), z], 1), 'softmax', softmax),
+    'some_logits': (5, lambda z, m: z[:, 1:4], 'softmax', softmax),
+    'cosine': (5, lambda z, m: 30 * F.normalize(z, dim=1), 'softmax', softmax),
+    'softmax': (5, lambda z, m: soft(z), 'softmax', same),
+    'softmax_four_axes': (5, lambda z, m: soft(z[:, :, None, None], 1), 'softmax', same),
+    'temperature': (5, lambda z, m: soft(z / 2.5), 'softmax', same),
+    'softmax_written': (5, lambda z, m: parts(torch.exp(z)), 'softmax', same),
+    'softmax_stable': (5, lambda z, m: parts(torch.exp(z - z.amax(1, keepdim=True))), 'softmax', same),
+    'log_softmax': (5, lambda z, m: F.log_softmax(z, 1), 'softmax', np.exp),
+    'log_of_softmax': (5, lambda z, m: torch.log(soft(z)), 'softmax', np.exp),
+    'log_sum_exp': (5, lambda z, m: z - torch.logsumexp(z, 1, keepdim=True), 'softmax', np.exp),
+    'softmax_twice': (5, lambda z, m: soft(soft(z)), 'softmax', same),
+    'softmax_of_log': (5, lambda z, m: soft(F.log_softmax(z, 1)), 'softmax', same),
+    'wrong_axis': (5, lambda z, m: soft(z[:, None, :], 1), 'probability', same),
+    'groups': (6, lambda z, m: soft(z.view(-1, 2, 3), 2).flatten(1), 'probability', same),
+    'one_of_two': (2, lambda z, m: soft(z)[:, 1:2], 'probability', same),
+    'one_of_two_flat': (2, lambda z, m: soft(z)[:, 1], 'probability', same),
+    'some_of_five': (5, lambda z, m: soft(z)[:, 1:4], 'probability', same),
+    'best_three': (5, lambda z, m: torch.topk(soft(z), 3)[0], 'probability', same),
+    'masked': (5, lambda z, m: soft(z) * torch.tensor([1.0, 1, 0, 1, 1]), 'probability', same),
+    'padded': (5, lambda z, m: F.pad(soft(z), (1, 0)), 'probability', same),
+    'clamped': (5, lambda z, m: soft(z).clamp(1e-7, 1 - 1e-7), 'probability', same),
+    'mirrored': (5, lambda z, m: (soft(z) + soft(m())) / 2, 'probability', same),
+    'stacked': (5, lambda z, m: torch.stack([soft(z), soft(m())]).mean(0), 'probability', same),
+    'votes': (5, lambda z, m: soft(z) + soft(m()), 'probability', same),
+    'geometric': (5, lambda z, m: parts((soft(z) * soft(m())).sqrt()), 'probability', same),
+    'evidence': (5, lambda z, m: parts(F.softplus(z) + 1), 'probability', same),
+    'parts': (5, lambda z, m: parts(F.relu(z) + 1e-3), 'probability', same),
+    'percent': (5, lambda z, m: 100 * soft(z), 'probability', same),
+    'percent_rounded': (5, lambda z, m: torch.round(100 * soft(z)), 'probability', same),
+    'percent_one': (1, lambda z, m: 100 * torch.sigmoid(z), 'probability', same),
+    'sigmoid': (5, lambda z, m: torch.sigmoid(z), 'probability', same),
+    'sigmoid_written': (5, lambda z, m: 1 / (1 + torch.exp(-z)), 'probability', same),
+    'sigmoid_by_tanh': (5, lambda z, m: (torch.tanh(z) + 1) / 2, 'probability', same),
+    'hard_sigmoid': (5, lambda z, m: F.hardsigmoid(z), 'probability', same),
+    'clamp_to_unit': (5, lambda z, m: z.clamp(0, 1), 'probability', same),
+    'sigmoid_mirrored': (5, lambda z, m: (torch.sigmoid(z) + torch.sigmoid(m())) / 2, 'probability', same),
+    'log_sigmoid': (5, lambda z, m: F.logsigmoid(z), 'sigmoid', np.exp),
+    'complement': (1, lambda z, m: complement(torch.sigmoid(z)), 'probability', same),
+    'rating': (1, lambda z, m: 1 + 4 * torch.sigmoid(z), 'value', same),
+    'ages': (3, lambda z, m: 120 * torch.sigmoid(z), 'value', same),
+    'expected_age': (5, lambda z, m: (soft(z) * torch.arange(5.0)).sum(1, keepdim=True), 'value', same),
+    'steering': (1, lambda z, m: torch.tanh(z), 'value', same),
+    'embedding': (7, lambda z, m: F.normalize(z, dim=1), 'value', same),
+    'winner': (5, lambda z, m: z.argmax(1), 'place', same),
+    'winner_kept': (5, lambda z, m: soft(z).argmax(1, keepdim=True), 'place', same),
+}
+
+MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+
+
+def channels(v):
+    return v.view(1, 3, 1, 1)
+
+
+class Normalised(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3)
+        self.bn.running_mean[:], self.bn.running_var[:] = 255 * MEAN, (255 * STD) ** 2
+
+    def forward(self, x):
+        return self.bn(x)
+
+
+# name: (what the net does to its input, range of pixels or None, order, whether channels come last, type)
+SCALINGS = {
+    'plain': (None, None, 'RGB', False, torch.float32),
+    'imagenet_255': (lambda x: (x / 255 - channels(MEAN)) / channels(STD), 'bytes', 'RGB', False, torch.float32),
+    'imagenet_1': (lambda x: (x - channels(MEAN)) / channels(STD), 'unit', 'RGB', False, torch.float32),
+    'signed_1': (lambda x: x * 2 - 1, 'unit', 'RGB', False, torch.float32),
+    'batch_norm': (Normalised(), 'bytes', 'RGB', False, torch.float32),
+    'caffe': (lambda x: x - channels(torch.tensor([103.939, 116.779, 123.68])), 'bytes', 'BGR', False, torch.float32),
+    'caffe_turned': (lambda x: x[:, [2, 1, 0]] - channels(torch.tensor([103.939, 116.779, 123.68])), 'bytes', 'RGB', False, torch.float32),
+    'keras': (lambda x: x.permute(0, 3, 1, 2) / 127.5 - 1, 'bytes', 'RGB', True, torch.float32),
+    'keras_last': (lambda x: (x / 127.5 - 1).permute(0, 3, 1, 2), 'bytes', 'RGB', True, torch.float32),
+    'bytes': (lambda x: x.float() * 0.5, 'bytes', 'RGB', False, torch.uint8),
+    'bytes_last': (lambda x: x.permute(0, 3, 1, 2).float() / 255, 'bytes', 'RGB', True, torch.uint8),
+}
+
+
+def exported(net, x, path, exporter, **options):
+    with torch.no_grad():
+        torch.onnx.export(net, (x,), path, input_names=['x'], dynamo=exporter == 'dynamo',
+                          opset_version=18, external_data=False, verbose=False, **options)
+    model = onnx.load(path)
+    # Exporters note the machine's paths.
+    for node in [n for f in (model.graph, *model.functions) for n in f.node]:
+        del node.metadata_props[:]
+    onnx.save(model, path)
+    return open(path, 'rb').read()
+
+
+def main():
+    warnings.simplefilter('ignore')
+    files, ends, scalings = {}, [], []
+    path = os.path.join(HERE, 'net.onnx')
+    recipe = dict(shape=[1, 3, SIDE, SIDE], seed=7, scale=2.0, shift=0.0)
+    x = golden.values(recipe)
+    for at, (name, (n, end, kind, shown)) in enumerate(ENDS.items()):
+        torch.manual_seed(at)
+        net = Body(n, lambda z, m, end=end: end(z, m)).eval()
+        for exporter in ('script', 'dynamo'):
+            files[f'{name}_{exporter}.onnx'] = exported(net, torch.tensor(x), path, exporter)
+            y = ort.InferenceSession(path, providers=['CPUExecutionProvider']).run(None, {'x': x})[0]
+            ends.append(dict(name=f'{name}_{exporter}', kind=kind, x=recipe,
+                             shown=[float(v) for v in shown(y.astype('f8').ravel())]))
+    for name, (before, takes, order, last, dtype) in SCALINGS.items():
+        torch.manual_seed(5)
+        net = Body(5, lambda z, m: z, before).eval()
+        shape = (1, SIDE, SIDE, 3) if last else (1, 3, SIDE, SIDE)
+        for exporter in ('script', 'dynamo'):
+            files[f'{name}_{exporter}.onnx'] = exported(net, torch.zeros(shape, dtype=dtype), path, exporter)
+            scalings.append(dict(name=f'{name}_{exporter}', takes=takes, order=order))
+    torch.manual_seed(5)
+    net, x = Body(5, lambda z, m: soft(z)).eval(), torch.zeros(2, 3, 32, 32)
+    sides = {axis: torch.export.Dim(name, min=8, max=512) for axis, name in ((2, 'rows'), (3, 'columns'))}
+    files['open_script.onnx'] = exported(net, x, path, 'script', dynamic_axes={'x': {0: 'n', 2: 'rows', 3: 'columns'}})
+    files['open_dynamo.onnx'] = exported(net, x, path, 'dynamo', dynamic_shapes=({0: torch.export.Dim('n', max=64), **sides},))
+    net = Body(5, lambda z, m: (z.argmax(1), soft(z))).eval()
+    for exporter in ('script', 'dynamo'):
+        files[f'label_first_{exporter}.onnx'] = exported(net, torch.tensor(golden.values(recipe)), path, exporter)
+    os.remove(path)
+    about = dict(ends=ends, scalings=scalings)
+    path = os.path.join(HERE, 'meanings.zip')
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as z:
+        for name, data in [('cases.json', json.dumps(about, indent=0).encode()), *sorted(files.items())]:
+            z.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED, 9)
+    print(len(ends), 'ends,', len(scalings), 'scalings,', os.path.getsize(path) // 1024, 'KB')
+
+
+if __name__ == '__main__':
+    main()
