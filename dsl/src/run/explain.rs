@@ -9,11 +9,16 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// What kind of answers a net gives.
+#[derive(Clone, Copy)]
 enum Kind {
     /// A score a class.
     Classes,
     /// A map of classes.
     Maps,
+    /// A map of one class: inside or outside.
+    Mask,
+    /// Channels x rows x columns that are no classes: pictures, depths, letters along a line.
+    Values,
     /// Boxes.
     Boxes,
 }
@@ -23,6 +28,16 @@ const OF_PHOTOS: [&str; 4] = ["gradient", "guided_backprop", "grad_cam", "occlus
 
 /// The probes that are put to an input of any shape.
 const OF_NUMBERS: [&str; 3] = ["gradient", "guided_backprop", "integrated_gradients"];
+
+/// The statements that find where the largest value of an output of channels x rows x columns stands.
+const ALL_VALUES: &str = "let out = net.layers[net.layers.len() - 1];\n\
+    let values = net.forward(image);\n\
+    let place = values.argmax();\n\
+    let rows = values.shape[1];\n\
+    let columns = values.shape[2];\n";
+
+/// The largest of the output's values.
+const LARGEST: &str = "out.unit(place / (rows * columns), place / columns % rows, place % columns)";
 
 /// What is to be explained.
 pub struct Question<'a> {
@@ -48,9 +63,24 @@ impl Question<'_> {
             Some(index) if index.parse::<i32>().is_ok() => index.to_string(),
             Some(name) => quoted(name)?,
         };
+        let (asks, shows) = match kind {
+            Kind::Values => (ALL_VALUES, ""),
+            _ => ("let top = net.predict(image);\n", "show(top);\n"),
+        };
         let (class, more) = match (kind, self.class) {
             (Kind::Classes, _) => (format!("net.class({named})"), ""),
-            (Kind::Maps, _) => {
+            (Kind::Mask, None) => ("net.pixel_class(0)".to_string(), "show(net.segment(image));\n"),
+            (Kind::Values, None) => (LARGEST.to_string(), "show(activations().run(out, image));\n"),
+            (Kind::Values, Some(class)) => {
+                return Err(Error::value(format!(
+                    "class `{class}` of `{}`, whose output is a map of values",
+                    self.net
+                ))
+                .hint(
+                    "its largest value is explained; another in a script: net.layer(name).unit(channel, row, column)",
+                ));
+            }
+            (Kind::Maps | Kind::Mask, _) => {
                 (format!("net.pixel_class({named}, #{{ mask: \"predicted\" }})"), "show(net.segment(image));\n")
             }
             (Kind::Boxes, None) => ("net.box(0, image)".to_string(), "show(net.detect(image));\n"),
@@ -74,10 +104,10 @@ impl Question<'_> {
         let source = format!(
             "{said}let net = load_model({}{options}){head};\n\
              let image = {load}({});\n\
-             let top = net.predict(image);\n\
+             {asks}\
              let class = {class};\n\n\
              {picture}\
-             show(top);\n\
+             {shows}\
              {more}\
              {asked}",
             quoted(self.net)?,
@@ -123,11 +153,18 @@ impl Question<'_> {
             notes.push(format!("the first output has no scores; the output `{name}` is asked instead"));
             call = format!(".output({})", quoted(&name)?);
         }
-        let kind = match (net.card().boxes.is_some(), net.labels_readout().is_ok(), net.class_maps().is_ok()) {
+        let shape = &net.graph().node(net.graph().output()).shape;
+        let kind = match (net.card().boxes.is_some(), net.labels_readout().is_ok(), net.class_maps().ok()) {
             (true, ..) => Kind::Boxes,
-            (_, false, true) => Kind::Maps,
+            (_, false, Some(maps)) if maps.readout.is_binary() => Kind::Mask,
+            (_, false, Some(_)) => Kind::Maps,
+            (_, false, None) if shape.len() == 3 && net.joined_heads().is_none() => Kind::Values,
             _ => Kind::Classes,
         };
+        if matches!(kind, Kind::Values) {
+            let dims = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
+            notes.push(format!("the output, {dims}, is taken for values, not for classes: its largest is explained"));
+        }
         let options = match all.is_empty() {
             true => String::new(),
             false => format!(", {}", literal(&all.into())?),
