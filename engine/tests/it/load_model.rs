@@ -170,7 +170,8 @@ fn metadata_of_an_onnx_file_complete_its_card() {
     let found = guess::complete(&net, &path, &LoadOptions::default()).unwrap();
     assert!(found.options.is_empty(), "{:?}", found.options);
     // An option decides before them, and a file beside the net after them.
-    let own: LoadOptions = serde_json::from_value(json!({"mean": 0.25, "labels": ["a", "b", "c"]})).unwrap();
+    let own: LoadOptions =
+        serde_json::from_value(json!({"mean": 0.25, "std": 0.5, "labels": ["a", "b", "c"]})).unwrap();
     let net = load(&own);
     assert_eq!((net.card().class_name(1), &net.card().preprocess().unwrap().mean[..]), ("b".into(), &[0.25; 3][..]));
     assert!(!net.card().notes.iter().any(|n| n.contains("own metadata")), "{:?}", net.card().notes);

@@ -131,7 +131,9 @@ impl Graph {
         let node = self.node(self.through_shapes(id));
         let is = |id: &NodeId| self.through_shapes(*id) == self.through_shapes(x);
         match &node.op {
-            Op::Binary(Binary::Max | Binary::Add) => node.inputs.iter().any(|input| self.is_length_of(*input, x)),
+            Op::Binary(Binary::Max | Binary::Add) | Op::Select { .. } => {
+                node.inputs.iter().any(|input| self.is_length_of(*input, x))
+            }
             Op::Activation(Activation::Clip { .. } | Activation::Sqrt | Activation::Pow(_))
             | Op::Reduce { reduction: Reduction::Sum, .. } => {
                 node.inputs.iter().any(|input| is(input) || self.is_length_of(*input, x))

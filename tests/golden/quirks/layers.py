@@ -179,7 +179,6 @@ one('space_to_depth_13_plain', 'SpaceToDepth', 13, blocksize=2, shape=(2, 3, 4, 
 for op in ('ArgMax', 'ArgMin'):
     for keep in (0, 1):
         case(f'{op.lower()}_13_last_{keep}', 13, lambda g, x, op=op, keep=keep: g.node('Cast', g.node(op, x, axis=2, keepdims=keep, select_last_index=1), to=1), x=np.round(noise((2, 3, 6, 5), 9)))
-one('gemm_13_bias_of_rows', 'Gemm', 13, noise((5, 4), 3), noise((2, 4), 5), shape=(2, 5), fixed=True, seed=6)
 
 
 def convolved_by_range(g, x):

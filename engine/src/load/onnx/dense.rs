@@ -13,10 +13,7 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let turns = site.int("transA")?.unwrap_or(0) != 0;
     let computed = |i: usize| matches!(site.input(i), Value::Act(_));
-    // A bias of its own for each row: its first axis is no sample's.
-    let rows = |i: usize| matches!(site.input(i), Value::Floats(c) if c.tensor.rank() == 2 && c.tensor.dims()[0] > 1);
-    if turns || computed(1) || computed(2) || rows(2) || matches!(site.input(0), Value::Floats(_)) && s.batch.is_some()
-    {
+    if turns || computed(1) || computed(2) || matches!(site.input(0), Value::Floats(_)) && s.batch.is_some() {
         return written_out(s, site, turns);
     }
     if s.rank(x) != 2 {
