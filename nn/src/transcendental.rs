@@ -1,12 +1,15 @@
-//! e^x, ln x, tanh x and erf x in f32, and e^x in f64, by polynomials in f64 with fused multiply-add: the same bits on every
-//! machine and in a vector of any width, since they are sums and products in one order, without branches or tables.
+//! e^x, ln x, tanh x and erf x in f32, and e^x in f64, by polynomials with fused multiply-add: the same bits on every machine and
+//! in a vector of any width, since they are sums and products in one order, without branches or tables.
 //!
-//! In f64 a polynomial's error of 2^-32 and its own rounding vanish beside the rounding to f32, so that nearly every result is
-//! the f32 nearest to the true value. The coefficients interpolate the functions at Chebyshev's nodes, computed with 50 digits.
-//! Loops over these functions become vectors inside a `WithSimd` of pulp.
+//! e^x, tanh x and erf x, of which a net takes millions, are computed in f32, to about a unit in the last place; ln x in f64, where
+//! a polynomial's error and its own rounding vanish beside the rounding to f32. The coefficients in f32 are those of the least
+//! largest error, rounded one after another, each time with the rest fitted again; those in f64 interpolate the functions at
+//! Chebyshev's nodes, computed with 50 digits. Loops over these functions become vectors inside a `WithSimd` of pulp.
 
 /// 1.5 * 2^52: added to a small number, it leaves the nearest whole number in the last bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
+/// The same in f32: 1.5 * 2^23.
+const ROUND_F32: f32 = 12_582_912.0;
 /// Half of the square root of 2 as bits, its last half cut off: where mantissas begin that the logarithm's series takes.
 const MANTISSA: u64 = 0x3fe6_a09e << 32;
 const ONE: u64 = 0x3ff << 52;
@@ -14,19 +17,12 @@ const ONE: u64 = 0x3ff << 52;
 const FRACTION: u64 = (1 << 52) - 1;
 /// The logarithm of 2 in two parts, the first with 32 zeros at its end so that its multiples by small whole numbers are exact.
 const LN_2: [f64; 2] = [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10];
+/// The same in f32, the first with 12 zeros at its end.
+const LN_2_F32: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
 
-/// e^r for |r| <= ln 2 / 2, to 2^-34; constant term first, as all below.
-const EXP: [f64; 8] = [
-    0.9999999999595618,
-    0.999999999995509,
-    0.5000000107729166,
-    0.16666666786308587,
-    0.041666218319291945,
-    0.008333283538708528,
-    0.0013948578326459795,
-    0.00019907569310848288,
-];
-/// The same to 2^-64.
+/// (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2, such that e^r is off by 2^-28 at most; constant term first, as all below.
+const EXP: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_266, 0.008_368_684, 0.001_382_094_5];
+/// e^r for |r| <= ln 2 / 2, to 2^-64.
 const EXP_F64: [f64; 13] = [
     1.0,
     1.0,
@@ -42,121 +38,42 @@ const EXP_F64: [f64; 13] = [
     2.5114869528657765e-08,
     2.09215799649503e-09,
 ];
-/// erf(x) / x in s = 2 x^2 / ERF_END^2 - 1, to 2^-32.
-const ERF: [f64; 19] = [
-    0.36027793834430816,
-    -0.1798842078566109,
-    0.1339319600293898,
-    -0.10909055334500443,
-    0.09060281898637738,
-    -0.0740701921767563,
-    0.058301633108165045,
-    -0.04356544916459232,
-    0.03068397962828382,
-    -0.020337231202219978,
-    0.012584863693687547,
-    -0.0071648142483590055,
-    0.003938029466732021,
-    -0.002251228324607473,
-    0.0010615235149355428,
-    -0.00027588465034851327,
-    0.0001356839530112715,
-    -0.0001614910793552551,
-    5.968420129042014e-05,
-];
+/// erf(x) / x - 1 in x^2 for |x| < ERF_NEAR_END, to 2^-30.
+const ERF_NEAR: [f32; 7] =
+    [0.128_379_17, -0.376_126_3, 0.112_836_26, -0.026_855_73, 0.005_192_392_5, -0.000_804_951_5, 7.995_048_5e-5];
+const ERF_NEAR_END: f32 = 0.921_875;
+/// -ln(1 - erf t) / t - 1 from there to ERF_END, such that erf t is off by 2^-28 at most.
+const ERF_FAR: [f32; 6] = [0.128_513_8, 0.635_720_13, 0.105_259_5, -0.022_888_502, 0.003_214_513_9, -0.000_213_933_24];
 /// From here on the error function is 1 in f32.
-const ERF_END: f64 = 3.925;
+const ERF_END: f32 = 3.925;
 /// ln((1 + s) / (1 - s)) / s in s^2, for mantissas within a square root of 2 of 1, to 2^-37.
 const LN: [f64; 5] =
     [2.0000000000083595, 0.6666666524748752, 0.4000038467237519, 0.2853505103781631, 0.23616359099145984];
-/// tanh(x) / x in x^2 near zero: the Taylor series.
-const TANH: [f64; 5] = [1.0, -1.0 / 3.0, 2.0 / 15.0, -17.0 / 315.0, 62.0 / 2835.0];
-/// Where the series ends and (1 - e^-2x) / (1 + e^-2x) begins.
-const TANH_SERIES_END: f64 = 1.0 / 16.0;
+/// (tanh(x) / x - 1) / x^2 in x^2 for |x| < TANH_NEAR_END, such that tanh x is off by 2^-27.7 at most.
+const TANH_NEAR: [f32; 5] = [-0.333_332_8, 0.133_314_06, -0.053_736_515, 0.020_628_167, -0.005_692_296_7];
+/// Where the polynomial ends and 1 - 2 / (1 + e^2x) begins.
+const TANH_NEAR_END: f32 = 0.625;
 
-/// Values that the functions of blocks take: so many vectors that the steps of their polynomials, each of which waits for the one
-/// before, keep the processor busy.
+/// Values that [`exp_f64_block`] takes: so many vectors that the steps of its polynomial, each of which waits for the one before,
+/// keep the processor busy.
 pub const BLOCK: usize = 96;
 
-/// As [`polynomial`], of every value of a block, step by step.
+/// [`exp_f64`] of a block of values, step by step.
 #[inline(always)]
-fn polynomials<const N: usize>(coefficients: &[f64; N], x: &[f64; BLOCK]) -> [f64; BLOCK] {
-    let mut sum = [coefficients[N - 1]; BLOCK];
-    for c in coefficients[..N - 1].iter().rev() {
+pub fn exp_f64_block(x: &mut [f64; BLOCK]) {
+    let mut power = [0.0; BLOCK];
+    for i in 0..BLOCK {
+        let (r, p) = reduced(clamp(x[i], -708.0, 709.0));
+        (x[i], power[i]) = (r, p);
+    }
+    let mut sum = [EXP_F64[EXP_F64.len() - 1]; BLOCK];
+    for c in EXP_F64[..EXP_F64.len() - 1].iter().rev() {
         for i in 0..BLOCK {
             sum[i] = sum[i].mul_add(x[i], *c);
         }
     }
-    sum
-}
-
-/// As [`exp_by`], of every value of a block.
-#[inline(always)]
-fn exp_block_by<const N: usize>(coefficients: &[f64; N], x: &mut [f64; BLOCK]) {
-    let mut power = [0.0; BLOCK];
     for i in 0..BLOCK {
-        let rounded = x[i].mul_add(std::f64::consts::LOG2_E, ROUND);
-        let k = rounded - ROUND;
-        x[i] = k.mul_add(-LN_2[1], k.mul_add(-LN_2[0], x[i]));
-        power[i] = f64::from_bits((rounded.to_bits() << 52).wrapping_add(ONE));
-    }
-    *x = polynomials(coefficients, x);
-    for i in 0..BLOCK {
-        x[i] *= power[i];
-    }
-}
-
-/// [`exp`] of a block of values.
-#[inline(always)]
-pub fn exp_block(x: &mut [f32; BLOCK]) {
-    let mut v = [0.0; BLOCK];
-    for i in 0..BLOCK {
-        v[i] = clamp(f64::from(x[i]), -106.0, 90.0);
-    }
-    exp_block_by(&EXP, &mut v);
-    for i in 0..BLOCK {
-        x[i] = v[i] as f32;
-    }
-}
-
-/// [`exp_f64`] of a block of values.
-#[inline(always)]
-pub fn exp_f64_block(x: &mut [f64; BLOCK]) {
-    for x in x.iter_mut() {
-        *x = clamp(*x, -708.0, 709.0);
-    }
-    exp_block_by(&EXP_F64, x);
-}
-
-/// [`tanh`] of a block of values.
-#[inline(always)]
-pub fn tanh_block(x: &mut [f32; BLOCK]) {
-    let (mut e, mut square) = ([0.0; BLOCK], [0.0; BLOCK]);
-    for i in 0..BLOCK {
-        let v = f64::from(x[i]);
-        e[i] = clamp(-2.0 * v.abs(), -60.0, 0.0);
-        square[i] = v * v;
-    }
-    exp_block_by(&EXP, &mut e);
-    let series = polynomials(&TANH, &square);
-    for i in 0..BLOCK {
-        let v = f64::from(x[i]);
-        let far = ((1.0 - e[i]) / (1.0 + e[i])).copysign(v);
-        x[i] = (if v.abs() < TANH_SERIES_END { v * series[i] } else { far }) as f32;
-    }
-}
-
-/// [`erf`] of a block of values.
-#[inline(always)]
-pub fn erf_block(x: &mut [f32; BLOCK]) {
-    let mut s = [0.0; BLOCK];
-    for i in 0..BLOCK {
-        let v = clamp(f64::from(x[i]), -ERF_END, ERF_END);
-        s[i] = (v * v).mul_add(2.0 / (ERF_END * ERF_END), -1.0);
-    }
-    let sum = polynomials(&ERF, &s);
-    for i in 0..BLOCK {
-        x[i] = (clamp(f64::from(x[i]), -ERF_END, ERF_END) * sum[i]) as f32;
+        x[i] = sum[i] * power[i];
     }
 }
 
@@ -170,34 +87,70 @@ fn polynomial<const N: usize>(coefficients: &[f64; N], x: f64) -> f64 {
     sum
 }
 
+/// As [`polynomial`].
+#[inline(always)]
+fn polynomial_f32<const N: usize>(coefficients: &[f32; N], x: f32) -> f32 {
+    let mut sum = coefficients[N - 1];
+    for c in coefficients[..N - 1].iter().rev() {
+        sum = sum.mul_add(x, *c);
+    }
+    sum
+}
+
 /// x between `low` and `high`; a NaN stays.
 #[inline(always)]
-fn clamp(x: f64, low: f64, high: f64) -> f64 {
+fn clamp<T: PartialOrd>(x: T, low: T, high: T) -> T {
     let x = if x < low { low } else { x };
     if x > high { high } else { x }
 }
 
-/// e^x by a polynomial for |r| <= ln 2 / 2, for x between -708 and 709.
+/// r and 2^k of x = k ln 2 + r, |r| <= ln 2 / 2, for x between -708 and 709.
 #[inline(always)]
-fn exp_by<const N: usize>(coefficients: &[f64; N], x: f64) -> f64 {
+fn reduced(x: f64) -> (f64, f64) {
     let rounded = x.mul_add(std::f64::consts::LOG2_E, ROUND);
     let k = rounded - ROUND;
     let r = k.mul_add(-LN_2[1], k.mul_add(-LN_2[0], x));
-    // Times 2^k: a product, in which a NaN stays.
-    polynomial(coefficients, r) * f64::from_bits((rounded.to_bits() << 52).wrapping_add(ONE))
+    (r, f64::from_bits((rounded.to_bits() << 52).wrapping_add(ONE)))
+}
+
+/// e^r and k of x = k ln 2 + r, |r| <= ln 2 / 2; of a NaN, a NaN.
+#[inline(always)]
+fn exp_parts(x: f32) -> (f32, i32) {
+    let rounded = x.mul_add(std::f32::consts::LOG2_E, ROUND_F32);
+    let k = rounded - ROUND_F32;
+    let r = k.mul_add(-LN_2_F32[1], k.mul_add(-LN_2_F32[0], x));
+    let power = (r * r).mul_add(polynomial_f32(&EXP, r), r) + 1.0;
+    (power, (rounded.to_bits() as i32).wrapping_sub(ROUND_F32.to_bits() as i32))
+}
+
+/// 2^k for k between -126 and 127.
+#[inline(always)]
+fn power_of_2(k: i32) -> f32 {
+    f32::from_bits((k.wrapping_add(127) as u32) << 23)
 }
 
 /// e^x
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     // Beyond these bounds f32 overflows, or is zero.
-    exp_by(&EXP, clamp(f64::from(x), -106.0, 90.0)) as f32
+    let (power, k) = exp_parts(clamp(x, -104.0, 89.0));
+    // In two steps, since what is below the normal numbers has powers of 2 below theirs.
+    power * power_of_2(k >> 1) * power_of_2(k.wrapping_sub(k >> 1))
+}
+
+/// e^x for x between -87 and 88.
+#[inline(always)]
+fn normal_exp(x: f32) -> f32 {
+    let (power, k) = exp_parts(x);
+    power * power_of_2(k)
 }
 
 /// e^x in f64, to a unit in the last place or two; below -708 that of -708, next to nothing.
 #[inline(always)]
 pub fn exp_f64(x: f64) -> f64 {
-    exp_by(&EXP_F64, clamp(x, -708.0, 709.0))
+    let (r, power) = reduced(clamp(x, -708.0, 709.0));
+    // A product, in which a NaN stays.
+    polynomial(&EXP_F64, r) * power
 }
 
 /// ln x: k ln 2 + ln m, m within a square root of 2 of 1, by the series of ln m = 2 artanh((m - 1) / (m + 1)).
@@ -217,18 +170,20 @@ pub fn ln(x: f32) -> f32 {
 /// tanh x
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
-    let v = f64::from(x);
-    let e = exp_by(&EXP, clamp(-2.0 * v.abs(), -60.0, 0.0));
-    let far = ((1.0 - e) / (1.0 + e)).copysign(v);
-    let near = v * polynomial(&TANH, v * v);
-    (if v.abs() < TANH_SERIES_END { near } else { far }) as f32
+    let (t, square) = (x.abs(), x * x);
+    let near = (x * square).mul_add(polynomial_f32(&TANH_NEAR, square), x);
+    // From 10 on the result is 1.
+    let far = 1.0 - 2.0 / (1.0 + normal_exp(2.0 * clamp(t, 0.0, 10.0)));
+    (if t < TANH_NEAR_END { near } else { far }).copysign(x)
 }
 
 /// The error function.
 #[inline(always)]
 pub fn erf(x: f32) -> f32 {
-    let v = clamp(f64::from(x), -ERF_END, ERF_END);
-    (v * polynomial(&ERF, (v * v).mul_add(2.0 / (ERF_END * ERF_END), -1.0))) as f32
+    let t = clamp(x.abs(), 0.0, ERF_END);
+    let near = x.mul_add(polynomial_f32(&ERF_NEAR, x * x), x);
+    let far = (1.0 - normal_exp(-t.mul_add(polynomial_f32(&ERF_FAR, t), t))).copysign(x);
+    if t < ERF_NEAR_END { near } else { far }
 }
 
 #[cfg(test)]
@@ -236,14 +191,15 @@ mod tests {
     use super::*;
     use crate::simd::arch;
 
-    /// A function, its truth in f64, and the largest error in units in the last place of f32: half of one is rounding.
+    /// A function, its truth in f64, and the largest error in units in the last place of f32: half of one is rounding. libm's own
+    /// functions in f32 are off by half of one to one.
     type Judged = (&'static str, fn(f32) -> f32, fn(f64) -> f64, f64);
 
     const FUNCTIONS: [Judged; 4] = [
-        ("exp", exp, libm::exp, 0.505),
+        ("exp", exp, libm::exp, 1.01),
         ("ln", ln, libm::log, 0.505),
-        ("tanh", tanh, libm::tanh, 0.505),
-        ("erf", erf, libm::erf, 0.51),
+        ("tanh", tanh, libm::tanh, 1.5),
+        ("erf", erf, libm::erf, 1.0),
     ];
 
     /// The distance from the truth, in units in the last place of the f32 at the truth.

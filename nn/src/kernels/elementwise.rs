@@ -1,14 +1,17 @@
 //! Element-wise functions of one input, and their derivatives.
 
-use super::disjoint::vec_filled_by;
+use super::disjoint::{DisjointSlice, vec_filled_by};
 use super::elementary;
-use super::smooth::{GELU_K, Smooth};
 use crate::graph::op::Activation;
-use crate::simd::arch;
+use crate::simd::{MAX_LANES, arch};
 use crate::tensor::{Real, VALUES_PER_TASK};
-use crate::transcendental::BLOCK;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+
+/// Values of short rows that functions are taken of together.
+const ROWS_BUFFER: usize = 8 * MAX_LANES;
+/// sqrt(2 / pi), of the tanh form of GELU.
+const GELU_K: f64 = 0.797_884_560_802_865_4;
 
 /// Runs `$body` with `$g` standing for the function `$f`, in a loop of its own for every kind, so that it becomes vectors.
 macro_rules! for_each_kind {
@@ -85,27 +88,61 @@ pub fn forward<T: Real>(f: Activation, x: &[T]) -> Vec<T> {
 
 /// f(x) for every x of `values`, in its place, on this thread.
 pub(super) fn apply(f: Activation, values: &mut [f32]) {
-    arch().dispatch(Apply { f, values });
+    let (count, values) = (values.len(), DisjointSlice::new(values));
+    // SAFETY: the row is the slice.
+    unsafe { apply_rows(f, values, 0, 0, 1, count) }
 }
 
-/// What is dispatched is not a closure: the call of one is a function of its own, compiled without vectors where it is long.
-struct Apply<'a> {
+/// As [`apply`], for the first `count` values of each of `rows` rows, which begin `pitch` apart from `first` on.
+///
+/// # Safety
+/// The rows must lie inside `values`, and no other task may touch them.
+pub(super) unsafe fn apply_rows(
     f: Activation,
-    values: &'a mut [f32],
+    values: DisjointSlice<f32>,
+    first: usize,
+    pitch: usize,
+    rows: usize,
+    count: usize,
+) {
+    if count >= MAX_LANES || rows == 1 {
+        return arch().dispatch(Apply { f, values, first, pitch, rows, count });
+    }
+    // Short rows together, in a buffer.
+    let (together, mut buffer) = (ROWS_BUFFER / count.max(1), [0.0; ROWS_BUFFER]);
+    for row in (0..rows).step_by(together) {
+        let own = row..rows.min(row + together);
+        // SAFETY: the caller's.
+        let line = |row: usize| unsafe { values.slice(first + row * pitch, count) };
+        let part = &mut buffer[..own.len() * count];
+        own.clone().zip(part.chunks_exact_mut(count)).for_each(|(row, to)| to.copy_from_slice(line(row)));
+        apply(f, part);
+        own.zip(part.chunks_exact(count)).for_each(|(row, from)| line(row).copy_from_slice(from));
+    }
 }
 
-impl WithSimd for Apply<'_> {
+/// f(x) for every x of some rows, in its place. What is dispatched is not a closure: the call of one is a function of its own,
+/// compiled without vectors where it is long.
+struct Apply {
+    f: Activation,
+    values: DisjointSlice<f32>,
+    first: usize,
+    pitch: usize,
+    rows: usize,
+    count: usize,
+}
+
+impl WithSimd for Apply {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let mut values = self.values;
-        if let Some(smooth) = Smooth::of(self.f) {
-            values = smooth.apply(values);
-        }
         for_each_kind!(self.f, f => {
-            for v in values {
-                *v = value(f, *v);
+            for row in 0..self.rows {
+                // SAFETY: the caller of `apply_rows` guarantees the rows.
+                for v in unsafe { self.values.slice(self.first + row * self.pitch, self.count) } {
+                    *v = value(f, *v);
+                }
             }
         });
     }
@@ -140,14 +177,8 @@ impl WithSimd for TimesSlope<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let (mut x, mut flow) = (self.x, self.flow);
-        if let Some(smooth) = Smooth::of(self.f) {
-            let ((blocks, rest), (flows, flow_rest)) = (x.as_chunks::<BLOCK>(), flow.as_chunks_mut::<BLOCK>());
-            smooth.times_slopes(blocks, flows);
-            (x, flow) = (rest, flow_rest);
-        }
         for_each_kind!(self.f, f => {
-            for (g, x) in flow.iter_mut().zip(x) {
+            for (g, x) in self.flow.iter_mut().zip(self.x) {
                 *g = slope_times(f, *x, *g);
             }
         });
@@ -428,4 +459,71 @@ pub fn largest<T: Real>(a: T, b: T) -> T {
 #[inline(always)]
 pub fn smallest<T: Real>(a: T, b: T) -> T {
     if b.is_nan_value() { b } else { minimum(a, b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    const SMOOTH: [Activation; 6] = [
+        Activation::Sigmoid,
+        Activation::Silu,
+        Activation::Gelu { tanh: false },
+        Activation::Gelu { tanh: true },
+        Activation::Tanh,
+        Activation::Mish,
+    ];
+
+    fn inputs(n: usize) -> Vec<f32> {
+        let mut rng = Stream::new(0, "smooth");
+        let mut x: Vec<f32> = (0..n).map(|_| (3.0 * rng.next_normal()) as f32).collect();
+        let special =
+            [0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-40, -1e-40, 200.0, -200.0, 0.06, -0.0625];
+        x[n / 2..][..special.len()].copy_from_slice(&special);
+        x
+    }
+
+    #[test]
+    fn vectors_have_the_bits_of_the_formulas() {
+        let bits = |values: Vec<f32>| -> Vec<u32> {
+            values.into_iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
+        };
+        for n in [32, 41, 16 * 7 + 1] {
+            let (x, mut g) = (inputs(n), inputs(n + 3)[3..].to_vec());
+            (g[3], g[n / 2 + 2], g[n / 2 + 3]) = (0.0, 0.0, 0.0);
+            for f in SMOOTH.into_iter().chain([Activation::HardSwish, Activation::Relu]) {
+                assert_eq!(bits(forward(f, &x)), bits(x.iter().map(|x| value(f, *x)).collect()), "{f:?}");
+                let slopes = x.iter().zip(&g).map(|(x, g)| slope_times(f, *x, *g)).collect();
+                assert_eq!(bits(backward(f, &x, &g)), bits(slopes), "{f:?}");
+                // Rows, short and long, with what lies between them.
+                for (rows, count, pitch) in [(1, n, n), (3, 9, 10), (n, 1, 1), (2, 16, 16)] {
+                    let mut made = x.clone();
+                    // SAFETY: the rows lie inside the values.
+                    unsafe { apply_rows(f, DisjointSlice::new(&mut made), 0, pitch, rows, count) };
+                    let is_inside = |i: usize| i / pitch < rows && i % pitch < count;
+                    let want = x.iter().enumerate().map(|(i, x)| if is_inside(i) { value(f, *x) } else { *x });
+                    assert_eq!(bits(made), bits(want.collect()), "{f:?} {rows} {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn smooth_functions_and_slopes_are_near_those_in_f64() {
+        let x: Vec<f32> = (-4_000..4_000).map(|i| i as f32 * 0.005 + 0.001).collect();
+        let ones = vec![1.0f32; x.len()];
+        for f in SMOOTH {
+            for (made, truth) in [
+                (forward(f, &x), value::<f64> as fn(Activation, f64) -> f64),
+                (backward(f, &x, &ones), derivative::<f64> as fn(Activation, f64) -> f64),
+            ] {
+                for (x, y) in x.iter().zip(made) {
+                    let want = truth(f, f64::from(*x));
+                    let error = (f64::from(y) - want).abs();
+                    assert!(error <= 4e-7 * want.abs().max(f64::from(x.abs())).max(1e-3), "{f:?} {x}: {y} {want}");
+                }
+            }
+        }
+    }
 }

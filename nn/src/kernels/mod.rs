@@ -19,4 +19,3 @@ pub mod rearrange;
 pub mod reduce;
 pub mod resize;
 pub mod row_gemm;
-mod smooth;

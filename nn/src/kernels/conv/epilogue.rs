@@ -1,12 +1,12 @@
 //! The epilogue of a kernel: what happens to a result between its sum and its store. It is combined with a residual tensor
-//! (added to it, or masked by it), then clamped, or a function of it is taken while it is in the cache. Convolutions, max-pool gradients and slices of channels share it, so that
-//! y = relu(conv(x) + residual) and dx = conv_gradient(dy) * relu'(x) take one pass over memory.
+//! (added to it, or masked by it), then clamped, or a function of it is taken while it is in the cache. Convolutions, max-pool
+//! gradients and slices of channels share it, so that y = relu(conv(x) + residual) and dx = conv_gradient(dy) * relu'(x) take one
+//! pass over memory.
 
 use crate::graph::op::Activation;
 use crate::kernels::disjoint::DisjointSlice;
 use crate::kernels::elementwise::{self, maximum, minimum};
 use crate::simd::arch;
-use crate::transcendental::BLOCK;
 use pulp::{Simd, WithSimd};
 
 /// An epilogue: residual operand, how it is combined, final clamp or function.
@@ -39,21 +39,9 @@ impl Epilogue<'_> {
         rows: usize,
         count: usize,
     ) {
-        let Some(f) = self.activation else { return };
-        // Short rows together.
-        let (together, mut block) = ((BLOCK / count.max(1)).max(1), [0.0; BLOCK]);
-        for row in (0..rows).step_by(together) {
-            let own = row..rows.min(row + together);
+        if let Some(f) = self.activation {
             // SAFETY: the caller's.
-            let line = |row: usize| unsafe { stored.slice(first + row * pitch, count) };
-            if together == 1 {
-                elementwise::apply(f, line(row));
-                continue;
-            }
-            let block = &mut block[..own.len() * count];
-            own.clone().zip(block.chunks_exact_mut(count)).for_each(|(row, to)| to.copy_from_slice(line(row)));
-            elementwise::apply(f, block);
-            own.zip(block.chunks_exact(count)).for_each(|(row, from)| line(row).copy_from_slice(from));
+            unsafe { elementwise::apply_rows(f, stored, first, pitch, rows, count) }
         }
     }
 
