@@ -6,6 +6,7 @@ use super::rearrange::strides;
 use crate::graph::op::Reduction;
 use crate::simd::arch;
 use crate::tensor::{Real, VALUES_PER_TASK};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Which elements a reduction reads.
@@ -51,18 +52,60 @@ pub fn sum<T: Real>(x: &[T]) -> f64 {
     )
 }
 
+/// [`sum`] of each of some rows of `len` values.
+fn sums<T: Real>(x: &[T], len: usize) -> Vec<f64> {
+    let mut groups = x.chunks_exact(ROWS * len);
+    let mut all: Vec<f64> = groups.by_ref().flat_map(|x| arch().dispatch(SideBySide { x, len })).collect();
+    all.extend(groups.remainder().chunks_exact(len).map(sum));
+    all
+}
+
+/// Rows whose sums are formed side by side: the steps of one wait for one another.
+const ROWS: usize = 4;
+
+/// [`sum`] of each of [`ROWS`] rows of `len` values, to its bits.
+struct SideBySide<'a, T> {
+    x: &'a [T],
+    len: usize,
+}
+
+impl<T: Real> WithSimd for SideBySide<'_, T> {
+    type Output = [f64; ROWS];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> [f64; ROWS] {
+        let len = self.len;
+        let rows: [&[T]; ROWS] = std::array::from_fn(|r| &self.x[r * len..][..len]);
+        let mut sums = [[0.0; 8]; ROWS];
+        for at in (0..len / 8 * 8).step_by(8) {
+            for r in 0..ROWS {
+                let group = &rows[r][at..at + 8];
+                for i in 0..8 {
+                    sums[r][i] += group[i].f64();
+                }
+            }
+        }
+        for (sums, row) in sums.iter_mut().zip(&rows) {
+            sums.iter_mut().zip(&row[len / 8 * 8..]).for_each(|(s, v)| *s += v.f64());
+        }
+        sums.map(|sums| sums.iter().sum())
+    }
+}
+
 /// Reduces `x` of shape `dims` over `axes` (the batch is axis 0).
 pub fn forward<T: Real>(reduction: Reduction, dims: &[usize], axes: &[usize], x: &[T]) -> Vec<T> {
     let offsets = Offsets::new(dims, axes);
     let count = offsets.reduced.len();
     let result = |sum: f64| T::of(if reduction == Reduction::Mean { sum / count as f64 } else { sum });
-    let tasks = offsets.results.par_iter().with_min_len(VALUES_PER_TASK.div_ceil(count.max(1)));
     if reduction == Reduction::Max {
+        let tasks = offsets.results.par_iter().with_min_len(VALUES_PER_TASK.div_ceil(count.max(1)));
         return tasks.map(|base| x[base + argmax(&offsets.reduced, *base, x)]).collect();
     }
-    if let Some(len) = offsets.contiguous_len() {
-        return tasks.map(|base| result(sum(&x[*base..base + len]))).collect();
+    if let Some(len) = offsets.contiguous_len().filter(|len| *len > 0) {
+        let chunk = VALUES_PER_TASK.div_ceil(len).next_multiple_of(ROWS) * len;
+        return x.par_chunks(chunk).flat_map_iter(|x| sums(x, len).into_iter().map(result)).collect();
     }
+    let tasks = offsets.results.par_iter().with_min_len(VALUES_PER_TASK.div_ceil(count.max(1)));
     tasks
         .map_init(Vec::new, |values, base| {
             values.clear();
@@ -100,4 +143,25 @@ pub fn gradient<T: Real>(reduction: Reduction, dims: &[usize], axes: &[usize], x
 fn argmax<T: Real>(offsets: &[usize], base: usize, x: &[T]) -> usize {
     let beats = |a: T, b: T| a > b || (a.is_nan_value() && !b.is_nan_value());
     offsets.iter().copied().fold(offsets[0], |best, o| if beats(x[base + o], x[base + best]) { o } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    #[test]
+    fn sums_side_by_side_have_the_bits_of_one_sum() {
+        for (rows, len) in [(1, 49), (4, 49), (11, 196), (7, 3), (9, 8)] {
+            let mut rng = Stream::new(0, "reduce");
+            let x: Vec<f32> = (0..rows * len).map(|_| rng.next_normal() as f32).collect();
+            let means = forward(Reduction::Mean, &[1, rows, len], &[2], &x);
+            for (row, mean) in x.chunks(len).zip(means) {
+                let mut parts = [0.0f64; 8];
+                row.iter().enumerate().for_each(|(i, v)| parts[i % 8] += f64::from(*v));
+                let want = (parts.into_iter().sum::<f64>() / len as f64) as f32;
+                assert_eq!(mean.to_bits(), want.to_bits(), "{rows} {len}");
+            }
+        }
+    }
 }
