@@ -6,15 +6,16 @@ use crate::tensor::Real;
 use rayon::prelude::*;
 
 /// Which matrices of two operands are multiplied.
-struct BroadcastPairs {
+pub(super) struct BroadcastPairs {
     /// m, k, n: rows of a, columns of a, columns of b.
-    sizes: [usize; 3],
+    pub sizes: [usize; 3],
     /// For each matrix of the result the number of its matrix of a and of b.
-    operands: Vec<[usize; 2]>,
+    pub operands: Vec<[usize; 2]>,
 }
 
 impl BroadcastPairs {
-    fn new(a: &[usize], b: &[usize], to: &[usize]) -> Self {
+    /// For operands of shapes `a` and `b`, which broadcast to `to`.
+    pub fn new(a: &[usize], b: &[usize], to: &[usize]) -> Self {
         let rank = to.len();
         let of_operand = |dims: &[usize]| -> Vec<usize> {
             let front = &dims[..rank - 2];

@@ -273,6 +273,11 @@ pub fn softmax<T: Real>(len: usize, inner: usize, log: bool, x: &[T]) -> Vec<T> 
     along_axis(len, inner, x, x, |x, _, row, y| arch().dispatch(SoftmaxLine { x, log, row, y }))
 }
 
+/// [`softmax`] of one row of neighbours, on this thread; `scratch` has room for as many values.
+pub(super) fn softmax_row(x: &[f32], scratch: &mut [f64], y: &mut [f32]) {
+    arch().dispatch(SoftmaxLine { x, log: false, row: scratch, y });
+}
+
 /// The values along the axis at one place, and room for their exponentials.
 struct SoftmaxLine<'a, T> {
     x: &'a [T],

@@ -64,6 +64,11 @@ impl PackedColumns {
         self.depth
     }
 
+    /// Columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// A block of columns, and how many of them count.
     fn block(&self, block: usize) -> (&[f32], usize) {
         let width = nr();
@@ -98,11 +103,9 @@ pub unsafe fn multiply(
     out_row: usize,
 ) {
     let (depth, columns) = (b.depth, b.columns);
-    if m == 0 || columns == 0 {
+    if !check(m, a, b, epilogue) {
         return;
     }
-    assert!(depth == 0 || (m - 1) * a.row + (depth - 1) * a.column < a.data.len(), "the left operand is too short");
-    assert!(epilogue.bias.is_empty() || epilogue.bias.len() >= columns, "the bias is too short");
     let blocks = columns.div_ceil(nr());
     let most = (m * columns * depth / MIN_TASK_MACS).max(1);
     let in_cache = (ROWS_IN_CACHE / depth.max(1)).clamp(MR, m.next_multiple_of(MR));
@@ -117,6 +120,41 @@ pub unsafe fn multiply(
         // SAFETY: the tasks' rows and blocks do not overlap; the caller guarantees that the result has room for them.
         unsafe { Task { a, b, epilogue, out, out_row }.run(rows, blocks) }
     });
+}
+
+/// As [`multiply`], on this thread.
+///
+/// # Panics
+/// As [`multiply`].
+///
+/// # Safety
+/// As [`multiply`].
+pub unsafe fn multiply_here(
+    m: usize,
+    a: Matrix<'_, f32>,
+    b: &PackedColumns,
+    epilogue: &RowEpilogue<'_>,
+    out: DisjointSlice<f32>,
+    out_row: usize,
+) {
+    if check(m, a, b, epilogue) {
+        // SAFETY: the caller's.
+        unsafe { Task { a, b, epilogue, out, out_row }.run(0..m, 0..b.columns.div_ceil(nr())) }
+    }
+}
+
+/// Whether there is anything to compute.
+///
+/// # Panics
+/// Where an operand is too short: a defect of the caller.
+fn check(m: usize, a: Matrix<'_, f32>, b: &PackedColumns, epilogue: &RowEpilogue<'_>) -> bool {
+    let (depth, columns) = (b.depth, b.columns);
+    if m == 0 || columns == 0 {
+        return false;
+    }
+    assert!(depth == 0 || (m - 1) * a.row + (depth - 1) * a.column < a.data.len(), "the left operand is too short");
+    assert!(epilogue.bias.is_empty() || epilogue.bias.len() >= columns, "the bias is too short");
+    true
 }
 
 /// Rows and blocks of columns of a product.

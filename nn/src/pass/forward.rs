@@ -2,12 +2,12 @@
 
 use super::apply;
 use super::schedule::concat::ConcatBuffer;
-use super::schedule::fuse::{ConcatSlot, Fused, FusionPlan};
+use super::schedule::fuse::{ConcatSlot, Depthwise, Fused, FusionPlan};
 use super::schedule::groups::BatchSchedule;
 use crate::error::{Context, Error, Result};
 use crate::graph::op::Activation;
 use crate::graph::{NodeId, Op};
-use crate::kernels::conv::{Combine, ConvMaxPool, Epilogue, OutputSlot, WinogradTile};
+use crate::kernels::conv::{Combine, ConvMaxPool, Epilogue, ExpandDepthwise, OutputSlot, WinogradTile};
 use crate::kernels::row_gemm::RowEpilogue;
 use crate::model::Model;
 use crate::model::pack_cache::Direction;
@@ -87,7 +87,8 @@ impl Model {
                 trace.compute_node(id, &mut concats, *keep_all)?;
             }
             if !keep_all {
-                for input in &graph.node(id).inputs {
+                let read = trace.fusion.read_at(id).into_iter().flat_map(|node| &graph.node(node).inputs);
+                for input in read {
                     uses[input.0] -= 1;
                     let has_own_value = trace.fusion.value_node(*input) == *input;
                     if uses[input.0] == 0 && has_own_value && !goals.contains(input) {
@@ -109,25 +110,31 @@ impl Model {
         Ok(trace.get(id)?.clone())
     }
 
-    /// The convolution at `id` of `x`, N x C x H x W, with what is fused with it.
+    /// The convolution at `id` of `x`, N x C x H x W, times its gate, if any, with what is fused with it.
     pub(super) fn run_conv(
         &self,
         id: NodeId,
         x: &Tensor,
         fused: &Fused,
+        gate: Option<&Tensor>,
         residual: Option<&Tensor>,
         tile: WinogradTile,
     ) -> Result<Tensor> {
         let conv = self.prepacked(id, fused.norm, Direction::Forward, tile)?;
         let residual = residual.map(values::<f32>).transpose()?;
+        let gate = gate.map(values::<f32>).transpose()?;
         let epilogue = Epilogue {
             residual: residual.as_deref().unwrap_or_default(),
             combine: if residual.is_some() { Combine::Add } else { Combine::None },
             clamp: fused.clamp,
             activation: fused.activation,
         };
-        let y = conv.run(x.dims()[0], &values::<f32>(x)?, &epilogue);
-        tensor(y, &apply::with_batch(x.dims()[0], &self.graph().node(id).shape))
+        let (batch, x) = (x.dims()[0], values::<f32>(x)?);
+        let y = match gate {
+            Some(gate) => conv.run_gated(batch, &x, &gate, &epilogue),
+            None => conv.run(batch, &x, &epilogue),
+        };
+        tensor(y, &apply::with_batch(batch, &self.graph().node(id).shape))
     }
 
     /// The linear layer at `id` of `x`, and its activation, where a sample has several rows.
@@ -184,6 +191,27 @@ impl Model {
         };
         let y = kernel.run(x.dims()[0], &values::<f32>(x)?, fused.clamp);
         tensor(y, &apply::with_batch(x.dims()[0], &pool.shape))
+    }
+
+    /// The depthwise convolution behind the pointwise one at `id`, without a residual.
+    fn run_conv_depthwise(
+        &self,
+        id: NodeId,
+        x: &Tensor,
+        fused: &Fused,
+        depthwise: &Depthwise,
+        tile: WinogradTile,
+    ) -> Result<Tensor> {
+        let wide = self.prepacked(id, fused.norm, Direction::Forward, tile)?;
+        let deep = self.prepacked(depthwise.conv, depthwise.norm, Direction::Forward, tile)?;
+        let between = Epilogue { clamp: fused.clamp, activation: fused.activation, ..Epilogue::NONE };
+        let after = Epilogue { clamp: depthwise.clamp, activation: depthwise.activation, ..Epilogue::NONE };
+        let (batch, x) = (x.dims()[0], values::<f32>(x)?);
+        let y = match ExpandDepthwise::of(&wide, &deep) {
+            Some(both) => both.run(batch, &x, &between, &after),
+            None => deep.run(batch, &wide.run(batch, &x, &between), &after),
+        };
+        tensor(y, &apply::with_batch(batch, &self.graph().node(depthwise.conv).shape))
     }
 
     /// Whether f32 kernels can take `x`.
@@ -268,7 +296,14 @@ impl Trace {
             self.values[id.0] = Some(value);
             return Ok(());
         }
-        let inputs = node.inputs.iter().map(|i| self.value_or_fused(*i)).collect::<Result<Vec<&Tensor>>>()?;
+        if let Some(attention) = self.fusion.attention_at(id) {
+            let value = attention.run(model.graph(), id, |node| self.value_or_fused(node));
+            self.values[id.0] = Some(value.context(|| format!("attention that ends at `{}`", node.name))?);
+            return Ok(());
+        }
+        let gate = self.fusion.fused_at(id).and_then(|fused| fused.gate);
+        let read = gate.map_or(node.inputs.to_vec(), |gate| vec![gate.maps]);
+        let inputs = read.iter().map(|i| self.value_or_fused(*i)).collect::<Result<Vec<&Tensor>>>()?;
         let mut compute = || -> Result<Option<(NodeId, Tensor)>> {
             let alone = Fused::alone(id);
             let fused = self.fusion.fused_at(id).unwrap_or(&alone);
@@ -290,8 +325,12 @@ impl Trace {
             if let Some(pool) = fused.pool {
                 return Ok(Some((pool, model.run_conv_max_pool(id, x, fused, pool, self.tile)?)));
             }
+            if let Some(depthwise) = &fused.depthwise {
+                return Ok(Some((fused.output, model.run_conv_depthwise(id, x, fused, depthwise, self.tile)?)));
+            }
             let residual = fused.residual.map(|r| self.value_or_fused(r)).transpose()?;
-            Ok(Some((fused.output, model.run_conv(id, x, fused, residual, self.tile)?)))
+            let gate = gate.map(|gate| self.value_or_fused(gate.factors)).transpose()?;
+            Ok(Some((fused.output, model.run_conv(id, x, fused, gate, residual, self.tile)?)))
         };
         let computed = compute().context(|| {
             let shapes: Vec<_> = inputs.iter().map(|t| t.dims()).collect();

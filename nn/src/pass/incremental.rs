@@ -362,7 +362,14 @@ impl Changed<'_> {
             .collect::<Result<Vec<_>>>()?;
         if let Op::Conv2d(_) | Op::ConvTranspose2d(..) = node.op {
             let residual = fused.residual.map(|r| self.full(r)).transpose()?;
-            return Ok(NodeState::Full(model.run_conv(id, &inputs[0], fused, residual.as_ref(), WinogradTile::F2)?));
+            return Ok(NodeState::Full(model.run_conv(
+                id,
+                &inputs[0],
+                fused,
+                None,
+                residual.as_ref(),
+                WinogradTile::F2,
+            )?));
         }
         if let (Op::Linear { .. }, [x]) = (&node.op, &inputs[..])
             && let Some(y) = model.run_linear(id, x, fused.activation)?

@@ -57,7 +57,7 @@ impl<'a> DepthwiseConv<'a> {
             self.problems.iter().map(|p| ConvProblem { batch, ..p.problem.clone() }).collect();
         let mut ready = Vec::new();
         for (problem, packed) in problems.iter().zip(self.problems) {
-            let operands = Operands { x, panels: packed.panels, bias, epilogue: *epilogue };
+            let operands = Operands { x, gate: &[], panels: packed.panels, bias, epilogue: *epilogue };
             if problem.check_activations(&operands, len) {
                 let taps: Vec<usize> = problem.taps.iter().map(|t| self.padded.tap_offset(*t)).collect();
                 let grid = TapGrid::new(&self.padded, &problem.taps);
@@ -96,15 +96,15 @@ impl<'a> DepthwiseConv<'a> {
 }
 
 /// A checked problem, where its taps read in the padded plane, and its kernels.
-struct ReadyProblem<'a> {
-    problem: &'a ConvProblem,
-    taps: Vec<usize>,
-    grid: Option<TapGrid>,
-    kernels: &'a [f32],
+pub(super) struct ReadyProblem<'a> {
+    pub problem: &'a ConvProblem,
+    pub taps: Vec<usize>,
+    pub grid: Option<TapGrid>,
+    pub kernels: &'a [f32],
 }
 
 /// Each thread's buffers: the padded plane and its shape, the sums of one problem, and the plane that several phases make.
-struct Scratch {
+pub(super) struct Scratch {
     shape: Option<PaddedShape>,
     values: Vec<f32>,
     sums: Vec<f32>,
@@ -112,21 +112,24 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> =
+    pub(super) static SCRATCH: RefCell<Scratch> =
         const { RefCell::new(Scratch { shape: None, values: Vec::new(), sums: Vec::new(), plane: Vec::new() }) };
 }
 
 /// One plane of the output.
-struct OutputPlane<'a> {
-    padded: &'a PaddedPlane,
-    problems: &'a [ReadyProblem<'a>],
-    begin: usize,
-    x: &'a [f32],
-    channel: usize,
-    bias: f32,
-    epilogue: Epilogue<'a>,
-    scratch: &'a mut Scratch,
-    y: &'a mut [f32],
+pub(super) struct OutputPlane<'a> {
+    pub padded: &'a PaddedPlane,
+    pub problems: &'a [ReadyProblem<'a>],
+    /// Where the plane's first value would lie in the layout of the problems.
+    pub begin: usize,
+    /// The input plane.
+    pub x: &'a [f32],
+    /// Which of the kernels.
+    pub channel: usize,
+    pub bias: f32,
+    pub epilogue: Epilogue<'a>,
+    pub scratch: &'a mut Scratch,
+    pub y: &'a mut [f32],
 }
 
 impl WithSimd for OutputPlane<'_> {
@@ -140,7 +143,7 @@ impl WithSimd for OutputPlane<'_> {
             values.resize(self.padded.len() + MAX_LANES, 0.0);
             *shape = Some(self.padded.shape);
         }
-        self.padded.fill(self.x, values);
+        self.padded.fill_by_vectors(simd, self.x, values);
         let pitch = self.padded.pitch();
         let is_single = self.problems.len() == 1;
         for ReadyProblem { problem, taps, grid, kernels } in self.problems {

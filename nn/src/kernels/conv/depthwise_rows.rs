@@ -14,6 +14,9 @@ const ROWS: usize = 4;
 pub(super) struct TapGrid {
     /// Where the taps of each column read, from those of the first on.
     columns: Vec<usize>,
+    /// How far behind a position the last value lies that it reads, and how many weights a kernel has.
+    reach: usize,
+    weights: usize,
     /// For blocks of 1 to [`ROWS`] rows the input rows that they read, in the order of the taps.
     steps: [Vec<RowStep>; ROWS],
 }
@@ -71,8 +74,11 @@ impl TapGrid {
         if remainders.iter().any(|r| r.taps.windows(2).any(|t| t[1] - t[0] != r.step())) {
             return None;
         }
-        let steps = std::array::from_fn(|rows| steps(&remainders, rows + 1, width, pitch));
-        Some(TapGrid { columns: columns.iter().map(|t| padded.tap_offset([top, t[1]])).collect(), steps })
+        let steps: [Vec<RowStep>; ROWS] = std::array::from_fn(|rows| steps(&remainders, rows + 1, width, pitch));
+        let columns: Vec<usize> = columns.iter().map(|t| padded.tap_offset([top, t[1]])).collect();
+        let last = steps[0].iter().map(|s| s.at).max()? + columns.iter().max()?;
+        let weights = steps.iter().flatten().map(|s| s.weight + columns.len()).max()?;
+        Some(TapGrid { columns, reach: last, weights, steps })
     }
 }
 
@@ -124,12 +130,9 @@ impl PlaneRows<'_> {
     #[inline(always)]
     pub fn run<S: Simd>(mut self, simd: S) {
         let ([height, width], lanes) = (self.output, S::F32_LANES);
-        let Some(last) = self.grid.steps[0].iter().map(|s| s.at).max().zip(self.grid.columns.iter().max()) else {
-            return;
-        };
-        let reach = (height.max(1) - 1) * self.pitch + width.max(1) - 1 + last.0 + last.1 + lanes;
+        let reach = (height.max(1) - 1) * self.pitch + width.max(1) - 1 + self.grid.reach + lanes;
         assert!(reach <= self.values.len() && self.y.len() >= height * width, "a depthwise plane is too short");
-        assert!(self.grid.steps.iter().flatten().all(|s| s.weight + self.grid.columns.len() <= self.kernel.len()));
+        assert!(self.grid.weights <= self.kernel.len(), "a depthwise kernel is too short");
         let Epilogue { residual, combine, .. } = self.epilogue;
         assert!(combine == Combine::None || residual.len() >= height * width, "the residual is too short");
         for row in (0..height).step_by(ROWS) {
@@ -196,8 +199,11 @@ impl PlaneRows<'_> {
             for (v, sum) in sums.iter().enumerate() {
                 let first = (row + r) * width + column + v * lanes;
                 let count = lanes.min(width - column - v * lanes);
-                let (sum, to) = (simd.add_f32s(*sum, bias), &mut self.y[first..first + count]);
-                if count == lanes {
+                let sum = simd.add_f32s(*sum, bias);
+                // What reaches into the next row is stored again with it, where the block holds whole rows.
+                let is_full = count == lanes || (width <= V * lanes && first + lanes <= self.output[0] * width);
+                let to = &mut self.y[first..first + if is_full { lanes } else { count }];
+                if is_full {
                     // SAFETY: the residual is as long as the output, where it is read.
                     let value = unsafe { combine.vector_at(simd, sum, residual.as_ptr().wrapping_add(first)) };
                     S::as_mut_simd_f32s(to).0[0] = clamp.vector(simd, value);

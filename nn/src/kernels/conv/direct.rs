@@ -12,7 +12,7 @@ use super::problem::{ConvProblem, Operands, PackedProblem};
 use super::scatter::{OutputRun, Scatter};
 use super::scratch::{SCRATCH, grow};
 use crate::kernels::disjoint::DisjointSlice;
-
+use crate::simd::lanes;
 use rayon::prelude::*;
 
 /// Bytes of a band, which stays in a core's L2 cache.
@@ -58,7 +58,8 @@ impl<'a> DirectConv<'a> {
     ) {
         let problems: Vec<ConvProblem> =
             self.problems.iter().map(|p| ConvProblem { batch, ..p.problem.clone() }).collect();
-        let operands = self.problems.iter().map(|p| Operands { x, panels: p.panels, bias, epilogue: *epilogue });
+        let operands =
+            self.problems.iter().map(|p| Operands { x, gate: &[], panels: p.panels, bias, epilogue: *epilogue });
         let ready: Vec<_> = problems.iter().zip(operands).filter(|(problem, ops)| problem.check(ops, len)).collect();
         let Some((first, _)) = ready.first() else { return };
         let ([h, w], stride, planes) = (first.input, first.stride, batch * first.groups);
@@ -126,6 +127,9 @@ impl Band {
         }
         let panels = &operands.panels[self.group * problem.panel_len()..];
         let bias = operands.bias.get(channel..channel + problem.out_channels).unwrap_or_default();
+        if problem.layout.column == 1 && problem.output[1] >= 2 * lanes() {
+            return self.run_rows(problem, operands, from, high, out);
+        }
         let positions = (high - 1) * pitch + problem.output[1];
         let mut runs = Vec::new();
         SCRATCH.with_borrow_mut(|scratch| {
@@ -151,6 +155,39 @@ impl Band {
                 Scatter { problem, operands, runs: &runs, channel, rows, out }.run(&mut scratch.results);
             }
         });
+    }
+
+    /// Computes `high` rows of a problem whose outputs of a row are neighbours, row by row and in their place.
+    fn run_rows(
+        &self,
+        problem: &ConvProblem,
+        operands: &Operands<'_>,
+        from: &PaddedBand<'_>,
+        high: usize,
+        out: DisjointSlice<f32>,
+    ) {
+        let (depth, channel, rows) = (problem.depth(), self.group * problem.out_channels, problem.out_channels);
+        let panels = &operands.panels[self.group * problem.panel_len()..];
+        let bias = operands.bias.get(channel..channel + rows).unwrap_or_default();
+        let Epilogue { residual, combine, clamp, .. } = operands.epilogue;
+        for y in 0..high {
+            for x in (0..problem.output[1]).step_by(nr()) {
+                let first = problem.output_index(self.n, channel, self.from + y, x);
+                let (count, out_pitch) = (nr().min(problem.output[1] - x), problem.layout.plane);
+                let (columns, row_offsets) =
+                    (from.columns[y * from.pitch + x..].as_ptr(), RowOffsets::Listed(from.row_offsets));
+                let residual = residual.get(first..).unwrap_or_default().as_ptr();
+                // SAFETY: after the last position of the last row of the column matrix there is a full tile. The problem was
+                // checked: its last output lies inside `out` (and the residual). No other task has these rows and columns.
+                unsafe {
+                    let out = out.at(first);
+                    let tile = Tile { columns, row_offsets, count, out, out_pitch, residual, combine, clamp };
+                    PanelGemm { panels, depth, rows, bias, tile }.run();
+                }
+                // SAFETY: as above; these values have just been stored.
+                unsafe { operands.epilogue.activate_rows(out, first, out_pitch, rows, count) };
+            }
+        }
     }
 
     /// The runs of `count` positions from `first` on that are outputs, not halo.

@@ -1,6 +1,7 @@
 //! Tiled implicit GEMM: packs one block of im2col columns and multiplies it by the weight panels.
 
 use super::epilogue::{Clamp, Combine, Epilogue};
+use super::gate::PackGated;
 use super::im2col_masked::{LanePositions, MaskedIm2col, PackColumns, SampleSpan};
 use super::im2col_runs;
 use super::microkernel::{MR, PanelGemm, RowOffsets, Tile, nr};
@@ -80,10 +81,12 @@ impl TiledGemm<'_> {
         let (n, pixel) = (block.from / pixels, block.from % pixels);
         let is_contiguous = pixel + block.count <= pixels && layout.column == 1 && layout.row == problem.output[1];
         let channel = block.group * problem.out_channels + rows.start;
-        let reads_unpacked = problem.is_pointwise() && problem.out_channels <= MAX_UNPACKED_PANELS * MR;
+        let is_gated = !operands.gate.is_empty();
+        let reads_unpacked = !is_gated && problem.is_pointwise() && problem.out_channels <= MAX_UNPACKED_PANELS * MR;
         // Where all columns are narrow no vector reaches beyond them; those of one pixel are one run of memory.
         let is_narrow = narrow_columns(block.count, lanes()) == block.count && pixel + block.count <= pixels;
-        let reads_narrow = is_narrow && (reads_unpacked || (problem.is_pointwise() && pixels <= block.count));
+        let is_one_run = !is_gated && problem.is_pointwise() && pixels <= block.count;
+        let reads_narrow = is_narrow && (reads_unpacked || is_one_run);
         let (columns, row_offsets) = if (reads_unpacked && pixel + nr() <= pixels) || reads_narrow {
             let first = (n * problem.groups + block.group) * problem.in_channels * pixels + pixel;
             (operands.x[first..].as_ptr(), RowOffsets::Unpacked(pixels))
@@ -129,8 +132,21 @@ impl TiledGemm<'_> {
     /// Packs the block's im2col columns: row (tap, channel), [`nr`] values a row.
     fn pack_columns(&self, block: ColumnBlock, to: &mut [f32]) {
         let TiledGemm { problem, operands, masked } = *self;
-        let Some(masked) = masked else { return im2col_runs::pack_columns(problem, operands.x, block, to) };
         let pixels = problem.out_pixels();
+        if !operands.gate.is_empty() {
+            let (depth, mut spans, mut lane) = (problem.depth(), Vec::with_capacity(2), 0);
+            while lane < block.count {
+                let (n, first) = ((block.from + lane) / pixels, (block.from + lane) % pixels);
+                let len = (pixels - first).min(block.count - lane);
+                spans.push(SampleSpan { lane, len, from: (n * depth * pixels + first) as isize - lane as isize });
+                lane += len;
+            }
+            let rows = &mut to[..depth * nr()];
+            let gated =
+                PackGated { x: operands.x, pixels, gate: operands.gate, depth, spans: &spans, rows, pitch: nr() };
+            return arch().dispatch(gated);
+        }
+        let Some(masked) = masked else { return im2col_runs::pack_columns(problem, operands.x, block, to) };
         let (mut positions, mut spans) = (LanePositions::NONE, Vec::with_capacity(2));
         let mut lane = 0;
         while lane < block.count {

@@ -4,7 +4,9 @@
 //! a constant offset, however narrow the plane and whatever the stride. Positions that fall between the last of a row and the
 //! first of the next mean nothing; their results are dropped.
 
+use crate::simd::{MAX_LANES, arch};
 use crate::tensor::Real;
+use pulp::Simd;
 
 /// Where the values of a plane lie in its padded copy.
 pub(in crate::kernels) struct PaddedPlane {
@@ -94,24 +96,49 @@ impl PaddedPlane {
         plane.chunks_exact(self.shape.input[1]).enumerate().for_each(|(i, line)| self.fill_row(i, line, to));
     }
 
-    /// As [`PaddedPlane::fill`], for row i of the plane.
+    /// As [`PaddedPlane::fill`], by vectors; `to` must have room for one after the plane.
     #[inline(always)]
+    pub fn fill_by_vectors<S: Simd>(&self, simd: S, plane: &[f32], to: &mut [f32]) {
+        if self.shape.stride == [1, 1] {
+            return self.fill_dense(simd, plane, to);
+        }
+        self.fill(plane, to);
+    }
+
+    /// Rows without gaps. The last vector of a row is filled up with zeros, which belong where they go: to the halo, and to the next
+    /// row, which is written after it.
+    #[inline(always)]
+    fn fill_dense<S: Simd>(&self, simd: S, plane: &[f32], to: &mut [f32]) {
+        let (lanes, width) = (S::F32_LANES, self.shape.input[1]);
+        let ReadColumns { first, count, column, .. } = self.columns;
+        let full = count / lanes * lanes;
+        let numbers: [f32; MAX_LANES] = std::array::from_fn(|i| i as f32);
+        let lane = S::as_simd_f32s(&numbers[..lanes]).0[0];
+        let is_tail = simd.less_than_f32s(lane, simd.splat_f32s((count - full) as f32));
+        for (i, row) in self.rows.iter().enumerate() {
+            let Some(row) = row else { continue };
+            let (from, at) = (i * width + first, row + column);
+            for c in (0..full).step_by(lanes) {
+                store(simd, load(simd, &plane[from + c..][..lanes]), &mut to[at + c..][..lanes]);
+            }
+            if full < count {
+                let tail = match plane.get(from + full..from + full + lanes) {
+                    Some(tail) => simd.select_f32s(is_tail, load(simd, tail), simd.splat_f32s(0.0)),
+                    None => load(simd, &plane[from + full..from + count]),
+                };
+                store(simd, tail, &mut to[at + full..][..lanes]);
+            }
+        }
+    }
+
+    /// As [`PaddedPlane::fill`], for row i of the plane.
     pub fn fill_row<T: Real>(&self, i: usize, line: &[T], to: &mut [T]) {
         let Some(row) = self.rows[i] else { return };
         let ReadColumns { first, count, column, even, odd } = self.columns;
         let (line, to, step) = (&line[first..first + count], &mut to[row..], self.shape.stride[1]);
         match step {
             1 => to[column..column + count].copy_from_slice(line),
-            2 => {
-                // In pairs, which compilers vectorise.
-                let evens = to[even..][..count / 2].iter_mut().zip(line.chunks_exact(2));
-                evens.for_each(|(to, pair)| *to = pair[0]);
-                let odds = to[odd..][..count / 2].iter_mut().zip(line.chunks_exact(2));
-                odds.for_each(|(to, pair)| *to = pair[1]);
-                if count % 2 == 1 {
-                    to[even + count / 2] = line[count - 1];
-                }
-            }
+            2 => split_pairs(line, to, even, odd),
             _ => {
                 for begin in 0..step.min(count) {
                     let to = &mut to[self.shape.at(0, column + begin)..];
@@ -168,6 +195,68 @@ impl PaddedPlane {
                 _ => line.iter_mut().enumerate().for_each(|(i, v)| *v = from[self.shape.at(0, column + i)]),
             }
         }
+    }
+}
+
+/// Writes the values of even number to those from `even` on, the others to those from `odd` on.
+fn split_pairs<T: Real>(line: &[T], to: &mut [T], even: usize, odd: usize) {
+    let (pairs, last) = line.as_chunks::<2>();
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(line), pulp::Arch::V4(simd)) = (T::singles(line), arch()) {
+        let [evens, odds] =
+            [(even, line.len().div_ceil(2)), (odd, pairs.len())].map(|(from, n)| &raw mut to[from..from + n]);
+        // SAFETY: the processor has these instructions; an f32 has the layout of T, which is f32, and the parts were sliced.
+        return unsafe { split_pairs_avx512(simd, line, evens.cast(), odds.cast()) };
+    }
+    to[even..][..pairs.len()].iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair[0]);
+    to[odd..][..pairs.len()].iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair[1]);
+    if let [last] = last {
+        to[even + pairs.len()] = *last;
+    }
+}
+
+/// [`split_pairs`] by permutations of two vectors.
+///
+/// # Safety
+/// Half of the values, of which the first takes the odd one, must be writable at `evens` and at `odds`.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn split_pairs_avx512(_: pulp::x86::V4, line: &[f32], evens: *mut f32, odds: *mut f32) {
+    use std::arch::x86_64::*;
+    let numbers: [i32; 16] = std::array::from_fn(|i| 2 * i as i32);
+    let first = |n: usize| ((1u32 << n.min(16)) - 1) as __mmask16;
+    // SAFETY: the caller's; masks bound what is read and written.
+    unsafe {
+        let even = _mm512_loadu_si512(numbers.as_ptr().cast());
+        let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+        for (block, part) in line.chunks(32).enumerate() {
+            let n = part.len();
+            let low = _mm512_maskz_loadu_ps(first(n), part.as_ptr());
+            let high = _mm512_maskz_loadu_ps(first(n.saturating_sub(16)), part.as_ptr().wrapping_add(16));
+            let to = 16 * block;
+            _mm512_mask_storeu_ps(
+                evens.wrapping_add(to),
+                first(n.div_ceil(2)),
+                _mm512_permutex2var_ps(low, even, high),
+            );
+            _mm512_mask_storeu_ps(odds.wrapping_add(to), first(n / 2), _mm512_permutex2var_ps(low, odd, high));
+        }
+    }
+}
+
+/// The values of a part of at most a vector, zeros after them.
+#[inline(always)]
+fn load<S: Simd>(simd: S, part: &[f32]) -> S::f32s {
+    if part.len() == S::F32_LANES { S::as_simd_f32s(part).0[0] } else { simd.partial_load_f32s(part) }
+}
+
+/// Stores the first values of a vector, all that `to` has room for.
+#[inline(always)]
+fn store<S: Simd>(simd: S, values: S::f32s, to: &mut [f32]) {
+    if to.len() == S::F32_LANES {
+        S::as_mut_simd_f32s(to).0[0] = values;
+    } else {
+        simd.partial_store_f32s(to, values);
     }
 }
 

@@ -46,24 +46,24 @@ impl Prepacked {
         PackedProblem { problem, panels }
     }
 
-    /// Runs `problem`, this one with another batch or over windows, into a buffer of `len` values.
-    fn run(
-        &self,
-        problem: &ConvProblem,
-        x: &[f32],
-        bias: &[f32],
-        epilogue: Epilogue<'_>,
-        y: DisjointSlice<f32>,
-        len: usize,
-    ) {
-        let operands = |panels| Operands { x, panels, bias, epilogue };
+    /// Runs `problem`, this one with another batch or over windows, into a buffer of `len` values; the weights of `operands` are not
+    /// used.
+    fn run(&self, problem: &ConvProblem, operands: &Operands<'_>, y: DisjointSlice<f32>, len: usize) {
         match &self.weights {
-            PackedWeights::Panels(panels) => gemm::run(problem, &operands(panels), y, len),
+            PackedWeights::Panels(panels) => gemm::run(problem, &Operands { panels, ..*operands }, y, len),
             PackedWeights::Winograd { side, weights } => {
-                WinogradConv::with_side(problem, *side).run(&operands(&[]), weights, y, len);
+                WinogradConv::with_side(problem, *side).run(operands, weights, y, len);
             }
         }
     }
+}
+
+/// A forward convolution by panels: its problem, panels (or kernels of a depthwise one) and bias.
+#[derive(Clone, Copy)]
+pub(super) struct SinglePhase<'a> {
+    pub problem: &'a ConvProblem,
+    pub panels: &'a [f32],
+    pub bias: &'a [f32],
 }
 
 /// Where the output of each sample lies in a larger buffer.
@@ -162,6 +162,12 @@ impl PrepackedConv {
         PrepackedConv { phases: problems.into_iter().map(prepack).collect(), bias, out_len, largest_tile }
     }
 
+    /// Its one problem, where there is one and it uses no Winograd tiles.
+    pub(super) fn single_phase(&self) -> Option<SinglePhase<'_>> {
+        let [Prepacked { problem, weights: PackedWeights::Panels(panels) }] = &self.phases[..] else { return None };
+        Some(SinglePhase { problem, panels, bias: &self.bias })
+    }
+
     /// The largest Winograd tile that suits the shape of the convolution, allowed or not.
     pub fn largest_tile(&self) -> WinogradTile {
         self.largest_tile
@@ -188,6 +194,28 @@ impl PrepackedConv {
         let slot = OutputSlot { first: 0, sample: self.out_len };
         // SAFETY: the problems cover every output: all positions of a forward convolution, all phases of a gradient.
         unsafe { vec_filled_by(n, |y| self.run_into(batch, x, epilogue, y, n, slot)) }
+    }
+
+    /// As [`PrepackedConv::run`] of the input times `gate`, N x C: one factor for each of its planes. Pointwise convolutions multiply
+    /// while they pack columns.
+    ///
+    /// # Panics
+    /// As [`PrepackedConv::run`], and where the gate is too short.
+    pub fn run_gated(&self, batch: usize, x: &[f32], gate: &[f32], epilogue: &Epilogue<'_>) -> Vec<f32> {
+        match &self.phases[..] {
+            [Prepacked { problem, weights: PackedWeights::Panels(panels) }] if problem.takes_gate() => {
+                let (problem, n) = (ConvProblem { batch, ..problem.clone() }, batch * self.out_len);
+                let operands = Operands { x, gate, panels, bias: &self.bias, epilogue: *epilogue };
+                // SAFETY: a forward convolution covers every output.
+                unsafe { vec_filled_by(n, |y| gemm::run(&problem, &operands, y, n)) }
+            }
+            phases => {
+                let plane = phases.first().map_or(1, |p| p.problem.input[0] * p.problem.input[1]).max(1);
+                let planes = x.chunks(plane).zip(gate);
+                let product: Vec<f32> = planes.flat_map(|(x, factor)| x.iter().map(move |x| x * factor)).collect();
+                self.run(batch, &product, epilogue)
+            }
+        }
     }
 
     /// As [`PrepackedConv::run`], into a larger buffer of `len` values, such as a concatenation: each sample to its slot.
@@ -257,7 +285,8 @@ impl PrepackedConv {
             return direct.run(batch, x, &self.bias, epilogue, y, n);
         }
         for (phase, packed) in self.phases.iter().zip(problems) {
-            phase.run(&ConvProblem { batch, ..packed.problem.clone() }, x, &self.bias, *epilogue, y, n);
+            let operands = Operands { x, gate: &[], panels: &[], bias: &self.bias, epilogue: *epilogue };
+            phase.run(&ConvProblem { batch, ..packed.problem.clone() }, &operands, y, n);
         }
     }
 }

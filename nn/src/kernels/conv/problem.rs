@@ -54,6 +54,8 @@ pub(super) struct Operands<'a> {
     pub x: &'a [f32],
     /// Each group's weight panels, see [`ConvProblem::pack_weights`].
     pub panels: &'a [f32],
+    /// Factors of the input's channels, N x C, of a pointwise problem; none where empty.
+    pub gate: &'a [f32],
     /// One value an output channel, or none.
     pub bias: &'a [f32],
     /// What is applied to the sums; its residual is laid out as the output.
@@ -134,7 +136,12 @@ impl ConvProblem {
         let Epilogue { residual, combine, .. } = operands.epilogue;
         assert!(last < len, "the output is too short");
         assert!(combine == Combine::None || last < residual.len(), "the residual is too short");
-        assert!(operands.x.len() >= self.batch * self.groups * self.in_channels * self.input[0] * self.input[1]);
+        let planes = self.batch * self.groups * self.in_channels;
+        assert!(operands.x.len() >= planes * self.input[0] * self.input[1], "the input is too short");
+        assert!(
+            operands.gate.is_empty() || operands.gate.len() >= planes && self.takes_gate(),
+            "a gate that does not fit"
+        );
         true
     }
 
@@ -142,6 +149,11 @@ impl ConvProblem {
     pub fn output_index(&self, n: usize, channel: usize, y: usize, x: usize) -> usize {
         let l = self.layout;
         n * l.sample + channel * l.plane + l.first + y * l.row + x * l.column
+    }
+
+    /// Whether the input may have a gate.
+    pub fn takes_gate(&self) -> bool {
+        self.is_pointwise() && self.groups == 1
     }
 
     /// Whether the im2col matrix is the input itself: a 1 x 1 kernel with stride 1 and no padding.

@@ -1,19 +1,25 @@
-//! Which nodes a forward pass computes as one kernel: a convolution and, where nothing else reads what lies between, the batch
-//! normalisation, residual sum, activation and max pool after it; or a linear layer over positions and its activation.
+//! Which nodes a forward pass computes as one kernel: a convolution and, where nothing else reads what lies between, the product
+//! with a gate before it and the batch normalisation, residual sum, activation and max pool after it; or a linear layer over
+//! positions and its activation; or attention.
 
+use super::attention::FusedAttention;
+use super::gate::{self, Gate};
 use crate::error::Result;
 use crate::graph::op::{Activation, Binary};
 use crate::graph::{Graph, NodeId, Op};
-use crate::kernels::conv::{Clamp, fusion_pays};
+use crate::kernels::conv::{Clamp, expansion_pays, fusion_pays};
 use crate::kernels::elementwise;
 use crate::pass::apply::{conv_geometry, with_batch};
 use crate::tensor::{tensor, values};
 use crate::with_real;
 use candle_core::Tensor;
+use std::collections::BTreeMap;
 
 /// A convolution or linear layer and what is computed with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fused {
+    /// The product of maps and a gate that is the input.
+    pub gate: Option<Gate>,
     /// The batch normalisation that is folded into the weights.
     pub norm: Option<NodeId>,
     /// The node whose value is added.
@@ -24,8 +30,23 @@ pub struct Fused {
     pub activation: Option<Activation>,
     /// The max pool after these.
     pub pool: Option<NodeId>,
+    /// The depthwise convolution after these.
+    pub depthwise: Option<Depthwise>,
     /// The last of the fused nodes, whose value is the kernel's result.
     pub output: NodeId,
+}
+
+/// A depthwise convolution behind a pointwise one, and what is computed with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Depthwise {
+    /// The convolution.
+    pub conv: NodeId,
+    /// The batch normalisation that is folded into its weights.
+    pub norm: Option<NodeId>,
+    /// The clamp of the rectifier.
+    pub clamp: Clamp,
+    /// Another function, of the result.
+    pub activation: Option<Activation>,
 }
 
 /// For every node which kernel computes it.
@@ -37,6 +58,10 @@ pub struct FusionPlan {
     output: Vec<Option<NodeId>>,
     /// For a convolution that writes into a concatenation, where.
     slots: Vec<Option<ConcatSlot>>,
+    /// Attention by its last node.
+    attention: BTreeMap<NodeId, FusedAttention>,
+    /// For a fused node before the one at which its kernel runs, that one.
+    runs_at: Vec<Option<NodeId>>,
 }
 
 /// Where a value lies in a concatenation of channels.
@@ -52,7 +77,8 @@ impl FusionPlan {
     /// Every node by itself.
     pub fn unfused(graph: &Graph) -> Self {
         let n = graph.nodes().len();
-        FusionPlan { fused: vec![None; n], output: vec![None; n], slots: vec![None; n] }
+        let (output, slots, runs_at) = (vec![None; n], vec![None; n], vec![None; n]);
+        FusionPlan { fused: vec![None; n], output, slots, attention: BTreeMap::new(), runs_at }
     }
 
     /// Fuses what can be fused, except that the nodes in `goals` keep values of their own. Without `is_last`, a backward pass
@@ -62,23 +88,38 @@ impl FusionPlan {
         let varies = graph.descendants(graph.input());
         for id in graph.ids() {
             let node = graph.node(id);
+            if plan.output[id.0].is_some() {
+                continue;
+            }
+            if let Some(found) = FusedAttention::ending_at(graph, &varies, id, goals).filter(|_| is_last) {
+                for inner in found.inner() {
+                    (plan.output[inner.0], plan.runs_at[inner.0]) = (Some(id), Some(id));
+                }
+                plan.attention.insert(id, found);
+                continue;
+            }
             let is_conv = matches!(node.op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
             let is_linear = matches!(node.op, Op::Linear { .. }) && node.shape.len() > 1 && is_last;
             if !is_conv && !is_linear {
                 continue;
             }
-            let mut fused = Fused::alone(id);
+            let gate = gate::before(graph, &varies, id, goals).filter(|_| is_last);
             let mut inner = Vec::new();
-            while let Some(next) = only_consumer(graph, fused.output, goals) {
-                let more =
-                    if is_conv { fused.with(graph, &varies, id, next) } else { fused.with_activation(graph, next) };
-                let Some(more) = more.filter(|f| is_last || (f.pool.is_none() && f.activation.is_none())) else {
-                    break;
-                };
-                inner.push(fused.output);
-                fused = more;
+            let mut fused =
+                Fused { gate, ..Fused::alone(id) }.with_all(graph, &varies, [id, id], goals, is_last, &mut inner);
+            if let Some(conv) = fused.depthwise_after(graph, id, goals).filter(|_| is_last) {
+                let mut behind = vec![fused.output];
+                let f = Fused::alone(conv).with_all(graph, &varies, [conv, id], goals, true, &mut behind);
+                if f.residual.is_none() && f.pool.is_none() {
+                    let Fused { norm, clamp, activation, output, .. } = f;
+                    inner.extend(behind);
+                    fused = Fused { depthwise: Some(Depthwise { conv, norm, clamp, activation }), output, ..fused };
+                }
             }
-            if fused.output != id {
+            if let Some(gate) = fused.gate {
+                (plan.output[gate.product.0], plan.runs_at[gate.product.0]) = (Some(fused.output), Some(id));
+            }
+            if fused.output != id || fused.gate.is_some() {
                 inner.iter().for_each(|node| plan.output[node.0] = Some(fused.output));
                 plan.output[fused.output.0] = Some(fused.output);
                 plan.fused[id.0] = Some(fused);
@@ -93,8 +134,11 @@ impl FusionPlan {
         let conv_of = |plan: &FusionPlan, value: NodeId| {
             let is_conv = |id: NodeId| matches!(graph.node(id).op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
             let computes = |id: &NodeId| match plan.fused_at(*id) {
-                Some(f) => f.output == value && f.residual.is_none() && f.pool.is_none() && f.activation.is_none(),
-                None => *id == value,
+                Some(f) => {
+                    let is_plain = f.gate.is_none() && f.residual.is_none() && f.activation.is_none();
+                    f.output == value && f.pool.is_none() && f.depthwise.is_none() && is_plain
+                }
+                None => *id == value && !plan.is_absorbed(*id),
             };
             graph.ids().find(|id| is_conv(*id) && varies[id.0] && computes(id))
         };
@@ -130,6 +174,22 @@ impl FusionPlan {
         self.output[id.0].is_some() && self.fused[id.0].is_none()
     }
 
+    /// The attention whose last node is `id`.
+    pub fn attention_at(&self, id: NodeId) -> Option<&FusedAttention> {
+        self.attention.get(&id)
+    }
+
+    /// The nodes whose inputs are read when `id` is computed: itself and those before it that its kernel computes; none where it is
+    /// itself computed later.
+    pub fn read_at(&self, id: NodeId) -> Vec<NodeId> {
+        if self.runs_at[id.0].is_some() {
+            return Vec::new();
+        }
+        let gate = self.fused_at(id).and_then(|f| f.gate).map(|gate| gate.product);
+        let attention = self.attention_at(id).into_iter().flat_map(FusedAttention::inner);
+        std::iter::once(id).chain(gate).chain(attention).collect()
+    }
+
     /// Whether `id` is a batch normalisation that is folded into a convolution.
     pub fn is_folded(&self, id: NodeId) -> bool {
         self.fused.iter().flatten().any(|f| f.norm == Some(id))
@@ -139,7 +199,8 @@ impl FusionPlan {
 impl Fused {
     /// The node at `id` by itself.
     pub fn alone(id: NodeId) -> Self {
-        Fused { norm: None, residual: None, clamp: Clamp::None, activation: None, pool: None, output: id }
+        let (clamp, pool) = (Clamp::None, None);
+        Fused { gate: None, norm: None, residual: None, clamp, activation: None, pool, depthwise: None, output: id }
     }
 
     /// `y` after the activation, where one is fused.
@@ -151,6 +212,47 @@ impl Fused {
             Some(f) => with_real!(y, T => tensor(elementwise::forward(f, &values::<T>(&y)?), y.dims())),
             None => Ok(y),
         }
+    }
+
+    /// This and all that follows the convolution or linear layer `layer` and can be one kernel with it, which runs at `at`. Nodes that
+    /// have no value then go to `inner`.
+    fn with_all(
+        self,
+        graph: &Graph,
+        varies: &[bool],
+        [layer, at]: [NodeId; 2],
+        goals: &[NodeId],
+        is_last: bool,
+        inner: &mut Vec<NodeId>,
+    ) -> Self {
+        let is_linear = matches!(graph.node(layer).op, Op::Linear { .. });
+        let mut fused = self;
+        while let Some(next) = only_consumer(graph, fused.output, goals) {
+            let more = match is_linear {
+                true => fused.with_activation(graph, next),
+                false => fused.with(graph, varies, layer, next),
+            };
+            let is_ready = |f: &Fused| f.residual.is_none_or(|residual| residual < at);
+            let Some(more) = more.filter(|f| is_ready(f) && (is_last || (f.pool.is_none() && f.activation.is_none())))
+            else {
+                break;
+            };
+            inner.push(fused.output);
+            fused = more;
+        }
+        fused
+    }
+
+    /// The depthwise convolution that alone reads the value of this pointwise one, `conv`, where fusing both pays.
+    fn depthwise_after(&self, graph: &Graph, conv: NodeId, goals: &[NodeId]) -> Option<NodeId> {
+        let Op::Conv2d(c) = &graph.node(conv).op else { return None };
+        let dims = with_batch(1, &graph.node(graph.node(conv).inputs[0]).shape);
+        let is_plain = self.gate.is_none() && self.residual.is_none() && self.pool.is_none();
+        let next = only_consumer(graph, self.output, goals).filter(|_| is_plain)?;
+        let Op::Conv2d(next_conv) = &graph.node(next).op else { return None };
+        let channels = graph.node(conv).shape[0];
+        let is_depthwise = next_conv.groups == channels && graph.node(next).shape[0] == channels && channels > 1;
+        (is_depthwise && expansion_pays(&conv_geometry(c, &dims, &graph.node(conv).shape))).then_some(next)
     }
 
     /// This and `next`, the only consumer of its value; none where they cannot be one kernel.
@@ -169,7 +271,12 @@ impl Fused {
                 Some(clamp) => Some(Fused { clamp, output: next, ..*self }),
                 None => self.with_activation(graph, next),
             },
-            Op::MaxPool(_) if self.pool.is_none() && self.residual.is_none() && self.activation.is_none() => {
+            Op::MaxPool(_)
+                if self.gate.is_none()
+                    && self.pool.is_none()
+                    && self.residual.is_none()
+                    && self.activation.is_none() =>
+            {
                 let (Op::Conv2d(c), input) = (&graph.node(conv).op, graph.node(conv).inputs[0]) else { return None };
                 let g = conv_geometry(c, &with_batch(1, &graph.node(input).shape), &graph.node(conv).shape);
                 fusion_pays(&g).then_some(Fused { pool: Some(next), output: next, ..*self })
@@ -218,7 +325,7 @@ pub fn clamp_of(f: Activation) -> Option<Clamp> {
 }
 
 /// The only consumer of `id`, where the value of `id` is not asked for.
-fn only_consumer(graph: &Graph, id: NodeId, goals: &[NodeId]) -> Option<NodeId> {
+pub(super) fn only_consumer(graph: &Graph, id: NodeId, goals: &[NodeId]) -> Option<NodeId> {
     match graph.consumers(id) {
         [one] if !goals.contains(&id) && id != graph.output() => Some(*one),
         _ => None,

@@ -1,7 +1,9 @@
 //! What makes passes fast without changing a bit: fused operations, batches in groups, cached weight panels, concatenations
 //! written in place.
 
+pub mod attention;
 pub mod concat;
 pub mod fuse;
+pub mod gate;
 pub mod groups;
 pub mod prepack;
