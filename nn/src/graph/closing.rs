@@ -111,13 +111,8 @@ impl Graph {
     /// Whether a node holds places of an order, possibly laid out anew.
     fn is_place(&self, id: NodeId) -> bool {
         let node = self.node(id);
-        match &node.op {
-            Op::Order { places, .. } => *places,
-            op => {
-                matches!(op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity | Op::Select { .. })
-                    && self.is_place(node.inputs[0])
-            }
-        }
+        let laid_out = matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity | Op::Select { .. });
+        matches!(node.op, Op::Order { places: true, .. }) || laid_out && self.is_place(node.inputs[0])
     }
 
     /// Whether a node holds a vector divided by its Euclidean length.
@@ -130,17 +125,16 @@ impl Graph {
     fn is_length_of(&self, id: NodeId, x: NodeId) -> bool {
         let node = self.node(self.through_shapes(id));
         let is = |id: &NodeId| self.through_shapes(*id) == self.through_shapes(x);
-        match &node.op {
-            Op::Binary(Binary::Max | Binary::Add) | Op::Select { .. } => {
-                node.inputs.iter().any(|input| self.is_length_of(*input, x))
-            }
+        let passed = matches!(node.op, Op::Binary(Binary::Max | Binary::Add) | Op::Select { .. });
+        let step = matches!(
+            node.op,
             Op::Activation(Activation::Clip { .. } | Activation::Sqrt | Activation::Pow(_))
-            | Op::Reduce { reduction: Reduction::Sum, .. } => {
-                node.inputs.iter().any(|input| is(input) || self.is_length_of(*input, x))
-            }
-            Op::Binary(Binary::Mul) => node.inputs.iter().all(is),
-            _ => false,
+                | Op::Reduce { reduction: Reduction::Sum, .. }
+        );
+        if matches!(node.op, Op::Binary(Binary::Mul)) {
+            return node.inputs.iter().all(is);
         }
+        (passed || step) && node.inputs.iter().any(|input| step && is(input) || self.is_length_of(*input, x))
     }
 
     /// The parts of an output that joins branches with different endings along one axis, each with the entries it has there:
@@ -200,6 +194,16 @@ impl Graph {
         known[id.0]
     }
 
+    /// The range of e to the power of a node's values.
+    fn range_of_power(&self, id: NodeId) -> Range {
+        let op = &self.node(id).op;
+        if let Op::Softmax { log: true, axis } = op {
+            return Range { shares: self.node(id).shape[*axis], ..Range::UNIT };
+        }
+        let probability = matches!(op, Op::Activation(Activation::LogSigmoid));
+        if probability { Range::UNIT } else { Range::POSITIVE }
+    }
+
     /// The range of a node's values from those of its inputs; none where it is not known.
     fn range_from(&self, id: NodeId, known: &[Option<Range>], weights: &Weights) -> Option<Range> {
         let node = self.node(id);
@@ -208,11 +212,7 @@ impl Graph {
             Op::Softmax { log: false, axis } => Some(Range { shares: node.shape[*axis], ..Range::UNIT }),
             Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. }) => Some(Range::UNIT),
             Op::Activation(Activation::Tanh) => Some(Range { low: -1.0, ..Range::UNIT }),
-            Op::Activation(Activation::Exp) => match &self.node(node.inputs[0]).op {
-                Op::Softmax { log: true, axis } => Some(Range { shares: node.shape[*axis], ..Range::UNIT }),
-                Op::Activation(Activation::LogSigmoid) => Some(Range::UNIT),
-                _ => Some(Range::POSITIVE),
-            },
+            Op::Activation(Activation::Exp) => Some(self.range_of_power(node.inputs[0])),
             Op::Activation(Activation::Relu | Activation::Softplus | Activation::Abs) => {
                 Some(input(0).filter(|r| r.low >= 0.0).unwrap_or(Range::POSITIVE))
             }
@@ -228,11 +228,14 @@ impl Graph {
             }),
             Op::Activation(Activation::Neg) => input(0).map(|r| Range { low: -r.high, high: -r.low, ..r }),
             Op::Activation(Activation::Elementary(f)) => {
-                let round: fn(f64) -> f64 = match f {
-                    Elementary::Round => libm::rint,
-                    Elementary::Floor => libm::floor,
-                    Elementary::Ceil => libm::ceil,
-                    _ => return None,
+                let round: fn(f64) -> f64 = if *f == Elementary::Round {
+                    libm::rint
+                } else if *f == Elementary::Floor {
+                    libm::floor
+                } else if *f == Elementary::Ceil {
+                    libm::ceil
+                } else {
+                    return None;
                 };
                 input(0).map(|r| Range { low: round(r.low), high: round(r.high), ..r })
             }
@@ -299,11 +302,15 @@ impl Graph {
 fn combined(op: Binary, a: Range, b: Range) -> Option<Range> {
     let squashed = a.squashed || b.squashed;
     let one = |r: Range| !r.squashed && r.low == r.high;
-    let shares = match op {
-        Binary::Add | Binary::Sub if a.shares == b.shares => a.shares,
-        Binary::Add | Binary::Sub | Binary::Mul | Binary::Div if one(b) => a.shares,
-        Binary::Add | Binary::Mul if one(a) => b.shares,
-        _ => 0,
+    let sums = matches!(op, Binary::Add | Binary::Sub);
+    let keeps_a = (sums || matches!(op, Binary::Mul | Binary::Div)) && one(b);
+    let keeps_b = matches!(op, Binary::Add | Binary::Mul) && one(a);
+    let shares = if sums && a.shares == b.shares || keeps_a {
+        a.shares
+    } else if keeps_b {
+        b.shares
+    } else {
+        0
     };
     let corners = |f: fn(f64, f64) -> f64| {
         let all = [f(a.low, b.low), f(a.low, b.high), f(a.high, b.low), f(a.high, b.high)];
