@@ -73,7 +73,7 @@ impl Evaluate for Model {
             table.push([self.card().class_name(i).into(), i.into(), shown[i].into()]);
         }
         if readout.is_binary() && k > 1 {
-            table.push([self.card().class_name(1).into(), Cell::Nothing, (1.0 - shown[0]).into()]);
+            table.push([self.card().class_name(1).into(), Cell::Nothing, (readout.whole - shown[0]).into()]);
         }
         Ok(table)
     }

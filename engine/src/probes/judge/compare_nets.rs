@@ -1,7 +1,7 @@
 //! Two nets side by side: where does a net (quantised, pruned, fine-tuned, exported anew) look elsewhere than its twin?
 //!
 //! Maps are compared by Spearman's rank correlation, as Adebayo et al. 2018 (section 3.1) compare maps of one net with those of
-//! another; layers by the relative error of their values ([`layers`]).
+//! another; layers by the relative error of their values (`layers`).
 
 mod layers;
 
