@@ -1,5 +1,5 @@
 //! The tests of the whole system, a module a subject, in one program. `each` and `reference` are what they share, `front_end`
-//! what they share with `tests/kernel.rs`.
+//! what they share with `tests/kernel/`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod each;

@@ -207,7 +207,7 @@ fn table(model: &Model, maps: &ClassMaps, scores: &[f64], k: usize) -> Table {
     for (class, count) in shares(&winners).into_iter().take(k) {
         table.push([
             model.card().class_name(class).into(),
-            class.into(),
+            if class < maps.classes() { class.into() } else { Cell::Nothing },
             (count as f64 / n).into(),
             mean[class].into(),
         ]);

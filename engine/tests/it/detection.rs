@@ -3,15 +3,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod recognition;
+
 use crate::builders::{Net, array, card, column, input, number};
 use convscope_engine::data::{Dataset, Image, PixelBox};
 use convscope_engine::detect::precision::{Placed, average_precision};
-use convscope_engine::detect::{Detector, overlap, recognise};
+use convscope_engine::detect::{Detector, overlap};
 use convscope_engine::graph::Op;
-use convscope_engine::graph::op::{Activation, Window};
+use convscope_engine::graph::op::Window;
 use convscope_engine::inspect::{Detect as _, Evaluate as _};
-use convscope_engine::model::boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
-use convscope_engine::model::outputs::OutputKind;
+use convscope_engine::model::boxes::{BoxCode, BoxDecoding};
 use convscope_engine::probe::Probe as _;
 use convscope_engine::probes::all::{DRise, GradCam, Gradient, Occlusion};
 use convscope_engine::probes::attribution::d_rise::similarity;
@@ -248,131 +249,6 @@ fn d_rise_is_the_mean_of_masks_by_similarity() {
     let x = input(&classifier, "x");
     let error = probe.run(&Subject::Model(classifier), &Input::Tensor(x), &Job::new()).unwrap_err();
     assert!(error.message.contains("is no box"), "{error}");
-}
-
-/// A map whose channels join heads that end differently: sigmoid, raw, softmax, or all raw.
-fn joined(raw: bool) -> Model {
-    let mut n = Net::new(&[3, SIDE[0], SIDE[1]], 0.2);
-    n.conv("stem", 8, Window::square(3, 2, 1), 1);
-    let stem = n.relu("stem/relu");
-    let mut heads = Vec::new();
-    for (name, width, end) in [
-        ("objectness", 1, Some(Op::Activation(Activation::Sigmoid))),
-        ("box", 4, None),
-        ("class", CLASSES, Some(Op::Softmax { axis: 0, log: false })),
-    ] {
-        n.at = stem;
-        n.conv(name, width, Window::square(1, 1, 0), 1);
-        if let Some(end) = end.filter(|_| !raw) {
-            n.then(&format!("{name}/end"), end);
-        }
-        heads.push(n.at);
-    }
-    n.add("out", Op::Concat { axis: 0 }, &heads);
-    n.model()
-}
-
-#[test]
-fn heads_joined_in_one_map_are_no_classes() {
-    let found = recognise(&joined(false)).unwrap();
-    assert_eq!(found.columns, [Column::Objectness, Column::Box, Column::Classes]);
-    assert!(found.evidence.unwrap().contains("8 x 12 cells"));
-    assert!(recognise(&joined(true)).is_none());
-    let error = joined(false).class_maps().err().unwrap();
-    assert!(error.message.contains("(1 sigmoid, 4 raw, 3 softmax)"), "{error}");
-    assert!(joined(true).class_maps().is_ok());
-    // Who says what the outputs are is believed.
-    let mut card = joined(false).card().clone();
-    card.output = Some(OutputKind::Probability);
-    assert!(joined(false).with_card(card).class_maps().is_ok());
-}
-
-#[test]
-fn outputs_of_many_kinds_are_read() {
-    // One output, numbers x candidates, centres and sizes in pixels: two candidates of three classes.
-    let one = |shape: &[usize], values: &[f64], decoding: BoxDecoding| {
-        let mut n = Net::new(&[3, 32, 32], 0.0);
-        let zero = n.random("zero", &[values.len(), 3], 0.0, 0.0);
-        n.then(
-            "mean",
-            Op::Reduce { reduction: convscope_engine::graph::op::Reduction::Mean, axes: vec![1, 2], keep: false },
-        );
-        let bias = n.b.param("values", tensor(values.to_vec(), &[values.len()]).unwrap()).unwrap();
-        n.then("fc", Op::Linear { weight: zero, bias: Some(bias) });
-        n.then("out", Op::Reshape(shape.to_vec()));
-        let model = n.model();
-        let mut card = model.card().clone();
-        card.boxes = Some(decoding);
-        let model = model.with_card(card);
-        let x = tensor(vec![0.0f32; 3 * 32 * 32], &[1, 3, 32, 32]).unwrap();
-        Detector::new(&model).and_then(|d| d.boxes(&x))
-    };
-    let yolov8 = BoxDecoding { candidates: Some(1), ..BoxDecoding::named("yolov8").unwrap() };
-    let found =
-        one(&[7, 2], &[10.0, 20.0, 8.0, 24.0, 4.0, 6.0, 2.0, 8.0, 0.1, 0.0, 0.9, 0.4, 0.0, 0.7], yolov8).unwrap();
-    assert_eq!(found.iter().map(|f| (f.candidate, f.class)).collect::<Vec<_>>(), [(0, 1), (1, 2)]);
-    assert_eq!(found[0].corners, [8.0, 7.0, 12.0, 9.0]);
-    assert_eq!(found[1].corners, [17.0, 20.0, 23.0, 28.0]);
-    let yolov5 = BoxDecoding { score: 0.3, ..BoxDecoding::named("yolov5").unwrap() };
-    let found = one(&[2, 6], &[10.0, 8.0, 4.0, 2.0, 0.5, 0.8, 1.0, 1.0, 2.0, 2.0, 0.1, 1.0], yolov5).unwrap();
-    assert_eq!(found.len(), 1);
-    assert!((found[0].score - 0.4).abs() < 1e-7 && (found[0].objectness - 0.5).abs() < 1e-7);
-    // A map of cells: 1 + 4 + 2 numbers at 1 x 2 cells of an input of 32 x 32.
-    let cells = one(
-        &[7, 1, 2],
-        &[0.9, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 0.75, 0.5],
-        BoxDecoding { score: 0.7, ..BoxDecoding::named("fastestdet").unwrap() },
-    )
-    .unwrap();
-    assert_eq!((cells.len(), cells[0].class), (1, 1));
-    assert!((cells[0].score - 0.9f64.powf(0.6) * 0.75f64.powf(0.4)).abs() < 1e-7);
-    assert_eq!(cells[0].corners, [-8.0, -8.0, 8.0, 8.0]);
-    let error = one(
-        &[7, 2],
-        &[0.0; 14],
-        BoxDecoding {
-            candidates: Some(0),
-            columns: vec![Column::Box, Column::Objectness, Column::Classes],
-            ..BoxDecoding::default()
-        },
-    );
-    let error = error.unwrap_err();
-    assert!(error.message.contains("the output `out` (7 x 2) of `net` gives 2 numbers a candidate"), "{error}");
-    let error = one(
-        &[7, 2],
-        &[0.0; 14],
-        BoxDecoding { candidates: Some(1), code: BoxCode::Offsets, unit: BoxUnit::Pixels, ..BoxDecoding::default() },
-    );
-    assert!(error.unwrap_err().message.contains("0 anchors for"));
-}
-
-#[test]
-fn detectors_are_recognised_by_their_outputs() {
-    let model = ssd();
-    let seen = recognise(&model).unwrap();
-    assert_eq!(
-        (seen.scores.as_deref(), seen.boxes.as_deref(), seen.background),
-        (Some("scores"), Some("boxes"), Some(0))
-    );
-    assert!(seen.evidence.unwrap().contains("24 candidates"));
-    assert_eq!(recognise(&crate::builders::residual(0.1)), None);
-}
-
-#[test]
-fn wrong_questions_are_told_what_is_there() {
-    let model = detector(decoding());
-    let x = input(&model, "x");
-    let n = Detector::new(&model).unwrap().boxes(&x).unwrap().len();
-    let ask = |number, part| Subject::Box(BoxQuery { model: model.clone(), number, part, found: None }).target(&x);
-    let error = ask(99, BoxPart::Class).unwrap_err();
-    assert_eq!(error.message, format!("box 99 of `net`, which finds {n} in this input"));
-    let error = ask(0, BoxPart::Objectness).unwrap_err();
-    assert!(error.message.contains("gives no objectness of its own"));
-    let error = Detector::new(&crate::builders::residual(0.1)).unwrap_err();
-    assert!(error.message.contains("does not say how its outputs are boxes"));
-    let error = detector(BoxDecoding { boxes: Some("frames".into()), ..decoding() }).boxes(&Input::Tensor(x.clone()));
-    assert!(error.unwrap_err().message.contains("no output `frames`"));
-    assert!(BoxPart::of("top").unwrap_err().hint.unwrap().contains("\"objectness\""));
 }
 
 /// Two images, two classes. Class 0: three objects; boxes in order of score: right (.9), wrong (.8), right (.7), a second on

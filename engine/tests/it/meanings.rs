@@ -124,9 +124,7 @@ fn nets_that_scale_pixels_themselves_get_them_as_they_are() {
             (Some(preset), None) if preset == "raw" => "bytes".to_string(),
             _ => "imagenet".to_string(),
         };
-        // The newer exporter turns channels by places in the flattened photo, which are not followed.
-        let followed = name != "caffe_turned_dynamo";
-        let right = case["takes"].as_str().filter(|_| followed).unwrap_or("imagenet");
+        let right = case["takes"].as_str().unwrap_or("imagenet");
         assert_eq!(takes(&found), right, "{name}: {:?}", found.notes);
         let order = found.options.get("order").map_or("RGB", |o| o.as_str().unwrap());
         assert_eq!(order, case["order"].as_str().unwrap(), "{name}");

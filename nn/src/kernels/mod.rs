@@ -1,6 +1,7 @@
 //! CPU kernels: plain functions over row-major slices. They run in parallel over outputs and never over a sum, and cut work by
 //! shapes alone, so that every thread count gives the same bits.
 
+pub mod activation;
 pub mod attention;
 pub mod average_pool;
 pub(crate) mod batched_matmul;

@@ -1,7 +1,7 @@
 //! DeformConv (Zhu et al. 2018, with a mask; Dai et al. 2017, without): each tap of the kernel reads the map at its place plus a
 //! computed offset, between pixels; then a convolution of one pixel over taps. Its gradient reaches map, offsets and mask.
 
-use super::sampling::{taps, with};
+use super::sampling::{taps, weighted};
 use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Const, Value};
@@ -71,22 +71,8 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let of_field = channels / fields;
         let index = (field * of_field..(field + 1) * of_field).collect();
         let map = s.step(site, "channels", Op::Select { axis: 0, index }, &[flat])?;
-        let mut sum: Option<Act> = None;
         let (ys, xs) = (taps(s, site, y, height, true, true)?, taps(s, site, x, width, true, true)?);
-        for (row, low) in &ys {
-            for (column, left) in &xs {
-                let start = with(s, site, Binary::Mul, *row, width as f64)?;
-                let place = s.step(site, "pixel", Op::Binary(Binary::Add), &[start, *column])?;
-                let entry = s.step(site, "entry", Op::Pick { axis: 1 }, &[map, place])?;
-                let share = s.step(site, "share", Op::Binary(Binary::Mul), &[*low, *left])?;
-                let part = s.step(site, "part", Op::Binary(Binary::Mul), &[entry, share])?;
-                sum = Some(match sum {
-                    None => part,
-                    Some(before) => s.step(site, "sum", Op::Binary(Binary::Add), &[before, part])?,
-                });
-            }
-        }
-        let mut sum = sum.ok_or_else(|| Error::internal("a sample without taps"))?;
+        let mut sum = weighted(s, site, map, width, &ys, &xs)?;
         if let Some(mask) = mask {
             let mask = own(s, mask)?;
             sum = s.step(site, "masked", Op::Binary(Binary::Mul), &[sum, mask])?;

@@ -118,6 +118,11 @@ pub fn gather_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Err(Error::shape(format!("indices of shape {dims:?} into {shape:?}")));
     }
     let (steps, known) = (strides(&shape), index.known()?);
+    if let ([_], 0, 1) = (places, batch, *depth) {
+        // Whole slices along an axis: channels in another order, say.
+        let entries = known.iter().map(|entry| within(*entry, shape[0])).collect::<Result<Vec<usize>>>()?;
+        return Ok(vec![Value::Act(s.add(site, Op::Select { axis: 0, index: entries.into() }, &[x])?)]);
+    }
     let len: usize = shape[batch + depth..].iter().product();
     let each: usize = places[batch..].iter().product();
     let mut sources = Vec::new();

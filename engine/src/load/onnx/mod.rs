@@ -27,6 +27,7 @@ mod patterns;
 mod pointwise;
 mod quantised;
 mod ranking;
+mod reader;
 mod recurrent;
 mod resampling;
 mod resize;
@@ -45,21 +46,20 @@ use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
 use crate::graph::Op;
 use crate::graph::Weights;
-use crate::limits::ONNX_FOLDED;
 use crate::load::options::Layout;
 use crate::load::tensors::Bytes;
 use crate::model::{BoxDecoding, Card, Model, NetInput};
 use external::Folder;
 use input::Input;
 use links::Links;
-use rten_onnx::onnx::{DataType, ModelProto, TensorProto};
+use reader::Reader;
+use rten_onnx::onnx::ModelProto;
 use scope::Scope;
-use site::Site;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use suppression::Suppression;
-use value::{Act, Const, Dim, Ints, Value};
+use value::{Act, Value};
 
 /// The oldest operators that are read (ONNX 1.2).
 const OLDEST: i64 = 7;
@@ -305,153 +305,4 @@ fn defect(panic: &(dyn std::any::Any + Send)) -> Error {
     let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     Error::internal(format!("a defect of convscope: {}", said.unwrap_or("without a message")))
         .hint("please report it with the file that shows it")
-}
-
-/// What a node's own results take, bytes; what only shows other values anew takes nothing.
-fn taken(op: &str, values: &[Value]) -> u64 {
-    let shows = ["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "CastLike", "Dropout"].contains(&op);
-    let bytes = |value: &Value| match value {
-        Value::Floats(_) if shows => 0,
-        Value::Floats(c) => size_of::<f32>() * c.tensor.elem_count(),
-        Value::Ints(v) => size_of::<Dim>() * v.values.len(),
-        Value::Act(_) | Value::Absent => 0,
-    };
-    values.iter().map(|v| bytes(v) as u64).sum()
-}
-
-/// The graph so far and what the file's names stand for.
-struct Reader<'a> {
-    scope: Scope,
-    folder: Folder,
-    values: BTreeMap<&'a str, Value>,
-    /// The initialisers of branches and loops' bodies.
-    inner: BTreeMap<&'a str, &'a TensorProto>,
-    /// The types of constants' values.
-    kinds: BTreeMap<&'a str, DataType>,
-    /// Nodes of branches and loops' bodies translated so far.
-    steps: usize,
-    /// Bytes of the computed constants that nothing but constants has been computed from.
-    computed: BTreeMap<&'a str, u64>,
-    /// Bytes of the constants computed so far.
-    folded: u64,
-    /// Where the graph ends before the file does.
-    suppression: Option<Suppression>,
-    /// What lies behind that end, by name.
-    behind: BTreeSet<&'a str>,
-}
-
-impl<'a> Reader<'a> {
-    fn node(
-        &mut self,
-        links: &Links<'a>,
-        node: &'a rten_onnx::onnx::NodeProto,
-        names: &[String],
-        opset: i64,
-    ) -> Result<()> {
-        if self.is_behind(node) {
-            self.end(node);
-            return Ok(());
-        }
-        let inputs = node.input.iter().map(|name| self.value(links, name)).collect::<Result<Vec<Value>>>()?;
-        let mut site = Site::new(node, opset, inputs, names.to_vec());
-        let domain = node.domain.as_deref().unwrap_or("");
-        if site.op.contains("Q") || site.op.ends_with("Integer") || site.op.ends_with("izeLinear") {
-            let kind = |name: &String| {
-                let held = links.initialisers.get(name.as_str()).or(self.inner.get(name.as_str()));
-                held.and_then(|t| t.data_type).or(self.kinds.get(name.as_str()).copied())
-            };
-            site.ranges = node.input.iter().map(|name| kind(name).and_then(value::range)).collect();
-        }
-        if site.op == "NonMaxSuppression" && matches!(domain, "" | "ai.onnx") {
-            return self.suppress(&site, node);
-        }
-        let values = if ops::is_constant(site.op, domain) {
-            if let (Some(kind), Some(name)) = (site.tensor("value")?.and_then(|t| t.data_type), node.output.first()) {
-                self.kinds.insert(name, kind);
-            }
-            vec![self.constant(&site)?]
-        } else if matches!(site.op, "If" | "Loop") && matches!(domain, "" | "ai.onnx") {
-            self.controlled(links, &site, opset)?
-        } else {
-            if site.op == "ConstantOfShape"
-                && let Some(tensor) = site.tensor("value")?
-            {
-                site.inputs.push(value::decode(&site.name, tensor, &mut self.folder)?);
-            }
-            ops::translate(&mut self.scope, &mut site, domain)?
-        };
-        let bytes = taken(site.op, &values);
-        self.folded = self.folded.saturating_add(bytes);
-        ONNX_FOLDED.check(self.folded)?;
-        // What only shows a constant anew holds on to it.
-        if bytes == 0 || values.iter().any(|v| matches!(v, Value::Act(_))) {
-            for name in &node.input {
-                self.computed.remove(name.as_str());
-            }
-        } else if let [name] = &node.output[..] {
-            self.computed.insert(name, bytes);
-        }
-        for (name, value) in node.output.iter().zip(values) {
-            if let Value::Act(x) = value {
-                self.scope.builder.alias(name, x.id);
-            }
-            self.values.insert(name, value);
-        }
-        Ok(())
-    }
-
-    /// Lets go of the constants that only `node` still read, and from which nothing but constants was computed.
-    fn leave(&mut self, node: &'a rten_onnx::onnx::NodeProto, readers: &mut BTreeMap<&str, usize>) {
-        for name in links::reads(node) {
-            let Some(left) = readers.get_mut(name) else { continue };
-            *left -= 1;
-            if *left == 0
-                && let Some(bytes) = self.computed.remove(name)
-            {
-                self.values.remove(name);
-                self.folded = self.folded.saturating_sub(bytes);
-            }
-        }
-    }
-
-    /// What a node's input stands for; initialisers are decoded when they are first asked for.
-    fn value(&mut self, links: &Links<'a>, name: &'a str) -> Result<Value> {
-        if name.is_empty() {
-            return Ok(Value::Absent);
-        }
-        if !self.values.contains_key(name) {
-            let tensor = links.initialisers.get(name).or(self.inner.get(name)).ok_or_else(|| {
-                Error::unsupported(format!("it takes `{name}`, an output that its node does not have here"))
-                    .hint("second outputs of pools, dropouts and normalisations are not supported")
-            })?;
-            let value = value::decode_once(name, tensor, &mut self.folder).context(|| format!("weight `{name}`"))?;
-            self.values.insert(name, value);
-        }
-        Ok(self.values.get(name).cloned().unwrap_or(Value::Absent))
-    }
-
-    fn constant(&mut self, site: &Site<'_>) -> Result<Value> {
-        if let Some(tensor) = site.tensor("value")? {
-            return value::decode(&site.name, tensor, &mut self.folder);
-        }
-        let floats = |values: Vec<f64>, dims: &[usize]| -> Result<Value> {
-            let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
-            let tensor = candle_core::Tensor::from_vec(values, dims, &candle_core::Device::Cpu)?;
-            Ok(Value::Floats(Const { name: site.name.clone(), tensor }))
-        };
-        if let Some(v) = site.float("value_float")? {
-            return floats(vec![v], &[]);
-        }
-        if let Some(list) = site.float_list("value_floats")? {
-            let n = list.len();
-            return floats(list, &[n]);
-        }
-        if let Some(v) = site.int("value_int")? {
-            return Ok(Value::Ints(Ints { dims: Vec::new(), values: vec![Dim::Known(v)] }));
-        }
-        if let Some(list) = site.int_list("value_ints")? {
-            return Ok(Value::Ints(Ints::list(list.into_iter().map(Dim::Known).collect())));
-        }
-        Err(Error::unsupported("a constant that is neither a tensor nor numbers"))
-    }
 }

@@ -72,12 +72,26 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         axes.push(taps(s, site, at, n, linear, beyond == Beyond::Zeros)?);
     }
     let flat = s.step(site, "flat", Op::Reshape(vec![channels, height * width]), &[x])?;
+    let total = weighted(s, site, flat, width, &axes[0], &axes[1])?;
+    Ok(vec![Value::Act(s.add(site, Op::Reshape(vec![channels, rows, columns]), &[total])?)])
+}
+
+/// What a flattened map (channels x all places) holds between its entries: the sum over the taps of rows and columns, each entry times
+/// its weights; `width` entries are a row.
+pub fn weighted(
+    s: &mut Scope,
+    site: &Site<'_>,
+    map: Act,
+    width: usize,
+    rows: &[(Act, Act)],
+    columns: &[(Act, Act)],
+) -> Result<Act> {
     let mut total: Option<Act> = None;
-    for (row, down) in &axes[0] {
-        for (column, across) in &axes[1] {
+    for (row, down) in rows {
+        for (column, across) in columns {
             let start = with(s, site, Binary::Mul, *row, width as f64)?;
             let place = s.step(site, "place", Op::Binary(Binary::Add), &[start, *column])?;
-            let entry = s.step(site, "entry", Op::Pick { axis: 1 }, &[flat, place])?;
+            let entry = s.step(site, "entry", Op::Pick { axis: 1 }, &[map, place])?;
             let weight = s.step(site, "weight", Op::Binary(Binary::Mul), &[*down, *across])?;
             let part = s.step(site, "part", Op::Binary(Binary::Mul), &[entry, weight])?;
             total = Some(match total {
@@ -86,8 +100,7 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             });
         }
     }
-    let total = total.ok_or_else(|| Error::internal("a sample without taps"))?;
-    Ok(vec![Value::Act(s.add(site, Op::Reshape(vec![channels, rows, columns]), &[total])?)])
+    total.ok_or_else(|| Error::internal("a sample without taps"))
 }
 
 /// The entries of an axis that are read for each place, each with its weight.

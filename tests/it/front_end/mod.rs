@@ -2,8 +2,13 @@
 //! signature, header, parent, the fields of its content, and that busy comes first and idle last.
 #![allow(clippy::unwrap_used, dead_code)]
 
+mod fields;
+pub mod others;
+
 use bytes::Bytes;
+use fields::fields;
 use hmac::{Hmac, KeyInit, Mac};
+
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::TcpListener;
@@ -373,161 +378,10 @@ pub fn under_load() -> bool {
     std::env::var_os("CONVSCOPE_LOAD").is_some_and(|v| v == "1")
 }
 
-/// Another front end of the same kernel, which runs cells and counts what is published.
-pub struct Client {
-    runtime: Runtime,
-    shell: DealerSocket,
-    iopub: SubSocket,
-    session: String,
-    next: usize,
-}
-
-impl Client {
-    /// A front end that is welcomed.
-    pub fn to(ports: &[u16]) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let session = uuid::Uuid::new_v4().to_string();
-        let (shell, iopub) = runtime.block_on(async {
-            let mut options = SocketOptions::default();
-            options.peer_identity(PeerIdentity::try_from(session.as_bytes()).unwrap());
-            let (mut shell, mut iopub) = (DealerSocket::with_options(options), SubSocket::new());
-            shell.connect(&format!("tcp://127.0.0.1:{}", ports[0])).await.unwrap();
-            iopub.connect(&format!("tcp://127.0.0.1:{}", ports[1])).await.unwrap();
-            iopub.subscribe("").await.unwrap();
-            timeout(PATIENCE, iopub.recv()).await.expect("no welcome").unwrap();
-            (shell, iopub)
-        });
-        Client { runtime, shell, iopub, session, next: 0 }
-    }
-
-    /// What an expression is worth, as text.
-    pub fn value(&mut self, code: &str) -> String {
-        self.next += 1;
-        let header = json!({
-            "msg_id": format!("{}_{}", self.session, self.next), "session": self.session, "username": "tester",
-            "date": "2026-01-01T00:00:00.000000Z", "msg_type": "execute_request", "version": "5.5",
-        });
-        let content = json!({ "code": code, "user_expressions": { "value": code } });
-        let frames = ZmqMessage::try_from(FrontEnd::frames(&header, &content)).unwrap();
-        let reply = self.runtime.block_on(async {
-            self.shell.send(frames).await.unwrap();
-            timeout(PATIENCE, self.shell.recv()).await.expect("no reply").unwrap().into_vec()
-        });
-        let [parent, reply] = [3, 5].map(|i| serde_json::from_slice::<Value>(&reply[i]).unwrap());
-        assert_eq!(parent, header, "a reply to somebody else");
-        reply["user_expressions"]["value"]["data"]["text/plain"].as_str().unwrap().to_string()
-    }
-
-    /// Reads what is published until so many requests have ended.
-    pub fn hear(&mut self, ends: usize) {
-        let mut heard = 0;
-        while heard < ends {
-            let received = self.runtime.block_on(async { timeout(PATIENCE, self.iopub.recv()).await });
-            let frames = received.expect("a message is missing").unwrap().into_vec();
-            let content: Value = serde_json::from_slice(&frames[6]).unwrap();
-            heard += usize::from(content["execution_state"] == "idle");
-        }
-    }
-}
-
-/// Another reader of what is published.
-pub struct Listener {
-    runtime: Runtime,
-    iopub: SubSocket,
-}
-
-impl Listener {
-    /// Subscribes to the kernel's messages.
-    pub fn to(front: &FrontEnd) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let iopub = runtime.block_on(async {
-            let mut iopub = SubSocket::new();
-            iopub.connect(&format!("tcp://127.0.0.1:{}", front.ports[1])).await.unwrap();
-            iopub.subscribe("").await.unwrap();
-            iopub
-        });
-        Listener { runtime, iopub }
-    }
-
-    /// What comes next: the kind of a message, of a status the status.
-    pub fn next(&mut self) -> String {
-        let received = self.runtime.block_on(async { timeout(PATIENCE, self.iopub.recv()).await });
-        let frames = received.expect("nothing is published").unwrap().into_vec();
-        let [header, content] = [3, 6].map(|i| serde_json::from_slice::<Value>(&frames[i]).unwrap());
-        content["execution_state"].as_str().or(header["msg_type"].as_str()).unwrap().to_string()
-    }
-}
-
 impl Drop for FrontEnd {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-type Field = (&'static str, fn(&Value) -> bool);
-
-/// The fields that the protocol demands of a message's content.
-fn fields(kind: &str) -> &'static [Field] {
-    const STATUS: Field = ("status", |v| matches!(v.as_str(), Some("ok" | "error" | "aborted")));
-    match kind {
-        "status" => &[("execution_state", |v| matches!(v.as_str(), Some("busy" | "idle" | "starting")))],
-        "stream" => {
-            &[("name", |v| v == "stdout" || v == "stderr"), ("text", |v| v.as_str().is_some_and(|t| !t.is_empty()))]
-        }
-        "execute_input" => &[("code", Value::is_string), ("execution_count", Value::is_i64)],
-        "execute_result" => {
-            &[("execution_count", Value::is_i64), ("data", Value::is_object), ("metadata", Value::is_object)]
-        }
-        "display_data" => {
-            &[("data", Value::is_object), ("metadata", Value::is_object), ("transient", Value::is_object)]
-        }
-        "update_display_data" => &[
-            ("data", Value::is_object),
-            ("metadata", Value::is_object),
-            ("transient", |v| v["display_id"].is_string()),
-        ],
-        "error" => &[
-            ("ename", Value::is_string),
-            ("evalue", Value::is_string),
-            ("traceback", |v| v.as_array().is_some_and(|a| !a.is_empty() && a.iter().all(Value::is_string))),
-        ],
-        "clear_output" => &[("wait", Value::is_boolean)],
-        "execute_reply" => &[STATUS, ("execution_count", Value::is_i64)],
-        "complete_reply" => &[
-            STATUS,
-            ("matches", Value::is_array),
-            ("cursor_start", Value::is_u64),
-            ("cursor_end", Value::is_u64),
-            ("metadata", Value::is_object),
-        ],
-        "inspect_reply" => &[STATUS, ("found", Value::is_boolean), ("data", Value::is_object)],
-        "is_complete_reply" => &[("status", |v| matches!(v.as_str(), Some("complete" | "incomplete" | "invalid")))],
-        "history_reply" => &[STATUS, ("history", Value::is_array)],
-        "comm_info_reply" => &[STATUS, ("comms", Value::is_object)],
-        "comm_open" => &[
-            ("comm_id", Value::is_string),
-            ("target_name", Value::is_string),
-            ("data", |v| v["state"].is_object() && v["buffer_paths"].is_array()),
-        ],
-        "comm_msg" => &[("comm_id", Value::is_string), ("data", |v| v["method"].is_string())],
-        "comm_close" => &[("comm_id", Value::is_string), ("data", Value::is_object)],
-        "kernel_info_reply" => &[
-            STATUS,
-            ("protocol_version", |v| v == "5.5"),
-            ("implementation", Value::is_string),
-            ("implementation_version", Value::is_string),
-            ("language_info", |v| ["name", "version", "mimetype", "file_extension"].iter().all(|f| v[f].is_string())),
-            ("banner", Value::is_string),
-            ("help_links", Value::is_array),
-            ("supported_features", Value::is_array),
-        ],
-        "interrupt_reply" => &[STATUS],
-        "shutdown_reply" => &[STATUS, ("restart", Value::is_boolean)],
-        "input_request" => &[("prompt", Value::is_string), ("password", Value::is_boolean)],
-        "iopub_welcome" => &[("subscription", Value::is_string)],
-        other if other.ends_with("_reply") => &[STATUS],
-        other => panic!("a message of a kind that nobody knows: {other}"),
     }
 }

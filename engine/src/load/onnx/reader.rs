@@ -1,0 +1,162 @@
+//! Node by node from a file to the graph: what the file's names stand for so far.
+
+use super::external::Folder;
+use super::links::{self, Links};
+use super::ops;
+use super::scope::Scope;
+use super::site::Site;
+use super::suppression::Suppression;
+use super::value::{self, Const, Dim, Ints, Value};
+use crate::error::{Context, Error, Result};
+use crate::limits::ONNX_FOLDED;
+use rten_onnx::onnx::{DataType, TensorProto};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a node's own results take, bytes; what only shows other values anew takes nothing.
+fn taken(op: &str, values: &[Value]) -> u64 {
+    let shows = ["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "CastLike", "Dropout"].contains(&op);
+    let bytes = |value: &Value| match value {
+        Value::Floats(_) if shows => 0,
+        Value::Floats(c) => size_of::<f32>() * c.tensor.elem_count(),
+        Value::Ints(v) => size_of::<Dim>() * v.values.len(),
+        Value::Act(_) | Value::Absent => 0,
+    };
+    values.iter().map(|v| bytes(v) as u64).sum()
+}
+
+/// The graph so far and what the file's names stand for.
+pub struct Reader<'a> {
+    pub(super) scope: Scope,
+    pub(super) folder: Folder,
+    pub(super) values: BTreeMap<&'a str, Value>,
+    /// The initialisers of branches and loops' bodies.
+    pub(super) inner: BTreeMap<&'a str, &'a TensorProto>,
+    /// The types of constants' values.
+    pub(super) kinds: BTreeMap<&'a str, DataType>,
+    /// Nodes of branches and loops' bodies translated so far.
+    pub(super) steps: usize,
+    /// Bytes of the computed constants that nothing but constants has been computed from.
+    pub(super) computed: BTreeMap<&'a str, u64>,
+    /// Bytes of the constants computed so far.
+    pub(super) folded: u64,
+    /// Where the graph ends before the file does.
+    pub(super) suppression: Option<Suppression>,
+    /// What lies behind that end, by name.
+    pub(super) behind: BTreeSet<&'a str>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn node(
+        &mut self,
+        links: &Links<'a>,
+        node: &'a rten_onnx::onnx::NodeProto,
+        names: &[String],
+        opset: i64,
+    ) -> Result<()> {
+        if self.is_behind(node) {
+            self.end(node);
+            return Ok(());
+        }
+        let inputs = node.input.iter().map(|name| self.value(links, name)).collect::<Result<Vec<Value>>>()?;
+        let mut site = Site::new(node, opset, inputs, names.to_vec());
+        let domain = node.domain.as_deref().unwrap_or("");
+        if site.op.contains("Q") || site.op.ends_with("Integer") || site.op.ends_with("izeLinear") {
+            let kind = |name: &String| {
+                let held = links.initialisers.get(name.as_str()).or(self.inner.get(name.as_str()));
+                held.and_then(|t| t.data_type).or(self.kinds.get(name.as_str()).copied())
+            };
+            site.ranges = node.input.iter().map(|name| kind(name).and_then(value::range)).collect();
+        }
+        if site.op == "NonMaxSuppression" && matches!(domain, "" | "ai.onnx") {
+            return self.suppress(&site, node);
+        }
+        let values = if ops::is_constant(site.op, domain) {
+            if let (Some(kind), Some(name)) = (site.tensor("value")?.and_then(|t| t.data_type), node.output.first()) {
+                self.kinds.insert(name, kind);
+            }
+            vec![self.constant(&site)?]
+        } else if matches!(site.op, "If" | "Loop") && matches!(domain, "" | "ai.onnx") {
+            self.controlled(links, &site, opset)?
+        } else {
+            if site.op == "ConstantOfShape"
+                && let Some(tensor) = site.tensor("value")?
+            {
+                site.inputs.push(value::decode(&site.name, tensor, &mut self.folder)?);
+            }
+            ops::translate(&mut self.scope, &mut site, domain)?
+        };
+        let bytes = taken(site.op, &values);
+        self.folded = self.folded.saturating_add(bytes);
+        ONNX_FOLDED.check(self.folded)?;
+        // What only shows a constant anew holds on to it.
+        if bytes == 0 || values.iter().any(|v| matches!(v, Value::Act(_))) {
+            for name in &node.input {
+                self.computed.remove(name.as_str());
+            }
+        } else if let [name] = &node.output[..] {
+            self.computed.insert(name, bytes);
+        }
+        for (name, value) in node.output.iter().zip(values) {
+            if let Value::Act(x) = value {
+                self.scope.builder.alias(name, x.id);
+            }
+            self.values.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// Lets go of the constants that only `node` still read, and from which nothing but constants was computed.
+    pub(super) fn leave(&mut self, node: &'a rten_onnx::onnx::NodeProto, readers: &mut BTreeMap<&str, usize>) {
+        for name in links::reads(node) {
+            let Some(left) = readers.get_mut(name) else { continue };
+            *left -= 1;
+            if *left == 0
+                && let Some(bytes) = self.computed.remove(name)
+            {
+                self.values.remove(name);
+                self.folded = self.folded.saturating_sub(bytes);
+            }
+        }
+    }
+
+    /// What a node's input stands for; initialisers are decoded when they are first asked for.
+    pub(super) fn value(&mut self, links: &Links<'a>, name: &'a str) -> Result<Value> {
+        if name.is_empty() {
+            return Ok(Value::Absent);
+        }
+        if !self.values.contains_key(name) {
+            let tensor = links.initialisers.get(name).or(self.inner.get(name)).ok_or_else(|| {
+                Error::unsupported(format!("it takes `{name}`, an output that its node does not have here"))
+                    .hint("second outputs of pools, dropouts and normalisations are not supported")
+            })?;
+            let value = value::decode_once(name, tensor, &mut self.folder).context(|| format!("weight `{name}`"))?;
+            self.values.insert(name, value);
+        }
+        Ok(self.values.get(name).cloned().unwrap_or(Value::Absent))
+    }
+
+    fn constant(&mut self, site: &Site<'_>) -> Result<Value> {
+        if let Some(tensor) = site.tensor("value")? {
+            return value::decode(&site.name, tensor, &mut self.folder);
+        }
+        let floats = |values: Vec<f64>, dims: &[usize]| -> Result<Value> {
+            let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+            let tensor = candle_core::Tensor::from_vec(values, dims, &candle_core::Device::Cpu)?;
+            Ok(Value::Floats(Const { name: site.name.clone(), tensor }))
+        };
+        if let Some(v) = site.float("value_float")? {
+            return floats(vec![v], &[]);
+        }
+        if let Some(list) = site.float_list("value_floats")? {
+            let n = list.len();
+            return floats(list, &[n]);
+        }
+        if let Some(v) = site.int("value_int")? {
+            return Ok(Value::Ints(Ints { dims: Vec::new(), values: vec![Dim::Known(v)] }));
+        }
+        if let Some(list) = site.int_list("value_ints")? {
+            return Ok(Value::Ints(Ints::list(list.into_iter().map(Dim::Known).collect())));
+        }
+        Err(Error::unsupported("a constant that is neither a tensor nor numbers"))
+    }
+}
