@@ -3,7 +3,7 @@
 
 use crate::shards::failed;
 use convscope_engine::running::{ExactSum, Moments};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StructArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StructArray};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};

@@ -3,7 +3,7 @@
 use crate::job::{Failure, Work};
 use convscope_engine::probes;
 use convscope_engine::states::{StateFile, merge};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, LargeBinaryArray, StringArray, StructArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, LargeBinaryArray, StringArray, StructArray};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};

@@ -11,8 +11,7 @@ use convscope_engine::load::OPTIONS;
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{catalog, find};
 use convscope_engine::shapes::Shapes;
-use convscope_engine::states::Dealing;
-use convscope_engine::table::LoadTable;
+use convscope_engine::table::{Dealing, LoadTable};
 use std::collections::BTreeSet;
 
 /// One thing that could stand there.

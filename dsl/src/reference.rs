@@ -7,8 +7,7 @@ use convscope_engine::params::{Params, Spec};
 use convscope_engine::probe::{Family, Takes};
 use convscope_engine::probes::catalog;
 use convscope_engine::shapes::Shapes;
-use convscope_engine::states::Dealing;
-use convscope_engine::table::LoadTable;
+use convscope_engine::table::{Dealing, LoadTable};
 use serde_json::json;
 use std::fmt::Write;
 

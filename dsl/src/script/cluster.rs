@@ -7,7 +7,7 @@ use crate::library::Library;
 use crate::run::Run;
 use crate::run::states::{Asked, facts, ledger_of};
 use convscope_engine::params::Params;
-use convscope_engine::states::Dealing;
+use convscope_engine::table::Dealing;
 use convscope_engine::{Error, Result, seal};
 use rhai::Map;
 

@@ -4,12 +4,10 @@
 //! which images this process looks at, where states are kept meanwhile and which are there already; a [`StateFile`] holds
 //! the states of all of a script's questions with what they are of ([`Question`], [`Header`]).
 
-mod dealing;
 mod file;
 mod ledger;
 mod question;
 
-pub use dealing::Dealing;
 pub use file::{Entry, FORMAT, Header, StateFile, VERSION, merge};
 pub use ledger::{Kept, Ledger, Listing};
 pub use question::{Net, Question};

@@ -5,6 +5,7 @@
 
 mod archive;
 pub mod bytes;
+mod dealing;
 #[cfg(feature = "hub")]
 mod http;
 pub mod index;
@@ -12,6 +13,8 @@ mod manifest;
 mod parquet;
 mod rows;
 pub mod sources;
+
+pub use self::dealing::Dealing;
 
 use self::bytes::{Source, is_address};
 use crate::data::{Attribute, Dataset, Generator, Image};
