@@ -9,10 +9,14 @@ use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::error::DataFusionError;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::ops::Range;
+use std::time::Duration;
 
 /// States that are held before they are joined.
 const AT_ONCE: usize = 32;
+/// How long a scheduler may take to be reached.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// What came of a wave.
 #[derive(Default)]
@@ -24,8 +28,10 @@ pub struct Answers {
     pub done: BTreeMap<String, usize>,
     /// Executors that are refused, and why.
     pub refused: BTreeMap<String, String>,
-    /// The first images of the shards that they were given.
-    pub left: BTreeSet<usize>,
+    /// Shards that nobody answered for, or that were given to such executors.
+    pub left: Vec<Range<usize>>,
+    /// The first images of the shards that were answered for.
+    answered: BTreeSet<usize>,
     /// Shards on which the script failed, and why.
     pub failed: Vec<(Range<usize>, String)>,
 }
@@ -44,6 +50,9 @@ impl Answers {
         for row in 0..batch.num_rows() {
             let start = usize::try_from(first.value(row)).unwrap_or(0);
             let shard = start..start + usize::try_from(images.value(row)).unwrap_or(0);
+            if state.is_valid(row) || failed.is_valid(row) {
+                self.answered.insert(start);
+            }
             if state.is_valid(row) {
                 self.parts.push(StateFile::of(state.value(row))?);
                 *self.done.entry(name.value(row).into()).or_default() += 1;
@@ -52,7 +61,6 @@ impl Answers {
                 }
             } else if refused.is_valid(row) {
                 self.refused.insert(name.value(row).into(), refused.value(row).into());
-                self.left.insert(start);
             } else {
                 self.failed.push((shard, format!("{} (on `{}`)", failed.value(row), name.value(row))));
             }
@@ -60,8 +68,7 @@ impl Answers {
         Ok(())
     }
 
-    /// Joins the states that came.
-    pub fn join(&mut self) -> Result<()> {
+    fn join(&mut self) -> Result<()> {
         let parts = std::mem::take(&mut self.parts);
         let all = self.state.take().into_iter().chain(parts).enumerate();
         let mut all = all.map(|(i, file)| (format!("state {i}"), Ok(file))).peekable();
@@ -69,6 +76,20 @@ impl Answers {
             self.state = Some(merge(all, merge_states)?);
         }
         Ok(())
+    }
+
+    /// Joins what came of a wave, and notes the shards of it that are left.
+    ///
+    /// # Errors
+    /// Where states cannot be joined.
+    pub fn close(&mut self, wave: &[Range<usize>]) -> Result<()> {
+        self.left = wave.iter().filter(|s| !self.answered.contains(&s.start)).cloned().collect();
+        self.join()
+    }
+
+    /// Whether nothing came yet.
+    pub fn is_empty(&self) -> bool {
+        self.answered.is_empty() && self.refused.is_empty()
     }
 
     /// The error of a wave of which nothing came.
@@ -105,7 +126,7 @@ pub fn failed(cluster: &str, error: DataFusionError) -> Error {
         said.contains("transport error") || said.contains("tcp connect error") || said.contains("ConnectError");
     let said = inner.map_or(said, |(message, _)| message);
     let kept = "what was done is kept; the same command goes on with what is missing";
-    if refused {
+    if !answers(cluster) {
         return Error::unsupported(format!("no scheduler answers at `{cluster}`"))
             .hint(format!("start one: convscope-cluster scheduler --listen {cluster}; {kept}"));
     }
@@ -118,9 +139,14 @@ pub fn failed(cluster: &str, error: DataFusionError) -> Error {
         return Error::value(format!("a shard's state is longer than the {} MB of a message", MESSAGE >> 20))
             .hint("smaller shards have smaller states: --rows, or convscope index --rows");
     }
-    let (kind, what) = match said.contains("failed: ") {
-        true => (Kind::Io, "the cluster gave up"),
-        false => (Kind::Value, "the cluster"),
-    };
-    Error::new(kind, format!("{what} at `{cluster}`: {said}")).hint(kept)
+    // A job that was given up, or an executor that no longer answers.
+    let again = ["failed: ", "transport error", "ConnectError", "GrpcConnectionError", "FetchFailed"];
+    let kind = if again.iter().any(|a| said.contains(a)) { Kind::Io } else { Kind::Value };
+    Error::new(kind, format!("the cluster at `{cluster}`: {said}")).hint(kept)
+}
+
+/// Whether somebody listens there.
+fn answers(cluster: &str) -> bool {
+    let places = address(cluster).ok().and_then(|place| place.to_socket_addrs().ok());
+    places.into_iter().flatten().any(|place| TcpStream::connect_timeout(&place, LOOK).is_ok())
 }

@@ -25,10 +25,12 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How often a shard, and a wave, is tried.
 const TRIES: usize = 3;
+/// Between two tries of a wave.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Compute the states of a script's questions; `convscope run --cluster` calls it.
 #[derive(Args)]
@@ -181,8 +183,7 @@ impl States {
                     false => broken.push((shard, why)),
                 }
             }
-            let refused = wave.into_iter().filter(|s| answers.left.contains(&s.start));
-            waiting.extend(refused);
+            waiting.extend(answers.left);
             if !self.quiet {
                 let (done, seconds) = (total - waiting.len() - broken.len(), begun.elapsed().as_secs_f64());
                 let left = seconds / done.max(1) as f64 * waiting.len() as f64;
@@ -209,7 +210,11 @@ impl States {
         loop {
             tried += 1;
             match self.ask(work, wave).await {
-                Err(e) if tried < TRIES && e.kind == Kind::Io => eprintln!("the wave is dealt anew: {}", e.message),
+                Err(e) if tried < TRIES && e.kind == Kind::Io => {
+                    eprintln!("the wave is dealt anew: {}", e.message);
+                    // By then the scheduler knows who is lost.
+                    tokio::time::sleep(PAUSE).await;
+                }
                 other => return other,
             }
         }
@@ -249,9 +254,17 @@ impl States {
         let mut stream = stream.await.map_err(wrong)?;
         let mut answers = Answers::default();
         while let Some(batch) = stream.next().await {
-            answers.take(&batch.map_err(wrong)?)?;
+            match batch {
+                Ok(batch) => answers.take(&batch)?,
+                // Of an executor that was lost behind its work: what others answered is there.
+                Err(e) if !answers.is_empty() => {
+                    eprintln!("answers of a lost executor are computed anew: {}", wrong(e).message);
+                    break;
+                }
+                Err(e) => return Err(wrong(e)),
+            }
         }
-        answers.join()?;
+        answers.close(wave)?;
         Ok(answers)
     }
 }

@@ -7,6 +7,7 @@ use ballista::prelude::SessionContextExt;
 use clap::Args;
 use convscope_engine::{Error, Result};
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 
@@ -42,8 +43,10 @@ impl Sql {
     }
 
     async fn ask(&self) -> Result<()> {
-        let place = self.cluster.clone().unwrap_or_else(|| "this process".into());
-        let wrong = |e| failed(&place, e);
+        let wrong = |e: DataFusionError| match &self.cluster {
+            Some(cluster) => failed(cluster, e),
+            None => Error::value(e.strip_backtrace()),
+        };
         let state =
             SessionStateBuilder::new().with_default_features().with_config(config(self.partitions.into())).build();
         let context = match &self.cluster {
