@@ -50,8 +50,10 @@ impl Answers {
         for row in 0..batch.num_rows() {
             let start = usize::try_from(first.value(row)).unwrap_or(0);
             let shard = start..start + usize::try_from(images.value(row)).unwrap_or(0);
-            if state.is_valid(row) || failed.is_valid(row) {
-                self.answered.insert(start);
+            let answers = state.is_valid(row) || failed.is_valid(row);
+            if answers && !self.answered.insert(start) {
+                // Another executor had the same shard and was sooner.
+                continue;
             }
             if state.is_valid(row) {
                 self.parts.push(StateFile::of(state.value(row))?);
@@ -122,8 +124,6 @@ pub fn failed(cluster: &str, error: DataFusionError) -> Error {
     let said = said.strip_prefix("Execution error: ").unwrap_or(&said);
     // gRPC's own form: Status { code: .., message: "..", source: .. }
     let inner = said.split_once("message: \"").and_then(|(_, rest)| rest.split_once("\", "));
-    let refused =
-        said.contains("transport error") || said.contains("tcp connect error") || said.contains("ConnectError");
     let said = inner.map_or(said, |(message, _)| message);
     let kept = "what was done is kept; the same command goes on with what is missing";
     if !answers(cluster) {

@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// How often a shard, and a wave, is tried.
 const TRIES: usize = 3;
+/// How many waves in turn may go to refused executors alone, once others have computed.
+const FRUITLESS: usize = 20;
 /// Between two tries of a wave.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -78,7 +80,8 @@ pub struct States {
     quiet: bool,
 }
 
-fn pair(text: &str) -> std::result::Result<(String, String), String> {
+/// The two sides of NAME=VALUE.
+pub fn pair(text: &str) -> std::result::Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.into(), value.into()))
 }
@@ -160,10 +163,14 @@ impl States {
         let mut tries: BTreeMap<usize, usize> = BTreeMap::new();
         let mut broken: Vec<(Range<usize>, String)> = Vec::new();
         let mut named = BTreeSet::new();
+        // Waves since one of which something came; none before the first.
+        let mut fruitless: Option<usize> = None;
         let most = usize::try_from(self.wave).unwrap_or(usize::MAX);
         while !waiting.is_empty() {
             let wave: Vec<Range<usize>> = waiting.drain(..most.min(waiting.len())).collect();
-            let mut answers = self.wave(work, &wave).await?;
+            // What went to refused executors alone is dealt to several at once.
+            let copies = 1 + fruitless.unwrap_or(0);
+            let mut answers = self.wave(work, &wave, copies).await?;
             if let Some(state) = answers.state.take() {
                 kept.keep(&state)?;
             }
@@ -172,8 +179,14 @@ impl States {
                     eprintln!("the executor `{name}` is refused: {why}");
                 }
             }
-            if answers.done.is_empty() {
-                answers.nothing(&self.cluster)?;
+            if !answers.done.is_empty() {
+                fruitless = Some(0);
+            } else if !answers.refused.is_empty() || fruitless.is_none() {
+                // Others computed before: the scheduler dealt this wave to executors that are refused.
+                let Some(waves) = fruitless.filter(|waves| *waves < FRUITLESS) else {
+                    return answers.nothing(&self.cluster);
+                };
+                fruitless = Some(waves + 1);
             }
             for (shard, why) in answers.failed {
                 let tried = tries.entry(shard.start).or_default();
@@ -205,11 +218,11 @@ impl States {
     }
 
     /// What the cluster says of a wave; tried again where executors were lost faster than it deals anew.
-    async fn wave(&self, work: &Work, wave: &[Range<usize>]) -> Result<Answers> {
+    async fn wave(&self, work: &Work, wave: &[Range<usize>], copies: usize) -> Result<Answers> {
         let mut tried = 0;
         loop {
             tried += 1;
-            match self.ask(work, wave).await {
+            match self.ask(work, wave, copies).await {
                 Err(e) if tried < TRIES && e.kind == Kind::Io => {
                     eprintln!("the wave is dealt anew: {}", e.message);
                     // By then the scheduler knows who is lost.
@@ -220,13 +233,14 @@ impl States {
         }
     }
 
-    async fn ask(&self, work: &Work, wave: &[Range<usize>]) -> Result<Answers> {
+    async fn ask(&self, work: &Work, wave: &[Range<usize>], copies: usize) -> Result<Answers> {
         let wrong = |e: DataFusionError| failed(&self.cluster, e);
-        let most = self.partitions.map_or(wave.len(), |n| usize::try_from(n).unwrap_or(usize::MAX)).min(wave.len());
+        let tasks: Vec<&Range<usize>> = (0..copies).flat_map(|_| wave).collect();
+        let most = self.partitions.map_or(tasks.len(), |n| usize::try_from(n).unwrap_or(usize::MAX)).min(tasks.len());
         let schema =
             Arc::new(Schema::new(["first", "images"].map(|name| Field::new(name, DataType::Int64, false)).to_vec()));
         let task = |p: usize| {
-            let mine = || wave.iter().skip(p).step_by(most);
+            let mine = || tasks.iter().copied().skip(p).step_by(most);
             let numbers = |of: &dyn Fn(&Range<usize>) -> usize| {
                 Arc::new(Int64Array::from_iter_values(mine().map(|s| of(s) as i64)))
             };

@@ -1,6 +1,7 @@
 //! `convscope-cluster sql`: users' own questions, with the functions of [`crate::functions`].
 
 use crate::answers::{failed, url};
+use crate::client::pair;
 use crate::functions::{config, register};
 use crate::{runtime, threads};
 use ballista::prelude::SessionContextExt;
@@ -25,11 +26,6 @@ pub struct Sql {
     /// Tasks that a stage is cut into.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     partitions: u16,
-}
-
-fn pair(text: &str) -> std::result::Result<(String, String), String> {
-    let (name, path) = text.split_once('=').ok_or("write it as NAME=PATH")?;
-    Ok((name.into(), path.into()))
 }
 
 impl Sql {

@@ -136,7 +136,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("engine", "show", &["canonical", "data"]),
     ("engine", "signal", &[]),
     ("engine", "space", &["data", "embed", "params"]),
-    ("engine", "states", &["params", "running"]),
+    ("engine", "states", &["running"]),
     ("engine", "stats", &[]),
     ("engine", "stream", &["data", "job", "running", "states"]),
     ("engine", "subject", &["data", "detect"]),
