@@ -9,7 +9,7 @@ use convscope_engine::data::Image;
 use convscope_engine::digest::{Digested, digest};
 use convscope_engine::job::Sink;
 use convscope_engine::load::LoadOptions;
-use convscope_engine::run::{Asked, Content, Pinned, RunOutput};
+use convscope_engine::run::{Content, HubRequest, Pinned, RunOutput};
 use convscope_engine::show::Encoded;
 use convscope_engine::{Error, Job, Model, Result, seal};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,7 @@ struct State {
     modules: BTreeMap<String, Digested>,
     script: Option<Source>,
     samples: BTreeMap<String, Image>,
-    hub: Vec<Asked>,
+    hub: Vec<HubRequest>,
     unrepeatable: BTreeSet<&'static str>,
     inside: bool,
     recording: Option<usize>,
@@ -175,7 +175,7 @@ impl Context {
 
     /// Notes what was asked of the Hugging Face Hub, and whether a net came of it.
     pub fn asked_hub(&self, spec: &str, given: bool) {
-        let asked = Asked { spec: spec.to_string(), given };
+        let asked = HubRequest { spec: spec.to_string(), given };
         let mut state = self.state();
         if !state.hub.contains(&asked) {
             state.hub.push(asked);
@@ -183,7 +183,7 @@ impl Context {
     }
 
     /// What was asked of the Hugging Face Hub, in order.
-    pub fn hub(&self) -> Vec<Asked> {
+    pub fn hub(&self) -> Vec<HubRequest> {
         self.state().hub.clone()
     }
 

@@ -131,7 +131,7 @@ impl Session {
     ///
     /// # Errors
     /// Where there is none of that name, or it cannot cross.
-    pub fn lend(&self, name: &str) -> Result<Foreign> {
+    pub fn export(&self, name: &str) -> Result<Foreign> {
         let Some(value) = self.scope.get(name) else {
             let variables = self.variables();
             let close = did_you_mean(name, variables.iter().map(String::as_str));
@@ -145,7 +145,7 @@ impl Session {
     ///
     /// # Errors
     /// Where a constant has that name.
-    pub fn keep(&mut self, name: &str, value: Foreign) -> Result<()> {
+    pub fn import(&mut self, name: &str, value: Foreign) -> Result<()> {
         if self.scope.is_constant(name) == Some(true) {
             return Err(Error::value(format!("`{name}` is a constant and cannot be set")).hint("choose another name"));
         }
@@ -212,15 +212,15 @@ mod tests {
         let mut session = session(
             "let a = [1, 2.5, \"x\", true, #{ k: () }, zeros([2, 2]), table([#{ n: 1 }]), 0..3]; const C = 1; let net = load_model(`shapes`);",
         );
-        let lent = session.lend("a").unwrap();
-        session.keep("b", lent).unwrap();
+        let lent = session.export("a").unwrap();
+        session.import("b", lent).unwrap();
         let same = "b[0] == 1 && b[1] == 2.5 && b[2] == \"x\" && b[3] && b[4].k == () && b[5] == a[5] && b[6].rows[0].n == 1 && b[7] == [0, 1, 2]";
         assert!(format!("{:?}", session.run_cell(same).value).contains("true"));
-        session.keep("b", Foreign::Int(5)).unwrap();
+        session.import("b", Foreign::Int(5)).unwrap();
         assert!(format!("{:?}", session.run_cell("b").value).contains('5'));
-        assert!(session.keep("C", Foreign::Int(5)).is_err());
-        assert_eq!(session.lend("aa").unwrap_err().message, "no variable `aa`");
-        assert!(session.lend("net").unwrap_err().message.contains("a net cannot cross"));
+        assert!(session.import("C", Foreign::Int(5)).is_err());
+        assert_eq!(session.export("aa").unwrap_err().message, "no variable `aa`");
+        assert!(session.export("net").unwrap_err().message.contains("a net cannot cross"));
     }
 
     #[test]

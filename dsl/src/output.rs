@@ -1,6 +1,6 @@
 //! Where results go: the terminal, a report, a notebook. The session's caller supplies it.
 
-use crate::run::states::Asked;
+use crate::run::states::ClusterRequest;
 use crate::widgets::Widget;
 use convscope_engine::data::Image;
 use convscope_engine::states::StateFile;
@@ -47,8 +47,8 @@ pub trait Output: Send + Sync {
     ///
     /// # Errors
     /// Where no cluster can be asked from here, or it does not answer.
-    fn cluster(&self, asked: &Asked) -> Result<Option<StateFile>> {
-        Err(Error::unsupported(format!("`{}`: no cluster can be asked from here", asked.address))
+    fn cluster(&self, request: &ClusterRequest) -> Result<Option<StateFile>> {
+        Err(Error::unsupported(format!("`{}`: no cluster can be asked from here", request.address))
             .hint("`convscope run` asks one"))
     }
 

@@ -20,7 +20,7 @@ use convscope_engine::inspect::Summarise as _;
 use convscope_engine::params::Value;
 use convscope_engine::probe::ProbeArg;
 use convscope_engine::show::{Part, Pictures, Table, of_image, of_table, of_tensor};
-use convscope_engine::stream::Streamed;
+use convscope_engine::stream::StreamReport;
 use convscope_engine::{Artifact, Error, Model, Result, Tensor};
 use rhai::{Array, Dynamic, Map};
 
@@ -156,12 +156,12 @@ pub fn artifact(value: &Dynamic) -> Result<Option<Artifact>> {
     }
     if let Some(data) = cast::<Dataset>(value) {
         let caption = |image: Image| (image.clone(), image.label().unwrap_or_default().to_string());
-        let mut told = Streamed::default();
+        let mut report = StreamReport::default();
         let first = data.iter().take(FIRST).enumerate();
-        let images = first.filter_map(|(i, image)| told.take(i, image).map(caption)).collect();
-        told.check()?;
+        let images = first.filter_map(|(i, image)| report.take(i, image).map(caption)).collect();
+        report.check()?;
         let artifact = Artifact::new(format!("{}: {} images", data.name, data.len()));
-        let artifact = artifact.notes(data.notes.to_vec()).notes(told.note());
+        let artifact = artifact.notes(data.notes.to_vec()).notes(report.note());
         let artifact = artifact.part(Part::Pictures(Pictures { title: String::new(), images, columns: None }));
         return Ok(Some(match data.len() > FIRST {
             true => artifact.note(format!("the first {FIRST} are shown")),

@@ -216,7 +216,7 @@ impl ProbeArg {
             }
             (asked, _) => asked,
         };
-        self.told(asked, on, input, job)
+        self.labelled(asked, on, input, job)
     }
 
     /// Puts the question to a net with several inputs, all but the one that it is asked with held at their values. A probe that
@@ -237,10 +237,11 @@ impl ProbeArg {
     /// # Errors
     /// As [`maps::over`]; the message begins with the probe's name.
     pub fn ask_each(&self, on: &Subject, input: &Input, folder: &mut dyn maps::Folder, job: &Job) -> Result<Artifact> {
-        self.told(maps::over(self, on, input, Some(folder), job), on, input, job)
+        self.labelled(maps::over(self, on, input, Some(folder), job), on, input, job)
     }
 
-    fn told(&self, asked: Result<Artifact>, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
+    /// The answer with its manifest, marked where the job was stopped; an error names the probe.
+    fn labelled(&self, asked: Result<Artifact>, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let mut artifact = asked.map_err(|e| e.context(format!("`{}`", self.0.name())))?;
         if job.stopped() && artifact.complete {
             artifact.complete = false;

@@ -15,14 +15,14 @@ use std::sync::mpsc::sync_channel;
 
 /// How far a stream came.
 #[derive(Clone, Debug, Default)]
-pub struct Streamed {
+pub struct StreamReport {
     /// Images that were reached, the broken ones among them.
     pub reached: usize,
     /// The broken ones.
     pub broken: Broken,
 }
 
-impl Streamed {
+impl StreamReport {
     /// What was made of image `i`, or nothing where it could not be read, which is then counted: for probes that take one
     /// image after the other.
     pub fn take<T>(&mut self, i: usize, read: Result<T>) -> Option<T> {
@@ -37,7 +37,7 @@ impl Streamed {
 
     /// The same where entry `l * n + i` was image `i` changed in the l-th way, for what is said of images.
     pub fn of_images(&self, n: usize) -> Self {
-        Streamed { reached: self.reached, broken: self.broken.of_images(n) }
+        StreamReport { reached: self.reached, broken: self.broken.of_images(n) }
     }
 
     /// An error where not one of the images that were reached could be read.
@@ -78,14 +78,14 @@ pub fn stream<T: Send>(
     (job, label): (&Job, &str),
     prepare: impl Fn(usize) -> Result<T> + Sync,
     mut take: impl FnMut(Vec<(usize, T)>) -> Result<()>,
-) -> Result<Streamed> {
+) -> Result<StreamReport> {
     job.whole_data(label)?;
     let batch = batch.max(1);
     // Never a list of all: there may be a thousand million images.
     let chunks =
         || ranges.iter().flat_map(|r| r.clone().step_by(batch).map(move |from| from..(from + batch).min(r.end)));
     let steps = ranges.iter().map(|r| r.len().div_ceil(batch)).sum();
-    let mut told = Streamed::default();
+    let mut report = StreamReport::default();
     let mut first: Option<Error> = None;
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel(1);
@@ -109,7 +109,7 @@ pub fn stream<T: Send>(
                 match item {
                     Ok(item) => good.push((i, item)),
                     Err(error) => {
-                        told.broken.push(i, error.message.clone());
+                        report.broken.push(i, error.message.clone());
                         first.get_or_insert(error);
                     }
                 }
@@ -117,15 +117,15 @@ pub fn stream<T: Send>(
             if !good.is_empty() {
                 take(good)?;
             }
-            told.reached += chunk.len();
+            report.reached += chunk.len();
         }
         Ok::<(), Error>(())
     })?;
     match first {
-        Some(error) if told.broken.len() == told.reached && !job.is_wave() => {
+        Some(error) if report.broken.len() == report.reached && !job.is_wave() => {
             Err(error.context("no image could be read; the first"))
         }
-        _ => Ok(told),
+        _ => Ok(report),
     }
 }
 
@@ -139,7 +139,7 @@ pub fn stream_tensors(
     ranges: &[Range<usize>],
     job: (&Job, &str),
     mut take: impl FnMut(&[usize], &Tensor) -> Result<()>,
-) -> Result<Streamed> {
+) -> Result<StreamReport> {
     let preprocess = model.card().preprocess()?;
     let batch = job.0.through(model, 1, 2 * model.graph().peak_len(), 16);
     stream(
@@ -161,7 +161,7 @@ pub struct Folded<S> {
     /// The images that went in.
     pub covered: Covered,
     /// How far it came, and which images could not be read.
-    pub told: Streamed,
+    pub report: StreamReport,
     /// The images that it was about.
     pub total: usize,
 }
@@ -202,15 +202,15 @@ pub fn fold<S: State>(
     data: &Dataset,
     ask: impl FnOnce() -> Result<Question>,
     empty: impl Fn() -> S,
-    mut over: impl FnMut(&[Range<usize>], &mut S, &Job) -> Result<Streamed>,
+    mut over: impl FnMut(&[Range<usize>], &mut S, &Job) -> Result<StreamReport>,
 ) -> Result<Folded<S>> {
     let n = data.len();
     let Some(ledger) = job.ledger() else {
         let mut state = empty();
-        let told = over(std::slice::from_ref(&(0..n)), &mut state, job)?;
+        let report = over(std::slice::from_ref(&(0..n)), &mut state, job)?;
         let mut covered = Covered::new();
-        covered.add(0..told.reached)?;
-        return Ok(Folded { state, covered, told, total: n });
+        covered.add(0..report.reached)?;
+        return Ok(Folded { state, covered, report, total: n });
     };
     let part = ledger.part_of(n, &data.name)?;
     let (number, question) = (ledger.next(), ask()?);
@@ -238,24 +238,24 @@ pub fn fold<S: State>(
     let inner = if count > 1 { job.of_wave().quiet() } else { job.of_wave() };
     for (_, wave) in job.steps(label, count).zip(waves()) {
         let mut state = empty();
-        let told = over(std::slice::from_ref(&wave), &mut state, &inner)?;
+        let report = over(std::slice::from_ref(&wave), &mut state, &inner)?;
         let mut covered = Covered::new();
-        covered.add(wave.start..wave.start + told.reached)?;
-        let done = Kept { state, covered, broken: told.broken };
+        covered.add(wave.start..wave.start + report.reached)?;
+        let done = Kept { state, covered, broken: report.broken };
         ledger.keep(number, &question, &done)?;
         kept.merge(done)?;
-        if told.reached < wave.len() {
+        if report.reached < wave.len() {
             break;
         }
     }
     let total = part.len();
     let reached = total - kept.covered.missing(part).iter().map(ExactSizeIterator::len).sum::<usize>();
     ledger.note(&question, &kept);
-    let told = Streamed { reached, broken: kept.broken };
+    let report = StreamReport { reached, broken: kept.broken };
     if ledger.part.is_none() {
-        told.check()?;
+        report.check()?;
     }
-    Ok(Folded { state: kept.state, covered: kept.covered, told, total })
+    Ok(Folded { state: kept.state, covered: kept.covered, report, total })
 }
 
 /// The images of a data set without those among the first `most` that cannot be read: for probes that take images in pairs
@@ -263,7 +263,7 @@ pub fn fold<S: State>(
 ///
 /// # Errors
 /// Where not one of them can be read.
-pub fn readable(data: &Dataset, most: usize) -> Result<(Dataset, Streamed)> {
+pub fn readable(data: &Dataset, most: usize) -> Result<(Dataset, StreamReport)> {
     let look = |i: usize| {
         let item = data.item(i)?;
         match item.source {
@@ -273,15 +273,15 @@ pub fn readable(data: &Dataset, most: usize) -> Result<(Dataset, Streamed)> {
     };
     let first = most.min(data.len());
     let results: Vec<Result<()>> = (0..first).into_par_iter().map(look).collect();
-    let mut told = Streamed::default();
+    let mut report = StreamReport::default();
     let good: Vec<usize> =
-        results.into_iter().enumerate().filter_map(|(i, read)| told.take(i, read).map(|()| i)).collect();
-    told.check()?;
-    if told.broken.is_empty() {
-        return Ok((data.clone(), told));
+        results.into_iter().enumerate().filter_map(|(i, read)| report.take(i, read).map(|()| i)).collect();
+    report.check()?;
+    if report.broken.is_empty() {
+        return Ok((data.clone(), report));
     }
     let kept: Vec<usize> = good.into_iter().chain(first..data.len()).collect();
-    Ok((data.select(&kept)?, told))
+    Ok((data.select(&kept)?, report))
 }
 
 #[cfg(test)]
@@ -294,7 +294,7 @@ mod tests {
         let job = Job::new();
         let mut seen = Vec::new();
         let prepare = |i: usize| if i % 5 == 3 { Err(Error::format("bad")) } else { Ok(i * 10) };
-        let told = stream(&[0..7, 20..24], 3, (&job, "test"), prepare, |items| {
+        let report = stream(&[0..7, 20..24], 3, (&job, "test"), prepare, |items| {
             assert!(items.len() <= 3);
             seen.extend(items);
             Ok(())
@@ -302,8 +302,8 @@ mod tests {
         .unwrap();
         let want: Vec<usize> = (0..7).chain(20..24).filter(|i| i % 5 != 3).collect();
         assert_eq!(seen, want.iter().map(|i| (*i, i * 10)).collect::<Vec<_>>());
-        assert_eq!((told.reached, told.broken.len()), (11, 2));
-        assert_eq!(told.note().unwrap(), "2 images could not be read and are skipped (image 3: bad; image 23: bad)");
+        assert_eq!((report.reached, report.broken.len()), (11, 2));
+        assert_eq!(report.note().unwrap(), "2 images could not be read and are skipped (image 3: bad; image 23: bad)");
     }
 
     #[test]

@@ -25,5 +25,5 @@ pub mod zmtp;
 
 pub use language::Language;
 #[cfg(unix)]
-pub use rust::Beside;
+pub use rust::PolyglotSession;
 pub use serve::serve;

@@ -27,7 +27,7 @@ const OPEN: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// By `shutdown` and `exit`.
-    Asked,
+    Requested,
     /// The editor went without.
     Left,
 }
@@ -121,7 +121,7 @@ impl<W: Write> Server<W> {
                 Came::Unreadable(why) => self.refuse(why)?,
                 Came::Message(Message::Response(_)) => {}
                 Came::Message(Message::Notification(said)) if said.method == "exit" => {
-                    return Ok(if self.leaving { Ended::Asked } else { Ended::Left });
+                    return Ok(if self.leaving { Ended::Requested } else { Ended::Left });
                 }
                 Came::Message(Message::Notification(said)) => self.hear(said),
                 Came::Message(Message::Request(asked)) => {

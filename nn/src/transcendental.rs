@@ -193,9 +193,9 @@ mod tests {
 
     /// A function, its truth in f64, and the largest error in units in the last place of f32: half of one is rounding. libm's own
     /// functions in f32 are off by half of one to one.
-    type Judged = (&'static str, fn(f32) -> f32, fn(f64) -> f64, f64);
+    type Case = (&'static str, fn(f32) -> f32, fn(f64) -> f64, f64);
 
-    const FUNCTIONS: [Judged; 4] = [
+    const FUNCTIONS: [Case; 4] = [
         ("exp", exp, libm::exp, 1.01),
         ("ln", ln, libm::log, 0.505),
         ("tanh", tanh, libm::tanh, 1.5),

@@ -85,9 +85,10 @@ impl Cells {
                 json!({ "failed": "died", "message": message, "lost": before })
             }
             Err(Error::CompilationErrors(errors)) => {
-                let mut told: Vec<Value> = errors.iter().filter(|e| e.level() != "warning").map(told).collect();
-                told.sort_by_key(|e| e["line"].as_u64().unwrap_or(u64::MAX));
-                json!({ "failed": "compile", "errors": told })
+                let mut contents: Vec<Value> =
+                    errors.iter().filter(|e| e.level() != "warning").map(error_content).collect();
+                contents.sort_by_key(|e| e["line"].as_u64().unwrap_or(u64::MAX));
+                json!({ "failed": "compile", "errors": contents })
             }
             Err(Error::TypeRedefinedVariablesLost(lost)) => {
                 json!({ "failed": "message", "message": "a type was defined again", "lost": lost })
@@ -142,8 +143,8 @@ impl Cells {
 }
 
 /// A compiler's error: what, where, what to do.
-fn told(error: &CompilationError) -> Value {
-    let mut told = json!({
+fn error_content(error: &CompilationError) -> Value {
+    let mut content = json!({
         "message": error.message(),
         "code": error.code(),
         "help": error.help().into_iter().chain(error.evcxr_extra_hint().map(str::to_string)).collect::<Vec<_>>(),
@@ -151,13 +152,13 @@ fn told(error: &CompilationError) -> Value {
     if let Some(spanned) = error.primary_spanned_message()
         && let Some(span) = spanned.span
     {
-        told["line"] = json!(span.start_line);
-        told["column"] = json!(span.start_column);
-        told["length"] = json!(match span.end_line == span.start_line {
+        content["line"] = json!(span.start_line);
+        content["column"] = json!(span.start_column);
+        content["length"] = json!(match span.end_line == span.start_line {
             true => span.end_column.saturating_sub(span.start_column),
             false => 1,
         });
-        told["label"] = json!(spanned.label);
+        content["label"] = json!(spanned.label);
     }
-    told
+    content
 }

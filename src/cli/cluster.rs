@@ -5,7 +5,7 @@ use super::terminal::print_err;
 use clap::Args;
 use convscope_dsl::run::Run;
 use convscope_dsl::run::source::absolute;
-use convscope_dsl::run::states::Asked;
+use convscope_dsl::run::states::ClusterRequest;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::states::StateFile;
 use convscope_engine::table::Dealing;
@@ -42,7 +42,7 @@ pub struct ClusterArgs {
 
 impl ClusterArgs {
     /// What a cluster is asked for, where one is.
-    pub fn asked(&self, run: &Run, job: &Job) -> Result<Option<Asked>> {
+    pub fn request(&self, run: &Run, job: &Job) -> Result<Option<ClusterRequest>> {
         let Some(address) = &self.cluster else { return Ok(None) };
         let mut dealing = Dealing::default();
         if let Some(shards) = &self.shards {
@@ -53,7 +53,7 @@ impl ClusterArgs {
                 dealing.set(name, &Value::Int(n))?;
             }
         }
-        Ok(Some(Asked {
+        Ok(Some(ClusterRequest {
             address: address.clone(),
             dealing,
             source: run.source.clone(),
@@ -69,18 +69,18 @@ impl ClusterArgs {
 ///
 /// # Errors
 /// Where the program is not there, or it fails.
-pub fn ask(asked: &Asked, quiet: bool) -> Result<StateFile> {
+pub fn ask(request: &ClusterRequest, quiet: bool) -> Result<StateFile> {
     let program = found()?;
-    let out = asked.place.outputs.join(STATES);
-    std::fs::create_dir_all(&asked.place.outputs).map_err(|e| Error::io(&asked.place.outputs, &e))?;
-    let Asked { address, dealing, source, .. } = asked;
+    let out = request.place.outputs.join(STATES);
+    std::fs::create_dir_all(&request.place.outputs).map_err(|e| Error::io(&request.place.outputs, &e))?;
+    let ClusterRequest { address, dealing, source, .. } = request;
     let mut command = Command::new(&program);
     command.args(["states", "-", "--cluster", address, "--name", &source.name, "--file", &source.file]);
-    command.arg("--folder").arg(absolute(&asked.place.inputs));
+    command.arg("--folder").arg(absolute(&request.place.inputs));
     command.arg("--out").arg(&out);
-    command.args(["--seed", &asked.seed.to_string(), "--memory", &(asked.memory >> 20).to_string()]);
+    command.args(["--seed", &request.seed.to_string(), "--memory", &(request.memory >> 20).to_string()]);
     command.args(["--rows", &dealing.rows.to_string(), "--wave", &dealing.wave.to_string()]);
-    for (name, value) in &asked.params {
+    for (name, value) in &request.params {
         command.args(["--param", &format!("{name}={value}")]);
     }
     if let Some(shards) = &dealing.shards {

@@ -138,7 +138,7 @@ impl Start {
             let session = Session::new(job, output);
             session.set_params(params);
             #[cfg(unix)]
-            let session = convscope_kernel::Beside::new(session);
+            let session = convscope_kernel::PolyglotSession::new(session);
             Box::new(session)
         })
     }

@@ -13,7 +13,7 @@ impl Lsp {
     /// Serves until the editor says that it goes; the exit code.
     pub fn main(self) -> Result<u8> {
         match convscope_lsp::serve(BufReader::new(std::io::stdin()), std::io::stdout()) {
-            Ok(convscope_lsp::Ended::Asked) => Ok(0),
+            Ok(convscope_lsp::Ended::Requested) => Ok(0),
             Ok(convscope_lsp::Ended::Left) => Ok(FAILED),
             Err(e) => Err(Error::format(format!("the editor: {e}"))),
         }

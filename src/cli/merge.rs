@@ -1,7 +1,7 @@
 //! `convscope merge`: any number of states to one. `convscope run SCRIPT --states STATE` makes the report of it.
 
 use super::FAILED;
-use super::shard::told;
+use super::shard::states_text;
 use super::terminal::{print_err, print_out};
 use clap::Args;
 use convscope_engine::probes::merge_states;
@@ -40,7 +40,7 @@ impl Merge {
         let whole = merge(read, merge_states)?;
         whole.write(&self.out)?;
         if !self.quiet {
-            print_out(&format!("{}: {}", self.out.display(), told(&whole, true)?));
+            print_out(&format!("{}: {}", self.out.display(), states_text(&whole, true)?));
         }
         let missing = whole.entries.iter().map(|e| e.gaps()).collect::<Result<Vec<_>>>()?;
         if self.complete && missing.iter().any(|gaps| !gaps.is_empty()) {

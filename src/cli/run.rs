@@ -154,9 +154,9 @@ fn run_by(
     if !states.is_empty() {
         job = job.with_ledger(given(run, states)?);
     }
-    if let Some(asked) = cluster.map(|c| c.asked(run, &job)).transpose()?.flatten() {
-        let states = ask(&asked, work.quiet)?;
-        job = job.with_ledger(ledger_of(facts(run)?, vec![(asked.address, states)]));
+    if let Some(request) = cluster.map(|c| c.request(run, &job)).transpose()?.flatten() {
+        let states = ask(&request, work.quiet)?;
+        job = job.with_ledger(ledger_of(facts(run)?, vec![(request.address, states)]));
     }
     let executed = execute(run, job, work.quiet, mode, recording)?;
     let aside = run.aside(&executed);

@@ -101,7 +101,7 @@ impl Shard {
             ));
         }
         if !self.work.quiet {
-            print_out(&format!("{}: {}", self.out.display(), told(&file, false)?));
+            print_out(&format!("{}: {}", self.out.display(), states_text(&file, false)?));
         }
         Ok(0)
     }
@@ -161,7 +161,7 @@ pub fn given(run: &Run, states: &[PathBuf]) -> Result<Arc<Ledger>> {
 }
 
 /// The states of a file in words: a line a question, the gaps where they are wanted.
-pub fn told(file: &StateFile, gaps: bool) -> Result<String> {
+pub fn states_text(file: &StateFile, gaps: bool) -> Result<String> {
     let mut out = format!("{} questions\n", file.entries.len());
     for (i, entry) in file.entries.iter().enumerate() {
         let Entry { question, broken, .. } = entry;

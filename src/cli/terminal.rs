@@ -4,7 +4,7 @@
 
 use super::bars::Bars;
 use super::cluster;
-use convscope_dsl::run::states::Asked;
+use convscope_dsl::run::states::ClusterRequest;
 use convscope_dsl::{Output, Shown};
 use convscope_engine::job::Signal;
 use convscope_engine::show::{TextStyle, to_text};
@@ -157,13 +157,13 @@ impl Output for Terminal {
         }
     }
 
-    fn cluster(&self, asked: &Asked) -> Result<Option<StateFile>> {
+    fn cluster(&self, request: &ClusterRequest) -> Result<Option<StateFile>> {
         // What is locked or verified is computed here, by one process.
         if self.mode == Mode::Record {
             return Ok(None);
         }
         self.bars.clear();
-        cluster::ask(asked, !self.progress).map(Some)
+        cluster::ask(request, !self.progress).map(Some)
     }
 
     fn progress(&self, label: &str, done: usize, total: usize) {

@@ -57,7 +57,7 @@ impl Question<'_> {
     /// # Errors
     /// Where the net cannot be loaded, or a name has no form in a script.
     pub fn script(&self, report: &dyn Fn(&str)) -> Result<(Source, Vec<String>)> {
-        let Asked { options, notes, kind, head } = self.options(report)?;
+        let NetQuery { options, notes, kind, head } = self.options(report)?;
         let named = match self.class {
             None => "top[0].index".to_string(),
             Some(index) if index.parse::<i32>().is_ok() => index.to_string(),
@@ -122,7 +122,7 @@ impl Question<'_> {
     }
 
     /// What the script asks of the net: the options are completed where the net says nothing of photos.
-    fn options(&self, report: &dyn Fn(&str)) -> Result<Asked> {
+    fn options(&self, report: &dyn Fn(&str)) -> Result<NetQuery> {
         let mut options = LoadOptions::from_json(self.given)?;
         let path = Path::new(self.net);
         let (mut all, mut notes) = (self.given.clone(), Vec::new());
@@ -145,8 +145,8 @@ impl Question<'_> {
         let (net, head) = asked_head(net)?;
         let is_photo_note = |n: &str| n.starts_with("the options of preprocessing leave");
         let replaced = all.contains_key("preset") && !self.given.contains_key("preset");
-        let told = net.card().notes.iter().filter(|n| told(n) && !(replaced && is_photo_note(n)));
-        notes.extend(told.cloned());
+        let kept = net.card().notes.iter().filter(|n| concerns_reader(n) && !(replaced && is_photo_note(n)));
+        notes.extend(kept.cloned());
         notes.extend(guess.notes);
         let mut call = String::new();
         if let Some(name) = head {
@@ -169,12 +169,12 @@ impl Question<'_> {
             true => String::new(),
             false => format!(", {}", literal(&all.into())?),
         };
-        Ok(Asked { options, notes, kind, head: call })
+        Ok(NetQuery { options, notes, kind, head: call })
     }
 }
 
 /// What a script asks of a net.
-struct Asked {
+struct NetQuery {
     /// The options as `load_model` takes them, after a comma.
     options: String,
     /// What was read beside the net or is assumed.
@@ -207,7 +207,7 @@ fn asked_head(net: Model) -> Result<(Model, Option<String>)> {
 }
 
 /// Whether a note of a net's card tells what is assumed, or where the way of photos and the labels come from.
-fn told(note: &str) -> bool {
+fn concerns_reader(note: &str) -> bool {
     let words = ["assumed", "own metadata", "beside the net", "the one output", "are values", "this is the output"];
     words.iter().any(|word| note.contains(word))
 }

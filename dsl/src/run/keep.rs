@@ -1,7 +1,7 @@
 //! An output that hands everything on and keeps what was printed and shown, in order, for the report and the record.
 
 use crate::output::{Output, Shown};
-use crate::run::states::Asked;
+use crate::run::states::ClusterRequest;
 use convscope_engine::Result;
 use convscope_engine::data::Image;
 use convscope_engine::states::StateFile;
@@ -66,8 +66,8 @@ impl Output for Keep {
         self.inner.ask(prompt)
     }
 
-    fn cluster(&self, asked: &Asked) -> Result<Option<StateFile>> {
-        self.inner.cluster(asked)
+    fn cluster(&self, request: &ClusterRequest) -> Result<Option<StateFile>> {
+        self.inner.cluster(request)
     }
 
     fn clear(&self, wait: bool) {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// What a cluster is asked for.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct ClusterRequest {
     /// Where its scheduler listens: HOST:PORT.
     pub address: String,
     /// How the images are dealt.

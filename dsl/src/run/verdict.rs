@@ -98,10 +98,10 @@ pub fn judged(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
     }
     if let Some(other) = differs(locked, finished, false)? {
         if lock.other_engine(&new.engine, &new.numerics).is_empty() {
-            return Ok(other.told(verdict));
+            return Ok(other.verdict(verdict));
         }
         return Ok(match differs(locked, finished, true)? {
-            Some(other) => other.told(verdict),
+            Some(other) => other.verdict(verdict),
             None => {
                 let n = lock.outputs.len();
                 let message = format!("all {n} outputs are the same within tolerances, their bits are others:");
@@ -186,7 +186,7 @@ struct Other {
 }
 
 impl Other {
-    fn told(self, verdict: impl Fn(Status, &str, String) -> Verdict) -> Verdict {
+    fn verdict(self, verdict: impl Fn(Status, &str, String) -> Verdict) -> Verdict {
         Verdict { difference: self.difference, ..verdict(Status::Differs, &self.culprit, self.message) }
     }
 }

@@ -5,7 +5,7 @@ use crate::convert::options;
 use crate::fault::Raise;
 use crate::library::Library;
 use crate::run::Run;
-use crate::run::states::{Asked, facts, ledger_of};
+use crate::run::states::{ClusterRequest, facts, ledger_of};
 use convscope_engine::params::Params;
 use convscope_engine::table::Dealing;
 use convscope_engine::{Error, Result, seal};
@@ -41,7 +41,7 @@ fn ask(context: &Context, address: &str, given: &Map) -> Result<()> {
             .hint("save it as a file, then: convscope run FILE --cluster HOST:PORT"));
     };
     let (place, params) = (context.place(), context.params());
-    let asked = Asked {
+    let request = ClusterRequest {
         address: address.to_string(),
         dealing,
         source: source.clone(),
@@ -50,7 +50,7 @@ fn ask(context: &Context, address: &str, given: &Map) -> Result<()> {
         seed: context.job.seed,
         memory: context.job.memory,
     };
-    let Some(states) = context.output.cluster(&asked)? else { return Ok(()) };
+    let Some(states) = context.output.cluster(&request)? else { return Ok(()) };
     let run = Run { title: source.name.clone(), source, place, params };
     context.job.take_ledger(ledger_of(facts(&run)?, vec![(address.to_string(), states)]))
 }

@@ -350,8 +350,8 @@ fn probability(model: &Model, x: &Dynamic, class: &Dynamic, job: &convscope_engi
     let (model, x) = placed(model, x)?;
     match x {
         Input::Data(data) => {
-            let (all, told) = model.probabilities_of(&data, job)?;
-            if let Some(note) = told.note() {
+            let (all, report) = model.probabilities_of(&data, job)?;
+            if let Some(note) = report.note() {
                 job.note(&note);
             }
             let values: Vec<f64> = all.iter().flatten().map(|p| p[index]).collect();

@@ -1,7 +1,7 @@
 //! An output that hands on, and while a widget's closure runs keeps what is printed and shown: it belongs to the widget.
 
 use crate::output::{Output, Shown};
-use crate::run::states::Asked;
+use crate::run::states::ClusterRequest;
 use crate::widgets::Widget;
 use convscope_engine::data::Image;
 use convscope_engine::states::StateFile;
@@ -83,8 +83,8 @@ impl Output for Stage {
         self.inner.ask(prompt)
     }
 
-    fn cluster(&self, asked: &Asked) -> Result<Option<StateFile>> {
-        self.inner.cluster(asked)
+    fn cluster(&self, request: &ClusterRequest) -> Result<Option<StateFile>> {
+        self.inner.cluster(request)
     }
 
     fn clear(&self, wait: bool) {

@@ -3,7 +3,7 @@
 use super::objective::{Measured, Objective};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
-use crate::kernels::norm;
+use crate::kernels::softmax;
 use crate::model::{Model, OutputKind, Readout};
 use crate::pass::Trace;
 use crate::tensor::{tensor, to_f64};
@@ -99,8 +99,8 @@ fn log_probability(readout: Readout, decision: &[f64], class: usize) -> (f64, Ve
             (libm::log(p / readout.whole), row)
         }
         OutputKind::Softmax | OutputKind::Sigmoid | OutputKind::Value => {
-            let p = norm::softmax(n, 1, false, decision);
-            let log = norm::softmax(n, 1, true, decision);
+            let p = softmax::softmax(n, 1, false, decision);
+            let log = softmax::softmax(n, 1, true, decision);
             row.iter_mut().zip(p).for_each(|(r, p)| *r -= p);
             row[class] += 1.0;
             (log[class], row)

@@ -143,9 +143,9 @@ fn table(path: &Path) -> Result<Vec<Item>> {
     let header: Vec<String> = reader.headers().map_err(damaged).context(at)?.iter().map(str::to_string).collect();
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let Some(path_column) = header.iter().position(|h| h.eq_ignore_ascii_case("path")) else {
-        let told = header.iter().take(20).copied().collect::<Vec<_>>().join("`, `");
+        let names = header.iter().take(20).copied().collect::<Vec<_>>().join("`, `");
         let more = if header.len() > 20 { format!(" and {} more", header.len() - 20) } else { String::new() };
-        return Err(Error::format(format!("no column `path` among `{told}`{more}"))
+        return Err(Error::format(format!("no column `path` among `{names}`{more}"))
             .context(at())
             .hint("the first line names the columns: path, label, and any attributes"));
     };
@@ -212,10 +212,10 @@ mod tests {
     fn a_table_of_very_many_columns_is_refused_in_a_short_message() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("wide.csv");
-        for (columns, told) in [(COLUMNS + 1, "more than the limit of 4096"), (COLUMNS, " and 4076 more")] {
+        for (columns, wanted) in [(COLUMNS + 1, "more than the limit of 4096"), (COLUMNS, " and 4076 more")] {
             std::fs::write(&path, ",".repeat(columns - 1) + "\n").unwrap();
             let error = load_images(&path).unwrap_err();
-            assert!(error.message.contains(told) && error.message.len() < 400, "{error}");
+            assert!(error.message.contains(wanted) && error.message.len() < 400, "{error}");
         }
     }
 

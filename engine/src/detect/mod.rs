@@ -142,7 +142,7 @@ impl Detector {
         match decoding.activation {
             Squash::None => {}
             Squash::Sigmoid => classes.iter_mut().for_each(|v| *v = sigmoid(*v)),
-            Squash::Softmax => classes = crate::kernels::norm::softmax(classes.len(), 1, false, &classes),
+            Squash::Softmax => classes = crate::kernels::softmax::softmax(classes.len(), 1, false, &classes),
         }
         let foreground = (0..classes.len()).filter(|k| Some(*k) != decoding.background);
         let asked: Vec<usize> = match decoding.each_class {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
 use crate::show::{Artifact, Boxes, Framed, Part, Table};
-use crate::stream::Streamed;
+use crate::stream::StreamReport;
 use crate::subject::{Input, Prepared};
 use crate::tensor::tensor;
 
@@ -94,9 +94,9 @@ impl Detect for Model {
         }
         let detector = Detector::new(&self.with_card(card))?;
         let (mut truth, mut found) = (Vec::new(), Vec::new());
-        let (mut told, mut without) = (Streamed::default(), 0);
+        let (mut report, mut without) = (StreamReport::default(), 0);
         for i in job.steps("average precision", data.len()) {
-            let Some(image) = told.take(i, data.get(i)) else { continue };
+            let Some(image) = report.take(i, data.get(i)) else { continue };
             let mut known: Vec<(String, [f64; 4])> =
                 data.item(i)?.known.as_ref().map_or_else(Vec::new, |k| k.objects.clone());
             if known.is_empty()
@@ -119,8 +119,8 @@ impl Detect for Model {
                 found.push(Placed { image: i, class: f.class, corners: on_photo(&f, &prepared), score: f.score });
             }
         }
-        told.check()?;
-        if truth.is_empty() && told.good() > 0 {
+        report.check()?;
+        if truth.is_empty() && report.good() > 0 {
             return Err(Error::value(format!("no image of `{}` has a box with a label", data.name))
                 .hint("COCO's and VOC's annotations have; a .csv table has the columns `label` and `box`"));
         }
@@ -156,8 +156,8 @@ impl Detect for Model {
             .part(Part::Table("average precision".into(), overall))
             .part(Part::Table("by class".into(), by_class))
             .note("as COCO's: 101 recalls, thresholds of intersection over union .5 to .95 for map")
-            .notes(told.note())
-            .reached(told.reached, data.len()))
+            .notes(report.note())
+            .reached(report.reached, data.len()))
     }
 }
 

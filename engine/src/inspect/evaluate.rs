@@ -9,7 +9,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::show::{Artifact, Cell, Matrix, Part, Scale, Table};
 use crate::stats::{Z95, wilson};
-use crate::stream::{Streamed, fold, question, stream_tensors};
+use crate::stream::{StreamReport, fold, question, stream_tensors};
 use crate::subject::Input;
 use candle_core::{Device, Tensor};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub trait Evaluate {
     ///
     /// # Errors
     /// As [`Model::predict_all`].
-    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<(Vec<Option<Vec<f64>>>, Streamed)>;
+    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<(Vec<Option<Vec<f64>>>, StreamReport)>;
 
     /// How often the label is the most probable class (`top1`) and among the five most probable (`top5`), over all and by
     /// label, with Wilson 95 % intervals. Of a net whose output is a map of classes: the accuracy of pixels and intersections
@@ -80,7 +80,7 @@ impl Evaluate for Model {
 
     fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table> {
         let mut table = Table::new(["file", "label", "class", "index", "probability"]);
-        let told = each(self, data, &whole(data), (job, "predict"), |i, probabilities| {
+        let report = each(self, data, &whole(data), (job, "predict"), |i, probabilities| {
             let item = data.item(i)?;
             let best = ranked(probabilities)[0];
             let file = item.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
@@ -93,18 +93,18 @@ impl Evaluate for Model {
             ]);
             Ok(())
         })?;
-        Ok(table.noted(told.note()))
+        Ok(table.noted(report.note()))
     }
 
-    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<(Vec<Option<Vec<f64>>>, Streamed)> {
+    fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<(Vec<Option<Vec<f64>>>, StreamReport)> {
         let mut all = Vec::new();
-        let told = each(self, data, &whole(data), (job, "predict"), |i, probabilities| {
+        let report = each(self, data, &whole(data), (job, "predict"), |i, probabilities| {
             all.resize(i, None);
             all.push(Some(probabilities.to_vec()));
             Ok(())
         })?;
-        all.resize(told.reached, None);
-        Ok((all, told))
+        all.resize(report.reached, None);
+        Ok((all, report))
     }
 
     fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
@@ -117,21 +117,21 @@ impl Evaluate for Model {
         let classes = classes_of(self, data, job)?;
         let empty = || Hits::new(self.classes_len().max(self.card().classes.len()));
         let over = |ranges: &[Range<usize>], hits: &mut Hits, job: &Job| {
-            let told = each(self, data, ranges, (job, "accuracy"), |i, probabilities| {
+            let report = each(self, data, ranges, (job, "accuracy"), |i, probabilities| {
                 let Some(label) = label_of(&classes, data, i) else { return Ok(()) };
                 let place = ranked(probabilities).iter().position(|c| *c == label).unwrap_or(usize::MAX);
                 hits.add(label, place);
                 Ok(())
             })?;
-            let reached = ranges.iter().cloned().flatten().take(told.reached);
+            let reached = ranges.iter().cloned().flatten().take(report.reached);
             for i in reached {
                 hits.unlabelled += u64::from(data.label(i).is_none());
             }
-            Ok(told)
+            Ok(report)
         };
         let ask = || question(("accuracy", self.card().name.clone()), Value::Null, &[self], data, job);
         let folded = fold((job, "accuracy"), data, ask, empty, over)?;
-        let (hits, told) = (folded.state, folded.told);
+        let (hits, report) = (folded.state, folded.report);
         let unlabelled = hits.unlabelled;
         let hits: Vec<[usize; 3]> = hits.counts.iter().map(|h| h.map(|n| n as usize)).collect();
         let [n, top1, top5] = hits.iter().fold([0; 3], |a, h| [a[0] + h[0], a[1] + h[1], a[2] + h[2]]);
@@ -161,13 +161,13 @@ impl Evaluate for Model {
             artifact = artifact.note(format!("{unlabelled} images without a label are left out"));
         }
         Ok(artifact
-            .notes(told.note())
+            .notes(report.note())
             .array("images", scalar(n as f64)?)
             .notes(self.readout().note())
             .note("intervals are Wilson's, 95 %")
             .part(Part::Table("accuracy".into(), overall))
             .part(Part::Table("by label".into(), by_label))
-            .reached(told.reached, folded.total))
+            .reached(report.reached, folded.total))
     }
 
     fn confusion(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
@@ -181,7 +181,7 @@ impl Evaluate for Model {
         };
         let ask = || question(("confusion", self.card().name.clone()), Value::Null, &[self], data, job);
         let folded = fold((job, "confusion"), data, ask, Pairs::default, over)?;
-        let (pairs, told) = (folded.state.0, folded.told);
+        let (pairs, report) = (folded.state.0, folded.report);
         let mut present: Vec<usize> = classes.values().copied().collect();
         present.sort_unstable();
         present.dedup();
@@ -212,8 +212,8 @@ impl Evaluate for Model {
             .array("counts", values)
             .part(Part::Matrix(matrix))
             .part(Part::Table("confusions".into(), table))
-            .notes(told.note())
-            .reached(told.reached, folded.total))
+            .notes(report.note())
+            .reached(report.reached, folded.total))
     }
 }
 
@@ -245,7 +245,7 @@ fn each(
     ranges: &[Range<usize>],
     job: (&Job, &str),
     mut f: impl FnMut(usize, &[f64]) -> Result<()>,
-) -> Result<Streamed> {
+) -> Result<StreamReport> {
     let readout = model.classes_readout()?;
     stream_tensors(model, data, ranges, job, |numbers, x| {
         let scores = model.scores(x)?;

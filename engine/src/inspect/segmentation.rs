@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::{ClassMaps, Model};
 use crate::show::{Artifact, Cell, ClassMap, Part, Table};
-use crate::stream::Streamed;
+use crate::stream::StreamReport;
 use crate::subject::{Input, Prepared, shares};
 use crate::tensor::tensor;
 
@@ -83,9 +83,9 @@ impl Segment for Model {
         let n = winning(&maps);
         // Places by true class (rows) and winner (columns).
         let mut counts = vec![0u64; n * n];
-        let (mut told, mut without, mut ignored) = (Streamed::default(), 0, 0u64);
+        let (mut report, mut without, mut ignored) = (StreamReport::default(), 0, 0u64);
         for i in job.steps("accuracy", data.len()) {
-            let Some(image) = told.take(i, data.get(i)) else { continue };
+            let Some(image) = report.take(i, data.get(i)) else { continue };
             let Some(truth) = Truth::of(self, &image, n)? else {
                 without += 1;
                 continue;
@@ -106,8 +106,8 @@ impl Segment for Model {
                 }
             }
         }
-        told.check()?;
-        if told.good() > 0 && without == told.good() {
+        report.check()?;
+        if report.good() > 0 && without == report.good() {
             return Err(Error::value(format!("no image of `{}` has a mask", data.name)).hint(
                 "a .csv table has a column `mask` (a file); COCO's annotations have outlines; `shapes` knows its masks",
             ));
@@ -141,7 +141,7 @@ impl Segment for Model {
             .array("mean_iou", scalar(mean)?)
             .array("counts", tensor(as_f32, &[n, n])?)
             .note("the mean is over the classes that are there or are found")
-            .notes(told.note())
+            .notes(report.note())
             .notes(maps.readout.note());
         if without > 0 {
             artifact = artifact.note(format!("{without} images without a mask are left out"));
@@ -150,7 +150,7 @@ impl Segment for Model {
             artifact =
                 artifact.note(format!("{ignored} places are not counted: 255 in the mask, or outside the photo"));
         }
-        Ok(artifact.reached(told.reached, data.len()))
+        Ok(artifact.reached(report.reached, data.len()))
     }
 }
 

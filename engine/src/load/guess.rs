@@ -4,7 +4,7 @@
 use super::onnx::{self, Inlet};
 use super::options::LoadOptions;
 use super::own_scaling::{OwnScaling, Range};
-use super::photos::{self, Beside};
+use super::photos::{self, Sidecar};
 use crate::data::preprocess::{Preprocess, Size};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -67,7 +67,7 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
             ));
     };
     let size = Size { height, width };
-    let beside = if path.is_file() { photos::beside(path, size, channels)? } else { Beside::default() };
+    let beside = if path.is_file() { photos::beside(path, size, channels)? } else { Sidecar::default() };
     if net.card().classes.is_empty()
         && options.labels.is_none()
         && let Some(labels) = &beside.labels

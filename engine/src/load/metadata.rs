@@ -2,7 +2,7 @@
 //! (docs/MetadataProps.md), Ultralytics' `names`, and keys named as the options of `load_model`.
 
 use super::labels::read_text;
-use super::photos::{self, Beside};
+use super::photos::{self, Sidecar};
 use crate::data::preprocess::{Order, Preprocess, Resize, Size};
 use crate::error::Result;
 use serde_json::Value;
@@ -14,8 +14,8 @@ const LABELS: [&str; 5] = ["names", "labels", "classes", "class_names", "id2labe
 ///
 /// # Errors
 /// Where values of preprocessing contradict each other.
-pub fn read(pairs: &[(String, String)], size: Size, channels: usize) -> Result<Beside> {
-    let mut found = Beside::default();
+pub fn read(pairs: &[(String, String)], size: Size, channels: usize) -> Result<Sidecar> {
+    let mut found = Sidecar::default();
     let value = |key: &str| pairs.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.as_str());
     for key in LABELS {
         let Some(text) = value(key).filter(|_| found.labels.is_none()) else { continue };
@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    fn of(pairs: &[(&str, &str)]) -> Beside {
+    fn of(pairs: &[(&str, &str)]) -> Sidecar {
         let pairs: Vec<(String, String)> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         read(&pairs, Size { height: 32, width: 32 }, 3).unwrap()
     }

@@ -1,5 +1,6 @@
 //! `load_model`: from a name or a path to a net with its card.
 
+mod card;
 pub mod fetch;
 mod foreign;
 pub mod guess;
@@ -23,15 +24,14 @@ use self::tensors::Tensors;
 use self::zoo::{Built, How};
 use crate::data::preprocess::{Preprocess, Size};
 use crate::error::{Context, Error, Result, suggestions};
-use crate::graph::closing::Closing;
-use crate::model::boxes::{BoxDecoding, DECODINGS};
 use crate::model::{Card, Model, OutputKind};
 use crate::regular;
 use crate::shapes::net as shapes;
 
+pub use card::labelled;
 pub use options::{Labels, Layout, LoadOption, LoadOptions, OPTIONS, PerChannel};
-use photos::Beside;
 pub use photos::PRESETS;
+use photos::Sidecar;
 
 /// What `load_model` accepts, for hints.
 const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a path to an .onnx file, an architecture with \
@@ -47,31 +47,31 @@ const TRANSFORMED: &str = "the layer `transform_input` maps the usual input to t
 /// Where the name is unknown or the file missing, damaged or not of the architecture; the hint says what is accepted.
 pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn Fn(&str)) -> Result<Model> {
     let spec = spec.trim();
-    let asked = Asked { options, base, report };
+    let request = LoadRequest { options, base, report };
     if let Some(file) = &options.weights {
         let architecture = zoo::architecture(spec).map_err(|e| match is_path(spec) {
             true => Error::value(format!("`{spec}` is a path, and `weights` names another"))
                 .hint("give the architecture's name and its weights: load_model(\"resnet18\", #{ weights: .. })"),
             false => e,
         })?;
-        return asked.weights(architecture, &base.join(file));
+        return request.weights(architecture, &base.join(file));
     }
     if let Some(arch) = &options.arch {
-        return asked.weights(zoo::architecture(arch)?, &base.join(spec));
+        return request.weights(zoo::architecture(arch)?, &base.join(spec));
     }
     if spec == "shapes" {
         let net = options.size.map_or_else(shapes::load, shapes::load_sized)?;
-        return asked.finished(&net, net.card().preprocess.clone(), &Beside::default());
+        return request.finished(&net, net.card().preprocess.clone(), &Sidecar::default());
     }
     if fetch::models().iter().any(|m| m.name == spec) {
         let (architecture, card, path) = fetch::net(spec, report)?;
-        return asked.architecture(architecture, card, &path, None);
+        return request.architecture(architecture, card, &path, None);
     }
     if let Some(id) = spec.strip_prefix("hf:") {
-        return asked.hub(id);
+        return request.hub(id);
     }
     if is_path(spec) {
-        return asked.path(&base.join(spec));
+        return request.path(&base.join(spec));
     }
     match zoo::architecture(spec) {
         Ok(_) => Err(Error::value(format!("`{spec}` is an architecture; its weights are in a file"))
@@ -121,13 +121,13 @@ fn is_path(spec: &str) -> bool {
 }
 
 /// What `load_model` was asked for, beside the net itself.
-struct Asked<'a> {
+struct LoadRequest<'a> {
     options: &'a LoadOptions,
     base: &'a Path,
     report: &'a dyn Fn(&str),
 }
 
-impl Asked<'_> {
+impl LoadRequest<'_> {
     /// A file that says itself what it is.
     fn path(&self, path: &Path) -> Result<Model> {
         let forms = || format!("load_model takes {FORMS}");
@@ -199,7 +199,7 @@ impl Asked<'_> {
         )?;
         let [height, width] = match *model.input_shape() {
             [_, height, width] => [height, width],
-            _ => return self.finished(&model, None, &Beside::default()),
+            _ => return self.finished(&model, None, &Sidecar::default()),
         };
         let fits = |p: &Preprocess| p.size == Size { height, width } && p.channels == model.input_shape()[0];
         let known = known.filter(fits);
@@ -216,11 +216,11 @@ impl Asked<'_> {
         path: &Path,
         is_known: bool,
         belongs: impl Fn(&serde_json::Value) -> bool,
-    ) -> Beside {
-        let &[channels @ (1 | 3), height, width] = model.input_shape() else { return Beside::default() };
+    ) -> Sidecar {
+        let &[channels @ (1 | 3), height, width] = model.input_shape() else { return Sidecar::default() };
         let mut found = match photos::beside_of(path, Size { height, width }, channels, belongs) {
             Ok(found) => found,
-            Err(e) => Beside { notes: vec![format!("what is beside the net is left out: {e}")], ..Beside::default() },
+            Err(e) => Sidecar { notes: vec![format!("what is beside the net is left out: {e}")], ..Sidecar::default() },
         };
         let options = self.options;
         // Options change one by one what is read; a preset, or mean and deviation, say all of it.
@@ -307,119 +307,6 @@ impl Asked<'_> {
         let beside = self.beside(&model, path, is_said, own);
         let known = beside.preprocess.clone().filter(|p| p.size == size).unwrap_or(known);
         self.finished(&model, Some(known).filter(|p| p.channels == channels), &beside)
-    }
-
-    /// The net with the preprocessing that is `known` of it and the labels, as the options change them; labels `beside` it name
-    /// classes that nothing else names.
-    fn finished(&self, model: &Model, known: Option<Preprocess>, beside: &Beside) -> Result<Model> {
-        let mut card = model.card().clone();
-        for note in &beside.notes {
-            (self.report)(&format!("{}: {note}", card.name));
-            card.notes.push(note.clone());
-        }
-        let (preprocess, assumed) = photos::with_options(known, self.options, model.input_shape())?;
-        card.preprocess = preprocess;
-        card.notes.extend(assumed);
-        card.output = self.options.output.or(card.output);
-        card.boxes = decoding(model, self.options.boxes.as_ref())?;
-        card.notes.extend(
-            card.boxes
-                .as_ref()
-                .and_then(|b| b.evidence.as_ref())
-                .map(|e| format!("{e}; this is assumed, load_model(.., #{{ boxes: .. }}) says otherwise")),
-        );
-        let said = model.with_card(card.clone());
-        let outputs = labelled(&said)?;
-        if said.labels_readout().is_ok() {
-            card.notes.extend(said.readout().note());
-            card.notes.extend(names_of_one(&said, self.options, beside));
-        }
-        if said.graph().closing(said.weights()) == Closing::Place {
-            card.notes.push(format!(
-                "the output of `{}` is the place of the largest score (argmax), which has no gradient: ask a net without that step",
-                card.name
-            ));
-        }
-        let labels = match &self.options.labels {
-            None => {
-                let found = beside.labels.as_ref().filter(|_| card.classes.is_empty());
-                let Some(labels) = found else { return Ok(model.with_card(card)) };
-                if let Ok(named) = card.clone().with_labels(labels, outputs) {
-                    return Ok(model.with_card(named));
-                }
-                let n = labels.len();
-                card.notes.push(format!(
-                    "the {n} labels in or beside the net's file do not fit its {outputs} outputs and are left out"
-                ));
-                return Ok(model.with_card(card));
-            }
-            Some(Labels::Names(names)) => names.clone(),
-            Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(self.report)?,
-            Some(Labels::Path(path)) => labels::read_labels(&self.base.join(path))?,
-        };
-        Ok(model.with_card(card.with_labels(&labels, outputs)?))
-    }
-}
-
-/// What the one output of a net of two classes stands for, where no labels name them.
-fn names_of_one(net: &Model, options: &LoadOptions, beside: &Beside) -> Option<String> {
-    let named = options.labels.is_some() || beside.labels.is_some() || !net.card().classes.is_empty();
-    (net.readout().is_binary() && !named).then(|| {
-        "probability: the one output is the score of `class 0`; `class 1` is its complement; #{ labels: [\"no\", \"yes\"] } names the \
-         complement, then the class"
-            .to_string()
-    })
-}
-
-/// How many classes a net has that labels can name: those of a detector or of a map of classes, else one an output.
-///
-/// # Errors
-/// Where what a detector's card says does not fit its outputs.
-pub fn labelled(model: &Model) -> Result<usize> {
-    if model.card().boxes.is_some() {
-        return Ok(crate::detect::Detector::new(model)?.classes());
-    }
-    Ok(match (model.labels_readout(), model.class_maps()) {
-        (Err(_), Ok(maps)) => maps.classes(),
-        _ => model.output_len(),
-    })
-}
-
-/// How a net's outputs are boxes: as the option says, else as their shapes do.
-fn decoding(model: &Model, said: Option<&options::Boxes>) -> Result<Option<BoxDecoding>> {
-    let named = |name: &str| {
-        BoxDecoding::named(name).ok_or_else(|| {
-            let all = DECODINGS.map(|d| format!("{d:?}")).join(", ");
-            Error::value(format!("option `boxes` of `load_model`: no decoding {name:?}"))
-                .hint(format!("the decodings are {all}, or a map says it part by part"))
-        })
-    };
-    // Which output holds what is seen from the shapes, where two do.
-    let seen = model.card().boxes.clone().or_else(|| crate::detect::recognise(model));
-    let beside = |decoding: BoxDecoding| match &seen {
-        Some(seen) if seen.boxes.is_some() => {
-            BoxDecoding { scores: seen.scores.clone(), boxes: seen.boxes.clone(), ..decoding }
-        }
-        _ => decoding,
-    };
-    match said {
-        None => Ok(seen),
-        Some(options::Boxes::Name(name)) => Ok(Some(beside(named(name)?))),
-        Some(options::Boxes::Parts(parts)) => {
-            let base = match parts.get("like") {
-                Some(serde_json::Value::String(name)) => beside(named(name)?),
-                Some(other) => {
-                    return Err(Error::value(format!("option `boxes` of `load_model`: `like` is a name, got {other}")));
-                }
-                None => BoxDecoding { evidence: None, ..seen.unwrap_or_default() },
-            };
-            let json = serde_json::to_value(&base).map_err(|e| Error::internal(e.to_string()))?;
-            let mut whole = json.as_object().cloned().unwrap_or_default();
-            whole.extend(parts.iter().filter(|(k, _)| *k != "like").map(|(k, v)| (k.clone(), v.clone())));
-            serde_json::from_value(whole.into())
-                .map(Some)
-                .map_err(|e| Error::value(format!("option `boxes` of `load_model`: {e}")))
-        }
     }
 }
 

@@ -135,7 +135,7 @@ fn unsaid(made: &Preprocess, options: &LoadOptions) -> Option<String> {
 
 /// What files beside a net, or its own metadata, say of photos and labels.
 #[derive(Clone, Debug, Default)]
-pub struct Beside {
+pub struct Sidecar {
     /// How photos become its input.
     pub preprocess: Option<Preprocess>,
     /// The names of its outputs.
@@ -149,7 +149,7 @@ pub struct Beside {
 ///
 /// # Errors
 /// Where one of them is there and cannot be used.
-pub fn beside(net: &Path, size: Size, channels: usize) -> Result<Beside> {
+pub fn beside(net: &Path, size: Size, channels: usize) -> Result<Sidecar> {
     beside_of(net, size, channels, |_| true)
 }
 
@@ -158,8 +158,8 @@ pub const FILES: [&str; 3] = ["preprocessor_config.json", "config.json", "labels
 
 /// The files beside it that a net's card says it was read with.
 pub fn read_with(card: &Card) -> impl Iterator<Item = &'static str> {
-    let told = |file: &&str| card.notes.iter().any(|n| n.contains(&format!("from `{file}` beside the net")));
-    FILES.into_iter().filter(told).collect::<Vec<_>>().into_iter()
+    let is_named = |file: &&str| card.notes.iter().any(|n| n.contains(&format!("from `{file}` beside the net")));
+    FILES.into_iter().filter(is_named).collect::<Vec<_>>().into_iter()
 }
 
 /// The architecture that a configuration of timm's names.
@@ -171,9 +171,9 @@ pub fn architecture_of(config: &Value) -> Option<&str> {
 ///
 /// # Errors
 /// As [`beside`].
-pub fn beside_of(net: &Path, size: Size, channels: usize, belongs: impl Fn(&Value) -> bool) -> Result<Beside> {
+pub fn beside_of(net: &Path, size: Size, channels: usize, belongs: impl Fn(&Value) -> bool) -> Result<Sidecar> {
     let onnx = net.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
-    let mut found = if onnx { metadata::read(&onnx::metadata(net)?, size, channels)? } else { Beside::default() };
+    let mut found = if onnx { metadata::read(&onnx::metadata(net)?, size, channels)? } else { Sidecar::default() };
     let folder = net.parent().unwrap_or(Path::new(""));
     for name in &FILES[..2] {
         let name = *name;

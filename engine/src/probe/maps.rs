@@ -6,7 +6,7 @@ use super::{Family, ProbeArg, Takes};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::show::{Artifact, Cell, Encoded, Part, Saved, Table, encode};
-use crate::stream::Streamed;
+use crate::stream::StreamReport;
 use crate::subject::{Input, Subject};
 use candle_core::Tensor;
 use std::path::Path;
@@ -75,7 +75,8 @@ pub fn over(
         begin(folder, &question)?;
     }
     let mut table = Table::new(["image", "name", "label", "map", "file"]);
-    let (mut sheet, mut stacked, mut told, mut found) = (Vec::new(), Vec::<Tensor>::new(), Streamed::default(), 0);
+    let (mut sheet, mut stacked, mut report, mut found) =
+        (Vec::new(), Vec::<Tensor>::new(), StreamReport::default(), 0);
     let digits = data.len().saturating_sub(1).max(1).to_string().len();
     for i in job.steps(name, data.len()) {
         let file = format!("{i:0digits$}.npy");
@@ -84,16 +85,16 @@ pub fn over(
         let mut row: Vec<Cell> =
             vec![i.into(), item.caption(i).into(), item.label.clone().map_or(Cell::Nothing, Cell::from)];
         if there && i >= SHOWN {
-            told.reached += 1;
+            report.reached += 1;
             found += 1;
             row.extend([Cell::Nothing, file.into()]);
             table.push(row);
             continue;
         }
-        let Some(photo) = told.take(i, data.get(i)) else { continue };
+        let Some(photo) = report.take(i, data.get(i)) else { continue };
         let made = probe.0.run(on, &Input::Image(photo), &job.quiet())?;
         if job.stopped() && !made.complete {
-            told.reached -= 1;
+            report.reached -= 1;
             break;
         }
         found += usize::from(there);
@@ -132,7 +133,7 @@ pub fn over(
         }
         table.push(row);
     }
-    told.check()?;
+    report.check()?;
     let count = table.len();
     if let Some(folder) = folder {
         folder.write("maps.csv", encode(&Saved::Table(&table), Path::new("maps.csv"))?)?;
@@ -152,7 +153,7 @@ pub fn over(
     if count > SHOWN {
         artifact = artifact.note(format!("the first {SHOWN} are drawn"));
     }
-    Ok(artifact.notes(told.note()).reached(told.reached, data.len()))
+    Ok(artifact.notes(report.note()).reached(report.reached, data.len()))
 }
 
 /// Notes the question in an empty folder; an error where another one was noted.

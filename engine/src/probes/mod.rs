@@ -119,7 +119,7 @@ pub fn merge_states(kind: &str, parts: Vec<Fields>) -> Result<Fields> {
     }
     type Merge = fn(Vec<Fields>) -> Result<Fields>;
     let known: [(&str, Merge); 6] = [
-        (retrieval::maxima::Maxima::KIND, joined::<retrieval::maxima::Maxima>),
+        (retrieval::top_activations::TopActivations::KIND, joined::<retrieval::top_activations::TopActivations>),
         (retrieval::coding::Rows::KIND, joined::<retrieval::coding::Rows>),
         (look::sparsity::Channels::KIND, joined::<look::sparsity::Channels>),
         (measure::accuracy_by_attribute::Answers::KIND, joined::<measure::accuracy_by_attribute::Answers>),

@@ -20,5 +20,5 @@ pub use inputs::{Input, Pinned};
 pub use lock::Lock;
 pub use numerics::Numerics;
 pub use output::{Content, RunOutput};
-pub use record::{Asked, Engine, Record};
+pub use record::{Engine, HubRequest, Record};
 pub use rule::{Rule, Rules};

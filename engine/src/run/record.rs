@@ -24,10 +24,10 @@ pub struct Engine {
     pub target: String,
 }
 
-/// Something that a script asked of the Hugging Face Hub.
+/// What a script asked the Hugging Face Hub for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Asked {
+pub struct HubRequest {
     /// What `load_model` was given: `hf:org/repo`.
     pub spec: String,
     /// Whether a net came of it.
@@ -60,7 +60,7 @@ pub struct Record {
     pub nets: Vec<Pinned>,
     /// What was asked of the Hugging Face Hub, in order, also where the script goes on without it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hub: Vec<Asked>,
+    pub hub: Vec<HubRequest>,
     /// What came out, in order: shown, written, printed.
     pub outputs: Vec<RunOutput>,
 }

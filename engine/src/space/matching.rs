@@ -140,10 +140,10 @@ impl Messages<'_> {
         let w = self.from[1];
         let apart = |a: usize, b: usize| [(a / w) as isize - (b / w) as isize, (a % w) as isize - (b % w) as isize];
         // Equal displacements put j's match where i's is, moved by their distance.
-        let mut told = transform(&belief, self.to, self.beta, apart(j, i));
-        let least = told.iter().copied().fold(f64::INFINITY, f64::min);
-        told.iter_mut().zip(old).for_each(|(t, o)| *t = DAMPING * o + (1.0 - DAMPING) * (*t - least));
-        told
+        let mut message = transform(&belief, self.to, self.beta, apart(j, i));
+        let least = message.iter().copied().fold(f64::INFINITY, f64::min);
+        message.iter_mut().zip(old).for_each(|(t, o)| *t = DAMPING * o + (1.0 - DAMPING) * (*t - least));
+        message
     }
 }
 

@@ -8,7 +8,7 @@ use convscope_engine::data::{Dataset, Image};
 use convscope_engine::graph::Op;
 use convscope_engine::graph::op::{Alignment, Sampling, Window};
 use convscope_engine::inspect::{Evaluate as _, Segment as _};
-use convscope_engine::kernels::norm::softmax;
+use convscope_engine::kernels::softmax::softmax;
 use convscope_engine::pass::Tap;
 use convscope_engine::probes::all::{GradCam, Gradient, IntegratedGradients, Lrp, Occlusion, Rise};
 use convscope_engine::subject::{Over, Prepared, argmax};

@@ -5,13 +5,13 @@
 //! functions.
 
 mod codec;
-mod guest;
+mod diagnostics;
+mod evcxr;
 #[allow(dead_code)] // cells in Rust use what is not used here
 #[path = "bridge/kinds.rs"]
 mod kinds;
 mod magic;
 mod program;
-mod told;
 #[allow(dead_code)]
 #[path = "bridge/value.rs"]
 mod value;
@@ -24,32 +24,32 @@ use convscope_dsl::widgets::State;
 use convscope_dsl::{Diagnostic, Session, Signature};
 use convscope_engine::error::Kind;
 use convscope_engine::{Error, Result};
-use guest::{Guest, begin};
+use diagnostics::{Written, diagnostic};
+use evcxr::{EvcxrProcess, begin};
 use magic::{Magic, is_rust};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use told::{Written, diagnostic};
 
 /// The MIME type that a value of the crate `bridge` is shown by: the kernel shows it as rhai's values.
 const OWN: &str = "application/x-convscope-value";
 /// The most parameters that a function can have which rhai calls.
 const PARAMETERS: usize = 6;
 
-/// A session and Rust beside it.
-pub struct Beside {
+/// A session whose cells are in rhai or in Rust.
+pub struct PolyglotSession {
     session: Session,
-    rust: Arc<Mutex<Guest>>,
+    rust: Arc<Mutex<EvcxrProcess>>,
 }
 
-impl Beside {
-    /// Puts Rust beside a session; it starts with the first cell in it.
+impl PolyglotSession {
+    /// A session with Rust, whose process starts with the first cell in it.
     pub fn new(session: Session) -> Self {
         let context = session.context();
-        let guest = Guest::new(context.output.clone(), context.job.signal.clone());
-        Beside { session, rust: Arc::new(Mutex::new(guest)) }
+        let evcxr = EvcxrProcess::new(context.output.clone(), context.job.signal.clone());
+        PolyglotSession { session, rust: Arc::new(Mutex::new(evcxr)) }
     }
 
-    fn rust(&self) -> MutexGuard<'_, Guest> {
+    fn rust(&self) -> MutexGuard<'_, EvcxrProcess> {
         self.rust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,11 +63,11 @@ impl Beside {
         };
         let mut cell = Cell::new(file, code, &magic, self.rust().next_number());
         for name in &magic.inputs {
-            let value = codec::to_rust(self.session.lend(name)?)?;
-            self.rust().leave(&format!("in-{name}"), &value)?;
+            let value = codec::to_rust(self.session.export(name)?)?;
+            self.rust().write(&format!("in-{name}"), &value)?;
             // Rust was started, which may have taken a number.
             cell.number = self.rust().next_number();
-            cell.take(name, codec::rust_type(&value));
+            cell.import(name, codec::rust_type(&value));
         }
         let functions = if magic.functions { self.functions(&cell)? } else { Vec::new() };
         cell.number = self.rust().next_number();
@@ -77,7 +77,7 @@ impl Beside {
         }
         if !magic.outputs.is_empty() && !cell.ends_with_statement() {
             let number = self.rust().next_number();
-            let ended = self.rust().eval(&format!("{} {}", begin(number), give(&magic.outputs)))?;
+            let ended = self.rust().eval(&format!("{} {}", begin(number), exports(&magic.outputs)))?;
             let nowhere = Written { file, code: "", line: 0, width: 0 };
             if let Some(failed) = diagnostic(&ended, &nowhere) {
                 return Ok(Answer::failed(failed));
@@ -85,7 +85,7 @@ impl Beside {
         }
         for name in &magic.outputs {
             let value = self.rust().read(&format!("out-{name}"))?;
-            self.session.keep(name, value)?;
+            self.session.import(name, value)?;
         }
         for signature in functions {
             self.define(signature)?;
@@ -96,14 +96,14 @@ impl Beside {
 
     /// The functions that a cell defines.
     fn functions(&self, cell: &Cell<'_>) -> Result<Vec<Signature>> {
-        let told = self.rust().about(json!({ "op": "functions", "code": cell.body() }))?;
+        let reply = self.rust().about(json!({ "op": "functions", "code": cell.body() }))?;
         let texts =
             |v: &Value| v.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_string).collect();
         let mut found = Vec::new();
-        for told in told["functions"].as_array().into_iter().flatten() {
-            let name = told["name"].as_str().unwrap_or("").to_string();
-            let parameters: Vec<String> = texts(&told["parameters"]);
-            if told["generic"] == true {
+        for function in reply["functions"].as_array().into_iter().flatten() {
+            let name = function["name"].as_str().unwrap_or("").to_string();
+            let parameters: Vec<String> = texts(&function["parameters"]);
+            if function["generic"] == true {
                 return Err(Error::unsupported(format!(
                     "`{name}` is generic: rhai cannot say with which types it is called"
                 ))
@@ -115,8 +115,8 @@ impl Beside {
                     "`{name}` has {n} parameters; rhai can call functions with up to {PARAMETERS}"
                 )));
             }
-            let returns = told["returns"].as_str().map(str::to_string);
-            let doc = told["doc"].as_str().unwrap_or("").to_string();
+            let returns = function["returns"].as_str().map(str::to_string);
+            let doc = function["doc"].as_str().unwrap_or("").to_string();
             found.push(Signature { name, parameters, returns, doc });
         }
         match found.is_empty() {
@@ -149,7 +149,7 @@ impl Beside {
     }
 }
 
-impl Language for Beside {
+impl Language for PolyglotSession {
     fn execute(&mut self, name: &str, code: &str) -> Answer {
         if !is_rust(code) {
             return Language::execute(&mut self.session, name, code);
@@ -204,7 +204,7 @@ struct Cell<'a> {
     code: &'a str,
     first: usize,
     number: u64,
-    taken: String,
+    imports: String,
 }
 
 impl<'a> Cell<'a> {
@@ -214,12 +214,12 @@ impl<'a> Cell<'a> {
             line.trim().is_empty() || line.starts_with([':', '!']) || line.starts_with("//")
         };
         let first = code.lines().enumerate().skip(magic.lines).find(|(_, line)| !command(line));
-        Cell { file, code, first: first.map_or(usize::MAX, |(at, _)| at), number, taken: String::new() }
+        Cell { file, code, first: first.map_or(usize::MAX, |(at, _)| at), number, imports: String::new() }
     }
 
-    /// A variable comes from rhai.
-    fn take(&mut self, name: &str, kind: &str) {
-        self.taken += &format!(" let mut {name}: {kind} = bridge::take({name:?});");
+    /// Imports a variable of rhai.
+    fn import(&mut self, name: &str, kind: &str) {
+        self.imports += &format!(" let mut {name}: {kind} = bridge::import({name:?});");
     }
 
     /// The lines of the cell; the first line, with which it says that it is Rust, is empty.
@@ -233,7 +233,7 @@ impl<'a> Cell<'a> {
     }
 
     fn before(&self) -> String {
-        format!("{}{} ", begin(self.number), self.taken)
+        format!("{}{} ", begin(self.number), self.imports)
     }
 
     /// Whether the last line ends a statement, so that something can be put behind it without hiding a value.
@@ -243,7 +243,7 @@ impl<'a> Cell<'a> {
     }
 
     fn source(&self, outputs: &[String], functions: &[Signature]) -> String {
-        if self.first == usize::MAX && self.taken.is_empty() {
+        if self.first == usize::MAX && self.imports.is_empty() {
             return self.body();
         }
         let mut source = String::new();
@@ -258,7 +258,7 @@ impl<'a> Cell<'a> {
             source += &self.before();
         }
         if !outputs.is_empty() && self.ends_with_statement() {
-            source += &give(outputs);
+            source += &exports(outputs);
         }
         if !functions.is_empty() {
             let entries = functions.iter().map(|f| format!("bridge::function({0:?}, {0})", f.name));
@@ -273,9 +273,9 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// The statements that leave variables for rhai.
-fn give(names: &[String]) -> String {
-    names.iter().map(|name| format!("bridge::give({name:?}, &{name});")).collect::<Vec<_>>().join(" ")
+/// The statements that export variables to rhai.
+fn exports(names: &[String]) -> String {
+    names.iter().map(|name| format!("bridge::export({name:?}, &{name});")).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -286,7 +286,7 @@ mod tests {
     fn source(code: &str) -> String {
         let magic = Magic::of("cell", code).unwrap();
         let mut cell = Cell::new("cell", code, &magic, 7);
-        magic.inputs.iter().for_each(|name| cell.take(name, "i64"));
+        magic.inputs.iter().for_each(|name| cell.import(name, "i64"));
         cell.source(&magic.outputs, &[])
     }
 
@@ -296,10 +296,10 @@ mod tests {
         let lines: Vec<&str> = made.lines().collect();
         assert_eq!(lines[..3], ["", ":dep x = \"1\"", "// note"]);
         let before =
-            "let convscope_cell: bridge::Running = bridge::Running::new(7); let mut a: i64 = bridge::take(\"a\"); ";
+            "let convscope_cell: bridge::Running = bridge::Running::new(7); let mut a: i64 = bridge::import(\"a\"); ";
         assert_eq!(lines[3], format!("{before}let b = a;"));
-        assert_eq!(lines[4..], ["b += 1;", "bridge::give(\"b\", &b);"]);
+        assert_eq!(lines[4..], ["b += 1;", "bridge::export(\"b\", &b);"]);
         assert_eq!(source("%%rust\n:dep x = \"1\""), "\n:dep x = \"1\"");
-        assert!(!source("%%rust -o b\nlet b = 1;\nb").contains("give"), "the value is shown");
+        assert!(!source("%%rust -o b\nlet b = 1;\nb").contains("export"), "the value is shown");
     }
 }

@@ -148,15 +148,15 @@ fn read(
 
 /// The event that a line tells of.
 fn event(line: &str) -> Option<Event> {
-    let told: Value = serde_json::from_str(line).ok()?;
-    let text = |name: &str| told[name].as_str().unwrap_or("").to_string();
-    Some(match told["event"].as_str()? {
-        "ready" if told["protocol"] == PROTOCOL => Event::Ready,
+    let message: Value = serde_json::from_str(line).ok()?;
+    let text = |name: &str| message[name].as_str().unwrap_or("").to_string();
+    Some(match message["event"].as_str()? {
+        "ready" if message["protocol"] == PROTOCOL => Event::Ready,
         "ready" => Event::Unable(format!("`{NAME}` is of another version of convscope")),
         "unable" => Event::Unable(text("message")),
         "stdout" => Event::Printed(text("line")),
         "stderr" => Event::Remarked(text("line")),
-        "ended" => Event::Ended(told),
+        "ended" => Event::Ended(message),
         _ => return None,
     })
 }

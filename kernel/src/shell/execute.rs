@@ -37,7 +37,7 @@ impl Shell {
                 if request.flag("stop_on_error", true) && !silent {
                     self.take_in();
                 }
-                let mut reply = told(error);
+                let mut reply = error_content(error);
                 reply.insert("status".into(), "error".into());
                 reply.insert("execution_count".into(), self.count.into());
                 reply.insert("user_expressions".into(), json!({}));
@@ -57,7 +57,7 @@ impl Shell {
             self.publisher.publish("execute_result", content);
         }
         if let Some(error) = &result.error {
-            self.publisher.publish("error", Value::Object(told(error)));
+            self.publisher.publish("error", Value::Object(error_content(error)));
         }
         output
     }
@@ -71,9 +71,9 @@ impl Shell {
             let result = self.language.execute("expression", code.as_str().unwrap_or(""));
             let value = match (&result.error, &result.value) {
                 (Some(error), _) => {
-                    let mut told = told(error);
-                    told.insert("status".into(), "error".into());
-                    Value::Object(told)
+                    let mut content = error_content(error);
+                    content.insert("status".into(), "error".into());
+                    Value::Object(content)
                 }
                 (None, Some(bundle)) => {
                     json!({ "status": "ok", "data": bundle.data, "metadata": bundle.metadata })
@@ -87,11 +87,11 @@ impl Shell {
 }
 
 /// An error as the protocol has it.
-fn told(error: &Diagnostic) -> Map<String, Value> {
+fn error_content(error: &Diagnostic) -> Map<String, Value> {
     let lines: Vec<Value> = error.ansi().lines().map(Value::from).collect();
-    let mut told = Map::new();
-    told.insert("ename".into(), format!("{:?}", error.kind).into());
-    told.insert("evalue".into(), error.message.clone().into());
-    told.insert("traceback".into(), lines.into());
-    told
+    let mut content = Map::new();
+    content.insert("ename".into(), format!("{:?}", error.kind).into());
+    content.insert("evalue".into(), error.message.clone().into());
+    content.insert("traceback".into(), lines.into());
+    content
 }

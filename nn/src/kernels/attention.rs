@@ -2,16 +2,16 @@
 //! of a block stay in the core's cache, and the matrix of all of them is never written.
 //!
 //! A block holds whole rows of scores, so that every value is formed as by the operations one after another, to the same bits:
-//! the products in the one order of [`row_gemm`], softmax as in [`norm`].
+//! the products in the one order of [`row_gemm`], softmax as in [`softmax`].
 
 use super::batched_matmul::BroadcastPairs;
 use super::binary;
 use super::conv::microkernel::MR;
 use super::disjoint::{DisjointSlice, vec_filled_by};
 use super::matmul::Matrix;
-use super::norm;
 use super::rearrange::strides;
 use super::row_gemm::{self, PackedColumns, RowEpilogue};
+use super::softmax;
 use crate::graph::op::Binary;
 use crate::simd::arch;
 use pulp::{Simd, WithSimd};
@@ -113,7 +113,7 @@ impl Attention<'_> {
         let mut line = vec![0.0f32; n];
         for scores in scores.chunks_exact_mut(n.max(1)) {
             line.copy_from_slice(scores);
-            norm::softmax_row(&line, &mut row, scores);
+            softmax::softmax_row(&line, &mut row, scores);
         }
         // SAFETY: the caller's.
         unsafe { row_gemm::multiply_here(count, Matrix::rows(&scores, n), values, &plain, out, e) }
@@ -182,7 +182,7 @@ mod tests {
             let products = batched_matmul::forward((&q, &qd), (&k, &kd), &s);
             let scaled = binary::forward(Binary::Div, (&products, &s), (&[1.7], &[1, 1, 1, 1]), &s);
             let masked = binary::forward(Binary::Add, (&mask, &[1, 3, m, n]), (&scaled, &s), &s);
-            let want = batched_matmul::forward((&norm::softmax(n, 1, false, &masked), &s), (&v, &vd), &to);
+            let want = batched_matmul::forward((&softmax::softmax(n, 1, false, &masked), &s), (&v, &vd), &to);
             let steps = vec![
                 ScoreStep::new(Binary::Div, (&[1.7], &[1, 1, 1, 1]), &s, false),
                 ScoreStep::new(Binary::Add, (&mask, &[1, 3, m, n]), &s, true),

@@ -21,3 +21,4 @@ pub mod rearrange;
 pub mod reduce;
 pub mod resize;
 pub mod row_gemm;
+pub mod softmax;

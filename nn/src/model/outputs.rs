@@ -4,7 +4,7 @@
 use super::Model;
 use crate::error::{Error, Result};
 use crate::graph::closing::{Closing, Ending};
-use crate::kernels::norm;
+use crate::kernels::softmax;
 use serde::{Deserialize, Serialize};
 
 /// What raw outputs are.
@@ -66,7 +66,7 @@ impl Readout {
     /// What is shown of each output: its probability, or its value where outputs are quantities.
     pub fn shown(&self, scores: &[f64]) -> Vec<f64> {
         match self.kind {
-            OutputKind::Softmax => norm::softmax(scores.len(), 1, false, scores),
+            OutputKind::Softmax => softmax::softmax(scores.len(), 1, false, scores),
             OutputKind::Sigmoid => scores.iter().map(|s| sigmoid(*s)).collect(),
             OutputKind::Probability | OutputKind::Value => scores.to_vec(),
         }

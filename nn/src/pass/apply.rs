@@ -6,6 +6,7 @@ use crate::graph::op::{Conv, Op, Pool};
 use crate::graph::{ParamId, Shape};
 use crate::kernels::{
     average_pool, batched_matmul, binary, conv, elementwise, linear, norm, order, pool, rearrange, reduce, resize,
+    softmax,
 };
 use crate::tensor::{Real, tensor, values};
 use crate::with_real;
@@ -74,7 +75,7 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
         Op::MaxPool(p) => pool::max(&pool_geometry(p, dims, shape), &v),
         Op::AvgPool(p) => average_pool::average(&pool_geometry(p, dims, shape), &v),
         Op::Reduce { reduction, axes, .. } => reduce::forward(*reduction, dims, &batched_axes(axes), &v),
-        Op::Softmax { axis, log } => norm::softmax(dims[axis + 1], dims[axis + 2..].iter().product(), *log, &v),
+        Op::Softmax { axis, log } => softmax::softmax(dims[axis + 1], dims[axis + 2..].iter().product(), *log, &v),
         Op::Concat { axis } => {
             let batch = inputs.iter().map(|t| t.dims()[0]).max().unwrap_or(1);
             let all = inputs.iter().map(|t| Ok(expanded(t, batch)?)).collect::<Result<Vec<Tensor>>>()?;

@@ -8,7 +8,7 @@ use crate::graph::op::{Op, Reduction};
 use crate::kernels::row_gemm::RowEpilogue;
 use crate::kernels::{
     average_pool, batched_matmul, binary, conv, elementwise, linear, max_pool_backward, norm, order, rearrange, reduce,
-    resize,
+    resize, softmax,
 };
 use crate::model::pack_cache::Direction;
 use crate::tensor::{Real, tensor, values};
@@ -81,7 +81,7 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
         Op::Reduce { reduction, axes, .. } => reduce::gradient::<T>(*reduction, dims, &batched_axes(axes), &v, &g),
         Op::Softmax { axis, log } => {
             let y = values::<T>(site.output)?;
-            norm::softmax_gradient(dims[axis + 1], dims[axis + 2..].iter().product(), *log, &y, &g)
+            softmax::softmax_gradient(dims[axis + 1], dims[axis + 2..].iter().product(), *log, &y, &g)
         }
         Op::Concat { axis } => return split::<T>(*axis, site),
         Op::Select { axis, index } => {

@@ -1,6 +1,6 @@
 //! A strict front end: it starts the kernel as Jupyter does, signs what it sends, and checks every message that comes:
 //! signature, header, parent, the fields of its content, and that busy comes first and idle last.
-#![allow(clippy::unwrap_used, dead_code)]
+#![allow(clippy::unwrap_used, dead_code, unused_imports)]
 
 mod fields;
 pub mod others;

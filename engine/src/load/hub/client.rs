@@ -215,13 +215,13 @@ fn refusal(mut answer: Response<Body>, address: &str) -> Failure {
         let said: Option<Value> = answer.body_mut().read_to_vec().ok().and_then(|b| serde_json::from_slice(&b).ok());
         message = said.and_then(|v| v["error"].as_str().map(String::from));
     }
-    let told = format!("{status} of {address}{}", message.map(|m| format!(": {m}")).unwrap_or_default());
+    let text = format!("{status} of {address}{}", message.map(|m| format!(": {m}")).unwrap_or_default());
     match (&code[..], status.as_u16()) {
         ("RevisionNotFound", _) => Failure::Revision,
-        ("GatedRepo", _) | (_, 403) => Failure::Gated(told),
+        ("GatedRepo", _) | (_, 403) => Failure::Gated(text),
         ("RepoNotFound", _) | (_, 401 | 404) => Failure::Repository,
-        (_, 500..) => Failure::Unreachable(told),
-        _ => Failure::Answer(told),
+        (_, 500..) => Failure::Unreachable(text),
+        _ => Failure::Answer(text),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
-use crate::stream::{Streamed, stream};
+use crate::stream::{StreamReport, stream};
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::to_f64;
 
@@ -67,7 +67,7 @@ impl Target {
 }
 
 /// The images under attack.
-pub struct Victims {
+pub struct AttackInputs {
     /// The net.
     pub model: Model,
     /// How pixels become its input.
@@ -87,11 +87,11 @@ pub struct Victims {
     /// Whether one image was given, not a data set.
     pub single: bool,
     /// Which images of a data set could not be read.
-    pub told: Streamed,
+    pub report: StreamReport,
 }
 
 /// One image under attack.
-struct Victim {
+struct AttackInput {
     /// Pixel values, as the net sees the photo.
     pixels: Vec<f64>,
     /// The class that the photo is labelled with.
@@ -99,16 +99,16 @@ struct Victim {
     name: String,
 }
 
-impl Victim {
+impl AttackInput {
     fn new(model: &Model, space: &Space, photo: &Image, name: String) -> Result<Self> {
         let x = to_f64(&model.card().preprocess()?.apply(photo)?)?;
         let pixels = space.to_pixels(&x).into_iter().map(f64::round).collect();
         let label = photo.label().and_then(|l| model.card().label_index(l).ok());
-        Ok(Victim { pixels, label, name })
+        Ok(AttackInput { pixels, label, name })
     }
 }
 
-impl Victims {
+impl AttackInputs {
     /// One image, tensor or data set. A class as the subject is what the images show; for a net it is their own label,
     /// or what the net predicts for those without one.
     ///
@@ -128,7 +128,7 @@ impl Victims {
             return Err(Error::subject(format!("`{}` has a single class: there is no other", model.card().name))
                 .hint(format!("its outputs are read as {}", readout.kind.word())));
         }
-        let mut victims = Victims {
+        let mut inputs = AttackInputs {
             model,
             space,
             pixels: Vec::new(),
@@ -138,34 +138,34 @@ impl Victims {
             clean: Vec::new(),
             aims: Vec::new(),
             single: !matches!(input, Input::Data(_)),
-            told: Streamed::default(),
+            report: StreamReport::default(),
         };
         match input {
-            Input::Data(data) => victims.add_all(on, data, job)?,
+            Input::Data(data) => inputs.add_all(on, data, job)?,
             Input::Image(photo) => {
-                let victim = Victim::new(&victims.model, &victims.space, photo, "image".into())?;
-                victims.push(on, vec![victim])?;
+                let one = AttackInput::new(&inputs.model, &inputs.space, photo, "image".into())?;
+                inputs.push(on, vec![one])?;
             }
             one => {
-                let x = to_f64(&one.prepared(&victims.model)?.x)?;
-                let pixels = victims.space.to_pixels(&x);
+                let x = to_f64(&one.prepared(&inputs.model)?.x)?;
+                let pixels = inputs.space.to_pixels(&x);
                 if let Some(out) = pixels.iter().find(|p| !(-0.51..=255.51).contains(*p)) {
                     return Err(Error::value(format!("the tensor holds a pixel value of {out:.1}, outside 0 to 255"))
                         .hint("attacks keep to what a photo can be; `net.preprocess(image)` makes such a tensor"));
                 }
                 let pixels = pixels.into_iter().map(|p| whole(p).clamp(0.0, 255.0)).collect();
-                victims.push(on, vec![Victim { pixels, label: None, name: "tensor".into() }])?;
+                inputs.push(on, vec![AttackInput { pixels, label: None, name: "tensor".into() }])?;
             }
         }
-        for n in 0..victims.labels.len() {
-            let label = victims.labels[n];
+        for n in 0..inputs.labels.len() {
+            let label = inputs.labels[n];
             let aim = match target {
                 None => Aim::Not(label),
-                Some(t) => Aim::Be(t.class(&victims.model, label, &victims.clean[n])?),
+                Some(t) => Aim::Be(t.class(&inputs.model, label, &inputs.clean[n])?),
             };
-            victims.aims.push(aim);
+            inputs.aims.push(aim);
         }
-        Ok(victims)
+        Ok(inputs)
     }
 
     /// Photos are decoded a batch ahead of the net; those that cannot be read are left out and counted.
@@ -176,30 +176,30 @@ impl Victims {
         let (model, space) = (self.model.clone(), self.space.clone());
         let one = |i: usize, photo: Image| {
             let name = photo.path().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
-            Victim::new(&model, &space, &photo, name.unwrap_or_else(|| i.to_string()))
+            AttackInput::new(&model, &space, &photo, name.unwrap_or_else(|| i.to_string()))
         };
         let batch = crate::probes::synthesis::batch(&model, job);
-        self.told = stream(
+        self.report = stream(
             std::slice::from_ref(&(0..data.len())),
             batch,
             (job, "clean predictions"),
             // What else is wrong with an image ends the attack.
             |i| Ok(one(i, data.get(i)?)),
-            |items| self.push(on, items.into_iter().map(|(_, victim)| victim).collect::<Result<_>>()?),
+            |items| self.push(on, items.into_iter().map(|(_, one)| one).collect::<Result<_>>()?),
         )?;
         Ok(())
     }
 
-    fn push(&mut self, on: &Subject, victims: Vec<Victim>) -> Result<()> {
-        let pixels: Vec<f64> = victims.iter().flat_map(|victim| victim.pixels.iter().copied()).collect();
+    fn push(&mut self, on: &Subject, inputs: Vec<AttackInput>) -> Result<()> {
+        let pixels: Vec<f64> = inputs.iter().flat_map(|one| one.pixels.iter().copied()).collect();
         let clean = self.model.decisions(&self.space.input(&self.model, &pixels)?)?;
         self.pixels.extend(pixels);
-        for (victim, clean) in victims.into_iter().zip(clean) {
-            let label = if let Subject::Class { index, .. } = on { Some(*index) } else { victim.label };
+        for (one, clean) in inputs.into_iter().zip(clean) {
+            let label = if let Subject::Class { index, .. } = on { Some(*index) } else { one.label };
             self.given.push(label.is_some());
             self.labels.push(label.unwrap_or_else(|| argmax(&clean)));
             self.clean.push(clean);
-            self.names.push(victim.name);
+            self.names.push(one.name);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 use crate::ascent::{Adam, Boxed, Margin};
 use crate::error::Result;
 use crate::job::Job;
-use crate::probes::attack::{Attack, Bout, Norm, Perturbed, Target};
+use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed, Target};
 
 crate::params! {
     /// The smallest perturbation in the 2-norm: min |x' - x|^2 + c max(margin to the aim, -confidence), x' = 255 (tanh w + 1) / 2
@@ -42,28 +42,28 @@ impl Attack for CarliniWagner {
         None
     }
 
-    fn perturb(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed> {
-        let each = bout.space.frame.len();
-        let n = bout.aims.len();
+    fn perturb(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<Perturbed> {
+        let each = batch.space.frame.len();
+        let n = batch.aims.len();
         let mut search: Vec<(f64, f64, f64)> = vec![(0.0, self.c, f64::INFINITY); n];
         let mut best: Vec<(f64, Vec<f64>)> =
-            (0..n).map(|i| (f64::INFINITY, bout.pixels[i * each..(i + 1) * each].to_vec())).collect();
-        let start = Boxed::params(bout.pixels);
+            (0..n).map(|i| (f64::INFINITY, batch.pixels[i * each..(i + 1) * each].to_vec())).collect();
+        let start = Boxed::params(batch.pixels);
         let mut done = 0;
         for _ in 0..self.searches {
             let (mut w, mut adam) = (start.clone(), Adam::new(self.rate).falling_to(0.1, self.steps));
             let mut reached = vec![false; n];
-            let mut margin = Margin::new(bout.model, bout.aims.to_vec(), self.confidence);
+            let mut margin = Margin::new(batch.model, batch.aims.to_vec(), self.confidence);
             // The margin counts c in each image; distances are in units of 255.
             margin.weights = search.iter().map(|s| s.1).collect();
             let mut before = f64::INFINITY;
             for step in job.steps("carlini_wagner", self.steps) {
                 let pixels = Boxed::pixels(&w);
-                let (values, mut gradient) = bout.measure(&margin, &pixels)?;
+                let (values, mut gradient) = batch.measure(&margin, &pixels)?;
                 let mut loss = 0.0;
                 for i in 0..n {
                     let range = i * each..(i + 1) * each;
-                    let (x, x0) = (&pixels[range.clone()], &bout.pixels[range.clone()]);
+                    let (x, x0) = (&pixels[range.clone()], &batch.pixels[range.clone()]);
                     let square: f64 = x.iter().zip(x0).map(|(a, b)| (a - b) * (a - b)).sum();
                     gradient[range]
                         .iter_mut()
@@ -103,7 +103,7 @@ impl Attack for CarliniWagner {
         }
         let mut pixels: Vec<f64> = best.into_iter().flat_map(|(_, x)| x).collect();
         if self.confidence == 0.0 {
-            bout.shrink(&mut pixels)?;
+            batch.shrink(&mut pixels)?;
         }
         Ok(Perturbed { pixels, done, planned: self.steps * self.searches })
     }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::job::Job;
 use crate::pass::Tap;
 use crate::probes::attack::fgsm::sign;
-use crate::probes::attack::{Attack, Bout, Norm, Perturbed, Target};
+use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed, Target};
 use crate::rules::Rules;
 use crate::tensor::{tensor, to_f64};
 
@@ -45,9 +45,9 @@ impl Attack for DeepFool {
         None
     }
 
-    fn perturb(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed> {
-        let mut made = self.cross(bout, job)?;
-        bout.shrink(&mut made.pixels)?;
+    fn perturb(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<Perturbed> {
+        let mut made = self.cross(batch, job)?;
+        batch.shrink(&mut made.pixels)?;
         Ok(made)
     }
 }
@@ -57,22 +57,22 @@ impl DeepFool {
     ///
     /// # Errors
     /// As the passes.
-    pub fn cross(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed> {
-        let each = bout.space.frame.len();
-        let mut moved = vec![0.0; bout.pixels.len()];
-        let mut pixels = bout.pixels.to_vec();
-        let mut active: Vec<usize> = (0..bout.aims.len()).collect();
+    pub fn cross(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<Perturbed> {
+        let each = batch.space.frame.len();
+        let mut moved = vec![0.0; batch.pixels.len()];
+        let mut pixels = batch.pixels.to_vec();
+        let mut active: Vec<usize> = (0..batch.aims.len()).collect();
         let (mut done, mut ended) = (0, false);
         for _ in job.steps("deep_fool", self.steps) {
-            let (rows, aims) = bout.select(&pixels, &active);
-            let steps = self.nearest(bout, &rows, &aims)?;
+            let (rows, aims) = batch.select(&pixels, &active);
+            let steps = self.nearest(batch, &rows, &aims)?;
             let mut left = Vec::new();
             for (n, r) in active.iter().zip(steps) {
                 let Some(r) = r else { continue };
                 let range = n * each..(n + 1) * each;
                 moved[range.clone()].iter_mut().zip(r).for_each(|(m, r)| *m += r);
                 for i in range {
-                    pixels[i] = (bout.pixels[i] + (1.0 + self.overshoot) * moved[i]).clamp(0.0, 255.0);
+                    pixels[i] = (batch.pixels[i] + (1.0 + self.overshoot) * moved[i]).clamp(0.0, 255.0);
                 }
                 left.push(*n);
             }
@@ -88,15 +88,15 @@ impl DeepFool {
     }
 
     /// The step of each image across the nearest boundary of its linearisation; none where the aim is reached.
-    fn nearest(&self, bout: &Bout<'_>, pixels: &[f64], aims: &[Aim]) -> Result<Vec<Option<Vec<f64>>>> {
-        let each = bout.space.frame.len();
-        let node = bout.model.graph().scores();
-        let x = bout.space.tensor(&bout.space.to_net(pixels))?;
-        let trace = bout.model.forward(&x, &Tap::Signs(vec![node]))?;
+    fn nearest(&self, batch: &AttackBatch<'_>, pixels: &[f64], aims: &[Aim]) -> Result<Vec<Option<Vec<f64>>>> {
+        let each = batch.space.frame.len();
+        let node = batch.model.graph().scores();
+        let x = batch.space.tensor(&batch.space.to_net(pixels))?;
+        let trace = batch.model.forward(&x, &Tap::Signs(vec![node]))?;
         let value = trace.get(node)?;
         let flat = to_f64(value)?;
         let len = flat.len() / aims.len().max(1);
-        let readout = bout.model.readout();
+        let readout = batch.model.readout();
         let scores: Vec<Vec<f64>> = flat.chunks(len).map(|row| readout.decision(row)).collect();
         let pairs: Vec<Vec<(usize, usize)>> = scores.iter().zip(aims).map(|(s, a)| self.boundaries(s, *a)).collect();
         let most = pairs.iter().map(Vec::len).max().unwrap_or(0);
@@ -112,8 +112,8 @@ impl DeepFool {
                 seed.extend(readout.to_scores(&row));
             }
             let seed = vec![(node, tensor(seed, value.dims())?)];
-            let gradient = to_f64(&trace.backward_to(bout.model.graph().input(), seed, &Rules::gradient())?)?;
-            for (n, w) in bout.space.pull(&gradient).chunks(each).enumerate() {
+            let gradient = to_f64(&trace.backward_to(batch.model.graph().input(), seed, &Rules::gradient())?)?;
+            for (n, w) in batch.space.pull(&gradient).chunks(each).enumerate() {
                 let Some((up, down)) = pairs[n].get(k) else { continue };
                 let f = (scores[n][*up] - scores[n][*down]).abs();
                 let dual = match self.norm {

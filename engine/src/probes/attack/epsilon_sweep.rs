@@ -6,7 +6,7 @@ use crate::job::Job;
 use crate::params::Value;
 use crate::probe::Probe;
 use crate::probes::attack::arg::AttackArg;
-use crate::probes::attack::{Victims, fight};
+use crate::probes::attack::{AttackInputs, run_attack};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, wilson};
 use crate::subject::{Input, Subject};
@@ -50,9 +50,9 @@ impl Probe for EpsilonSweep {
         let mut note = None;
         let runs = if budget { eps.len() } else { 1 };
         for model in &models {
-            let victims = Victims::of(&Subject::Model(model.clone()), &data, self.attack.get()?.target(), job)?;
-            let n = victims.labels.len();
-            note = note.or(victims.told.note());
+            let inputs = AttackInputs::of(&Subject::Model(model.clone()), &data, self.attack.get()?.target(), job)?;
+            let n = inputs.labels.len();
+            note = note.or(inputs.report.note());
             let mut right = Vec::new();
             let mut sure = Vec::new();
             if budget {
@@ -61,31 +61,31 @@ impl Probe for EpsilonSweep {
                         break;
                     }
                     let attack = self.at(*e)?;
-                    let (judged, done, planned) = fight(attack.get()?, &victims, job)?;
+                    let (outcomes, done, planned) = run_attack(attack.get()?, &inputs, job)?;
                     if done < planned {
                         break;
                     }
-                    let stands = |i: usize| holds(&victims, i, &judged[i].scores[1], *e);
-                    right.push((0..judged.len()).filter(|i| stands(*i)).count());
-                    let last = |i: usize| if *e == 0.0 { &victims.clean[i] } else { &judged[i].scores[1] };
-                    sure.push(confidence(&victims, (0..judged.len()).filter(|i| !stands(*i)).map(last)));
+                    let stands = |i: usize| holds(&inputs, i, &outcomes[i].scores[1], *e);
+                    right.push((0..outcomes.len()).filter(|i| stands(*i)).count());
+                    let last = |i: usize| if *e == 0.0 { &inputs.clean[i] } else { &outcomes[i].scores[1] };
+                    sure.push(confidence(&inputs, (0..outcomes.len()).filter(|i| !stands(*i)).map(last)));
                     reached += 1;
                 }
             } else {
-                let (judged, done, planned) = fight(self.attack.get()?, &victims, job)?;
+                let (outcomes, done, planned) = run_attack(self.attack.get()?, &inputs, job)?;
                 reached += usize::from(done >= planned);
                 let stands = |i: usize, e: f64| {
-                    let fallen = judged[i].success[1] && judged[i].distortion[1].l2 <= e;
-                    victims.right(i) && !fallen
+                    let fallen = outcomes[i].success[1] && outcomes[i].distortion[1].l2 <= e;
+                    inputs.right(i) && !fallen
                 };
-                let standing = |e: f64| (0..judged.len()).filter(|i| stands(*i, e)).count();
+                let standing = |e: f64| (0..outcomes.len()).filter(|i| stands(*i, e)).count();
                 right.extend(eps.iter().map(|e| standing(*e)));
                 let last = |i: usize, e: f64| {
-                    let fallen = judged[i].success[1] && judged[i].distortion[1].l2 <= e;
-                    if fallen { &judged[i].scores[1] } else { &victims.clean[i] }
+                    let fallen = outcomes[i].success[1] && outcomes[i].distortion[1].l2 <= e;
+                    if fallen { &outcomes[i].scores[1] } else { &inputs.clean[i] }
                 };
-                let mistakes = |e: f64| (0..judged.len()).filter(move |i| !stands(*i, e)).map(move |i| last(i, e));
-                sure.extend(eps.iter().map(|e| confidence(&victims, mistakes(*e))));
+                let mistakes = |e: f64| (0..outcomes.len()).filter(move |i| !stands(*i, e)).map(move |i| last(i, e));
+                sure.extend(eps.iter().map(|e| confidence(&inputs, mistakes(*e))));
             }
             let mut bars = Vec::new();
             let mut accuracy = Vec::new();
@@ -145,13 +145,13 @@ impl EpsilonSweep {
 }
 
 /// Whether the prediction is the right class; with a strength of 0 that is the clean prediction.
-fn holds(victims: &Victims, i: usize, scores: &[f64], eps: f64) -> bool {
-    if eps == 0.0 { victims.right(i) } else { crate::subject::argmax(scores) == victims.labels[i] }
+fn holds(inputs: &AttackInputs, i: usize, scores: &[f64], eps: f64) -> bool {
+    if eps == 0.0 { inputs.right(i) } else { crate::subject::argmax(scores) == inputs.labels[i] }
 }
 
 /// The mean probability of the class that is decided for; none of no image.
-fn confidence<'a>(victims: &Victims, scores: impl Iterator<Item = &'a Vec<f64>>) -> Option<f64> {
-    let readout = victims.model.readout();
+fn confidence<'a>(inputs: &AttackInputs, scores: impl Iterator<Item = &'a Vec<f64>>) -> Option<f64> {
+    let readout = inputs.model.readout();
     let each: Vec<f64> = scores.map(|s| readout.of_decision(s)[crate::subject::argmax(s)]).collect();
     (!each.is_empty()).then(|| each.iter().sum::<f64>() / each.len() as f64)
 }

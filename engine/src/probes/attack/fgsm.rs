@@ -5,7 +5,7 @@
 use crate::ascent::CrossEntropy;
 use crate::error::Result;
 use crate::job::Job;
-use crate::probes::attack::{Attack, Bout, Norm, Perturbed, Target};
+use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed, Target};
 
 crate::params! {
     /// x + eps sign(dJ/dx), J the cross-entropy of the right class (minus that of a target): one step, the exact max-norm
@@ -34,11 +34,11 @@ impl Attack for Fgsm {
         Some((Norm::Linf, self.eps))
     }
 
-    fn perturb(&self, bout: &Bout<'_>, _: &Job) -> Result<Perturbed> {
-        let loss = CrossEntropy::new(bout.model, bout.aims.to_vec());
-        let (_, gradient) = bout.measure(&loss, bout.pixels)?;
-        let mut pixels: Vec<f64> = bout.pixels.iter().zip(gradient).map(|(x, g)| x + self.eps * sign(g)).collect();
-        Norm::Linf.project(&mut pixels, bout.pixels, self.eps);
+    fn perturb(&self, batch: &AttackBatch<'_>, _: &Job) -> Result<Perturbed> {
+        let loss = CrossEntropy::new(batch.model, batch.aims.to_vec());
+        let (_, gradient) = batch.measure(&loss, batch.pixels)?;
+        let mut pixels: Vec<f64> = batch.pixels.iter().zip(gradient).map(|(x, g)| x + self.eps * sign(g)).collect();
+        Norm::Linf.project(&mut pixels, batch.pixels, self.eps);
         Ok(Perturbed { pixels, done: 1, planned: 1 })
     }
 }

@@ -2,7 +2,7 @@
 //! taken for what was aimed at. What the unrounded image does is told beside it.
 
 use super::rounding::{round_to_reach, round_within};
-use super::{Attack, Bout, Norm};
+use super::{Attack, AttackBatch, Norm};
 use crate::data::Image;
 use crate::error::Result;
 use crate::probes::synthesis::through_png;
@@ -30,7 +30,7 @@ impl Distortion {
 
 /// What became of one image.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub struct Outcome {
     /// The pixel values as the attack left them.
     pub float: Vec<f64>,
     /// The whole pixel values.
@@ -50,18 +50,18 @@ pub struct Judged {
 ///
 /// # Errors
 /// As the forward pass; where the PNG cannot be written.
-pub fn judge(attack: &dyn Attack, bout: &Bout<'_>, pixels: &[f64]) -> Result<Vec<Judged>> {
-    let each = bout.space.frame.len();
-    let images = pixels.par_chunks(each).zip(bout.pixels.par_chunks(each)).zip(bout.aims);
+pub fn judge(attack: &dyn Attack, batch: &AttackBatch<'_>, pixels: &[f64]) -> Result<Vec<Outcome>> {
+    let each = batch.space.frame.len();
+    let images = pixels.par_chunks(each).zip(batch.pixels.par_chunks(each)).zip(batch.aims);
     let saved = images.map(|((float, clean), aim)| {
         let rounded = match attack.budget() {
             Some((norm, eps)) => round_within(norm, eps, clean, float),
-            None => round_to_reach(bout, *aim, clean, float)?,
+            None => round_to_reach(batch, *aim, clean, float)?,
         };
-        let picture = through_png(&bout.space.picture(bout.model, &bout.space.to_net(&rounded))?)?;
-        let rounded = bout.space.read(bout.model, &picture)?;
+        let picture = through_png(&batch.space.picture(batch.model, &batch.space.to_net(&rounded))?)?;
+        let rounded = batch.space.read(batch.model, &picture)?;
         let distortion = [Distortion::between(float, clean), Distortion::between(&rounded, clean)];
-        Ok(Judged {
+        Ok(Outcome {
             float: float.to_vec(),
             rounded,
             success: [false; 2],
@@ -70,12 +70,12 @@ pub fn judge(attack: &dyn Attack, bout: &Bout<'_>, pixels: &[f64]) -> Result<Vec
             picture,
         })
     });
-    let mut judged = saved.collect::<Result<Vec<_>>>()?;
-    let read: Vec<f64> = judged.iter().flat_map(|one| one.rounded.iter().copied()).collect();
-    let scores = bout.scores(pixels)?.into_iter().zip(bout.scores(&read)?);
-    for ((one, aim), (before, after)) in judged.iter_mut().zip(bout.aims).zip(scores) {
+    let mut outcomes = saved.collect::<Result<Vec<_>>>()?;
+    let read: Vec<f64> = outcomes.iter().flat_map(|one| one.rounded.iter().copied()).collect();
+    let scores = batch.scores(pixels)?.into_iter().zip(batch.scores(&read)?);
+    for ((one, aim), (before, after)) in outcomes.iter_mut().zip(batch.aims).zip(scores) {
         one.success = [aim.reached(&before), aim.reached(&after)];
         one.scores = [before, after];
     }
-    Ok(judged)
+    Ok(outcomes)
 }

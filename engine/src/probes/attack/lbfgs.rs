@@ -6,7 +6,7 @@ use crate::ascent::loss::Escape;
 use crate::ascent::{Aim, CrossEntropy, Lbfgs as Solver, Objective, Optimiser};
 use crate::error::Result;
 use crate::job::Job;
-use crate::probes::attack::{Attack, Bout, Norm, Perturbed, Target};
+use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed, Target};
 
 crate::params! {
     /// The smallest perturbation in the 2-norm: min c |r| + loss(x + r), x + r within 0 to 255, by L-BFGS; a line search for the
@@ -39,30 +39,30 @@ impl Attack for Lbfgs {
         None
     }
 
-    fn perturb(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed> {
-        let each = bout.space.frame.len();
+    fn perturb(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<Perturbed> {
+        let each = batch.space.frame.len();
         let (mut pixels, mut done) = (Vec::new(), 0);
-        for (n, x) in bout.pixels.chunks(each).enumerate() {
-            let one = Bout { pixels: x, aims: &bout.aims[n..=n], ..*bout };
+        for (n, x) in batch.pixels.chunks(each).enumerate() {
+            let one = AttackBatch { pixels: x, aims: &batch.aims[n..=n], ..*batch };
             let (found, steps) = self.one(&one, job)?;
             pixels.extend(found);
             done += steps;
         }
-        bout.shrink(&mut pixels)?;
-        Ok(Perturbed { pixels, done, planned: bout.aims.len() * self.steps * self.searches })
+        batch.shrink(&mut pixels)?;
+        Ok(Perturbed { pixels, done, planned: batch.aims.len() * self.steps * self.searches })
     }
 }
 
 impl Lbfgs {
     /// One image: the closest of all points met that reach the aim.
-    fn one(&self, bout: &Bout<'_>, job: &Job) -> Result<(Vec<f64>, usize)> {
-        let aim = bout.aims[0];
-        let x = bout.pixels;
+    fn one(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<(Vec<f64>, usize)> {
+        let aim = batch.aims[0];
+        let x = batch.pixels;
         let loss: Box<dyn Objective> = match aim {
-            Aim::Be(_) => Box::new(CrossEntropy::new(bout.model, vec![aim])),
-            Aim::Not(class) => Box::new(Escape::new(bout.model, class)),
+            Aim::Be(_) => Box::new(CrossEntropy::new(batch.model, vec![aim])),
+            Aim::Not(class) => Box::new(Escape::new(batch.model, class)),
         };
-        let (_, gradient) = bout.measure(loss.as_ref(), x)?;
+        let (_, gradient) = batch.measure(loss.as_ref(), x)?;
         let scale = Norm::L2.of(&gradient).max(f64::MIN_POSITIVE);
         let (mut low, mut c, mut high) = (0.0, self.c * scale, f64::INFINITY);
         let mut best = (f64::INFINITY, x.to_vec());
@@ -73,7 +73,7 @@ impl Lbfgs {
             let mut reached = false;
             for step in job.steps("lbfgs", self.steps) {
                 solver.step(&mut now, &mut |p: &[f64]| {
-                    let (value, mut gradient) = bout.measure(loss.as_ref(), p)?;
+                    let (value, mut gradient) = batch.measure(loss.as_ref(), p)?;
                     let r: Vec<f64> = p.iter().zip(x).map(|(p, x)| p - x).collect();
                     let length = Norm::L2.of(&r);
                     if length > 0.0 {
@@ -81,7 +81,7 @@ impl Lbfgs {
                     }
                     Ok((value[0] - c * length, gradient))
                 })?;
-                if aim.reached(&bout.scores(&now)?[0]) {
+                if aim.reached(&batch.scores(&now)?[0]) {
                     reached = true;
                     let length = now.iter().zip(x).map(|(p, x)| (p - x) * (p - x)).sum::<f64>().sqrt();
                     if length < best.0 {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
 use crate::probe::Probe;
-use crate::probes::attack::{Norm, Target, Victims};
+use crate::probes::attack::{AttackInputs, Norm, Target};
 use crate::probes::synthesis::pictures;
 use crate::show::table::short;
 use crate::show::{Artifact, Grid, Mark, Part, Plot, Scale, Series, Table, Tile};
@@ -42,19 +42,19 @@ impl Probe for LinearTemplate {
         if matches!(input, Input::Data(_)) {
             return Err(Error::subject("an image or a tensor is asked for, got a data set"));
         }
-        let victims = Victims::of(on, input, None, job)?;
-        let (model, space) = (&victims.model, &victims.space);
-        let clean = victims.image(0);
+        let inputs = AttackInputs::of(on, input, None, job)?;
+        let (model, space) = (&inputs.model, &inputs.space);
+        let clean = inputs.image(0);
         let linear = is_linear(model, space, clean)?;
         let classes: Vec<usize> = match on {
             Subject::Class { index, .. } => vec![*index],
             _ => (0..model.scores_len().min(self.classes)).collect(),
         };
         let templates = classes.iter().map(|c| template(model, space, *c, clean)).collect::<Result<Vec<_>>>()?;
-        let own = argmax(&victims.clean[0]);
+        let own = argmax(&inputs.clean[0]);
         let other = match &self.target {
-            Some(t) => t.class(model, victims.labels[0], &victims.clean[0])?,
-            None => Aim::Not(own).margin(&victims.clean[0]).1,
+            Some(t) => t.class(model, inputs.labels[0], &inputs.clean[0])?,
+            None => Aim::Not(own).margin(&inputs.clean[0]).1,
         };
         let added = template(model, space, other, clean)?;
         let largest = Norm::Linf.of(&added).max(f64::MIN_POSITIVE);
@@ -74,7 +74,7 @@ impl Probe for LinearTemplate {
             let best = argmax(&p);
             rows.push([e.into(), model.card().class_name(best).into(), p[best].into(), p[other].into()]);
             eps.push(e);
-            p_own.push(p[victims.labels[0]]);
+            p_own.push(p[inputs.labels[0]]);
             p_other.push(p[other]);
         }
         let done = eps.len();
@@ -98,7 +98,7 @@ impl Probe for LinearTemplate {
             x_label: "largest change, pixel values".into(),
             y_label: "probability".into(),
             categories: Vec::new(),
-            series: vec![series(victims.labels[0], &p_own), series(other, &p_other)],
+            series: vec![series(inputs.labels[0], &p_own), series(other, &p_other)],
         };
         let f = space.frame;
         let dims = [f.channels, f.height, f.width];

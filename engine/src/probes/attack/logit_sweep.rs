@@ -9,7 +9,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::probe::Probe;
 use crate::probes::attack::fgsm::sign;
-use crate::probes::attack::{Bout, Victims};
+use crate::probes::attack::{AttackBatch, AttackInputs};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::tensor;
@@ -42,11 +42,11 @@ impl Probe for LogitSweep {
             return Err(Error::subject(format!("one image is asked for, got {}", input.kind()))
                 .hint("`logit_sweep().run(net, data[0])`"));
         }
-        let victims = Victims::of(on, input, None, job)?;
-        let (model, space, label) = (&victims.model, &victims.space, victims.labels[0]);
-        let clean = victims.image(0);
-        let bout = Bout { model, space, pixels: clean, aims: &victims.aims[..1], first: 0 };
-        let (_, gradient) = bout.measure(&CrossEntropy::new(model, victims.aims[..1].to_vec()), clean)?;
+        let inputs = AttackInputs::of(on, input, None, job)?;
+        let (model, space, label) = (&inputs.model, &inputs.space, inputs.labels[0]);
+        let clean = inputs.image(0);
+        let batch = AttackBatch { model, space, pixels: clean, aims: &inputs.aims[..1], first: 0 };
+        let (_, gradient) = batch.measure(&CrossEntropy::new(model, inputs.aims[..1].to_vec()), clean)?;
         let along: Vec<f64> = gradient.into_iter().map(sign).collect();
         let rng = job.rng("logit_sweep");
         let random: Vec<f64> =
@@ -56,7 +56,7 @@ impl Probe for LogitSweep {
         let lines = [line(model, space, clean, &along, &eps, job)?, line(model, space, clean, &random, &eps, job)?];
         let done = lines[0].len() + lines[1].len();
         let made = self.report(model, label, &eps, &lines)?;
-        let note = (!victims.given[0]).then(|| {
+        let note = (!inputs.given[0]).then(|| {
             format!("the image has no label; the net's prediction, {}, counts as right", model.card().class_name(label))
         });
         Ok(made.notes(note).reached(done, 2 * self.points))

@@ -1,5 +1,5 @@
-//! What attacks share: whom they attack and what the prediction is to become, in pixel values from 0 to 255 as the net's
-//! card says; and how they are judged, on the image rounded to 8 bits, saved as a PNG and read again.
+//! What attacks share: the images under attack and what each prediction is to become, in pixel values from 0 to 255 as the net's
+//! card says. An attack is judged on the image rounded to 8 bits, saved as a PNG and read again.
 
 pub mod aims;
 pub mod arg;
@@ -30,8 +30,8 @@ use crate::probe::{Described, Probe};
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
 
-pub use aims::{Target, Victims};
-pub use judge::{Distortion, Judged, judge};
+pub use aims::{AttackInputs, Target};
+pub use judge::{Distortion, Outcome, judge};
 
 crate::choice! {
     /// How the size of a perturbation is measured.
@@ -102,7 +102,7 @@ impl Norm {
 }
 
 /// A batch of images under attack.
-pub struct Bout<'a> {
+pub struct AttackBatch<'a> {
     /// The net.
     pub model: &'a Model,
     /// How pixels become its input.
@@ -138,7 +138,7 @@ pub trait Attack: Params + Described + std::any::Any + Send + Sync + std::fmt::D
     ///
     /// # Errors
     /// As the passes.
-    fn perturb(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed>;
+    fn perturb(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<Perturbed>;
 
     /// The ball that perturbations stay in, where the attack has one; otherwise it looks for the smallest.
     fn budget(&self) -> Option<(Norm, f64)>;
@@ -146,40 +146,40 @@ pub trait Attack: Params + Described + std::any::Any + Send + Sync + std::fmt::D
 
 impl<A: Attack> Probe for A {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        let victims = Victims::of(on, input, self.target(), job)?;
-        let (judged, done, planned) = fight(self, &victims, job)?;
-        let made = report::artifact(self, &victims, &judged)?;
-        Ok(made.notes(victims.told.note()).reached(done, planned))
+        let inputs = AttackInputs::of(on, input, self.target(), job)?;
+        let (outcomes, done, planned) = run_attack(self, &inputs, job)?;
+        let made = report::artifact(self, &inputs, &outcomes)?;
+        Ok(made.notes(inputs.report.note()).reached(done, planned))
     }
 }
 
-/// Attacks the victims batch by batch: the judged results (of those reached), the steps done and planned.
+/// Attacks the images batch by batch: the outcomes of those that were reached, the steps done and planned.
 ///
 /// # Errors
 /// As the passes.
-pub fn fight(attack: &dyn Attack, victims: &Victims, job: &Job) -> Result<(Vec<Judged>, usize, usize)> {
-    let each = victims.space.frame.len();
-    let together = crate::probes::synthesis::batch(&victims.model, job);
-    let mut judged = Vec::new();
+pub fn run_attack(attack: &dyn Attack, inputs: &AttackInputs, job: &Job) -> Result<(Vec<Outcome>, usize, usize)> {
+    let each = inputs.space.frame.len();
+    let together = crate::probes::synthesis::batch(&inputs.model, job);
+    let mut outcomes = Vec::new();
     let (mut done, mut planned) = (0, 0);
-    let batches = victims.aims.len().div_ceil(together);
-    for (b, aims) in victims.aims.chunks(together).enumerate() {
+    let batches = inputs.aims.len().div_ceil(together);
+    for (b, aims) in inputs.aims.chunks(together).enumerate() {
         if job.stopped() && b > 0 {
             planned += planned / b * (batches - b);
             break;
         }
         let from = b * together;
-        let pixels = &victims.pixels[from * each..(from + aims.len()) * each];
-        let bout = Bout { model: &victims.model, space: &victims.space, pixels, aims, first: from };
-        let made = attack.perturb(&bout, job)?;
-        judged.extend(judge(attack, &bout, &made.pixels)?);
+        let pixels = &inputs.pixels[from * each..(from + aims.len()) * each];
+        let batch = AttackBatch { model: &inputs.model, space: &inputs.space, pixels, aims, first: from };
+        let made = attack.perturb(&batch, job)?;
+        outcomes.extend(judge(attack, &batch, &made.pixels)?);
         done += made.done;
         planned += made.planned;
     }
-    Ok((judged, done, planned))
+    Ok((outcomes, done, planned))
 }
 
-impl Bout<'_> {
+impl AttackBatch<'_> {
     /// The same with only the images at `places`.
     pub fn select(&self, pixels: &[f64], places: &[usize]) -> (Vec<f64>, Vec<Aim>) {
         let each = self.space.frame.len();
@@ -208,7 +208,7 @@ impl Bout<'_> {
     ///
     /// # Errors
     /// As the passes.
-    pub fn follow(
+    pub fn step_by_gradient(
         &self,
         objective: &dyn Objective,
         pixels: &mut [f64],

@@ -6,7 +6,7 @@ use crate::ascent::CrossEntropy;
 use crate::error::Result;
 use crate::job::Job;
 use crate::probes::attack::fgsm::sign;
-use crate::probes::attack::{Attack, Bout, Norm, Perturbed, Target};
+use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed, Target};
 use crate::random::Stream;
 
 crate::params! {
@@ -47,15 +47,15 @@ impl Attack for Pgd {
         Some((self.norm, self.eps))
     }
 
-    fn perturb(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed> {
-        let each = bout.space.frame.len();
+    fn perturb(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<Perturbed> {
+        let each = batch.space.frame.len();
         let first = self.step.unwrap_or_else(|| (self.eps / 30.0).max(1.25 * self.eps / self.steps as f64));
-        let loss = CrossEntropy::new(bout.model, bout.aims.to_vec());
-        let mut best = bout.pixels.to_vec();
-        let mut margins = vec![f64::NEG_INFINITY; bout.aims.len()];
+        let loss = CrossEntropy::new(batch.model, batch.aims.to_vec());
+        let mut best = batch.pixels.to_vec();
+        let mut margins = vec![f64::NEG_INFINITY; batch.aims.len()];
         let mut keep = |pixels: &[f64]| -> Result<()> {
-            for (n, scores) in bout.scores(pixels)?.iter().enumerate() {
-                let margin = bout.aims[n].margin(scores).0;
+            for (n, scores) in batch.scores(pixels)?.iter().enumerate() {
+                let margin = batch.aims[n].margin(scores).0;
                 if margin > margins[n] {
                     margins[n] = margin;
                     best[n * each..(n + 1) * each].copy_from_slice(&pixels[n * each..(n + 1) * each]);
@@ -66,20 +66,20 @@ impl Attack for Pgd {
         let mut done = 0;
         let planned = self.steps * self.restarts;
         for start in 0..self.restarts {
-            let mut pixels = self.start(bout, start, job);
-            let mut lengths = vec![first; bout.aims.len()];
+            let mut pixels = self.start(batch, start, job);
+            let mut lengths = vec![first; batch.aims.len()];
             for at in job.steps("pgd", self.steps) {
                 if at == self.steps / 2 && at > 0 && self.step.is_none() {
-                    for ((length, scores), aim) in lengths.iter_mut().zip(bout.scores(&pixels)?).zip(bout.aims) {
+                    for ((length, scores), aim) in lengths.iter_mut().zip(batch.scores(&pixels)?).zip(batch.aims) {
                         *length *= if aim.reached(&scores) { 0.5 } else { 3.0 };
                     }
                 }
-                bout.follow(&loss, &mut pixels, |n, x, g| {
+                batch.step_by_gradient(&loss, &mut pixels, |n, x, g| {
                     match self.norm {
                         Norm::Linf => x.iter_mut().zip(g).for_each(|(x, g)| *x += lengths[n] * sign(*g)),
                         Norm::L2 => Norm::step_along(x, g, lengths[n]),
                     }
-                    self.norm.project(x, &bout.pixels[n * each..(n + 1) * each], self.eps);
+                    self.norm.project(x, &batch.pixels[n * each..(n + 1) * each], self.eps);
                 })?;
                 done += 1;
             }
@@ -94,14 +94,14 @@ impl Attack for Pgd {
 
 impl Pgd {
     /// The image, or a point drawn evenly from the ball around it.
-    fn start(&self, bout: &Bout<'_>, start: usize, job: &Job) -> Vec<f64> {
-        let each = bout.space.frame.len();
-        let mut pixels = bout.pixels.to_vec();
+    fn start(&self, batch: &AttackBatch<'_>, start: usize, job: &Job) -> Vec<f64> {
+        let each = batch.space.frame.len();
+        let mut pixels = batch.pixels.to_vec();
         if !self.random_start {
             return pixels;
         }
         for (n, x) in pixels.chunks_mut(each).enumerate() {
-            let rng: Stream = job.rng(&format!("pgd/start/{start}/{}", bout.first + n));
+            let rng: Stream = job.rng(&format!("pgd/start/{start}/{}", batch.first + n));
             match self.norm {
                 Norm::Linf => {
                     x.iter_mut().enumerate().for_each(|(i, x)| *x += self.eps * (2.0 * rng.uniform_at(i as u64) - 1.0));
@@ -112,7 +112,7 @@ impl Pgd {
                     Norm::step_along(x, &r, self.eps * radius);
                 }
             }
-            self.norm.project(x, &bout.pixels[n * each..(n + 1) * each], self.eps);
+            self.norm.project(x, &batch.pixels[n * each..(n + 1) * each], self.eps);
         }
         pixels
     }

@@ -5,7 +5,7 @@
 
 use crate::error::Result;
 use crate::job::Job;
-use crate::probes::attack::{Attack, Bout, Norm, Perturbed};
+use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed};
 
 crate::params! {
     /// Noise of a given size as a control of attacks: each value moved by eps with a random sign in the max-norm, a Gaussian scaled to
@@ -34,11 +34,11 @@ impl Attack for RandomNoise {
         Some((self.norm, self.eps))
     }
 
-    fn perturb(&self, bout: &Bout<'_>, job: &Job) -> Result<Perturbed> {
-        let each = bout.space.frame.len();
-        let mut pixels = bout.pixels.to_vec();
-        for (n, (x, clean)) in pixels.chunks_mut(each).zip(bout.pixels.chunks(each)).enumerate() {
-            let rng = job.rng(&format!("random_noise {}", bout.first + n));
+    fn perturb(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<Perturbed> {
+        let each = batch.space.frame.len();
+        let mut pixels = batch.pixels.to_vec();
+        for (n, (x, clean)) in pixels.chunks_mut(each).zip(batch.pixels.chunks(each)).enumerate() {
+            let rng = job.rng(&format!("random_noise {}", batch.first + n));
             match self.norm {
                 Norm::Linf => {
                     let sign = |i: usize| if rng.uniform_at(i as u64) < 0.5 { -1.0 } else { 1.0 };

@@ -1,6 +1,6 @@
 //! Rounding a perturbed image to whole pixel values, so that it still does what was aimed at.
 
-use super::{Bout, Norm};
+use super::{AttackBatch, Norm};
 use crate::ascent::{Aim, Margin};
 use crate::error::Result;
 
@@ -39,12 +39,12 @@ pub fn round_within(norm: Norm, eps: f64, clean: &[f64], float: &[f64]) -> Vec<f
 ///
 /// # Errors
 /// As the passes.
-pub fn round_to_reach(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Vec<f64>> {
+pub fn round_to_reach(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Vec<f64>> {
     let plain = enlarged(clean, float, 1.0);
-    if reaches(bout, aim, &plain)? {
+    if reaches(batch, aim, &plain)? {
         return Ok(plain);
     }
-    let mut found = [enlarge(bout, aim, clean, float)?, mend(bout, aim, clean, float)?];
+    let mut found = [enlarge(batch, aim, clean, float)?, mend(batch, aim, clean, float)?];
     let size = |x: &Vec<f64>| Norm::L2.of(&x.iter().zip(clean).map(|(a, b)| a - b).collect::<Vec<_>>());
     found.sort_by(|a, b| match (a, b) {
         (Some(a), Some(b)) => size(a).total_cmp(&size(b)),
@@ -54,8 +54,8 @@ pub fn round_to_reach(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -
     Ok(first.unwrap_or(plain))
 }
 
-fn reaches(bout: &Bout<'_>, aim: Aim, pixels: &[f64]) -> Result<bool> {
-    Ok(aim.reached(&bout.scores(pixels)?[0]))
+fn reaches(batch: &AttackBatch<'_>, aim: Aim, pixels: &[f64]) -> Result<bool> {
+    Ok(aim.reached(&batch.scores(pixels)?[0]))
 }
 
 fn enlarged(clean: &[f64], float: &[f64], t: f64) -> Vec<f64> {
@@ -63,8 +63,8 @@ fn enlarged(clean: &[f64], float: &[f64], t: f64) -> Vec<f64> {
 }
 
 /// The perturbation enlarged along its own line, by the least factor that doubling and bisection find.
-fn enlarge(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Option<Vec<f64>>> {
-    let reached = |t: f64| reaches(bout, aim, &enlarged(clean, float, t));
+fn enlarge(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Option<Vec<f64>>> {
+    let reached = |t: f64| reaches(batch, aim, &enlarged(clean, float, t));
     let (mut low, mut high) = (1.0, 1.5);
     while !reached(high)? {
         low = high;
@@ -84,9 +84,9 @@ fn enlarge(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Op
 }
 
 /// The rounded image mended by steps of one, or an enlarged one where that does not succeed.
-fn mend(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Option<Vec<f64>>> {
+fn mend(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Option<Vec<f64>>> {
     for factor in [1.0, 1.5, 2.25] {
-        let found = step(bout, aim, clean, &enlarged(clean, float, factor))?;
+        let found = step(batch, aim, clean, &enlarged(clean, float, factor))?;
         if found.is_some() {
             return Ok(found);
         }
@@ -96,11 +96,11 @@ fn mend(bout: &Bout<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Optio
 
 /// The rounded image with steps of one along the gradient of the margin: those first that bring most for what they add to
 /// the squared distance, as many as the gradient says are needed, again where the net is less linear than that.
-fn step(bout: &Bout<'_>, aim: Aim, clean: &[f64], plain: &[f64]) -> Result<Option<Vec<f64>>> {
+fn step(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], plain: &[f64]) -> Result<Option<Vec<f64>>> {
     let mut whole = plain.to_vec();
-    let margin = Margin::new(bout.model, vec![aim], f64::INFINITY);
+    let margin = Margin::new(batch.model, vec![aim], f64::INFINITY);
     for round in 0..ROUNDS {
-        let (values, gradient) = bout.measure(&margin, &whole)?;
+        let (values, gradient) = batch.measure(&margin, &whole)?;
         let mut moves: Vec<(f64, usize)> = Vec::new();
         for (i, g) in gradient.iter().enumerate().filter(|(_, g)| **g != 0.0) {
             if (0.0..=255.0).contains(&(whole[i] + g.signum())) {
@@ -119,7 +119,7 @@ fn step(bout: &Bout<'_>, aim: Aim, clean: &[f64], plain: &[f64]) -> Result<Optio
                 break;
             }
         }
-        if reaches(bout, aim, &whole)? {
+        if reaches(batch, aim, &whole)? {
             return Ok(Some(whole));
         }
     }

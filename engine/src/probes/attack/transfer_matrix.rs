@@ -8,7 +8,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::probe::Probe;
 use crate::probes::attack::arg::AttackArg;
-use crate::probes::attack::{Victims, fight};
+use crate::probes::attack::{AttackInputs, run_attack};
 use crate::show::{Artifact, Cell, Matrix, Part, Scale, Table};
 use crate::stats::{Z95, wilson};
 use crate::subject::{Input, Subject, argmax};
@@ -62,22 +62,22 @@ impl Probe for TransferMatrix {
             if job.stopped() && a > 0 {
                 break;
             }
-            let victims = Victims::of(&Subject::Model(model.clone()), &data, attack.target(), job)?;
-            note = note.or(victims.told.note());
-            let (judged, done, planned) = fight(attack, &victims, job)?;
+            let inputs = AttackInputs::of(&Subject::Model(model.clone()), &data, attack.target(), job)?;
+            note = note.or(inputs.report.note());
+            let (outcomes, done, planned) = run_attack(attack, &inputs, job)?;
             for (b, judge) in models.iter().enumerate() {
                 let (mut hits, mut of, mut both, mut same) = (0, 0, 0u32, 0u32);
-                for (n, j) in judged.iter().enumerate() {
-                    let label = victims.model.card().class_name(victims.labels[n]);
-                    let Some(label) = same_class(model, judge, victims.labels[n], &label) else { continue };
-                    let clean = victims.space.picture(model, &victims.space.to_net(victims.image(n)))?;
+                for (n, j) in outcomes.iter().enumerate() {
+                    let label = inputs.model.card().class_name(inputs.labels[n]);
+                    let Some(label) = same_class(model, judge, inputs.labels[n], &label) else { continue };
+                    let clean = inputs.space.picture(model, &inputs.space.to_net(inputs.image(n)))?;
                     if prediction(judge, &clean)? == label {
                         of += 1;
                         let said = prediction(judge, &j.picture)?;
                         hits += usize::from(said != label);
                         // The maker's own mistake, as a class of the judge.
                         let made = argmax(&j.scores[1]);
-                        if said != label && victims.right(n) && made != victims.labels[n] {
+                        if said != label && inputs.right(n) && made != inputs.labels[n] {
                             both += 1;
                             same +=
                                 u32::from(same_class(model, judge, made, &model.card().class_name(made)) == Some(said));

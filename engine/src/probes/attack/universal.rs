@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::job::Job;
 use crate::probe::Probe;
 use crate::probes::attack::deep_fool::DeepFool;
-use crate::probes::attack::{Bout, Norm, Victims};
+use crate::probes::attack::{AttackBatch, AttackInputs, Norm};
 use crate::show::table::short;
 use crate::show::{Artifact, Part, Pictures, Table};
 use crate::stats::{Z95, wilson};
@@ -45,12 +45,12 @@ crate::params! {
 
 impl Probe for Universal {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        let victims = Victims::of(on, &Input::Data(input.data()?), None, job)?;
-        let each = victims.space.frame.len();
-        let n = victims.labels.len();
+        let inputs = AttackInputs::of(on, &Input::Data(input.data()?), None, job)?;
+        let each = inputs.space.frame.len();
+        let n = inputs.labels.len();
         let zero = vec![0.0; each];
         let mut v = zero.clone();
-        let clean: Vec<usize> = victims.clean.iter().map(|s| argmax(s)).collect();
+        let clean: Vec<usize> = inputs.clean.iter().map(|s| argmax(s)).collect();
         let inner = DeepFool { steps: self.steps, norm: self.norm, overshoot: self.overshoot, ..DeepFool::default() };
         let mut history = vec![0.0];
         let (mut done, mut best) = (0, (0.0, v.clone()));
@@ -59,21 +59,26 @@ impl Probe for Universal {
             for i in job.steps("universal", n) {
                 let image = order[i];
                 // Whole values are what is judged: changes of less than one half count when they have added up.
-                let moved = add(victims.image(image), &self.round(&v));
+                let moved = add(inputs.image(image), &self.round(&v));
                 let aims = [Aim::Not(clean[image])];
-                let bout =
-                    Bout { model: &victims.model, space: &victims.space, pixels: &moved, aims: &aims, first: image };
+                let batch = AttackBatch {
+                    model: &inputs.model,
+                    space: &inputs.space,
+                    pixels: &moved,
+                    aims: &aims,
+                    first: image,
+                };
                 done += 1;
-                if aims[0].reached(&bout.scores(&moved)?[0]) {
+                if aims[0].reached(&batch.scores(&moved)?[0]) {
                     continue;
                 }
-                let made = inner.cross(&bout, &job.quiet())?;
+                let made = inner.cross(&batch, &job.quiet())?;
                 // Pixel values end at 0 and 255, the perturbation itself does not.
                 v.iter_mut().zip(made.pixels.iter().zip(&moved)).for_each(|(v, (a, b))| *v += a - b);
                 self.limit_to_ball(&mut v);
             }
             let share =
-                fooled(&victims, &clean, &self.round(&v))?.iter().filter(|f| **f).count() as f64 / n.max(1) as f64;
+                fooled(&inputs, &clean, &self.round(&v))?.iter().filter(|f| **f).count() as f64 / n.max(1) as f64;
             history.push(share);
             if share > best.0 {
                 best = (share, v.clone());
@@ -86,8 +91,8 @@ impl Probe for Universal {
             }
         }
         let v = self.round(&best.1);
-        let made = self.artifact(&victims, &clean, &v, &history, job)?;
-        Ok(made.notes(victims.told.note()).reached(done, n * self.passes))
+        let made = self.artifact(&inputs, &clean, &v, &history, job)?;
+        Ok(made.notes(inputs.report.note()).reached(done, n * self.passes))
     }
 }
 
@@ -120,8 +125,15 @@ impl Universal {
         }
     }
 
-    fn artifact(&self, victims: &Victims, clean: &[usize], v: &[f64], history: &[f64], job: &Job) -> Result<Artifact> {
-        let (model, space) = (&victims.model, &victims.space);
+    fn artifact(
+        &self,
+        inputs: &AttackInputs,
+        clean: &[usize],
+        v: &[f64],
+        history: &[f64],
+        job: &Job,
+    ) -> Result<Artifact> {
+        let (model, space) = (&inputs.model, &inputs.space);
         let mut table = Table::new(["images", "fooled", "of", "share", "low", "high"]);
         let mut row = |name: &str, hit: &[bool]| {
             let k = hit.iter().filter(|f| **f).count();
@@ -136,11 +148,11 @@ impl Universal {
             ]);
             k as f64 / hit.len().max(1) as f64
         };
-        let own = fooled(victims, clean, v)?;
+        let own = fooled(inputs, clean, v)?;
         let share = row("it was made on", &own);
         let mut unseen = None;
         if let Some(test) = &self.test {
-            let others = Victims::of(&Subject::Model(model.clone()), &Input::Data(test.clone()), None, job)?;
+            let others = AttackInputs::of(&Subject::Model(model.clone()), &Input::Data(test.clone()), None, job)?;
             let clean: Vec<usize> = others.clean.iter().map(|s| argmax(s)).collect();
             unseen = Some(row("it has not seen", &fooled(&others, &clean, v)?));
         }
@@ -153,7 +165,7 @@ impl Universal {
         };
         let mut images = vec![(space.picture(model, &space.to_net(&shown))?, caption)];
         for i in (0..own.len()).take(5) {
-            let x = add(victims.image(i), v);
+            let x = add(inputs.image(i), v);
             let after = argmax(&model.decisions(&space.tensor(&space.to_net(&x))?)?[0]);
             let caption = format!("{} → {}", model.card().class_name(clean[i]), model.card().class_name(after));
             images.push((space.picture(model, &space.to_net(&x))?, caption));
@@ -186,11 +198,11 @@ fn add(x: &[f64], v: &[f64]) -> Vec<f64> {
 }
 
 /// Whether each image's prediction is another one with `v` added.
-fn fooled(victims: &Victims, clean: &[usize], v: &[f64]) -> Result<Vec<bool>> {
+fn fooled(inputs: &AttackInputs, clean: &[usize], v: &[f64]) -> Result<Vec<bool>> {
     (0..clean.len())
         .map(|i| {
-            let x = victims.space.to_net(&add(victims.image(i), v));
-            Ok(argmax(&victims.model.decisions(&victims.space.tensor(&x)?)?[0]) != clean[i])
+            let x = inputs.space.to_net(&add(inputs.image(i), v));
+            Ok(argmax(&inputs.model.decisions(&inputs.space.tensor(&x)?)?[0]) != clean[i])
         })
         .collect()
 }

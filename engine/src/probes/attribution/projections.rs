@@ -14,7 +14,7 @@ use crate::probes::attribution::input_signal;
 use crate::rules::Rules;
 use crate::show::{Artifact, Part, Pictures};
 use crate::stats::quantile;
-use crate::stream::{Streamed, stream_tensors};
+use crate::stream::{StreamReport, stream_tensors};
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
@@ -38,7 +38,7 @@ pub fn figure(name: &str, rules: &Rules, top: usize, on: &Subject, data: &Datase
         return Err(Error::subject(format!("{on} is no channel, which `{name}` asks about over a data set"))
             .hint("`net.layer(name).channel(i)` is one"));
     };
-    let (mut peaks, told) = peaks(on, data, job)?;
+    let (mut peaks, report) = peaks(on, data, job)?;
     peaks.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.image.cmp(&b.image)));
     peaks.truncate(top);
     let field = model.graph().field(*node);
@@ -66,15 +66,15 @@ pub fn figure(name: &str, rules: &Rules, top: usize, on: &Subject, data: &Datase
         .array("places", tensor(places, &[n, 3])?)
         .note("pairs of crop and projection, strongest first; crops are the unit's receptive field on the net's input")
         .note("each projection is scaled by the 99.5 % quantile of its own magnitudes, zero is grey")
-        .notes(told.note())
-        .reached(told.reached, data.len()))
+        .notes(report.note())
+        .reached(report.reached, data.len()))
 }
 
-fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, Streamed)> {
+fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, StreamReport)> {
     let Subject::Channel { model, node, index } = on else { return Err(Error::internal("peaks of no channel")) };
     let mut peaks = Vec::new();
     let all = 0..data.len();
-    let told = stream_tensors(model, data, std::slice::from_ref(&all), (job, "strongest crops"), |numbers, x| {
+    let report = stream_tensors(model, data, std::slice::from_ref(&all), (job, "strongest crops"), |numbers, x| {
         let trace = model.forward(x, &Tap::Only(vec![*node]))?;
         let maps = trace.get(*node)?.narrow(1, *index, 1)?.contiguous()?;
         let [_, _, rows, columns] = *maps.dims() else {
@@ -86,7 +86,7 @@ fn peaks(on: &Subject, data: &Dataset, job: &Job) -> Result<(Vec<Peak>, Streamed
         }
         Ok(())
     })?;
-    Ok((peaks, told))
+    Ok((peaks, report))
 }
 
 /// The share of a signal's values that is shown as it is; those beyond are cut to black or white.

@@ -6,7 +6,7 @@ use super::cam;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::job::Job;
-use crate::kernels::norm;
+use crate::kernels::softmax;
 use crate::params::LayerName;
 use crate::pass::Tap;
 use crate::probe::Probe;
@@ -67,7 +67,7 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
         let masked = model.forward(&Tensor::stack(&rows, 0)?, &tap)?;
         scores.extend(target.scores(&masked)?);
     }
-    let weights = norm::softmax(scores.len().max(1), 1, false, &scores);
+    let weights = softmax::softmax(scores.len().max(1), 1, false, &scores);
     let a = to_f64(value)?;
     let map = cam::sum_of(h * w, &a[..weights.len() * h * w], |k, _| weights[k]);
     tensor(map.into_iter().map(|v| v.max(0.0) as f32).collect::<Vec<_>>(), &[h, w])

@@ -17,7 +17,7 @@ use crate::probes::attribution::heat_map;
 use crate::probes::measure::{names, nets};
 use crate::show::{Artifact, Cell, Map, Mark, Part, Plot, Scale, Series, Style, Table};
 use crate::stats::{quantile, spearman};
-use crate::stream::Streamed;
+use crate::stream::StreamReport;
 use crate::subject::{Input, Prepared, Subject, argmax};
 use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
@@ -99,11 +99,11 @@ impl Probe for CompareNets {
             other => Some(other.data()?),
         };
         let total = data.as_ref().map_or(1, Dataset::len);
-        let (mut rows, mut told) = (Vec::<Row>::new(), Streamed::default());
+        let (mut rows, mut report) = (Vec::<Row>::new(), StreamReport::default());
         for i in job.steps("compare_nets", total) {
             let one = match &data {
                 None => input.clone(),
-                Some(data) => match told.take(i, data.get(i)) {
+                Some(data) => match report.take(i, data.get(i)) {
                     Some(photo) => Input::Image(photo),
                     None => continue,
                 },
@@ -113,14 +113,14 @@ impl Probe for CompareNets {
                 let item = data.item(i)?;
                 (row.caption, row.label) = (item.caption(i), item.label.clone());
             } else {
-                told.reached += 1;
+                report.reached += 1;
             }
             rows.push(row);
             self.keep_drawn(&mut rows);
         }
-        told.check()?;
+        report.check()?;
         let artifact = self.report(&names(&both), [a, b], &rows, &pairing, job)?;
-        Ok(artifact.notes(told.note()).reached(told.reached, total))
+        Ok(artifact.notes(report.note()).reached(report.reached, total))
     }
 }
 

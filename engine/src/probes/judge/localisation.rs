@@ -14,7 +14,7 @@ use crate::probes::measure::answers;
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::space::graph_cut::largest_part;
 use crate::stats::{Z95, wilson};
-use crate::stream::Streamed;
+use crate::stream::StreamReport;
 use crate::subject::{Input, Prepared, Subject};
 use crate::tensor::tensor;
 use rayon::prelude::*;
@@ -65,12 +65,12 @@ impl Probe for Localisation {
         let data = input.data()?;
         let players = self.probes.0.len() + 1;
         self.cut().check()?;
-        let mut told = Streamed::default();
+        let mut report = StreamReport::default();
         let mut scored = vec![Scores::default(); players];
         let (mut ranks, mut pictures) = (Vec::new(), Vec::new());
         let (mut no_box, mut no_label) = (0, 0);
         for i in job.steps("localisation", data.len()) {
-            let Some(image) = told.take(i, data.get(i)) else { continue };
+            let Some(image) = report.take(i, data.get(i)) else { continue };
             let Some(known) = known_box(&image) else {
                 no_box += 1;
                 continue;
@@ -98,8 +98,8 @@ impl Probe for Localisation {
             }
             ranks.push(rank);
         }
-        told.check()?;
-        if ranks.is_empty() && told.reached > 0 {
+        report.check()?;
+        if ranks.is_empty() && report.reached > 0 {
             let what = if no_label > 0 { "a label beside its box" } else { "a box" };
             return Err(Error::subject(format!("no image of `{}` has {what}", data.name))
                 .hint("`shapes(#{ n: 100 })` has both; so have VOC, COCO and .csv tables with a column `box`"));
@@ -110,7 +110,7 @@ impl Probe for Localisation {
                 made = made.note(format!("{count} images without {what} were left out"));
             }
         }
-        Ok(made.notes(told.note()).reached(told.reached, data.len()))
+        Ok(made.notes(report.note()).reached(report.reached, data.len()))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::probe::Probe;
 use crate::probes::judge::{ProbeList, pixels};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, wilson};
-use crate::stream::Streamed;
+use crate::stream::StreamReport;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
@@ -42,10 +42,10 @@ impl Probe for PointingGame {
         let probes = &self.probes.0;
         let mut hits = vec![0usize; probes.len() + 2];
         let (mut played, mut without) = (0usize, 0usize);
-        let mut told = Streamed::default();
+        let mut report = StreamReport::default();
         let rng = job.rng("pointing_game");
         for i in job.steps("pointing_game", data.len()) {
-            let Some(image) = told.take(i, data.get(i)) else { continue };
+            let Some(image) = report.take(i, data.get(i)) else { continue };
             let Some(object) = Object::of(&image) else {
                 without += 1;
                 continue;
@@ -73,14 +73,14 @@ impl Probe for PointingGame {
             hit(probes.len() + 1, draw(0) * width as f64, draw(1) * height as f64);
             played += 1;
         }
-        told.check()?;
-        if played == 0 && told.reached > 0 {
+        report.check()?;
+        if played == 0 && report.reached > 0 {
             return Err(
                 Error::subject("no image of the data set has a mask or a box").hint("`shapes(#{ n: 100 })` has both")
             );
         }
         let made = self.artifact(&hits, played, without)?;
-        Ok(made.notes(told.note()).reached(told.reached, data.len()))
+        Ok(made.notes(report.note()).reached(report.reached, data.len()))
     }
 }
 

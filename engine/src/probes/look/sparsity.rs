@@ -14,7 +14,7 @@ use crate::probe::Probe;
 use crate::running::fields::index;
 use crate::running::{Field, Fields, State};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
-use crate::stream::{Streamed, fold, question, stream};
+use crate::stream::{StreamReport, fold, question, stream};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
@@ -47,12 +47,12 @@ impl Probe for Sparsity {
             return Err(Error::subject(format!("{on} has no rectifier")).hint("ask about a layer: `net.layer(name)`"));
         }
         let empty = || Channels(nodes.iter().map(|n| Counts::new(model, *n)).collect());
-        let (counts, told, total) = match input {
+        let (counts, report, total) = match input {
             Input::Tensor(_) => {
                 let prepared = input.prepared(model)?;
                 let mut counts = empty();
                 count(model, &nodes, &prepared.x, &mut counts.0)?;
-                (counts, Streamed { reached: 1, ..Streamed::default() }, 1)
+                (counts, StreamReport { reached: 1, ..StreamReport::default() }, 1)
             }
             other => {
                 let data = other.data()?;
@@ -61,11 +61,11 @@ impl Probe for Sparsity {
                     over(model, &nodes, (&data, ranges), job, &mut counts.0)
                 };
                 let folded = fold((job, "sparsity"), &data, ask, empty, over)?;
-                (folded.state, folded.told, folded.total)
+                (folded.state, folded.report, folded.total)
             }
         };
-        let made = self.report(on, model, &nodes, &counts.0, told.good())?;
-        Ok(made.notes(told.note()).reached(told.reached, total))
+        let made = self.report(on, model, &nodes, &counts.0, report.good())?;
+        Ok(made.notes(report.note()).reached(report.reached, total))
     }
 }
 
@@ -144,7 +144,7 @@ fn over(
     (data, ranges): (&Dataset, &[Range<usize>]),
     job: &Job,
     counts: &mut [Counts],
-) -> Result<Streamed> {
+) -> Result<StreamReport> {
     let preprocess = model.card().preprocess()?;
     let batch = job.batch(model, 2 * model.graph().trace_len(), 16);
     let prepare = |i: usize| preprocess.apply(&data.get(i)?);

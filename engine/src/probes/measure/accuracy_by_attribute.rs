@@ -115,7 +115,7 @@ impl Probe for AccuracyByAttribute {
             question((self.name(), on.to_string()), self.settings(), &asked, &data, job)
         };
         let folded = fold((job, "accuracy_by_attribute"), &data, ask, || Answers::new(nets.len()), over)?;
-        let (Answers { seen, without, .. }, told) = (folded.state, folded.told);
+        let (Answers { seen, without, .. }, report) = (folded.state, folded.report);
         if seen.is_empty() {
             return Err(Error::value(format!("no labelled image of `{}` has the attribute `{}`", data.name, self.by)));
         }
@@ -123,10 +123,10 @@ impl Probe for AccuracyByAttribute {
         if without > 0 {
             artifact = artifact.note(format!("{without} images without a label or the attribute are left out"));
         }
-        if let Some(note) = told.note() {
+        if let Some(note) = report.note() {
             artifact = artifact.note(note);
         }
-        Ok(artifact.reached(told.reached, folded.total))
+        Ok(artifact.reached(report.reached, folded.total))
     }
 }
 

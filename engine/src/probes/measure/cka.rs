@@ -13,7 +13,7 @@ use crate::probes::measure::{names, nets};
 use crate::probes::retrieval::coding::Pool;
 use crate::probes::retrieval::coding::layers::{LayerCodes, depths};
 use crate::show::{self, Artifact, Grid, Part, Scale, Table, Tile};
-use crate::stream::Streamed;
+use crate::stream::StreamReport;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
@@ -54,7 +54,7 @@ impl Probe for Cka {
         }
         let layers = nets.iter().map(|net| self.nodes(net)).collect::<Result<Vec<_>>>()?;
         let mut kernels = Vec::new();
-        let mut told: Option<Streamed> = None;
+        let mut report: Option<StreamReport> = None;
         let mut count = None;
         for (net, nodes) in nets.iter().zip(&layers) {
             let read = LayerCodes::of(net, nodes, &data, self.pool, job)?;
@@ -63,9 +63,9 @@ impl Probe for Cka {
                 break;
             }
             kernels.push(read.codes.iter().zip(&read.lengths).map(|(c, d)| kernel(c, *d)).collect::<Vec<_>>());
-            told.get_or_insert(read.told);
+            report.get_or_insert(read.report);
         }
-        let told = told.unwrap_or_default();
+        let report = report.unwrap_or_default();
         let n = count.unwrap_or(0);
         let title = format!("centred kernel alignment over {n} images");
         let artifact = match &nets[..] {
@@ -75,10 +75,10 @@ impl Probe for Cka {
             }
             _ => self.epochs(&title, &nets[..kernels.len()], &layers, &kernels)?,
         };
-        let done = if kernels.len() == nets.len() { told.reached } else { told.reached.min(data.len() - 1) };
+        let done = if kernels.len() == nets.len() { report.reached } else { report.reached.min(data.len() - 1) };
         Ok(artifact
             .note("linear kernels of centred codes; 1 where they are the same but for a turn and one scale")
-            .notes(told.note())
+            .notes(report.note())
             .reached(done, data.len()))
     }
 }

@@ -13,7 +13,7 @@ use crate::probe::Probe;
 use crate::probes::measure::perturb::Perturbation;
 use crate::probes::retrieval::coding::layers::depths;
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
-use crate::stream::{Streamed, stream};
+use crate::stream::{StreamReport, stream};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
@@ -75,7 +75,7 @@ impl Probe for FeatureDistance {
         let ranges: Vec<_> = (0..=levels.len()).map(|l| l * n..(l + 1) * n).collect();
         let batch = job.through(model, 1, 2 * graph.peak_len(), 16);
         let tap = Tap::Only(nodes.clone());
-        let told = stream(&ranges, batch, (job, "feature_distance"), prepare, |items| {
+        let report = stream(&ranges, batch, (job, "feature_distance"), prepare, |items| {
             let (places, rows): (Vec<usize>, Vec<Tensor>) = items.into_iter().unzip();
             let trace = model.forward(&Tensor::stack(&rows, 0)?, &tap)?;
             for (k, node) in nodes.iter().enumerate() {
@@ -92,11 +92,11 @@ impl Probe for FeatureDistance {
             Ok(())
         })?;
         // A level that was not finished is left out.
-        let done = (told.reached / n).saturating_sub(1);
+        let done = (report.reached / n).saturating_sub(1);
         if done == 0 {
             return Err(Error::new(crate::error::Kind::Interrupted, "stopped before the first level was done"));
         }
-        self.report(on, model, &nodes, &levels, done, &clean, &each, told.of_images(n))
+        self.report(on, model, &nodes, &levels, done, &clean, &each, report.of_images(n))
     }
 }
 
@@ -126,7 +126,7 @@ impl FeatureDistance {
         done: usize,
         clean: &[Vec<Option<Vec<f64>>>],
         each: &[f64],
-        told: Streamed,
+        report: StreamReport,
     ) -> Result<Artifact> {
         let n = clean.first().map_or(0, Vec::len);
         let mut table = Table::new(["layer", "level", "distance", "of the distance between two images"]);
@@ -169,8 +169,8 @@ impl FeatureDistance {
             .array("each", tensor(kept, &[count, done, n])?)
             .array("between", tensor(apart, &[count])?)
             .array("values", tensor(levels[..done].to_vec(), &[done])?)
-            .notes(told.note())
-            .reached(told.reached, (levels.len() + 1) * n))
+            .notes(report.note())
+            .reached(report.reached, (levels.len() + 1) * n))
     }
 }
 

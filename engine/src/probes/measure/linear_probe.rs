@@ -16,7 +16,7 @@ use crate::probes::retrieval::coding::{Pool, code_len};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::space::svm::Svm;
 use crate::stats::{Z95, wilson};
-use crate::stream::Streamed;
+use crate::stream::StreamReport;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 use std::collections::BTreeSet;
@@ -81,7 +81,7 @@ impl Probe for LinearProbe {
         }
         let images = Counted { truth: &truth, names: &names, layers: &nodes[..reached] };
         let made = self.report(on, model, &images, &linear, &near)?;
-        let notes = [taught.told.note(), tested.as_ref().and_then(|t| t.told.note()), taught.unlabelled()];
+        let notes = [taught.report.note(), tested.as_ref().and_then(|t| t.report.note()), taught.unlabelled()];
         Ok(made.notes(notes.into_iter().flatten()).reached(reached, nodes.len()))
     }
 }
@@ -109,7 +109,7 @@ struct Read {
     codes: Vec<Vec<f32>>,
     lengths: Vec<usize>,
     labels: Vec<String>,
-    told: Streamed,
+    report: StreamReport,
     without: usize,
 }
 
@@ -153,7 +153,7 @@ impl LinearProbe {
             codes: all.codes,
             lengths: all.lengths,
             labels: labels.into_iter().flatten().collect(),
-            told: all.told,
+            report: all.report,
             without,
         })
     }

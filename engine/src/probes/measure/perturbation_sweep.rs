@@ -10,7 +10,7 @@ use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, n
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::stats::p_value_text;
 use crate::stats::{Z95, bootstrap, two_sided, wilson};
-use crate::stream::{Streamed, stream};
+use crate::stream::{StreamReport, stream};
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
@@ -47,9 +47,9 @@ impl Probe for PerturbationSweep {
         let classes = classes(&nets, &data, job)?;
         let levels = if self.values.is_empty() { self.by.levels() } else { self.values.clone() };
         // The first image that can be read shows the levels.
-        let mut told = Streamed::default();
-        let shown = data.iter().enumerate().find_map(|(i, image)| told.take(i, image));
-        told.check()?;
+        let mut report = StreamReport::default();
+        let shown = data.iter().enumerate().find_map(|(i, image)| report.take(i, image));
+        report.check()?;
         let first = shown.ok_or_else(|| Error::value(format!("`{}` holds no image", data.name)))?;
         let noise = job.rng("perturbation_sweep");
         for level in &levels {
@@ -70,7 +70,7 @@ impl Probe for PerturbationSweep {
         };
         let mut all: Vec<Vec<Vec<(usize, Answer)>>> = vec![vec![Vec::new(); levels.len() + 1]; nets.len()];
         let ranges: Vec<_> = (0..=levels.len()).map(|l| l * n..(l + 1) * n).collect();
-        let told = stream(&ranges, batch(&nets, job), (job, "perturbation_sweep"), prepare, |items| {
+        let report = stream(&ranges, batch(&nets, job), (job, "perturbation_sweep"), prepare, |items| {
             for (m, net) in nets.iter().enumerate() {
                 let rows: Vec<_> = items.iter().map(|(_, (rows, _))| rows[m].clone()).collect();
                 let label = |l: &Option<String>| l.as_ref().and_then(|l| classes[m].get(l).copied());
@@ -82,7 +82,7 @@ impl Probe for PerturbationSweep {
             Ok(())
         })?;
         // A level that was not finished is left out.
-        let done = (told.reached / n).saturating_sub(1);
+        let done = (report.reached / n).saturating_sub(1);
         if done == 0 {
             return Err(Error::new(crate::error::Kind::Interrupted, "stopped before the first level was done"));
         }
@@ -101,10 +101,10 @@ impl Probe for PerturbationSweep {
             images: shown,
             columns: Some(done.min(9)),
         }));
-        if let Some(note) = told.of_images(n).note() {
+        if let Some(note) = report.of_images(n).note() {
             artifact = artifact.note(note);
         }
-        Ok(artifact.reached(told.reached, (levels.len() + 1) * n))
+        Ok(artifact.reached(report.reached, (levels.len() + 1) * n))
     }
 }
 

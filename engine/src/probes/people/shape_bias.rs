@@ -71,14 +71,14 @@ impl Probe for ShapeBias {
         for net in &nets {
             let outputs = classes.outputs(net.card(), net.scores_len())?;
             let mut tally = Tally::new(net.card().name.clone(), "net", classes.len());
-            let (all, told) = net.probabilities_of(&seen, job)?;
+            let (all, report) = net.probabilities_of(&seen, job)?;
             for (cue, p) in conflicts.iter().zip(&all) {
                 if let Some(p) = p {
                     tally.count(cue, best(&shares(p, &outputs), 1).first().copied());
                 }
                 done += 1;
             }
-            note = note.or(told.note());
+            note = note.or(report.note());
             tallies.push(tally);
         }
         let made = artifact(&tallies, &conflicts, &classes, &data.name)?;

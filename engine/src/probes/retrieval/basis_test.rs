@@ -9,7 +9,7 @@ use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::model::Model;
 use crate::probe::Probe;
-use crate::probes::retrieval::maxima::{Asked, Maxima, Thinning};
+use crate::probes::retrieval::top_activations::{Query, Thinning, TopActivations};
 use crate::show::{Artifact, Mark, Part, Pictures, Plot, Series, Table};
 use crate::stats::{bootstrap, trend};
 use crate::stream::stream_tensors;
@@ -62,31 +62,31 @@ impl Probe for BasisTest {
             .map(|c| format!("{name}[{c}]"))
             .chain((0..random).map(|r| format!("random direction {r}")))
             .collect();
-        let asked = Asked::directions(model, node, vectors, names)?;
+        let query = Query::directions(model, node, vectors, names)?;
         let top = self.top.min(data.len());
         if top < 2 {
             return Err(Error::value(format!("`basis_test` needs at least 2 images, got {}", data.len())));
         }
-        let mut maxima = Maxima::new(asked.names.len(), top, 0);
-        let thinning = Thinning { per_image: 1, overlap: 0.0, field: asked.field() };
-        let tap = asked.tap()?;
-        let told =
+        let mut maxima = TopActivations::new(query.names.len(), top, 0);
+        let thinning = Thinning { per_image: 1, overlap: 0.0, field: query.field() };
+        let tap = query.tap()?;
+        let report =
             stream_tensors(model, &data, std::slice::from_ref(&(0..data.len())), (job, "basis_test"), |numbers, x| {
-                let answers = asked.answers(&model.forward(x, &tap)?)?;
+                let answers = query.answers(&model.forward(x, &tap)?)?;
                 let each = answers.len() / numbers.len();
-                numbers.iter().zip(answers.chunks(each)).for_each(|(i, a)| maxima.add(*i, a, asked.map[1], &thinning));
+                numbers.iter().zip(answers.chunks(each)).for_each(|(i, a)| maxima.add(*i, a, query.map[1], &thinning));
                 Ok(())
             })?;
-        let kinds = kinds(model, &data, told.reached, job)?;
-        let mut artifact = self.report(&asked, &maxima, &kinds, channels, job)?;
+        let kinds = kinds(model, &data, report.reached, job)?;
+        let mut artifact = self.report(&query, &maxima, &kinds, channels, job)?;
         artifact = artifact.note(kinds.note);
         for q in self.middling(&maxima, &kinds.of, channels) {
-            artifact = artifact.part(Part::Pictures(row(&asked, &maxima, q, &data)?));
+            artifact = artifact.part(Part::Pictures(row(&query, &maxima, q, &data)?));
         }
-        if let Some(note) = told.note() {
+        if let Some(note) = report.note() {
             artifact = artifact.note(note);
         }
-        Ok(artifact.reached(told.reached, data.len()))
+        Ok(artifact.reached(report.reached, data.len()))
     }
 }
 
@@ -113,7 +113,7 @@ fn kinds(model: &Model, data: &Dataset, reached: usize, job: &Job) -> Result<Kin
 }
 
 /// The share of pairs of a question's images that are of one kind.
-fn alike(maxima: &Maxima, q: usize, kinds: &[usize]) -> f64 {
+fn alike(maxima: &TopActivations, q: usize, kinds: &[usize]) -> f64 {
     let of: Vec<usize> = maxima.tops[q].peaks().iter().filter_map(|p| kinds.get(p.image).copied()).collect();
     let pairs = of.len() * of.len().saturating_sub(1) / 2;
     let same = (0..of.len()).map(|i| of[..i].iter().filter(|k| **k == of[i]).count()).sum::<usize>();
@@ -121,8 +121,15 @@ fn alike(maxima: &Maxima, q: usize, kinds: &[usize]) -> f64 {
 }
 
 impl BasisTest {
-    fn report(&self, asked: &Asked, maxima: &Maxima, kinds: &Kinds, channels: usize, job: &Job) -> Result<Artifact> {
-        let all: Vec<f64> = (0..asked.names.len()).map(|q| alike(maxima, q, &kinds.of)).collect();
+    fn report(
+        &self,
+        query: &Query,
+        maxima: &TopActivations,
+        kinds: &Kinds,
+        channels: usize,
+        job: &Job,
+    ) -> Result<Artifact> {
+        let all: Vec<f64> = (0..query.names.len()).map(|q| alike(maxima, q, &kinds.of)).collect();
         let (units, directions) = all.split_at(channels);
         let is_unit: Vec<bool> = (0..all.len()).map(|q| q < channels).collect();
         let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len().max(1) as f64;
@@ -161,7 +168,7 @@ impl BasisTest {
             bars: Vec::new(),
             mark: Mark::Line,
         };
-        let layer = asked.names[0].split('[').next().unwrap_or_default().to_string();
+        let layer = query.names[0].split('[').next().unwrap_or_default().to_string();
         let title = format!("units against random directions at {layer}");
         let plot = Plot {
             title: format!("how alike are the {} images that excite one most", maxima.tops[0].peaks().len()),
@@ -198,7 +205,7 @@ impl BasisTest {
     }
 
     /// The units and directions whose images are as alike as the median's.
-    fn middling(&self, maxima: &Maxima, kinds: &[usize], channels: usize) -> Vec<usize> {
+    fn middling(&self, maxima: &TopActivations, kinds: &[usize], channels: usize) -> Vec<usize> {
         let middle = |from: usize, to: usize| {
             let mut order: Vec<usize> = (from..to).collect();
             order.sort_by(|a, b| alike(maxima, *a, kinds).total_cmp(&alike(maxima, *b, kinds)).then(a.cmp(b)));
@@ -210,7 +217,7 @@ impl BasisTest {
     }
 }
 
-fn row(asked: &Asked, maxima: &Maxima, q: usize, data: &Dataset) -> Result<Pictures> {
+fn row(query: &Query, maxima: &TopActivations, q: usize, data: &Dataset) -> Result<Pictures> {
     let picture = |p: &crate::running::Peak| -> Result<(Image, String)> {
         let image = data.get(p.image)?;
         let label = image.label().map_or_else(|| format!("{}", p.image), str::to_string);
@@ -219,5 +226,5 @@ fn row(asked: &Asked, maxima: &Maxima, q: usize, data: &Dataset) -> Result<Pictu
     let peaks = maxima.tops[q].peaks();
     let images = peaks.iter().take(10).map(picture).collect::<Result<Vec<_>>>()?;
     let columns = Some(images.len().max(1));
-    Ok(Pictures { title: format!("the images that excite {} most", asked.names[q]), images, columns })
+    Ok(Pictures { title: format!("the images that excite {} most", query.names[q]), images, columns })
 }

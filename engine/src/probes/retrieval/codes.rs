@@ -60,6 +60,6 @@ impl Probe for CodesOf {
 
 /// Adds what a reader should know of how the codes came about.
 pub(super) fn finish(artifact: Artifact, codes: &Codes) -> Artifact {
-    let notes = codes.notes.iter().cloned().chain(codes.told.note());
-    notes.fold(artifact, Artifact::note).reached(codes.told.reached, codes.total)
+    let notes = codes.notes.iter().cloned().chain(codes.report.note());
+    notes.fold(artifact, Artifact::note).reached(codes.report.reached, codes.total)
 }

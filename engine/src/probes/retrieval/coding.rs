@@ -9,7 +9,7 @@ use crate::kernels::elementwise::largest;
 use crate::model::Model;
 use crate::params::{Form, Param, Value, wrong_kind};
 use crate::pass::Tap;
-use crate::stream::{Streamed, fold, question, stream};
+use crate::stream::{StreamReport, fold, question, stream};
 use crate::subject::{Input, Subject, argmax};
 use crate::tensor::{to_f32, to_f64};
 use candle_core::Tensor;
@@ -85,7 +85,7 @@ pub struct Codes {
     /// The layer, or `GIVEN` where the codes were given.
     pub layer: String,
     /// How far the work came, and of how many.
-    pub told: Streamed,
+    pub report: StreamReport,
     /// Images in all.
     pub total: usize,
     /// What a reader should know.
@@ -191,17 +191,17 @@ fn given(
     }
     let predicted = match data.filter(|_| coding.predictions) {
         Some(data) => {
-            let (all, told) = on.model()?.probabilities_of(data, job)?;
-            if let Some((i, why)) = told.broken.first().next() {
+            let (all, report) = on.model()?.probabilities_of(data, job)?;
+            if let Some((i, why)) = report.broken.first().next() {
                 return Err(Error::format(format!("the codes' image {i} cannot be read: {why}")));
             }
             all.iter().flatten().map(|p| (argmax(p), p[argmax(p)])).collect()
         }
         None => Vec::new(),
     };
-    let told = Streamed { reached: n, ..Streamed::default() };
+    let report = StreamReport { reached: n, ..StreamReport::default() };
     let (rows, data) = ((0..n).collect(), data.cloned());
-    Ok(Codes { values, d, rows, predicted, data, layer: GIVEN.into(), told, total: n, notes: Vec::new() })
+    Ok(Codes { values, d, rows, predicted, data, layer: GIVEN.into(), report, total: n, notes: Vec::new() })
 }
 
 fn made(on: &Subject, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -> Result<Codes> {
@@ -220,7 +220,7 @@ fn made(on: &Subject, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -
     };
     let over = |ranges: &[Range<usize>], rows: &mut Rows, job: &Job| {
         let mut fresh: Vec<(cache::Key, Vec<f32>)> = Vec::new();
-        let told = stream(ranges, batch, (job, "codes"), prepare, |items| {
+        let report = stream(ranges, batch, (job, "codes"), prepare, |items| {
             let wanted: Vec<Tensor> = items.iter().filter_map(|(_, (_, x, _))| x.clone()).collect();
             let mut new = match wanted.is_empty() {
                 true => Vec::new(),
@@ -241,7 +241,7 @@ fn made(on: &Subject, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -
             Ok(())
         });
         kept.keep(&fresh)?;
-        told
+        report
     };
     let ask = || {
         let options = serde_json::json!([format!("{:?}", coding.pool), coding.relu, coding.predictions]);
@@ -260,7 +260,7 @@ fn made(on: &Subject, node: NodeId, data: &Dataset, coding: Coding, job: &Job) -
         predicted,
         data: Some(data.clone()),
         layer,
-        told: folded.told,
+        report: folded.report,
         total: folded.total,
         notes: Vec::new(),
     })

@@ -10,7 +10,7 @@ use crate::job::Job;
 use crate::params::Params as _;
 use crate::probe::Probe;
 use crate::probes::attribution::saliency_box::framed;
-use crate::probes::retrieval::maxima::{Asked, Maxima, Thinning};
+use crate::probes::retrieval::top_activations::{Query, Thinning, TopActivations};
 use crate::rules::Rules;
 use crate::show::{Artifact, Cell, Part, Pictures, Table};
 use crate::stream::{fold, question, stream_tensors};
@@ -82,47 +82,47 @@ crate::params! {
 
 impl Probe for MaxActivating {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        let asked = Asked::of(on)?;
+        let query = Query::of(on)?;
         let data = input.data()?;
-        let fingerprint = self.fingerprint(&asked, &data)?;
-        let empty = || Maxima::new(asked.names.len(), self.top, fingerprint);
-        let thinning = Thinning { per_image: self.per_image, overlap: self.overlap, field: asked.field() };
-        let tap = asked.tap()?;
-        let over = |ranges: &[Range<usize>], maxima: &mut Maxima, job: &Job| {
-            stream_tensors(&asked.model, &data, ranges, (job, "max_activating"), |numbers, x| {
-                let answers = asked.answers(&asked.model.forward(x, &tap)?)?;
+        let fingerprint = self.fingerprint(&query, &data)?;
+        let empty = || TopActivations::new(query.names.len(), self.top, fingerprint);
+        let thinning = Thinning { per_image: self.per_image, overlap: self.overlap, field: query.field() };
+        let tap = query.tap()?;
+        let over = |ranges: &[Range<usize>], maxima: &mut TopActivations, job: &Job| {
+            stream_tensors(&query.model, &data, ranges, (job, "max_activating"), |numbers, x| {
+                let answers = query.answers(&query.model.forward(x, &tap)?)?;
                 let each = answers.len() / numbers.len();
-                numbers.iter().zip(answers.chunks(each)).for_each(|(i, a)| maxima.add(*i, a, asked.map[1], &thinning));
+                numbers.iter().zip(answers.chunks(each)).for_each(|(i, a)| maxima.add(*i, a, query.map[1], &thinning));
                 Ok(())
             })
         };
         if job.ledger().is_some() && self.part.is_empty() && self.states.is_empty() {
-            let ask = || question((self.name(), on.to_string()), self.settings(), &[&asked.model], &data, job);
+            let ask = || question((self.name(), on.to_string()), self.settings(), &[&query.model], &data, job);
             let folded = fold((job, "max_activating"), &data, ask, empty, over)?;
             let mut maxima = folded.state;
             maxima.covered = folded.covered;
-            let made = self.report(on, &asked, &maxima, &data)?;
-            return Ok(made.notes(folded.told.note()).reached(folded.told.reached, folded.total));
+            let made = self.report(on, &query, &maxima, &data)?;
+            return Ok(made.notes(folded.report.note()).reached(folded.report.reached, folded.total));
         }
         let whole = self.whole(data.len())?;
         let mut maxima = empty();
         for state in &self.states {
-            maxima.merge(&Maxima::read(state)?)?;
+            maxima.merge(&TopActivations::read(state)?)?;
         }
         let missing = maxima.covered.missing(whole);
-        let told = over(&missing, &mut maxima, job)?;
-        let mut left = told.reached;
+        let report = over(&missing, &mut maxima, job)?;
+        let mut left = report.reached;
         for range in &missing {
             let done = left.min(range.len());
             maxima.covered.add(range.start..range.start + done)?;
             left -= done;
         }
         let total: usize = missing.iter().map(ExactSizeIterator::len).sum();
-        let mut artifact = self.report(on, &asked, &maxima, &data)?;
-        if let Some(note) = told.note() {
+        let mut artifact = self.report(on, &query, &maxima, &data)?;
+        if let Some(note) = report.note() {
             artifact = artifact.note(note);
         }
-        Ok(artifact.reached(told.reached, total))
+        Ok(artifact.reached(report.reached, total))
     }
 }
 
@@ -136,28 +136,28 @@ impl MaxActivating {
         }
     }
 
-    fn fingerprint(&self, asked: &Asked, data: &Dataset) -> Result<u64> {
+    fn fingerprint(&self, query: &Query, data: &Dataset) -> Result<u64> {
         let ends = [0, data.len().saturating_sub(1)].map(|i| data.item(i).map(|item| item.caption(i)).ok());
-        asked.fingerprint(&serde_json::json!([self.top, self.per_image, self.overlap, data.name, data.len(), ends]))
+        query.fingerprint(&serde_json::json!([self.top, self.per_image, self.overlap, data.name, data.len(), ends]))
     }
 
-    fn report(&self, on: &Subject, asked: &Asked, maxima: &Maxima, data: &Dataset) -> Result<Artifact> {
-        let (q, k) = (asked.names.len(), self.top);
+    fn report(&self, on: &Subject, query: &Query, maxima: &TopActivations, data: &Dataset) -> Result<Artifact> {
+        let (q, k) = (query.names.len(), self.top);
         let (mut values, mut images) = (vec![f32::NAN; q * k], vec![-1f64; q * k]);
         let mut places = vec![-1f32; q * k * 2];
-        let input = &asked.model.input_shape()[1..];
+        let input = &query.model.input_shape()[1..];
         let size = [input.first().copied().unwrap_or(1), input.get(1).copied().unwrap_or(1)];
         let mut table = Table::new(["of", "rank", "value", "image", "name", "row", "column", "sees"]);
         for (i, top) in maxima.tops.iter().enumerate() {
             for (rank, peak) in top.peaks().iter().enumerate() {
-                let at = asked.position(peak.place);
+                let at = query.position(peak.place);
                 values[i * k + rank] = peak.value;
                 images[i * k + rank] = peak.image as f64;
                 places[(i * k + rank) * 2..][..2].copy_from_slice(&at.map(|v| v as f32));
-                let [t, l, b, r] = asked.field().window(at[0], at[1], size);
+                let [t, l, b, r] = query.field().window(at[0], at[1], size);
                 let item = data.item(peak.image)?;
                 table.push([
-                    asked.names[i].as_str().into(),
+                    query.names[i].as_str().into(),
                     (rank + 1).into(),
                     f64::from(peak.value).into(),
                     peak.image.into(),
@@ -180,7 +180,7 @@ impl MaxActivating {
             .array("std", tensor(maxima.moments.iter().map(|m| m.std() as f32).collect(), &[q])?)
             .array("state", maxima.write()?);
         for i in standing_out(maxima).into_iter().take(self.show) {
-            artifact = artifact.part(Part::Pictures(self.row(asked, maxima, i, data, size)?));
+            artifact = artifact.part(Part::Pictures(self.row(query, maxima, i, data, size)?));
         }
         if q > self.show {
             artifact = artifact.note(format!(
@@ -188,7 +188,7 @@ impl MaxActivating {
                 self.show
             ));
         }
-        let sees = match asked.field() {
+        let sees = match query.field() {
             Field::Local { size: [h, w], stride: [a, b], .. } => {
                 format!("crops are receptive fields on the net's input: {h} x {w} px, {a} x {b} px apart")
             }
@@ -198,22 +198,29 @@ impl MaxActivating {
     }
 
     /// The crops of one question.
-    fn row(&self, asked: &Asked, maxima: &Maxima, i: usize, data: &Dataset, size: [usize; 2]) -> Result<Pictures> {
+    fn row(
+        &self,
+        query: &Query,
+        maxima: &TopActivations,
+        i: usize,
+        data: &Dataset,
+        size: [usize; 2],
+    ) -> Result<Pictures> {
         let moments = &maxima.moments[i];
         let title = format!(
             "{}: images' maxima {:.3} ± {:.3}, above zero in {:.0} %",
-            asked.names[i],
+            query.names[i],
             moments.mean(),
             moments.std(),
             100.0 * moments.positive()
         );
-        let preprocess = asked.model.card().preprocess()?;
+        let preprocess = query.model.card().preprocess()?;
         let mut images = Vec::new();
         for peak in maxima.tops[i].peaks().iter().take(12) {
             let item = data.item(peak.image)?;
             let photo = item.image()?;
-            let [y, x] = asked.position(peak.place);
-            let window = Window::of(&asked.field(), [y, x], size);
+            let [y, x] = query.position(peak.place);
+            let window = Window::of(&query.field(), [y, x], size);
             let value = match (self.share, maxima.tops[i].peaks().first()) {
                 (true, Some(first)) => format!("{:.2} of {:.2}", peak.value / first.value, first.value),
                 _ => format!("{:.2}", peak.value),
@@ -228,11 +235,11 @@ impl MaxActivating {
                 None => item.caption(peak.image),
             };
             images.push((drawn, format!("{value}: {name}")));
-            if let (Some(rules), Some(unit)) = (self.rules_beside(), asked.subject_at(i, peak.place)) {
-                let prepared = Input::Image(photo).prepared(&asked.model)?;
+            if let (Some(rules), Some(unit)) = (self.rules_beside(), query.subject_at(i, peak.place)) {
+                let prepared = Input::Image(photo).prepared(&query.model)?;
                 let signal = crate::probes::attribution::input_signal(&unit, &prepared.x, &rules)?.squeeze(0)?;
                 images.push((
-                    window.crop(&crate::probes::attribution::projections::picture(&asked.model, &signal)?)?,
+                    window.crop(&crate::probes::attribution::projections::picture(&query.model, &signal)?)?,
                     String::new(),
                 ));
             }
@@ -261,7 +268,7 @@ pub fn numbers(images: Vec<f64>, of: usize, dims: &[usize]) -> Result<Tensor> {
 }
 
 /// The questions, those first whose strongest answer is the most standard deviations above the mean maximum.
-fn standing_out(maxima: &Maxima) -> Vec<usize> {
+fn standing_out(maxima: &TopActivations) -> Vec<usize> {
     let height = |i: usize| {
         let (top, m) = (maxima.tops[i].peaks().first().map_or(0.0, |p| f64::from(p.value)), &maxima.moments[i]);
         let z = (top - m.mean()) / m.std().max(1e-9);

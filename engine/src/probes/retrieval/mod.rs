@@ -5,7 +5,7 @@ pub mod codes;
 pub mod coding;
 pub mod embedding;
 pub mod max_activating;
-pub mod maxima;
 pub mod nearest;
 pub mod pca;
+pub mod top_activations;
 pub mod tsne;

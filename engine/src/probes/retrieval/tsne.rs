@@ -74,30 +74,30 @@ impl Probe for Tsne {
             theta: self.theta,
         };
         let found = tsne::embed(&near, tsne::start(&codes.values, codes.d), &settings, job);
-        let told = quality::quality(&codes.values, codes.d, &near, &found.points, self.metric);
+        let kept = quality::quality(&codes.values, codes.d, &near, &found.points, self.metric);
         let colours = groups(&codes, self.colour, on.model().ok())?;
         let title = format!("t-SNE of {n} codes{}", codes.place());
         let mut table = Table::new(["figure", "value", "means"]);
         let mut numbers = vec![
             (
                 "preserved",
-                told.preserved,
-                format!("share of the {0} nearest codes among the {0} nearest points", told.k),
+                kept.preserved,
+                format!("share of the {0} nearest codes among the {0} nearest points", kept.k),
             ),
             (
                 "trustworthiness",
-                told.trustworthiness,
+                kept.trustworthiness,
                 "1 where no point has a neighbour that is far among the codes".into(),
             ),
-            ("distances", told.distances, "rank correlation of distances between codes and between points".into()),
+            ("distances", kept.distances, "rank correlation of distances between codes and between points".into()),
             ("kl", found.kl, "Kullback-Leibler divergence, nats".into()),
         ];
         let (_, labels) = codes.labels();
         let flat: Vec<f32> = found.points.iter().flat_map(|p| p.map(|v| v as f32)).collect();
-        let plane = nearest(&flat, 2, None, told.k, Metric::Euclidean);
-        if let Some(share) = quality::purity(&plane, told.k, &labels) {
-            let before = quality::purity(&near, told.k, &labels).unwrap_or(share);
-            let means = format!("share of a point's {} neighbours of its class; among the codes {before:.3}", told.k);
+        let plane = nearest(&flat, 2, None, kept.k, Metric::Euclidean);
+        if let Some(share) = quality::purity(&plane, kept.k, &labels) {
+            let before = quality::purity(&near, kept.k, &labels).unwrap_or(share);
+            let means = format!("share of a point's {} neighbours of its class; among the codes {before:.3}", kept.k);
             numbers.push(("purity", share, means));
         }
         for (name, value, means) in &numbers {

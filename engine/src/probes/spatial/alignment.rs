@@ -44,7 +44,7 @@ crate::params! {
 impl Probe for Alignment {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (model, node) = layer(on)?;
-        let (data, told) = readable(&input.data()?, self.images)?;
+        let (data, report) = readable(&input.data()?, self.images)?;
         let n = self.images.min(data.len());
         if n < 2 {
             return Err(Error::value("`alignment` needs at least two images"));
@@ -117,7 +117,7 @@ impl Probe for Alignment {
                 table,
             ));
         }
-        Ok(artifact.notes(told.note()).reached(done, n - 1))
+        Ok(artifact.notes(report.note()).reached(done, n - 1))
     }
 }
 

@@ -46,7 +46,7 @@ crate::params! {
 impl Probe for FeatureReconstruction {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let (model, node) = layer(on)?;
-        let (data, told) = readable(&input.data()?, self.images.saturating_add(1))?;
+        let (data, report) = readable(&input.data()?, self.images.saturating_add(1))?;
         if self.k.is_empty() || self.k.contains(&0) {
             return Err(Error::value(format!("option `k` takes numbers from 1, got {:?}", self.k)));
         }
@@ -120,7 +120,7 @@ impl Probe for FeatureReconstruction {
             .part(Part::Pictures(Pictures { title: String::new(), images, columns: Some(columns) }))
             .part(Part::Table("how much of the image comes back".into(), table))
             .note(format!("{}; patches of {side} x {side} px", lattice.words()))
-            .notes(told.note())
+            .notes(report.note())
             .reached(done, count))
     }
 }

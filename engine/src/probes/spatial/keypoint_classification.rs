@@ -54,7 +54,7 @@ impl Probe for KeypointClassification {
             other => return Err(Error::subject(format!("{other} is no net or layer"))),
         };
         let lattices = nodes.iter().map(|n| Lattice::of(model, *n)).collect::<Result<Vec<_>>>()?;
-        let (data, told) = readable(&input.data()?, self.images)?;
+        let (data, report) = readable(&input.data()?, self.images)?;
         let images = self.images.min(data.len());
         let methods = nodes.len() + 2;
         let mut rows: Vec<Vec<f32>> = vec![Vec::new(); methods];
@@ -135,7 +135,7 @@ impl Probe for KeypointClassification {
                 100.0 * chance
             ))
             .note(format!("points: {}", names.join(", ")))
-            .notes(told.note())
+            .notes(report.note())
             .reached(done, images))
     }
 }

@@ -62,7 +62,7 @@ impl Probe for KeypointTransfer {
         let (model, nodes) = self.layers_of(on)?;
         // Without warps each image is matched with another of its label, wherever that is.
         let most = if self.warps.is_empty() { usize::MAX } else { self.images };
-        let (data, told) = readable(&input.data()?, most)?;
+        let (data, report) = readable(&input.data()?, most)?;
         let base = Lattice::of(model, nodes[0])?;
         let side = match self.patch {
             0 => ((2.0 * base.stride[0]) as usize).max(16),
@@ -96,7 +96,7 @@ impl Probe for KeypointTransfer {
             return Err(Error::subject("no point is known in two images of one label")
                 .hint("`shapes(#{ classes: [\"arrow\"] })` has named points; with `warps` none are needed"));
         }
-        self.report(&methods, &misses, columns).map(|a| a.notes(told.note()).reached(done, images))
+        self.report(&methods, &misses, columns).map(|a| a.notes(report.note()).reached(done, images))
     }
 }
 

@@ -48,7 +48,7 @@ impl Probe for PartCorrespondence {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let model = on.model()?;
         let node = self.layer_of(on, model)?;
-        let (data, told) = readable(&input.data()?, self.images)?;
+        let (data, report) = readable(&input.data()?, self.images)?;
         let images = self.images.min(data.len());
         let rng = job.rng("part_correspondence");
         let mut groups: Vec<Group> = Vec::new();
@@ -80,7 +80,7 @@ impl Probe for PartCorrespondence {
             return Err(Error::subject("no part is known in two images of the data set")
                 .hint("`shapes(#{ classes: [\"arrow\"] })` has keypoints"));
         }
-        self.report(model, node, &groups, done).map(|a| a.notes(told.note()).reached(done, images))
+        self.report(model, node, &groups, done).map(|a| a.notes(report.note()).reached(done, images))
     }
 }
 

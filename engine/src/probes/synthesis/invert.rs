@@ -95,8 +95,8 @@ impl Probe for Invert {
         }
         match input {
             Input::Data(data) => {
-                let (data, told) = readable(data, usize::MAX)?;
-                Ok(self.table(model, &nodes, &data, job)?.notes(told.note()))
+                let (data, report) = readable(data, usize::MAX)?;
+                Ok(self.table(model, &nodes, &data, job)?.notes(report.note()))
             }
             one => self.figure(on, model, &nodes, one, job),
         }

@@ -49,7 +49,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
     let own = |c: &Content| if each { Ramp::fit(signed(&all), &c.values(), None) } else { shared };
     let pictures = contents.iter().map(|c| c.picture(&own(c), wide, high)).collect::<Result<Vec<_>>>()?;
     let captions: Vec<&str> = grid.tiles.iter().map(|t| t.caption.as_str()).collect();
-    let (mut scene, told) = arrange(pictures, &captions, columns, wide, between(columns), 1);
+    let (mut scene, captioned) = arrange(pictures, &captions, columns, wide, between(columns), 1);
     let mut lines = remarks(&all);
     if coloured {
         lines.insert(0, format!("one scale for all: zero is mid grey, ±{} the ends", short(shared.high)));
@@ -68,7 +68,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
         scene.height = scene.height.max(bar.height);
         scene.put(bar, left, 0.0);
     }
-    if !told {
+    if !captioned {
         lines.push(numbering(&grid.tiles, columns));
     }
     Ok(with_lines(scene, &lines))
@@ -204,13 +204,13 @@ fn arrange(
 ) -> (Scene, bool) {
     let size = if wide < 46.0 { 8.5 } else { SMALL };
     let longest = captions.iter().map(|c| font::width(c, size, Face::Sans)).fold(0.0, f64::max);
-    let told = longest == 0.0 || wide >= 34.0 || longest <= wide;
+    let captioned = longest == 0.0 || wide >= 34.0 || longest <= wide;
     let mut scene = Scene::default();
     let mut top = 0.0;
     for (row, images) in captions.chunks(columns).zip(images.chunks(columns)) {
         let high = images.iter().map(|i| i.height() as f64 / SCALE).fold(0.0, f64::max);
         let texts: Vec<Vec<String>> = row.iter().map(|c| font::wrap(c, size, wide + between * 0.5, lines)).collect();
-        let deepest = if told && longest > 0.0 { texts.iter().map(Vec::len).max().unwrap_or(0) } else { 0 };
+        let deepest = if captioned && longest > 0.0 { texts.iter().map(Vec::len).max().unwrap_or(0) } else { 0 };
         for (i, (text, image)) in texts.iter().zip(images).enumerate() {
             let left = i as f64 * (wide + between);
             let (w, h) = (image.width() as f64 / SCALE, image.height() as f64 / SCALE);
@@ -226,7 +226,7 @@ fn arrange(
         scene.height = top + high + if deepest > 0 { deepest as f64 * size * 1.25 + 3.0 } else { 0.0 };
         top = scene.height + between;
     }
-    (scene, told)
+    (scene, captioned)
 }
 
 /// In place of captions that would not fit: where the tiles begin and end.

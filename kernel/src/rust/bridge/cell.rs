@@ -1,7 +1,7 @@
 //! A cell as it runs: it says so in a file, and how it ended; values come and go in files of the kernel's private folder,
 //! which CONVSCOPE_CELLS names.
 
-use super::cross::{Give, Take};
+use super::cross::{Export, Import};
 use super::kinds::{Image, Table, Tensor};
 use super::value::Value;
 use std::fs;
@@ -48,21 +48,21 @@ impl Drop for Running {
     }
 }
 
-/// The value that the kernel left as `name`.
+/// The value that the kernel wrote as `name`.
 ///
 /// # Panics
 /// Where there is none, or it is of another kind.
-pub fn take<T: Take>(name: &str) -> T {
+pub fn import<T: Import>(name: &str) -> T {
     let read = fs::read(file(&format!("in-{name}"))).map_err(|e| e.to_string());
-    match read.and_then(|bytes| Value::read(&bytes)).and_then(T::take) {
+    match read.and_then(|bytes| Value::read(&bytes)).and_then(T::import) {
         Ok(value) => value,
         Err(error) => panic!("`{name}`: {error}"),
     }
 }
 
-/// Leaves a value as `name` for the kernel.
-pub fn give<T: Give + ?Sized>(name: &str, value: &T) {
-    write(&format!("out-{name}"), &value.give().bytes());
+/// Writes a value as `name` for the kernel.
+pub fn export<T: Export + ?Sized>(name: &str, value: &T) {
+    write(&format!("out-{name}"), &value.export().bytes());
 }
 
 /// Shows a value under the cell that ends with it, as the kernel shows its like.
@@ -76,7 +76,7 @@ macro_rules! shown {
         impl $type {
             /// Shows it under the cell.
             pub fn evcxr_display(&self) {
-                show(&self.give());
+                show(&self.export());
             }
         }
     )*};

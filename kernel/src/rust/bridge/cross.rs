@@ -8,12 +8,12 @@ use super::value::Value;
     message = "no value of rhai can be taken as `{Self}`",
     note = "bool, whole numbers, f32, f64, String, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value can"
 )]
-pub trait Take: Sized {
+pub trait Import: Sized {
     /// The value as this type.
     ///
     /// # Errors
     /// Where it is of another kind or out of range.
-    fn take(value: Value) -> Result<Self, String>;
+    fn import(value: Value) -> Result<Self, String>;
 }
 
 /// What can be given to rhai.
@@ -21,9 +21,9 @@ pub trait Take: Sized {
     message = "`{Self}` cannot be given to rhai",
     note = "bool, whole numbers, f32, f64, String, &str, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value can"
 )]
-pub trait Give {
+pub trait Export {
     /// This as a value.
-    fn give(&self) -> Value;
+    fn export(&self) -> Value;
 }
 
 /// What a function that rhai calls can return: what can be given, or a `Result` of it.
@@ -36,15 +36,15 @@ pub trait Return {
     fn outcome(self) -> Result<Value, String>;
 }
 
-impl<T: Give> Return for T {
+impl<T: Export> Return for T {
     fn outcome(self) -> Result<Value, String> {
-        Ok(self.give())
+        Ok(self.export())
     }
 }
 
-impl<T: Give, E: std::fmt::Display> Return for Result<T, E> {
+impl<T: Export, E: std::fmt::Display> Return for Result<T, E> {
     fn outcome(self) -> Result<Value, String> {
-        self.map(|value| value.give()).map_err(|error| error.to_string())
+        self.map(|value| value.export()).map_err(|error| error.to_string())
     }
 }
 
@@ -54,16 +54,16 @@ fn wrong<T>(wanted: &str, value: &Value) -> Result<T, String> {
 
 macro_rules! as_it_is {
     ($($type:ty, $kind:ident, $wanted:literal;)*) => {$(
-        impl Take for $type {
-            fn take(value: Value) -> Result<Self, String> {
+        impl Import for $type {
+            fn import(value: Value) -> Result<Self, String> {
                 match value {
                     Value::$kind(v) => Ok(v),
                     other => wrong($wanted, &other),
                 }
             }
         }
-        impl Give for $type {
-            fn give(&self) -> Value {
+        impl Export for $type {
+            fn export(&self) -> Value {
                 Value::$kind(self.clone())
             }
         }
@@ -80,8 +80,8 @@ as_it_is! {
 
 macro_rules! whole_numbers {
     ($($type:ty)*) => {$(
-        impl Take for $type {
-            fn take(value: Value) -> Result<Self, String> {
+        impl Import for $type {
+            fn import(value: Value) -> Result<Self, String> {
                 let whole = match value {
                     Value::Int(i) => i,
                     Value::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => f as i64,
@@ -90,8 +90,8 @@ macro_rules! whole_numbers {
                 whole.try_into().map_err(|_| format!("{whole} is out of range for {}", stringify!($type)))
             }
         }
-        impl Give for $type {
-            fn give(&self) -> Value {
+        impl Export for $type {
+            fn export(&self) -> Value {
                 i64::try_from(*self).map_or(Value::Float(*self as f64), Value::Int)
             }
         }
@@ -102,8 +102,8 @@ whole_numbers! { i8 i16 i32 i64 isize u8 u16 u32 u64 usize }
 
 macro_rules! numbers {
     ($($type:ty)*) => {$(
-        impl Take for $type {
-            fn take(value: Value) -> Result<Self, String> {
+        impl Import for $type {
+            fn import(value: Value) -> Result<Self, String> {
                 match value {
                     Value::Int(i) => Ok(i as $type),
                     Value::Float(f) => Ok(f as $type),
@@ -111,8 +111,8 @@ macro_rules! numbers {
                 }
             }
         }
-        impl Give for $type {
-            fn give(&self) -> Value {
+        impl Export for $type {
+            fn export(&self) -> Value {
                 Value::Float(f64::from(*self))
             }
         }
@@ -121,78 +121,78 @@ macro_rules! numbers {
 
 numbers! { f32 f64 }
 
-impl Take for Value {
-    fn take(value: Value) -> Result<Self, String> {
+impl Import for Value {
+    fn import(value: Value) -> Result<Self, String> {
         Ok(value)
     }
 }
 
-impl Give for Value {
-    fn give(&self) -> Value {
+impl Export for Value {
+    fn export(&self) -> Value {
         self.clone()
     }
 }
 
-impl Give for () {
-    fn give(&self) -> Value {
+impl Export for () {
+    fn export(&self) -> Value {
         Value::Nothing
     }
 }
 
-impl Give for str {
-    fn give(&self) -> Value {
+impl Export for str {
+    fn export(&self) -> Value {
         Value::Text(self.into())
     }
 }
 
-impl<T: Give + ?Sized> Give for &T {
-    fn give(&self) -> Value {
-        (**self).give()
+impl<T: Export + ?Sized> Export for &T {
+    fn export(&self) -> Value {
+        (**self).export()
     }
 }
 
 /// A list, or a tensor of one axis.
-impl<T: Take> Take for Vec<T> {
-    fn take(value: Value) -> Result<Self, String> {
+impl<T: Import> Import for Vec<T> {
+    fn import(value: Value) -> Result<Self, String> {
         match value {
-            Value::List(list) => list.into_iter().map(T::take).collect(),
+            Value::List(list) => list.into_iter().map(T::import).collect(),
             Value::Tensor(t) if t.shape.len() == 1 => {
-                t.values.into_iter().map(|v| T::take(Value::Float(v.into()))).collect()
+                t.values.into_iter().map(|v| T::import(Value::Float(v.into()))).collect()
             }
             other => wrong("a list", &other),
         }
     }
 }
 
-impl<T: Give> Give for Vec<T> {
-    fn give(&self) -> Value {
-        self.as_slice().give()
+impl<T: Export> Export for Vec<T> {
+    fn export(&self) -> Value {
+        self.as_slice().export()
     }
 }
 
-impl<T: Give> Give for [T] {
-    fn give(&self) -> Value {
-        Value::List(self.iter().map(Give::give).collect())
+impl<T: Export> Export for [T] {
+    fn export(&self) -> Value {
+        Value::List(self.iter().map(Export::export).collect())
     }
 }
 
-impl<T: Give, const N: usize> Give for [T; N] {
-    fn give(&self) -> Value {
-        self.as_slice().give()
+impl<T: Export, const N: usize> Export for [T; N] {
+    fn export(&self) -> Value {
+        self.as_slice().export()
     }
 }
 
-impl<T: Take> Take for Option<T> {
-    fn take(value: Value) -> Result<Self, String> {
+impl<T: Import> Import for Option<T> {
+    fn import(value: Value) -> Result<Self, String> {
         match value {
             Value::Nothing => Ok(None),
-            other => T::take(other).map(Some),
+            other => T::import(other).map(Some),
         }
     }
 }
 
-impl<T: Give> Give for Option<T> {
-    fn give(&self) -> Value {
-        self.as_ref().map_or(Value::Nothing, Give::give)
+impl<T: Export> Export for Option<T> {
+    fn export(&self) -> Value {
+        self.as_ref().map_or(Value::Nothing, Export::export)
     }
 }

@@ -9,8 +9,8 @@ mod kinds;
 mod serve;
 mod value;
 
-pub use cell::{Running, give, take};
-pub use cross::{Give, Return, Take};
+pub use cell::{Running, export, import};
+pub use cross::{Export, Return, Import};
 pub use kinds::{Image, Table, Tensor};
 pub use serve::{Entry, Function, function, serve};
 pub use value::Value;

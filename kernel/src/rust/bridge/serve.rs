@@ -1,6 +1,6 @@
 //! Functions that rhai calls: requests come through a socket in the kernel's private folder, one after another.
 
-use super::cross::{Return, Take};
+use super::cross::{Return, Import};
 use super::value::Value;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -30,14 +30,14 @@ pub trait Function<Parameters> {
 
 macro_rules! functions {
     ($($parameter:ident)*) => {
-        impl<Fun, Res: Return, $($parameter: Take),*> Function<($($parameter,)*)> for Fun
+        impl<Fun, Res: Return, $($parameter: Import),*> Function<($($parameter,)*)> for Fun
         where
             Fun: Fn($($parameter),*) -> Res,
         {
             #[allow(unused_mut, unused_variables)]
             fn call(&self, arguments: Vec<Value>) -> Result<Value, String> {
                 let mut arguments = arguments.into_iter();
-                self($($parameter::take(arguments.next().unwrap_or_default())?),*).outcome()
+                self($($parameter::import(arguments.next().unwrap_or_default())?),*).outcome()
             }
         }
     };

@@ -8,7 +8,8 @@
 use super::mean;
 use crate::error::{Error, Result};
 use crate::graph::Op;
-use crate::kernels::norm::{self, Blocks, Response};
+use crate::kernels::norm::{Blocks, Response};
+use crate::kernels::softmax;
 use crate::pass::apply::{response_of, with_blocks};
 use crate::pass::rule::Site;
 use crate::tensor::{Real, tensor, values};
@@ -107,7 +108,7 @@ impl Operands<'_> {
 
     fn softmax(&self, len: usize, inner: usize, log: bool) -> Vec<f64> {
         let mut m = vec![0.0; self.x.len()];
-        let logarithm = |x: &[f64]| norm::softmax(len, inner, true, x);
+        let logarithm = |x: &[f64]| softmax::softmax(len, inner, true, x);
         let (z, z0) = (logarithm(self.x), logarithm(self.x0));
         for outer in 0..self.x.len() / (len * inner) {
             for i in 0..inner {

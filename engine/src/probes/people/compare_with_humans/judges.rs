@@ -89,9 +89,9 @@ impl Panel {
             .hint(format!("an answer is about `{first}`, the first image of the data is `{own}`")));
         }
         let (mut images, mut truth, mut unlabelled) = (Vec::new(), Vec::new(), 0);
-        for (i, told) in answered {
+        for (i, given) in answered {
             let item = data.item(i)?;
-            match item.label.as_deref().or(told) {
+            match item.label.as_deref().or(given) {
                 Some(label) => {
                     images.push(i);
                     truth
@@ -151,9 +151,9 @@ impl Panel {
         let mut done = 0;
         for net in nets {
             let outputs = classes.outputs(net.card(), net.scores_len())?;
-            let (all, told) = net.probabilities_of(&seen, job)?;
+            let (all, report) = net.probabilities_of(&seen, job)?;
             done += all.len();
-            self.broken = self.broken.max(told.broken.len());
+            self.broken = self.broken.max(report.broken.len());
             // Nothing for an image that cannot be read.
             let share = |p: &Option<Vec<f64>>| p.as_ref().map_or(Vec::new(), |p| shares(p, &outputs));
             let shares: Vec<Vec<f64>> = all.iter().map(share).collect();

@@ -7,7 +7,7 @@ use crate::graph::{NodeId, Op};
 use crate::job::Job;
 use crate::model::Model;
 use crate::pass::Tap;
-use crate::stream::{Streamed, stream_tensors};
+use crate::stream::{StreamReport, stream_tensors};
 use crate::tensor::to_f32;
 
 /// Codes of several layers, for each a row an image.
@@ -20,7 +20,7 @@ pub struct LayerCodes {
     /// The number of each row's image.
     pub rows: Vec<usize>,
     /// How far the work came.
-    pub told: Streamed,
+    pub report: StreamReport,
 }
 
 impl LayerCodes {
@@ -46,7 +46,7 @@ impl LayerCodes {
         let (mut codes, mut rows) = (vec![Vec::new(); nodes.len()], Vec::new());
         let tap = Tap::Only(nodes.to_vec());
         let all = 0..data.len();
-        let told = stream_tensors(model, data, std::slice::from_ref(&all), (job, "codes"), |numbers, x| {
+        let report = stream_tensors(model, data, std::slice::from_ref(&all), (job, "codes"), |numbers, x| {
             let trace = model.forward(x, &tap)?;
             rows.extend_from_slice(numbers);
             for (node, codes) in nodes.iter().zip(&mut codes) {
@@ -57,7 +57,7 @@ impl LayerCodes {
             }
             Ok(())
         })?;
-        Ok(LayerCodes { codes, lengths, rows, told })
+        Ok(LayerCodes { codes, lengths, rows, report })
     }
 }
 

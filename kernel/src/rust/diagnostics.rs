@@ -19,8 +19,8 @@ pub struct Written<'a> {
 
 impl Written<'_> {
     /// A place that Rust tells of, in the cell as it was written; nothing where that is not the cell's.
-    fn spot(&self, told: &Value) -> Option<Spot> {
-        let number = |name: &str| told[name].as_u64().and_then(|n| usize::try_from(n).ok());
+    fn spot(&self, place: &Value) -> Option<Spot> {
+        let number = |name: &str| place[name].as_u64().and_then(|n| usize::try_from(n).ok());
         let (line, mut column) = (number("line")?, number("column")?);
         if line == self.line {
             column = column.checked_sub(self.width).filter(|c| *c > 0)?;

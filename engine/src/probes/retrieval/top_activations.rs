@@ -12,11 +12,11 @@ use crate::tensor::to_f32;
 
 mod state;
 
-pub use state::Maxima;
+pub use state::TopActivations;
 
 /// What every image is asked: one map of answers (or a single one) a question.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct Query {
     /// The net.
     pub model: Model,
     /// The questions' names.
@@ -40,13 +40,13 @@ enum Kind {
     Score(Subject),
 }
 
-impl Asked {
+impl Query {
     /// What `on` asks: all channels of a layer, one channel, one unit, one direction, or a score.
     ///
     /// # Errors
     /// For a net or a list of nets, and for layers without channels.
     pub fn of(on: &Subject) -> Result<Self> {
-        let score = |model: &Model| Asked {
+        let score = |model: &Model| Query {
             model: model.clone(),
             names: vec![on.to_string()],
             node: None,
@@ -58,17 +58,17 @@ impl Asked {
                 let (channels, map) = channels(model, *node)?;
                 let name = &model.graph().node(*node).name;
                 let names = (0..channels).map(|c| format!("{name}[{c}]")).collect();
-                Ok(Asked { model: model.clone(), names, node: Some(*node), map, kind: Kind::Channels(0..channels) })
+                Ok(Query { model: model.clone(), names, node: Some(*node), map, kind: Kind::Channels(0..channels) })
             }
             Subject::Channel { model, node, index } => {
                 let (_, map) = channels(model, *node)?;
                 let kind = Kind::Channels(*index..*index + 1);
-                Ok(Asked { model: model.clone(), names: vec![on.to_string()], node: Some(*node), map, kind })
+                Ok(Query { model: model.clone(), names: vec![on.to_string()], node: Some(*node), map, kind })
             }
             Subject::Unit { model, node, at } => {
                 let strides = crate::kernels::rearrange::strides(&model.graph().node(*node).shape);
                 let kind = Kind::Value(at.iter().zip(strides).map(|(i, s)| i * s).sum());
-                Ok(Asked { model: model.clone(), names: vec![on.to_string()], node: Some(*node), map: [1, 1], kind })
+                Ok(Query { model: model.clone(), names: vec![on.to_string()], node: Some(*node), map: [1, 1], kind })
             }
             Subject::Direction { model, node, vector } => match channels(model, *node) {
                 Ok((n, _)) if n == vector.len() => Self::directions(model, *node, vector.clone(), vec![on.to_string()]),
@@ -87,7 +87,7 @@ impl Asked {
     /// Where the layer has no channels.
     pub fn directions(model: &Model, node: NodeId, vectors: Vec<f32>, names: Vec<String>) -> Result<Self> {
         let (_, map) = channels(model, node)?;
-        Ok(Asked { model: model.clone(), names, node: Some(node), map, kind: Kind::Directions(vectors) })
+        Ok(Query { model: model.clone(), names, node: Some(node), map, kind: Kind::Directions(vectors) })
     }
 
     /// What a forward pass must keep.

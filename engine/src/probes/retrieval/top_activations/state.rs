@@ -9,7 +9,7 @@ use candle_core::Tensor;
 
 /// The running state: for each question its strongest peaks and the moments of the images' maxima.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Maxima {
+pub struct TopActivations {
     /// Which images went in.
     pub covered: Covered,
     /// The strongest peaks of each question.
@@ -23,10 +23,10 @@ pub struct Maxima {
 /// The first number of a written state.
 const MAGIC: f32 = 7211.0;
 
-impl Maxima {
+impl TopActivations {
     /// Of no image yet: `questions` times the `k` strongest; `fingerprint` tells what was asked.
     pub fn new(questions: usize, k: usize, fingerprint: u64) -> Self {
-        Maxima {
+        TopActivations {
             covered: Covered::new(),
             tops: vec![Top::new(k); questions],
             moments: vec![Moments::new(); questions],
@@ -49,7 +49,7 @@ impl Maxima {
     ///
     /// # Errors
     /// Where it answers another question, or an image would count twice.
-    pub fn merge(&mut self, other: &Maxima) -> Result<()> {
+    pub fn merge(&mut self, other: &TopActivations) -> Result<()> {
         if (self.fingerprint, self.k, self.tops.len()) != (other.fingerprint, other.k, other.tops.len()) {
             return Err(Error::value("a state of another question: net, subject, options or data set differ")
                 .hint("states join where everything but `part` is the same"));
@@ -88,19 +88,19 @@ impl Maxima {
         tensor(out, &[n])
     }
 
-    /// The state that [`Maxima::write`] wrote.
+    /// The state that [`TopActivations::write`] wrote.
     ///
     /// # Errors
     /// Where the tensor is none.
     pub fn read(state: &Tensor) -> Result<Self> {
         let state = state.flatten_all()?.to_dtype(candle_core::DType::F32)?;
         let numbers = values::<f32>(&state)?;
-        let mut rest = Rest(&numbers);
+        let mut rest = StateReader(&numbers);
         if rest.take(1)?[0] != MAGIC {
-            return Err(Rest::damaged());
+            return Err(StateReader::damaged());
         }
         let (fingerprint, k, questions, ranges) = (rest.number()?, rest.number()?, rest.number()?, rest.number()?);
-        let mut state = Maxima::new(0, k as usize, fingerprint);
+        let mut state = TopActivations::new(0, k as usize, fingerprint);
         for _ in 0..ranges {
             state.covered.add(rest.number()? as usize..rest.number()? as usize)?;
         }
@@ -117,11 +117,11 @@ impl Maxima {
     }
 }
 
-impl State for Maxima {
+impl State for TopActivations {
     const KIND: &'static str = "max_activating 1";
 
     fn merge(&mut self, other: Self) -> Result<()> {
-        Maxima::merge(self, &other)
+        TopActivations::merge(self, &other)
     }
 
     fn write(&self) -> Fields {
@@ -133,14 +133,14 @@ impl State for Maxima {
         let (tops, k) = read_tops(fields)?;
         let (moments, fingerprint) = (read_moments(fields)?, fields.words("fingerprint")?);
         fields.check(moments.len() == tops.len() && fingerprint.len() == 1)?;
-        Ok(Maxima { covered: Covered::new(), tops, moments, fingerprint: fingerprint[0], k })
+        Ok(TopActivations { covered: Covered::new(), tops, moments, fingerprint: fingerprint[0], k })
     }
 }
 
 /// What is left to read of a state.
-struct Rest<'a>(&'a [f32]);
+struct StateReader<'a>(&'a [f32]);
 
-impl<'a> Rest<'a> {
+impl<'a> StateReader<'a> {
     fn damaged() -> Error {
         Error::value("this is no state of `max_activating`").hint("a state is the array `state` of an earlier run")
     }

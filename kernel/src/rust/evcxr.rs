@@ -1,8 +1,8 @@
-//! Rust as a guest of the session: started on first use, evaluated cell by cell, called by rhai, stopped, started again.
+//! The process that evaluates Rust by evcxr: started on first use, given cell after cell, called by rhai, stopped, started again.
 
 use super::codec::{from_rust, to_rust};
+use super::diagnostics::{lost, status};
 use super::program::{Event, Program, eval};
-use super::told::{lost, status};
 use super::value;
 use convscope_dsl::{Foreign, Output};
 use convscope_engine::error::Kind;
@@ -15,17 +15,17 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often it is looked whether a stop was asked for.
-const GLANCE: Duration = Duration::from_millis(20);
-/// A program that does not stop within this time is ended.
-const STUBBORN: Duration = Duration::from_secs(25);
+/// How often the signal to stop is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// A process that does not stop within this time is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// What was printed by a call comes within this time of its end.
-const PRINTED: Duration = Duration::from_secs(2);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What is printed when a call has ended.
 const CALLED: &str = "\u{1}called";
 
-/// Rust beside a session.
-pub struct Guest {
+/// The process and what was defined in it.
+pub struct EvcxrProcess {
     program: Option<Program>,
     output: Arc<dyn Output>,
     signal: Signal,
@@ -41,11 +41,11 @@ struct Serving {
     id: u64,
 }
 
-impl Guest {
-    /// A guest that is not there yet; what it prints goes to `output`, and `signal` stops it.
+impl EvcxrProcess {
+    /// A process that is not started yet; what it prints goes to `output`, and `signal` stops it.
     pub fn new(output: Arc<dyn Output>, signal: Signal) -> Self {
         let functions = BTreeSet::new();
-        Guest { program: None, output, signal, functions, serving: None, count: 0, compiled: 0 }
+        EvcxrProcess { program: None, output, signal, functions, serving: None, count: 0, compiled: 0 }
     }
 
     /// Whether it was started.
@@ -72,7 +72,7 @@ impl Guest {
     /// Asks something else about code.
     ///
     /// # Errors
-    /// As [`Guest::eval`].
+    /// As [`EvcxrProcess::eval`].
     pub fn about(&mut self, mut request: Value) -> Result<Value> {
         self.stop_serving()?;
         self.start()?;
@@ -96,11 +96,11 @@ impl Guest {
         from_rust(value::Value::read(&bytes).map_err(Error::internal)?)
     }
 
-    /// Leaves a value in the private folder, starting Rust where it is not there.
+    /// Writes a value into the private folder, starting Rust where it is not there.
     ///
     /// # Errors
     /// Where it cannot be written, or Rust cannot be started.
-    pub fn leave(&mut self, file: &str, value: &value::Value) -> Result<()> {
+    pub fn write(&mut self, file: &str, value: &value::Value) -> Result<()> {
         self.start()?;
         let path = self.program()?.folder.join(file);
         std::fs::write(&path, value.bytes()).map_err(|e| Error::io(&path, &e))
@@ -126,7 +126,7 @@ impl Guest {
     fn greet(&mut self) -> Result<()> {
         loop {
             self.output.progress("starting Rust", 0, 1);
-            match self.program()?.next(GLANCE) {
+            match self.program()?.next(POLL) {
                 Some(Event::Ready) => break,
                 Some(Event::Unable(message)) => {
                     return Err(Error::unsupported(format!("cells in Rust cannot start: {}", message.trim()))
@@ -170,7 +170,7 @@ impl Guest {
     fn wait(&mut self, id: u64) -> Result<Value> {
         let mut stop = Stop::default();
         loop {
-            match self.program()?.next(GLANCE) {
+            match self.program()?.next(POLL) {
                 Some(Event::Ended(ended)) if ended["id"] == id => return Ok(ended),
                 Some(event) => self.pass(event)?,
                 None => self.pass_stop(id, &mut stop)?,
@@ -185,7 +185,7 @@ impl Guest {
                 stop.0 = Some(Instant::now());
                 self.program.as_mut().ok_or_else(gone)?.ask(&json!({ "op": "interrupt", "id": id }))
             }
-            Some(begun) if begun.elapsed() > STUBBORN => {
+            Some(begun) if begun.elapsed() > STOP_TIMEOUT => {
                 self.program = None;
                 Err(interrupted().hint("Rust did not stop and was ended: its variables and functions are gone"))
             }
@@ -272,8 +272,8 @@ impl Guest {
     /// Passes on what a call printed.
     fn pass_printed(&mut self) -> Result<()> {
         let begun = Instant::now();
-        while begun.elapsed() < PRINTED {
-            match self.program()?.next(GLANCE) {
+        while begun.elapsed() < OUTPUT_TIMEOUT {
+            match self.program()?.next(POLL) {
                 Some(Event::Printed(line)) if line == CALLED => break,
                 Some(event) => self.pass(event)?,
                 None => {}
@@ -326,11 +326,11 @@ impl Guest {
             match listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(false).map_err(broken)?;
-                    stream.set_read_timeout(Some(GLANCE)).map_err(broken)?;
+                    stream.set_read_timeout(Some(POLL)).map_err(broken)?;
                     self.serving = Some(Serving { stream, id });
                     return Ok(());
                 }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => match self.program()?.next(GLANCE) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => match self.program()?.next(POLL) {
                     Some(Event::Ended(ended)) if ended["id"] == id => return Err(self.unserved(&ended)),
                     Some(event) => self.pass(event)?,
                     None => self.pass_stop(id, &mut stop)?,

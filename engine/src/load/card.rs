@@ -1,0 +1,125 @@
+//! The card of a net that was loaded: its photos, classes, outputs and boxes, as the file, what lies beside it and options say.
+
+use super::options::{Boxes, Labels, LoadOptions};
+use super::photos::{self, Sidecar};
+use super::{LoadRequest, fetch, labels};
+use crate::data::preprocess::Preprocess;
+use crate::error::{Error, Result};
+use crate::graph::closing::Closing;
+use crate::model::Model;
+use crate::model::boxes::{BoxDecoding, DECODINGS};
+
+impl LoadRequest<'_> {
+    /// The net with the preprocessing that is `known` of it and the labels, as the options change them; labels `beside` it name
+    /// classes that nothing else names.
+    pub(super) fn finished(&self, model: &Model, known: Option<Preprocess>, beside: &Sidecar) -> Result<Model> {
+        let mut card = model.card().clone();
+        for note in &beside.notes {
+            (self.report)(&format!("{}: {note}", card.name));
+            card.notes.push(note.clone());
+        }
+        let (preprocess, assumed) = photos::with_options(known, self.options, model.input_shape())?;
+        card.preprocess = preprocess;
+        card.notes.extend(assumed);
+        card.output = self.options.output.or(card.output);
+        card.boxes = decoding(model, self.options.boxes.as_ref())?;
+        card.notes.extend(
+            card.boxes
+                .as_ref()
+                .and_then(|b| b.evidence.as_ref())
+                .map(|e| format!("{e}; this is assumed, load_model(.., #{{ boxes: .. }}) says otherwise")),
+        );
+        let said = model.with_card(card.clone());
+        let outputs = labelled(&said)?;
+        if said.labels_readout().is_ok() {
+            card.notes.extend(said.readout().note());
+            card.notes.extend(names_of_one(&said, self.options, beside));
+        }
+        if said.graph().closing(said.weights()) == Closing::Place {
+            card.notes.push(format!(
+                "the output of `{}` is the place of the largest score (argmax), which has no gradient: ask a net without that step",
+                card.name
+            ));
+        }
+        let labels = match &self.options.labels {
+            None => {
+                let found = beside.labels.as_ref().filter(|_| card.classes.is_empty());
+                let Some(labels) = found else { return Ok(model.with_card(card)) };
+                if let Ok(named) = card.clone().with_labels(labels, outputs) {
+                    return Ok(model.with_card(named));
+                }
+                let n = labels.len();
+                card.notes.push(format!(
+                    "the {n} labels in or beside the net's file do not fit its {outputs} outputs and are left out"
+                ));
+                return Ok(model.with_card(card));
+            }
+            Some(Labels::Names(names)) => names.clone(),
+            Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(self.report)?,
+            Some(Labels::Path(path)) => labels::read_labels(&self.base.join(path))?,
+        };
+        Ok(model.with_card(card.with_labels(&labels, outputs)?))
+    }
+}
+
+/// What the one output of a net of two classes stands for, where no labels name them.
+fn names_of_one(net: &Model, options: &LoadOptions, beside: &Sidecar) -> Option<String> {
+    let named = options.labels.is_some() || beside.labels.is_some() || !net.card().classes.is_empty();
+    (net.readout().is_binary() && !named).then(|| {
+        "probability: the one output is the score of `class 0`; `class 1` is its complement; #{ labels: [\"no\", \"yes\"] } names the \
+         complement, then the class"
+            .to_string()
+    })
+}
+
+/// How many classes a net has that labels can name: those of a detector or of a map of classes, else one an output.
+///
+/// # Errors
+/// Where what a detector's card says does not fit its outputs.
+pub fn labelled(model: &Model) -> Result<usize> {
+    if model.card().boxes.is_some() {
+        return Ok(crate::detect::Detector::new(model)?.classes());
+    }
+    Ok(match (model.labels_readout(), model.class_maps()) {
+        (Err(_), Ok(maps)) => maps.classes(),
+        _ => model.output_len(),
+    })
+}
+
+/// How a net's outputs are boxes: as the option says, else as their shapes do.
+fn decoding(model: &Model, said: Option<&Boxes>) -> Result<Option<BoxDecoding>> {
+    let named = |name: &str| {
+        BoxDecoding::named(name).ok_or_else(|| {
+            let all = DECODINGS.map(|d| format!("{d:?}")).join(", ");
+            Error::value(format!("option `boxes` of `load_model`: no decoding {name:?}"))
+                .hint(format!("the decodings are {all}, or a map says it part by part"))
+        })
+    };
+    // Which output holds what is seen from the shapes, where two do.
+    let seen = model.card().boxes.clone().or_else(|| crate::detect::recognise(model));
+    let beside = |decoding: BoxDecoding| match &seen {
+        Some(seen) if seen.boxes.is_some() => {
+            BoxDecoding { scores: seen.scores.clone(), boxes: seen.boxes.clone(), ..decoding }
+        }
+        _ => decoding,
+    };
+    match said {
+        None => Ok(seen),
+        Some(Boxes::Name(name)) => Ok(Some(beside(named(name)?))),
+        Some(Boxes::Parts(parts)) => {
+            let base = match parts.get("like") {
+                Some(serde_json::Value::String(name)) => beside(named(name)?),
+                Some(other) => {
+                    return Err(Error::value(format!("option `boxes` of `load_model`: `like` is a name, got {other}")));
+                }
+                None => BoxDecoding { evidence: None, ..seen.unwrap_or_default() },
+            };
+            let json = serde_json::to_value(&base).map_err(|e| Error::internal(e.to_string()))?;
+            let mut whole = json.as_object().cloned().unwrap_or_default();
+            whole.extend(parts.iter().filter(|(k, _)| *k != "like").map(|(k, v)| (k.clone(), v.clone())));
+            serde_json::from_value(whole.into())
+                .map(Some)
+                .map_err(|e| Error::value(format!("option `boxes` of `load_model`: {e}")))
+        }
+    }
+}
