@@ -271,16 +271,19 @@ pub fn readable(data: &Dataset, most: usize) -> Result<(Dataset, StreamReport)> 
             _ => Ok(()),
         }
     };
-    let first = most.min(data.len());
-    let results: Vec<Result<()>> = (0..first).into_par_iter().map(look).collect();
-    let mut report = StreamReport::default();
-    let good: Vec<usize> =
-        results.into_iter().enumerate().filter_map(|(i, read)| report.take(i, read).map(|()| i)).collect();
+    let (mut report, mut good, mut seen) = (StreamReport::default(), Vec::new(), 0);
+    // What is broken is made up for by later images.
+    while good.len() < most && seen < data.len() {
+        let next = seen..(seen + (most - good.len()).min(data.len() - seen));
+        seen = next.end;
+        let results: Vec<(usize, Result<()>)> = next.into_par_iter().map(|i| (i, look(i))).collect();
+        good.extend(results.into_iter().filter_map(|(i, read)| report.take(i, read).map(|()| i)));
+    }
     report.check()?;
     if report.broken.is_empty() {
         return Ok((data.clone(), report));
     }
-    let kept: Vec<usize> = good.into_iter().chain(first..data.len()).collect();
+    let kept: Vec<usize> = good.into_iter().chain(seen..data.len()).collect();
     Ok((data.select(&kept)?, report))
 }
 

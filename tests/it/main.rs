@@ -12,6 +12,7 @@ mod book;
 mod canon;
 mod catalog;
 mod cli;
+mod damaged;
 mod examples;
 mod fmt;
 mod gallery;

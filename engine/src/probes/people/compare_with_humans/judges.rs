@@ -7,6 +7,7 @@ use crate::humans::{Classes, ImageIds, Trials};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::model::Model;
+use crate::stream::StreamReport;
 use std::collections::BTreeMap;
 
 /// What a judge said of one image.
@@ -49,7 +50,7 @@ pub struct Panel {
     pub judges: Vec<Judge>,
     unlabelled: usize,
     unknown: usize,
-    broken: usize,
+    broken: StreamReport,
 }
 
 impl Panel {
@@ -139,7 +140,7 @@ impl Panel {
             }
         }
         judges.sort_by_key(|j| !j.person);
-        Ok(Panel { images, truth, judges, unlabelled, unknown, broken: 0 })
+        Ok(Panel { images, truth, judges, unlabelled, unknown, broken: StreamReport::default() })
     }
 
     /// The same with nets, and how many images they have seen (fewer than all where the job was stopped).
@@ -153,7 +154,9 @@ impl Panel {
             let outputs = classes.outputs(net.card(), net.scores_len())?;
             let (all, report) = net.probabilities_of(&seen, job)?;
             done += all.len();
-            self.broken = self.broken.max(report.broken.len());
+            if report.broken.len() > self.broken.broken.len() {
+                self.broken = report;
+            }
             // Nothing for an image that cannot be read.
             let share = |p: &Option<Vec<f64>>| p.as_ref().map_or(Vec::new(), |p| shares(p, &outputs));
             let shares: Vec<Vec<f64>> = all.iter().map(share).collect();
@@ -192,9 +195,7 @@ impl Panel {
         if self.unknown > 0 {
             notes.push(format!("{} answers are about images that are not in the data set", self.unknown));
         }
-        if self.broken > 0 {
-            notes.push(format!("{} images could not be read; the nets say nothing of them", self.broken));
-        }
+        notes.extend(self.broken.note().map(|note| format!("{note}; the nets say nothing of them")));
         if self.unlabelled > 0 {
             notes.push(format!("{} answered images without a right class are left out", self.unlabelled));
         }
