@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::closing::Closing;
 use crate::model::Model;
 use crate::model::boxes::{BoxDecoding, DECODINGS};
+use crate::model::outputs::Evidence;
 
 impl LoadRequest<'_> {
     /// The net with the preprocessing that is `known` of it and the labels, as the options change them; labels `beside` it name
@@ -34,6 +35,9 @@ impl LoadRequest<'_> {
         if said.labels_readout().is_ok() {
             card.notes.extend(said.readout().note());
             card.notes.extend(names_of_one(&said, self.options, beside));
+        } else if let Ok(maps) = said.class_maps() {
+            card.notes.extend(maps.readout.note());
+            card.notes.extend(picture_note(&said, maps.classes()));
         }
         if said.graph().closing(said.weights()) == Closing::Place {
             card.notes.push(format!(
@@ -69,6 +73,15 @@ fn names_of_one(net: &Model, options: &LoadOptions, beside: &Sidecar) -> Option<
         "probability: the one output is the score of `class 0`; `class 1` is its complement; #{ labels: [\"no\", \"yes\"] } names the \
          complement, then the class"
             .to_string()
+    })
+}
+
+/// What a map of as many channels as the photo, and of its size, may be as well, where nothing says that it is of classes.
+fn picture_note(net: &Model, classes: usize) -> Option<String> {
+    let output = &net.graph().node(net.graph().scores()).shape;
+    let may_be = classes == 3 && output == net.input_shape() && net.readout().evidence == Evidence::Assumed;
+    may_be.then(|| {
+        "the output has the shape of the input: three classes are assumed; if it is a picture, `output: \"value\"` says so".to_string()
     })
 }
 

@@ -50,7 +50,7 @@ fn inlet(path: &Path, options: &LoadOptions) -> Result<Inlet> {
         true => {
             onnx::inlet(path, &onnx::Options { size: None, layout: options.layout, input: options.input.as_deref() })
         }
-        false => Ok(Inlet { open: false, bytes: false }),
+        false => Ok(Inlet::default()),
     }
 }
 
@@ -90,6 +90,10 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
     let found = beside.preprocess.filter(|p| p.channels == channels && p.size == size);
     // Options such as `resize` alone do not say what pixels become.
     let plain = path.is_file() && found.is_none() && !said && options.says_photos() && is_onnx(path);
+    let is_open = found.is_none() && (net.card().preprocess.is_none() || options.says_photos());
+    if is_open && path.is_file() && options.resize.is_none() {
+        guess.show_whole_photo(net);
+    }
     if net.card().preprocess.is_some() && !plain {
         return Ok(guess);
     }
@@ -98,7 +102,7 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
         guess.notes.extend(beside.notes.iter().filter(|n| n.starts_with("preprocessing")).cloned());
         return Ok(guess);
     }
-    let bytes = inlet(path, options)?.bytes;
+    let Inlet { bytes, tensorflow, .. } = inlet(path, options)?;
     let own = OwnScaling::of(net);
     let range = if bytes { Some(Range::Bytes) } else { own.as_ref().and_then(OwnScaling::takes) };
     let mut set = |name: &str, value: serde_json::Value| guess.options.insert(name.into(), value);
@@ -116,6 +120,14 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
             set("preset", "raw".into());
             set("scale", serde_json::json!(1.0 / 255.0));
             "grey from 0 to 1 is assumed"
+        }
+        None if tensorflow => {
+            set("preset", "tf".into());
+            "the file comes from TensorFlow, so pixels from -1 to 1 (the preset \"tf\") are assumed"
+        }
+        None if is_with_background(net) => {
+            set("preset", "tf".into());
+            "1,001 outputs are TensorFlow's, so pixels from -1 to 1 (the preset \"tf\") are assumed"
         }
         None => {
             set("preset", "imagenet".into());
@@ -137,6 +149,24 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
     }
     guess.notes.push(note);
     Ok(guess)
+}
+
+impl Guess {
+    /// Leaves nothing of a photo out where a net finds places in it.
+    fn show_whole_photo(&mut self, net: &Model) {
+        if net.card().boxes.is_some() || net.class_maps().is_ok() {
+            self.options.insert("resize".into(), "direct".into());
+            self.notes.push(
+                "the whole photo is resized to the input's size, which is assumed of nets that find places in it (option: resize)"
+                    .into(),
+            );
+        }
+    }
+}
+
+/// Whether a net has the classes of ImageNet and one for the background.
+fn is_with_background(net: &Model) -> bool {
+    net.labels_readout().is_ok() && net.scores_len() == 1001
 }
 
 fn is_onnx(path: &Path) -> bool {

@@ -122,6 +122,7 @@ fn nets_that_scale_pixels_themselves_get_them_as_they_are() {
         let takes = |guess: &guess::Guess| match (guess.options.get("preset"), guess.options.get("scale")) {
             (Some(preset), Some(_)) if preset == "raw" => "unit".to_string(),
             (Some(preset), None) if preset == "raw" => "bytes".to_string(),
+            (Some(preset), None) if preset == "tf" => "signed".to_string(),
             _ => "imagenet".to_string(),
         };
         let right = case["takes"].as_str().unwrap_or("imagenet");
@@ -137,6 +138,29 @@ fn nets_that_scale_pixels_themselves_get_them_as_they_are() {
         assert!(guessed(&mean).options.is_empty(), "{name}");
         let net = load_model("./net.onnx", &mean, folder.path(), &|_| {}).unwrap();
         assert!(net.card().notes.iter().any(|n| n.contains("leave `std` unsaid")), "{name}: {:?}", net.card().notes);
+    }
+}
+
+/// A centre crop would leave out what a net that finds places was asked to find.
+#[test]
+fn nets_of_places_see_the_whole_photo() {
+    for exporter in ["script", "dynamo"] {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), &format!("map_{exporter}"));
+        let path = folder.path().join("net.onnx");
+        let guessed = |options: Value| {
+            let options = LoadOptions::from_json(options.as_object().unwrap()).unwrap();
+            let net = load_model("./net.onnx", &options, folder.path(), &|_| {}).unwrap();
+            (guess::complete(&net, &path, &options).unwrap(), net)
+        };
+        let (found, net) = guessed(json!({}));
+        assert_eq!(found.options.get("resize").and_then(Value::as_str), Some("direct"), "{:?}", found.notes);
+        assert!(found.notes.iter().any(|n| n.contains("whole photo")), "{:?}", found.notes);
+        let notes = &net.card().notes;
+        assert!(notes.iter().any(|n| n.contains("softmax over 3 raw outputs; this is assumed")), "{notes:?}");
+        assert!(notes.iter().any(|n| n.contains("if it is a picture")), "{notes:?}");
+        assert_eq!(guessed(json!({ "preset": "tf" })).0.options["resize"], "direct");
+        assert!(!guessed(json!({ "resize": 8 })).0.options.contains_key("resize"));
     }
 }
 

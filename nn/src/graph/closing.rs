@@ -96,16 +96,29 @@ impl Graph {
             return Closing::Place;
         }
         let outputs: usize = self.node(self.output()).shape.iter().product();
-        match self.range(self.output(), weights).filter(|r| r.squashed) {
+        let range = self.range(self.output(), weights);
+        match range.filter(|r| r.squashed) {
             Some(Range { low, high, shares, .. }) if low >= -SLACK && outputs > 1 && shares == outputs => {
                 Closing::Probability { low, high }
             }
             Some(r) if r.is_of_probabilities() => Closing::Probability { low: r.low, high: r.high },
             // Several numbers of both signs may be logits that are kept small.
             Some(Range { low, high, .. }) if low >= -SLACK || outputs == 1 => Closing::Value { low, high },
+            // The logit of one class has both signs; the scores of several may end in a rectifier.
+            None if self.classes() == 1
+                && let Some(Range { low, high, .. }) = range.filter(|r| r.low >= 0.0 || r.high <= 0.0) =>
+            {
+                Closing::Value { low, high }
+            }
             _ if self.is_unit_vector(self.output()) => Closing::Value { low: -1.0, high: 1.0 },
             _ => Closing::Raw,
         }
+    }
+
+    /// The classes that the output may be of: its channels, where it is a map.
+    fn classes(&self) -> usize {
+        let maps = self.map_layout(self.output()).filter(|l| l.shape[1] * l.shape[2] > 1);
+        maps.map_or_else(|| self.node(self.output()).shape.iter().product(), |l| l.shape[0])
     }
 
     /// Whether a node holds places of an order, possibly laid out anew.
@@ -220,6 +233,8 @@ impl Graph {
                 Some(r) => Range { low: r.low.sqrt(), high: r.high.sqrt(), shares: 0, ..r },
                 None => Range::POSITIVE,
             }),
+            Op::Activation(Activation::Reciprocal) => power(input(0)?, -1.0),
+            Op::Activation(Activation::Pow(exponent)) => power(input(0)?, *exponent),
             Op::Activation(Activation::Clip { low, high }) => Some(match input(0) {
                 // What only lies beside the bounds by rounding keeps its sum.
                 Some(r) if *low <= r.low + SLACK && *high >= r.high - SLACK => r,
@@ -296,6 +311,12 @@ impl Graph {
             | Op::Pad { .. } => None,
         }
     }
+}
+
+/// The range of a power of values that are not negative.
+fn power(r: Range, exponent: f64) -> Option<Range> {
+    let (a, b) = (r.low.powf(exponent), r.high.powf(exponent));
+    (r.low >= 0.0).then(|| Range { low: a.min(b), high: a.max(b), shares: 0, ..r })
 }
 
 /// The range of a function of two values.

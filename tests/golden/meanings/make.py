@@ -118,6 +118,11 @@ ENDS = {
     'ages': (3, lambda z, m: 120 * torch.sigmoid(z), 'value', same),
     'expected_age': (5, lambda z, m: (soft(z) * torch.arange(5.0)).sum(1, keepdim=True), 'value', same),
     'steering': (1, lambda z, m: torch.tanh(z), 'value', same),
+    'count': (1, lambda z, m: F.softplus(z), 'value', same),
+    'count_rectified': (1, lambda z, m: F.relu(z), 'value', same),
+    'loss': (1, lambda z, m: -torch.exp(z), 'value', same),
+    'inverse_depth': (1, lambda z, m: 1 / (F.softplus(z) + 0.01), 'value', same),
+    'rectified': (5, lambda z, m: F.relu(z), 'softmax', softmax),
     'embedding': (7, lambda z, m: F.normalize(z, dim=1), 'value', same),
     'winner': (5, lambda z, m: z.argmax(1), 'place', same),
     'winner_kept': (5, lambda z, m: soft(z).argmax(1, keepdim=True), 'place', same),
@@ -141,6 +146,7 @@ class Normalised(nn.Module):
 
 
 # name: (what the net does to its input, range of pixels or None, order, whether channels come last, type)
+# Files whose channels come last are TensorFlow's, whose usual pixels are from -1 to 1 ("signed").
 SCALINGS = {
     'plain': (None, None, 'RGB', False, torch.float32),
     'imagenet_255': (lambda x: (x / 255 - channels(MEAN)) / channels(STD), 'bytes', 'RGB', False, torch.float32),
@@ -149,6 +155,7 @@ SCALINGS = {
     'batch_norm': (Normalised(), 'bytes', 'RGB', False, torch.float32),
     'caffe': (lambda x: x - channels(torch.tensor([103.939, 116.779, 123.68])), 'bytes', 'BGR', False, torch.float32),
     'caffe_turned': (lambda x: x[:, [2, 1, 0]] - channels(torch.tensor([103.939, 116.779, 123.68])), 'bytes', 'RGB', False, torch.float32),
+    'last': (lambda x: x.permute(0, 3, 1, 2), 'signed', 'RGB', True, torch.float32),
     'keras': (lambda x: x.permute(0, 3, 1, 2) / 127.5 - 1, 'bytes', 'RGB', True, torch.float32),
     'keras_last': (lambda x: (x / 127.5 - 1).permute(0, 3, 1, 2), 'bytes', 'RGB', True, torch.float32),
     'bytes': (lambda x: x.float() * 0.5, 'bytes', 'RGB', False, torch.uint8),
@@ -189,6 +196,14 @@ def main():
         for exporter in ('script', 'dynamo'):
             files[f'{name}_{exporter}.onnx'] = exported(net, torch.zeros(shape, dtype=dtype), path, exporter)
             scalings.append(dict(name=f'{name}_{exporter}', takes=takes, order=order))
+    # 1,000 classes and the background, as TensorFlow's nets have them; and a map of classes.
+    torch.manual_seed(5)
+    for exporter in ('script', 'dynamo'):
+        net = Body(1001, lambda z, m: z).eval()
+        files[f'background_{exporter}.onnx'] = exported(net, torch.zeros(1, 3, SIDE, SIDE), path, exporter)
+        scalings.append(dict(name=f'background_{exporter}', takes='signed', order='RGB'))
+        net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1)).eval()
+        files[f'map_{exporter}.onnx'] = exported(net, torch.zeros(1, 3, SIDE, SIDE), path, exporter)
     torch.manual_seed(5)
     net, x = Body(5, lambda z, m: soft(z)).eval(), torch.zeros(2, 3, 32, 32)
     sides = {axis: torch.export.Dim(name, min=8, max=512) for axis, name in ((2, 'rows'), (3, 'columns'))}

@@ -85,15 +85,15 @@ pub fn further(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>, 
 
 /// What the file says of an input.
 pub fn inlet(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) -> Inlet {
-    let open = match open_dims(info).get(1..) {
+    let (open, tensorflow) = match open_dims(info).get(1..) {
         Some(&[a, b, c]) => {
             let (last, _) = channels_last(links, options, [a, b, c], name_of(info));
             let places = if last { [a, b] } else { [b, c] };
-            places.iter().any(Option::is_none)
+            (places.iter().any(Option::is_none), last)
         }
-        _ => false,
+        _ => (false, false),
     };
-    Inlet { open, bytes: kind(info) == DataType::UINT8 }
+    Inlet { open, bytes: kind(info) == DataType::UINT8, tensorflow }
 }
 
 /// The type of an input's numbers.

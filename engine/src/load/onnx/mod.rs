@@ -94,12 +94,14 @@ pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
 }
 
 /// What an ONNX file says of the input that it is asked with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Inlet {
     /// Whether it takes maps and leaves their rows or columns open.
     pub open: bool,
     /// Whether it takes bytes.
     pub bytes: bool,
+    /// Whether the net comes from TensorFlow: its channels come last, or the file's writer says so.
+    pub tensorflow: bool,
 }
 
 /// What the file at `path` says of its input, without reading what is computed from it.
@@ -112,7 +114,10 @@ pub fn inlet(path: &Path, options: &Options<'_>) -> Result<Inlet> {
         let model = wire::model(&bytes, &|copied| bytes.release(copied))?;
         let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
         let links = Links::of(graph, false, options.input)?;
-        Ok(input::inlet(&links, links.inputs[0], options))
+        let inlet = input::inlet(&links, links.inputs[0], options);
+        let writer = model.producer_name.as_deref().unwrap_or_default();
+        let tensorflow = inlet.tensorflow || ["tf2onnx", "keras2onnx"].iter().any(|name| writer.starts_with(name));
+        Ok(Inlet { tensorflow, ..inlet })
     };
     read().context(|| format!("`{}`", path.display()))
 }
