@@ -30,10 +30,10 @@ mod verify;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use convscope_dsl::Front;
-use convscope_engine::seal::children;
+use convscope_engine::seal::{children, real};
 use convscope_engine::{Error, Job, Kind, Result};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The script or its data failed.
 pub const FAILED: u8 = 1;
@@ -186,7 +186,19 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// The folder that a run's files go to, unless one is named: `convscope-out/NAME`.
 fn out_folder(given: Option<&PathBuf>, name: &str) -> PathBuf {
+    // A script may be called `...rhai`.
+    let name = if matches!(name, "" | "." | "..") { "script" } else { name };
     given.cloned().unwrap_or_else(|| PathBuf::from("convscope-out").join(name))
+}
+
+/// The same of a script that may be a stranger's, whose folder may be one, too: no link leads out of the working folder.
+fn own_out_folder(given: Option<&PathBuf>, name: &str) -> Result<PathBuf> {
+    let out = out_folder(given, name);
+    if given.is_none() && real(&out) != real(Path::new("")).join(&out) {
+        let message = format!("the folder for outputs `{}` leads elsewhere by a link", out.display());
+        return Err(Error::value(message).hint("if you made that link, name where it leads: --out DIR"));
+    }
+    Ok(out)
 }
 
 /// Does what the arguments say; the exit code.

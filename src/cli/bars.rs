@@ -37,6 +37,7 @@ impl Bars {
             self.clear();
             return super::terminal::print_err(label);
         }
+        let label = &*super::terminal::harmless(label);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.terminal { state.bar(label, done, total) } else { state.line(label, done, total) }
     }

@@ -6,7 +6,8 @@ use clap::Args;
 use convscope_dsl::notebook::{self, layout, to_notebook};
 use convscope_dsl::run::cells;
 use convscope_dsl::run::source::{Source, folder};
-use convscope_engine::{Context, Error, Result, atomic};
+use convscope_engine::limits::TEXT;
+use convscope_engine::{Context, Error, Result, atomic, regular};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,7 @@ impl Convert {
             return Err(Error::value(format!("`{}` cannot be made of `{}`", to.display(), self.from.display()))
                 .hint(format!("name a file that ends in .{other}")));
         }
-        let bytes = std::fs::read(&self.from).map_err(|e| Error::io(&self.from, &e))?;
+        let bytes = regular::read(&self.from, |bytes| TEXT.check(bytes))?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Error::format(format!("`{}` is not a text file", self.from.display())))?;
         let written = match other {

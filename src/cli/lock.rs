@@ -2,7 +2,7 @@
 
 use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out};
-use super::{FAILED, INTERRUPTED, Params, RunArgs, USAGE, out_folder};
+use super::{FAILED, INTERRUPTED, Params, RunArgs, USAGE, own_out_folder};
 use clap::Args;
 use convscope_dsl::Diagnostic;
 use convscope_dsl::run::locking::{lock_file, report};
@@ -54,7 +54,7 @@ impl LockScript {
             other => return Ok(not_made(&other)),
         };
         let source = Source::read(&self.script)?;
-        let out = out_folder(self.out.as_ref(), &source.name);
+        let out = own_out_folder(self.out.as_ref(), &source.name)?;
         copy_folder(&left.out, &out)?;
         atomic::write(out.join("report.html"), report(&source, &lock, &left)?.as_bytes())?;
         if self.json {

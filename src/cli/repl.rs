@@ -3,7 +3,7 @@
 mod editor;
 mod pictures;
 
-use super::terminal::{Mode, Terminal, print_err, print_out, style, text};
+use super::terminal::{Mode, Terminal, print_coloured, print_err, print_out, style, text};
 use super::{Params, RunArgs};
 use clap::Args;
 use convscope_dsl::{Output, Session, Shown};
@@ -194,7 +194,7 @@ impl Lines {
             self.screen.value(value);
         }
         if let Some(error) = &result.error {
-            print_err(&if self.screen.style.colour { error.ansi() } else { error.to_string() });
+            print_coloured(&if self.screen.style.colour { error.ansi() } else { error.to_string() });
         }
     }
 

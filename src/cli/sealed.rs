@@ -4,7 +4,7 @@
 use super::run::RunScript;
 use super::terminal::{Mode, Terminal, print_err};
 use super::verify::refused;
-use super::{FAILED, out_folder};
+use super::{FAILED, own_out_folder};
 use clap::Args;
 use convscope_dsl::run::rerun::{Sealed, killed, param_text, program};
 use convscope_dsl::run::source::{absolute, folder};
@@ -106,7 +106,7 @@ impl RunScript {
     }
 
     fn child(&self, script: &Path, source: &Source, sealing: Sealing, locked: Option<&LockedRun>) -> Result<u8> {
-        let out = out_folder(self.out.as_ref(), &source.name);
+        let out = own_out_folder(self.out.as_ref(), &source.name)?;
         std::fs::create_dir_all(&out).map_err(|e| Error::io(&out, &e))?;
         let mut command = Command::new(program()?);
         command.arg("run").arg(script).arg("--out").arg(absolute(&out)).arg("--checked");

@@ -10,6 +10,7 @@ use convscope_engine::job::Signal;
 use convscope_engine::show::{TextStyle, to_text};
 use convscope_engine::states::StateFile;
 use convscope_engine::{Error, Kind, Result, seal};
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,10 +56,31 @@ pub fn lost() -> Option<Error> {
     LOST.get().map(|e| Error::new(Kind::Io, format!("the output could not be written: {e}")).hint(hint))
 }
 
-/// Writes a line to stderr.
+/// Writes a line to stderr; its control characters are written out.
 pub fn print_err(text: &str) {
+    print_coloured(&harmless(text));
+}
+
+/// The same with codes that colour it.
+pub fn print_coloured(text: &str) {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "{text}");
+}
+
+/// The text with control characters written out, but for ends of lines and tabs: names and texts of strangers would have a
+/// terminal change its title, its clipboard or what was said before.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let written = |c: char| if obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.replace("\r\n", "\n").chars().map(written).collect())
+}
+
+/// What a script prints: as it is, or harmless where the script is a stranger's.
+fn printed(text: &str) -> Cow<'_, str> {
+    if seal::is_held() { harmless(text) } else { Cow::Borrowed(text) }
 }
 
 /// What stdout can do.
@@ -104,7 +126,7 @@ impl Terminal {
 /// What was shown, as text.
 pub fn text(shown: &Shown, style: &TextStyle) -> String {
     match shown {
-        Shown::Text(text) => format!("{text}\n"),
+        Shown::Text(text) => format!("{}\n", printed(text)),
         Shown::Artifact(artifact) => to_text(artifact, style),
     }
 }
@@ -113,8 +135,8 @@ impl Output for Terminal {
     fn print(&self, line: &str) {
         self.bars.clear();
         match self.mode {
-            Mode::Plain | Mode::Quiet => print_out(&format!("{line}\n")),
-            Mode::Json => print_err(line),
+            Mode::Plain | Mode::Quiet => print_out(&format!("{}\n", printed(line))),
+            Mode::Json => print_coloured(&printed(line)),
             Mode::Record => {}
         }
     }
@@ -122,9 +144,9 @@ impl Output for Terminal {
     fn write(&self, text: &str) {
         self.bars.clear();
         match self.mode {
-            Mode::Plain | Mode::Quiet => print_out(text),
+            Mode::Plain | Mode::Quiet => print_out(&printed(text)),
             Mode::Json => {
-                let _ = std::io::stderr().lock().write_all(text.as_bytes());
+                let _ = std::io::stderr().lock().write_all(printed(text).as_bytes());
             }
             Mode::Record => {}
         }
@@ -132,14 +154,14 @@ impl Output for Terminal {
 
     fn debug(&self, text: &str) {
         self.bars.clear();
-        print_err(text);
+        print_coloured(&printed(text));
     }
 
     fn ask(&self, prompt: &str) -> Result<String> {
         self.bars.clear();
         // Of a sealed process the person sits in front of the one that started it.
         if seal::is_held() {
-            return seal::ask_person(prompt);
+            return seal::ask_person(&harmless(prompt));
         }
         let mut err = std::io::stderr().lock();
         let _ = err.write_all(prompt.as_bytes()).and_then(|()| err.flush());
@@ -168,5 +190,19 @@ impl Output for Terminal {
 
     fn progress(&self, label: &str, done: usize, total: usize) {
         self.bars.progress(label, done, total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_written_out() {
+        assert_eq!(harmless("a\tb\u{e9}\nc"), "a\tb\u{e9}\nc");
+        assert_eq!(
+            harmless("\x1b]0;x\x07\r\n\u{9b}2J\r\0"),
+            r"\u{1b}]0;x\u{7}".to_string() + "\n" + r"\u{9b}2J\u{d}\u{0}"
+        );
     }
 }

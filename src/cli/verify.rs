@@ -2,7 +2,7 @@
 
 use super::lock::say_held;
 use super::sealed::SealArgs;
-use super::terminal::{Mode, Terminal, print_err, print_out};
+use super::terminal::{Mode, Terminal, harmless, print_err, print_out};
 use super::{FAILED, INTERRUPTED};
 use clap::Args;
 use convscope_dsl::run::locked_run::check_own_outputs;
@@ -47,7 +47,7 @@ impl Verify {
             print_out(&(text + "\n"));
         } else if !self.quiet {
             let text = verdict.text();
-            if verdict.status == Status::Same { print_out(&text) } else { print_err(text.trim_end()) }
+            if verdict.status == Status::Same { print_out(&harmless(&text)) } else { print_err(text.trim_end()) }
         }
         Ok(verdict.code)
     }

@@ -2,6 +2,7 @@
 //! away from what they need, and nothing in a lock leads out of where it lies.
 #![allow(clippy::unwrap_used)]
 
+mod places;
 #[cfg(target_os = "linux")]
 mod signals;
 

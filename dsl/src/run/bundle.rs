@@ -11,7 +11,7 @@ use convscope_engine::run::array::pack;
 use convscope_engine::run::finished::ARRAYS;
 use convscope_engine::run::rocrate::{self, About, Entry, Role};
 use convscope_engine::run::{Finished, Input, Pinned};
-use convscope_engine::{Error, Result};
+use convscope_engine::{Error, Result, regular};
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
@@ -31,7 +31,7 @@ pub fn files(opened: &LockedRun, finished: &Finished, max_input: u64) -> Result<
     let inside = Inside::new(lock.inputs.iter().map(|i| &i.path).chain(lock.modules.iter().map(|m| &m.path)))?;
     let mut packed = Packed::default();
     let script = inside.place(&opened.source.digested().path)?;
-    let read = |path: &Path| std::fs::read(path).map_err(|e| Error::io(path, &e));
+    let read = |path: &Path| regular::read(path, |_| Ok(()));
     packed.add(&script, read(&opened.script)?, Role::Script, "the script", None);
     for module in &lock.modules {
         let bytes = read(&opened.base.join(&module.path))?;

@@ -10,6 +10,7 @@ use super::temporary::Temporary;
 use super::verdict::{Status, Verdict};
 use convscope_engine::canonical;
 use convscope_engine::digest::{Digested, digest};
+use convscope_engine::limits::TEXT;
 use convscope_engine::run::array::unpack;
 use convscope_engine::run::finished::{ARRAYS, is_inside};
 use convscope_engine::run::inputs::digest_prefix;
@@ -302,7 +303,7 @@ pub fn check_own_outputs(opened: &LockedRun, lock_file: &Path) -> Result<(), Ref
     let name = Path::new("convscope-out").join(&opened.source.name);
     let Ok(text) = opened.lock.text() else { return Ok(()) };
     for out in [name.clone(), folder(lock_file).join(&name)] {
-        let Ok(page) = std::fs::read(out.join("report.html")) else { continue };
+        let Ok(page) = regular::read(&out.join("report.html"), |bytes| TEXT.check(bytes)) else { continue };
         let own = sealed::read(&page).ok().and_then(|report| report.lock) == Some(text.clone());
         if own {
             check_outputs(&opened.lock, &out)?;

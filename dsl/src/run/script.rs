@@ -11,7 +11,7 @@ use convscope_engine::digest::Digested;
 use convscope_engine::reads::{self, FileRead};
 use convscope_engine::run::output::KEPT;
 use convscope_engine::run::{Finished, Input, Numerics, Record, RunOutput};
-use convscope_engine::{Error, Job, Result, atomic, seal};
+use convscope_engine::{Error, Job, Kind, Result, atomic, seal};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -246,6 +246,10 @@ fn digest_of(name: &str, full: &Path) -> Result<Input> {
 /// Where one cannot be read or written.
 pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).map_err(|e| Error::io(to, &e))?;
+    copy_within(from, to)
+}
+
+fn copy_within(from: &Path, to: &Path) -> Result<()> {
     for entry in std::fs::read_dir(from).map_err(|e| Error::io(from, &e))? {
         let path = entry.map_err(|e| Error::io(from, &e))?.path();
         let target = to.join(path.file_name().unwrap_or_default());
@@ -255,7 +259,15 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
             continue;
         }
         if about.is_dir() {
-            copy_folder(&path, &target)?;
+            // Where a link of that name is there, it leads elsewhere, too.
+            match target.symlink_metadata() {
+                Ok(there) if there.is_symlink() => {
+                    let message = format!("the folder for outputs has a link `{}`", target.display());
+                    return Err(Error::new(Kind::Io, message).hint("remove it, or name another folder: --out DIR"));
+                }
+                _ => std::fs::create_dir_all(&target).map_err(|e| Error::io(&target, &e))?,
+            }
+            copy_within(&path, &target)?;
         } else {
             let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;
             atomic::write(&target, &bytes)?;

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use convscope_engine::data::Source;
 use convscope_engine::humans::{Answer, Classes};
-use convscope_engine::{Error, Kind, Result};
+use convscope_engine::{Error, Kind, Result, regular};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -174,7 +174,7 @@ pub async fn image(State(session): State<Arc<LabelSession>>, Path(place): Path<u
         let index = *session.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
         let item = session.data.item(index)?;
         if let Source::File(path) = &item.source {
-            let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+            let bytes = regular::read(path, |_| Ok(()))?;
             if let Some(kind) = image_type(&bytes) {
                 return Ok(image_response(kind, bytes));
             }

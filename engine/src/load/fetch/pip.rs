@@ -71,14 +71,20 @@ impl Package {
 
     fn run_pip(&self, list: &Path, into: &Path) -> Result<()> {
         let what = format!("package `{}` {}", self.name, self.version);
+        let from_root = |path: &Path| std::path::absolute(path).map_err(|e| Error::io(path, &e));
+        let (list, into) = (from_root(list)?, from_root(into)?);
+        let empty = into.with_extension("empty");
+        std::fs::create_dir(&empty).map_err(|e| Error::io(&empty, &e))?;
         for call in PIPS {
             let output = Command::new(call[0])
                 .args(&call[1..])
                 .args(["download", "--no-deps", "--require-hashes", "--no-input", "--disable-pip-version-check"])
                 .args(["--progress-bar", "off", "--retries", "2", "--timeout", "30", "-r"])
-                .arg(list)
+                .arg(&list)
                 .arg("-d")
-                .arg(into)
+                .arg(&into)
+                // `python -m` takes modules from the working folder first, which may be a stranger's.
+                .current_dir(&empty)
                 .stdin(Stdio::null())
                 .output();
             let output = match output {
