@@ -10,6 +10,9 @@ use convscope_engine::probes::find;
 use rhai::{Dynamic, EvalAltResult, Position};
 use std::collections::BTreeSet;
 
+/// The most diagnostics of a kind; who has so many reads no more of them.
+const MOST: usize = 100;
+
 impl Session {
     /// What is wrong with `source`, in the words that running it would give; nothing is run but the making of probes from
     /// constants. One diagnostic where it cannot be read.
@@ -50,7 +53,7 @@ impl Session {
             let special = name.starts_with('_') || KEYWORDS.contains(&name) || matches!(name, "PI" | "E");
             !called && !special && !variables.iter().any(|v| v == name)
         };
-        let strangers = names.strangers.iter().filter(unknown);
+        let strangers = names.strangers.iter().filter(unknown).take(MOST);
         let said = strangers.map(|s| {
             let name = source[s.at.clone()].to_string();
             let (line, column) = line_column(source, s.at.start);
@@ -82,6 +85,9 @@ impl Session {
             let member = i > 0 && matches!(all[i - 1].text(source), "." | "?." | "::" | "fn");
             if i < done || token.class != Class::Word || !called || member || own || find(name).is_err() {
                 continue;
+            }
+            if found.len() >= MOST {
+                break;
             }
             let Some(close) = closing(source, &all, i + 1) else { continue };
             if !(i + 1..=close).all(|j| is_constant(source, &all, j)) {

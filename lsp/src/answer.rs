@@ -1,6 +1,6 @@
 //! The answers to an editor's requests.
 
-use crate::documents::Document;
+use crate::documents::{Document, LONGEST};
 use crate::navigate::{Place, definition, occurrences};
 use crate::serve::Desk;
 use convscope_dsl::Session;
@@ -92,6 +92,10 @@ fn location(place: &Place) -> Value {
 
 /// What is wrong with a document.
 pub fn diagnostics(session: &Session, document: &Document) -> Vec<Value> {
+    if document.too_long {
+        let message = format!("a script of more than {} KB is not looked at", LONGEST >> 10);
+        return vec![json!({ "range": Range::default(), "severity": 3, "source": "convscope", "message": message })];
+    }
     let one = |d: convscope_dsl::Diagnostic| {
         let range = d.spot.as_ref().map_or_else(Range::default, |spot| {
             let start = offset(&document.text, spot.line, spot.column);

@@ -23,21 +23,39 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
+/// Bytes of the longest script that is looked at: some thousand lines.
+pub const LONGEST: usize = 1 << 18;
+/// Bytes between two marks of a long line.
+const STRIDE: usize = 1024;
+
 /// A script in an editor.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// Its address.
     pub uri: Uri,
-    /// Its text.
+    /// Its text; empty where it is too long.
     pub text: String,
     /// The editor's number of this state.
     pub version: i32,
+    /// Whether it is longer than [`LONGEST`]; it is looked at again where all of it is given anew.
+    pub too_long: bool,
+    marks: Vec<Mark>,
+}
+
+/// A byte whose place is known: the first of each line, and some within long ones.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    byte: usize,
+    line: u32,
+    units: u32,
 }
 
 impl Document {
     /// The document at `uri`.
     pub fn new(uri: Uri, text: String, version: i32) -> Self {
-        Document { uri, text, version }
+        let mut document = Document { uri, text, version, too_long: false, marks: Vec::new() };
+        document.changed();
+        document
     }
 
     /// The file that it is, if it is one.
@@ -56,45 +74,46 @@ impl Document {
     pub fn change(&mut self, change: TextDocumentContentChangeEvent) {
         match change.range {
             None => self.text = change.text,
+            Some(_) if self.too_long => return,
             Some(range) => {
                 let (start, end) = (self.offset(range.start), self.offset(range.end));
                 self.text.replace_range(start.min(end)..end.max(start), &change.text);
             }
         }
+        self.changed();
+    }
+
+    fn changed(&mut self) {
+        self.too_long = self.text.len() > LONGEST;
+        if self.too_long {
+            self.text = String::new();
+        }
+        self.marks = marks(&self.text);
     }
 
     /// The byte at a place; beyond the end of a line it is the line's end, beyond the last line that of the text.
     pub fn offset(&self, at: Position) -> usize {
-        let mut start = 0;
-        for _ in 0..at.line {
-            match line_end(&self.text[start..]) {
-                Some((_, next)) => start += next,
-                None => return self.text.len(),
+        let behind = self.marks.partition_point(|m| (m.line, m.units) <= (at.line, at.character));
+        let Some(mark) = self.marks.get(behind.saturating_sub(1)).filter(|m| m.line == at.line) else {
+            return self.text.len();
+        };
+        let mut units = mark.units;
+        for (i, c) in self.text[mark.byte..].char_indices() {
+            let wide = c.len_utf16() as u32;
+            if matches!(c, '\n' | '\r') || units + wide > at.character {
+                return mark.byte + i;
             }
+            units += wide;
         }
-        let line = &self.text[start..];
-        let line = line_end(line).map_or(line, |(end, _)| &line[..end]);
-        let mut units = 0;
-        for (i, c) in line.char_indices() {
-            if units + c.len_utf16() as u32 > at.character {
-                return start + i;
-            }
-            units += c.len_utf16() as u32;
-        }
-        start + line.len()
+        self.text.len()
     }
 
     /// The place of a byte.
     pub fn position(&self, byte: usize) -> Position {
-        let (mut start, mut number) = (0, 0);
-        while let Some((_, next)) = line_end(&self.text[start..])
-            && start + next <= byte
-        {
-            start += next;
-            number += 1;
-        }
-        let within = self.text.get(start..byte.min(self.text.len())).unwrap_or("");
-        Position::new(number, within.encode_utf16().count() as u32)
+        let behind = self.marks.partition_point(|m| m.byte <= byte);
+        let Some(mark) = self.marks.get(behind.saturating_sub(1)) else { return Position::default() };
+        let within = self.text.get(mark.byte..byte.min(self.text.len())).unwrap_or("");
+        Position::new(mark.line, mark.units + within.encode_utf16().count() as u32)
     }
 
     /// The places of bytes.
@@ -103,11 +122,25 @@ impl Document {
     }
 }
 
-/// Where the first line ends, and where the next begins.
-fn line_end(text: &str) -> Option<(usize, usize)> {
-    let end = text.find(['\n', '\r'])?;
-    let next = if text[end..].starts_with("\r\n") { end + 2 } else { end + 1 };
-    Some((end, next))
+fn marks(text: &str) -> Vec<Mark> {
+    let mut last = Mark { byte: 0, line: 0, units: 0 };
+    let (mut found, mut units) = (vec![last], 0);
+    for (i, c) in text.char_indices() {
+        let next = i + c.len_utf8();
+        if c == '\n' || (c == '\r' && !text[next..].starts_with('\n')) {
+            last = Mark { byte: next, line: last.line + 1, units: 0 };
+            units = 0;
+            found.push(last);
+            continue;
+        }
+        units += c.len_utf16() as u32;
+        // None between the two characters of a line's end.
+        if next - last.byte >= STRIDE && c != '\r' {
+            last = Mark { byte: next, units, ..last };
+            found.push(last);
+        }
+    }
+    found
 }
 
 /// The file at an address.
@@ -125,4 +158,53 @@ pub fn uri(path: &Path) -> Option<Uri> {
     let text = path.to_str()?.replace('\\', "/");
     let root = if text.starts_with('/') { "" } else { "/" };
     Uri::from_str(&format!("file://{root}{}", utf8_percent_encode(&text, ESCAPED))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Every place of a text, counted one character after another.
+    fn counted(text: &str) -> Vec<(usize, Position)> {
+        let (mut line, mut units, mut found) = (0, 0, Vec::new());
+        let mut all = text.char_indices().peekable();
+        while let Some((i, c)) = all.next() {
+            found.push((i, Position::new(line, units)));
+            let ends = c == '\n' || (c == '\r' && all.peek().is_none_or(|next| next.1 != '\n'));
+            (line, units) = if ends { (line + 1, 0) } else { (line, units + c.len_utf16() as u32) };
+        }
+        found.push((text.len(), Position::new(line, units)));
+        found
+    }
+
+    #[test]
+    fn bytes_and_places_are_told_from_each_other() {
+        let long = "\u{1f389}\u{e9}x".repeat(2000);
+        let ended = "x".repeat(STRIDE - 1) + "\r\n";
+        for text in ["", "a", "a\nb\r\nc\rd\n", "\r\n\r\n", &long, &(long.clone() + "\r\n" + &long), &ended.repeat(3)] {
+            let document = Document::new(Uri::from_str("file:///a.rhai").unwrap(), text.to_string(), 0);
+            for (byte, place) in counted(text) {
+                assert_eq!(document.position(byte), place);
+                if !text[byte..].starts_with('\n') || !text[..byte].ends_with('\r') {
+                    assert_eq!(document.offset(place), byte, "{place:?}");
+                }
+            }
+            assert_eq!(document.offset(Position::new(u32::MAX, u32::MAX)), text.len());
+        }
+        let document = Document::new(Uri::from_str("file:///a.rhai").unwrap(), "ab\r\nc".into(), 0);
+        assert_eq!(document.offset(Position::new(0, u32::MAX)), 2);
+        assert_eq!(document.offset(Position::new(1, u32::MAX)), 5);
+    }
+
+    #[test]
+    fn what_is_too_long_is_looked_at_again_where_it_is_given_anew() {
+        let mut document = Document::new(Uri::from_str("file:///a.rhai").unwrap(), "a".repeat(LONGEST + 1), 0);
+        let change =
+            |range, text: &str| TextDocumentContentChangeEvent { range, range_length: None, text: text.into() };
+        document.change(change(Some(Range::default()), "b"));
+        assert!(document.too_long && document.text.is_empty());
+        document.change(change(None, "c"));
+        assert!(!document.too_long && document.text == "c");
+    }
 }

@@ -4,9 +4,12 @@
 use std::io::{BufRead, Error, ErrorKind, Read, Result, Write};
 
 /// Bytes that a frame has at most.
-pub const LIMIT: u64 = 64 << 20;
+pub const LIMIT: u64 = 4 << 20;
 /// Bytes that the headers of a frame have at most.
 pub const HEADERS: u64 = 4096;
+
+/// Values in a message, each of which takes many times its bytes.
+pub const VALUES: usize = 1 << 17;
 
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,21 @@ pub fn read(from: &mut impl BufRead) -> Result<Option<Frame>> {
         true => Ok(Some(Frame::Content(bytes))),
         false => Err(broken("it ended within a message")),
     }
+}
+
+/// The most values that a text of JSON may hold: brackets and commas outside of its strings.
+pub fn values(json: &[u8]) -> usize {
+    let (mut count, mut within, mut escaped) = (1, false, false);
+    for byte in json {
+        match (within, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => within = !within,
+            (false, b'[' | b'{' | b',') => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 /// Writes a frame.

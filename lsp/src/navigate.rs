@@ -3,7 +3,7 @@
 use crate::documents::{self, Document};
 use crate::serve::Desk;
 use convscope_dsl::names::{Names, Sort};
-use convscope_engine::{limits, regular};
+use convscope_engine::{Error, Result, regular};
 use lsp_types::{Range, Uri};
 use std::path::{Component, Path, PathBuf};
 
@@ -101,8 +101,13 @@ fn opened(desk: &Desk, path: &Path) -> Option<Document> {
     if let Some(open) = desk.documents.values().find(|d| d.path().as_deref() == Some(path)) {
         return Some(open.clone());
     }
-    let text = regular::read_text(path, |bytes| limits::TEXT.check(bytes)).ok()?;
+    let text = regular::read_text(path, short).ok()?;
     Some(Document::new(documents::uri(path)?, text, 0))
+}
+
+/// Whether a script is short enough to be looked at.
+fn short(bytes: u64) -> Result<()> {
+    if bytes <= documents::LONGEST as u64 { Ok(()) } else { Err(Error::format("too long")) }
 }
 
 fn resolved(document: &Document, path: &str) -> Option<PathBuf> {

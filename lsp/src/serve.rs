@@ -3,7 +3,7 @@
 
 use crate::answer;
 use crate::documents::Document;
-use crate::frame::{Frame, LIMIT, read, write};
+use crate::frame::{Frame, LIMIT, VALUES, read, values, write};
 use convscope_dsl::reference::Reference;
 use convscope_dsl::{Session, Silent};
 use convscope_engine::Job;
@@ -19,9 +19,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 /// Scripts may be nested deeply.
 const STACK: usize = 256 << 20;
 /// Messages that may wait.
-const WAITING: usize = 256;
+const WAITING: usize = 32;
 /// Documents that may be open.
-const OPEN: usize = 1024;
+const OPEN: usize = 256;
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub fn serve(input: impl BufRead + Send + 'static, output: impl Write + Send) ->
 fn listen(mut input: impl BufRead, sender: &SyncSender<Came>) {
     loop {
         let came = match read(&mut input) {
+            Ok(Some(Frame::Content(bytes))) if values(&bytes) > VALUES => {
+                Came::Unreadable(format!("a message of more than {VALUES} values"))
+            }
             Ok(Some(Frame::Content(bytes))) => match serde_json::from_slice(&bytes) {
                 Ok(message) => Came::Message(message),
                 Err(e) => Came::Unreadable(format!("no message of JSON-RPC: {e}")),
