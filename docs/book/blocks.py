@@ -10,6 +10,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+# The width of screens that get narrow figures, px.
+NARROW = 620
 
 
 def program():
@@ -44,10 +46,10 @@ def stage(folder):
     said([program(), "run", "--quiet", "--out", folder, HERE / "stage.rhai"])
 
 
-def run(code, folder):
-    """Runs code in the folder; the figures that it showed, in order."""
+def run(code, folder, out="out"):
+    """Runs code in the folder; the figures that it showed, in order, from the folder `out` in it."""
     script = folder / "code.rhai"
     script.write_text(code)
-    shutil.rmtree(folder / "out", ignore_errors=True)
-    said([program(), "run", "--quiet", "--out", folder / "out", script])
-    return sorted((folder / "out/figures").glob("*.png"))
+    shutil.rmtree(folder / out, ignore_errors=True)
+    said([program(), "run", "--quiet", "--out", folder / out, script])
+    return sorted((folder / out / "figures").glob("*.png"))

@@ -2,7 +2,8 @@
 
 The figures that a page's code shows are its pictures: those linked behind a block (`![what is seen](img/NAME.webp)`) are the
 figures of that block, in order. A picture `img/gallery/SCRIPT.webp` is the first figure of scripts/SCRIPT.rhai, or its second where
-the link ends in `SCRIPT-2.webp`. Needs Pillow, which makes them small: at most 900 px wide, 400 in the gallery, WebP.
+the link ends in `SCRIPT-2.webp`. A page's picture gets a twin for small screens, `NAME-narrow.webp`, which preprocess.py puts in
+its place there. Needs Pillow, which makes them small: at most 900 px wide, 400 in the gallery, WebP.
 """
 
 import re
@@ -16,6 +17,9 @@ from PIL import Image
 from blocks import HERE, ROOT, fetches, program, run, said, stage
 
 WIDTH, THUMBNAIL = 900, 400
+# The narrow twin is laid out anew, so many px wide, and kept with so many pixels.
+TWIN, PIXELS = 336, 560
+SHOWN = re.compile(r"(?m)^( *)show\((.*)\);( *//.*)?$")
 PARTS = re.compile(r"(?ms)^```rhai[^\n]*\n(.*?)^```[ \t]*$|!\[[^\]]*\]\(([^)\s]+\.webp)\)")
 
 
@@ -27,8 +31,14 @@ def shrink(source, target, width):
         # The upper part of tall figures, so that the gallery's rows are even.
         picture = picture.crop((0, 0, picture.width, min(picture.height, picture.width)))
     target.parent.mkdir(exist_ok=True)
-    picture.save(target, quality=78, method=6)
+    picture.save(target, quality=70 if width == PIXELS else 78, method=6)
     print(target)
+
+
+def twins(code):
+    """The same code, showing narrow what it shows; what has no look, as a table, stays as it is."""
+    narrow = f'show({{ let it = \\2; try {{ it.look("light", #{{ width: {TWIN} }}) }} catch {{ it }} }});'
+    return SHOWN.sub(rf"\1{narrow}", code)
 
 
 def thumbnail(target, folder):
@@ -59,10 +69,13 @@ def main(pages):
                 if code is not None:
                     if fetches(code):
                         raise SystemExit(f"{page}: {m[2]} shows what was fetched, which is not committed")
-                    figures, code = run(code, Path(folder)), None
+                    figures = list(zip(run(code, Path(folder), "wide"), run(twins(code), Path(folder), "narrow"), strict=True))
+                    code = None
                 if not figures:
                     raise SystemExit(f"{page}: no figure for {m[2]}")
-                shrink(figures.pop(0), target, WIDTH)
+                wide, narrow = figures.pop(0)
+                shrink(wide, target, WIDTH)
+                shrink(narrow, target.with_stem(f"{target.stem}-narrow"), PIXELS)
 
 
 def readme():

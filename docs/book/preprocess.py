@@ -1,5 +1,6 @@
 """What mdBook cannot know: the reference from the catalog, a page for each script of the gallery, links from names to the reference,
-and, with CONVSCOPE_BOOK_FETCH=1, the figures of code that fetches nets and photos.
+formulas whose broken lines stay legible, the narrow form of figures for small screens and, with CONVSCOPE_BOOK_FETCH=1, the figures
+of code that fetches nets and photos.
 
 mdBook runs it (book.toml) with the book as JSON on stdin. CONVSCOPE names the program; else target/release/convscope is
 taken, else `convscope` on the PATH.
@@ -11,10 +12,11 @@ import os
 import re
 import sys
 import tempfile
+from html import escape
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
 
-from blocks import HERE, ROOT, fetches, program, run, said, stage
+from blocks import HERE, NARROW, ROOT, fetches, program, run, said, stage
 
 SCRIPTS = ROOT / "scripts"
 FENCE = re.compile(r"(?ms)^```(\S*)[^\n]*\n(.*?)^```[ \t]*$")
@@ -159,6 +161,33 @@ def pictured(text, folder):
     return FENCE.sub(after, text)
 
 
+def formulas(text):
+    """A chapter's mathematics, a paragraph a line; what stands apart on the right is a remark, and goes below on a small screen."""
+    def block(m):
+        rows = []
+        for line in m[1].splitlines():
+            formula, gap, remark = line.partition("   ")
+            apart = len(gap + remark) - len(remark.lstrip())
+            remark = f"<span>{' ' * apart}</span><i>{escape(remark.lstrip())}</i>" if remark else ""
+            rows.append(f"<p>{escape(formula)}{remark}</p>")
+        return '**Mathematics.**\n\n<div class="mathematics">' + "".join(rows) + "</div>\n"
+
+    return re.sub(r"(?ms)^\*\*Mathematics\.\*\*\n\n```text\n(.*?)^```$", block, text)
+
+
+def narrowed(path, text):
+    """Pictures that have a narrow form beside them (figures.py) show it on small screens."""
+    def picture(m):
+        wide = PurePosixPath(m[2])
+        narrow = wide.with_stem(f"{wide.stem}-narrow")
+        if not (ROOT / "docs" / PurePosixPath(path).parent / narrow).is_file():
+            return m[0]
+        source = f'<source media="(max-width: {NARROW}px)" srcset="{narrow}">'
+        return f'<picture>{source}<img src="{wide}" alt="{escape(m[1])}"></picture>'
+
+    return outside_code(text, lambda plain: re.sub(r"!\[([^\]]*)\]\(([^)\s]+\.webp)\)", picture, plain))
+
+
 def chapters(items):
     for item in items:
         if isinstance(item, dict) and "Chapter" in item:
@@ -183,7 +212,7 @@ def main():
         for c in chapters(items):
             content = c["content"]
             if c["source_path"]:
-                content = pictured(content, Path(folder))
+                content = narrowed(c["path"], pictured(formulas(content), Path(folder)))
             c["content"] = linked(c["path"], content, places)
     json.dump(book, sys.stdout)
 

@@ -1,4 +1,14 @@
-// Colours for rhai, which the highlighter of mdBook does not know: words, numbers, comments, texts with `${ }`.
+// Tables of sentences are marked, with each cell's column, for narrow screens (book.css). And colours for rhai, which the highlighter
+// of mdBook does not know: words, numbers, comments, texts with `${ }`.
+(function () {
+    document.querySelectorAll(".content table").forEach(function (table) {
+        var columns = Array.from(table.querySelectorAll("thead th"), function (cell) { return cell.textContent; });
+        var cells = Array.from(table.querySelectorAll("tbody td"));
+        if (!columns.some(Boolean) || !cells.some(function (cell) { return cell.textContent.length > 36; })) return;
+        table.classList.add("sentences");
+        cells.forEach(function (cell) { cell.dataset.column = columns[cell.cellIndex]; });
+    });
+})();
 (function () {
     if (typeof hljs === "undefined") return;
     hljs.registerLanguage("rhai", function (hljs) {
