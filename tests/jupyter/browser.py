@@ -26,13 +26,15 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def lab(folder, port, token):
+def lab(folder, port, token, app="jupyterlab"):
+    """A server of JupyterLab, or of Notebook 7 by its name."""
     options = [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
     options += ["--no-browser", "--ServerApp.port_retries=0", "--expose-app-in-browser"]
-    options += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    if app == "jupyterlab":
+        options += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if hasattr(os, "getuid") and os.getuid() == 0:
         options.append("--allow-root")
-    return subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], stderr=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-m", app, *options], stderr=subprocess.DEVNULL)
 
 
 def wait_for(url):

@@ -1,4 +1,4 @@
-"""Widgets in JupyterLab and the viewer of a report, in headless Chromium: moves a slider and sees the picture change, drags the
+"""Widgets in JupyterLab and Notebook 7 and the viewer of a report, in headless Chromium: moves a slider and sees the picture change, drags the
 occluder, reads the value under the pointer and compares it with the array's, ends the kernel and reads what the widget says.
 Usage: widgets.py PROGRAM FOLDER SCREENSHOTS. Run by tests/it/notebooks.rs."""
 
@@ -80,20 +80,22 @@ def report(program, folder, driver, until, keep):
     assert not severe, severe
 
 
-def notebook(folder, driver, until, keep):
+def notebook(folder, driver, until, keep, app, page):
+    """The widgets in JupyterLab or Notebook 7, whose notebooks are at `page`."""
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
     made = nbformat.v4.new_notebook(cells=cells)
     made.metadata["kernelspec"] = {"name": "convscope", "language": "rhai", "display_name": "convscope"}
     nbformat.write(made, folder / "widgets.ipynb")
     port, token = free_port(), secrets.token_hex(16)
-    server = lab(folder, port, token)
+    server = lab(folder, port, token, app)
     try:
         wait_for(f"http://127.0.0.1:{port}/api")
         driver.set_window_size(1400, 2600)
-        driver.get(f"http://127.0.0.1:{port}/lab/tree/widgets.ipynb?token={token}&reset")
+        driver.get(f"http://127.0.0.1:{port}/{page}/widgets.ipynb?token={token}&reset")
         step = lambda f: until(lambda d: not asked_for_a_kernel(d) and f(d))  # noqa: E731
         step(lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell"))
-        step(lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Notebook-ExecutionIndicator[data-status='idle']"))
+        if app == "jupyterlab":
+            step(lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Notebook-ExecutionIndicator[data-status='idle']"))
         widgets = step(ran)
         view, explore, interact = widgets
         # The slider changes the picture.
@@ -173,7 +175,9 @@ def main(program, folder, screenshots):
     keep = lambda name: driver.save_screenshot(str(screenshots / name))  # noqa: E731
     try:
         report(program, folder, driver, patience.until, keep)
-        notebook(folder, driver, patience.until, keep)
+        for app, page in (("jupyterlab", "lab/tree"), ("notebook", "notebooks")):
+            named = lambda name, app=app: keep(f"{app}-{name}")  # noqa: E731
+            notebook(folder, driver, patience.until, named, app, page)
     except BaseException:
         keep("widgets-failed.png")
         raise
