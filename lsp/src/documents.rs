@@ -182,7 +182,7 @@ mod tests {
     fn bytes_and_places_are_told_from_each_other() {
         let long = "\u{1f389}\u{e9}x".repeat(2000);
         let ended = "x".repeat(STRIDE - 1) + "\r\n";
-        for text in ["", "a", "a\nb\r\nc\rd\n", "\r\n\r\n", &long, &(long.clone() + "\r\n" + &long), &ended.repeat(3)] {
+        for text in ["", "a", "a\nb\r\nc\rd\n", "\r\n\r\n", &long, &format!("{long}\r\n{long}"), &ended.repeat(3)] {
             let document = Document::new(Uri::from_str("file:///a.rhai").unwrap(), text.to_string(), 0);
             for (byte, place) in counted(text) {
                 assert_eq!(document.position(byte), place);
