@@ -3,6 +3,7 @@
 use crate::library::plain;
 use convscope_engine::data::{Dataset, Image};
 use convscope_engine::params::{Param, Value};
+use convscope_engine::predictions::Predictions;
 use convscope_engine::probe::ProbeArg;
 use convscope_engine::show::{Cell, Table};
 use convscope_engine::{Artifact, Error, Input, Model, Result, Subject, Tensor};
@@ -21,6 +22,7 @@ pub fn kind(value: &Dynamic) -> String {
         (std::any::type_name::<Table>(), "a table"),
         (std::any::type_name::<Artifact>(), "an artifact"),
         (std::any::type_name::<ProbeArg>(), "a probe"),
+        (std::any::type_name::<Predictions>(), "predictions"),
     ];
     own.iter().find(|(t, _)| *t == name).map_or_else(|| plain(name).to_string(), |(_, k)| (*k).to_string())
 }
@@ -132,10 +134,17 @@ pub fn subject(from: &Dynamic) -> Result<Subject> {
     if let Some(subject) = cast::<Subject>(from) {
         return Ok(subject);
     }
+    if let Some(told) = cast::<Predictions>(from) {
+        return Ok(Subject::Predictions(vec![told]));
+    }
     if let Some(list) = from.read_lock::<Array>() {
         let models: Option<Vec<Model>> = list.iter().map(cast::<Model>).collect();
         if let Some(models) = models.filter(|m| !m.is_empty()) {
             return Ok(Subject::Models(models));
+        }
+        let told: Option<Vec<Predictions>> = list.iter().map(cast::<Predictions>).collect();
+        if let Some(told) = told.filter(|t| !t.is_empty()) {
+            return Ok(Subject::Predictions(told));
         }
     }
     let hint = match cast::<Image>(from).is_some() || cast::<Dataset>(from).is_some() || cast::<Tensor>(from).is_some()

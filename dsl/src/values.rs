@@ -4,6 +4,7 @@ pub mod artifact;
 pub mod data;
 pub mod image;
 pub mod net;
+pub mod predictions;
 pub mod random;
 pub mod subject;
 pub mod table;
@@ -19,6 +20,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     tensor::bind(library);
     image::bind(library);
     data::bind(library);
+    predictions::bind(library);
     table::bind(library);
     artifact::bind(library);
     random::bind(library, context);

@@ -14,6 +14,7 @@ pub mod job;
 pub mod load;
 #[macro_use]
 pub mod params;
+pub mod predictions;
 pub mod probe;
 pub mod probes;
 pub mod run;

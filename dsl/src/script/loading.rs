@@ -4,12 +4,17 @@ use crate::context::Context;
 use crate::convert::options;
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
+use convscope_engine::data::ilsvrc;
+use convscope_engine::data::joined::About;
 use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
+use convscope_engine::error::did_you_mean;
 use convscope_engine::load::Labels;
 use convscope_engine::load::fetch::{sample_image, sample_images};
+use convscope_engine::load::labels::read_labels;
 use convscope_engine::load::{LoadOptions, OPTIONS};
 use convscope_engine::load::{load_model, photos};
-use convscope_engine::params::{Params, Value};
+use convscope_engine::params::{Param as _, Params, Value};
+use convscope_engine::predictions::Predictions;
 use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::table::bytes::is_address;
 use convscope_engine::table::{LoadTable, index, of_shards, shards_of, sources};
@@ -36,7 +41,31 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add(
         "load_images(from: text) -> data",
         "A data set: a folder (sub-folders are labels), a pattern such as \"photos/*.jpg\", a .csv or .json table (path, label, box, mask or class_mask, keypoints, any attributes), annotations of COCO (.json) or VOC (.xml, or their folder), CIFAR-10 batches, or IDX files.",
-        move |from: &str| data(&shared, from).raise(),
+        move |from: &str| data(&shared, from, &Map::new()).raise(),
+    );
+    let shared = context.clone();
+    library.add(
+        "load_images(from: text, options: map) -> data",
+        "The same, with more that is known of its images: `classes`, a table of attributes by class (.csv or JSON with a column \
+         class); `attributes`, a table or JSON lines of attributes by image, such as ImageNet-X's; `truth`, ILSVRC's file of \
+         ground truth (a class's number a line, or a file's name and the number), with `classes_by_number`, the names by number \
+         (the devkit's map_clsloc.txt, or synset_words.txt).",
+        move |from: &str, options: Map| data(&shared, from, &options).raise(),
+    );
+    let shared = context.clone();
+    library.add(
+        "load_predictions(from: text) -> predictions",
+        "What a classifier said of images, without the classifier: a .csv table or JSON (a list, or an object a line) of image, \
+         prediction and, where they are known, truth and probability; several guesses behind `;`; other columns are attributes. \
+         `accuracy_by_attribute`, `calibration` and `compare_with_humans` take them in place of nets.",
+        move |from: &str| predictions(&shared, from, &Map::new()).raise(),
+    );
+    let shared = context.clone();
+    library.add(
+        "load_predictions(from: text, options: map) -> predictions",
+        "The same with `classes`: a file or a list of the classes' names, in the order of their numbers; every name and number \
+         must be one of them.",
+        move |from: &str, options: Map| predictions(&shared, from, &options).raise(),
     );
     let shared = context.clone();
     library.add(
@@ -121,9 +150,55 @@ pub fn model(context: &Context, name: &str, given: &Map) -> Result<Model> {
     Ok(model)
 }
 
+/// Predictions from a file, which is noted as read.
+fn predictions(context: &Context, from: &str, given: &Map) -> Result<Predictions> {
+    let mut classes = None;
+    for (name, value) in options(given)? {
+        classes = match (name.as_str(), value) {
+            ("classes", Value::Text(file)) => Some(read_labels(&context.input(&file)?)?),
+            ("classes", Value::List(names)) => Some(
+                names
+                    .iter()
+                    .map(String::read)
+                    .collect::<Result<Vec<_>>>()
+                    .map_err(|e| e.context("option `classes`"))?,
+            ),
+            ("classes", Value::Nothing) => None,
+            ("classes", _) => return Err(Error::value("option `classes` takes a file or a list of names")),
+            _ => return Err(unknown("load_predictions", &name, &["classes"])),
+        };
+    }
+    Predictions::read(&context.input(from)?, classes.as_deref())
+}
+
+fn unknown(function: &str, name: &str, known: &[&str]) -> Error {
+    let close = did_you_mean(name, known.iter().copied()).map_or(String::new(), |c| format!("{c} "));
+    Error::value(format!("`{function}` has no option `{name}`")).hint(format!("{close}it takes {}", known.join(", ")))
+}
+
 /// The data set, all its files noted as read.
-fn data(context: &Context, from: &str) -> Result<Dataset> {
-    let data = load_images(context.input(from)?)?;
+fn data(context: &Context, from: &str, given: &Map) -> Result<Dataset> {
+    let known = ["classes", "attributes", "truth", "classes_by_number"];
+    let mut files = std::collections::BTreeMap::new();
+    for (name, value) in options(given)? {
+        match value {
+            _ if !known.contains(&name.as_str()) => return Err(unknown("load_images", &name, &known)),
+            Value::Text(file) => drop(files.insert(name, context.input(&file)?)),
+            Value::Nothing => {}
+            _ => return Err(Error::value(format!("option `{name}` of `load_images` takes a file"))),
+        }
+    }
+    let mut data = load_images(context.input(from)?)?;
+    if let Some(truth) = files.get("truth") {
+        data = ilsvrc::with_truth(&data, truth, files.get("classes_by_number").map(PathBuf::as_path))?;
+    } else if files.contains_key("classes_by_number") {
+        return Err(Error::value("option `classes_by_number` of `load_images` goes with `truth`"));
+    }
+    for (name, about) in [("classes", About::Classes), ("attributes", About::Images)] {
+        if let Some(table) = files.get(name) {
+            data = data.joined(about, table)?;
+        }
+    }
     for note in data.notes.iter() {
         context.output.progress(&format!("{from}: {note}"), 0, 0);
     }

@@ -39,6 +39,16 @@ pub fn bind(library: &mut Library<'_>) {
             })
         },
     );
+    library.getter(
+        "image.keypoints -> map",
+        "Its named points, each [x, y] in px; empty where none is known.",
+        |i: &mut Image| -> Map {
+            let point = |(name, (x, y)): (&String, &(f64, f64))| {
+                (name.as_str().into(), Dynamic::from_array(vec![(*x).into(), (*y).into()]))
+            };
+            i.keypoints().iter().map(point).collect()
+        },
+    );
     library.getter("image.size -> list", "[width, height] in px.", |i: &mut Image| -> Array {
         vec![(i.width() as i64).into(), (i.height() as i64).into()]
     });

@@ -87,6 +87,7 @@ pub fn kind(subject: &Subject) -> String {
         Subject::Layer { model, node } => model.graph().node(*node).op.kind().to_string(),
         Subject::Model(_) => "net".into(),
         Subject::Models(_) => "nets".into(),
+        Subject::Predictions(_) => "predictions".into(),
         Subject::Class { .. } => "class".into(),
         Subject::PixelClass { .. } => "pixel class".into(),
         Subject::Box(_) => "box".into(),

@@ -71,6 +71,11 @@ pub trait Generator: fmt::Debug + Send + Sync {
         Ok(self.labels())
     }
 
+    /// The names of the attributes that images have, sorted; those of the first unless they differ.
+    fn attribute_names(&self) -> Vec<String> {
+        if self.is_empty() { Vec::new() } else { self.attributes(0).into_keys().collect() }
+    }
+
     /// What tells these images from others, beside their number: options, files.
     fn identity(&self) -> Value {
         Value::Null
@@ -177,6 +182,11 @@ impl Dataset {
         Dataset { notes: Arc::new(notes), ..self }
     }
 
+    /// Whether images are made or read when asked for, by a generator.
+    pub(super) fn is_generated(&self) -> bool {
+        !matches!(self.store, Store::Listed(_))
+    }
+
     /// How many images there are.
     pub fn len(&self) -> usize {
         match &self.store {
@@ -269,15 +279,13 @@ impl Dataset {
         json!([self.name, ends, made])
     }
 
-    /// The names of the attributes that any image has, sorted (a generator's images have those of its first).
+    /// The names of the attributes that any image has, sorted.
     pub fn attribute_names(&self) -> Vec<String> {
         let items = match &self.store {
             Store::Listed(items) => items,
-            Store::Generated(generator) if generator.is_empty() => return Vec::new(),
-            Store::Generated(generator) => return generator.attributes(0).into_keys().collect(),
-            Store::Chosen(generator, chosen) => {
-                return chosen.first().map_or_else(Vec::new, |i| generator.attributes(*i).into_keys().collect());
-            }
+            Store::Generated(generator) => return generator.attribute_names(),
+            Store::Chosen(_, chosen) if chosen.is_empty() => return Vec::new(),
+            Store::Chosen(generator, _) => return generator.attribute_names(),
         };
         let names: BTreeSet<&String> = items.iter().flat_map(|i| i.attributes.keys()).collect();
         names.into_iter().cloned().collect()

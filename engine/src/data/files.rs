@@ -7,6 +7,8 @@
 //!   (`tip 3 4; left 5 6`) if they are there; every other column is an attribute, a number where all its values are.
 //! - A JSON file: COCO's annotations ([`super::coco`]), or a list of images ([`super::listed`]).
 //! - VOC's XML annotations: their folder, the one above it, one where images lie among them, or one file ([`super::voc`]).
+//! - ILSVRC's own folders, and Caltech-101's and 256's ([`super::ilsvrc`]).
+//! - Berkeley's annotations of named points, a folder a category ([`super::berkeley`]).
 //! - CIFAR-10's binary batches (a file or their folder) and IDX files such as MNIST's ([`super::records`]).
 //!
 //! The order is that of the paths' bytes, component by component (a table's: its rows).
@@ -15,7 +17,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::berkeley;
 pub use super::dataset::{Dataset, Item, Source};
+use super::ilsvrc;
 use super::image::Attribute;
 use super::known::{Known, Outline, four, points};
 use super::listed::json;
@@ -42,8 +46,20 @@ pub fn load_images(from: impl AsRef<Path>) -> Result<Dataset> {
         if !batches.is_empty() && files_in(from, is_image)?.is_empty() {
             return records(name, &batches);
         }
+        if let Some((images, annotations)) = ilsvrc::folders(from) {
+            let listed = ilsvrc::validation(&images, &annotations)?;
+            return Ok(Dataset::new(name, listed.items).with_notes(listed.notes));
+        }
+        if let Some((classes, background)) = ilsvrc::caltech(from) {
+            let listed = ilsvrc::without_background(folder(&classes)?, background);
+            return Ok(Dataset::new(name, listed.items).with_notes(listed.notes));
+        }
         if let Some((annotations, images)) = voc::folders(from)? {
             let listed = voc::voc(&annotations, images.as_deref())?;
+            return Ok(Dataset::new(name, listed.items).with_notes(listed.notes));
+        }
+        if let Some(categories) = berkeley::folders(from)? {
+            let listed = berkeley::berkeley(&categories)?;
             return Ok(Dataset::new(name, listed.items).with_notes(listed.notes));
         }
         return Ok(Dataset::new(name, folder(from)?));

@@ -1,9 +1,13 @@
 //! Images, preprocessing and data sets.
 
+pub mod berkeley;
 pub mod blur;
 pub mod coco;
 pub mod dataset;
 pub mod files;
+pub mod ids;
+pub mod ilsvrc;
+pub mod joined;
 pub mod known;
 pub mod listed;
 pub mod measure;

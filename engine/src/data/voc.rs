@@ -5,6 +5,7 @@
 //! kinds), and of that object `difficult`, `truncated`, `occluded` and `pose`, become attributes, the middles of its parts
 //! named points. An image without an annotation has no label.
 
+use super::berkeley;
 use super::dataset::{Item, Listed};
 use super::files::{extension, files_in, is_image};
 use super::image::Attribute;
@@ -94,6 +95,9 @@ fn read(path: &Path, text: &str) -> Result<Item> {
     let root = document.root_element();
     if !root.has_tag_name("annotation") {
         return Err(Error::format("no VOC annotation: its outermost element is not `annotation`"));
+    }
+    if berkeley::is_points(root) {
+        return berkeley::item(path, root);
     }
     let names = ["filename", "path"].map(|name| text_of(root, name));
     let mut item = Item::file(found(path, &names.into_iter().flatten().collect::<Vec<_>>()));
@@ -206,12 +210,13 @@ fn parts(object: Node) -> Result<BTreeMap<String, (f64, f64)>> {
 
 /// The image: in a folder of images beside the annotations', beside the annotation, or there under the annotation's own
 /// stem, as after a conversion of the images.
-fn found(annotation: &Path, names: &[String]) -> PathBuf {
+pub(super) fn found(annotation: &Path, names: &[String]) -> PathBuf {
     let base = annotation.parent().unwrap_or(Path::new(""));
     let above = base.parent().unwrap_or(Path::new(""));
     let mut folders = vec![base.to_path_buf()];
     folders.extend(FOLDERS.map(|f| above.join(f)));
     folders.extend(FOLDERS.map(|f| base.join(f)));
+    folders.extend(above.parent().into_iter().flat_map(|top| FOLDERS.map(|f| top.join(f))));
     // A path of the machine where it was labelled may have either separator.
     let names: Vec<&str> =
         names.iter().filter_map(|n| n.rsplit(['/', '\\']).next()).filter(|n| !n.is_empty()).collect();

@@ -5,12 +5,11 @@
 //! Scale Visual Recognition Challenge", 2014, section 6.4.
 
 pub mod classes;
-pub mod images;
 pub mod log;
 pub mod taxonomy;
 pub mod trials;
 
+pub use crate::data::ids::ImageIds;
 pub use classes::Classes;
-pub use images::ImageIds;
 pub use log::{Answer, Entry, Log, Tag};
 pub use trials::{Trial, Trials};

@@ -2,16 +2,14 @@
 //! that follow from the job's memory.
 
 use super::tallies::{Hits, Pairs};
-use super::{Detect as _, Segment as _};
+use super::{Detect as _, Segment as _, shares};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::model::Model;
-use crate::show::{Artifact, Cell, Matrix, Part, Scale, Table};
-use crate::stats::{Z95, wilson};
+use crate::show::{Artifact, Cell, Table};
 use crate::stream::{StreamReport, fold, question, stream_tensors};
 use crate::subject::Input;
-use candle_core::{Device, Tensor};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -133,40 +131,16 @@ impl Evaluate for Model {
         let folded = fold((job, "accuracy"), data, ask, empty, over)?;
         let (hits, report) = (folded.state, folded.report);
         let unlabelled = hits.unlabelled;
-        let hits: Vec<[usize; 3]> = hits.counts.iter().map(|h| h.map(|n| n as usize)).collect();
-        let [n, top1, top5] = hits.iter().fold([0; 3], |a, h| [a[0] + h[0], a[1] + h[1], a[2] + h[2]]);
-        let mut overall = Table::new(["measure", "share", "low", "high", "right", "images"]);
-        let mut artifact = Artifact::new(format!("accuracy of {} on {}", self.card().name, data.name));
-        for (name, hit) in [("top1", top1), ("top5", top5)] {
-            let (share, (low, high)) = (hit as f64 / n.max(1) as f64, wilson(hit, n, Z95));
-            overall.push([name.into(), share.into(), low.into(), high.into(), hit.into(), n.into()]);
-            artifact = artifact.array(name, scalar(share)?);
-            artifact = artifact.array(&format!("{name}_low"), scalar(low)?);
-            artifact = artifact.array(&format!("{name}_high"), scalar(high)?);
-        }
-        let mut by_label = Table::new(["label", "top1", "low", "high", "top5", "images"]);
-        for (c, [n, top1, top5]) in hits.into_iter().enumerate().filter(|(_, h)| h[0] > 0) {
-            let (low, high) = wilson(top1, n, Z95);
-            let share = |hit: usize| Cell::from(hit as f64 / n as f64);
-            by_label.push([
-                self.card().class_name(c).into(),
-                share(top1),
-                low.into(),
-                high.into(),
-                share(top5),
-                n.into(),
-            ]);
-        }
+        let counts = hits.counts.iter().enumerate().map(|(c, h)| (self.card().class_name(c), h.map(|n| n as usize)));
+        let title = format!("accuracy of {} on {}", self.card().name, data.name);
+        let mut artifact = shares::accuracy(title, counts.collect(), true)?;
         if unlabelled > 0 {
             artifact = artifact.note(format!("{unlabelled} images without a label are left out"));
         }
         Ok(artifact
             .notes(report.note())
-            .array("images", scalar(n as f64)?)
             .notes(self.readout().note())
             .note("intervals are Wilson's, 95 %")
-            .part(Part::Table("accuracy".into(), overall))
-            .part(Part::Table("by label".into(), by_label))
             .reached(report.reached, folded.total))
     }
 
@@ -185,33 +159,9 @@ impl Evaluate for Model {
         let mut present: Vec<usize> = classes.values().copied().collect();
         present.sort_unstable();
         present.dedup();
-        let n = present.len();
-        let mut counts = vec![0usize; n * (n + 1)];
-        for ((label, class), count) in &pairs {
-            let row = present.binary_search(label).unwrap_or(0);
-            counts[row * (n + 1) + present.binary_search(class).unwrap_or(n)] += *count as usize;
-        }
-        let pairs = pairs.into_iter().map(|(pair, count)| (pair, count as usize));
-        let mut wrong: Vec<((usize, usize), usize)> = pairs.filter(|((l, c), _)| l != c).collect();
-        wrong.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-        let mut table = Table::new(["label", "taken for", "images"]);
-        for ((label, class), count) in wrong {
-            table.push([self.card().class_name(label).into(), self.card().class_name(class).into(), count.into()]);
-        }
-        let values = Tensor::from_vec(counts.iter().map(|c| *c as f32).collect::<Vec<_>>(), (n, n + 1), &Device::Cpu)?;
-        let names: Vec<String> = present.iter().map(|c| self.card().class_name(*c)).collect();
-        let matrix = Matrix {
-            title: "label (rows) against most probable class (columns)".into(),
-            values: values.clone(),
-            columns: names.iter().cloned().chain(["any other".to_string()]).collect(),
-            rows: names,
-            label: "images".into(),
-            scale: Scale::Sequential { low: Some(0.0), high: None },
-        };
-        Ok(Artifact::new(format!("confusions of {} on {}", self.card().name, data.name))
-            .array("counts", values)
-            .part(Part::Matrix(matrix))
-            .part(Part::Table("confusions".into(), table))
+        let counts = pairs.into_iter().map(|(pair, count)| (pair, count as usize));
+        let title = format!("confusions of {} on {}", self.card().name, data.name);
+        Ok(shares::confusion(title, counts, &present, |c| self.card().class_name(c))?
             .notes(report.note())
             .reached(report.reached, folded.total))
     }
@@ -263,8 +213,4 @@ fn ranked(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
     order
-}
-
-fn scalar(x: f64) -> Result<Tensor> {
-    Ok(Tensor::new(&[x], &Device::Cpu)?)
 }

@@ -6,8 +6,10 @@ pub mod ablate;
 pub mod detection;
 pub mod evaluate;
 pub mod segmentation;
+mod shares;
 pub mod summary;
 mod tallies;
+pub mod told;
 
 pub use ablate::Ablate;
 pub use detection::Detect;
@@ -15,3 +17,4 @@ pub use evaluate::Evaluate;
 pub use segmentation::Segment;
 pub use summary::Summarise;
 pub use tallies::{Hits, Pairs};
+pub use told::Told;

@@ -1,98 +1,247 @@
-//! Linear support vector machines, one class against the rest, by dual coordinate descent.
+//! Linear support vector machines, one class against the rest, by dual coordinate descent until the duality gap is closed.
 //!
-//! Hsieh et al. 2008, "A dual coordinate descent method for large-scale linear SVM" (LIBLINEAR), with squared hinge loss.
+//! Hsieh et al. 2008, "A dual coordinate descent method for large-scale linear SVM" (LIBLINEAR), with squared hinge loss: the
+//! primal is P = |w|^2 / 2 + c sum max(0, 1 - y w x)^2, the dual D = sum alpha - |w|^2 / 2 - sum alpha^2 / 4c, and
+//! |w - w*|^2 <= 2 (P - D) whatever the number of rounds.
 
 use crate::random::Stream;
 use rayon::prelude::*;
 
+/// How features are shifted and scaled before they are told apart.
+#[derive(Clone, Debug)]
+pub struct Scaling {
+    mean: Vec<f64>,
+    scale: f64,
+}
+
 /// A linear classifier of standardised features.
 #[derive(Clone, Debug)]
 pub struct Svm {
-    mean: Vec<f64>,
-    scale: f64,
+    scaling: Scaling,
     /// Classes x (d + 1), the last for the constant.
     weights: Vec<Vec<f64>>,
+    /// The largest duality gap of a class, as a share of its primal objective.
+    gap: f64,
 }
 
-const ROUNDS: usize = 60;
+/// Training ends where the gap is this share of the objective.
+const CLOSED: f64 = 1e-5;
+/// Rounds over the rows at most.
+const ROUNDS: usize = 5000;
+/// Rows whose inner products are held: with fewer rows than features, rounds over these are quicker.
+const HELD: usize = 4096;
 
-impl Svm {
-    /// Trained on `rows` (n x d) of the given classes, 0 to `classes` - 1; `c` is the price of a violated margin.
-    pub fn train(rows: &[f32], d: usize, classes: &[usize], count: usize, c: f64) -> Self {
-        Self::train_in(rows, d, classes, count, c, ROUNDS)
+impl Scaling {
+    /// Of `rows` (n x d): their mean, and one scale for all features, so that rows have length 1 on average.
+    pub fn of(rows: &[f32], d: usize) -> Self {
+        Self::over(|| rows.chunks(d.max(1)), d)
     }
 
-    /// As [`Svm::train`], with at most so many rounds over the rows: features that tell little apart need more of them.
-    pub fn train_in(rows: &[f32], d: usize, classes: &[usize], count: usize, c: f64, rounds: usize) -> Self {
-        let n = classes.len();
+    /// As [`Scaling::of`], of rows that are gone through twice.
+    pub fn over<R: AsRef<[f32]>, I: Iterator<Item = R>>(rows: impl Fn() -> I, d: usize) -> Self {
+        let n = rows().count().max(1) as f64;
         let mut mean = vec![0f64; d];
-        rows.chunks(d).for_each(|r| mean.iter_mut().zip(r).for_each(|(m, v)| *m += f64::from(*v) / n as f64));
-        let variance: f64 =
-            rows.chunks(d).map(|r| r.iter().zip(&mean).map(|(v, m)| (f64::from(*v) - m).powi(2)).sum::<f64>()).sum();
-        // One scale for all features, so that rows have length 1 on average.
-        let scale = 1.0 / (variance / n.max(1) as f64).sqrt().max(1e-12);
-        let x: Vec<Vec<f64>> = rows
-            .chunks(d)
-            .map(|r| r.iter().zip(&mean).map(|(v, m)| (f64::from(*v) - m) * scale).chain([1.0]).collect())
-            .collect();
-        let weights = (0..count).into_par_iter().map(|k| one(&x, |i| classes[i] == k, c, (k, rounds))).collect();
-        Svm { mean, scale, weights }
+        rows().for_each(|r| mean.iter_mut().zip(r.as_ref()).for_each(|(m, v)| *m += f64::from(*v) / n));
+        let apart = |r: R| r.as_ref().iter().zip(&mean).map(|(v, m)| (f64::from(*v) - m).powi(2)).sum::<f64>();
+        let variance: f64 = rows().map(apart).sum();
+        let scale = 1.0 / (variance / n).sqrt().max(1e-12);
+        Scaling { mean, scale }
+    }
+
+    /// A row with 1 for the constant behind it.
+    fn row(&self, row: &[f32]) -> Vec<f64> {
+        row.iter().zip(&self.mean).map(|(v, m)| (f64::from(*v) - m) * self.scale).chain([1.0]).collect()
+    }
+}
+
+impl Svm {
+    /// Trained on `rows` (n x d) of the given classes, 0 to `count` - 1; `c` is the price of a violated margin.
+    pub fn train(rows: &[f32], d: usize, classes: &[usize], count: usize, c: f64) -> Self {
+        let trained = Trained::on(Scaling::of(rows, d), rows, d);
+        let all = (0..count).into_par_iter().map(|k| trained.one(|i| classes[i] == k, c, k)).collect();
+        trained.finished(all)
+    }
+
+    /// A single detector that tells the positive rows from the others, with a scaling of its own.
+    pub fn detector(scaling: Scaling, rows: &[f32], d: usize, positive: &[bool], c: f64) -> Self {
+        let trained = Trained::on(scaling, rows, d);
+        let one = trained.one(|i| positive[i], c, 0);
+        trained.finished(vec![one])
+    }
+
+    /// How far the training is from its optimum: the largest duality gap of a class, as a share of its objective.
+    pub fn gap(&self) -> f64 {
+        self.gap
+    }
+
+    /// The score of class `k`: above 0 on its side of the plane.
+    pub fn score(&self, k: usize, row: &[f32]) -> f64 {
+        let (w, Scaling { mean, scale }) = (&self.weights[k], &self.scaling);
+        let inner: f64 = row.iter().zip(mean).zip(w).map(|((v, m), w)| (f64::from(*v) - m) * scale * w).sum();
+        inner + w[w.len() - 1]
     }
 
     /// The class of a feature.
     pub fn class(&self, row: &[f32]) -> usize {
-        let score = |w: &Vec<f64>| {
-            let inner: f64 =
-                row.iter().zip(&self.mean).zip(w).map(|((v, m), w)| (f64::from(*v) - m) * self.scale * w).sum();
-            inner + w[w.len() - 1]
-        };
-        let scores: Vec<f64> = self.weights.iter().map(score).collect();
+        let scores: Vec<f64> = (0..self.weights.len()).map(|k| self.score(k, row)).collect();
         (0..scores.len()).fold(0, |b, k| if scores[k] > scores[b] { k } else { b })
     }
 }
 
-/// The weights that tell the positive rows from the others.
-fn one(x: &[Vec<f64>], positive: impl Fn(usize) -> bool, c: f64, (class, rounds): (usize, usize)) -> Vec<f64> {
-    let d = x.first().map_or(0, Vec::len);
-    let mut w = vec![0f64; d];
-    let mut alpha = vec![0f64; x.len()];
-    let diagonal = 0.5 / c;
-    let norms: Vec<f64> = x.iter().map(|r| r.iter().map(|v| v * v).sum::<f64>() + diagonal).collect();
-    let mut stream = Stream::new(class as u64, "svm");
-    for _ in 0..rounds {
-        let mut largest = 0f64;
-        for i in stream.permutation(x.len()) {
-            let y = if positive(i) { 1.0 } else { -1.0 };
-            let g = y * x[i].iter().zip(&w).map(|(v, w)| v * w).sum::<f64>() - 1.0 + diagonal * alpha[i];
-            let next = (alpha[i] - g / norms[i]).max(0.0);
-            let step = (next - alpha[i]) * y;
-            alpha[i] = next;
-            if step != 0.0 {
-                w.iter_mut().zip(&x[i]).for_each(|(w, v)| *w += step * v);
-                largest = largest.max(step.abs());
+/// Rows that classifiers are trained on.
+struct Trained {
+    scaling: Scaling,
+    x: Vec<Vec<f64>>,
+    /// The rows' inner products, where they are held.
+    products: Option<Vec<Vec<f64>>>,
+}
+
+impl Trained {
+    fn on(scaling: Scaling, rows: &[f32], d: usize) -> Self {
+        let x: Vec<Vec<f64>> = rows.par_chunks(d.max(1)).map(|r| scaling.row(r)).collect();
+        let few = x.len() <= HELD.min(d);
+        let products = few.then(|| x.par_iter().map(|a| x.iter().map(|b| inner(a, b)).collect()).collect());
+        Trained { scaling, x, products }
+    }
+
+    fn finished(self, all: Vec<(Vec<f64>, f64)>) -> Svm {
+        let gap = all.iter().map(|(_, gap)| *gap).fold(0.0, f64::max);
+        Svm { scaling: self.scaling, weights: all.into_iter().map(|(w, _)| w).collect(), gap }
+    }
+
+    /// The weights that tell the positive rows from the others, and the duality gap as a share of the objective.
+    fn one(&self, positive: impl Fn(usize) -> bool, c: f64, class: usize) -> (Vec<f64>, f64) {
+        let n = self.x.len();
+        let y: Vec<f64> = (0..n).map(|i| if positive(i) { 1.0 } else { -1.0 }).collect();
+        let mut dual = Dual { rows: self, y: &y, c, alpha: vec![0.0; n], w: self.start() };
+        let mut stream = Stream::new(class as u64, "svm");
+        let mut gap = 0.0;
+        for round in 1..=ROUNDS {
+            let moved = dual.round(&stream.permutation(n));
+            let last = round == ROUNDS || moved == 0.0;
+            if last || round % 10 == 0 {
+                gap = dual.gap();
+                if last || gap <= CLOSED {
+                    break;
+                }
             }
         }
-        if largest < 1e-6 {
-            break;
-        }
+        (dual.weights(), gap)
     }
-    w
+
+    /// The plane's inner product with each row, or its weights: all 0.
+    fn start(&self) -> Vec<f64> {
+        vec![0.0; if self.products.is_some() { self.x.len() } else { self.x.first().map_or(0, Vec::len) }]
+    }
+}
+
+fn inner(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// The dual problem of one class on its way.
+struct Dual<'a> {
+    rows: &'a Trained,
+    y: &'a [f64],
+    c: f64,
+    alpha: Vec<f64>,
+    /// The weights; where products are held, their inner product with each row instead.
+    w: Vec<f64>,
+}
+
+impl Dual<'_> {
+    fn seen(&self, i: usize) -> f64 {
+        if self.rows.products.is_some() { self.w[i] } else { inner(&self.rows.x[i], &self.w) }
+    }
+
+    /// One step for each row in the given order; the longest.
+    fn round(&mut self, order: &[usize]) -> f64 {
+        let diagonal = 0.5 / self.c;
+        let mut longest = 0f64;
+        for &i in order {
+            let slope = self.y[i] * self.seen(i) - 1.0 + diagonal * self.alpha[i];
+            if self.alpha[i] == 0.0 && slope >= 0.0 {
+                continue;
+            }
+            let along = self.rows.products.as_ref().map_or(&self.rows.x[i], |p| &p[i]);
+            let length = self.rows.products.as_ref().map_or_else(|| inner(along, along), |p| p[i][i]);
+            let next = (self.alpha[i] - slope / (length + diagonal)).max(0.0);
+            let step = (next - self.alpha[i]) * self.y[i];
+            self.alpha[i] = next;
+            if step != 0.0 {
+                self.w.iter_mut().zip(along).for_each(|(w, v)| *w += step * v);
+                longest = longest.max(step.abs());
+            }
+        }
+        longest
+    }
+
+    /// The duality gap as a share of the primal objective.
+    fn gap(&self) -> f64 {
+        let seen: Vec<f64> = (0..self.y.len()).map(|i| self.seen(i)).collect();
+        // |w|^2 is the sum of alpha y (w x).
+        let square: f64 = seen.iter().zip(&self.alpha).zip(self.y).map(|((s, a), y)| s * a * y).sum();
+        let loss: f64 = seen.iter().zip(self.y).map(|(s, y)| (1.0 - y * s).max(0.0).powi(2)).sum();
+        let primal = 0.5 * square + self.c * loss;
+        let dual = self.alpha.iter().sum::<f64>() - 0.5 * square - inner(&self.alpha, &self.alpha) / (4.0 * self.c);
+        if primal > 0.0 { (primal - dual) / primal } else { 0.0 }
+    }
+
+    fn weights(self) -> Vec<f64> {
+        if self.rows.products.is_none() {
+            return self.w;
+        }
+        let mut w = vec![0.0; self.rows.x.first().map_or(0, Vec::len)];
+        for ((x, alpha), y) in self.rows.x.iter().zip(&self.alpha).zip(self.y) {
+            if *alpha != 0.0 {
+                w.iter_mut().zip(x).for_each(|(w, v)| *w += alpha * y * v);
+            }
+        }
+        w
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn rows(n: u64, d: u64) -> (Vec<f32>, Vec<usize>) {
+        let stream = Stream::new(3, "rows");
+        let value = |i: u64, j: u64| stream.normal_at(i * d + j) * 0.5 + if i % 3 == j { 4.0 } else { 100.0 };
+        let all = (0..n).flat_map(|i| (0..d).map(move |j| (i, j))).map(|(i, j)| value(i, j) as f32).collect();
+        (all, (0..n as usize).map(|i| i % 3).collect())
+    }
+
     #[test]
     fn what_a_plane_separates_is_told_apart() {
-        let stream = Stream::new(3, "rows");
-        let rows: Vec<f32> = (0..300u64)
-            .flat_map(|i| (0..3u64).map(move |j| (i, j)))
-            .map(|(i, j)| (stream.normal_at(i * 3 + j) * 0.5 + if i % 3 == j { 4.0 } else { 100.0 }) as f32)
-            .collect();
-        let classes: Vec<usize> = (0..300).map(|i| i % 3).collect();
+        let (rows, classes) = rows(300, 3);
         let svm = Svm::train(&rows[..600], 3, &classes[..200], 3, 1.0);
         let right = (200..300).filter(|i| svm.class(&rows[i * 3..][..3]) == classes[*i]).count();
         assert_eq!(right, 100);
+    }
+
+    /// The primal's gradient is 0 at the optimum; and rounds over inner products end where rounds over rows do.
+    #[test]
+    fn training_ends_at_the_optimum() {
+        let stream = Stream::new(4, "features");
+        for (n, d) in [(60usize, 5usize), (40, 70)] {
+            let rows: Vec<f32> = (0..n * d).map(|i| stream.normal_at(i as u64) as f32).collect();
+            let positive: Vec<bool> = (0..n).map(|i| stream.uniform_at((9 * n * d + i) as u64) < 0.4).collect();
+            let scaling = Scaling::of(&rows, d);
+            let svm = Svm::detector(scaling.clone(), &rows, d, &positive, 10.0);
+            assert!(svm.gap() <= CLOSED, "{}", svm.gap());
+            let w = &svm.weights[0];
+            let mut gradient = w.clone();
+            for (row, positive) in rows.chunks(d).zip(&positive) {
+                let (x, y) = (scaling.row(row), if *positive { 1.0 } else { -1.0 });
+                let short = (1.0 - y * inner(&x, w)).max(0.0);
+                gradient.iter_mut().zip(&x).for_each(|(g, x)| *g -= 2.0 * 10.0 * short * y * x);
+            }
+            let (left, length) = (inner(&gradient, &gradient).sqrt(), inner(w, w).sqrt());
+            assert!(left < 0.05 * length.max(1.0), "{n} x {d}: gradient {left}, weights {length}");
+            let one = Trained { products: None, ..Trained::on(scaling, &rows, d) }.one(|i| positive[i], 10.0, 0).0;
+            let apart = one.iter().zip(w).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+            assert!(apart < 0.01 * length, "{n} x {d}: {apart} of {length}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::graph::axes::MapLayout;
 use crate::model::Model;
+use crate::predictions::Predictions;
 use std::fmt;
 
 pub use boxes::{BoxPart, BoxQuery};
@@ -24,6 +25,8 @@ pub enum Subject {
     Model(Model),
     /// Several nets, for probes that compare them.
     Models(Vec<Model>),
+    /// What one or several classifiers said, for probes that need no more than that.
+    Predictions(Vec<Predictions>),
     /// A class: its raw output, a closing softmax peeled off.
     Class {
         /// The net.
@@ -212,6 +215,8 @@ impl Subject {
             Subject::Models(models) => {
                 Err(Error::subject(format!("a list of {} nets where one is asked for", models.len())))
             }
+            Subject::Predictions(_) => Err(Error::subject(format!("{self} are predictions, without a net"))
+                .hint("`accuracy_by_attribute`, `calibration` and `compare_with_humans` take them")),
         }
     }
 
@@ -230,6 +235,7 @@ impl Subject {
             Subject::Places(places) => places.model = at_output_of(&places.model, other),
             Subject::Models(models) => models.iter_mut().for_each(|m| *m = other.clone()),
             Subject::Sum(terms) => terms.iter_mut().for_each(|(_, s)| *s = s.with_model(other)),
+            Subject::Predictions(_) => {}
         }
         changed
     }
@@ -259,7 +265,7 @@ impl Subject {
     fn terms(&self) -> Result<Vec<(f64, Subject)>> {
         match self {
             Subject::Sum(terms) => Ok(terms.clone()),
-            Subject::Models(_) | Subject::Layer { .. } | Subject::Model(_) => {
+            Subject::Models(_) | Subject::Predictions(_) | Subject::Layer { .. } | Subject::Model(_) => {
                 Err(Error::subject(format!("{self} has no single score to add"))
                     .hint("classes, channels, units and directions have"))
             }
@@ -275,6 +281,9 @@ impl fmt::Display for Subject {
             Subject::Model(m) => f.write_str(&m.card().name),
             Subject::Models(list) => {
                 write!(f, "[{}]", list.iter().map(|m| m.card().name.clone()).collect::<Vec<_>>().join(", "))
+            }
+            Subject::Predictions(all) => {
+                f.write_str(&all.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", "))
             }
             Subject::Class { model, index } => f.write_str(&model.card().class_name(*index)),
             Subject::Layer { model, node } => f.write_str(&layer(model, node)),

@@ -47,6 +47,7 @@ impl Subject {
             Subject::Layer { .. } => Err(Error::subject(format!("{self} has no single score"))
                 .hint("ask for a part of it: `.channel(i)`, `.unit(i, y, x)` or `.direction([..])`")),
             Subject::Models(_) => Err(Error::subject(format!("{self} where one net or a part of it is asked for"))),
+            Subject::Predictions(_) => self.model().map(|_| self.clone()),
             other => Ok(other.clone()),
         }
     }
@@ -122,7 +123,7 @@ impl Subject {
                 all.dedup();
                 Ok(all)
             }
-            Subject::Model(_) | Subject::Models(_) => {
+            Subject::Model(_) | Subject::Models(_) | Subject::Predictions(_) => {
                 Err(Error::internal("a net is resolved to a class before its nodes are asked for"))
             }
         }

@@ -61,6 +61,7 @@ mod operator_norms;
 mod outputs;
 mod part_correspondence;
 mod pointing_game;
+mod predictions;
 mod real_nets;
 mod rectifier_rules;
 mod retrieval;

@@ -14,15 +14,28 @@ pub struct Class {
     /// Other names under which it is found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub synonyms: Vec<String>,
+    /// Its WordNet id, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 impl Class {
-    /// A class from a label such as "tabby, tabby cat": the first name counts, the others are synonyms.
+    /// A class from a label such as "tabby, tabby cat": the first name counts, the others are synonyms. A WordNet id may stand
+    /// before the names: "n02123045 tabby, tabby cat".
     pub fn from_label(label: &str) -> Self {
+        let (id, label) = match label.trim().split_once(char::is_whitespace) {
+            Some((id, names)) if is_wordnet(id) && !names.trim().is_empty() => (Some(id.to_string()), names),
+            _ => (None, label),
+        };
         let mut names = label.split(',').map(|s| s.trim().to_string()).filter(|s| !s.is_empty());
         let name = names.next().unwrap_or_else(|| label.trim().to_string());
-        Class { name, synonyms: names.collect() }
+        Class { name, synonyms: names.collect(), id }
     }
+}
+
+/// Whether a text is a WordNet id of a noun, such as n02123045.
+fn is_wordnet(text: &str) -> bool {
+    text.len() == 9 && text.starts_with('n') && text[1..].bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What is known of a net besides its graph and weights.
@@ -100,7 +113,7 @@ impl Card {
         self.classes.get(index).map_or_else(|| format!("class {index}"), |c| c.name.clone())
     }
 
-    /// The output of the class called `name`: exactly (but for case), then by synonym, then by a word prefix that only one has.
+    /// The output of the class called `name`: exactly (but for case), then by synonym or WordNet id, then by a word prefix that only one has.
     ///
     /// # Errors
     /// Where none or several match; the hint lists them.
@@ -118,10 +131,11 @@ impl Card {
             lower.strip_prefix(&want).is_some_and(|rest| !want.is_empty() && !rest.starts_with(char::is_alphanumeric))
                 || lower.split_whitespace().any(|w| w.starts_with(&want) && !want.is_empty())
         };
-        let tests: [&dyn Fn(&Class) -> bool; 3] =
-            [&|c| c.name.to_lowercase() == want, &|c| c.synonyms.iter().any(|s| s.to_lowercase() == want), &|c| {
-                starts(&c.name) || c.synonyms.iter().any(|s| starts(s))
-            }];
+        let tests: [&dyn Fn(&Class) -> bool; 3] = [
+            &|c| c.name.to_lowercase() == want,
+            &|c| c.synonyms.iter().chain(&c.id).any(|s| s.to_lowercase() == want),
+            &|c| starts(&c.name) || c.synonyms.iter().any(|s| starts(s)),
+        ];
         for test in tests {
             match having(test)[..] {
                 [] => {}
@@ -158,7 +172,7 @@ impl Card {
     /// As [`Card::class_index`].
     pub fn label_index(&self, name: &str) -> Result<usize> {
         let is = |class: &Class| {
-            let names = std::iter::once(&class.name).chain(&class.synonyms);
+            let names = std::iter::once(&class.name).chain(&class.synonyms).chain(&class.id);
             names.into_iter().any(|n| n.to_lowercase() == name.trim().to_lowercase())
         };
         if self.complement.as_ref().is_some_and(is) { Ok(1) } else { self.class_index(name) }

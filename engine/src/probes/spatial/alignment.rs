@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::probe::Probe;
 use crate::probes::spatial::correspondence::{displacements, warped};
-use crate::probes::spatial::{Misses, Seen, layer};
+use crate::probes::spatial::{LeftOut, Misses, Seen, layer};
 use crate::show::{Artifact, Part, Pictures, Table};
 use crate::space::FeatureMap;
 use crate::space::matching::smooth;
@@ -50,6 +50,8 @@ impl Probe for Alignment {
             return Err(Error::value("`alignment` needs at least two images"));
         }
         let target = Seen::of(model, &data, 0)?;
+        let mut left_out = LeftOut::default();
+        left_out.add(&target.caption, &target.outside);
         let ft = target.features(model, node)?;
         let lattice = ft.lattice;
         let mut rows = vec![(target.image.clone(), format!("target: {}", target.caption))];
@@ -58,6 +60,7 @@ impl Probe for Alignment {
         let (mut all_dx, mut all_dy, mut done) = (Vec::new(), Vec::new(), 0);
         for i in job.steps("alignment", n - 1) {
             let source = Seen::of(model, &data, i + 1)?;
+            left_out.add(&source.caption, &source.outside);
             let fs = source.features(model, node)?;
             let matches = smooth(&ft, &fs, self.metric, self.smooth)?;
             let (dx, dy) = displacements(&lattice, &matches);
@@ -117,7 +120,7 @@ impl Probe for Alignment {
                 table,
             ));
         }
-        Ok(artifact.notes(report.note()).reached(done, n - 1))
+        Ok(artifact.notes(report.note()).notes(left_out.note()).reached(done, n - 1))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::graph::NodeId;
 use crate::job::Job;
 use crate::params::LayerName;
 use crate::probe::Probe;
-use crate::probes::spatial::{Seen, spread};
+use crate::probes::spatial::{LeftOut, Seen, spread};
 use crate::show::{Artifact, Mark, Part, Plot, Series, Table};
 use crate::space::Lattice;
 use crate::space::features::{FeatureMap, input_of, patch};
@@ -59,8 +59,10 @@ impl Probe for KeypointClassification {
         let methods = nodes.len() + 2;
         let mut rows: Vec<Vec<f32>> = vec![Vec::new(); methods];
         let (mut of, mut names, mut done) = (Vec::new(), Vec::<String>::new(), 0);
+        let mut left_out = LeftOut::default();
         for i in job.steps("keypoint_classification", images) {
             let seen = Seen::of(model, &data, i)?;
+            left_out.add(&seen.caption, &seen.outside);
             let maps = FeatureMap::all(model, &nodes, &input_of(model, &seen.image)?)?;
             let gradients = Gradients::of(&seen.image);
             for (name, (x, y)) in &seen.keypoints {
@@ -95,9 +97,10 @@ impl Probe for KeypointClassification {
         of.iter().for_each(|(_, c)| counts[*c] += 1);
         let chance = counts.iter().max().copied().unwrap_or(0) as f64 / n as f64;
         let mut table = Table::new(["features", "stride px", "field px", "right", "accuracy", "low", "high"]);
-        let (mut accuracy, mut low, mut high) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut accuracy, mut low, mut high, mut gap) = (Vec::new(), Vec::new(), Vec::new(), 0f64);
         for (m, rows) in rows.iter().enumerate() {
-            let right = self.right(rows, &of, names.len());
+            let (right, apart) = self.right(rows, &of, names.len());
+            gap = gap.max(apart);
             let share = right as f64 / n as f64;
             let (l, h) = wilson(right, n, Z95);
             let (stride, field) = match lattices.get(m) {
@@ -135,28 +138,30 @@ impl Probe for KeypointClassification {
                 100.0 * chance
             ))
             .note(format!("points: {}", names.join(", ")))
+            .note(format!("the classifiers' duality gap is at most {gap:.1e} of their objective"))
             .notes(report.note())
+            .notes(left_out.note())
             .reached(done, images))
     }
 }
 
 impl KeypointClassification {
-    /// Points whose name is told rightly by what the other folds' images taught.
-    fn right(&self, rows: &[f32], of: &[(usize, usize)], classes: usize) -> usize {
+    /// Points whose name is told rightly by what the other folds' images taught, and the classifiers' largest duality gap.
+    fn right(&self, rows: &[f32], of: &[(usize, usize)], classes: usize) -> (usize, f64) {
         let d = rows.len() / of.len().max(1);
         let row = |p: usize| &rows[p * d..(p + 1) * d];
-        (0..self.folds)
-            .map(|fold| {
-                let (test, train): (Vec<usize>, Vec<usize>) =
-                    (0..of.len()).partition(|p| of[*p].0 % self.folds == fold);
-                if test.is_empty() || train.is_empty() {
-                    return 0;
-                }
-                let x: Vec<f32> = train.iter().flat_map(|p| row(*p).iter().copied()).collect();
-                let y: Vec<usize> = train.iter().map(|p| of[*p].1).collect();
-                let svm = Svm::train(&x, d, &y, classes, self.c);
-                test.iter().filter(|p| svm.class(row(**p)) == of[**p].1).count()
-            })
-            .sum()
+        let (mut right, mut gap) = (0, 0f64);
+        for fold in 0..self.folds {
+            let (test, train): (Vec<usize>, Vec<usize>) = (0..of.len()).partition(|p| of[*p].0 % self.folds == fold);
+            if test.is_empty() || train.is_empty() {
+                continue;
+            }
+            let x: Vec<f32> = train.iter().flat_map(|p| row(*p).iter().copied()).collect();
+            let y: Vec<usize> = train.iter().map(|p| of[*p].1).collect();
+            let svm = Svm::train(&x, d, &y, classes, self.c);
+            right += test.iter().filter(|p| svm.class(row(**p)) == of[**p].1).count();
+            gap = gap.max(svm.gap());
+        }
+        (right, gap)
     }
 }

@@ -11,7 +11,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::params::LayerName;
 use crate::probe::Probe;
-use crate::probes::spatial::{Misses, Seen, spread};
+use crate::probes::spatial::{LeftOut, Misses, Seen, spread};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::space::features::{FeatureMap, input_of, raw};
 use crate::space::hog::{Gradients, hog};
@@ -72,9 +72,10 @@ impl Probe for KeypointTransfer {
         let images = self.images.min(data.len());
         let columns = self.warps.len().max(1);
         let mut misses = vec![Misses::default(); (nodes.len() + 2) * columns];
-        let mut done = 0;
+        let (mut done, mut left_out) = (0, LeftOut::default());
         for i in job.steps("keypoint_transfer", images) {
             let first = Seen::of(model, &data, i)?;
+            left_out.add(&first.caption, &first.outside);
             let (from, gradients) = (methods.features(&first.image)?, Gradients::of(&first.image));
             for (w, task) in self.tasks(model, &data, &first, i, job)?.into_iter().enumerate() {
                 let Some((second, points)) = task else { continue };
@@ -96,7 +97,8 @@ impl Probe for KeypointTransfer {
             return Err(Error::subject("no point is known in two images of one label")
                 .hint("`shapes(#{ classes: [\"arrow\"] })` has named points; with `warps` none are needed"));
         }
-        self.report(&methods, &misses, columns).map(|a| a.notes(report.note()).reached(done, images))
+        self.report(&methods, &misses, columns)
+            .map(|a| a.notes(report.note()).notes(left_out.note()).reached(done, images))
     }
 }
 

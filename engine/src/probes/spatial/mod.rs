@@ -4,6 +4,7 @@ pub mod alignment;
 pub mod correspondence;
 pub mod feature_reconstruction;
 pub mod keypoint_classification;
+pub mod keypoint_prediction;
 pub mod keypoint_transfer;
 pub mod part_correspondence;
 
@@ -22,6 +23,8 @@ pub struct Seen {
     pub image: Image,
     /// Named points (x, y), px of the input.
     pub keypoints: Vec<(String, (f64, f64))>,
+    /// Named points that its annotation puts outside the photo.
+    pub outside: Vec<String>,
     /// The longer side of the object's box, or of the input where it is unknown.
     pub extent: f64,
     /// The label.
@@ -51,7 +54,8 @@ impl Seen {
         let longest = image.width().max(image.height()) as f64;
         let extent = image.bounding_box().map_or(longest, |b| b.width.max(b.height) as f64);
         let caption = data.item(i)?.caption(i);
-        Ok(Seen { label: photo.label().map(str::to_string), keypoints, extent, caption, image })
+        let outside = outside(&photo);
+        Ok(Seen { label: photo.label().map(str::to_string), keypoints, outside, extent, caption, image })
     }
 
     /// A layer's features.
@@ -60,6 +64,42 @@ impl Seen {
     /// Where the layer has no positions.
     pub fn features(&self, model: &Model, node: NodeId) -> Result<FeatureMap> {
         FeatureMap::of(model, node, &input_of(model, &self.image)?)
+    }
+}
+
+/// The named points that an annotation puts outside a photo.
+pub fn outside(photo: &Image) -> Vec<String> {
+    let (w, h) = (photo.width() as f64, photo.height() as f64);
+    let beyond = |(x, y): (f64, f64)| !(0.0..=w).contains(&x) || !(0.0..=h).contains(&y);
+    photo.keypoints().iter().filter(|(_, p)| beyond(**p)).map(|(name, _)| name.clone()).collect()
+}
+
+/// Named points that are left out because they lie outside their images.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOut {
+    count: usize,
+    first: Vec<String>,
+}
+
+impl LeftOut {
+    /// Adds those of an image.
+    pub fn add(&mut self, caption: &str, names: &[String]) {
+        self.count += names.len();
+        let room = 3usize.saturating_sub(self.first.len());
+        self.first.extend(names.iter().take(room).map(|name| format!("`{name}` of {caption}")));
+    }
+
+    /// What a reader should know.
+    pub fn note(&self) -> Option<String> {
+        let more = if self.count > self.first.len() { ", .." } else { "" };
+        (self.count > 0).then(|| {
+            let (points, are) = if self.count == 1 { ("point lies", "is") } else { ("points lie", "are") };
+            format!(
+                "{} named {points} outside the image and {are} left out: {}{more}",
+                self.count,
+                self.first.join(", ")
+            )
+        })
     }
 }
 

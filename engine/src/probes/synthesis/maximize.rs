@@ -133,8 +133,10 @@ impl Maximize {
                 }
                 (self.first..n.min(self.first + self.channels)).map(|i| on.channel(i)).collect()
             }
-            Subject::Model(_) | Subject::Models(_) => Err(Error::subject(format!("{on} is no part of a net"))
-                .hint("`net.layer(name)` for its first channels, `.channel(i)`, or `net.class(name)`")),
+            Subject::Model(_) | Subject::Models(_) | Subject::Predictions(_) => {
+                Err(Error::subject(format!("{on} is no part of a net"))
+                    .hint("`net.layer(name)` for its first channels, `.channel(i)`, or `net.class(name)`"))
+            }
             one => Ok(vec![one.clone()]),
         }
     }

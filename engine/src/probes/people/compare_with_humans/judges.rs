@@ -7,6 +7,7 @@ use crate::humans::{Classes, ImageIds, Trials};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
 use crate::model::Model;
+use crate::predictions::Predictions;
 use crate::stream::StreamReport;
 use std::collections::BTreeMap;
 
@@ -166,6 +167,34 @@ impl Panel {
             self.judges.push(Judge { name: net.card().name.clone(), person: false, said, shares });
         }
         Ok((self, done))
+    }
+
+    /// The same with classifiers of which only the predictions are known, and what a reader should know of them.
+    ///
+    /// # Errors
+    /// Where no prediction is about an image of the data set, or a class that was predicted is none of `classes`.
+    pub fn with_predictions(
+        mut self,
+        all: &[Predictions],
+        data: &Dataset,
+        classes: &Classes,
+    ) -> Result<(Self, Vec<String>)> {
+        let mut notes = Vec::new();
+        for told in all {
+            let (rows, note) = told.of(data)?;
+            notes.extend(note);
+            let mut said = Vec::with_capacity(self.images.len());
+            for i in &self.images {
+                let one = |guess: &String| {
+                    classes.index(guess).map_err(|e| e.context(format!("a prediction of `{}`", told.name)))
+                };
+                let guesses =
+                    rows[*i].map(|row| row.guesses.iter().map(one).collect::<Result<Vec<_>>>()).transpose()?;
+                said.push(guesses.map(|guesses| Said { guesses, time_s: None }));
+            }
+            self.judges.push(Judge { name: told.name.clone(), person: false, said, shares: Vec::new() });
+        }
+        Ok((self, notes))
     }
 
     /// The people.

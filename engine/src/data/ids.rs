@@ -1,7 +1,7 @@
 //! What an image of a data set is called in files of answers: its path below the folder that all lie in, or, for generated
 //! images, the data set's name and the image's index.
 
-use crate::data::{Dataset, Source};
+use super::dataset::{Dataset, Source};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
@@ -18,7 +18,7 @@ impl ImageIds {
     pub fn of(data: &Dataset) -> Self {
         let items: Vec<_> = data.items().collect();
         let root = common_folder(items.iter().filter_map(|i| i.path()));
-        let key = |(i, item): (usize, &std::borrow::Cow<'_, crate::data::Item>)| match (&item.source, item.path()) {
+        let key = |(i, item): (usize, &std::borrow::Cow<'_, super::dataset::Item>)| match (&item.source, item.path()) {
             (Source::Generated(_, index), _) => format!("{}/{index}", data.name),
             (_, Some(path)) => slashed(path.strip_prefix(&root).unwrap_or(path)),
             (_, None) => format!("{}/{i}", data.name),
