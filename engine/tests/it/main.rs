@@ -41,6 +41,7 @@ mod insertion_deletion;
 mod interrupts;
 mod inversion_parts;
 mod kernels;
+mod keypoint_prediction;
 mod linear_probe;
 mod load_model;
 mod localisation;
