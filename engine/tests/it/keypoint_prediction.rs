@@ -31,7 +31,7 @@ fn detectors_find_what_scikit_learn_s_find() {
     let golden: serde_json::Value = serde_json::from_slice(&text).unwrap();
     let (n, seed) = (golden["n"].as_u64().unwrap() as usize, golden["seed"].as_u64().unwrap());
     let names: Vec<&str> = golden["layers"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
-    let found = ask(&of(&names).negatives(60usize), &arrows(n, seed)).unwrap();
+    let found = ask(&of(&names).negatives(200usize), &arrows(n, seed)).unwrap();
     let (pck, x, y) = (array(&found, "pck"), array(&found, "x"), array(&found, "y"));
     let numbers =
         |v: &serde_json::Value| -> Vec<f64> { v.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect() };
@@ -63,7 +63,7 @@ fn what_cannot_be_predicted_is_said() {
     assert!(said(&of(&["conv3/relu"]), &bare).contains("no named point is known in two folds"));
     assert!(said(&of(&["conv3/relu"]).alphas(vec![-1.0]), &bare).contains("shares above 0"));
     assert!(said(&of(&["conv3/relu"]).radii(vec![9usize]), &bare).contains("from 0 to 8"));
-    assert!(said(&of(&["scores"]), &arrows(4, 1)).contains("positions"));
+    assert!(said(&of(&["fc"]), &arrows(4, 1)).contains("positions"));
     // Points outside their image, and outside their object's box, are counted; the first are named.
     let some = Dataset::from_images("some", [grey(20.0), grey(24.0), grey(300.0), grey(60.0)]);
     let found = ask(&of(&["conv3/relu"]).folds(2usize), &some).unwrap();

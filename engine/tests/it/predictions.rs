@@ -70,7 +70,8 @@ fn a_file_of_a_net_s_predictions_says_what_the_net_says() {
     let by = AccuracyByAttribute::new().by("scale".to_string());
     for name in ["accuracy", "low", "high", "counts", "p"] {
         let (a, b) = (by.run(&told, &input, &job).unwrap(), by.run(&on, &input, &job).unwrap());
-        assert_eq!(array(&a, name), array(&b, name), "{name}");
+        let (a, b) = (array(&a, name), array(&b, name));
+        assert!(a.iter().zip(&b).all(|(x, y)| x == y || (x.is_nan() && y.is_nan())), "{name}: {a:?} {b:?}");
     }
     let probe = Calibration::new().bins(8usize);
     let (a, b) = (probe.run(&told, &input, &job).unwrap(), probe.run(&on, &input, &job).unwrap());

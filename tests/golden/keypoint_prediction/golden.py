@@ -39,17 +39,15 @@ for i in 0..data.len() {{
     about.push(#{{ w: b[2], h: b[3], points: points.reduce(|a, p| if a == "" {{ p }} else {{ a + ";" + p }}, "") }});
 }}
 save(table(about), "about.json");
-save(table(names.map(|n| #{{ name: n, field: `${{net.layer(n).receptive_field}}` }})), "fields.json");
 """
     path = os.path.join(folder, "dump.rhai")
     with open(path, "w") as f:
         f.write(script)
     subprocess.run([convscope, "run", "--quiet", "--out", folder, path], check=True)
     with open(os.path.join(folder, "about.json")) as f:
-        about = json.load(f)
+        table = json.load(f)
+    about = [dict(zip(table["columns"], row)) for row in table["rows"]]
     maps = [[np.load(os.path.join(folder, f"{i}-{n}.npy")) for n in range(len(LAYERS) + 1)] for i in range(N)]
-    with open(os.path.join(folder, "fields.json")) as f:
-        print(f.read())
     return about, maps
 
 

@@ -86,7 +86,7 @@ impl Probe for Calibration {
 
 /// What predictions say, of images whose truth is known.
 fn said(
-    report: &Predictions,
+    told: &Predictions,
     rows: &[Option<&Predicted>],
     label: impl Fn(usize) -> Option<String>,
     notes: &mut Vec<String>,
