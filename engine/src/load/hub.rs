@@ -1,4 +1,5 @@
-//! Nets from the Hugging Face Hub (`hf:org/repo`, `hf:org/repo@revision`), kept in the Hub's own cache folder.
+//! Nets from the Hugging Face Hub (`hf:org/repo`, `hf:org/repo/path/to/file.onnx`, each with `@revision`), kept in the Hub's own
+//! cache folder.
 //!
 //! A repository is taken if it holds `model.safetensors` of an architecture of the zoo and says so in `config.json` (as
 //! timm's do), or else one ONNX file. HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_CACHE work as in Python's `huggingface_hub`.
@@ -17,7 +18,7 @@ pub use environment::Hub;
 use super::photos;
 use super::zoo::{self, Architecture};
 use crate::data::preprocess::Preprocess;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::seal::broker::Want;
 use crate::seal::{fetched_elsewhere, is_held};
 
@@ -35,18 +36,27 @@ pub struct Fetched {
     pub license: String,
 }
 
-/// Gets the net of a repository, named as `org/repo` or `org/repo@revision`.
+/// Gets the net of a repository, named as `org/repo`, or one of its ONNX files, as `org/repo/path/to/file.onnx`; `@revision` may
+/// stand behind either.
 ///
 /// # Errors
 /// Where the name is none, the repository does not exist or cannot be reached, or it holds no net that can be loaded.
 pub fn fetch(hub: &Hub, id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
-    let (repo, revision) = id.split_once('@').map_or((id, None), |(repo, revision)| (repo, Some(revision)));
+    let (place, revision) = id.split_once('@').map_or((id, None), |(place, revision)| (place, Some(revision)));
+    let (repo, inside) = match place.match_indices('/').nth(1) {
+        Some((at, _)) if place.ends_with(".onnx") => (&place[..at], Some(&place[at + 1..])),
+        _ => (place, None),
+    };
     let part = |p: &str| {
         !p.is_empty() && !p.starts_with('.') && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
     if !repo.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name)) {
         return Err(Error::value(format!("`hf:{id}` is no repository of the Hub"))
-            .hint("write it as hf:org/repo, such as hf:timm/resnet18.tv_in1k"));
+            .hint("write it as hf:org/repo, such as hf:timm/resnet18.tv_in1k, or hf:org/repo/path/to/file.onnx"));
+    }
+    if let Some(file) = inside.filter(|file| !cache::is_inside(file)) {
+        return Err(Error::value(format!("`hf:{id}`: `{file}` is no path of a file in a repository"))
+            .hint("write it as the Hub's page shows it: hf:org/repo/path/to/file.onnx"));
     }
     let revision = revision.unwrap_or("main");
     if !cache::is_inside(revision) {
@@ -63,6 +73,10 @@ pub fn fetch(hub: &Hub, id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
     };
     let (client, cache) = (Client::new(hub)?, Cache::new(&hub.cache, repo));
     let mut files = Repository { client, cache, id, repo, revision, report, unreachable };
+    if let Some(name) = inside {
+        let file = files.named(name)?;
+        return Ok(Fetched { file, architecture: None, preprocess: None, labels: None, license: String::new() });
+    }
     let config = match files.file("config.json")? {
         Some(path) => {
             let text = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;
@@ -137,6 +151,30 @@ impl Repository<'_> {
         }
     }
 
+    /// The file called `name`.
+    fn named(&mut self, name: &str) -> Result<PathBuf> {
+        if let Some(path) = self.file(name)? {
+            return Ok(path);
+        }
+        if let Some(e) = self.unreachable.take() {
+            return Err(self.unseen(&e));
+        }
+        let mut others = self.client.list(self.repo, self.revision).map_err(|e| self.refused(e))?;
+        others.retain(|path| path.ends_with(".onnx"));
+        let hint = match did_you_mean(name, others.iter().map(String::as_str)) {
+            Some(close) => close,
+            None if others.is_empty() => "it has no ONNX file".to_string(),
+            None => format!("it has {}", others[..others.len().min(8)].join(", ")),
+        };
+        Err(Error::not_found(format!("`hf:{}` has no file `{name}`", self.repo)).hint(hint))
+    }
+
+    /// The error where neither the Hub nor the cache has what is asked for.
+    fn unseen(&self, why: &str) -> Error {
+        Error::new(Kind::Io, format!("`hf:{}` cannot be reached and is not in the cache: {why}", self.id))
+            .hint("the network is needed once; HF_ENDPOINT can name a mirror")
+    }
+
     /// The repository's ONNX file.
     fn onnx(&mut self, architecture: Option<&str>) -> Result<PathBuf> {
         for name in ["model.onnx", "onnx/model.onnx"] {
@@ -150,11 +188,7 @@ impl Repository<'_> {
             if let [only] = &kept[..] {
                 return Ok(only.clone());
             }
-            return Err(Error::new(
-                Kind::Io,
-                format!("`hf:{}` cannot be reached and is not in the cache: {e}", self.id),
-            )
-            .hint("the network is needed once; HF_ENDPOINT can name a mirror"));
+            return Err(self.unseen(&e));
         }
         let mut files = self.client.list(self.repo, self.revision).map_err(|e| self.refused(e))?;
         files.retain(|path| path.ends_with(".onnx") && cache::is_inside(path));
@@ -169,7 +203,7 @@ impl Repository<'_> {
             (_, n) => format!("there are {n} ONNX files: {}", files[..n.min(8)].join(", ")),
         };
         Err(Error::unsupported(format!("`hf:{}` holds no net that can be loaded: {what}", self.id)).hint(
-            "download a file and give load_model its path; `convscope models` lists the architectures that are known",
+            "one of several files is hf:org/repo/path/to/file.onnx; `convscope models` lists the architectures that are known",
         ))
     }
 

@@ -35,12 +35,13 @@ use photos::Sidecar;
 
 /// What `load_model` accepts, for hints.
 const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a path to an .onnx file, an architecture with \
-                     its weights (load_model(\"resnet18\", #{ weights: \"resnet18.pth\" })) or \"hf:org/repo\"";
+                     its weights (load_model(\"resnet18\", #{ weights: \"resnet18.pth\" })) \"hf:org/repo\" or \"hf:org/repo/file.onnx\"";
 
 const TRANSFORMED: &str = "the layer `transform_input` maps the usual input to the one that the published weights expect; \
                            weights trained without it need #{ transform_input: false }";
 
-/// Loads a net: a known net's name, "shapes", an architecture's name with `weights`, a path, or `hf:org/repo`. Paths are
+/// Loads a net: a known net's name, "shapes", an architecture's name with `weights`, a path, `hf:org/repo`, or one of its
+/// ONNX files, `hf:org/repo/path/to/file.onnx`. Paths are
 /// relative to `base`. `report` is told what is being fetched.
 ///
 /// # Errors

@@ -60,10 +60,13 @@ fn a_repository_is_loaded_and_kept() {
         "license": "mit"}}"#;
     let other = r#"{"architecture": "vit_base_patch16_224"}"#;
     let listing = r#"[{"type": "file", "oid": "a", "size": 1, "path": "README.md"}]"#;
+    let zoo = r#"[{"type": "file", "oid": "a", "size": 1, "path": "vision/classification/model/twin-7.onnx"}]"#;
     let files: BTreeMap<String, Vec<u8>> = [
         ("/org/net/resolve/main/config.json", config.as_bytes().to_vec()),
         ("/org/net/resolve/main/model.safetensors", std::fs::read(&weights).unwrap()),
         ("/org/other/resolve/main/config.json", other.as_bytes().to_vec()),
+        ("/org/zoo/resolve/main/vision/classification/model/twin-7.onnx", std::fs::read(twin()).unwrap()),
+        ("/api/models/org/zoo/tree/main", zoo.as_bytes().to_vec()),
         ("/api/models/org/other/tree/main", listing.as_bytes().to_vec()),
     ]
     .map(|(path, body)| (path.to_string(), body))
@@ -83,6 +86,11 @@ fn a_repository_is_loaded_and_kept() {
     }
 }
 
+/// A file that a repository has in a folder.
+fn twin() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/nets/vit.onnx")
+}
+
 fn load(name: &str, options: LoadOptions) -> Result<Model> {
     load_model(name, &options, Path::new("."), &|_| {})
 }
@@ -95,6 +103,16 @@ fn loads_from_the_hub() {
     assert_eq!((preprocess.interpolation, &preprocess.mean[..]), (Interpolation::Bilinear, &[0.5, 0.4, 0.3][..]));
     assert_eq!((net.input_shape(), net.output_len()), (&[3, 160, 160][..], 1000));
     assert_eq!((&net.card().source[..], &net.card().license[..]), ("hf:org/net", "mit"));
+
+    let (file, plain) = ("hf:org/zoo/vision/classification/model/twin-7.onnx", LoadOptions::default);
+    let net = load(file, plain()).unwrap();
+    let local = load(&twin().display().to_string(), plain()).unwrap();
+    assert_eq!((net.input_shape(), net.output_len()), (local.input_shape(), local.output_len()));
+    assert_eq!(net.weights_digest().unwrap(), local.weights_digest().unwrap());
+    assert_eq!(net.card().source, file);
+    let error = load("hf:org/zoo/vision/classification/model/twin-8.onnx", plain()).unwrap_err();
+    assert!(error.kind == Kind::NotFound && error.hint.is_some_and(|h| h.contains("twin-7.onnx")));
+    assert!(load("hf:org/zoo/../twin-7.onnx", plain()).unwrap_err().message.contains("no path of a file"));
 
     let error = load("hf:org/other", LoadOptions::default()).unwrap_err();
     assert!(error.kind == Kind::Unsupported && error.message.contains("vit_base_patch16_224"), "{error}");
@@ -109,5 +127,7 @@ fn loads_from_the_hub() {
 fn loads_what_was_kept() {
     let options = LoadOptions { size: Some(Size::from(96)), ..LoadOptions::default() };
     assert_eq!(load("hf:org/net", options).unwrap().input_shape(), [3, 96, 96]);
+    let kept = load("hf:org/zoo/vision/classification/model/twin-7.onnx", LoadOptions::default()).unwrap();
+    assert_eq!(kept.output_len(), load(&twin().display().to_string(), LoadOptions::default()).unwrap().output_len());
     assert_eq!(load("hf:org/unseen", LoadOptions::default()).unwrap_err().kind, Kind::Io);
 }
