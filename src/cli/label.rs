@@ -4,7 +4,7 @@ use super::net_flags::NetFlags;
 use super::terminal;
 use clap::Args;
 use convscope_engine::data::{Dataset, load_images};
-use convscope_engine::humans::Classes;
+use convscope_engine::humans::{Classes, Tree};
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
 use convscope_engine::shapes::{Shapes, shapes};
@@ -26,6 +26,10 @@ pub struct Label {
     /// The classes to choose from: names in a .txt, .json or .csv file; the net's or the data set's own unless given.
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    /// A tree of the classes to browse beside the search: a .csv table (node, parent, name; classes by name or WordNet id) or nested
+    /// .json (name, children).
+    #[arg(long, value_name = "FILE")]
+    tree: Option<PathBuf>,
     /// A net whose answers are shown in training and in the review; it chooses among the same classes.
     #[arg(long)]
     net: Option<String>,
@@ -85,8 +89,12 @@ impl Label {
         };
         let examples = Examples::of(examples, &classes, self.seed);
         let predictions = net.map(|net| Predictions::new(net, &classes)).transpose()?;
+        let tree = self.tree.as_deref().map(|file| Tree::read(file, &classes)).transpose()?;
+        if let Some(missing) = tree.as_ref().map(Tree::missing).filter(|n| *n > 0) {
+            terminal::print_err(&format!("{missing} classes are not in the tree; they stand in a branch of their own"));
+        }
         let session = LabelSession::open(data, classes, examples, predictions, settings, &self.out)?;
-        let session = Arc::new(session);
+        let session = Arc::new(session.with_tree(tree));
         let total = session.order.len();
         let stop = Stop::default();
         let signalled = stop.clone();
@@ -124,7 +132,10 @@ impl Label {
         let labels: Vec<String> = match own {
             Some(classes) => classes
                 .iter()
-                .map(|c| std::iter::once(&c.name).chain(&c.synonyms).cloned().collect::<Vec<_>>().join(", "))
+                .map(|c| {
+                    let names = std::iter::once(&c.name).chain(&c.synonyms).cloned().collect::<Vec<_>>().join(", ");
+                    c.id.iter().cloned().chain([names]).collect::<Vec<_>>().join(" ")
+                })
                 .collect(),
             None => data.labels(),
         };

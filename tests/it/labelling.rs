@@ -65,6 +65,37 @@ fn answers_outlive_the_server_and_stand_once() {
 }
 
 #[test]
+fn classes_stand_in_a_tree_to_browse() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = "node,parent\nsquare,angular\ntriangle,angular\nstar,angular\ncircle,round\nring,round\nangular,shape\nround,shape\n";
+    std::fs::write(folder.path().join("tree.csv"), csv).unwrap();
+    let tree = ["--tree", "tree.csv"];
+    let server = Server::start(folder.path(), &[&SHAPES[..], &tree].concat());
+    let session = server.get("api/session").json();
+    let name =
+        |class: &Value| session["classes"][class.as_u64().unwrap() as usize]["name"].as_str().unwrap().to_string();
+    let branches = session["tree"]["below"].as_array().unwrap()[0]["below"].as_array().unwrap();
+    let below = |i: usize| -> Vec<String> {
+        branches[i]["below"].as_array().unwrap().iter().map(|b| name(&b["class"])).collect()
+    };
+    assert_eq!((branches[0]["name"].as_str(), branches[1]["name"].as_str()), (Some("angular"), Some("round")));
+    assert_eq!(
+        (below(0), below(1)),
+        (vec!["square".into(), "triangle".into(), "star".into()], vec!["circle".into(), "ring".into()])
+    );
+    let others = &session["tree"]["below"][1];
+    assert_eq!((others["name"].as_str(), others["count"].as_u64()), (Some("not in the tree"), Some(5)));
+    std::fs::write(folder.path().join("tree.csv"), "node,parent\npoodle,dog\n").unwrap();
+    let wrong = Command::new(env!("CARGO_BIN_EXE_convscope"))
+        .args(["label", "shapes", "--tree", "tree.csv", "--out", "other.jsonl"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("none of its nodes is one of the 10 classes"));
+}
+
+#[test]
 fn answers_that_make_no_sense_are_refused_and_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &SHAPES);

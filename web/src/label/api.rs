@@ -50,6 +50,7 @@ pub async fn session(State(session): State<Arc<LabelSession>>) -> Json<Value> {
         "name": session.data.name,
         "total": session.order.len(),
         "classes": classes,
+        "tree": session.tree.as_ref().map(convscope_engine::humans::Tree::json),
         "guesses": session.settings.guesses,
         "training": session.settings.training,
         "net": session.predictions.as_ref().map(|o| o.name()),

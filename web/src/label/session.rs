@@ -3,7 +3,7 @@
 use super::examples::Examples;
 use super::predictions::Predictions;
 use convscope_engine::data::Dataset;
-use convscope_engine::humans::{Answer, Classes, Entry, ImageIds, Log, Tag};
+use convscope_engine::humans::{Answer, Classes, Entry, ImageIds, Log, Tag, Tree};
 use convscope_engine::random::Stream;
 use convscope_engine::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,8 @@ pub struct LabelSession {
     pub examples: Examples,
     /// What a net predicts.
     pub predictions: Option<Predictions>,
+    /// The classes in branches, to browse.
+    pub tree: Option<Tree>,
     /// Its options.
     pub settings: Settings,
     /// The images in the order in which they are shown: all people see the same.
@@ -105,10 +107,17 @@ impl LabelSession {
             classes,
             examples,
             predictions,
+            tree: None,
             settings,
             order,
             state: Mutex::new(SessionState { log, people }),
         })
+    }
+
+    /// The same session with a tree of its classes.
+    #[must_use]
+    pub fn with_tree(self, tree: Option<Tree>) -> Self {
+        LabelSession { tree, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, SessionState> {

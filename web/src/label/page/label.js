@@ -7,7 +7,8 @@ const PAGE = 60; // Rows drawn at once; more come when the list is scrolled.
 let session, entries, name;
 let place = null; // The image shown, by its place in the session's order.
 let guesses = []; // Indexes of classes.
-let found = [], at = 0, drawn = 0;
+let found = [], at = 0, drawn = 0; // Classes by index; -1 - k is branch k of the place in the tree.
+let trail = []; // The branches on the way down the tree of classes.
 let progress = { done: 0, skipped: 0, next: [] };
 let again = false, busy = false, teaching = false;
 let times = [];
@@ -18,6 +19,7 @@ begin();
 async function begin() {
   session = await ask("api/session");
   entries = index(session.classes);
+  for (const e of document.querySelectorAll(".browse")) e.hidden = !session.tree;
   $("mode").textContent = session.training ? "training" : "blind";
   $("mode").classList.toggle("training", session.training);
   const most = session.guesses === 1 ? "one guess" : `up to ${session.guesses} guesses, the best first`;
@@ -57,6 +59,7 @@ async function proceed(told) {
   clock.before = draft && draft.place === place ? draft.time : 0;
   if (place === null) return finished();
   $("stage").hidden = false;
+  trail = [];
   show(place);
   $("search").value = "";
   search();
@@ -109,20 +112,57 @@ function meter() {
 
 function search() {
   const query = $("search").value;
-  found = find(entries, query);
+  found = browsing() ? rows(here()) : find(entries, query);
   at = query.trim() ? Math.max(0, found.findIndex((c) => !guesses.includes(c))) : 0;
   drawn = 0;
   $("list").replaceChildren();
   $("list").scrollTop = 0;
   more();
   if (!found.length) $("list").append(make("div", { class: "none" }, `No class is called “${query.trim()}”. Try another word, or a part of one.`));
+  steps();
   point();
   chips();
 }
 
+// The tree of classes, where there is one, is browsed while nothing is typed.
+const here = () => trail[trail.length - 1] ?? session.tree;
+const browsing = () => session.tree !== null && !$("search").value.trim();
+const branchOf = (c) => (c < 0 ? here().below[-1 - c] : null);
+
+// A branch's own class, then what is below it.
+function rows(branch) {
+  const own = branch.class === null ? [] : [branch.class];
+  return [...own, ...branch.below.map((b, k) => (b.below.length ? -1 - k : b.class))];
+}
+
+function open(branch) {
+  trail.push(branch);
+  search();
+  $("search").focus();
+}
+
+function back(to) {
+  trail.length = to;
+  search();
+  $("search").focus();
+}
+
+function steps() {
+  const steps = ["all classes", ...trail.map((b) => b.name)];
+  $("trail").hidden = !browsing();
+  $("trail").replaceChildren(...steps.map((name, k) => (k < trail.length
+    ? make("button", { class: "plain", onclick: () => back(k) }, `${name} ›`)
+    : make("span", {}, name))));
+}
+
 function more() {
   const query = $("search").value;
-  const rows = found.slice(drawn, drawn + PAGE).map((c, k) => {
+  const drawing = found.slice(drawn, drawn + PAGE).map((c, k) => {
+    const branch = branchOf(c);
+    if (branch) {
+      return make("div", { class: "row branch", role: "option", id: `row${drawn + k}`, "data-class": c }, `${branch.name} ›`,
+        make("span", { class: "synonyms" }, `${branch.count} classes`));
+    }
     const { name, synonyms, examples } = session.classes[c];
     const row = make("div", { class: "row", role: "option", id: `row${drawn + k}`, "data-class": c }, ...marked(name, query, make));
     if (synonyms.length) row.append(make("span", { class: "synonyms" }, synonyms.join(", ")));
@@ -130,8 +170,8 @@ function more() {
     row.classList.toggle("taken", guesses.includes(c));
     return row;
   });
-  drawn += rows.length;
-  $("list").append(...rows);
+  drawn += drawing.length;
+  $("list").append(...drawing);
 }
 
 function point() {
@@ -145,7 +185,7 @@ function point() {
   }
   $("search").setAttribute("aria-activedescendant", row ? row.id : "");
   const c = found[at];
-  const examples = c === undefined ? 0 : session.classes[c].examples;
+  const examples = c === undefined || c < 0 ? 0 : session.classes[c].examples;
   const chosen = $("search").value.trim() !== "" || at > 0;
   $("shown").hidden = !examples || !chosen || window.innerHeight < 760;
   if (!$("shown").hidden) {
@@ -176,6 +216,7 @@ function changed() {
 }
 
 function take(c) {
+  if (c < 0) { open(branchOf(c)); return; }
   if (c === undefined || guesses.includes(c) || guesses.length >= session.guesses) return;
   guesses.push(c);
   changed();
@@ -306,12 +347,14 @@ document.addEventListener("keydown", (e) => {
   if (e.key === "ArrowUp") return act(() => { at = Math.max(at - 1, 0); point(); });
   if (e.key === "PageDown") return act(() => { at = Math.min(at + 8, found.length - 1); point(); });
   if (e.key === "PageUp") return act(() => { at = Math.max(at - 8, 0); point(); });
+  if (e.key === "ArrowRight" && browsing() && found[at] < 0) return act(() => open(branchOf(found[at])));
+  if (e.key === "ArrowLeft" && browsing() && trail.length) return act(() => back(trail.length - 1));
   if (e.key === "Enter" && document.activeElement?.tagName !== "BUTTON") {
     return act(() => {
       if (e.repeat) return;
       const chosen = typed || at > 0; // Taking a guess starts the search anew.
       if (chosen) take(found[at]);
-      if (!chosen || e.shiftKey) submit(false);
+      if (!chosen || (e.shiftKey && found[at] >= 0)) submit(false);
     });
   }
   if (e.key === "Backspace" && !typed && guesses.length) return act(() => { guesses.pop(); changed(); });
