@@ -49,7 +49,9 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "The same, with more that is known of its images: `classes`, a table of attributes by class (.csv or JSON with a column \
          class); `attributes`, a table or JSON lines of attributes by image, such as ImageNet-X's; `truth`, ILSVRC's file of \
          ground truth (a class's number a line, or a file's name and the number), with `classes_by_number`, the names by number \
-         (the devkit's map_clsloc.txt, or synset_words.txt).",
+         (the devkit's map_clsloc.txt, or synset_words.txt); \
+         `proposals`, a table or JSON lines of regions (image; left, top, width, height, or x1, y1, x2, y2, or box), each of which becomes \
+         an image of the data set.",
         move |from: &str, options: Map| data(&shared, from, &options).raise(),
     );
     let shared = context.clone();
@@ -178,7 +180,7 @@ fn unknown(function: &str, name: &str, known: &[&str]) -> Error {
 
 /// The data set, all its files noted as read.
 fn data(context: &Context, from: &str, given: &Map) -> Result<Dataset> {
-    let known = ["classes", "attributes", "truth", "classes_by_number"];
+    let known = ["classes", "attributes", "truth", "classes_by_number", "proposals"];
     let mut files = std::collections::BTreeMap::new();
     for (name, value) in options(given)? {
         match value {
@@ -198,6 +200,9 @@ fn data(context: &Context, from: &str, given: &Map) -> Result<Dataset> {
         if let Some(table) = files.get(name) {
             data = data.joined(about, table)?;
         }
+    }
+    if let Some(regions) = files.get("proposals") {
+        data = data.proposals(regions)?;
     }
     for note in data.notes.iter() {
         context.output.progress(&format!("{from}: {note}"), 0, 0);
@@ -251,7 +256,7 @@ fn doc() -> String {
     let options: String = OPTIONS.iter().map(|o| format!("\n- `{}` ({}): {}", o.name, o.takes, o.doc)).collect();
     format!(
         "A trained net: a known one by its name (`convscope models` lists them), the embedded \"shapes\", an .onnx file, an \
-         architecture with its weights (#{{ weights: \"resnet18.pth\" }}), or \"hf:org/repo\". A photo becomes \
+         architecture with its weights (#{{ weights: \"resnet18.pth\" }}), \"hf:org/repo\" or \"hf:org/repo/path/to/file.onnx\", each with @revision. A photo becomes \
          x = (pixel * scale - mean) / std. Options:\n{options}"
     )
 }

@@ -174,20 +174,27 @@ impl Generator for Joined {
     }
 }
 
-fn read(about: About, path: &Path) -> Result<Rows> {
+/// The rows of a table or of JSON, by their columns.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub(super) fn objects(path: &Path) -> Result<Vec<Map<String, Value>>> {
     let text = regular::read_text(path, |bytes| TEXT.check(bytes))?;
-    let objects = match text.trim_start().as_bytes().first() {
-        Some(b'[') => serde_json::from_str(&text).map_err(|e| Error::format(format!("no list of objects: {e}")))?,
+    match text.trim_start().as_bytes().first() {
+        Some(b'[') => serde_json::from_str(&text).map_err(|e| Error::format(format!("no list of objects: {e}"))),
         Some(b'{') => text
             .lines()
             .enumerate()
             .filter(|(_, l)| !l.trim().is_empty())
             .map(|(i, l)| serde_json::from_str(l).map_err(|e| Error::format(format!("line {}: {e}", i + 1))))
-            .collect::<Result<Vec<_>>>()?,
-        _ => table(&text)?,
-    };
+            .collect(),
+        _ => table(&text),
+    }
+}
+
+fn read(about: About, path: &Path) -> Result<Rows> {
     let mut rows = Rows::new();
-    for (i, object) in objects.into_iter().enumerate() {
+    for (i, object) in objects(path)?.into_iter().enumerate() {
         let key = about.keys().iter().find_map(|k| object.keys().find(|name| name.eq_ignore_ascii_case(k)).cloned());
         let Some(key) = key else {
             let told = object.keys().take(20).cloned().collect::<Vec<_>>().join("`, `");
@@ -232,7 +239,8 @@ fn table(text: &str) -> Result<Vec<Map<String, Value>>> {
     Ok(rows.iter().map(row).collect())
 }
 
-fn attribute(value: &Value) -> Option<Attribute> {
+/// What a value says as an attribute; nothing where it is empty.
+pub(super) fn attribute(value: &Value) -> Option<Attribute> {
     match value {
         Value::Null => None,
         Value::Bool(b) => Some(Attribute::Number(f64::from(u8::from(*b)))),

@@ -13,6 +13,7 @@ pub mod listed;
 pub mod measure;
 pub mod npy;
 pub mod pattern;
+mod proposals;
 pub mod records;
 pub mod runs;
 pub mod voc;
