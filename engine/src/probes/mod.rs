@@ -60,6 +60,7 @@ catalog! {
     attribution::transformer_attribution::TransformerAttribution,
     attribution::saliency_box::SaliencyBox,
     retrieval::max_activating::MaxActivating,
+    retrieval::features_by_layer::FeaturesByLayer,
     retrieval::basis_test::BasisTest,
     retrieval::codes::CodesOf,
     retrieval::tsne::Tsne,

@@ -28,6 +28,7 @@ mod embedding;
 mod epochs;
 mod equivalence;
 mod feature_distance;
+mod features_by_layer;
 mod fetched_nets;
 mod figures;
 mod filters;

@@ -33,6 +33,18 @@ crate::choice! {
     }
 }
 
+impl Projection {
+    /// The rules of the way back, where something is drawn.
+    pub fn rules(self) -> Option<Rules> {
+        match self {
+            Projection::None => None,
+            Projection::Deconvnet => Some(Rules::deconvnet()),
+            Projection::Guided => Some(Rules::guided_backprop()),
+            Projection::Gradient => Some(Rules::gradient()),
+        }
+    }
+}
+
 crate::choice! {
     /// How an answer is shown.
     pub enum Draw {
@@ -235,7 +247,7 @@ impl MaxActivating {
                 None => item.caption(peak.image),
             };
             images.push((drawn, format!("{value}: {name}")));
-            if let (Some(rules), Some(unit)) = (self.rules_beside(), query.subject_at(i, peak.place)) {
+            if let (Some(rules), Some(unit)) = (self.project.rules(), query.subject_at(i, peak.place)) {
                 let prepared = Input::Image(photo).prepared(&query.model)?;
                 let signal = crate::probes::attribution::input_signal(&unit, &prepared.x, &rules)?.squeeze(0)?;
                 images.push((
@@ -248,15 +260,6 @@ impl MaxActivating {
         let columns = if beside == 2 { 8 } else { images.len().clamp(1, 9) };
         Ok(Pictures { title, images, columns: Some(columns) })
     }
-
-    fn rules_beside(&self) -> Option<Rules> {
-        match self.project {
-            Projection::None => None,
-            Projection::Deconvnet => Some(Rules::deconvnet()),
-            Projection::Guided => Some(Rules::guided_backprop()),
-            Projection::Gradient => Some(Rules::gradient()),
-        }
-    }
 }
 
 /// Image numbers as an array: in f32 where it holds all of the data set's exactly, in f64 where not.
@@ -268,7 +271,7 @@ pub fn numbers(images: Vec<f64>, of: usize, dims: &[usize]) -> Result<Tensor> {
 }
 
 /// The questions, those first whose strongest answer is the most standard deviations above the mean maximum.
-fn standing_out(maxima: &TopActivations) -> Vec<usize> {
+pub fn standing_out(maxima: &TopActivations) -> Vec<usize> {
     let height = |i: usize| {
         let (top, m) = (maxima.tops[i].peaks().first().map_or(0.0, |p| f64::from(p.value)), &maxima.moments[i]);
         let z = (top - m.mean()) / m.std().max(1e-9);

@@ -4,6 +4,7 @@ pub mod basis_test;
 pub mod codes;
 pub mod coding;
 pub mod embedding;
+pub mod features_by_layer;
 pub mod max_activating;
 pub mod nearest;
 pub mod pca;
