@@ -161,7 +161,7 @@ function more() {
     const branch = branchOf(c);
     if (branch) {
       return make("div", { class: "row branch", role: "option", id: `row${drawn + k}`, "data-class": c }, `${branch.name} ›`,
-        make("span", { class: "synonyms" }, `${branch.count} classes`));
+        make("span", { class: "synonyms" }, `${branch.count} ${branch.count === 1 ? "class" : "classes"}`));
     }
     const { name, synonyms, examples } = session.classes[c];
     const row = make("div", { class: "row", role: "option", id: `row${drawn + k}`, "data-class": c }, ...marked(name, query, make));
@@ -219,6 +219,7 @@ function take(c) {
   if (c < 0) { open(branchOf(c)); return; }
   if (c === undefined || guesses.includes(c) || guesses.length >= session.guesses) return;
   guesses.push(c);
+  trail = [];
   changed();
 }
 
@@ -352,7 +353,7 @@ document.addEventListener("keydown", (e) => {
   if (e.key === "Enter" && document.activeElement?.tagName !== "BUTTON") {
     return act(() => {
       if (e.repeat) return;
-      const chosen = typed || at > 0; // Taking a guess starts the search anew.
+      const chosen = typed || at > 0 || trail.length > 0; // Taking a guess starts the search anew.
       if (chosen) take(found[at]);
       if (!chosen || (e.shiftKey && found[at] >= 0)) submit(false);
     });
