@@ -1,7 +1,8 @@
 //! The answers to an editor's requests.
 
 use crate::documents::{Document, LONGEST};
-use crate::navigate::{Place, definition, occurrences};
+use crate::navigate::{Place, definition, function_of_module, module_functions, occurrences};
+use crate::semantic;
 use crate::serve::Desk;
 use convscope_dsl::Session;
 use convscope_dsl::complete::KEYWORDS;
@@ -30,6 +31,7 @@ pub fn abilities() -> Value {
             "documentSymbolProvider": true,
             "renameProvider": { "prepareProvider": true },
             "documentFormattingProvider": true,
+            "semanticTokensProvider": { "legend": semantic::legend(), "full": true },
         },
         "serverInfo": { "name": "convscope", "version": env!("CARGO_PKG_VERSION") },
     })
@@ -57,6 +59,7 @@ pub fn answer(desk: &Desk, method: &str, params: Value) -> Answer {
         "textDocument/prepareRename" => at(desk, &params, prepare),
         "textDocument/rename" => at(desk, &params, |d, i| rename(desk, d, i, params["newName"].as_str().unwrap_or(""))),
         "textDocument/documentSymbol" => Ok(symbols(document(desk, &params)?)),
+        "textDocument/semanticTokens/full" => Ok(semantic::semantic(desk, document(desk, &params)?)),
         "textDocument/formatting" => {
             let document = document(desk, &params)?;
             Ok(desk.session.format(&document.name(), &document.text).map_or(Value::Null, |text| edits(document, &text)))
@@ -111,6 +114,13 @@ pub fn diagnostics(session: &Session, document: &Document) -> Vec<Value> {
 fn completion(desk: &Desk, document: &Document, cursor: usize) -> Value {
     let found = desk.session.complete(&document.text, cursor);
     let range = document.range(&(found.start..found.end));
+    if let Some(functions) = module_functions(desk, document, &document.text[..found.start]) {
+        let items = functions.into_iter().map(|f| {
+            let edit = json!({ "range": range, "newText": f.name });
+            json!({ "label": f.name, "kind": 3, "detail": head(&f), "textEdit": edit })
+        });
+        return json!({ "isIncomplete": false, "items": items.collect::<Vec<_>>() });
+    }
     let owner = desk.session.owner_of_key(&document.text, found.start);
     let items = found.candidates.into_iter().map(|c| {
         let kind = match c.kind {
@@ -183,6 +193,9 @@ fn hover(desk: &Desk, document: &Document, cursor: usize) -> Option<Value> {
     }
     let word = word(text, cursor)?;
     let name = word.text(text);
+    if let Some((script, function)) = function_of_module(desk, document, &names, cursor) {
+        return Some(said(document, word.at, &declared(desk, &script, &function)));
+    }
     if let Some(owner) = desk.session.owner_of_key(text, word.at.start)
         && let Some(doc) = option(desk, &owner, name)
     {
@@ -217,7 +230,7 @@ fn said(document: &Document, at: std::ops::Range<usize>, markdown: &str) -> Valu
 fn declared(desk: &Desk, document: &Document, name: &Name) -> String {
     let text = &document.text;
     let head = match name.sort {
-        Sort::Function => format!("fn {}({})", name.name, name.parameters.join(", ")),
+        Sort::Function => format!("fn {}", head(name)),
         Sort::Module => format!("import \"{}\" as {}", name.path.as_deref().unwrap_or(""), name.name),
         Sort::Parameter => format!("{} (parameter)", name.name),
         Sort::Variable | Sort::Constant => {
@@ -233,6 +246,11 @@ fn declared(desk: &Desk, document: &Document, name: &Name) -> String {
     let mut lines: Vec<&str> = above.map(|l| l.trim_start_matches('/').trim()).collect();
     lines.reverse();
     format!("```rhai\n{head}\n```\n\n{}", lines.join("\n")).trim_end().to_string()
+}
+
+/// A function as it is called.
+fn head(function: &Name) -> String {
+    format!("{}({})", function.name, function.parameters.join(", "))
 }
 
 /// Where the value that a variable is declared with ends.
@@ -273,9 +291,11 @@ fn signatures(desk: &Desk, document: &Document, cursor: usize) -> Option<Value> 
     let (at, active) = desk.session.call_at(text, cursor)?;
     let name = &text[at.clone()];
     let token = Token { class: Class::Word, at };
-    let own = Names::of(text).names.into_iter().find(|n| n.sort == Sort::Function && n.name == name);
+    let names = Names::of(text);
+    let imported = function_of_module(desk, document, &names, token.at.start).map(|(_, function)| function);
+    let own = imported.or_else(|| names.names.into_iter().find(|n| n.sort == Sort::Function && n.name == name));
     let mut found: Vec<(String, String)> = match &own {
-        Some(function) => vec![(format!("{name}({})", function.parameters.join(", ")), String::new())],
+        Some(function) => vec![(head(function), String::new())],
         None => {
             let entries = called(desk, text, &token).into_iter();
             entries.flat_map(|e| e.signatures.iter().map(|s| (s.clone(), e.doc.clone()))).collect()

@@ -5,6 +5,7 @@ mod answer;
 mod documents;
 mod frame;
 mod navigate;
+mod semantic;
 mod serve;
 
 pub use documents::Document;

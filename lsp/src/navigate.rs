@@ -2,7 +2,7 @@
 
 use crate::documents::{self, Document};
 use crate::serve::Desk;
-use convscope_dsl::names::{Names, Sort};
+use convscope_dsl::names::{Name, Names, Sort};
 use convscope_engine::{Error, Result, regular};
 use lsp_types::{Range, Uri};
 use std::path::{Component, Path, PathBuf};
@@ -90,6 +90,29 @@ fn imported(desk: &Desk, document: &Document, names: &Names, cursor: usize) -> O
     let (module, at) = names.items.iter().find(|(_, at)| at.start <= cursor && cursor <= at.end)?;
     let script = beside(desk, document, names.names[*module].path.as_ref()?)?;
     Some((script, document.text[at.clone()].to_string()))
+}
+
+/// The function that `module::function` at a byte names, with the script that declares it.
+pub fn function_of_module(desk: &Desk, document: &Document, names: &Names, cursor: usize) -> Option<(Document, Name)> {
+    let (script, function) = imported(desk, document, names, cursor)?;
+    let found = functions(&script).into_iter().find(|n| n.name == function)?;
+    Some((script, found))
+}
+
+/// What `module::` at the end of `before` offers.
+pub fn module_functions(desk: &Desk, document: &Document, before: &str) -> Option<Vec<Name>> {
+    let module = before.trim_end().strip_suffix("::")?.trim_end();
+    let names = Names::of(&document.text).names;
+    let declared = names.iter().find(|n| n.sort == Sort::Module && n.covers(module.len()))?;
+    Some(functions(&beside(desk, document, declared.path.as_ref()?)?))
+}
+
+/// The functions that others may call.
+fn functions(script: &Document) -> Vec<Name> {
+    let names = Names::of(&script.text).names.into_iter();
+    names
+        .filter(|n| n.sort == Sort::Function && !script.text[..n.at.start].trim_end().ends_with("private fn"))
+        .collect()
 }
 
 /// The script that another one imports: as an editor has it, else as its file has it.

@@ -210,6 +210,50 @@ fn what_is_typed_is_completed_and_checked() {
 }
 
 #[test]
+fn names_are_told_apart_by_what_they_mean() {
+    let mut editor = Editor::new();
+    let here = "file:///s.rhai";
+    editor
+        .open(here, "const N = 2;\r\nfn f(p) { p * N }\nlet smile = \"😀\"; show(gradient(#{ x: f(1) }).run(smile));");
+    let about = json!({ "textDocument": { "uri": here } });
+    let data = editor.ask("textDocument/semanticTokens/full", about)["result"]["data"].clone();
+    let data: Vec<u64> = serde_json::from_value(data).unwrap();
+    let wanted = [
+        [0, 6, 1, 1, 3],  // const N
+        [1, 3, 1, 3, 1],  // fn f
+        [0, 2, 1, 2, 1],  // p, declared
+        [0, 5, 1, 2, 0],  // p
+        [0, 4, 1, 1, 2],  // N
+        [1, 4, 5, 1, 1],  // smile; the picture behind it has two units
+        [0, 14, 4, 3, 4], // show
+        [0, 5, 8, 3, 4],  // gradient
+        [0, 12, 1, 5, 0], // x:
+        [0, 3, 1, 3, 0],  // f
+        [0, 8, 3, 4, 0],  // .run
+        [0, 4, 5, 1, 0],  // smile
+    ];
+    assert_eq!(data, wanted.concat());
+    assert_eq!(editor.leave(), 0);
+}
+
+/// A client that others wrote; `tests/env/setup.sh` installs it.
+#[test]
+fn a_client_of_others_is_served() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), std::path::PathBuf::from);
+    let environment = root.join(target).join("test-env");
+    if !environment.join("installed").is_file() {
+        eprintln!("skipped: run tests/env/setup.sh first, which installs the tools of this test");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut client = Command::new(environment.join("bin/python"));
+    client.arg(root.join("tests/lsp/outside.py")).arg(env!("CARGO_BIN_EXE_convscope")).arg(folder.path());
+    let output = client.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn imports_are_followed_and_renamed_with_what_they_import() {
     let folder = tempfile::tempdir().unwrap();
     let (main, tools) = (folder.path().join("main é.rhai"), folder.path().join("tools.rhai"));
@@ -221,6 +265,11 @@ fn imports_are_followed_and_renamed_with_what_they_import() {
     let found = editor.at("textDocument/definition", &here, 1, 15);
     assert_eq!((&found["uri"], &found["range"]["start"]["character"]), (&uri(&tools).into(), &3.into()));
     assert_eq!(editor.at("textDocument/definition", &here, 0, 10)["uri"], uri(&tools));
+    let shown = editor.at("textDocument/hover", &here, 1, 15);
+    assert_eq!(shown["contents"]["value"], "```rhai\nfn mean(a, b)\n```");
+    assert_eq!(labels(&editor.at("textDocument/completion", &here, 1, 13)), ["mean"]);
+    let help = editor.at("textDocument/signatureHelp", &here, 1, 21);
+    assert_eq!((&help["signatures"][0]["label"], &help["activeParameter"]), (&"mean(a, b)".into(), &1.into()));
     assert_eq!(editor.at("textDocument/references", &here, 1, 15).as_array().unwrap().len(), 3);
     let place = json!({ "line": 1, "character": 15 });
     let asked = json!({ "textDocument": { "uri": here }, "position": place, "newName": "average" });
