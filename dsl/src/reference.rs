@@ -227,18 +227,38 @@ fn spelled(default: &serde_json::Value) -> String {
     }
 }
 
-/// The text in lines of at most `width` characters, paragraphs joined.
+/// The text in lines of at most `width` characters; each paragraph and each item of a list begins a line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.len() - 1;
-        if !lines[last].is_empty() && lines[last].chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_string());
+    let mut indent = "";
+    for source in text.lines() {
+        let item = source.trim_start().starts_with("- ");
+        let blank = source.trim().is_empty();
+        let last = lines.last().is_some_and(|line| !line.is_empty());
+        if (item || blank) && last {
+            lines.push(String::new());
+        }
+        indent = if item {
+            "  "
+        } else if blank {
+            ""
         } else {
-            if !lines[last].is_empty() {
-                lines[last].push(' ');
+            indent
+        };
+        let mut begins = item;
+        for word in source.split_whitespace() {
+            let line = lines
+                .last_mut()
+                .filter(|line| line.trim().is_empty() || line.chars().count() + 1 + word.chars().count() <= width);
+            match line {
+                Some(line) if line.is_empty() => *line = format!("{}{word}", if begins { "" } else { indent }),
+                Some(line) => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                None => lines.push(format!("{indent}{word}")),
             }
-            lines[last].push_str(word);
+            begins = false;
         }
     }
     lines
@@ -345,6 +365,14 @@ mod tests {
         let default = json!([{ "name": "gradient", "options": {} }, { "name": "rise", "options": { "masks": 9 } }]);
         assert_eq!(spelled(&default), "[gradient(), rise(#{ masks: 9 })]");
         assert_eq!(spelled(&json!({})), "#{}");
+    }
+
+    #[test]
+    fn lists_and_paragraphs_keep_their_lines() {
+        let text = "One two three\nfour.\n\nOptions:\n\n- `a`: five six\n  seven\n- `b`: eight\n\nNine.";
+        let wanted = ["One two", "three four.", "Options:", "- `a`: five", "  six seven", "- `b`:", "  eight", "Nine."];
+        assert_eq!(wrap(text, 11), wanted);
+        assert_eq!(wrap("", 11), [""]);
     }
 
     /// The list of `convscope doc` ends no line in the middle of a word, and no sentence in the middle.

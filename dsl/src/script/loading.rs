@@ -255,9 +255,24 @@ fn generated(given: &Map) -> Result<Dataset> {
 fn doc() -> String {
     let options: String = OPTIONS.iter().map(|o| format!("\n- `{}` ({}): {}", o.name, o.takes, o.doc)).collect();
     format!(
-        "A trained net: a known one by its name (`convscope models` lists them), the embedded \"shapes\", an .onnx file, an \
-         architecture with its weights (#{{ weights: \"resnet18.pth\" }}), \"hf:org/repo\" or \"hf:org/repo/path/to/file.onnx\", each with @revision. A photo becomes \
-         x = (pixel * scale - mean) / std. Options:\n{options}"
+        "A trained net, by its name or from a file. The name is one of:
+
+\
+         - \"shapes\", the embedded net, or a known one (`convscope models` lists them)
+\
+         - an .onnx file
+\
+         - an architecture, with its weights as an option (#{{ weights: \"resnet18.pth\" }})
+\
+         - a .pth or .safetensors file of a known architecture
+\
+         - \"hf:org/repo\" or \"hf:org/repo/path/to/file.onnx\", from the Hugging Face Hub, each with @revision
+
+\
+         A photo becomes x = (pixel * scale - mean) / std.
+
+Options:
+{options}"
     )
 }
 
