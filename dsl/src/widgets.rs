@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use crate::output::Shown;
-use convscope_engine::show::{TextStyle, png, to_text, viewer};
+use convscope_engine::show::{TextStyle, mime, to_text, viewer};
 use convscope_engine::{Error, Result};
 use explore::Explored;
 use interact::{Interaction, Slider};
@@ -64,9 +64,10 @@ impl State {
             Some(Shown::Artifact(artifact)) => match viewer::maps(artifact, true, ROOM)? {
                 Some(found) => {
                     (maps, bytes) = (found.about, found.bytes);
-                    text = artifact.notes.join("\n");
+                    // The widget shows it as it is, without a font for code.
+                    text = artifact.notes.join("\n").replace('`', "");
                 }
-                None if artifact.is_drawn() => picture = png(artifact)?,
+                None if artifact.is_drawn() => picture = mime::picture(artifact)?,
                 None => text = to_text(artifact, &TextStyle::default()),
             },
         }

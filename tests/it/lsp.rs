@@ -222,8 +222,7 @@ fn names_are_told_apart_by_what_they_mean() {
         [0, 6, 1, 1, 3],  // const N
         [1, 3, 1, 3, 1],  // fn f
         [0, 2, 1, 2, 1],  // p, declared
-        [0, 5, 1, 2, 0],  // p
-        [0, 4, 1, 1, 2],  // N
+        [0, 5, 1, 2, 0],  // p; a function does not see N
         [1, 4, 5, 1, 1],  // smile; the picture behind it has two units
         [0, 14, 4, 3, 4], // show
         [0, 5, 8, 3, 4],  // gradient

@@ -15,7 +15,7 @@ mod tiles;
 use super::alt::alt;
 use super::artifact::{Artifact, Part, Style};
 use super::headline::headline;
-use super::look::Look;
+use super::look::{Look, Theme};
 use super::markdown;
 use super::raster::{self, Pixels};
 use super::scene::{INK, SOFT, Scene, paragraph};
@@ -65,8 +65,17 @@ impl Drawn {
 /// # Errors
 /// Where a part's arrays do not have the shapes that it says, or the figure would be too large.
 pub fn draw(artifact: &Artifact) -> Result<Drawn> {
+    draw_on(artifact, Theme::default())
+}
+
+/// The same for a place whose pages are as `theme` says, where the artifact does not say itself how it looks.
+///
+/// # Errors
+/// As [`draw`].
+pub fn draw_on(artifact: &Artifact, theme: Theme) -> Result<Drawn> {
+    let theme = artifact.look.theme.unwrap_or(theme);
     let scene = page(artifact)?;
-    let pixels = raster::draw(&scene, artifact.look.theme)?;
+    let pixels = raster::draw(&scene, theme)?;
     Ok(Drawn { page: pixels.image.clone(), pixels, pictures: scene.pictures, description: alt(artifact) })
 }
 
@@ -83,7 +92,11 @@ pub fn png(artifact: &Artifact) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`png`].
 pub fn svg(artifact: &Artifact) -> Result<String> {
-    vector::write(&page(artifact)?, artifact.look.theme, (&headline(&artifact.title, true), &alt(artifact)))
+    vector::write(
+        &page(artifact)?,
+        artifact.look.theme.unwrap_or_default(),
+        (&headline(&artifact.title, true), &alt(artifact)),
+    )
 }
 
 /// The artifact as a PDF file of one page: all but maps and photos as vectors.
@@ -91,7 +104,7 @@ pub fn svg(artifact: &Artifact) -> Result<String> {
 /// # Errors
 /// As [`png`].
 pub fn pdf(artifact: &Artifact) -> Result<Vec<u8>> {
-    super::pdf::write(&page(artifact)?, artifact.look.theme, &headline(&artifact.title, true))
+    super::pdf::write(&page(artifact)?, artifact.look.theme.unwrap_or_default(), &headline(&artifact.title, true))
 }
 
 /// The parts that are pictures, laid out at most `width` px wide and one below the other; as [`Drawn::pictures`].
@@ -168,7 +181,9 @@ fn whole(artifact: &Artifact, width: f64, outermost: bool, look: Look) -> Result
         scene.below(part, if scene.items.is_empty() { 0.0 } else { GAP * 0.7 });
     }
     for (i, note) in artifact.notes.iter().enumerate().filter(|_| !caption) {
-        scene.below(paragraph(note, SMALL + 0.5, text, 6, SOFT, false), if i == 0 { 10.0 } else { 2.0 });
+        // Drawn letters are all of one kind, so code needs no marks.
+        let note = note.replace('`', "");
+        scene.below(paragraph(&note, SMALL + 0.5, text, 6, SOFT, false), if i == 0 { 10.0 } else { 2.0 });
     }
     Ok(scene)
 }

@@ -184,7 +184,7 @@ fn section(
     if !artifact.notes.is_empty() {
         out += "<ul class=\"notes\">\n";
         for note in &artifact.notes {
-            out += &format!("<li>{}</li>\n", escape(note));
+            out += &format!("<li>{}</li>\n", coded(note));
         }
         out += "</ul>\n";
     }
@@ -192,6 +192,19 @@ fn section(
         out += &format!("<p class=\"arrays\">{}</p>\n", escape(&text::arrays(artifact)));
     }
     Ok(out + "</section>\n")
+}
+
+/// A sentence, escaped; what stands between back-quotes is code.
+fn coded(text: &str) -> String {
+    let pieces: Vec<&str> = text.split('`').collect();
+    if pieces.len() % 2 == 0 {
+        return escape(text);
+    }
+    let piece = |(i, piece): (usize, &&str)| match i % 2 {
+        0 => escape(piece),
+        _ => format!("<code>{}</code>", escape(piece)),
+    };
+    pieces.iter().enumerate().map(piece).collect()
 }
 
 /// The maps of an artifact for the viewer, in an element that browsers neither show nor run.
@@ -241,10 +254,12 @@ fn body(
 
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use super::{coded, escape};
 
     #[test]
     fn nothing_keeps_a_meaning() {
+        assert_eq!(coded("layer `<conv>`, 7"), "layer <code>&lt;conv&gt;</code>, 7");
+        assert_eq!(coded("`a` and ` <"), "`a` and ` &lt;");
         assert_eq!(escape("<a b=\"c\">&'\u{0}"), "&lt;a b=&quot;c&quot;&gt;&amp;&#39; ");
     }
 }

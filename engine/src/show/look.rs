@@ -17,8 +17,9 @@ pub enum Theme {
 /// The look of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Look {
-    /// Colours of page and letters.
-    pub theme: Theme,
+    /// Colours of page and letters; where absent those of the place: white in files and reports, nothing in notebooks, whose
+    /// pages may be light or dark.
+    pub theme: Option<Theme>,
     /// The width of the whole figure in px (1/96 inch); as wide as it needs where absent.
     pub width: Option<f64>,
     /// For a paper: serif letters, a narrow margin, neither title nor notes, which belong into the caption.
@@ -39,8 +40,8 @@ impl Look {
     /// # Errors
     /// Where there is none of that name.
     pub fn named(name: &str) -> Result<Look> {
-        let plain = |theme| Look { theme, ..Look::default() };
-        let paper = |width| Look { width: Some(width), paper: true, ..Look::default() };
+        let plain = |theme| Look { theme: Some(theme), ..Look::default() };
+        let paper = |width| Look { width: Some(width), paper: true, ..plain(Theme::Light) };
         Ok(match name {
             "light" => plain(Theme::Light),
             "dark" => plain(Theme::Dark),

@@ -3,6 +3,7 @@
 
 use super::alt::alt;
 use super::artifact::{Artifact, Part};
+use super::look::Theme;
 use super::raster::SCALE;
 use super::{TextStyle, figure, html, text};
 use crate::data::Image;
@@ -56,9 +57,18 @@ fn rich(artifact: &Artifact) -> Result<Form> {
         return Ok(Form::text("text/markdown", markdown));
     }
     match artifact.is_drawn() {
-        true => Ok(png(&figure::png(artifact)?, SCALE, alt(artifact))),
+        true => Ok(png(&picture(artifact)?, SCALE, alt(artifact))),
         false => Ok(Form::text("text/html", html::html(artifact)?)),
     }
+}
+
+/// The figure as the bytes of a PNG file for a notebook, which is light or dark, as only its reader knows: on a clear ground unless
+/// the artifact says how it looks.
+///
+/// # Errors
+/// As [`figure::draw`].
+pub fn picture(artifact: &Artifact) -> Result<Vec<u8>> {
+    figure::draw_on(artifact, Theme::Transparent)?.png()
 }
 
 /// A PNG with `scale` pixels a px of the screen.
@@ -74,7 +84,7 @@ fn png(bytes: &[u8], scale: f64, alt: String) -> Form {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::show::{Table, of_image, of_table};
+    use crate::show::{Look, Table, of_image, of_table};
 
     #[test]
     fn each_kind_of_result_has_its_forms() {
@@ -82,6 +92,18 @@ mod tests {
         assert_eq!(types(&of_table(&Table::new(["a"]))), ["text/html", "text/plain"]);
         assert_eq!(types(&Artifact::new("").part(Part::Text("*x*".into()))), ["text/markdown", "text/plain"]);
         assert_eq!(types(&of_image(&Image::filled(30, 20, [1; 3]).unwrap())), ["image/png", "text/plain"]);
+    }
+
+    /// A corner of the page is clear in notebooks, and white where the artifact says so.
+    #[test]
+    fn notebooks_get_figures_for_light_and_dark_pages() {
+        let figure = of_image(&Image::filled(30, 20, [1; 3]).unwrap());
+        let corner = |artifact: &Artifact| {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(&forms(artifact)[0].content).unwrap();
+            image::load_from_memory(&bytes).unwrap().to_rgba8().get_pixel(0, 0).0[3]
+        };
+        assert_eq!(corner(&figure), 0);
+        assert_eq!(corner(&figure.with_look(Look::named("light").unwrap())), 255);
     }
 
     #[test]

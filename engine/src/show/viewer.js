@@ -178,7 +178,6 @@ class Viewer {
     this.frame.label.hidden = frames < 2;
     this.threshold.label.hidden = !this.map.scale;
     this.under.hidden = !this.map.patch;
-    this.legend();
     this.turn(Math.min(this.state.frame, frames - 1));
   }
 
@@ -189,8 +188,14 @@ class Viewer {
     this.values = this.numbers(this.map, frame);
     this.canvas.setAttribute("aria-label", [this.map.title, this.map.frames[frame]].filter(Boolean).join(", "));
     if (this.cell && (this.cell[0] >= this.map.rows || this.cell[1] >= this.map.columns)) this.cell = null;
+    this.legend();
     this.paint();
     this.point(this.cell);
+  }
+
+  /** The colours of the frame, or nothing for a map of classes: those of the map unless each frame has ends of its own. */
+  ramp() {
+    return this.map.scale && { ...this.map.scale, ...(this.map.ends ? this.map.ends[this.state.frame] : {}) };
   }
 
   set(change) {
@@ -202,7 +207,7 @@ class Viewer {
   /** The colours' ends, or nothing for a map of classes. */
   legend() {
     this.colours.replaceChildren();
-    const scale = this.map.scale;
+    const scale = this.ramp();
     if (!scale) return;
     element(this.colours, "span", "", short(scale.low));
     const bar = element(this.colours, "canvas");
@@ -218,14 +223,17 @@ class Viewer {
 
   /** The map's cells as pixels; those below the threshold are clear. */
   paint() {
-    const { rows, columns, scale, classes } = this.map;
+    const { rows, columns, classes } = this.map;
+    const scale = this.ramp();
     const pixels = new ImageData(columns, rows);
     const palette = scale && this.part(scale.palette, 768);
+    // A symmetric-log scale is about linear up to `linear`, and logarithmic beyond.
+    const bent = (value) => (scale.linear ? Math.asinh(value / scale.linear) : value);
     const hues = new Map((classes || []).map(([n, , hue]) => [n, [1, 3, 5].map((i) => parseInt(hue.slice(i, i + 2), 16))]));
     this.values.forEach((value, i) => {
       let [colour, seen] = [[255, 0, 200], true];
       if (scale && !Number.isNaN(value)) {
-        const place = Math.min(Math.max((value - scale.low) / (scale.high - scale.low), 0), 1);
+        const place = Math.min(Math.max((bent(value) - bent(scale.low)) / (bent(scale.high) - bent(scale.low)), 0), 1);
         const entry = 3 * Math.round(255 * place);
         colour = palette.subarray(entry, entry + 3);
         seen = (scale.diverging ? Math.abs(2 * place - 1) : place) >= this.state.threshold;

@@ -1,7 +1,7 @@
 //! An artifact's maps as the viewer takes them: what each is in JSON, their values and photos in bytes beside it. The viewer
 //! itself (`viewer.js`) is the one script of a report and the front of the notebooks' widgets.
 
-use super::artifact::{Artifact, ClassMap, Grid, Map, Part, Style};
+use super::artifact::{Artifact, ClassMap, Grid, Map, Part, Scale, Style};
 use super::colour::{self, Ramp, Rgb};
 use super::field::{Field, Ground};
 use crate::data::{Image, Interpolation};
@@ -126,12 +126,23 @@ impl<'a> Packed<'a> {
         let values: Vec<f32> = fields.iter().flat_map(|f| f.values.iter().copied()).collect();
         let [w, h] = [first.columns as f64, first.rows as f64];
         let captions: Vec<&str> = grid.tiles.iter().map(|tile| tile.caption.as_str()).collect();
-        let about = json!({
-            "title": title, "label": grid.label, "frames": captions,
+        let ramp = Ramp::fit(grid.scale, &values, None);
+        let label = if ramp.linear.is_some() { format!("{} (log scale)", grid.label) } else { grid.label.clone() };
+        let mut about = json!({
+            "title": title, "label": label, "frames": captions,
             "rows": first.rows, "columns": first.columns,
             "width": w, "height": h, "over": [0.0, 0.0, w, h], "clip": [0.0, 0.0, w, h],
         });
-        self.put(about, None, Some(Ramp::fit(grid.scale, &values, None)), &fields)
+        if grid.scale == Scale::Each {
+            let kind = if ramp.diverging {
+                Scale::Diverging { bound: None }
+            } else {
+                Scale::Sequential { low: Some(0.0), high: None }
+            };
+            let own = fields.iter().map(|field| Ramp::fit(kind, &field.values, None));
+            about["ends"] = own.map(|own| json!({ "low": own.low, "high": own.high })).collect();
+        }
+        self.put(about, None, Some(ramp), &fields)
     }
 
     /// Adds a map with its values, its photo and its colours, where there is room for them.
@@ -145,8 +156,9 @@ impl<'a> Packed<'a> {
         about["photo"] = photo.map(|photo| self.photo(photo)).transpose()?.flatten().into();
         if let Some(ramp) = ramp {
             let palette = self.palette(ramp.diverging);
-            about["scale"] =
-                json!({ "low": ramp.low, "high": ramp.high, "diverging": ramp.diverging, "palette": palette });
+            about["scale"] = json!({
+                "low": ramp.low, "high": ramp.high, "diverging": ramp.diverging, "palette": palette, "linear": ramp.linear,
+            });
         }
         about["at"] = self.bytes.len().into();
         for value in fields.iter().flat_map(|field| &field.values) {
@@ -243,7 +255,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::data::preprocess::Placement;
-    use crate::show::Scale;
     use crate::tensor::tensor;
 
     fn map(rows: usize, columns: usize) -> Map {
@@ -275,6 +286,25 @@ mod tests {
         }
         assert_eq!(maps.about["photos"].as_array().unwrap().len(), 1, "the photo is there once");
         assert!(maps.about["left_out"].is_null());
+    }
+
+    #[test]
+    fn tiles_have_the_ends_of_their_figure() {
+        let tile = |values: &[f32]| crate::show::Tile {
+            values: tensor(values.to_vec(), &[1, 2]).unwrap(),
+            caption: "t".into(),
+        };
+        let about = |scale| {
+            let tiles = vec![tile(&[0.0, 4.0]), tile(&[1.0, 100.0])];
+            let grid = Grid { title: "g".into(), label: "x".into(), scale, tiles, columns: None };
+            maps(&Artifact::new("a").part(Part::Grid(grid)), false, ROOM).unwrap().unwrap().about["maps"][0].clone()
+        };
+        let log = about(Scale::SymmetricLog);
+        assert_eq!((&log["scale"]["linear"], &log["label"]), (&json!(1.0), &json!("x (log scale)")));
+        assert!(log["ends"].is_null());
+        let each = about(Scale::Each);
+        assert_eq!(each["ends"], json!([{ "low": 0.0, "high": 4.0 }, { "low": 0.0, "high": 100.0 }]));
+        assert!(each["scale"]["linear"].is_null());
     }
 
     #[test]

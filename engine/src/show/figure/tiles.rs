@@ -172,10 +172,10 @@ fn signed(values: &[f32]) -> Scale {
     }
 }
 
-/// The number of columns asked for, or one that makes the whole wider than high.
+/// The number of columns asked for, or one that makes the whole wider than high, with full rows where that is no single column.
 fn columns(count: usize, asked: Option<usize>) -> usize {
     let near = (count as f64 * 1.6).sqrt().ceil() as usize;
-    let even = (near.saturating_sub(3)..=near + 2).rev().find(|c| *c > 0 && count.is_multiple_of(*c));
+    let even = (near.saturating_sub(3).max(2)..=near + 2).rev().find(|c| count.is_multiple_of(*c));
     asked.or(even).unwrap_or(near).clamp(1, count.max(1))
 }
 
@@ -238,6 +238,13 @@ fn numbering(tiles: &[Tile], columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::{columns, tile_size};
+
+    #[test]
+    fn no_count_of_tiles_is_stacked_singly() {
+        let found: Vec<usize> = (1..=16).map(|count| columns(count, None)).collect();
+        assert_eq!(found, [1, 2, 3, 4, 5, 6, 4, 4, 3, 5, 5, 6, 5, 7, 5, 8]);
+        assert_eq!(columns(7, Some(1)), 1);
+    }
 
     #[test]
     fn grids_are_wider_than_high_and_full_where_they_can_be() {
