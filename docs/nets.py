@@ -1,6 +1,6 @@
 """Exports some hundred nets, asks convscope about each, and writes the tables of docs/nets.md.
 
-    pip install -r tests/golden/zoo/requirements.txt timm
+    pip install -r tests/golden/zoo/requirements.txt timm transformers
     python docs/nets.py FOLDER            export what is not there yet, compare, rewrite docs/nets.md
     python docs/nets.py FOLDER --export   only export
     python docs/nets.py FOLDER --compare  only compare
@@ -160,7 +160,57 @@ def hand_nets():
     h('rms', seq, lambda: Fn(lambda s, x: F.rms_norm(s.l(x.transpose(1, 2)), (8,), s.w, 1e-6).mean(1), l=nn.Linear(4, 8), w=nn.Parameter(torch.rand(8))))
     h('posemb_interp', img, lambda: Fn(lambda s, x: (s.c(x) + F.interpolate(s.pe, x.shape[2:], mode='bicubic')).mean((2, 3)), c=conv(), pe=nn.Parameter(torch.randn(1, 8, 7, 7))))
 
-groups = dict(tv=torchvision_nets, timm=timm_nets, hand=hand_nets)
+def transformers_nets():
+    """Hugging Face's architectures, small, with random weights; the first output of each."""
+    import transformers as T
+    T.utils.logging.set_verbosity_error()
+    class First(nn.Module):
+        def __init__(s, m): super().__init__(); s.m = m
+        def forward(s, x): return next(v for v in s.m(x, return_dict=True).values() if isinstance(v, torch.Tensor))
+    def hf(name, task, config, shape=(2, 3, 64, 64)):
+        make = lambda: First(getattr(T, name + task)(getattr(T, name + 'Config')(**config)))
+        add('hf_' + name.lower() + ('' if task == CLASSES else '_' + task[3:].lower()), shape, make)
+    CLASSES = 'ForImageClassification'
+    four = lambda key, widths=(16, 32, 40, 64): {key: list(widths), 'depths': [1, 1, 1, 1], 'num_labels': 7}
+    heads = {'num_attention_heads': [1, 2, 4, 8]}
+    vit = dict(image_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=7)
+    dino = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_labels=7, image_size=70)
+    mobile = dict(image_size=64, hidden_sizes=[24, 32, 40], neck_hidden_sizes=[8, 16, 24, 32, 40, 48, 64], num_labels=7)
+    clip = {**vit, 'patch_size': 16, 'projection_dim': 16}
+    resnet = lambda **o: T.ResNetConfig(embedding_size=16, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1], **o)
+    hf('ResNet', CLASSES, dict(embedding_size=16, **four('hidden_sizes')))
+    hf('RegNet', CLASSES, dict(embedding_size=16, groups_width=8, **four('hidden_sizes', (16, 32, 48, 64))))
+    for n in ('ConvNext', 'ConvNextV2', 'PoolFormer', 'PvtV2'): hf(n, CLASSES, four('hidden_sizes'))
+    hf('MobileNetV1', CLASSES, dict(depth_multiplier=0.25, num_labels=7)); hf('MobileNetV2', CLASSES, dict(depth_multiplier=0.35, num_labels=7))
+    hf('MobileNetV2', 'ForSemanticSegmentation', dict(depth_multiplier=0.35, num_labels=7))
+    hf('MobileViT', CLASSES, mobile); hf('MobileViT', 'ForSemanticSegmentation', mobile)
+    hf('Segformer', CLASSES, {**four('hidden_sizes'), **heads}); hf('Segformer', 'ForSemanticSegmentation', {**four('hidden_sizes'), **heads, 'decoder_hidden_size': 32})
+    hf('GLPN', 'ForDepthEstimation', {**four('hidden_sizes'), **heads, 'decoder_hidden_size': 32})
+    hf('Pvt', CLASSES, {**four('hidden_sizes'), 'image_size': 64})
+    hf('DPT', 'ForDepthEstimation', {**vit, 'num_hidden_layers': 4, 'backbone_out_indices': [0, 1, 2, 3], 'neck_hidden_sizes': [8, 16, 24, 32], 'fusion_hidden_size': 16})
+    for n in ('ViT', 'DeiT', 'ViTMSN', 'IJepa'): hf(n, CLASSES, vit)
+    for n in ('Beit', 'Data2VecVision'): hf(n, CLASSES, {**vit, 'use_relative_position_bias': True})
+    hf('Dinov2', CLASSES, dino, (2, 3, 70, 70)); hf('Dinov2WithRegisters', CLASSES, dino, (2, 3, 70, 70))
+    hf('Swinv2', CLASSES, {**four('num_heads', (1, 2, 4, 8)), 'image_size': 64, 'embed_dim': 16, 'window_size': 4})
+    hf('Hiera', CLASSES, {**four('num_heads', (1, 2, 4, 8)), 'image_size': [64, 64], 'embed_dim': 16})
+    hf('FocalNet', CLASSES, dict(image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_labels=7)); hf('SwiftFormer', CLASSES, {**four('embed_dims'), 'image_size': 64})
+    hf('Levit', CLASSES, dict(image_size=64, hidden_sizes=[32, 48, 64], num_attention_heads=[2, 3, 4], depths=[1, 1, 1], key_dim=[8, 8, 8], num_labels=7))
+    hf('TextNet', CLASSES, dict(num_labels=7))
+    hf('CLIPVision', 'ModelWithProjection', clip); hf('SiglipVision', 'Model', clip)
+    hf('Swin2SR', 'ForImageSuperResolution', dict(image_size=32, embed_dim=24, depths=[2, 2], num_heads=[2, 2], window_size=4, upscale=2), (2, 3, 32, 32))
+    queries = dict(d_model=32, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=32, decoder_ffn_dim=32, encoder_attention_heads=2, decoder_attention_heads=2, num_queries=9, num_labels=7)
+    hf('Detr', 'ForObjectDetection', dict(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=resnet(out_features=['stage4']), **queries))
+    hf('Yolos', 'ForObjectDetection', {**vit, 'image_size': [64, 64], 'num_detection_tokens': 9})
+    deep = T.RTDetrResNetConfig(embedding_size=16, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1], out_features=['stage2', 'stage3', 'stage4'])
+    hf('RTDetr', 'ForObjectDetection', {**queries, 'encoder_hidden_dim': 32, 'decoder_in_channels': [32] * 3, 'encoder_in_channels': [32, 48, 64], 'backbone': None, 'backbone_config': deep})
+    hf('MaskFormer', 'ForInstanceSegmentation', dict(num_labels=7))
+    video = {**vit, 'image_size': 32, 'num_frames': 4, 'patch_size': 16}
+    hf('Timesformer', 'ForVideoClassification', video, (2, 4, 3, 32, 32)); hf('VideoMAE', 'ForVideoClassification', {**video, 'tubelet_size': 2}, (2, 4, 3, 32, 32))
+    hf('AST', 'ForAudioClassification', {**{k: v for k, v in vit.items() if k != 'image_size'}, 'max_length': 128, 'num_mel_bins': 32}, (2, 128, 32))
+    hf('Wav2Vec2', 'ForSequenceClassification', {**{k: v for k, v in vit.items() if k != 'image_size'}, 'conv_dim': [32] * 7, 'num_conv_pos_embeddings': 16, 'num_conv_pos_embedding_groups': 4}, (2, 8000))
+
+
+groups = dict(tv=torchvision_nets, timm=timm_nets, hand=hand_nets, hf=transformers_nets)
 
 def export(name, f, shape, o, kind):
     folder = f'{OUT}/{name}.{kind}'
@@ -212,7 +262,7 @@ def export(name, f, shape, o, kind):
     else: off = -1
     json.dump(dict(torch_vs_ort=diff, g32=float(off)), open(folder + '/done', 'w'))
 
-KINDS = {'tv': 'torchvision: classification, segmentation, video, heads of detectors', 'timm': 'timm: convolutional nets, transformers, hybrids', 'h_e': 'one operation behind a convolution', 'h': 'signals, volumes, recurrent layers, Einsum, detectors\' decoding'}
+KINDS = {'tv': 'torchvision: classification, segmentation, video, heads of detectors', 'timm': 'timm: convolutional nets, transformers, hybrids', 'hf': 'transformers: classification, segmentation, depth, detection, video, audio', 'h_e': 'one operation behind a convolution', 'h': 'signals, volumes, recurrent layers, Einsum, detectors\' decoding'}
 EXPORTERS = {'ts': 'TorchScript, opset 17, open batch', 'dyn': 'dynamo'}
 
 
@@ -220,7 +270,7 @@ def export_all():
     for group, make in groups.items():
         make()
     for name, (f, shape, o) in NETS.items():
-        for kind in ('ts', 'dyn') if name.startswith(('h_', 'tv_')) else ('ts',):
+        for kind in ('ts', 'dyn') if name.startswith(('h_', 'tv_', 'hf_')) else ('ts',):
             try:
                 export(name, f, shape, o, kind)
             except Exception as e:
@@ -241,7 +291,7 @@ def write(lines):
         if not match:
             continue
         how, name, kind, rest = match.groups()
-        group = next(k for k in ('tv', 'timm', 'h_e', 'h') if name.startswith(k))
+        group = next(k for k in ('tv', 'timm', 'hf', 'h_e', 'h') if name.startswith(k))
         row = rows[group, kind]
         off = rest.startswith(('forward off', 'gradient off'))
         row[0] += 1

@@ -1,6 +1,7 @@
 //! The script that asks the usual questions of a net and an image.
 
 use super::source::Source;
+use convscope_engine::graph::Op;
 use convscope_engine::graph::closing::Closing;
 use convscope_engine::load::guess::{self, Guess};
 use convscope_engine::load::{LoadOptions, load_model};
@@ -17,7 +18,7 @@ enum Kind {
     Maps,
     /// A map of one class: inside or outside.
     Mask,
-    /// Channels x rows x columns that are no classes: pictures, depths, letters along a line.
+    /// Numbers of any shape that are no classes: pictures, depths, letters along a line.
     Values,
     /// Boxes.
     Boxes,
@@ -28,16 +29,6 @@ const OF_PHOTOS: [&str; 4] = ["gradient", "guided_backprop", "grad_cam", "occlus
 
 /// The probes that are put to an input of any shape.
 const OF_NUMBERS: [&str; 3] = ["gradient", "guided_backprop", "integrated_gradients"];
-
-/// The statements that find where the largest value of an output of channels x rows x columns stands.
-const ALL_VALUES: &str = "let out = net.layers[net.layers.len() - 1];\n\
-    let values = net.forward(image);\n\
-    let place = values.argmax();\n\
-    let rows = values.shape[1];\n\
-    let columns = values.shape[2];\n";
-
-/// The largest of the output's values.
-const LARGEST: &str = "out.unit(place / (rows * columns), place / columns % rows, place % columns)";
 
 /// What is to be explained.
 pub struct Question<'a> {
@@ -57,20 +48,21 @@ impl Question<'_> {
     /// # Errors
     /// Where the net cannot be loaded, or a name has no form in a script.
     pub fn script(&self, report: &dyn Fn(&str)) -> Result<(Source, Vec<String>)> {
-        let NetQuery { options, notes, kind, head } = self.options(report)?;
+        let NetQuery { options, notes, kind, head, values, all, score } = self.options(report)?;
         let named = match self.class {
             None => "top[0].index".to_string(),
             Some(index) if index.parse::<i32>().is_ok() => index.to_string(),
             Some(name) => quoted(name)?,
         };
         let (asks, shows) = match kind {
-            Kind::Values => (ALL_VALUES, ""),
-            _ => ("let top = net.predict(image);\n", "show(top);\n"),
+            Kind::Boxes => (self.best_candidate(&all, score)? + "let top = net.predict(image);\n", "show(top);\n"),
+            Kind::Values => (values.statements()?, ""),
+            _ => ("let top = net.predict(image);\n".to_string(), "show(top);\n"),
         };
         let (class, more) = match (kind, self.class) {
             (Kind::Classes, _) => (format!("net.class({named})"), ""),
             (Kind::Mask, None) => ("net.pixel_class(0)".to_string(), "show(net.segment(image));\n"),
-            (Kind::Values, None) => (LARGEST.to_string(), "show(activations().run(out, image));\n"),
+            (Kind::Values, None) => (values.largest(), "show(activations().run(out, image));\n"),
             (Kind::Values, Some(class)) => {
                 return Err(Error::value(format!(
                     "class `{class}` of `{}`, whose output is a map of values",
@@ -116,6 +108,25 @@ impl Question<'_> {
         Ok((Source::of("explain", "explain.rhai", source, PathBuf::new())?, notes))
     }
 
+    /// The statements that take a detector which finds nothing with a `score` high enough for one that keeps its best candidate.
+    fn best_candidate(&self, given: &Map<String, Value>, score: f64) -> Result<String> {
+        let mut all = given.clone();
+        let mut boxes = match all.remove("boxes") {
+            Some(Value::Object(parts)) => parts,
+            Some(like) => Map::from_iter([("like".to_string(), like)]),
+            None => Map::new(),
+        };
+        boxes.extend([("score".to_string(), serde_json::json!(0.0)), ("limit".to_string(), serde_json::json!(1))]);
+        all.insert("boxes".into(), boxes.into());
+        let why =
+            quoted(&format!("No box has a score of {score} or more. The best candidate is shown and explained."))?;
+        Ok(format!(
+            "if net.boxes(image).len() == 0 {{\n    markdown({why});\n    net = load_model({}, {});\n}}\n",
+            quoted(self.net)?,
+            literal(&all.into())?
+        ))
+    }
+
     /// Whether the input is given as numbers.
     fn is_tensor(&self) -> bool {
         Path::new(self.image).extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
@@ -158,7 +169,7 @@ impl Question<'_> {
             (true, ..) => Kind::Boxes,
             (_, false, Some(maps)) if maps.readout.is_binary() => Kind::Mask,
             (_, false, Some(_)) => Kind::Maps,
-            (_, false, None) if shape.len() == 3 && net.joined_heads().is_none() => Kind::Values,
+            (_, false, None) if net.joined_heads().is_none() => Kind::Values,
             _ => Kind::Classes,
         };
         if matches!(kind, Kind::Values) {
@@ -167,9 +178,10 @@ impl Question<'_> {
         }
         let options = match all.is_empty() {
             true => String::new(),
-            false => format!(", {}", literal(&all.into())?),
+            false => format!(", {}", literal(&all.clone().into())?),
         };
-        Ok(NetQuery { options, notes, kind, head: call })
+        let score = net.card().boxes.as_ref().map_or(0.0, |boxes| boxes.score);
+        Ok(NetQuery { options, notes, kind, head: call, values: Values::of(&net), all, score })
     }
 }
 
@@ -182,6 +194,45 @@ struct NetQuery {
     kind: Kind,
     /// The call that takes another output; empty for the net's own.
     head: String,
+    values: Values,
+    /// The options, as they are given and completed.
+    all: Map<String, Value>,
+    /// The least score of a detector's boxes.
+    score: f64,
+}
+
+/// Where the output's numbers stand, if they are no classes.
+struct Values {
+    layer: String,
+    shape: Vec<usize>,
+}
+
+impl Values {
+    /// The output, or the map that it is without its one channel.
+    fn of(net: &Model) -> Self {
+        let graph = net.graph();
+        let output = graph.node(graph.output());
+        let before = output.inputs.first().map(|id| graph.node(*id)).filter(|node| {
+            matches!(output.op, Op::Reshape(_)) && node.shape[..1] == [1] && node.shape[1..] == output.shape[..]
+        });
+        let node = before.filter(|node| node.shape.len() == 3).unwrap_or(output);
+        Values { layer: node.name.clone(), shape: node.shape.clone() }
+    }
+
+    /// The statements that find the largest number.
+    fn statements(&self) -> Result<String> {
+        Ok(format!("let out = net.layer({});\nlet place = net.forward(image).argmax();\n", quoted(&self.layer)?))
+    }
+
+    /// The largest number as a subject.
+    fn largest(&self) -> String {
+        match self.shape[..] {
+            [_, rows, columns] => {
+                format!("out.unit(place / {}, place / {columns} % {rows}, place % {columns})", rows * columns)
+            }
+            _ => "out.unit(place)".to_string(),
+        }
+    }
 }
 
 /// The net's own output, or where that is the place of the largest score the first other one with scores, and its name.

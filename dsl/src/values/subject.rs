@@ -52,7 +52,7 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.add(
         "layer.unit(i: number, y: number, x: number) -> subject",
-        "One activation: channel, row, column (of tokens on their grid); of a layer that is a vector, its index.",
+        "One activation: channel, row, column (of tokens on their grid); one number counts the layer's values, the last axis fastest.",
         |s: &mut Subject, i: i64, y: i64, x: i64| unit(s, &[i, y, x]).raise(),
     );
     library.add("layer.unit(i: number) -> subject", "", |s: &mut Subject, i: i64| unit(s, &[i]).raise());

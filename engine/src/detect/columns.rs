@@ -57,7 +57,8 @@ impl Columns {
         if decoding.code == BoxCode::Cells && columns.cells == [0, 0] {
             return Err(misfit(scores, "is no map of cells").hint("\"cells\" decodes numbers x rows x columns"));
         }
-        if let Some(background) = decoding.background.filter(|b| *b >= columns.classes) {
+        let is_there = decoding.background_of(columns.classes).is_some_and(|b| b < columns.classes);
+        if let Some(background) = decoding.background.filter(|_| !is_there) {
             return Err(Error::value(format!(
                 "class {background} as background of `{}`, which has {} classes",
                 scores.card().name,

@@ -43,6 +43,8 @@ pub struct Detector {
     scores: Model,
     boxes: Option<Model>,
     columns: Columns,
+    /// The class that means that nothing is there.
+    background: Option<usize>,
     /// Height and width of the net's input.
     input: [usize; 2],
 }
@@ -69,7 +71,8 @@ impl Detector {
         let scores = at(&decoding.scores)?;
         let boxes = decoding.boxes.is_some().then(|| at(&decoding.boxes)).transpose()?;
         let columns = Columns::of(decoding, &scores, boxes.as_ref())?;
-        Ok(Detector { decoding: decoding.clone(), scores, boxes, columns, input: [height, width] })
+        let background = decoding.background_of(columns.classes);
+        Ok(Detector { decoding: decoding.clone(), scores, boxes, columns, background, input: [height, width] })
     }
 
     /// How outputs are read.
@@ -80,6 +83,11 @@ impl Detector {
     /// Classes, the background among them.
     pub fn classes(&self) -> usize {
         self.columns.classes
+    }
+
+    /// The class that means that nothing is there, where one does.
+    pub fn background(&self) -> Option<usize> {
+        self.background
     }
 
     /// The candidates of each sample of `x` whose score is at least `least`, by number.
@@ -144,7 +152,7 @@ impl Detector {
             Squash::Sigmoid => classes.iter_mut().for_each(|v| *v = sigmoid(*v)),
             Squash::Softmax => classes = crate::kernels::softmax::softmax(classes.len(), 1, false, &classes),
         }
-        let foreground = (0..classes.len()).filter(|k| Some(*k) != decoding.background);
+        let foreground = (0..classes.len()).filter(|k| Some(*k) != self.background);
         let asked: Vec<usize> = match decoding.each_class {
             true => foreground.collect(),
             // The first of equals.
@@ -163,7 +171,7 @@ impl Detector {
             if score.is_nan() || score < least {
                 return None;
             }
-            let objectness = own.or(decoding.background.map(|b| 1.0 - classes[b])).unwrap_or(classes[class]);
+            let objectness = own.or(self.background.map(|b| 1.0 - classes[b])).unwrap_or(classes[class]);
             let corners = self.corners(c, raw);
             Some(Found { candidate: c, class, score, objectness, classes: classes.clone(), corners, raw })
         };

@@ -1,19 +1,23 @@
 //! Detectors known by the shapes of their outputs: boxes beside scores, or as many candidates as YOLO's grids have cells.
 
 use super::own_output;
+use crate::graph::Op;
 use crate::graph::closing::{Closing, Ending};
+use crate::graph::op::Binary;
 use crate::model::Model;
 use crate::model::boxes::{BoxDecoding, Squash};
+use crate::tensor::to_f64;
 
 /// Fewer candidates are not taken for boxes.
 const FEWEST: usize = 16;
 
-/// How the outputs of a net are boxes, where their shapes say so: an output of N x 4 beside one of N x classes, one output
+/// How the outputs of a net are boxes, where their shapes say so: an output of N x 4 beside one of N x classes (where sigmoids end
+/// the boxes, those of a transformer's queries), one output
 /// with as many candidates as the cells of strides 8, 16 and 32 are, once or for three anchors, or a map that joins
 /// objectness, box and classes.
 pub fn recognise(model: &Model) -> Option<BoxDecoding> {
     let &[_, height, width] = model.input_shape() else { return None };
-    two(model).or_else(|| one(model, [height, width])).or_else(|| cells(model))
+    queries(model).or_else(|| two(model)).or_else(|| one(model, [height, width])).or_else(|| cells(model))
 }
 
 /// A map whose channels join an objectness, a box of four and a distribution over classes at each cell.
@@ -29,27 +33,83 @@ fn cells(model: &Model) -> Option<BoxDecoding> {
     BoxDecoding::named("fastestdet").map(|decoding| BoxDecoding { evidence: Some(evidence), ..decoding })
 }
 
+/// Boxes of a transformer's queries: four sigmoids, centre and size, beside raw scores; other outputs of such nets are told by
+/// their names.
+fn queries(model: &Model) -> Option<BoxDecoding> {
+    let all: Vec<(String, Model, Vec<usize>)> =
+        named(model).into_iter().map(|(n, m)| (n, m.clone(), dims(&m))).collect();
+    let is_called = |name: &str, parts: &[&str]| parts.iter().any(|part| name.to_lowercase().contains(part));
+    let is_box = |(name, net, dims): &&(String, Model, Vec<usize>)| {
+        let ends = matches!(net.graph().closing(net.weights()), Closing::Probability { low, high } if low >= 0.0 && high <= 1.0);
+        matches!(dims[..], [n, 4] if n > 4) && ends && (all.len() == 2 || is_called(name, &["box"]))
+    };
+    let (box_name, _, box_dims) = all.iter().find(is_box)?;
+    let n = box_dims[0];
+    let is_score = |(name, net, dims): &&(String, Model, Vec<usize>)| {
+        let fits = matches!(dims[..], [m, _] if m == n) && name != box_name;
+        let raw = net.graph().closing(net.weights()) == Closing::Raw;
+        fits && raw && (all.len() == 2 || is_called(name, &["logit", "score", "class", "cls"]))
+    };
+    let (name, net, _) = all.iter().find(is_score)?;
+    let independent = has_focal_bias(net);
+    let (decoding, what) = match independent {
+        true => ("rtdetr", "logits of independent classes, whose biases are those of a focal loss"),
+        false => ("detr", "logits, the last of which says that nothing is there"),
+    };
+    let evidence = format!(
+        "the outputs `{name}` and `{box_name}` are taken for {n} queries' {what}, and boxes (centre and size in fractions of the input) \
+         (\"{decoding}\")"
+    );
+    let (scores, boxes) = (Some(name.clone()), Some(box_name.clone()));
+    BoxDecoding::named(decoding).map(|d| BoxDecoding { scores, boxes, evidence: Some(evidence), ..d })
+}
+
+/// Whether all scores start from a small probability, as those of nets that are trained with a focal loss do (Lin et al. 2017,
+/// section 3.3: a bias of -4.6), so that no class stands for nothing.
+fn has_focal_bias(net: &Model) -> bool {
+    let graph = net.graph();
+    let mut at = graph.output();
+    while matches!(graph.node(at).op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity | Op::Select { .. }) {
+        at = graph.node(at).inputs[0];
+    }
+    let node = graph.node(at);
+    let bias = match node.op {
+        Op::Linear { bias, .. } => bias,
+        Op::Binary(Binary::Add) => node.inputs.iter().find_map(|id| match graph.node(*id).op {
+            Op::Constant(id) => Some(id),
+            _ => None,
+        }),
+        _ => None,
+    };
+    let values = bias.and_then(|id| to_f64(net.weights().tensor(id)).ok()).unwrap_or_default();
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    !values.is_empty() && largest < -1.0
+}
+
+/// The net at each of its outputs, with the output's name.
+fn named(model: &Model) -> Vec<(String, Model)> {
+    let at = |name: &str| match Some(name) == own_output(model) {
+        true => Some(model.clone()),
+        false => model.output_named(name).ok(),
+    };
+    model.output_names().into_iter().filter_map(|name| Some((name.to_string(), at(name)?))).collect()
+}
+
+/// The shape of a net's output, without axes of one before the others.
+fn dims(model: &Model) -> Vec<usize> {
+    let shape = &model.graph().node(model.graph().output()).shape;
+    shape.iter().copied().skip_while(|n| *n == 1).collect()
+}
+
 fn two(model: &Model) -> Option<BoxDecoding> {
-    let names = model.output_names();
-    if names.len() != 2 {
+    let named = named(model);
+    if named.len() != 2 {
         return None;
     }
-    let named: Vec<(String, Model)> = names
-        .iter()
-        .map(|n| (*n).to_string())
-        .filter_map(|n| {
-            let at = if Some(n.as_str()) == own_output(model) { model.clone() } else { model.output_named(&n).ok()? };
-            Some((n, at))
-        })
-        .collect();
-    let shape = |m: &Model| -> Vec<usize> {
-        let shape = &m.graph().node(m.graph().output()).shape;
-        shape.iter().copied().skip_while(|n| *n == 1).collect()
-    };
-    let boxes = named.iter().position(|(_, m)| matches!(shape(m)[..], [n, 4] if n >= FEWEST))?;
+    let boxes = named.iter().position(|(_, m)| matches!(dims(m)[..], [n, 4] if n >= FEWEST))?;
     let ((box_name, box_net), (name, net)) = (&named[boxes], named.get(1 - boxes)?);
-    let n = shape(box_net)[0];
-    let classes = match shape(net)[..] {
+    let n = dims(box_net)[0];
+    let classes = match dims(net)[..] {
         [m] if m == n => 1,
         [m, c] if m == n => c,
         _ => return None,
@@ -76,9 +136,7 @@ fn two(model: &Model) -> Option<BoxDecoding> {
 }
 
 fn one(model: &Model, [height, width]: [usize; 2]) -> Option<BoxDecoding> {
-    let shape = &model.graph().node(model.graph().output()).shape;
-    let dims: Vec<usize> = shape.iter().copied().skip_while(|n| *n == 1).collect();
-    let &[a, b] = &dims[..] else { return None };
+    let &[a, b] = &dims(model)[..] else { return None };
     let cells: usize = [8, 16, 32].iter().map(|s| (height / s) * (width / s)).sum();
     let (name, what) = if a == 3 * cells && b > 5 {
         ("yolov5", format!("{a} rows of centre, size, objectness and {} classes", b - 5))

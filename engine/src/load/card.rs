@@ -49,7 +49,7 @@ impl LoadRequest<'_> {
             None => {
                 let found = beside.labels.as_ref().filter(|_| card.classes.is_empty());
                 let Some(labels) = found else { return Ok(model.with_card(card)) };
-                if let Ok(named) = card.clone().with_labels(labels, outputs) {
+                if let Ok(named) = card.clone().with_labels(&with_nothing(labels.clone(), &said, outputs)?, outputs) {
                     return Ok(model.with_card(named));
                 }
                 let n = labels.len();
@@ -62,8 +62,22 @@ impl LoadRequest<'_> {
             Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(self.report)?,
             Some(Labels::Path(path)) => labels::read_labels(&self.base.join(path))?,
         };
-        Ok(model.with_card(card.with_labels(&labels, outputs)?))
+        Ok(model.with_card(card.with_labels(&with_nothing(labels, &said, outputs)?, outputs)?))
     }
+}
+
+/// The labels of a detector's classes, with a name for the class behind them that means that nothing is there.
+///
+/// # Errors
+/// Where what a detector's card says does not fit its outputs.
+fn with_nothing(mut labels: Vec<String>, net: &Model, outputs: usize) -> Result<Vec<String>> {
+    if net.card().boxes.is_some() && labels.len() + 1 == outputs {
+        let nothing = crate::detect::Detector::new(net)?.background();
+        if nothing == Some(outputs - 1) {
+            labels.push("no object".into());
+        }
+    }
+    Ok(labels)
 }
 
 /// What the one output of a net of two classes stands for, where no labels name them.

@@ -8,7 +8,6 @@ mod score;
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
-use crate::graph::axes::MapLayout;
 use crate::model::Model;
 use crate::predictions::Predictions;
 use std::fmt;
@@ -126,7 +125,7 @@ impl Subject {
     pub fn channel(&self, index: usize) -> Result<Self> {
         let (model, node) = self.as_layer()?;
         let first = model.graph().node(node).shape.first().copied().unwrap_or(0);
-        let n = grid(model, node).map_or(first, |layout| layout.shape[0]);
+        let n = model.graph().rearranged_map(node).map_or(first, |layout| layout.shape[0]);
         if index >= n {
             return Err(Error::not_found(format!(
                 "channel {index} of {self}, which has {n} (0 to {})",
@@ -143,7 +142,7 @@ impl Subject {
     pub fn unit(&self, at: &[usize]) -> Result<Self> {
         let (model, node) = self.as_layer()?;
         let shape = &model.graph().node(node).shape;
-        if let (&[c, y, x], Some(layout)) = (at, grid(model, node)) {
+        if let (&[c, y, x], Some(layout)) = (at, model.graph().rearranged_map(node)) {
             if [c, y, x].iter().zip(layout.shape).any(|(i, n)| *i >= n) {
                 return Err(Error::not_found(format!(
                     "unit {at:?} of {self}, whose tokens are a map of {:?}",
@@ -152,6 +151,14 @@ impl Subject {
                 .hint("give channel, row and column, each counted from 0"));
             }
             let place = layout.first + c * layout.strides[0] + y * layout.strides[1] + x * layout.strides[2];
+            let strides = crate::kernels::rearrange::strides(shape);
+            let at = strides.iter().zip(shape).map(|(stride, n)| place / stride % n).collect();
+            return Ok(Subject::Unit { model: model.clone(), node, at });
+        }
+        if let &[place] = at
+            && shape.len() > 1
+            && place < shape.iter().product()
+        {
             let strides = crate::kernels::rearrange::strides(shape);
             let at = strides.iter().zip(shape).map(|(stride, n)| place / stride % n).collect();
             return Ok(Subject::Unit { model: model.clone(), node, at });
@@ -171,7 +178,7 @@ impl Subject {
         let (model, node) = self.as_layer()?;
         let shape = &model.graph().node(node).shape;
         let first = shape.first().copied().unwrap_or(1);
-        let channels = grid(model, node).map_or(first, |layout| layout.shape[0]);
+        let channels = model.graph().rearranged_map(node).map_or(first, |layout| layout.shape[0]);
         let all = shape.iter().product::<usize>();
         if vector.len() != channels && vector.len() != all {
             return Err(Error::shape(format!(
@@ -316,11 +323,6 @@ impl fmt::Display for Subject {
             }
         }
     }
-}
-
-/// The layout of a layer's map where it is not channels x rows x columns as it lies: of tokens, of channels last.
-fn grid(model: &Model, node: NodeId) -> Option<MapLayout> {
-    model.graph().map_layout(node).filter(|layout| !layout.is_plain())
 }
 
 /// `other` at the output that `model` is at, where it has it.

@@ -1,7 +1,7 @@
 //! What a subject is worth: the subject with a score that a question stands for at an input, the score of each sample, and its
 //! derivative, where a backward pass starts.
 
-use super::{BoxPart, BoxQuery, Over, Places, Prepared, Shown, Subject, argmax, grid, places};
+use super::{BoxPart, BoxQuery, Over, Places, Prepared, Shown, Subject, argmax, places};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::kernels::rearrange;
@@ -199,7 +199,7 @@ impl Subject {
         let plane = len / shape.first().copied().unwrap_or(1).max(1);
         match self {
             Subject::Class { index, .. } => row[*index] = 1.0,
-            Subject::Channel { model, node, index } => match grid(model, *node) {
+            Subject::Channel { model, node, index } => match model.graph().rearranged_map(*node) {
                 Some(layout) => {
                     let each = 1.0 / (layout.shape[1] * layout.shape[2]) as f64;
                     layout.places(*index).for_each(|i| row[i] = each);
@@ -214,8 +214,8 @@ impl Subject {
                 row.iter_mut().zip(vector).for_each(|(r, v)| *r = f64::from(*v));
             }
             Subject::Places(places) => places.weights.iter().for_each(|(i, w)| row[*i] += w),
-            Subject::Direction { model, node, vector } if grid(model, *node).is_some() => {
-                if let Some(layout) = grid(model, *node) {
+            Subject::Direction { model, node, vector } if model.graph().rearranged_map(*node).is_some() => {
+                if let Some(layout) = model.graph().rearranged_map(*node) {
                     let each = 1.0 / (layout.shape[1] * layout.shape[2]) as f64;
                     for (k, v) in vector.iter().enumerate() {
                         layout.places(k).for_each(|i| row[i] = f64::from(*v) * each);

@@ -80,6 +80,11 @@ impl Graph {
         layout(&self.axes()[id.0], &self.node(id).shape)
     }
 
+    /// [`Graph::map_layout`] where the map does not lie as channels x rows x columns: tokens, channels last, flattened rows.
+    pub fn rearranged_map(&self, id: NodeId) -> Option<MapLayout> {
+        self.map_layout(id).filter(|layout| !layout.is_plain() || self.node(id).shape.len() != 3)
+    }
+
     /// [`Graph::map_layout`] of every node.
     pub fn map_layouts(&self) -> Vec<Option<MapLayout>> {
         self.axes().iter().zip(self.nodes()).map(|(axes, node)| layout(axes, &node.shape)).collect()

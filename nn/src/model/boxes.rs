@@ -83,9 +83,9 @@ pub struct BoxDecoding {
     pub unit: BoxUnit,
     /// What becomes of raw scores.
     pub activation: Squash,
-    /// The class that means that nothing is there.
+    /// The class that means that nothing is there; -1 is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub background: Option<usize>,
+    pub background: Option<i64>,
     /// A box's score is objectness to the first times class probability to the second.
     pub powers: [f64; 2],
     /// Anchors, centre x, centre y, width, height each, in `unit`.
@@ -135,14 +135,22 @@ impl Default for BoxDecoding {
 }
 
 /// The names of usual decodings.
-pub const DECODINGS: [&str; 5] = ["ssd", "retinanet", "yolov5", "yolov8", "fastestdet"];
+pub const DECODINGS: [&str; 7] = ["ssd", "retinanet", "yolov5", "yolov8", "fastestdet", "detr", "rtdetr"];
 
 impl BoxDecoding {
+    /// Which of `classes` means that nothing is there, where one does.
+    pub fn background_of(&self, classes: usize) -> Option<usize> {
+        let at = self.background.map(|b| if b < 0 { b + classes as i64 } else { b })?;
+        usize::try_from(at).ok()
+    }
+
     /// A usual decoding; none where the name is not among [`DECODINGS`].
     ///
     /// "ssd": boxes as corners in fractions of the input beside scores with a background; "retinanet": corners in pixels
     /// beside logits of independent classes; "yolov5": rows of centre, size, objectness and classes in pixels; "yolov8":
-    /// columns of centre, size and classes in pixels; "fastestdet": a map of objectness, box and classes.
+    /// columns of centre, size and classes in pixels; "fastestdet": a map of objectness, box and classes; "detr" (Carion et al.
+    /// 2020; YOLOS): centre and size in fractions of the input beside logits whose last class means that nothing is there;
+    /// "rtdetr" (also Deformable DETR, DINO): the same beside logits of independent classes. Both leave no doubles out.
     pub fn named(name: &str) -> Option<Self> {
         let base = BoxDecoding::default();
         let pixels = BoxDecoding { code: BoxCode::Center, unit: BoxUnit::Pixels, ..base.clone() };
@@ -155,6 +163,17 @@ impl BoxDecoding {
                 ..pixels
             },
             "yolov8" => BoxDecoding { candidates: Some(1), ..pixels },
+            "detr" => BoxDecoding {
+                activation: Squash::Softmax,
+                background: Some(-1),
+                code: BoxCode::Center,
+                iou: 1.0,
+                score: 0.5,
+                ..base
+            },
+            "rtdetr" => {
+                BoxDecoding { activation: Squash::Sigmoid, code: BoxCode::Center, iou: 1.0, each_class: true, ..base }
+            }
             "fastestdet" => BoxDecoding {
                 columns: vec![Column::Objectness, Column::Box, Column::Classes],
                 code: BoxCode::Cells,

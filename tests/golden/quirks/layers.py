@@ -36,6 +36,8 @@ for mode in ('bilinear', 'nearest'):
         for corners in (0, 1):
             one(f'grid_sample_16_{mode}_{padding}_{corners}', 'GridSample', 16, grid, mode=mode, padding_mode=padding, align_corners=corners, shape=(1, 3, 6, 5))
 case('grid_sample_20_computed', 20, lambda g, x: g.node('GridSample', noise((1, 2, 5, 4), 4), x, mode='linear'), shape=(1, 6, 3, 2), fixed=True)
+heads = noise((2, 7, 3, 2), 5, -1.2, 1.2)
+case('grid_sample_16_heads', 16, lambda g, x: g.node('Reshape', g.node('GridSample', g.node('Reshape', x, i64([2, 4, 6, 5])), heads), i64([1, 8, 7, 3])), shape=(1, 8, 6, 5), fixed=True)
 for corners in (0, 1):
     case(f'affine_grid_20_{corners}', 20, lambda g, x, c=corners: g.node('AffineGrid', x, i64([1, 2, 5, 4]), align_corners=c), shape=(1, 2, 3), fixed=True)
 rois = f([[0.5, 1, 4.5, 5], [0, 0, 3, 2.5], [-1, 2, 6.5, 8]])

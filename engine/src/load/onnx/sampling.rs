@@ -28,30 +28,70 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if grid.lead == 1 && x.lead == 0 || grid.lead == 0 && s.sample(grid).len() == 4 {
         (x, grid) = (s.of_one(site, x)?, s.of_one(site, grid)?);
     }
-    let (&[channels, height, width], &[rows, columns, 2]) = (s.sample(x).as_slice(), s.sample(grid).as_slice()) else {
-        return Err(Error::unsupported(format!(
-            "a map of {:?} sampled on a grid of {:?}",
-            s.sample(x),
-            s.sample(grid)
-        ))
-        .hint("maps of channels x rows x columns on grids of rows x columns x 2 are sampled"));
-    };
-    let corners = site.int("align_corners")?.unwrap_or(0) != 0;
-    let beyond = match site.text("padding_mode")?.as_deref() {
-        None | Some("" | "zeros") => Beyond::Zeros,
-        Some("border") => Beyond::Border,
-        Some("reflection") => Beyond::Reflection,
-        Some(other) => return Err(Error::format(format!("attribute `padding_mode` is `{other}`"))),
-    };
-    let linear = match site.text("mode")?.as_deref() {
-        None | Some("" | "bilinear" | "linear") => true,
-        Some("nearest") => false,
-        Some(other) => {
-            return Err(Error::unsupported(format!("attribute `mode` is `{other}`"))
-                .hint("nearest and linear sampling are supported"));
+    let how = Sampling::of(site)?;
+    let (map, places) = (s.sample(x), s.sample(grid));
+    let (maps, [channels, height, width], [rows, columns]) = match (map.as_slice(), places.as_slice()) {
+        (&[c, h, w], &[rows, columns, 2]) => (None, [c, h, w], [rows, columns]),
+        // Several maps, such as the heads of deformable attention, each on a grid of its own.
+        (&[n, c, h, w], &[m, rows, columns, 2]) if n == m => (Some(n), [c, h, w], [rows, columns]),
+        _ => {
+            return Err(Error::unsupported(format!("a map of {map:?} sampled on a grid of {places:?}"))
+                .hint("maps of channels x rows x columns on grids of rows x columns x 2 are sampled"));
         }
     };
-    let places = rows * columns;
+    let Some(n) = maps else {
+        let total = sampled(s, site, how, (x, [channels, height, width]), (grid, rows * columns))?;
+        return Ok(vec![Value::Act(s.add(site, Op::Reshape(vec![channels, rows, columns]), &[total])?)]);
+    };
+    let mut parts = Vec::with_capacity(n);
+    for k in 0..n {
+        let one = s.step(site, "map", Op::Select { axis: 0, index: [k].into() }, &[x])?;
+        let one = s.step(site, "map", Op::Reshape(vec![channels, height, width]), &[one])?;
+        let places = s.step(site, "grid", Op::Select { axis: 0, index: [k].into() }, &[grid])?;
+        let places = s.step(site, "grid", Op::Reshape(vec![rows, columns, 2]), &[places])?;
+        let total = sampled(s, site, how, (one, [channels, height, width]), (places, rows * columns))?;
+        parts.push(s.step(site, "sampled", Op::Reshape(vec![1, channels, rows, columns]), &[total])?);
+    }
+    Ok(vec![Value::Act(s.add(site, Op::Concat { axis: 0 }, &parts)?)])
+}
+
+/// How GridSample reads between the entries of a map, and beyond them.
+#[derive(Clone, Copy)]
+struct Sampling {
+    /// Whether -1 and 1 are the centres of the first and last entries, not their outer edges.
+    corners: bool,
+    beyond: Beyond,
+    linear: bool,
+}
+
+impl Sampling {
+    fn of(site: &Site<'_>) -> Result<Self> {
+        let beyond = match site.text("padding_mode")?.as_deref() {
+            None | Some("" | "zeros") => Beyond::Zeros,
+            Some("border") => Beyond::Border,
+            Some("reflection") => Beyond::Reflection,
+            Some(other) => return Err(Error::format(format!("attribute `padding_mode` is `{other}`"))),
+        };
+        let linear = match site.text("mode")?.as_deref() {
+            None | Some("" | "bilinear" | "linear") => true,
+            Some("nearest") => false,
+            Some(other) => {
+                return Err(Error::unsupported(format!("attribute `mode` is `{other}`"))
+                    .hint("nearest and linear sampling are supported"));
+            }
+        };
+        Ok(Sampling { corners: site.int("align_corners")?.unwrap_or(0) != 0, beyond, linear })
+    }
+}
+
+/// A map of channels x rows x columns read at the places of a grid of rows x columns x 2: channels x places.
+fn sampled(
+    s: &mut Scope,
+    site: &Site<'_>,
+    Sampling { corners, beyond, linear }: Sampling,
+    (x, [channels, height, width]): (Act, [usize; 3]),
+    (grid, places): (Act, usize),
+) -> Result<Act> {
     let mut axes = Vec::new();
     for (k, n) in [(1, height), (0, width)] {
         let one = s.step(site, "coordinate", Op::Select { axis: 2, index: [k].into() }, &[grid])?;
@@ -72,8 +112,7 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         axes.push(taps(s, site, at, n, linear, beyond == Beyond::Zeros)?);
     }
     let flat = s.step(site, "flat", Op::Reshape(vec![channels, height * width]), &[x])?;
-    let total = weighted(s, site, flat, width, &axes[0], &axes[1])?;
-    Ok(vec![Value::Act(s.add(site, Op::Reshape(vec![channels, rows, columns]), &[total])?)])
+    weighted(s, site, flat, width, &axes[0], &axes[1])
 }
 
 /// What a flattened map (channels x all places) holds between its entries: the sum over the taps of rows and columns, each entry times

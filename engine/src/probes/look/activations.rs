@@ -56,7 +56,7 @@ impl Probe for Activations {
         let prepared = input.prepared(model)?;
         let trace = model.forward(&prepared.x, &Tap::Only(vec![node]))?;
         let mut value = trace.get(node)?.squeeze(0)?;
-        if let Some(layout) = model.graph().map_layout(node).filter(|l| !l.is_plain()) {
+        if let Some(layout) = model.graph().rearranged_map(node) {
             value = tensor(layout.gather(&to_f32(&value)?), &layout.shape)?;
         }
         if let Some(c) = only {

@@ -114,7 +114,7 @@ impl Query {
         let value = trace.get(node)?;
         let mut all = to_f32(value)?;
         let plane = self.map[0] * self.map[1];
-        if let (Some(layout), false) = (grid(&self.model, node), matches!(self.kind, Kind::Value(_))) {
+        if let (Some(layout), false) = (self.model.graph().rearranged_map(node), matches!(self.kind, Kind::Value(_))) {
             all = all.chunks(all.len() / value.dims()[0].max(1)).flat_map(|s| layout.gather(s)).collect();
         }
         let samples = all.chunks((all.len() / value.dims()[0].max(1)).max(1));
@@ -140,7 +140,7 @@ impl Query {
     pub fn subject_at(&self, q: usize, place: usize) -> Option<Subject> {
         let node = self.node?;
         let shape = &self.model.graph().node(node).shape;
-        let layout = grid(&self.model, node);
+        let layout = self.model.graph().rearranged_map(node);
         if let (Some(_), Kind::Channels(range)) = (layout, &self.kind) {
             let layer = Subject::Layer { model: self.model.clone(), node };
             return layer.unit(&[range.start + q, place / self.map[1], place % self.map[1]]).ok();
@@ -211,13 +211,8 @@ impl Query {
     }
 }
 
-/// The layout of a layer's map where it is not channels x rows x columns as it lies.
-fn grid(model: &Model, node: NodeId) -> Option<MapLayout> {
-    model.graph().map_layout(node).filter(|layout| !layout.is_plain())
-}
-
 fn channels(model: &Model, node: NodeId) -> Result<(usize, [usize; 2])> {
-    if let Some(MapLayout { shape: [c, h, w], .. }) = grid(model, node) {
+    if let Some(MapLayout { shape: [c, h, w], .. }) = model.graph().rearranged_map(node) {
         return Ok((c, [h, w]));
     }
     let shape = &model.graph().node(node).shape;

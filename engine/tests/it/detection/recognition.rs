@@ -8,8 +8,9 @@ use convscope_engine::graph::op::{Activation, Window};
 use convscope_engine::inspect::Detect as _;
 use convscope_engine::model::boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
 use convscope_engine::model::outputs::OutputKind;
+use convscope_engine::pass::Tap;
 use convscope_engine::subject::{BoxPart, BoxQuery};
-use convscope_engine::tensor::tensor;
+use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Input, Model, Subject};
 
 /// A map whose channels join heads that end differently: sigmoid, raw, softmax, or all raw.
@@ -118,6 +119,60 @@ fn detectors_are_recognised_by_their_outputs() {
     );
     assert!(seen.evidence.unwrap().contains("24 candidates"));
     assert_eq!(recognise(&crate::builders::residual(0.1)), None);
+}
+
+/// Queries with a sigmoid's box and raw scores, beside an output of features of theirs.
+fn queries(bias: f64) -> Model {
+    let mut n = Net::new(&[3, SIDE[0], SIDE[1]], 0.2);
+    n.conv("stem", 6, Window::square(3, 2, 1), 1);
+    n.then("turned", Op::Transpose(vec![1, 2, 0]));
+    let features = n.then("features", Op::Reshape(vec![SIDE[0] / 2 * SIDE[1] / 2, 6]));
+    let weight =
+        n.b.param("logits.weight", tensor((0..18).map(|i| f64::from(i % 7) - 3.0).collect(), &[3, 6]).unwrap())
+            .unwrap();
+    let bias = n.b.param("logits.bias", tensor(vec![bias; 3], &[3]).unwrap()).unwrap();
+    n.at = features;
+    let logits = n.then("logits", Op::Linear { weight, bias: Some(bias) });
+    n.at = features;
+    n.linear("box", 4);
+    let boxes = n.then("boxes", Op::Activation(Activation::Sigmoid));
+    let all = [("pred_logits", logits), ("pred_boxes", boxes), ("last_hidden_state", features)];
+    let all = all.map(|(name, id)| (name.to_string(), id));
+    let (outputs, weights) = n.b.finish_all(&all).unwrap();
+    Model::with_outputs(outputs, weights, crate::builders::card(0, 3, SIDE)).unwrap()
+}
+
+#[test]
+fn a_transformers_queries_are_recognised() {
+    for (bias, name, background) in [(0.1, "detr", Some(-1)), (-4.6, "rtdetr", None)] {
+        let net = queries(bias);
+        let seen = recognise(&net).unwrap();
+        assert_eq!((seen.scores.as_deref(), seen.boxes.as_deref()), (Some("pred_logits"), Some("pred_boxes")));
+        assert_eq!((seen.background, seen.code), (background, BoxCode::Center));
+        assert!(seen.evidence.as_ref().unwrap().contains(name), "{:?}", seen.evidence);
+        let mut card = net.card().clone();
+        card.boxes = Some(BoxDecoding { score: 0.0, ..seen });
+        let net = net.with_card(card);
+        let x = input(&net, "x");
+        let raw = |name: &str| {
+            let at = if name == "pred_logits" { net.clone() } else { net.output_named(name).unwrap() };
+            let id = at.graph().output();
+            to_f64(at.forward(&x, &Tap::Only(vec![id])).unwrap().get(id).unwrap()).unwrap()
+        };
+        let (logits, boxes) = (raw("pred_logits"), raw("pred_boxes"));
+        let found = Detector::new(&net).unwrap().boxes(&x).unwrap();
+        let best = &found[0];
+        let of = &logits[3 * best.candidate..][..3];
+        let score = match background {
+            Some(_) => of[best.class].exp() / of.iter().map(|v| v.exp()).sum::<f64>(),
+            None => 1.0 / (1.0 + (-of[best.class]).exp()),
+        };
+        assert!((best.score - score).abs() < 1e-6 && (background.is_none() || best.class < 2), "{best:?}");
+        let b = &boxes[4 * best.candidate..][..4];
+        let left = (b[0] - b[2] / 2.0) * SIDE[1] as f64;
+        let bottom = (b[1] + b[3] / 2.0) * SIDE[0] as f64;
+        assert!((best.corners[0] - left).abs() < 1e-4 && (best.corners[3] - bottom).abs() < 1e-4, "{best:?}");
+    }
 }
 
 #[test]

@@ -28,7 +28,8 @@ pub(super) fn watched_layer(model: &Model, target: &Subject) -> Result<Option<No
     let Subject::Places(places) = target else { return Ok(model.last_map_layer()) };
     let graph = model.graph();
     let (needed, layouts) = (graph.ancestors(places.node), graph.map_layouts());
-    let maps = |id: &NodeId| layouts[id.0].is_some_and(|l| l.is_plain() && l.shape[1] * l.shape[2] > 1);
+    let lies_plain = |id: &NodeId| layouts[id.0].filter(|l| l.is_plain() && graph.node(*id).shape.len() == 3);
+    let maps = |id: &NodeId| lies_plain(id).is_some_and(|l| l.shape[1] * l.shape[2] > 1);
     Ok(model.layers().filter(|id| needed[id.0] && *id != places.node && *id != graph.input() && maps(id)).last())
 }
 
