@@ -59,12 +59,18 @@ impl Share {
     }
 }
 
+/// Rows of a table for each byte of its file; repeated values take less than a bit each, images do not.
+pub const ROWS_A_BYTE: u64 = 256;
+/// Rows of a table that are allowed however short its file is.
+pub const ROWS: u64 = 1 << 16;
 /// Columns of a table. Far more than tables of images have; each takes memory in every row.
 pub const COLUMNS: usize = 4096;
 /// Bytes of an image file.
 pub const IMAGE_FILE: u64 = 1 << 30;
 /// Pixels of an image: 256 million, 768 MB.
 pub const PIXELS: usize = 1 << 28;
+/// Bytes that an image may take while it is decoded, however little the memory.
+pub const DECODED: u64 = 512 << 20;
 /// Bytes that the first frame of an image may take beside its pixels while it is decoded.
 pub const DECODER: u64 = 64 << 20;
 /// Entries of a directory of tags within an image (TIFF, EXIF).
@@ -131,6 +137,22 @@ pub const PACKAGED: u64 = 1 << 30;
 /// Bytes of a script that comes from a pipe.
 pub const SCRIPT: u64 = 1 << 20;
 
+/// An error unless an image may take that many bytes while it is decoded.
+///
+/// # Errors
+/// Where they are more than the memory and [`DECODED`]; the hint says how to raise it.
+pub fn decoding(bytes: u64) -> Result<()> {
+    let (most, needed) = (memory().max(DECODED), bytes.div_ceil(1 << 20));
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(Error::format(format!(
+        "an image that takes {needed} MB while it is decoded, more than the limit of {} MB",
+        most >> 20
+    ))
+    .hint(format!("the limit follows the memory: `--memory {needed}` would do, if the file is what you expect")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +162,9 @@ mod tests {
         let error = UNPACKED.exceeded(Some(300 << 20));
         assert!(error.message.starts_with("unpacked data of 300 MB, more than the limit of "), "{error}");
         assert!(error.hint.is_some_and(|h| h.contains("`--memory 1200`")));
+        assert!(decoding(memory()).is_ok());
+        let error = decoding(memory() + 1).unwrap_err();
+        assert!(error.hint.is_some_and(|h| h.contains(&format!("`--memory {}`", (memory() >> 20) + 1))));
         assert!(UNPACKED.check(UNPACKED.most()).is_ok() && UNPACKED.check(UNPACKED.most() + 1).is_err());
     }
 }

@@ -21,12 +21,28 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
     if !about.is_file() {
         return Err(irregular(path));
     }
-    let file = File::open(path).map_err(|e| Error::io(path, &e))?;
+    let file = opened(path)?;
     let about = file.metadata().map_err(|e| Error::io(path, &e))?;
     if !about.is_file() {
         return Err(irregular(path));
     }
     Ok((file, about.len()))
+}
+
+/// Opens a file. In a sealed process that is what its links led to when the seal was asked, also where somebody changes
+/// them meanwhile.
+fn opened(path: &Path) -> Result<File> {
+    let wrong = |e: std::io::Error| Error::io(path, &e);
+    if !seal::is_held() {
+        return File::open(path).map_err(wrong);
+    }
+    let target = seal::real(path);
+    seal::may_read_as(&target, path)?;
+    let file = File::open(&target).map_err(wrong)?;
+    if seal::real(&target) == target {
+        return Ok(file);
+    }
+    Err(Error::new(Kind::Io, format!("`{}` changed while it was opened", path.display())))
 }
 
 /// The paths in a folder, in no order.

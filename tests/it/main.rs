@@ -20,6 +20,7 @@ mod killed;
 mod labelling;
 mod language;
 mod lsp;
+mod lsp_frames;
 mod notebooks;
 mod reads;
 mod recipe;

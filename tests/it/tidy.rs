@@ -148,7 +148,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("nn", "transcendental", &["simd"]),
     ("engine", "ascent", &["data", "job", "subject"]),
     ("engine", "canonical", &[]),
-    ("engine", "data", &["zipped"]),
+    ("engine", "data", &["signal", "zipped"]),
     ("engine", "detect", &[]),
     ("engine", "embed", &["job", "stats"]),
     ("engine", "humans", &["data", "load", "params"]),

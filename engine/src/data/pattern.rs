@@ -5,6 +5,7 @@
 use crate::error::{Error, Result};
 use crate::limits::FOLDERS;
 use crate::regular;
+use crate::signal::go_on;
 use glob::{MatchOptions, Pattern};
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -101,6 +102,7 @@ impl Search {
         }
         self.above.push(real);
         for path in regular::entries(folder)? {
+            go_on()?;
             let name = path.file_name().unwrap_or_default();
             let hidden = name.as_encoded_bytes().starts_with(b".");
             match part {
@@ -137,6 +139,16 @@ const PLAIN: MatchOptions =
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_walk_ends_where_the_work_should() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("a.png"), "x").unwrap();
+        let signal = crate::signal::Signal::default();
+        assert_eq!(signal.during(|| walk(root.path())).unwrap().len(), 1);
+        signal.stop();
+        assert_eq!(signal.during(|| walk(root.path())).unwrap_err().kind, crate::error::Kind::Interrupted);
+    }
 
     fn tree() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use super::bytes::Source;
 use super::rows::{IMAGES, LABELS, Pixels, Rows, Wanted};
 use crate::data::Attribute;
 use crate::error::{Error, Result, did_you_mean};
+use crate::limits::{ROWS, ROWS_A_BYTE};
 use bytes::Bytes;
 use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -72,12 +73,17 @@ impl Parquet {
     /// # Errors
     /// Where it is no Parquet file, or lacks a column.
     pub fn open(source: Source, wanted: &Wanted) -> Result<Self> {
+        let file_length = source.length();
         let file = guarded(|| SerializedFileReader::new(source)).map_err(damaged)?;
         let meta = file.metadata();
+        let most = file_length.saturating_mul(ROWS_A_BYTE).max(ROWS);
         let mut starts = vec![0usize];
         for group in meta.row_groups() {
             let rows = usize::try_from(group.num_rows()).map_err(|_| Error::format("a row group of no length"))?;
-            starts.push(starts[starts.len() - 1] + rows);
+            let end = starts[starts.len() - 1].checked_add(rows).filter(|end| *end as u64 <= most);
+            starts.push(
+                end.ok_or_else(|| Error::format(format!("claims more than {most} rows, more than its bytes hold")))?,
+            );
         }
         let schema = meta.file_metadata().schema_descr();
         let leaves: Vec<&ColumnDescriptor> = schema.columns().iter().map(|c| &**c).collect();

@@ -107,6 +107,19 @@ impl Graph {
         self.tensor(name, &[], 7, &value.to_le_bytes())
     }
 
+    /// With an initialiser of real numbers that lie in a file beside the model.
+    pub fn external(mut self, name: &str, dims: &[i64], entries: &[(&str, &str)]) -> Self {
+        let mut out: Vec<u8> = dims.iter().flat_map(|d| whole(1, *d)).collect();
+        out.extend(whole(2, 1));
+        out.extend(block(8, name.as_bytes()));
+        for (key, value) in entries {
+            out.extend(block(13, &[block(1, key.as_bytes()), block(2, value.as_bytes())].concat()));
+        }
+        out.extend(whole(14, 1));
+        self.parts.extend(block(5, &out));
+        self
+    }
+
     fn tensor(mut self, name: &str, dims: &[i64], kind: i64, raw: &[u8]) -> Self {
         let mut out: Vec<u8> = dims.iter().flat_map(|d| whole(1, *d)).collect();
         out.extend(whole(2, kind));

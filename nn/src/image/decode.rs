@@ -106,6 +106,7 @@ impl Image {
         if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
             return Err(Error::format("the JPEG image is truncated").hint("is a download or a copy unfinished?"));
         }
+        crate::limits::decoding(decoding_bytes(format, &decoder))?;
         let mut limits = Limits::default();
         limits.max_alloc = Some(2 * decoder.total_bytes() + DECODER);
         decoder.set_limits(limits).map_err(damaged)?;
@@ -160,6 +161,16 @@ impl Image {
             .write_image(self.pixels(), width, height, image::ExtendedColorType::Rgb8)
             .map_err(|e| Error::internal(e.to_string()))
     }
+}
+
+/// Bytes that an image takes until its pixels are here: what its decoder gives, the frames that some keep beside it, and the
+/// pixels themselves where they have another form.
+fn decoding_bytes(format: ImageFormat, decoder: &impl ImageDecoder) -> u64 {
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    let rgb = if decoder.color_type() == image::ColorType::Rgb8 { 0 } else { 3 * pixels };
+    let beside = if matches!(format, ImageFormat::Gif | ImageFormat::WebP) { 4 * pixels } else { 0 };
+    decoder.total_bytes().saturating_add(rgb + beside)
 }
 
 fn explain(format: ImageFormat, error: &image::ImageError) -> Error {

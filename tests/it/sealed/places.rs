@@ -108,3 +108,40 @@ fn a_pipe_among_the_outputs_holds_nothing_up() {
     let (code, out, err) = bench.run(&["verify", "s.lock.json"]);
     assert!(code == 0 && out.starts_with("same: "), "{code} {out} {err}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_turns_while_the_script_runs_leads_nowhere_else() {
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let script = "let read = 0; let told = 0;
+        for i in 0..4000 { try { if load_tensor(\"d/secret.npy\")[0] != 1.0 { told += 1; } read += 1; } catch (e) {} }
+        print(`${read > 0} ${told}`);";
+    let bench = Bench::new(script);
+    for (place, value) in [("own/real", 1.0), ("out", 777.0)] {
+        std::fs::create_dir_all(bench.path(place)).unwrap();
+        let code = format!("save(tensor([{value:?}]), \"../{place}/secret.npy\")");
+        assert_eq!(bench.run(&["eval", &code]).0, 0);
+    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Turned in one step, so that it is always there.
+            for i in 0.. {
+                symlink(["real", "../out"][i % 2], bench.path("own/new")).unwrap();
+                std::fs::rename(bench.path("own/new"), bench.path("own/d")).unwrap();
+                if done.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
+        let ran = ["kernel", "engine"].map(|seal| {
+            let mut command = bench.command(env!("CARGO_BIN_EXE_convscope"), &["run", "--sealed", "s.rhai"]);
+            ended(command.env("CONVSCOPE_SEAL", seal))
+        });
+        done.store(true, Ordering::SeqCst);
+        for (code, out, err) in ran {
+            assert!(code == 0 && out.starts_with("true 0\n"), "{code} {out} {err}");
+        }
+    });
+}

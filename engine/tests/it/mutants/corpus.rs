@@ -20,6 +20,8 @@ pub enum Form {
     Png,
     Gzip,
     Safetensors,
+    Parquet,
+    Tar,
 }
 
 /// A file, and what lies beside it.
@@ -45,6 +47,8 @@ impl Seed {
 pub fn of(reader: &str) -> Vec<Seed> {
     match reader {
         "onnx" => nets().into_iter().map(|net| seed("net.onnx", Form::Protobuf, net)).collect(),
+        "external" => vec![external().with("w.bin", vec![60; 256]).with("v.bin", vec![61; 40])],
+        "table" => tables(),
         "pth" => checkpoints(),
         "safetensors" => vec![seed("net.safetensors", Form::Safetensors, safetensors())],
         "npy" => arrays(),
@@ -152,6 +156,41 @@ fn nets() -> Vec<Vec<u8>> {
         .node(node("ReduceMax", &["g"], &["p"]).attribute(ints("axes", &[2, 3])))
         .file("q", 13);
     vec![classifier, shapes, older, constants]
+}
+
+/// A net whose weights lie in files beside it.
+fn external() -> Seed {
+    let net = Graph::new(&[1, 3, 6, 6])
+        .external("k", &[2, 3, 3, 3], &[("location", "w.bin"), ("offset", "8"), ("length", "216")])
+        .external("b", &[2], &[("location", "v.bin"), ("checksum", "0")])
+        .external("s", &[2, 1, 1], &[("location", "./v.bin"), ("offset", "8"), ("length", "8")])
+        .node(node("Conv", &["x", "k", "b"], &["a"]))
+        .node(node("Mul", &["a", "s"], &["q"]))
+        .file("q", 13);
+    seed("net.onnx", Form::Protobuf, net)
+}
+
+/// Tables: Parquet as pyarrow wrote it, WebDataset's tar, a manifest.
+fn tables() -> Vec<Seed> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    for i in 0..3 {
+        add(&format!("train/{i}.png"), &picture());
+        add(&format!("train/{i}.cls"), i.to_string().as_bytes());
+        add(&format!("{}/{i}.json", "deep/".repeat(30)), b"{\"size\": 2}");
+    }
+    let manifest = b"path,label,size\n1.png,cat,1\n2.png,dog,2.5\n,,\n".to_vec();
+    let parquet = std::fs::read(golden::path("tables/hf.parquet")).unwrap();
+    vec![
+        seed("a.parquet", Form::Parquet, parquet),
+        seed("a.tar", Form::Tar, tar.into_inner().unwrap()),
+        seed("a.csv", Form::Text, manifest).with("1.png", picture()).with("2.png", picture()),
+    ]
 }
 
 fn checkpoints() -> Vec<Seed> {

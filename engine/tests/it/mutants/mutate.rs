@@ -69,6 +69,8 @@ fn structured(bytes: &[u8], form: Form, rng: &mut Stream) -> Vec<u8> {
         Form::Png => png(bytes, rng),
         Form::Gzip => gzip(bytes, rng),
         Form::Safetensors => safetensors(bytes, rng),
+        Form::Parquet => parquet(bytes, rng),
+        Form::Tar => tar(bytes, rng),
     };
     made.unwrap_or_else(|| {
         let mut bytes = bytes.to_vec();
@@ -144,6 +146,9 @@ fn message(bytes: &[u8], rng: &mut Stream, depth: usize) -> Option<Vec<u8>> {
         match &mut fields[at] {
             Field::Varint(_, value) => *value = NUMBERS[below(rng, NUMBERS.len())],
             Field::Fixed(_, raw) => damage(raw, rng),
+            Field::Block(_, inner) if chance(rng, 30) && inner.iter().all(u8::is_ascii_graphic) => {
+                *inner = word(rng).into_bytes();
+            }
             Field::Block(_, inner) => {
                 let deeper = depth < 12 && chance(rng, 90);
                 match message(inner, rng, depth + 1).filter(|_| deeper) {
@@ -175,6 +180,15 @@ fn message(bytes: &[u8], rng: &mut Stream, depth: usize) -> Option<Vec<u8>> {
         }
     }
     Some(out)
+}
+
+/// A name or a number as a file may hold it in letters.
+fn word(rng: &mut Stream) -> String {
+    let names = ["", ".", "..", "/", "../w.bin", "/etc/hostname", "w.bin", "v.bin", "./w.bin", "a/../w.bin", "x", "-1"];
+    match below(rng, 2) {
+        0 => names[below(rng, names.len())].to_string(),
+        _ => NUMBERS[below(rng, NUMBERS.len())].to_string(),
+    }
 }
 
 fn varint(out: &mut Vec<u8>, mut n: u64) {
@@ -376,4 +390,57 @@ fn safetensors(bytes: &[u8], rng: &mut Stream) -> Option<Vec<u8>> {
     out.extend(header);
     out.extend_from_slice(bytes.get(8 + length..)?);
     Some(out)
+}
+
+/// A Parquet file whose footer is changed, with its right length: a number of its thrift made another one, or damage.
+fn parquet(bytes: &[u8], rng: &mut Stream) -> Option<Vec<u8>> {
+    let (body, end) = bytes.split_at_checked(bytes.len().checked_sub(8)?)?;
+    let length = u32::from_le_bytes(*end.first_chunk()?) as usize;
+    let (pages, footer) = body.split_at_checked(body.len().checked_sub(length)?)?;
+    let (mut pages, mut footer) = (pages.to_vec(), footer.to_vec());
+    match below(rng, 4) {
+        0 => damage(&mut pages, rng),
+        1 => damage(&mut footer, rng),
+        _ => {
+            let at = below(rng, footer.len());
+            let behind = footer[at..].iter().position(|b| *b < 0x80).map_or(footer.len(), |i| at + i + 1);
+            let mut number = Vec::new();
+            varint(&mut number, NUMBERS[below(rng, NUMBERS.len())]);
+            footer.splice(at..behind, number);
+        }
+    }
+    let length = (footer.len() as u32).to_le_bytes();
+    Some([&pages[..], &footer[..], &length[..], b"PAR1"].concat())
+}
+
+/// A tar file of which a header is changed, with its right checksum.
+fn tar(bytes: &[u8], rng: &mut Stream) -> Option<Vec<u8>> {
+    let mut blocks: Vec<Vec<u8>> = bytes.chunks(512).map(<[u8]>::to_vec).collect();
+    let headers: Vec<usize> = (0..blocks.len()).filter(|i| blocks[*i].get(257..262) == Some(&b"ustar"[..])).collect();
+    let at = *headers.get(below(rng, headers.len()))?;
+    let header = &mut blocks[at];
+    match below(rng, 5) {
+        0 => header[156] = b"0125LKxgSDV7\0"[below(rng, 13)],
+        1 => header[124..136].copy_from_slice(format!("{:011o}\0", NUMBERS[below(rng, 12)]).as_bytes().get(..12)?),
+        2 => {
+            header[124] = 0x80;
+            header[128..136].copy_from_slice(&NUMBERS[below(rng, NUMBERS.len())].to_be_bytes());
+        }
+        3 => {
+            let name = word(rng);
+            header[..name.len().min(100)].copy_from_slice(&name.as_bytes()[..name.len().min(100)]);
+        }
+        _ => {
+            let place = below(rng, 512);
+            header[place] = rng.next_below(256) as u8;
+        }
+    }
+    header[148..156].fill(b' ');
+    let sum: u64 = header.iter().map(|b| u64::from(*b)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    if chance(rng, 20) {
+        let copies = blocks[at..].to_vec();
+        blocks.extend(copies);
+    }
+    Some(blocks.concat())
 }

@@ -1,11 +1,13 @@
 //! The readers that mutants pass: each reads a file and all that it holds.
 
-use convscope_engine::data::{Image, load_images, load_tensor};
+use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
 use convscope_engine::load::labels::read_labels;
 use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::load::tensors::Tensors;
 use convscope_engine::load::{LoadOptions, load_model};
+use convscope_engine::params::{Params, Value};
 use convscope_engine::run::{Lock, archive};
+use convscope_engine::table::{LoadTable, load_table};
 use convscope_engine::{DType, Device, Result, Tensor};
 use std::path::Path;
 
@@ -19,8 +21,10 @@ const fn reader(name: &'static str, read: fn(&Path) -> Result<()>) -> Reader {
     Reader { name, read }
 }
 
-pub const READERS: [Reader; 13] = [
+pub const READERS: [Reader; 15] = [
     reader("onnx", net),
+    reader("external", net),
+    reader("table", table),
     reader("pth", weights),
     reader("safetensors", weights),
     reader("npy", |path| load_tensor(path).map(drop)),
@@ -49,6 +53,14 @@ fn net(path: &Path) -> Result<()> {
     net.output(&x).map(drop)
 }
 
+fn table(path: &Path) -> Result<()> {
+    let mut options = LoadTable::default();
+    options.set("attributes", &Value::List(vec![Value::Text("size".into())]))?;
+    let name = path.file_name().unwrap().to_str().unwrap().to_string();
+    let data = load_table(&[name], path.parent().unwrap(), &options)?;
+    looked_at(&data)
+}
+
 fn weights(path: &Path) -> Result<()> {
     let tensors = Tensors::open(path)?;
     let names: Vec<String> = tensors.names().map(str::to_string).collect();
@@ -64,11 +76,13 @@ fn weights(path: &Path) -> Result<()> {
 }
 
 fn data(path: &Path) -> Result<()> {
-    let data = load_images(path)?;
+    looked_at(&load_images(path)?)
+}
+
+/// Its labels, its first images and its last ones; an image that cannot be read breaks no other.
+fn looked_at(data: &Dataset) -> Result<()> {
     data.labels();
     let last = data.len().saturating_sub(2)..data.len();
-    for i in (0..data.len().min(4)).chain(last) {
-        data.get(i)?;
-    }
-    Ok(())
+    let all = (0..data.len().min(4)).chain(last).map(|i| data.get(i).map(drop).and(data.item(i).map(drop)));
+    all.collect::<Vec<_>>().into_iter().collect()
 }
