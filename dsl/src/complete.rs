@@ -5,13 +5,13 @@ mod chain;
 mod strings;
 
 use crate::names::Sort;
+use crate::script::loading;
 use crate::session::Session;
 use crate::source::{Class, Token, tokens};
 use convscope_engine::load::OPTIONS;
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{catalog, find};
-use convscope_engine::shapes::Shapes;
-use convscope_engine::table::{Dealing, LoadTable};
+use convscope_engine::table::Dealing;
 use std::collections::BTreeSet;
 
 /// One thing that could stand there.
@@ -151,10 +151,12 @@ impl Session {
             "figure" => simple(&crate::script::FIGURE),
             "slider" => simple(&crate::widgets::interact::SLIDER),
             "explore" => simple(&convscope_engine::probes::attribution::occluder::OPTIONS),
-            "shapes" => given(&Shapes::default().specs()),
             "cluster" => given(&Dealing::default().specs()),
-            "load_table" => given(&LoadTable::default().specs()),
-            name => find(name).map_or_else(|_| Vec::new(), |entry| given(&entry.default_probe().specs())),
+            name => match (find(name), loading::specs(name)) {
+                (Ok(entry), _) => given(&entry.default_probe().specs()),
+                (_, Some(specs)) => given(&specs),
+                _ => Vec::new(),
+            },
         }
     }
 

@@ -1,11 +1,12 @@
 //! Between rhai's values and the engine's: options, subjects, inputs, tables' rows.
 
 use crate::library::plain;
-use convscope_engine::data::{Dataset, Image};
+use convscope_engine::data::{Dataset, Image, Signal, Volume};
 use convscope_engine::params::{Param, Value};
 use convscope_engine::predictions::Predictions;
 use convscope_engine::probe::ProbeArg;
 use convscope_engine::show::{Cell, Table};
+use convscope_engine::subject::Samples;
 use convscope_engine::{Artifact, Error, Input, Model, Result, Subject, Tensor};
 use rhai::{Array, Dynamic, Map};
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ pub fn kind(value: &Dynamic) -> String {
         (std::any::type_name::<Subject>(), "a subject"),
         (std::any::type_name::<Tensor>(), "a tensor"),
         (std::any::type_name::<Image>(), "an image"),
+        (std::any::type_name::<Signal>(), "a signal"),
+        (std::any::type_name::<Volume>(), "a volume"),
         (std::any::type_name::<Dataset>(), "a data set"),
         (std::any::type_name::<Table>(), "a table"),
         (std::any::type_name::<Artifact>(), "an artifact"),
@@ -27,7 +30,8 @@ pub fn kind(value: &Dynamic) -> String {
     own.iter().find(|(t, _)| *t == name).map_or_else(|| plain(name).to_string(), |(_, k)| (*k).to_string())
 }
 
-/// The engine's value for a script's. An artifact stands for its primary array, a table for a list of maps.
+/// The engine's value for a script's. An artifact stands for its primary array, a signal or a volume for its numbers, a table for a
+/// list of maps.
 ///
 /// # Errors
 /// For a value that the engine has no use for, such as a function.
@@ -59,6 +63,12 @@ pub fn value(from: &Dynamic) -> Result<Value> {
     }
     if let Some(v) = cast::<Tensor>(&other) {
         return Ok(Value::Tensor(v));
+    }
+    if let Some(v) = cast::<Signal>(&other) {
+        return Ok(Value::Tensor(v.values));
+    }
+    if let Some(v) = cast::<Volume>(&other) {
+        return Ok(Value::Tensor(v.values));
     }
     if let Some(v) = cast::<Dataset>(&other) {
         return Ok(Value::Data(v));
@@ -155,7 +165,7 @@ pub fn subject(from: &Dynamic) -> Result<Subject> {
     Err(Error::subject(format!("{} is no subject", kind(from))).hint(hint))
 }
 
-/// What a probe is asked with: an image, a tensor, an artifact (its primary array), a data set, a list of images, a map of
+/// What a probe is asked with: an image, a signal, a volume, a tensor, an artifact (its primary array), a data set, a list of images, a map of
 /// these by the names of a net's inputs, or nothing.
 ///
 /// # Errors
@@ -166,6 +176,12 @@ pub fn input(from: &Dynamic) -> Result<Input> {
     }
     if let Some(image) = cast::<Image>(from) {
         return Ok(Input::Image(image));
+    }
+    if let Some(signal) = cast::<Signal>(from) {
+        return Ok(Input::Samples(Samples::Signal(signal)));
+    }
+    if let Some(volume) = cast::<Volume>(from) {
+        return Ok(Input::Samples(Samples::Volume(volume)));
     }
     if let Some(tensor) = cast::<Tensor>(from) {
         return Ok(Input::Tensor(tensor));
@@ -190,7 +206,9 @@ pub fn input(from: &Dynamic) -> Result<Input> {
         return Ok(Input::Several(map.iter().map(one).collect::<Result<_>>()?));
     }
     let hint = match from.is_string() {
-        true => "load it first: load_image(path), load_images(folder), load_tensor(path)",
+        true => {
+            "load it first: load_image(path), load_images(folder), load_signal(path), load_volume(path), load_tensor(path)"
+        }
         false => "give an image, a tensor, a data set, or a list of images",
     };
     Err(Error::value(format!("{} is no input", kind(from))).hint(hint))

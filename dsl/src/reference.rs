@@ -2,12 +2,12 @@
 //! and as JSON.
 
 use crate::library::{Function, Kind};
+use crate::script::loading;
 use convscope_engine::error::{Error, Result, did_you_mean};
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probe::{Family, Takes};
 use convscope_engine::probes::catalog;
-use convscope_engine::shapes::Shapes;
-use convscope_engine::table::{Dealing, LoadTable};
+use convscope_engine::table::Dealing;
 use serde_json::json;
 use std::fmt::Write;
 
@@ -82,11 +82,10 @@ impl Reference {
         for function in functions.iter().filter(|f| f.of.is_none()) {
             add(&mut entries, function, "functions".into(), "function");
         }
-        if let Some(entry) = entries.iter_mut().find(|e| e.name == "shapes") {
-            entry.options = Shapes::default().specs().iter().map(option).collect();
-        }
-        if let Some(entry) = entries.iter_mut().find(|e| e.name == "load_table") {
-            entry.options = LoadTable::default().specs().iter().map(option).collect();
+        for entry in entries.iter_mut().filter(|e| e.what == "function") {
+            if let Some(specs) = loading::specs(&entry.name) {
+                entry.options = specs.iter().map(option).collect();
+            }
         }
         if let Some(entry) = entries.iter_mut().find(|e| e.name == "cluster") {
             entry.options = Dealing::default().specs().iter().map(option).collect();

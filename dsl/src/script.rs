@@ -3,7 +3,7 @@
 mod clock;
 mod cluster;
 mod compose;
-mod loading;
+pub mod loading;
 mod saving;
 mod talking;
 
@@ -15,11 +15,11 @@ use crate::convert::{cast, kind};
 use crate::fault::{Fallible, Raise, raise};
 use crate::library::Library;
 use crate::output::Shown;
-use convscope_engine::data::{Dataset, Image};
+use convscope_engine::data::{Dataset, Image, Signal, Volume};
 use convscope_engine::inspect::Summarise as _;
 use convscope_engine::params::Value;
 use convscope_engine::probe::ProbeArg;
-use convscope_engine::show::{Part, Pictures, Table, of_image, of_table, of_tensor};
+use convscope_engine::show::{Part, Pictures, Table, of_image, of_signal, of_table, of_tensor, of_volume};
 use convscope_engine::stream::StreamReport;
 use convscope_engine::{Artifact, Error, Model, Result, Tensor};
 use rhai::{Array, Dynamic, Map};
@@ -153,6 +153,12 @@ pub fn artifact(value: &Dynamic) -> Result<Option<Artifact>> {
     }
     if let Some(image) = cast::<Image>(value) {
         return Ok(Some(of_image(&image)));
+    }
+    if let Some(signal) = cast::<Signal>(value) {
+        return Ok(Some(of_signal(&signal)));
+    }
+    if let Some(volume) = cast::<Volume>(value) {
+        return of_volume(&volume).map(Some);
     }
     if let Some(data) = cast::<Dataset>(value) {
         let caption = |image: Image| (image.clone(), image.label().unwrap_or_default().to_string());

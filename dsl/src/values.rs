@@ -6,6 +6,7 @@ pub mod image;
 pub mod net;
 pub mod predictions;
 pub mod random;
+pub mod recordings;
 pub mod subject;
 pub mod table;
 pub mod tensor;
@@ -21,6 +22,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     image::bind(library);
     data::bind(library);
     predictions::bind(library);
+    recordings::bind(library);
     table::bind(library);
     artifact::bind(library);
     random::bind(library, context);

@@ -17,6 +17,7 @@ pub mod params;
 pub mod predictions;
 pub mod probe;
 pub mod probes;
+pub mod recordings;
 pub mod run;
 pub mod running;
 pub mod seal;

@@ -20,7 +20,7 @@ pub struct Explain {
     net: String,
     #[command(flatten)]
     flags: NetFlags,
-    /// The image, or a .npy file of the input's numbers, where a net takes no photos.
+    /// The image; a signal (.wav, .npy), a volume (.nii, .nii.gz, .npy), or a .npy file of the input's numbers.
     image: PathBuf,
     /// The class to explain, by name or index; the most probable one unless said otherwise.
     #[arg(long, short, allow_hyphen_values = true)]

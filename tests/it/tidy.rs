@@ -183,6 +183,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
             "subject",
         ],
     ),
+    ("engine", "recordings", &["data", "params"]),
     ("engine", "run", &["canonical", "data", "load", "seal", "shapes", "show", "zipped"]),
     ("engine", "running", &[]),
     ("engine", "seal", &[]),

@@ -1,15 +1,13 @@
 //! What could stand inside quotes: depends on the call, option or index that the text is for.
 
 use super::{Candidate, call_around, chain, map_owner};
+use crate::script::loading;
 use crate::session::Session;
 use crate::source::{Class, Token};
 use convscope_engine::load::fetch;
 use convscope_engine::load::zoo;
-use convscope_engine::params::Params;
 use convscope_engine::probes::find;
-use convscope_engine::shapes::Shapes;
 use convscope_engine::show::Table;
-use convscope_engine::table::LoadTable;
 use convscope_engine::{Artifact, Model};
 
 /// The candidates for a text that begins after `tokens` and reads `partial` so far.
@@ -77,9 +75,7 @@ fn for_option(
     }
     let specs = match find(owner) {
         Ok(entry) => entry.default_probe().specs(),
-        Err(_) if owner == "shapes" => Shapes::default().specs(),
-        Err(_) if owner == "load_table" => LoadTable::default().specs(),
-        Err(_) => return Vec::new(),
+        Err(_) => loading::specs(owner).unwrap_or_default(),
     };
     let spec = specs.iter().find(|s| s.name == option);
     spec.map_or_else(Vec::new, |s| s.form.choices.iter().map(|c| simple(c, "value")).collect())

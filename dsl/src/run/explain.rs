@@ -1,4 +1,4 @@
-//! The script that asks the usual questions of a net and an image.
+//! The script that asks the usual questions of a net and an image, a signal or a volume.
 
 use super::source::Source;
 use convscope_engine::graph::Op;
@@ -24,8 +24,29 @@ enum Kind {
     Boxes,
 }
 
+/// What a net is asked with.
+enum Form {
+    /// A photo.
+    Photo,
+    /// Samples along time.
+    Signal,
+    /// Voxels.
+    Volume,
+    /// Numbers as the net takes them.
+    Numbers,
+}
+
 /// The probes that are put to a photo.
 const OF_PHOTOS: [&str; 4] = ["gradient", "guided_backprop", "grad_cam", "occlusion"];
+
+/// The endings of files of signals.
+const SIGNALS: [&str; 2] = [".wav", ".wave"];
+
+/// The endings of files of volumes, those that are refused with a hint among them.
+const VOLUMES: [&str; 5] = [".nii", ".nii.gz", ".hdr", ".dcm", ".dicom"];
+
+/// The probes that are put to a signal or a volume.
+const OF_RECORDINGS: [&str; 4] = ["gradient", "integrated_gradients", "grad_cam", "occlusion"];
 
 /// The probes that are put to an input of any shape.
 const OF_NUMBERS: [&str; 3] = ["gradient", "guided_backprop", "integrated_gradients"];
@@ -36,7 +57,7 @@ pub struct Question<'a> {
     pub net: &'a str,
     /// The options of `load_model` that were given, by name.
     pub given: &'a Map<String, Value>,
-    /// The image, as `load_image` takes it, or a `.npy` file of the input's numbers.
+    /// The image, as `load_image` takes it, a signal, a volume, or a `.npy` file of the input's numbers.
     pub image: &'a str,
     /// The class, by name or index; the most probable one where none is given.
     pub class: Option<&'a str>,
@@ -48,7 +69,7 @@ impl Question<'_> {
     /// # Errors
     /// Where the net cannot be loaded, or a name has no form in a script.
     pub fn script(&self, report: &dyn Fn(&str)) -> Result<(Source, Vec<String>)> {
-        let NetQuery { options, notes, kind, head, values, all, score } = self.options(report)?;
+        let NetQuery { options, notes, kind, head, form, values, all, score } = self.options(report)?;
         let named = match self.class {
             None => "top[0].index".to_string(),
             Some(index) if index.parse::<i32>().is_ok() => index.to_string(),
@@ -88,9 +109,11 @@ impl Question<'_> {
                 format!("markdown({});\n", quoted(&format!("What is assumed of the net:\n\n{lines}"))?)
             }
         };
-        let (load, picture, probes) = match self.is_tensor() {
-            true => ("load_tensor", "", &OF_NUMBERS[..]),
-            false => ("load_image", "show(image);\n", &OF_PHOTOS[..]),
+        let (load, picture, probes) = match form {
+            Form::Photo => ("load_image", "show(image);\n", &OF_PHOTOS[..]),
+            Form::Signal => ("load_signal", "show(image);\n", &OF_RECORDINGS[..]),
+            Form::Volume => ("load_volume", "show(image);\n", &OF_RECORDINGS[..]),
+            Form::Numbers => ("load_tensor", "", &OF_NUMBERS[..]),
         };
         let asked: String = probes.iter().map(|p| format!("show({p}().run(class, image));\n")).collect();
         let source = format!(
@@ -127,9 +150,29 @@ impl Question<'_> {
         ))
     }
 
-    /// Whether the input is given as numbers.
-    fn is_tensor(&self) -> bool {
-        Path::new(self.image).extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
+    /// Whether the input's file has one of these endings.
+    fn ends(&self, endings: &[&str]) -> bool {
+        let lower = self.image.to_lowercase();
+        endings.iter().any(|end| lower.ends_with(end))
+    }
+
+    /// Whether the input is no photo, by its ending.
+    fn is_recorded(&self) -> bool {
+        self.ends(&[".npy"]) || self.ends(&SIGNALS) || self.ends(&VOLUMES)
+    }
+
+    /// What the input's file is by its ending; an array is what the net takes.
+    fn form(&self, net: &Model) -> Form {
+        let ends = |endings: &[&str]| self.ends(endings);
+        let windows = net.last_map_layer().is_some();
+        match net.input_shape().len() {
+            _ if ends(&SIGNALS) => Form::Signal,
+            _ if ends(&VOLUMES) => Form::Volume,
+            _ if !ends(&[".npy"]) => Form::Photo,
+            1 | 2 if windows => Form::Signal,
+            4 if windows => Form::Volume,
+            _ => Form::Numbers,
+        }
     }
 
     /// What the script asks of the net: the options are completed where the net says nothing of photos.
@@ -137,7 +180,7 @@ impl Question<'_> {
         let mut options = LoadOptions::from_json(self.given)?;
         let path = Path::new(self.net);
         let (mut all, mut notes) = (self.given.clone(), Vec::new());
-        if !self.is_tensor()
+        if !self.is_recorded()
             && let Some((size, note)) = guess::size(path, &options)?
         {
             all.insert("size".into(), serde_json::json!([size.height, size.width]));
@@ -145,12 +188,13 @@ impl Question<'_> {
             notes.push(note);
         }
         let net = load_model(self.net, &options, Path::new(""), report)?;
-        if self.is_tensor() && options.says_photos() {
+        let form = self.form(&net);
+        if !matches!(form, Form::Photo) && options.says_photos() {
             notes.push("options of preprocessing change nothing here: the input is given as numbers".to_string());
         }
-        let guess = match self.is_tensor() {
-            true => Guess::default(),
-            false => guess::complete(&net, path, &options)?,
+        let guess = match form {
+            Form::Signal | Form::Volume | Form::Numbers => Guess::default(),
+            Form::Photo => guess::complete(&net, path, &options)?,
         };
         all.extend(guess.options);
         let (net, head) = asked_head(net)?;
@@ -181,7 +225,7 @@ impl Question<'_> {
             false => format!(", {}", literal(&all.clone().into())?),
         };
         let score = net.card().boxes.as_ref().map_or(0.0, |boxes| boxes.score);
-        Ok(NetQuery { options, notes, kind, head: call, values: Values::of(&net), all, score })
+        Ok(NetQuery { options, notes, kind, head: call, values: Values::of(&net), all, score, form })
     }
 }
 
@@ -194,6 +238,8 @@ struct NetQuery {
     kind: Kind,
     /// The call that takes another output; empty for the net's own.
     head: String,
+    /// What the input's file is.
+    form: Form,
     values: Values,
     /// The options, as they are given and completed.
     all: Map<String, Value>,

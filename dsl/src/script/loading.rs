@@ -1,4 +1,4 @@
-//! `load_model`, `load_image`, `load_images`, `load_table`, `load_tensor`, `sample_image`: what scripts begin with.
+//! `load_model`, `load_image`, `load_images`, `load_signal`, `load_volume`, `load_table`, `load_tensor`, `sample_image`: what scripts begin with.
 
 use crate::context::Context;
 use crate::convert::options;
@@ -6,15 +6,16 @@ use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use convscope_engine::data::ilsvrc;
 use convscope_engine::data::joined::About;
-use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
+use convscope_engine::data::{Dataset, Image, Signal, Volume, load_images, load_tensor};
 use convscope_engine::error::did_you_mean;
 use convscope_engine::load::Labels;
 use convscope_engine::load::fetch::{sample_image, sample_images};
 use convscope_engine::load::labels::read_labels;
 use convscope_engine::load::{LoadOptions, OPTIONS};
 use convscope_engine::load::{load_model, photos};
-use convscope_engine::params::{Param as _, Params, Value};
+use convscope_engine::params::{Param as _, Params, Spec, Value};
 use convscope_engine::predictions::Predictions;
+use convscope_engine::recordings::{LoadSignal, LoadVolume, load_signal, load_volume};
 use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::table::bytes::is_address;
 use convscope_engine::table::{LoadTable, index, of_shards, shards_of, sources};
@@ -93,6 +94,22 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "Numbers from a .npy file; as an input they count as already preprocessed, C x H x W.",
         move |path: &str| shared.input(path).and_then(load_tensor).raise(),
     );
+    let shared = context.clone();
+    library.add("load_signal(path: text) -> signal", LoadSignal::default().doc(), move |path: &str| {
+        signal(&shared, path, &Map::new()).raise()
+    });
+    let shared = context.clone();
+    library.add("load_signal(path: text, options: map) -> signal", "", move |path: &str, options: Map| {
+        signal(&shared, path, &options).raise()
+    });
+    let shared = context.clone();
+    library.add("load_volume(path: text) -> volume", LoadVolume::default().doc(), move |path: &str| {
+        volume(&shared, path, &Map::new()).raise()
+    });
+    let shared = context.clone();
+    library.add("load_volume(path: text, options: map) -> volume", "", move |path: &str, options: Map| {
+        volume(&shared, path, &options).raise()
+    });
     library.add(
         "shapes(options: map) -> data",
         "Generated images of textured shapes on cluttered ground, with label, mask, box and attributes known; the embedded \
@@ -241,6 +258,33 @@ fn table(context: &Context, names: &[String], given: &Map) -> Result<Dataset> {
     }
     let shards = shards_of(&files, &asked, None)?;
     of_shards(names, shards, &asked)
+}
+
+/// The options of the loader called `name`, where they are data.
+pub fn specs(name: &str) -> Option<Vec<Spec>> {
+    match name {
+        "shapes" => Some(Shapes::default().specs()),
+        "load_table" => Some(LoadTable::default().specs()),
+        "load_signal" => Some(LoadSignal::default().specs()),
+        "load_volume" => Some(LoadVolume::default().specs()),
+        _ => None,
+    }
+}
+
+fn signal(context: &Context, path: &str, given: &Map) -> Result<Signal> {
+    let mut asked = LoadSignal::default();
+    for (name, value) in options(given)? {
+        asked.set(&name, &value)?;
+    }
+    load_signal(context.input(path)?, &asked)
+}
+
+fn volume(context: &Context, path: &str, given: &Map) -> Result<Volume> {
+    let mut asked = LoadVolume::default();
+    for (name, value) in options(given)? {
+        asked.set(&name, &value)?;
+    }
+    load_volume(context.input(path)?, &asked)
 }
 
 fn generated(given: &Map) -> Result<Dataset> {

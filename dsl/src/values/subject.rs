@@ -141,20 +141,23 @@ fn weights(subject: &Subject) -> Result<Tensor> {
 
 fn field(subject: &Subject) -> Result<Map> {
     let (model, node) = place(subject)?;
-    let pair = |p: [usize; 2]| Dynamic::from_array(list(&p));
+    let local = |size: &[usize], stride: &[usize], start: &[isize]| {
+        let start = start.iter().map(|v| Dynamic::from(*v as i64)).collect();
+        let entries = [
+            ("size", Dynamic::from_array(list(size))),
+            ("stride", Dynamic::from_array(list(stride))),
+            ("start", Dynamic::from_array(start)),
+            ("whole", false.into()),
+        ];
+        entries.into_iter().map(|(k, v)| (k.into(), v)).collect::<Map>()
+    };
+    if let Some(field) = model.graph().volume_fields()[node.0] {
+        return Ok(local(&field.size, &field.stride, &field.start));
+    }
     Ok(match model.graph().field(node) {
-        Field::Local { size, stride, start, .. } => {
-            let start = start.iter().map(|v| Dynamic::from(*v as i64)).collect();
-            [
-                ("size", pair(size)),
-                ("stride", pair(stride)),
-                ("start", Dynamic::from_array(start)),
-                ("whole", false.into()),
-            ]
-            .into_iter()
-            .map(|(k, v)| (k.into(), v))
-            .collect()
-        }
+        // A signal has one row.
+        Field::Local { size, stride, start, axes: [None, _] } => local(&size[1..], &stride[1..], &start[1..]),
+        Field::Local { size, stride, start, .. } => local(&size, &stride, &start),
         Field::Whole => [("whole".into(), true.into())].into_iter().collect(),
         Field::Nothing => [("whole".into(), false.into())].into_iter().collect(),
     })

@@ -1,4 +1,4 @@
-//! Images, preprocessing and data sets.
+//! Images, signals, volumes, preprocessing and data sets.
 
 pub mod berkeley;
 pub mod blur;
@@ -11,12 +11,16 @@ pub mod joined;
 pub mod known;
 pub mod listed;
 pub mod measure;
+mod nifti;
 pub mod npy;
 pub mod pattern;
 mod proposals;
 pub mod records;
+pub mod resampling;
 pub mod runs;
+pub mod signal;
 pub mod voc;
+pub mod volume;
 
 pub use self::image::{Attribute, Image, Mask, PixelBox};
 pub use convscope_nn::image::{self, decode, edit, preprocess, resample};
@@ -26,3 +30,5 @@ pub use files::load_images;
 pub use npy::load_tensor;
 pub use preprocess::{Crop, Order, Placement, Preprocess, Resize, Size};
 pub use resample::Interpolation;
+pub use signal::Signal;
+pub use volume::{Orientation, Volume};

@@ -180,10 +180,10 @@ fn open(path: &Path) -> Result<Records> {
 }
 
 /// How gzip's files begin.
-const PACKED: [u8; 2] = [0x1f, 0x8b];
+pub(super) const PACKED: [u8; 2] = [0x1f, 0x8b];
 
 /// What gzipped bytes hold, within the limit.
-fn unpacked(packed: impl Read) -> Result<Vec<u8>> {
+pub(super) fn unpacked(packed: impl Read) -> Result<Vec<u8>> {
     let most = UNPACKED.most();
     let mut held = Vec::new();
     let read = MultiGzDecoder::new(packed).take(most + 1).read_to_end(&mut held);

@@ -15,14 +15,17 @@ impl Summarise for Model {
     fn summary(&self) -> Artifact {
         let graph = self.graph();
         let card = self.card();
-        let fields = graph.fields();
+        let (fields, volumes) = (graph.fields(), graph.volume_fields());
         let mut table =
             Table::new(["layer", "kind", "output shape", "parameters", "FLOPs", "receptive field", "stride"]);
         let mut flops = 0;
         for id in self.layers() {
             let node = graph.node(id);
             let (field, stride) = match fields[id.0] {
-                Field::Local { size, stride, .. } => (pair(size), pair(stride)),
+                _ if let Some(field) = volumes[id.0] => (sides(&field.size), sides(&field.stride)),
+                // A signal has one row.
+                Field::Local { size, stride, axes: [None, _], .. } => (sides(&size[1..]), sides(&stride[1..])),
+                Field::Local { size, stride, .. } => (sides(&size), sides(&stride)),
                 Field::Whole => ("whole".into(), String::new()),
                 Field::Nothing => (String::new(), String::new()),
             };
@@ -65,9 +68,10 @@ impl Summarise for Model {
     }
 }
 
-/// Height and width: one number where they are equal.
-fn pair([h, w]: [usize; 2]) -> String {
-    if h == w { h.to_string() } else { format!("{h} x {w}") }
+/// Height and width, and depth before them: one number where they are equal.
+fn sides(sizes: &[usize]) -> String {
+    let all: Vec<String> = sizes.iter().map(usize::to_string).collect();
+    if all.iter().all(|n| *n == all[0]) { all[0].clone() } else { all.join(" x ") }
 }
 
 /// A whole number with its thousands apart: 1,235,496.

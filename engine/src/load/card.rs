@@ -3,6 +3,7 @@
 use super::options::{Boxes, Labels, LoadOptions};
 use super::photos::{self, Sidecar};
 use super::{LoadRequest, fetch, labels};
+use crate::data::Orientation;
 use crate::data::preprocess::Preprocess;
 use crate::error::{Error, Result};
 use crate::graph::closing::Closing;
@@ -24,6 +25,7 @@ impl LoadRequest<'_> {
         card.notes.extend(assumed);
         card.output = self.options.output.or(card.output);
         card.boxes = decoding(model, self.options.boxes.as_ref())?;
+        (card.rate, card.orientation) = (rate(self.options)?, orientation(self.options)?);
         card.notes.extend(
             card.boxes
                 .as_ref()
@@ -149,4 +151,24 @@ fn decoding(model: &Model, said: Option<&Boxes>) -> Result<Option<BoxDecoding>> 
                 .map_err(|e| Error::value(format!("option `boxes` of `load_model`: {e}")))
         }
     }
+}
+
+/// The sampling rate that the options say.
+fn rate(options: &LoadOptions) -> Result<Option<f64>> {
+    match options.rate {
+        Some(rate) if !(rate.is_finite() && rate > 0.0) => {
+            Err(Error::value(format!("option `rate` of `load_model` takes Hz, got {rate}")))
+        }
+        said => Ok(said),
+    }
+}
+
+/// The orientation that the options say, in capital letters.
+fn orientation(options: &LoadOptions) -> Result<Option<String>> {
+    let Some(text) = &options.orientation else { return Ok(None) };
+    let read = Orientation::parse(text).ok_or_else(|| {
+        Error::value(format!("option `orientation` of `load_model` takes three letters such as \"RAS\", got {text:?}"))
+            .hint("each axis of the body is named once: R or L, A or P, S or I")
+    })?;
+    Ok(Some(read.to_string()))
 }

@@ -48,6 +48,10 @@ pub struct LoadOptions {
     pub layout: Option<Layout>,
     /// Which of an ONNX file's inputs photos go into.
     pub input: Option<String>,
+    /// The sampling rate of the signals that the net takes, Hz.
+    pub rate: Option<f64>,
+    /// Where the axes of the volumes that the net takes point.
+    pub orientation: Option<String>,
     /// Whether GoogLeNet maps ImageNet's mean and deviation to 0.5 and 0.5 first, as its published weights need.
     pub transform_input: Option<bool>,
 }
@@ -119,7 +123,7 @@ const fn option(name: &'static str, takes: &'static str, doc: &'static str) -> L
 }
 
 /// Every option of `load_model`.
-pub const OPTIONS: [LoadOption; 19] = [
+pub const OPTIONS: [LoadOption; 21] = [
     option("weights", "a path", "the .pth or .safetensors file of a named architecture"),
     option("arch", "a name", "the architecture of a weight file given as a path"),
     option(
@@ -177,6 +181,16 @@ pub const OPTIONS: [LoadOption; 19] = [
         "input",
         "a name",
         "which of an ONNX file's inputs the net is asked with, so that photos go there; without it the first that takes maps of three channels, of one, of any number, else the first",
+    ),
+    option(
+        "rate",
+        "Hz",
+        "the sampling rate of the signals that the net takes; a signal of another is refused, without it a note says what is assumed",
+    ),
+    option(
+        "orientation",
+        "three letters such as \"RAS\"",
+        "where the axes of the volumes that the net takes point (R or L, A or P, S or I); a volume of another orientation is refused, without it a note says what is assumed",
     ),
     option("transform_input", "true or false", "googlenet: whether its input is mapped to mean and std 0.5 first"),
 ];

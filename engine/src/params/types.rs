@@ -1,9 +1,10 @@
 //! The types that options have: numbers, texts, images, lists, layers.
 
 use super::{Form, Param, Value, wrong_kind};
+use crate::data::Orientation;
 use crate::data::files::Dataset;
 use crate::data::image::Image;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::subject::Subject;
 use candle_core::Tensor;
 
@@ -107,5 +108,23 @@ impl Param for LayerName {
     }
     fn write(&self) -> Value {
         Value::Text(self.0.clone())
+    }
+}
+
+impl Param for Orientation {
+    fn form() -> Form {
+        Form::words("three letters of R or L, A or P, S or I, such as \"RAS\"")
+    }
+    fn read(value: &Value) -> Result<Self> {
+        match value {
+            Value::Text(text) => Orientation::parse(text).ok_or_else(|| {
+                Error::value(format!("takes {}, got {text:?}", Self::form().words))
+                    .hint("each axis of the body is named once: R or L, A or P, S or I")
+            }),
+            other => Err(wrong_kind::<Self>(other)),
+        }
+    }
+    fn write(&self) -> Value {
+        Value::Text(self.to_string())
     }
 }

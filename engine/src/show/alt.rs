@@ -59,6 +59,8 @@ fn said(part: &Part) -> Result<String> {
         Part::Map(m) => map(m),
         Part::ClassMap(m) => classes(m),
         Part::Boxes(b) => Ok(boxes(b)),
+        Part::SignalMap(m) => m.words().map(|words| format!("Line of a {words}")),
+        Part::VolumeMap(m) => m.words().map(|words| format!("Three planes of a {words}")),
         Part::Grid(g) => grid(g),
         Part::Matrix(m) => matrix(m),
         Part::Pictures(p) => Ok(pictures(p)),

@@ -2,6 +2,7 @@
 
 use super::Table;
 use super::look::Look;
+use super::recorded::{SignalMap, VolumeMap};
 use crate::data::image::Image;
 use crate::data::preprocess::Placement;
 use crate::error::{Error, Result, did_you_mean};
@@ -257,6 +258,10 @@ pub enum Part {
     Map(Map),
     /// A map of classes.
     ClassMap(ClassMap),
+    /// A map over a signal.
+    SignalMap(SignalMap),
+    /// A map over a volume.
+    VolumeMap(VolumeMap),
     /// Boxes on a photo.
     Boxes(Boxes),
     /// Tiles on one scale.
@@ -304,6 +309,7 @@ impl Artifact {
             Part::Figure(inner, _) => inner.iter().any(Artifact::is_drawn),
             Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) => true,
             Part::Cloud(_) | Part::Mosaic(_) | Part::Boxes(_) | Part::Matrix(_) => true,
+            Part::SignalMap(_) | Part::VolumeMap(_) => true,
         })
     }
 

@@ -7,8 +7,10 @@ mod cloud;
 mod map;
 mod matrix;
 mod mosaic;
+mod planes;
 mod plot;
 mod recorder;
+mod signal;
 mod table;
 mod tiles;
 
@@ -25,6 +27,7 @@ use crate::error::Result;
 
 pub use cloud::{entries as group_entries, hue as group_hue};
 pub use mosaic::square as mosaic_square;
+pub use planes::{Plane, smooth, window as grey_window};
 
 /// The width that a figure's content may take, px.
 pub const WIDTH: f64 = 900.0;
@@ -219,6 +222,8 @@ fn lay(part: &Part, width: f64, titled: bool, again: bool, look: Look) -> Result
         Part::Map(m) => map::heat(m, width, again, look.contours)?,
         Part::ClassMap(m) => map::classes(m, width, again)?,
         Part::Boxes(b) => boxes::drawn(b, width)?,
+        Part::SignalMap(m) => signal::drawn(m, width)?,
+        Part::VolumeMap(m) => planes::drawn(m, width)?,
         Part::Grid(g) => tiles::grid(g, width)?,
         Part::Matrix(m) => matrix::drawn(m, width)?,
         Part::Pictures(p) => tiles::pictures(p, width)?,
@@ -245,7 +250,7 @@ fn lay(part: &Part, width: f64, titled: bool, again: bool, look: Look) -> Result
 pub fn is_picture(part: &Part) -> bool {
     match part {
         Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) | Part::Cloud(_) => true,
-        Part::Boxes(_) | Part::Matrix(_) => true,
+        Part::Boxes(_) | Part::Matrix(_) | Part::SignalMap(_) | Part::VolumeMap(_) => true,
         Part::Table(..) | Part::Text(_) | Part::Mosaic(_) | Part::Figure(..) => false,
     }
 }
@@ -256,6 +261,8 @@ pub fn part_title(part: &Part) -> &str {
         Part::Map(m) => &m.title,
         Part::ClassMap(m) => &m.title,
         Part::Boxes(b) => &b.title,
+        Part::SignalMap(m) => &m.title,
+        Part::VolumeMap(m) => &m.title,
         Part::Grid(g) => &g.title,
         Part::Matrix(m) => &m.title,
         Part::Pictures(p) => &p.title,

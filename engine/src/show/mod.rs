@@ -16,6 +16,7 @@ pub mod mime;
 pub mod parquet;
 pub mod pdf;
 pub mod raster;
+pub mod recorded;
 pub mod report;
 pub mod save;
 pub mod scene;
@@ -35,8 +36,9 @@ pub use artifact::{
 pub use figure::{Drawn, draw, pdf as to_pdf, png, svg as to_svg};
 pub use html::{html as to_html, html_of, html_within};
 pub use look::{Look, Theme};
+pub use recorded::{SignalMap, VolumeMap};
 pub use report::{Report, Section};
 pub use save::{Encoded, Saved, encode, save, words};
-pub use single::{of_image, of_table, of_tensor};
+pub use single::{of_image, of_signal, of_table, of_tensor, of_volume};
 pub use table::{Cell, Table};
 pub use text::{TextStyle, text as to_text, text_image, text_table, text_tensor};

@@ -2,8 +2,9 @@
 //! and maps put over another image.
 
 use super::artifact::{Artifact, Grid, Map, Mark, Part, Pictures, Plot, Scale, Series, Style, Tile};
+use super::recorded::{SignalMap, VolumeMap};
 use super::table::Table;
-use crate::data::Image;
+use crate::data::{Image, Signal, Volume};
 use crate::error::{Error, Result};
 use crate::tensor::{to_f32, to_f64};
 use candle_core::Tensor;
@@ -21,6 +22,43 @@ pub fn of_image(image: &Image) -> Artifact {
     }
     let images = vec![(image.clone(), String::new())];
     Artifact::new(title).part(Part::Pictures(Pictures { title: String::new(), images, columns: None }))
+}
+
+/// A signal as lines, a channel each.
+pub fn of_signal(signal: &Signal) -> Artifact {
+    let part = Part::SignalMap(SignalMap {
+        title: String::new(),
+        signal: signal.values.clone(),
+        values: None,
+        label: String::new(),
+        scale: Scale::Diverging { bound: None },
+        rate: signal.rate,
+        extent: None,
+    });
+    let title = format!("signal {}, {} × {} samples", signal.name, signal.channels(), signal.length());
+    Artifact::new(title).part(part).array("signal", signal.values.clone()).notes(signal.notes.clone())
+}
+
+/// A volume as three planes through its middle, of its first channel.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn of_volume(volume: &Volume) -> Result<Artifact> {
+    let part = Part::VolumeMap(VolumeMap {
+        title: String::new(),
+        volume: volume.values.get(0)?,
+        values: None,
+        label: String::new(),
+        scale: Scale::Diverging { bound: None },
+        orientation: volume.orientation,
+        spacing: volume.spacing,
+        extent: None,
+    });
+    let [d, h, w] = volume.size();
+    let artifact = Artifact::new(format!("volume {}, {d} × {h} × {w} voxels", volume.name)).part(part);
+    let channels = volume.values.dim(0)?;
+    let artifact = artifact.array("volume", volume.values.clone()).notes(volume.notes.clone());
+    Ok(if channels > 1 { artifact.note(format!("the first of {channels} channels is shown")) } else { artifact })
 }
 
 /// One table.

@@ -138,6 +138,8 @@ fn body(part: &Part, style: &TextStyle) -> Result<String> {
             }
             text_table(&table, style.width, LINES)
         }
+        Part::SignalMap(m) => columns::wrapped(&m.words()?, style.width, 2),
+        Part::VolumeMap(m) => columns::wrapped(&m.words()?, style.width, 2),
         Part::Grid(g) => grid(g, style)?,
         Part::Matrix(m) => text_table(&matrix(m)?, style.width, LINES),
         Part::Pictures(p) => pictures(p, style)?,

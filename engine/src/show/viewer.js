@@ -139,8 +139,8 @@ class Viewer {
     this.bytes = bytes;
     this.photos = about.photos.map(() => null);
     about.photos.forEach((photo, i) => {
-      const jpeg = new Blob([this.part(photo.at, photo.bytes)], { type: "image/jpeg" });
-      createImageBitmap(jpeg).then((picture) => {
+      const coded = new Blob([this.part(photo.at, photo.bytes)], { type: photo.type || "image/jpeg" });
+      createImageBitmap(coded).then((picture) => {
         // Other maps may have come meanwhile.
         if (this.about !== about) return;
         this.photos[i] = picture;
@@ -178,7 +178,8 @@ class Viewer {
     this.frame.label.hidden = frames < 2;
     this.threshold.label.hidden = !this.map.scale;
     this.under.hidden = !this.map.patch;
-    this.turn(Math.min(this.state.frame, frames - 1));
+    // Of a volume the slice of the strongest voxel comes first.
+    this.turn(Math.min(this.state.frame || this.map.first || 0, frames - 1));
   }
 
   turn(frame) {
@@ -290,18 +291,29 @@ class Viewer {
     const context = canvas.getContext("2d");
     const scale = this.scale() * sharp;
     context.setTransform(scale, 0, 0, scale, -view.x * scale, -view.y * scale);
-    const photo = this.photos[map.photo];
+    const photo = this.underneath();
+    context.imageSmoothingEnabled = !map.photos;
     if (photo) context.drawImage(photo, 0, 0, map.width, map.height);
     context.save();
     context.beginPath();
     context.rect(...map.clip);
     context.clip();
     context.imageSmoothingEnabled = false;
-    context.globalAlpha = map.photo === null || map.photo === undefined ? 1 : this.state.opacity;
+    context.globalAlpha = this.laid() ? this.state.opacity : 1;
     context.drawImage(this.picture, ...map.over);
     context.restore();
     if (this.cell) this.mark(context, 1.5 / this.scale());
     this.uncover();
+  }
+
+  /** Whether the map lies over a photo, or over a slice of a volume each frame. */
+  laid() {
+    return Boolean(this.map.photos) || typeof this.map.photo === "number";
+  }
+
+  /** The photo under the frame, where it is decoded. */
+  underneath() {
+    return this.photos[this.map.photos ? this.map.photos[this.state.frame] : this.map.photo];
   }
 
   /** The rectangle of a cell, and of the patch that stood there where the map has one. */
@@ -328,7 +340,7 @@ class Viewer {
   /** The part of the photo that the patch hides at the chosen position. */
   uncover() {
     if (!this.map.patch) return;
-    const photo = this.photos[this.map.photo];
+    const photo = this.underneath();
     const context = this.crop.getContext("2d");
     const [, , w, h] = this.map.patch;
     [this.crop.width, this.crop.height] = [160, Math.max(Math.round((160 * h) / w), 1)];

@@ -3,7 +3,9 @@
 
 use super::artifact::{Artifact, ClassMap, Grid, Map, Part, Scale, Style};
 use super::colour::{self, Ramp, Rgb};
-use super::field::{Field, Ground};
+use super::field::{Field, Ground, paint};
+use super::figure::{Plane, grey_window, smooth};
+use super::recorded::{VolumeMap, index};
 use crate::data::{Image, Interpolation};
 use crate::error::Result;
 use serde_json::{Value, json};
@@ -67,7 +69,8 @@ pub fn maps(artifact: &Artifact, inside: bool, room: usize) -> Result<Option<Map
 struct Packed<'a> {
     room: usize,
     maps: Vec<Value>,
-    photos: Vec<(&'a Image, Value)>,
+    /// Photos and slices of volumes, which no other map shares.
+    photos: Vec<(Option<&'a Image>, Value)>,
     palettes: Vec<(bool, usize)>,
     bytes: Vec<u8>,
     left_out: Vec<String>,
@@ -83,6 +86,7 @@ impl<'a> Packed<'a> {
                 }
                 Part::ClassMap(map) => self.classes(map, title(&map.title), is_occlusion(artifact))?,
                 Part::Grid(grid) => self.grid(grid, title(&grid.title))?,
+                Part::VolumeMap(map) => self.volume(map, title(&map.title))?,
                 Part::Figure(artifacts, _) if inside => {
                     artifacts.iter().try_for_each(|artifact| self.add(artifact, true))?;
                 }
@@ -145,6 +149,63 @@ impl<'a> Packed<'a> {
         self.put(about, None, Some(ramp), &fields)
     }
 
+    /// A volume as the frames of one map, a slice each, over pictures of the slices: axial ones where it is known where the axes
+    /// point. The map is enlarged to the volume's voxels.
+    fn volume(&mut self, map: &VolumeMap, title: String) -> Result<()> {
+        let (Ok(voxels), Ok(Some((cells, values)))) = (map.voxels(), map.map()) else { return Ok(()) };
+        let through = map.orientation.and_then(|o| (0..3).find(|a| o.body(*a) == 2)).unwrap_or(0);
+        let (plane, size) = (Plane::through(map, through), map.size());
+        let (rows, columns) = (size[plane.down.axis], size[plane.across.axis]);
+        let (low, high) = grey_window(&voxels);
+        let (mut fields, mut slices) = (Vec::new(), Vec::new());
+        for slice in 0..size[through] {
+            let place = |y: usize, x: usize| {
+                let (down, across) = ((y as f64 + 0.5) / rows as f64, (x as f64 + 0.5) / columns as f64);
+                plane.place(size, slice as f64 + 0.5, down, across)
+            };
+            let over = |y, x| map.cell(place(y, x), cells).map_or(f32::NAN, |p| smooth(&values, cells, p));
+            let all = (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
+            fields.push(Field { rows, columns, values: all.map(|(y, x)| over(y, x)).collect() });
+            slices.push(paint(columns, rows, |x, y| {
+                let at = place(y, x).map(|v| v as usize);
+                let voxel = f64::from(voxels[index([0, 1, 2].map(|a| at[a].min(size[a] - 1)), size)]);
+                colour::grey((voxel - low) / (high - low))
+            })?);
+        }
+        let spacing = map.spacing.unwrap_or([1.0; 3]);
+        let zoom = spacing[plane.down.axis] / spacing[plane.across.axis];
+        let [w, h] = [columns as f64, rows as f64 * zoom];
+        let name = plane.name(map);
+        let captions: Vec<String> = (0..fields.len()).map(|i| format!("{name}, {i} of {}", fields.len())).collect();
+        let about = json!({
+            "title": title, "label": map.label, "frames": captions, "first": map.focus()?[through],
+            "rows": rows, "columns": columns,
+            "width": w, "height": h, "over": [0.0, 0.0, w, h], "clip": [0.0, 0.0, w, h],
+        });
+        let sharp = values.len() >= MANY && !matches!(map.scale, Scale::Falling { .. });
+        let ramp = Ramp::fit(map.scale, &values, sharp.then_some(QUANTILE));
+        let before = self.maps.len();
+        self.put(about, None, Some(ramp), &fields)?;
+        if self.maps.len() > before {
+            let photos: Option<Vec<usize>> = slices.iter().map(|s| self.slice(s)).collect::<Result<_>>()?;
+            self.maps[before]["photos"] = photos.into();
+        }
+        Ok(())
+    }
+
+    /// The number of a slice's picture, or nothing where there is no room for it.
+    fn slice(&mut self, slice: &Image) -> Result<Option<usize>> {
+        let encoded = slice.encode_png()?;
+        if encoded.len() > self.room {
+            return Ok(None);
+        }
+        self.room -= encoded.len();
+        let about = json!({ "at": self.bytes.len(), "bytes": encoded.len(), "type": "image/png" });
+        self.bytes.extend_from_slice(&encoded);
+        self.photos.push((None, about));
+        Ok(Some(self.photos.len() - 1))
+    }
+
     /// Adds a map with its values, its photo and its colours, where there is room for them.
     fn put(&mut self, mut about: Value, photo: Option<&'a Image>, ramp: Option<Ramp>, fields: &[Field]) -> Result<()> {
         let needed: usize = fields.iter().map(|field| field.values.len() * size_of::<f32>()).sum();
@@ -170,7 +231,8 @@ impl<'a> Packed<'a> {
 
     /// The number of a photo, or nothing where there is no room for it.
     fn photo(&mut self, photo: &'a Image) -> Result<Option<usize>> {
-        let same = |(known, _): &(&Image, Value)| known.width() == photo.width() && known.pixels() == photo.pixels();
+        let alike = |known: &Image| known.width() == photo.width() && known.pixels() == photo.pixels();
+        let same = |(known, _): &(Option<&Image>, Value)| known.is_some_and(alike);
         if let Some(known) = self.photos.iter().position(same) {
             return Ok(Some(known));
         }
@@ -181,7 +243,7 @@ impl<'a> Packed<'a> {
         self.room -= encoded.len();
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&encoded);
-        self.photos.push((photo, json!({ "at": at, "bytes": encoded.len() })));
+        self.photos.push((Some(photo), json!({ "at": at, "bytes": encoded.len() })));
         Ok(Some(self.photos.len() - 1))
     }
 

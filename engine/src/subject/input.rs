@@ -1,5 +1,6 @@
 //! What a probe is asked with: an image, a tensor, a data set, or nothing.
 
+use super::samples::Samples;
 use crate::data::files::Dataset;
 use crate::data::image::Image;
 use crate::data::preprocess::{Placement, Preprocess, Size};
@@ -18,6 +19,8 @@ pub enum Input {
     Image(Image),
     /// A preprocessed tensor, C x H x W or 1 x C x H x W.
     Tensor(Tensor),
+    /// A signal or a volume.
+    Samples(Samples),
     /// A data set.
     Data(Dataset),
     /// A value for each input of a net that takes several, by name.
@@ -27,12 +30,14 @@ pub enum Input {
 /// One input made ready for a net.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// The preprocessed input, 1 x C x H x W.
+    /// The preprocessed input, 1 x C x H x W, 1 x C x L of a signal, 1 x C x three axes of a volume.
     pub x: Tensor,
     /// The photo, where one was given.
     pub photo: Option<Image>,
     /// Where on the photo the net's input lies.
     pub placement: Option<Placement>,
+    /// The signal or the volume, where one was given.
+    pub samples: Option<Samples>,
 }
 
 impl Input {
@@ -42,6 +47,8 @@ impl Input {
             Input::None => "no input",
             Input::Image(_) => "an image",
             Input::Tensor(_) => "a tensor",
+            Input::Samples(Samples::Signal(_)) => "a signal",
+            Input::Samples(Samples::Volume(_)) => "a volume",
             Input::Data(_) => "a data set",
             Input::Several(_) => "a map of inputs",
         }
@@ -78,6 +85,7 @@ impl Input {
         let input = inputs.iter().find(|i| i.name == name);
         match (self, input.map(|i| &i.shape[..])) {
             (Input::Tensor(t), _) => Ok(t.clone()),
+            (Input::Samples(s), _) => Ok(s.values().clone()),
             (Input::Image(photo), Some(&[channels, height, width])) => {
                 let known = model.card().preprocess()?;
                 if known.channels != channels {
@@ -108,16 +116,23 @@ impl Input {
             Input::Image(photo) => {
                 let preprocess = model.card().preprocess()?;
                 let x = model.batched(&preprocess.apply(photo)?)?;
-                Ok(Prepared { x, placement: Some(preprocess.place(photo)), photo: Some(photo.clone()) })
+                Ok(Prepared { x, placement: Some(preprocess.place(photo)), photo: Some(photo.clone()), samples: None })
             }
             Input::Tensor(t) => {
                 let x = model.batched(t)?;
                 if x.dims()[0] != 1 {
                     return Err(Error::shape(format!("one input is asked for, the tensor holds {}", x.dims()[0])));
                 }
-                Ok(Prepared { x, photo: None, placement: None })
+                Ok(Prepared { x, photo: None, placement: None, samples: None })
             }
-            other => Err(Error::subject(format!("an image or a tensor is asked for, got {}", other.kind()))),
+            Input::Samples(samples) => {
+                let x = model.batched(&samples.fitted(model)?)?;
+                Ok(Prepared { x, photo: None, placement: None, samples: Some(samples.clone()) })
+            }
+            other => Err(Error::subject(format!(
+                "an image, a signal, a volume or a tensor is asked for, got {}",
+                other.kind()
+            ))),
         }
     }
 

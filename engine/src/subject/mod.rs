@@ -1,9 +1,10 @@
 //! What is asked about: a net, a class, a layer, a channel, a unit, a direction, sums of these, or a list of nets;
-//! and what is asked with ([`Input`]): an image, a tensor, a data set, or nothing.
+//! and what is asked with ([`Input`]): an image, a signal, a volume, a tensor, a data set, or nothing.
 
 mod boxes;
 mod input;
 mod places;
+mod samples;
 mod score;
 
 use crate::error::{Error, Result};
@@ -16,6 +17,7 @@ pub use boxes::{BoxPart, BoxQuery};
 pub use input::{Input, Prepared};
 pub(crate) use places::shares;
 pub use places::{Over, Places, Shown};
+pub use samples::Samples;
 
 /// What a probe is asked about.
 #[derive(Clone, Debug)]

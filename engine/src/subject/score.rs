@@ -57,7 +57,7 @@ impl Subject {
     /// # Errors
     /// As [`Subject::asked`].
     pub fn target(&self, x: &Tensor) -> Result<Subject> {
-        self.asked(&Prepared { x: x.clone(), photo: None, placement: None })
+        self.asked(&Prepared { x: x.clone(), photo: None, placement: None, samples: None })
     }
 
     /// What is watched of each sample of a trace that holds [`Subject::watched_nodes`]: a class's probability (of places their

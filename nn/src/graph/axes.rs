@@ -1,7 +1,7 @@
 //! The meaning of each axis of a node's value, traced from the input through transposes and reshapes, so that a map is found
 //! in any layout: channels x rows x columns, channels last, or a list of tokens.
 
-use super::dag::{Graph, NodeId};
+use super::dag::{Graph, Node, NodeId};
 use super::op::Op;
 
 /// The meaning of an axis.
@@ -9,9 +9,11 @@ use super::op::Op;
 pub enum Axis {
     /// Channels.
     Channel,
-    /// Rows of the image.
+    /// Slices of a volume.
+    Depth,
+    /// Rows of the image, of a slice.
     Row,
-    /// Columns of the image.
+    /// Columns of the image, samples of a signal.
     Column,
     /// Rows x columns in one axis, row by row, after `before` entries that are no positions (a class token).
     Positions {
@@ -26,11 +28,14 @@ pub enum Axis {
     Other,
 }
 
-/// The layout of a map of channels x rows x columns in a node's row-major value.
+/// The layout of a map of channels x rows x columns in a node's row-major value. A signal has one row, the slices of a volume lie
+/// one below the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapLayout {
-    /// Channels, rows, columns.
+    /// Channels, rows (of all slices), columns.
     pub shape: [usize; 3],
+    /// Slices: 1 but for a volume.
+    pub depth: usize,
     /// Values between neighbours along each.
     pub strides: [usize; 3],
     /// Index of the first value.
@@ -77,7 +82,7 @@ impl Graph {
 
     /// The layout of the map in a node's value; none where it holds no map.
     pub fn map_layout(&self, id: NodeId) -> Option<MapLayout> {
-        layout(&self.axes()[id.0], &self.node(id).shape)
+        self.map_layouts()[id.0]
     }
 
     /// [`Graph::map_layout`] where the map does not lie as channels x rows x columns: tokens, channels last, flattened rows.
@@ -87,7 +92,12 @@ impl Graph {
 
     /// [`Graph::map_layout`] of every node.
     pub fn map_layouts(&self) -> Vec<Option<MapLayout>> {
-        self.axes().iter().zip(self.nodes()).map(|(axes, node)| layout(axes, &node.shape)).collect()
+        let images = self.is_over_images();
+        // The planes by which a volume is computed are no maps.
+        let least = if self.is_over_volumes() { 4 } else { 0 };
+        let of =
+            |(axes, node): (&Vec<Axis>, &Node)| layout(axes, &node.shape, images).filter(|_| node.shape.len() >= least);
+        self.axes().iter().zip(self.nodes()).map(of).collect()
     }
 
     fn axes_at(&self, id: NodeId, known: &[Vec<Axis>]) -> Vec<Axis> {
@@ -97,6 +107,8 @@ impl Graph {
         let unknown = || vec![Axis::Other; rank];
         match &node.op {
             Op::Input if rank == 3 => vec![Axis::Channel, Axis::Row, Axis::Column],
+            Op::Input if rank == 2 && self.has_windows() => vec![Axis::Channel, Axis::Column],
+            Op::Input if self.is_over_volumes() => vec![Axis::Channel, Axis::Depth, Axis::Row, Axis::Column],
             Op::Input | Op::Constant(_) | Op::MatMul | Op::Pick { .. } => unknown(),
             Op::Order { axis, .. } => {
                 let mut axes = of(0).clone();
@@ -154,9 +166,51 @@ impl Graph {
                 }
                 axes
             }
-            Op::Reshape(_) => reshaped(of(0), &self.node(node.inputs[0]).shape, &node.shape),
+            Op::Reshape(to) => {
+                let from = &self.node(node.inputs[0]).shape;
+                // A convolution over a volume is one over planes, whose rows are then parted into slices again.
+                let apart = of(0)[..] == [Axis::Channel, Axis::Row, Axis::Column] && to.len() == 4 && to[0] == from[0];
+                match apart && self.is_over_volumes() && (to[1] == from[1] || to[3] == from[2]) {
+                    true => vec![Axis::Channel, Axis::Depth, Axis::Row, Axis::Column],
+                    false => reshaped(of(0), from, &node.shape),
+                }
+            }
             Op::Transpose(perm) => perm.iter().map(|from| of(0)[*from]).collect(),
         }
+    }
+
+    /// Whether the net is asked with a volume: channels x depth x rows x columns, over which windows slide.
+    pub fn is_over_volumes(&self) -> bool {
+        self.node(self.input()).shape.len() == 4 && self.has_windows()
+    }
+
+    /// The node whose map `id` holds: itself in a net over images; in others a step that only gives a map another shape is not the
+    /// layer that people know.
+    pub fn before_steps(&self, mut id: NodeId) -> NodeId {
+        if self.is_over_images() {
+            return id;
+        }
+        let layouts = self.map_layouts();
+        while matches!(self.node(id).op, Op::Reshape(_)) {
+            let before = self.node(id).inputs[0];
+            let own_step = self.node(before).name.starts_with(&format!("{}/", self.node(id).name));
+            if own_step || layouts[before.0].map(|l| l.shape) != layouts[id.0].map(|l| l.shape) {
+                break;
+            }
+            id = before;
+        }
+        id
+    }
+
+    /// Whether the net is asked with channels x rows x columns.
+    pub fn is_over_images(&self) -> bool {
+        self.node(self.input()).shape.len() == 3
+    }
+
+    /// Whether a convolution or a pool is among the nodes.
+    fn has_windows(&self) -> bool {
+        let slides = |op: &Op| matches!(op, Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::MaxPool(_) | Op::AvgPool(_));
+        self.nodes().iter().any(|node| slides(&node.op))
     }
 
     fn concatenated(&self, id: NodeId, axis: usize, known: &[Vec<Axis>]) -> Vec<Axis> {
@@ -167,7 +221,7 @@ impl Graph {
         let before_it: usize = node.inputs[..first].iter().map(|i| self.node(*i).shape[axis]).sum();
         match &mut axes[axis] {
             Axis::Positions { before, .. } => *before += before_it,
-            Axis::Row | Axis::Column => axes[axis] = Axis::Other,
+            Axis::Depth | Axis::Row | Axis::Column => axes[axis] = Axis::Other,
             Axis::Channel | Axis::Other => {}
         }
         axes
@@ -214,7 +268,8 @@ fn reshaped(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
     out
 }
 
-fn layout(axes: &[Axis], shape: &[usize]) -> Option<MapLayout> {
+/// The layout of a map; of a net over images only what has rows is one.
+fn layout(axes: &[Axis], shape: &[usize], images: bool) -> Option<MapLayout> {
     let mut strides = vec![1; shape.len()];
     for k in (0..shape.len().saturating_sub(1)).rev() {
         strides[k] = strides[k + 1] * shape[k + 1];
@@ -231,14 +286,34 @@ fn layout(axes: &[Axis], shape: &[usize]) -> Option<MapLayout> {
         let Axis::Positions { rows, columns, before } = a else { return None };
         Some((k, *rows, *columns, *before))
     });
+    let depth = match unique(Axis::Depth) {
+        None => 1,
+        Some(slices) => {
+            let row = unique(Axis::Row)?;
+            if strides[slices] != strides[row] * shape[row] {
+                return None;
+            }
+            shape[slices]
+        }
+    };
     match (unique(Axis::Row), unique(Axis::Column), places) {
         (Some(row), Some(column), None) => Some(MapLayout {
-            shape: [shape[channel], shape[row], shape[column]],
+            shape: [shape[channel], depth * shape[row], shape[column]],
+            depth,
             strides: [strides[channel], strides[row], strides[column]],
             first: 0,
         }),
+        (None, Some(column), None) if !images && !axes.iter().any(|a| matches!(a, Axis::Row | Axis::Depth)) => {
+            Some(MapLayout {
+                shape: [shape[channel], 1, shape[column]],
+                depth: 1,
+                strides: [strides[channel], shape[column] * strides[column], strides[column]],
+                first: 0,
+            })
+        }
         (None, None, Some((k, rows, columns, before))) => Some(MapLayout {
             shape: [shape[channel], rows, columns],
+            depth: 1,
             strides: [strides[channel], strides[k] * columns, strides[k]],
             first: before * strides[k],
         }),
@@ -265,12 +340,16 @@ mod tests {
 
     #[test]
     fn maps_are_gathered_from_where_they_lie() {
-        let last = layout(&[Axis::Row, Axis::Column, Axis::Channel], &[2, 3, 2])
+        let last = layout(&[Axis::Row, Axis::Column, Axis::Channel], &[2, 3, 2], true)
             .map(|l| l.gather(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
         assert_eq!(last, Some(vec![0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11]));
         let tokens = [Axis::Positions { rows: 1, columns: 2, before: 1 }, Axis::Channel];
-        let map = layout(&tokens, &[3, 2]).map(|l| l.gather(&[0, 1, 2, 3, 4, 5]));
+        let map = layout(&tokens, &[3, 2], true).map(|l| l.gather(&[0, 1, 2, 3, 4, 5]));
         assert_eq!(map, Some(vec![2, 4, 3, 5]));
-        assert_eq!(layout(&[Axis::Channel, Axis::Other], &[3, 2]), None);
+        assert_eq!(layout(&[Axis::Channel, Axis::Other], &[3, 2], false), None);
+        let signal = layout(&[Axis::Channel, Axis::Column], &[3, 5], false);
+        assert!(signal.is_some_and(|l| l.shape == [3, 1, 5] && l.depth == 1 && l.is_plain()));
+        let volume = layout(&[Axis::Channel, Axis::Depth, Axis::Row, Axis::Column], &[3, 4, 5, 6], false);
+        assert!(volume.is_some_and(|l| l.shape == [3, 20, 6] && l.depth == 4 && l.is_plain()));
     }
 }

@@ -3,11 +3,13 @@
 use super::dag::{Graph, Node, NodeId, Shape};
 use super::infer;
 use super::op::{Op, ParamId};
+use super::volume_field::VolumeWindow;
 use super::weights::Weights;
 use crate::error::{Context, Error, Result};
 use candle_core::Tensor;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A graph under construction: nodes and parameters, which become a [`Graph`] and its [`Weights`].
 #[derive(Default)]
@@ -20,6 +22,7 @@ pub struct Builder {
     aliases: BTreeMap<String, Option<NodeId>>,
     /// Whether a value may hold nothing.
     allows_empty: bool,
+    volumes: BTreeMap<String, VolumeWindow>,
 }
 
 impl Builder {
@@ -65,6 +68,11 @@ impl Builder {
         let shapes: Vec<&[usize]> = inputs.iter().map(|i| self.nodes[i.0].shape.as_slice()).collect();
         let shape = infer::shape(&op, &shapes, &self.weights).context(|| format!("node `{name}` ({})", op.kind()))?;
         self.push(name, op, inputs, shape)
+    }
+
+    /// Says that the value of `id` is what a window over the volume at node `window.input` makes, though it is computed in steps.
+    pub fn slides(&mut self, id: NodeId, window: VolumeWindow) {
+        self.volumes.insert(self.nodes[id.0].name.clone(), window);
     }
 
     /// A second name by which a node is found, unless another node has it too.
@@ -206,7 +214,14 @@ impl Builder {
             self.aliases.iter().filter_map(|(name, id)| Some((name.clone(), found((*id)?)?))).collect();
         aliases.extend(self.names.iter().filter_map(|(name, id)| Some((name.clone(), found(*id)?))));
         let place = |i: usize| renumbered[i].ok_or_else(|| Error::internal("a needed node was dropped"));
-        Ok(Graph { input: place(input)?, output: place(output.0)?, nodes, consumers, aliases })
+        Ok(Graph {
+            input: place(input)?,
+            output: place(output.0)?,
+            nodes,
+            consumers,
+            aliases,
+            volumes: Arc::new(self.volumes.clone()),
+        })
     }
 
     fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], shape: Shape) -> Result<NodeId> {

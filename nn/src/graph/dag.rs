@@ -1,6 +1,7 @@
 //! The graph type: named nodes in topological order, their consumers, ancestors and descendants, and the node of the class scores.
 
 use super::op::{Activation, Op};
+use super::volume_field::VolumeWindow;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
@@ -32,6 +33,7 @@ pub struct Graph {
     pub(super) aliases: BTreeMap<String, NodeId>,
     pub(super) input: NodeId,
     pub(super) output: NodeId,
+    pub(super) volumes: std::sync::Arc<BTreeMap<String, VolumeWindow>>,
 }
 
 impl Graph {

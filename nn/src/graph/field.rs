@@ -15,8 +15,8 @@ pub enum Field {
         stride: [usize; 2],
         /// First row and column of the window of unit (0, 0).
         start: [isize; 2],
-        /// Which of the node's axes are rows and columns.
-        axes: [usize; 2],
+        /// Which of the node's axes are rows and columns; of a signal there are no rows.
+        axes: [Option<usize>; 2],
     },
     /// The whole input.
     Whole,
@@ -66,7 +66,11 @@ impl Graph {
             // What is seen of the input that the net is asked with.
             (Op::Input, _) if id != self.input => Field::Nothing,
             (Op::Input, _) if node.shape.len() == 3 => {
-                Field::Local { size: [1, 1], stride: [1, 1], start: [0, 0], axes: [1, 2] }
+                Field::Local { size: [1, 1], stride: [1, 1], start: [0, 0], axes: [Some(1), Some(2)] }
+            }
+            (Op::Input, _) if matches!(node.shape.len(), 1 | 2) => {
+                let last = node.shape.len() - 1;
+                Field::Local { size: [1, 1], stride: [1, 1], start: [0, 0], axes: [None, Some(last)] }
             }
             (Op::Input, _) => Field::Whole,
             (Op::Constant(_), _) | (_, None) | (_, Some(Field::Nothing)) => Field::Nothing,
@@ -82,30 +86,30 @@ impl Graph {
                     | Op::BatchNorm { .. }
                     | Op::LocalResponseNorm { .. } => local(size, stride, start, axes),
                     Op::Concat { axis } | Op::Select { axis, .. } | Op::Softmax { axis, .. }
-                        if !axes.contains(axis) =>
+                        if !axes.contains(&Some(*axis)) =>
                     {
                         local(size, stride, start, axes)
                     }
-                    Op::LayerNorm { axis, .. } if axes.iter().all(|a| a < axis) => local(size, stride, start, axes),
-                    Op::Linear { .. } if !axes.contains(&(node.shape.len() - 1)) => local(size, stride, start, axes),
-                    Op::Reduce { axes: gone, keep, .. } if !gone.iter().any(|a| axes.contains(a)) => {
+                    Op::LayerNorm { axis, .. } if axes.iter().flatten().all(|a| a < axis) => {
+                        local(size, stride, start, axes)
+                    }
+                    Op::Linear { .. } if !axes.contains(&Some(node.shape.len() - 1)) => {
+                        local(size, stride, start, axes)
+                    }
+                    Op::Reduce { axes: gone, keep, .. } if !gone.iter().any(|a| axes.contains(&Some(*a))) => {
                         let moved = |a: usize| if *keep { a } else { a - gone.iter().filter(|g| **g < a).count() };
-                        local(size, stride, start, axes.map(moved))
+                        local(size, stride, start, axes.map(|a| a.map(moved)))
                     }
                     Op::Transpose(perm) => {
                         let to = |a: usize| perm.iter().position(|p| *p == a).unwrap_or(a);
-                        local(size, stride, start, axes.map(to))
+                        local(size, stride, start, axes.map(|a| a.map(to)))
                     }
                     Op::Pad { pads, .. } => {
-                        let shift = |i: usize| start[i] - (pads[axes[i]].0 * stride[i]) as isize;
+                        let shift = |i: usize| start[i] - (axes[i].map_or(0, |a| pads[a].0) * stride[i]) as isize;
                         local(size, stride, [shift(0), shift(1)], axes)
                     }
-                    Op::Reshape(to) => {
-                        let from = &self.node(node.inputs[0]).shape;
-                        let (r, s) = (from.len(), to.len());
-                        let kept = r >= 2 && s >= 2 && axes == [r - 2, r - 1] && from[r - 2..] == to[s - 2..];
-                        if kept { local(size, stride, start, [s - 2, s - 1]) } else { Field::Whole }
-                    }
+                    Op::Reshape(to) => reshaped(axes, &self.node(node.inputs[0]).shape, to)
+                        .map_or(Field::Whole, |axes| local(size, stride, start, axes)),
                     Op::Input
                     | Op::Constant(_)
                     | Op::ConvTranspose2d(..)
@@ -126,8 +130,23 @@ impl Graph {
     }
 }
 
+/// The axes of rows and columns after a reshape that leaves them as they are; a row by itself may come or go.
+fn reshaped(axes: [Option<usize>; 2], from: &[usize], to: &[usize]) -> Option<[Option<usize>; 2]> {
+    let (r, s) = (from.len(), to.len());
+    let last = |shape: &[usize], back: usize| shape.len().checked_sub(back).map(|i| shape[i]);
+    let in_place = axes[1] == Some(r.checked_sub(1)?) && last(from, 1) == last(to, 1);
+    let row = |shape: &[usize]| last(shape, 2) == Some(1);
+    match axes[0] {
+        _ if !in_place => None,
+        Some(a) if a + 2 == r && s >= 2 && last(from, 2) == last(to, 2) => Some([Some(s - 2), Some(s - 1)]),
+        Some(a) if a + 2 == r && !row(from) => None,
+        Some(a) if a + 2 != r => None,
+        Some(_) | None => Some([row(to).then(|| s - 2), Some(s - 1)]),
+    }
+}
+
 /// The receptive field after a sliding window.
-fn slide(w: Window, size: [usize; 2], stride: [usize; 2], start: [isize; 2], axes: [usize; 2]) -> Field {
+fn slide(w: Window, size: [usize; 2], stride: [usize; 2], start: [isize; 2], axes: [Option<usize>; 2]) -> Field {
     let span = w.span();
     let before = [w.padding.top, w.padding.left];
     Field::Local {

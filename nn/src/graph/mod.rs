@@ -16,6 +16,7 @@ pub mod infer;
 pub mod op;
 mod origin;
 pub mod rewrite;
+mod volume_field;
 pub mod weights;
 pub mod window;
 
@@ -24,4 +25,5 @@ pub use class::Class;
 pub use dag::{Graph, Node, NodeId, Shape};
 pub use field::Field;
 pub use op::{Op, ParamId};
+pub use volume_field::{VolumeField, VolumeWindow};
 pub use weights::Weights;

@@ -148,7 +148,8 @@ impl Graph {
             self.aliases.iter().map(|(k, v)| (k.clone(), read(*v))).collect();
         aliases.insert(bare, at);
         aliases.insert(constant, NodeId(at.0 + 1));
-        let graph = Graph { nodes, consumers, aliases, input: moved(self.input), output: read(self.output) };
+        let (input, output, volumes) = (moved(self.input), read(self.output), self.volumes.clone());
+        let graph = Graph { nodes, consumers, aliases, input, output, volumes };
         Ok((graph, weights))
     }
 }

@@ -64,6 +64,12 @@ pub struct Card {
     /// How a photo becomes the net's input; without it photos are refused and only tensors pass.
     #[serde(default)]
     pub preprocess: Option<Preprocess>,
+    /// The sampling rate of the signals that the net takes, Hz, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Where the axes of the volumes that the net takes point: three letters such as "RAS".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orientation: Option<String>,
     /// BLAKE3 of the weight file, hexadecimal, where it was computed.
     #[serde(default)]
     pub digest: Option<String>,

@@ -238,15 +238,19 @@ impl Model {
         self.graph.ids().filter(|id| self.graph.is_layer(*id))
     }
 
-    /// The last layer whose value is channels x rows x columns of more than one position.
+    /// The last layer whose value is channels x rows x columns of more than one position; of a signal channels x samples, of a
+    /// volume channels x depth x rows x columns.
     pub fn last_map_layer(&self) -> Option<NodeId> {
         let layouts = self.graph.map_layouts();
+        let images = self.graph.is_over_images();
+        let fits = |rank: usize| rank == 3 || !images;
         let maps = |id: &NodeId| {
-            let plain = layouts[id.0].filter(|l| l.is_plain() && self.graph.node(*id).shape.len() == 3);
+            let plain = layouts[id.0].filter(|l| l.is_plain() && fits(self.graph.node(*id).shape.len()));
             plain.is_some_and(|l| l.shape[1] * l.shape[2] > 1)
         };
         let score = self.graph.scores();
-        self.layers().filter(|id| maps(id) && *id != self.graph.input() && *id != score).last()
+        let last = self.layers().filter(|id| maps(id) && *id != self.graph.input() && *id != score).last();
+        last.map(|id| self.graph.before_steps(id))
     }
 
     /// Number of raw outputs a sample.

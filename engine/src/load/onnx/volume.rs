@@ -10,7 +10,7 @@ use super::value::{Act, Const, Value};
 use super::window::Slide;
 use crate::error::{Error, Result};
 use crate::graph::op::{Border, Conv, Padding, Window};
-use crate::graph::{Op, ParamId};
+use crate::graph::{Op, ParamId, VolumeWindow};
 use candle_core::{Device, Tensor};
 
 /// Batch x channels x length as channels x one row x length; several signals (maps x channels x length) as a row each.
@@ -42,7 +42,24 @@ pub fn conv(
     let Stacked { x, slide, weight, several } = stacked(s, site, x, weight, slide)?;
     let y = slid(s, site, x, &weight, bias, &slide, groups)?;
     let op = if several { Op::Transpose(vec![1, 0, 2, 3]) } else { Op::Identity };
-    Ok(vec![Value::Act(s.add(site, op, &[y])?)])
+    let made = s.add(site, op, &[y])?;
+    if !several {
+        noted(s, x, made, &slide);
+    }
+    Ok(vec![Value::Act(made)])
+}
+
+/// Notes that `made` is what a window over the volume `x` makes.
+pub fn noted(s: &mut Scope, x: Act, made: Act, slide: &Slide) {
+    let three = |list: &[usize]| [list[0], list[1], list[2]];
+    let window = VolumeWindow {
+        input: s.builder.node(x.id).name.clone(),
+        kernel: three(&slide.kernel),
+        stride: three(&slide.stride),
+        dilation: three(&slide.dilation),
+        before: [slide.pads[0].0, slide.pads[1].0, slide.pads[2].0],
+    };
+    s.builder.slides(made.id, window);
 }
 
 /// A transposed convolution: zeros between the entries, then the convolution with the mirrored weight.

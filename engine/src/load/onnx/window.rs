@@ -225,7 +225,9 @@ fn pool_counting(s: &mut Scope, site: &Site<'_>, op: fn(Pool) -> Op, counting: O
             let y = s.step(site, "across", make([Some(0), None]), &[across])?;
             let depth = s.sample(y)[1];
             let to = [front, &[depth, h, w]].concat();
-            return Ok(vec![Value::Act(s.add(site, Op::Reshape(to), &[y])?)]);
+            let made = s.add(site, Op::Reshape(to), &[y])?;
+            volume::noted(s, x, made, &slide);
+            return Ok(vec![Value::Act(made)]);
         }
         _ => {
             let map = flat(s, "map", [&[channels], sizes].concat(), x)?;

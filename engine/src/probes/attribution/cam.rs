@@ -5,6 +5,7 @@
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::graph::Op;
+use crate::graph::axes::MapLayout;
 use crate::graph::op::{Alignment, Sampling};
 use crate::job::Job;
 use crate::kernels::resize;
@@ -111,7 +112,7 @@ fn default_layer(model: &Model, target: &Subject, needed: &[bool]) -> Result<Opt
             }
         }
     }
-    Ok(maps.last().copied())
+    Ok(maps.last().map(|id| graph.before_steps(*id)))
 }
 
 /// ReLU(weighted sum) for each sample: N x h x w.
@@ -131,7 +132,18 @@ pub(super) fn weighted(target: &Subject, node: NodeId, x: &Tensor, weigh: Weigh)
         .flat_map(|[a, g]| weigh(&a, &g, h * w))
         .map(|v| v.max(0.0) as f32)
         .collect();
-    tensor(maps, &[n, h, w])
+    tensor(maps, &[&[n][..], &places(model, layout)].concat())
+}
+
+/// The axes of a layer's map by themselves: rows and columns, samples of a signal, depth, rows and columns of a volume.
+pub(super) fn places(model: &Model, layout: MapLayout) -> Vec<usize> {
+    let [_, h, w] = layout.shape;
+    match model.input_shape().len() {
+        3 => vec![h, w],
+        4 => vec![layout.depth, h / layout.depth, w],
+        _ if h == 1 => vec![w],
+        _ => vec![h, w],
+    }
 }
 
 /// The sum over channels k of `weight(k, position)` times the activation, for each position.

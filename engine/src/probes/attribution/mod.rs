@@ -21,6 +21,7 @@ pub mod multi_crop;
 pub mod occluder;
 pub mod occlusion;
 pub mod projections;
+pub mod recorded;
 pub mod rise;
 pub mod saliency_box;
 pub mod score_cam;
@@ -125,13 +126,20 @@ pub fn of_input(probe: &dyn Probe, on: &Subject, input: &Input, job: &Job) -> Re
 /// # Errors
 /// Where the tensors cannot be reduced.
 pub fn saliency(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor) -> Result<Artifact> {
-    let magnitude = if map.dims().len() == 3 { map.abs()?.max(0)? } else { map.abs()? };
+    let magnitude = if has_channels(prepared, map) { map.abs()?.max(0)? } else { map.abs()? };
     let scale = Scale::Sequential { low: Some(0.0), high: None };
     let label = match name {
-        "gradient" | "smooth_grad" => "|dS/dx|, score per unit of input, largest over channels",
-        _ => "magnitude in units of the score, largest over channels",
+        "gradient" | "smooth_grad" => "|dS/dx|, score per unit of input",
+        _ => "magnitude in units of the score",
     };
-    let part = heat_map(name, target, prepared, &magnitude, label, scale, Style::Alone)?;
+    let part = match map.dims() {
+        // The channels of a signal are lines of their own.
+        [_, _] if is_signal(prepared) => heat_map(name, target, prepared, &map.abs()?, label, scale, Style::Alone)?,
+        _ => {
+            let label = format!("{label}, largest over channels");
+            heat_map(name, target, prepared, &magnitude, &label, scale, Style::Alone)?
+        }
+    };
     Ok(titled(name, target)?.part(part).array(name, map.clone()).array("magnitude", magnitude))
 }
 
@@ -141,10 +149,25 @@ pub fn saliency(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor)
 /// As [`saliency`].
 pub fn signed(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor, label: &str) -> Result<Artifact> {
     let mut artifact = saliency(name, target, prepared, map)?;
-    let summed = if map.dims().len() == 3 { map.sum(0)? } else { map.clone() };
+    let signal = is_signal(prepared);
+    let summed = if has_channels(prepared, map) && !signal { map.sum(0)? } else { map.clone() };
     let scale = Scale::Diverging { bound: None };
+    let label = if signal { label.trim_end_matches(", summed over channels") } else { label };
     artifact.parts[0] = heat_map(name, target, prepared, &summed, label, scale, Style::Alone)?;
     Ok(artifact)
+}
+
+/// Whether the net is asked with a signal: channels x samples.
+fn is_signal(prepared: &Prepared) -> bool {
+    prepared.x.dims().len() == 3
+}
+
+/// Whether a map holds a value for each channel at a place of the input.
+fn has_channels(prepared: &Prepared, map: &Tensor) -> bool {
+    match map.dims().len() {
+        3 => prepared.x.dims().len() == 4 || prepared.x.dims()[1..] == *map.dims(),
+        rank => rank >= 2 && prepared.x.dims().len() != 4 && prepared.x.dims()[1..] == *map.dims(),
+    }
 }
 
 /// The artifact of a coarse, non-negative map over the whole input: a class activation map.
@@ -164,10 +187,10 @@ fn titled(name: &str, target: &Subject) -> Result<Artifact> {
     Ok(if peeled { artifact.note("the score is the raw output: the closing softmax was peeled off") } else { artifact })
 }
 
-/// A map over the whole input.
+/// A map over the whole input: an image, a signal or a volume.
 ///
 /// # Errors
-/// Where the net takes no image.
+/// Where the net takes none of these.
 pub fn heat_map(
     name: &str,
     target: &Subject,
@@ -177,6 +200,9 @@ pub fn heat_map(
     scale: Scale,
     style: Style,
 ) -> Result<Part> {
+    if let Some(part) = recorded::part(&format!("{name} of {target}"), prepared, values, label, scale, None)? {
+        return Ok(part);
+    }
     let [.., height, width] = *prepared.x.dims() else {
         return Err(crate::Error::subject(format!("{target} is asked about with {:?}, no image", prepared.x.dims())));
     };

@@ -193,7 +193,7 @@ fn plane_of(p: &Preprocess, photo: &Image) -> Result<Prepared> {
     let size = Size { height: rows, width: columns };
     let x = Preprocess { size, resize: Resize::Direct, ..p.clone() }.apply(photo)?.unsqueeze(0)?;
     let placement = Placement { left: 0.0, top: 0.0, width: w as f64, height: h as f64, input: size };
-    Ok(Prepared { x, photo: Some(photo.clone()), placement: Some(placement) })
+    Ok(Prepared { x, photo: Some(photo.clone()), placement: Some(placement), samples: None })
 }
 
 /// A batch of one, mirrored left to right.

@@ -56,7 +56,7 @@ impl Occluder {
             return Err(Error::subject(format!("`{}` takes no image", model.card().name)));
         };
         let input = [height, width];
-        let patch = extent.on(input, 32);
+        let patch = extent.on(input, 32)?;
         if patch[0] > height || patch[1] > width {
             return Err(Error::value(format!("a patch of {} on an input of {height} x {width} px", pixels(patch))));
         }

@@ -53,8 +53,18 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
     let layout = model.graph().map_layout(node).ok_or_else(|| Error::internal("a layer without maps"))?;
     let [c, h, w] = layout.shape;
     let value = &tensor(layout.gather(&to_f32(value)?), &[1, c, h, w])?;
-    let [_, _, height, width] = *x.dims() else { return Err(Error::internal("a map over no image")) };
-    let masks = cam::enlarge(&value.squeeze(0)?, [height, width])?;
+    let size = match *x.dims() {
+        [_, _, height, width] => [height, width],
+        [_, _, length] if h == 1 => [1, length],
+        ref other => {
+            return Err(Error::subject(format!(
+                "`score_cam` masks images and signals, the input of `{}` is {other:?}",
+                model.card().name
+            ))
+            .hint("`grad_cam` and `layer_cam` take volumes"));
+        }
+    };
+    let masks = cam::enlarge(&value.squeeze(0)?, size)?.reshape([&[c][..], &x.dims()[2..]].concat())?;
     let mut scores: Vec<f64> = Vec::with_capacity(c);
     let batch = job.through(model, 1, 2 * model.graph().peak_len() + x.elem_count(), 16);
     let tap = Tap::Only(target.nodes()?);
@@ -70,7 +80,7 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
     let weights = softmax::softmax(scores.len().max(1), 1, false, &scores);
     let a = to_f64(value)?;
     let map = cam::sum_of(h * w, &a[..weights.len() * h * w], |k, _| weights[k]);
-    tensor(map.into_iter().map(|v| v.max(0.0) as f32).collect::<Vec<_>>(), &[h, w])
+    tensor(map.into_iter().map(|v| v.max(0.0) as f32).collect::<Vec<_>>(), &cam::places(model, layout))
 }
 
 /// A map stretched to 0..1; a constant one becomes zero.

@@ -5,6 +5,7 @@
 mod patch;
 mod positions;
 mod watch;
+mod windows;
 
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -27,6 +28,8 @@ crate::params! {
     /// Position (i, j) has the patch's top left corner at (i, j) x stride; there are ceil((H - patch) / stride) + 1
     /// rows, the last patch clipped at the border; where the stride is larger than the patch, a last position that would
     /// touch nothing is left out. For a channel, unit, direction or sum the first map is its score.
+    ///
+    /// In a signal a window of samples is hidden, in a volume a box of voxels, in all channels; then only the first map is made.
     #[probe(
         family = Where,
         source = "Zeiler, Fergus 2013, section 4.2",
@@ -35,9 +38,9 @@ crate::params! {
         example = "occlusion(#{ patch: 16, stride: 8 }).run(net, image)"
     )]
     pub struct Occlusion as "occlusion" {
-        /// Side of the patch, px of the net's input, or [rows, columns]; 32 for inputs of 192 to 256 px unless given, in proportion for others.
+        /// Side of the patch, px of the net's input, [rows, columns] or [depth, rows, columns]; 32 for inputs of 192 to 256 px unless given, in proportion for others.
         patch: Extent = Extent::InProportion;
-        /// Distance between positions, px of the net's input, or [down, right]; 8 for inputs of 192 to 256 px unless given, in proportion for others.
+        /// Distance between positions, px of the net's input, [down, right] or one each axis of a volume; 8 for inputs of 192 to 256 px unless given, in proportion for others.
         stride: Extent = Extent::InProportion;
         /// What the patch is filled with: "zero" (of the preprocessed input), "mean" (of this input, by channel), "grey" (pixel 127.5), or a colour [r, g, b] in 0-255.
         fill: Fill = Fill::Zero;
@@ -60,13 +63,9 @@ impl Probe for Occlusion {
         let target = on.asked(&prepared)?;
         let model = target.model()?;
         let [_, _, height, width] = prepared.x.dims()[..] else {
-            return Err(Error::subject(format!(
-                "`{}` takes no image: its input is {:?}",
-                model.card().name,
-                model.input_shape()
-            )));
+            return windows::run(self, &target, &prepared, job);
         };
-        let places = self.positions([height, width]);
+        let places = self.positions([height, width])?;
         if places.patch[0] > height || places.patch[1] > width {
             let patch = pixels(places.patch);
             return Err(Error::value(format!("a patch of {patch} on an input of {height} x {width} px")));
@@ -97,7 +96,7 @@ impl Probe for Occlusion {
 
     fn importance(&self, map: &Tensor, size: [usize; 2]) -> Result<Vec<f64>> {
         // A pixel matters as much as the score is low where patches cover it, on average.
-        let places = self.positions(size);
+        let places = self.positions(size)?;
         let values = to_f64(map)?;
         if values.len() != places.len() {
             return Err(Error::shape(format!("{:?} is no occlusion map with this patch and stride", map.dims())));
@@ -118,8 +117,8 @@ impl Probe for Occlusion {
 }
 
 impl Occlusion {
-    fn positions(&self, input: [usize; 2]) -> Positions {
-        Positions::new(self.patch.on(input, 32), self.stride.on(input, 8), input)
+    fn positions(&self, input: [usize; 2]) -> Result<Positions> {
+        Ok(Positions::new(self.patch.on(input, 32)?, self.stride.on(input, 8)?, input))
     }
 
     fn artifact(

@@ -6,23 +6,42 @@ use crate::params::{Form, Param, Value, wrong_kind};
 use crate::tensor::to_f64;
 use candle_core::Tensor;
 
-/// Rows and columns of a patch or a stride.
+/// The sides of a patch or a stride.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// As usual for inputs of 192 to 256 px, in proportion to the shorter side for others.
     InProportion,
     /// These, px of the net's input.
     Of([usize; 2]),
+    /// Depth, rows and columns, voxels of the net's input.
+    Volume([usize; 3]),
 }
 
 impl Extent {
     /// The extent for an input of `size`: `usual` pixels for 192 to 256 px, else the same share of 224.
-    pub fn on(self, size: [usize; 2], usual: usize) -> [usize; 2] {
+    ///
+    /// # Errors
+    /// Where it is one over volumes.
+    pub fn on(self, size: [usize; 2], usual: usize) -> Result<[usize; 2]> {
         let side = size[0].min(size[1]);
-        match self {
+        Ok(match self {
             Extent::Of(extent) => extent,
+            Extent::Volume(three) => {
+                return Err(
+                    Error::value(format!("{three:?} on an image, which has no depth")).hint("give [rows, columns]")
+                );
+            }
             Extent::InProportion if (192..=256).contains(&side) => [usual; 2],
             Extent::InProportion => [((side * usual) as f64 / 224.0).round().max(1.0) as usize; 2],
+        })
+    }
+
+    /// The sides that were given.
+    pub fn sides(&self) -> &[usize] {
+        match self {
+            Extent::InProportion => &[],
+            Extent::Of(sides) => sides,
+            Extent::Volume(sides) => sides,
         }
     }
 }
@@ -41,7 +60,7 @@ impl From<[usize; 2]> for Extent {
 
 impl Param for Extent {
     fn form() -> Form {
-        Form::words("a whole number or [rows, columns]")
+        Form::words("a whole number, [rows, columns] or, of a volume, [depth, rows, columns]")
     }
 
     fn read(value: &Value) -> Result<Self> {
@@ -50,11 +69,11 @@ impl Param for Extent {
             Value::List(_) => Vec::<usize>::read(value)?,
             one => vec![usize::read(one)?; 2],
         };
+        let fits = |sides: &[usize]| sides.iter().all(|n| (1..=4096).contains(n));
         match sides[..] {
-            [rows, columns] if (1..=4096).contains(&rows) && (1..=4096).contains(&columns) => {
-                Ok(Extent::Of([rows, columns]))
-            }
-            [_, _] => Err(Error::value(format!("must lie in 1..=4096, got {}", value.json()))),
+            [depth, rows, columns] if fits(&sides) => Ok(Extent::Volume([depth, rows, columns])),
+            [rows, columns] if fits(&sides) => Ok(Extent::Of([rows, columns])),
+            [_, _] | [_, _, _] => Err(Error::value(format!("must lie in 1..=4096, got {}", value.json()))),
             _ => Err(wrong_kind::<Self>(value)),
         }
     }
@@ -63,7 +82,9 @@ impl Param for Extent {
         match self {
             Extent::InProportion => Value::Nothing,
             Extent::Of([rows, columns]) if rows == columns => Value::Int(*rows as i64),
-            Extent::Of(sides) => Value::List(sides.iter().map(|n| Value::Int(*n as i64)).collect()),
+            Extent::Of(_) | Extent::Volume(_) => {
+                Value::List(self.sides().iter().map(|n| Value::Int(*n as i64)).collect())
+            }
         }
     }
 }

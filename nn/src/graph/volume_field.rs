@@ -1,0 +1,105 @@
+//! Receptive fields over volumes. A window over a volume is computed in steps over planes; which window it is, is noted beside
+//! the graph.
+
+use super::dag::{Graph, NodeId};
+use super::op::Op;
+
+/// A window over depth, rows and columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeWindow {
+    /// The node over whose value it slides.
+    pub input: String,
+    /// Entries along each axis.
+    pub kernel: [usize; 3],
+    /// Entries between neighbouring positions.
+    pub stride: [usize; 3],
+    /// Entries between neighbouring taps.
+    pub dilation: [usize; 3],
+    /// Entries added before each axis.
+    pub before: [usize; 3],
+}
+
+/// The receptive field of the units of a node: unit (z, y, x) depends on `size[0]` slices of the input from
+/// `start[0] + z * stride[0]` on; rows and columns likewise. What lies outside the input is padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeField {
+    /// Depth, height and width, voxels.
+    pub size: [usize; 3],
+    /// Voxels between the windows of neighbouring units.
+    pub stride: [usize; 3],
+    /// The first voxel of the window of unit (0, 0, 0).
+    pub start: [isize; 3],
+}
+
+/// What is known of a node.
+#[derive(Clone, Copy)]
+enum Reach {
+    Nothing,
+    Local(VolumeField),
+    Whole,
+}
+
+impl Graph {
+    /// The receptive field of each node over the volume that the net is asked with; none where it is the whole input, or the net
+    /// is asked with another thing than a volume.
+    pub fn volume_fields(&self) -> Vec<Option<VolumeField>> {
+        let mut known: Vec<Reach> = Vec::with_capacity(self.nodes().len());
+        let volumes = self.is_over_volumes();
+        for id in self.ids().filter(|_| volumes) {
+            let reach = self.reach_at(id, &known);
+            known.push(reach);
+        }
+        let local = |id: NodeId| match known.get(id.0) {
+            Some(Reach::Local(field)) => Some(*field),
+            _ => None,
+        };
+        self.ids().map(local).collect()
+    }
+
+    fn reach_at(&self, id: NodeId, known: &[Reach]) -> Reach {
+        let node = self.node(id);
+        if let Some(window) = self.volumes.get(&node.name)
+            && let Some(from) = self.find(&window.input).and_then(|from| known.get(from.0))
+        {
+            return match from {
+                Reach::Local(field) => Reach::Local(slide(window, field)),
+                other => *other,
+            };
+        }
+        let before = node.inputs.iter().map(|i| known[i.0]).reduce(union);
+        match (&node.op, before) {
+            (Op::Input, _) if id == self.input() => {
+                Reach::Local(VolumeField { size: [1; 3], stride: [1; 3], start: [0; 3] })
+            }
+            (_, None | Some(Reach::Nothing)) => Reach::Nothing,
+            (Op::Activation(_) | Op::Binary(_) | Op::Identity | Op::BatchNorm { .. }, Some(reach)) => reach,
+            (Op::Concat { axis: 0 } | Op::Select { axis: 0, .. }, Some(reach)) => reach,
+            _ => Reach::Whole,
+        }
+    }
+}
+
+fn slide(window: &VolumeWindow, field: &VolumeField) -> VolumeField {
+    let VolumeField { size, stride, start } = *field;
+    let axes = [0, 1, 2];
+    VolumeField {
+        size: axes.map(|a| size[a] + (window.kernel[a] - 1) * window.dilation[a] * stride[a]),
+        stride: axes.map(|a| stride[a] * window.stride[a]),
+        start: axes.map(|a| start[a] - (window.before[a] * stride[a]) as isize),
+    }
+}
+
+/// The smallest field that contains both.
+fn union(a: Reach, b: Reach) -> Reach {
+    match (a, b) {
+        (Reach::Nothing, other) | (other, Reach::Nothing) => other,
+        (Reach::Local(a), Reach::Local(b)) if a.stride == b.stride => {
+            let axes = [0, 1, 2];
+            let start = axes.map(|i| a.start[i].min(b.start[i]));
+            let end = |f: &VolumeField, i: usize| f.start[i] + f.size[i] as isize;
+            let size = axes.map(|i| (end(&a, i).max(end(&b, i)) - start[i]) as usize);
+            Reach::Local(VolumeField { size, stride: a.stride, start })
+        }
+        _ => Reach::Whole,
+    }
+}
