@@ -40,7 +40,7 @@ def fetches(code):
 def stage(folder):
     """Lays out the files that the pages' code reads."""
     for net in (ROOT / "scripts/nets").iterdir():
-        if net.suffix in (".onnx", ".txt"):
+        if net.suffix in (".onnx", ".txt", ".wav", ".gz"):
             shutil.copy(net, folder)
     shutil.copy(folder / "vit.onnx", folder / "net.onnx")
     said([program(), "run", "--quiet", "--out", folder, HERE / "stage.rhai"])

@@ -81,7 +81,8 @@ fn stage() -> TempDir {
     let stage = root().join("docs/book/stage.rhai");
     let made = Command::new(PROGRAM).args(["run", "--quiet", "--out"]).arg(folder.path()).arg(stage).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    for name in ["vit.onnx", "segmentation.onnx", "detector.onnx", "classes.txt"] {
+    let recordings = ["outline.onnx", "outlines.txt", "outline.wav", "solid.onnx", "solids.txt", "solid.nii.gz"];
+    for name in ["vit.onnx", "segmentation.onnx", "detector.onnx", "classes.txt"].into_iter().chain(recordings) {
         std::fs::copy(root().join("scripts/nets").join(name), folder.path().join(name)).unwrap();
     }
     std::fs::copy(folder.path().join("vit.onnx"), folder.path().join("net.onnx")).unwrap();

@@ -65,6 +65,7 @@ mod part_correspondence;
 mod pointing_game;
 mod predictions;
 mod real_nets;
+mod recordings;
 mod rectifier_rules;
 mod retrieval;
 mod rise;
