@@ -56,6 +56,8 @@ mod meanings;
 mod model_randomization;
 mod mutants;
 mod onnx_files;
+mod onnx_outputs;
+mod onnx_places;
 mod onnx_quirks;
 mod onnx_sizes;
 mod onnx_values;

@@ -131,13 +131,19 @@ impl Graph {
 
     /// The file whose output is `output`.
     pub fn file(self, output: &str, opset: i64) -> Vec<u8> {
+        self.file_of(&[output], opset)
+    }
+
+    /// The file with these outputs.
+    pub fn file_of(self, outputs: &[&str], opset: i64) -> Vec<u8> {
         let axis = |d: &i64| block(1, &if *d < 0 { block(2, b"n") } else { whole(1, *d) });
         let value = |name: &str, dims: &[i64]| {
             let shape: Vec<u8> = dims.iter().flat_map(axis).collect();
             let kind = [whole(1, 1), block(2, &shape)].concat();
             [block(1, name.as_bytes()), block(2, &block(1, &kind))].concat()
         };
-        let graph = [self.parts, block(11, &value("x", &self.input)), block(12, &value(output, &[]))].concat();
+        let outputs: Vec<u8> = outputs.iter().flat_map(|output| block(12, &value(output, &[]))).collect();
+        let graph = [self.parts, block(11, &value("x", &self.input)), outputs].concat();
         [whole(1, 8), block(7, &graph), block(8, &[block(1, b""), whole(2, opset)].concat())].concat()
     }
 }

@@ -201,7 +201,8 @@ fn grad_cam_is_its_formula_and_named_after_the_layer() {
 
 #[test]
 fn windows_are_hidden_one_at_a_time() {
-    let window = |patch: usize, stride: usize| [("patch", Value::Int(patch as i64)), ("stride", Value::Int(stride as i64))];
+    let window =
+        |patch: usize, stride: usize| [("patch", Value::Int(patch as i64)), ("stride", Value::Int(stride as i64))];
     for ((name, class), (patch, stride)) in NETS.into_iter().zip([(40, 24), (8, 8)]) {
         let (net, samples) = example(name);
         let exact = net.to_dtype(DType::F64).unwrap();
@@ -257,14 +258,22 @@ fn receptive_fields_are_where_gradients_reach() {
                 let subject = Subject::layer(&net, &node.name).unwrap().unit(&at).unwrap();
                 let probe = find("gradient").unwrap().default_probe();
                 let found = probe.run(&subject, &Input::Tensor(x.as_ref().unwrap().clone()), &Job::new()).unwrap();
-                to_f64(found.array_named("gradient").unwrap()).unwrap().iter().zip(&mut reached).for_each(|(v, r)| *r |= *v != 0.0);
+                to_f64(found.array_named("gradient").unwrap())
+                    .unwrap()
+                    .iter()
+                    .zip(&mut reached)
+                    .for_each(|(v, r)| *r |= *v != 0.0);
             }
             for a in 0..sides.len() {
                 let after: usize = sides[a + 1..].iter().product();
                 let along: Vec<usize> = (0..n).filter(|i| reached[*i]).map(|i| i / after % sides[a]).collect();
                 let (low, high) = (*along.iter().min().unwrap() as isize, *along.iter().max().unwrap() as isize);
                 let end = (start[a] + size[a] as isize).min(sides[a] as isize);
-                assert!(low >= start[a].max(0) && high < end, "{name} {}: {low}..={high} beyond {start:?} {size:?}", node.name);
+                assert!(
+                    low >= start[a].max(0) && high < end,
+                    "{name} {}: {low}..={high} beyond {start:?} {size:?}",
+                    node.name
+                );
                 let missed = (low - start[a].max(0)) + (end - 1 - high);
                 // A max pool passes one of its places.
                 assert!(missed <= 6, "{name} {}: {low}..={high} in {start:?} {size:?}", node.name);

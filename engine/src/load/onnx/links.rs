@@ -5,6 +5,17 @@ use crate::limits::ONNX_OUTPUTS;
 use rten_onnx::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Which of a file's outputs are read; the first always is.
+#[derive(Clone, Copy)]
+pub enum Wanted<'a> {
+    /// All.
+    All,
+    /// The first alone.
+    First,
+    /// These.
+    These(&'a [String]),
+}
+
 /// A graph's names resolved.
 pub struct Links<'a> {
     /// Initialisers by name.
@@ -15,18 +26,20 @@ pub struct Links<'a> {
     pub inputs: Vec<&'a ValueInfoProto>,
     /// The names of the outputs, the net's own first.
     pub outputs: Vec<&'a str>,
+    /// For each of `nodes`, whether the net's own output needs it.
+    pub own: Vec<bool>,
     /// The names of the nodes' values, an entry for each node, and then those of the inputs.
     pub names: Vec<Vec<String>>,
 }
 
 impl<'a> Links<'a> {
-    /// Resolves the names of `graph`, for all of its outputs or for the first; `asked` names the input that the net is asked
-    /// with.
+    /// Resolves the names of `graph` for its first output and those further ones that are `wanted`; `asked` names the input that
+    /// the net is asked with.
     ///
     /// # Errors
     /// Where a name is made twice or by nobody, where nodes feed each other in a circle, where the output needs no input, or
     /// not the one that is `asked`.
-    pub fn of(graph: &'a GraphProto, all: bool, asked: Option<&str>) -> Result<Self> {
+    pub fn of(graph: &'a GraphProto, wanted: Wanted<'_>, asked: Option<&str>) -> Result<Self> {
         let mut initialisers = BTreeMap::new();
         for tensor in &graph.initializer {
             let name = tensor.name.as_deref().unwrap_or("");
@@ -50,15 +63,24 @@ impl<'a> Links<'a> {
                 }
             }
         }
-        if all && graph.output.len() > ONNX_OUTPUTS {
+        if matches!(wanted, Wanted::All) && graph.output.len() > ONNX_OUTPUTS {
             return Err(Error::unsupported(format!("{} outputs, each a net of its own", graph.output.len())));
         }
-        let outputs: Vec<&str> = graph.output.iter().map(name_of).take(if all { usize::MAX } else { 1 }).collect();
+        let further = |(i, name): &(usize, &str)| match wanted {
+            Wanted::All => true,
+            Wanted::First => *i == 0,
+            Wanted::These(names) => *i == 0 || names.iter().any(|n| n == name),
+        };
+        let named = graph.output.iter().map(name_of).enumerate();
+        let outputs: Vec<&str> = named.filter(further).map(|(_, name)| name).collect();
         let output = *outputs.first().ok_or_else(|| Error::format("the graph names no output"))?;
         let made = |output: &&str| {
             makers.get(output).copied().ok_or_else(|| Error::format(format!("no node makes the output `{output}`")))
         };
-        let order = order(graph, &makers, &outputs.iter().map(made).collect::<Result<Vec<_>>>()?)?;
+        let makers_of_outputs = outputs.iter().map(made).collect::<Result<Vec<_>>>()?;
+        let needed_by_own: BTreeSet<usize> = order(graph, &makers, &makers_of_outputs[..1])?.into_iter().collect();
+        let order = order(graph, &makers, &makers_of_outputs)?;
+        let own = order.iter().map(|i| needed_by_own.contains(i)).collect();
         let nodes: Vec<&NodeProto> = order.iter().map(|i| &graph.node[*i]).collect();
         let mut needed: Vec<&'a ValueInfoProto> = Vec::new();
         let mut known = BTreeSet::new();
@@ -80,7 +102,7 @@ impl<'a> Links<'a> {
         let input = needed.remove(first);
         needed.insert(0, input);
         let names = names(&nodes, &needed.iter().map(|info| name_of(info)).collect::<Vec<_>>());
-        Ok(Links { initialisers, nodes, inputs: needed, outputs, names })
+        Ok(Links { initialisers, nodes, inputs: needed, outputs, own, names })
     }
 }
 

@@ -51,7 +51,7 @@ use crate::load::tensors::Bytes;
 use crate::model::{BoxDecoding, Card, Model, NetInput};
 use external::Folder;
 use input::Input;
-use links::Links;
+use links::{Links, Wanted};
 use reader::Reader;
 use rten_onnx::onnx::ModelProto;
 use scope::Scope;
@@ -113,7 +113,7 @@ pub fn inlet(path: &Path, options: &Options<'_>) -> Result<Inlet> {
         let bytes = Bytes::map(path)?;
         let model = wire::model(&bytes, &|copied| bytes.release(copied))?;
         let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
-        let links = Links::of(graph, false, options.input)?;
+        let links = Links::of(graph, Wanted::First, options.input)?;
         let inlet = input::inlet(&links, links.inputs[0], options);
         let writer = model.producer_name.as_deref().unwrap_or_default();
         let tensorflow = inlet.tensorflow || ["tf2onnx", "keras2onnx"].iter().any(|name| writer.starts_with(name));
@@ -124,57 +124,87 @@ pub fn inlet(path: &Path, options: &Options<'_>) -> Result<Inlet> {
 
 fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
     let mut symbolic = false;
-    let first = read(bytes, path, options, true, |shape| symbolic = shape.batch.is_none());
-    if first.is_ok() {
-        return first;
-    }
-    // What only a further output needs must not keep the net from being read.
+    let all = read(bytes, path, options, Wanted::All, |shape| symbolic = shape.batch.is_none());
     crate::signal::go_on()?;
-    let own = read(bytes, path, options, false, |shape| symbolic = shape.batch.is_none());
+    // What only a further output needs must not keep the net from being read.
+    match all {
+        Ok(Read { model, left_out }) if left_out.is_empty() => return Ok(model),
+        Ok(Read { model, left_out }) => {
+            let kept: Vec<String> = model.output_names().iter().map(ToString::to_string).collect();
+            let some = read(bytes, path, options, Wanted::These(&kept), |_| ());
+            if let Ok(Read { model, left_out: none }) = some
+                && none.is_empty()
+            {
+                let mut card = model.card().clone();
+                card.notes.extend(left_out.iter().map(|LeftOut { name, why }| {
+                    let hint = why.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                    format!("the output `{name}` cannot be read: {why}{hint}")
+                }));
+                return Ok(model.with_card(card));
+            }
+        }
+        Err(_) => {}
+    }
+    let own = read(bytes, path, options, Wanted::First, |shape| symbolic = shape.batch.is_none());
     if own.is_ok() || !symbolic {
-        return own;
+        return own.map(|read| read.model);
     }
     // Where the symbolic batch is in the way, each sample may still pass as a batch of its own.
-    let alone = read(bytes, path, options, false, |shape| {
+    let alone = read(bytes, path, options, Wanted::First, |shape| {
         (shape.batch, shape.alone) = (Some(1), true);
         shape.notes.push("the file mixes samples; each is computed as a batch of its own".into());
     });
-    alone.or(own)
+    alone.or(own).map(|read| read.model)
 }
 
-/// The net in the bytes of a file, with all of its outputs or only the first; `change` may change what is known of its input.
+/// An output that cannot be read.
+struct LeftOut {
+    name: String,
+    why: Error,
+}
+
+/// What is read of a file.
+struct Read {
+    model: Model,
+    /// The further outputs that cannot be read.
+    left_out: Vec<LeftOut>,
+}
+
+/// The net in the bytes of a file, with the outputs that are `wanted`; `change` may change what is known of its input.
 fn read(
     bytes: &Bytes,
     path: &Path,
     options: &Options<'_>,
-    all: bool,
+    wanted: Wanted<'_>,
     change: impl FnOnce(&mut Input),
-) -> Result<Model> {
+) -> Result<Read> {
     let mut model = wire::model(bytes, &|copied| bytes.release(copied))?;
     functions::inline(&mut model, bytes)?;
     let opset = opset(&model)?;
     let graph = model.graph.as_ref().ok_or_else(|| Error::format("no graph"))?;
-    let links = Links::of(graph, all, options.input)?;
+    let links = Links::of(graph, wanted, options.input)?;
     let mut shape = input::shape(&links, links.inputs[0], options)?;
     change(&mut shape);
     let further = links.inputs[1..].iter().map(|info| input::further(&links, info, options, &shape));
     let further = further.collect::<Result<Vec<_>>>()?;
     let torch = model.producer_name.as_deref() == Some("pytorch");
-    let Translated { heads, weights, boxes, whole } = translate(&links, &shape, &further, path, opset, torch)?;
+    let Translated { heads, weights, boxes, whole, left_out } =
+        translate(&links, &shape, &further, path, opset, torch)?;
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let mut card = Card { source: path.display().to_string(), ..Card::named(stem) };
     card.boxes = boxes;
-    let told: Vec<&str> = match all {
-        true => heads.iter().map(|(name, _)| name.as_str()).collect(),
-        false => graph.output.iter().map(links::name_of).collect(),
+    let is_first = matches!(wanted, Wanted::First);
+    let told: Vec<&str> = match is_first {
+        false => heads.iter().map(|(name, _)| name.as_str()).collect(),
+        true => graph.output.iter().map(links::name_of).collect(),
     };
     if let [first, others @ ..] = &told[..]
         && !others.is_empty()
     {
         let others: Vec<String> = others.iter().map(|name| format!("`{name}`")).collect();
-        card.notes.push(match all {
-            true => format!("this is the output `{first}`; net.output(name) takes another: {}", others.join(", ")),
-            false => format!("this is the output `{first}`; the others cannot be read: {}", others.join(", ")),
+        card.notes.push(match is_first {
+            false => format!("this is the output `{first}`; net.output(name) takes another: {}", others.join(", ")),
+            true => format!("this is the output `{first}`; the others cannot be read: {}", others.join(", ")),
         });
     }
     card.notes.extend(shape.notes);
@@ -188,7 +218,7 @@ fn read(
     let several = several_inputs(&model.inputs(), &further);
     let mut card = model.card().clone();
     card.notes.extend(several);
-    Ok(model.with_card(card))
+    Ok(Read { model: model.with_card(card), left_out })
 }
 
 /// What is said of a net with several inputs.
@@ -218,6 +248,8 @@ struct Translated {
     boxes: Option<BoxDecoding>,
     /// Whether all that exporters write out was looked for.
     whole: bool,
+    /// The further outputs that cannot be read.
+    left_out: Vec<LeftOut>,
 }
 
 /// The file's nodes as one graph an output, for the batch size that `shape`, the first input's, names; `torch` says that
@@ -262,25 +294,42 @@ fn translate(
         reader.scope.builder.alias(input_name, input);
         reader.values.insert(input_name, Value::Act(Act { id: input, lead: shape.lead }));
     }
-    for (node, names) in links.nodes.iter().zip(&links.names) {
+    let mut unread: BTreeMap<&str, Error> = BTreeMap::new();
+    for ((node, names), own) in links.nodes.iter().zip(&links.names).zip(&links.own) {
         crate::signal::go_on()?;
+        if let Some(why) = links::reads(node).iter().find_map(|name| unread.get(name)).cloned() {
+            node.output.iter().for_each(|name| _ = unread.insert(name, why.clone()));
+            continue;
+        }
         // A defect met by a file must not end the session; it is said which node met it, and how.
         let translated = catch_unwind(AssertUnwindSafe(|| reader.node(links, node, names, opset)));
-        translated.unwrap_or_else(|panic| Err(defect(panic.as_ref()))).map_err(|e| {
+        let translated = translated.unwrap_or_else(|panic| Err(defect(panic.as_ref()))).map_err(|e| {
             // The builder's own messages name the node already.
             if e.message.starts_with("node `") { e } else { e.context(links::shown(node)) }
-        })?;
+        });
+        match translated {
+            Err(why) if !own => node.output.iter().for_each(|name| _ = unread.insert(name, why.clone())),
+            other => other?,
+        }
         reader.leave(node, &mut readers);
     }
     let kept = links.outputs.iter().filter(|name| !reader.behind.contains(**name));
-    let ends = kept.map(|name| match reader.values.get(name) {
-        Some(Value::Act(output)) if reader.scope.joined && reader.scope.is_own_axis(*output) => {
-            Err(value::mixes(format!("the output `{name}` is not one a sample")))
+    let (mut ends, mut left_out) = (Vec::new(), Vec::new());
+    for name in kept {
+        let end = match reader.values.get(name) {
+            _ if let Some(why) = unread.remove(name) => Err(why),
+            Some(Value::Act(output)) if reader.scope.joined && reader.scope.is_own_axis(*output) => {
+                Err(value::mixes(format!("the output `{name}` is not one a sample")))
+            }
+            Some(Value::Act(output)) => Ok((name.to_string(), output.id)),
+            _ => Err(Error::unsupported(format!("the output `{name}` does not depend on the input"))),
+        };
+        match end {
+            Ok(end) => ends.push(end),
+            Err(why) if *name == links.outputs[0] => return Err(why),
+            Err(why) => left_out.push(LeftOut { name: name.to_string(), why }),
         }
-        Some(Value::Act(output)) => Ok((name.to_string(), output.id)),
-        _ => Err(Error::unsupported(format!("the output `{name}` does not depend on the input"))),
-    });
-    let mut ends = ends.collect::<Result<Vec<_>>>()?;
+    }
     let (mut first, boxes) = match reader.suppression {
         Some(Suppression { ends, decoding }) => (ends.to_vec(), Some(decoding)),
         None => (Vec::new(), None),
@@ -291,7 +340,7 @@ fn translate(
     let mut builder = reader.scope.builder;
     let whole = patterns::restore(&mut builder, &ends.iter().map(|(_, id)| *id).collect::<Vec<_>>())?;
     let (heads, weights) = builder.finish_all(&ends)?;
-    Ok(Translated { heads, weights, boxes, whole })
+    Ok(Translated { heads, weights, boxes, whole, left_out })
 }
 
 fn opset(model: &ModelProto) -> Result<i64> {
