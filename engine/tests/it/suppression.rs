@@ -4,6 +4,7 @@
 
 use crate::builders::array;
 use crate::golden;
+use crate::onnx_bytes::{Graph, node};
 use candle_core::Device;
 use convscope_engine::detect::Detector;
 use convscope_engine::load::onnx::{Options, load};
@@ -50,4 +51,25 @@ fn the_boxes_are_those_that_onnxruntime_chooses() {
         let at = best.candidate * shape[2] + 4 + best.class;
         assert!(values.iter().enumerate().all(|(j, v)| *v == if j == at { 1.0 } else { 0.0 }), "{i}");
     }
+}
+
+#[test]
+fn boxes_that_are_shifted_by_class_are_refused_by_name() {
+    // boxes + class x far, as torchvision's batched_nms hands them on.
+    let graph = Graph::new(&[1, 5, 6])
+        .floats("far", &[1], &[4096.0])
+        .ints("four", &[0, 1, 2, 3])
+        .ints("fifth", &[4])
+        .ints("turned", &[1, 1, 5])
+        .node(node("Gather", &["x", "four"], &["boxes"]).int("axis", 2))
+        .node(node("Gather", &["x", "fifth"], &["class"]).int("axis", 2))
+        .node(node("Mul", &["class", "far"], &["offsets"]))
+        .node(node("Add", &["boxes", "offsets"], &["shifted"]))
+        .node(node("Reshape", &["class", "turned"], &["scores"]))
+        .node(node("NonMaxSuppression", &["shifted", "scores"], &["chosen"]));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("detector.onnx");
+    std::fs::write(&file, graph.file("chosen", 17)).unwrap();
+    let error = load(&file, &Options::default()).unwrap_err();
+    assert!(error.to_string().contains("shifted by class (`shifted`)") && error.hint.is_some(), "{error}");
 }

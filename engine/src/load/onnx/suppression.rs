@@ -6,7 +6,8 @@ use super::links;
 use super::site::Site;
 use super::value::Value;
 use crate::error::{Error, Result};
-use crate::graph::NodeId;
+use crate::graph::op::Binary;
+use crate::graph::{NodeId, Op};
 use crate::model::boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
 use rten_onnx::onnx::NodeProto;
 
@@ -29,6 +30,13 @@ impl<'a> Reader<'a> {
             other => Err(site.wants(i, "computed from the net's input", other)),
         });
         let (boxes, scores) = (boxes?, scores?);
+        if let Some(shift) = self.shifted(boxes.id) {
+            return Err(Error::unsupported(format!(
+                "the boxes of `{}` are shifted by class (`{shift}`), so that those of different classes do not overlap",
+                site.name
+            ))
+            .hint("torchvision's batched_nms does so: export the net up to its boxes and scores by class, and say how they are read: load_model(.., #{ boxes: .. })"));
+        }
         let shown = [boxes, scores].map(|x| self.scope.sample(x));
         let bare = |dims: &[usize], lead: usize| match (dims, lead) {
             (&[a, b], 1) | (&[1, a, b], 0) => Some([a, b]),
@@ -76,6 +84,20 @@ impl<'a> Reader<'a> {
         }
         self.end(node);
         Ok(())
+    }
+
+    /// The node that adds one number to all four of each box, looking through steps that only move values.
+    fn shifted(&self, mut at: NodeId) -> Option<String> {
+        let builder = &self.scope.builder;
+        while matches!(builder.op(at), Op::Reshape(_) | Op::Identity | Op::Transpose(_)) {
+            at = *builder.node(at).inputs.first()?;
+        }
+        let node = builder.node(at);
+        let (Op::Binary(Binary::Add), &[a, b]) = (&node.op, &node.inputs[..]) else { return None };
+        let last = |id: NodeId| builder.shape(id).last().copied();
+        let computed = |id: NodeId| !matches!(builder.op(id), Op::Constant(_));
+        let shifts = |of: NodeId, by: NodeId| last(of) == Some(4) && last(by) == Some(1) && computed(by);
+        (shifts(a, b) || shifts(b, a)).then(|| node.name.clone())
     }
 
     /// Whether a node reads what lies behind the graph's end.
