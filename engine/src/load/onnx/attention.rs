@@ -5,8 +5,12 @@ use super::site::Site;
 use super::value::{Act, Const, Value, mixes};
 use crate::error::{Error, Result};
 use crate::graph::Op;
-use crate::graph::op::{Activation, Binary};
+use crate::graph::op::{Activation, Binary, Reduction};
+use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
+
+/// What is added to the score of a key that is not looked at.
+const MASKED: f32 = -1e30;
 
 /// Attention of ONNX, com.microsoft's Attention and MultiHeadAttention.
 pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Value>> {
@@ -112,14 +116,29 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
         let bent = s.step(site, "bent", Op::Activation(Activation::Tanh), &[part])?;
         scores = s.step(site, "capped", Op::Binary(Binary::Mul), &[bent, cap])?;
     }
+    // Which entry of a mask is kept, as far as it is known, and what stands for those that are not.
+    let mut hidden = MASKED;
+    let mut kept: Option<(Vec<usize>, Vec<bool>)> = Some((vec![1, 1], vec![true]));
     if let Some(i) = mask.take() {
         let added = match site.input(i) {
             Value::Ints(held) => {
-                let kept: Vec<f32> = held.known()?.into_iter().map(|v| if v != 0 { 0.0 } else { -1e30 }).collect();
-                let tensor = Tensor::from_vec(kept, held.dims.as_slice(), &Device::Cpu)?;
+                let keeps: Vec<bool> = held.known()?.into_iter().map(|v| v != 0).collect();
+                let values: Vec<f32> = keeps.iter().map(|keep| if *keep { 0.0 } else { MASKED }).collect();
+                kept = Some((held.dims.clone(), keeps));
+                let tensor = Tensor::from_vec(values, held.dims.as_slice(), &Device::Cpu)?;
                 s.constant(&Const { name: format!("{}/mask", site.name), tensor })?
             }
-            _ => s.batched(site, i)?,
+            Value::Floats(c) => {
+                let keeps = to_f32(&c.tensor)?.iter().map(|v| *v > f32::NEG_INFINITY).collect();
+                kept = Some((c.tensor.dims().to_vec(), keeps));
+                hidden = f32::NEG_INFINITY;
+                s.batched(site, i)?
+            }
+            _ => {
+                kept = None;
+                hidden = f32::NEG_INFINITY;
+                s.batched(site, i)?
+            }
         };
         let name = s.free(&format!("{}/masked", site.name));
         scores = s.binary(&name, Binary::Add, scores, added)?;
@@ -131,18 +150,36 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
     if causal {
         after = 0;
     }
+    let beyond = |row: usize, column: usize| {
+        let apart = column as i64 - row as i64;
+        apart > after || apart < before.saturating_neg()
+    };
+    let may_be_empty = kept.is_none_or(|kept| leaves_none(&kept, rows, columns, beyond));
     if (before, after) != (i64::MAX, i64::MAX) {
-        let beyond = |i: usize| {
-            let apart = (i % columns) as i64 - (i / columns) as i64;
-            apart > after || apart < -before
-        };
-        let kept = (0..rows * columns).map(|i| if beyond(i) { -1e30f32 } else { 0.0 }).collect();
+        let hidden = if may_be_empty { hidden } else { MASKED };
+        let kept = (0..rows * columns).map(|i| if beyond(i / columns, i % columns) { hidden } else { 0.0 }).collect();
         let tensor = Tensor::from_vec(kept, (rows, columns), &Device::Cpu)?;
         let past = s.constant(&Const { name: format!("{}/past", site.name), tensor })?;
         scores = s.step(site, "causal", Op::Binary(Binary::Add), &[scores, past])?;
     }
     let axis = s.sample(scores).len() - 1;
-    let weights = s.step(site, "weights", Op::Softmax { axis, log: false }, &[scores])?;
+    if !may_be_empty {
+        let weights = s.step(site, "weights", Op::Softmax { axis, log: false }, &[scores])?;
+        return weighed(s, site, weights, v, flat);
+    }
+    // A query that may look at no key takes nothing.
+    let largest = Op::Reduce { reduction: Reduction::Max, axes: vec![axis], keep: true };
+    let largest = s.step(site, "largest", largest, &[scores])?;
+    let looks = s.step(site, "looks", Op::Activation(Activation::Step(f64::from(hidden) / 2.0)), &[largest])?;
+    let floor = Op::Activation(Activation::Clip { low: f64::from(f32::MIN), high: f64::INFINITY });
+    let finite = s.step(site, "finite", floor, &[scores])?;
+    let weights = s.step(site, "weights", Op::Softmax { axis, log: false }, &[finite])?;
+    let weights = s.step(site, "kept", Op::Binary(Binary::Mul), &[weights, looks])?;
+    weighed(s, site, weights, v, flat)
+}
+
+/// The values as the weights mix them; of `flat` ones the heads stand beside each other.
+fn weighed(s: &mut Scope, site: &Site<'_>, weights: Act, v: Act, flat: bool) -> Result<Vec<Value>> {
     if !flat {
         return Ok(vec![Value::Act(s.add(site, Op::MatMul, &[weights, v])?)]);
     }
@@ -154,6 +191,21 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
     let together = s.step(site, "together", Op::Transpose(perm), &[y])?;
     let to = [&shape[..n - 3], &[shape[n - 2], shape[n - 3] * shape[n - 1]]].concat();
     Ok(vec![Value::Act(s.add(site, Op::Reshape(to), &[together])?)])
+}
+
+/// Whether a mask of these sizes (the last two are queries x keys, or one for all) leaves some query without a key within reach.
+fn leaves_none(
+    (dims, keeps): &(Vec<usize>, Vec<bool>),
+    rows: usize,
+    columns: usize,
+    beyond: impl Fn(usize, usize) -> bool,
+) -> bool {
+    let last = |back: usize| dims.len().checked_sub(back).map_or(1, |i| dims[i]);
+    let (r, c) = (last(2), last(1));
+    keeps.chunks((r * c).max(1)).any(|each| {
+        let kept = |row: usize, column: usize| each.get(row % r * c + column % c).is_some_and(|keep| *keep);
+        (0..rows).any(|row| !(0..columns).any(|column| kept(row, column) && !beyond(row, column)))
+    })
 }
 
 /// .. x tokens x values as .. x heads x tokens x values of a head.

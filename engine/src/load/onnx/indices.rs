@@ -139,8 +139,11 @@ pub fn gather_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     chosen(s, site, x, sources, to)
 }
 
-/// ScatterElements with known indices.
+/// ScatterElements.
 pub fn scatter_elements(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    if let Value::Act(_) = site.input(1) {
+        return super::scatter::computed(s, site);
+    }
     let index = site.ints(1)?.clone();
     let said = site.int("axis")?.unwrap_or(0);
     let (mut data, mut updates) = (s.batched(site, 0)?, s.batched(site, 2)?);

@@ -33,6 +33,7 @@ mod resampling;
 mod resize;
 mod rotary;
 mod sampling;
+mod scatter;
 mod scope;
 mod site;
 mod spectra;

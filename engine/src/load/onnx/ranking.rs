@@ -95,7 +95,14 @@ pub fn one_hot(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 /// `on` along `axis` where the place is the index, else `off`; the index has one entry there.
-fn marks(s: &mut Scope, site: &Site<'_>, index: Act, axis: usize, depth: usize, [off, on]: [f64; 2]) -> Result<Act> {
+pub(super) fn marks(
+    s: &mut Scope,
+    site: &Site<'_>,
+    index: Act,
+    axis: usize,
+    depth: usize,
+    [off, on]: [f64; 2],
+) -> Result<Act> {
     let mut dims = vec![1; s.sample(index).len()];
     dims[axis] = depth;
     let places = Tensor::from_vec((0..depth).map(|i| i as f32).collect::<Vec<_>>(), dims, &Device::Cpu)?;
