@@ -117,4 +117,5 @@ modules! {
     resizes 200;
     geometries 500;
     layers 75;
+    places 27;
 }

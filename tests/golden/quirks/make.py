@@ -1,7 +1,7 @@
 """Makes tests/golden/quirks/*.zip: ONNX models of one operator each, their inputs, and what onnxruntime computes.
 
     pip install -r ../zoo/requirements.txt
-    python make.py
+    python make.py [MODULE ..]
 
 README.md describes the files.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from model import CASES, answer
 
-MODULES = ('pointwise', 'windows', 'norms', 'shapes', 'resizes', 'geometries', 'layers')
+MODULES = ('pointwise', 'windows', 'norms', 'shapes', 'resizes', 'geometries', 'layers', 'places')
 
 
 def write(module, names):
@@ -41,12 +41,13 @@ def write(module, names):
     print(f'{module:12} {len(names):4} models, {refused:3} refused, {os.path.getsize(path) / 1024:6.1f} KB')
 
 
-def main():
+def main(wanted):
     for module in MODULES:
         before = set(CASES)
         __import__(module)
-        write(module, [n for n in CASES if n not in before])
+        if not wanted or module in wanted:
+            write(module, [n for n in CASES if n not in before])
 
 
 if __name__ == '__main__':
-    main()
+    main(sys.argv[1:])

@@ -20,39 +20,42 @@ enum Beyond {
     Reflection,
 }
 
-/// GridSample over rows and columns.
+/// GridSample over rows and columns, or over three axes.
 pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.batched(site, 0)?;
     let mut x = s.of_one(site, x)?;
     let mut grid = s.batched(site, 1)?;
-    if grid.lead == 1 && x.lead == 0 || grid.lead == 0 && s.sample(grid).len() == 4 {
+    if grid.lead == 1 && x.lead == 0 || grid.lead == 0 && matches!(s.sample(grid).len(), 4 | 5) {
         (x, grid) = (s.of_one(site, x)?, s.of_one(site, grid)?);
     }
+    let (shape, to) = (s.sample(x), s.sample(grid));
     let how = Sampling::of(site)?;
-    let (map, places) = (s.sample(x), s.sample(grid));
-    let (maps, [channels, height, width], [rows, columns]) = match (map.as_slice(), places.as_slice()) {
-        (&[c, h, w], &[rows, columns, 2]) => (None, [c, h, w], [rows, columns]),
-        // Several maps, such as the heads of deformable attention, each on a grid of its own.
-        (&[n, c, h, w], &[m, rows, columns, 2]) if n == m => (Some(n), [c, h, w], [rows, columns]),
-        _ => {
-            return Err(Error::unsupported(format!("a map of {map:?} sampled on a grid of {places:?}"))
-                .hint("maps of channels x rows x columns on grids of rows x columns x 2 are sampled"));
+    // Several maps, such as the heads of deformable attention, each on a grid of its own.
+    if let (&[n, channels, height, width], &[m, rows, columns, 2]) = (&shape[..], &to[..])
+        && n == m
+    {
+        let (map, places) = ([channels, height, width], [rows, columns]);
+        let mut parts = Vec::with_capacity(n);
+        for k in 0..n {
+            let one = s.step(site, "map", Op::Select { axis: 0, index: [k].into() }, &[x])?;
+            let one = s.step(site, "map", Op::Reshape(map.to_vec()), &[one])?;
+            let own = s.step(site, "grid", Op::Select { axis: 0, index: [k].into() }, &[grid])?;
+            let own = s.step(site, "grid", Op::Reshape(vec![rows, columns, 2]), &[own])?;
+            let total = sampled(s, site, how, (one, &map), (own, &places))?;
+            parts.push(s.step(site, "sampled", Op::Reshape(vec![1, channels, rows, columns]), &[total])?);
         }
-    };
-    let Some(n) = maps else {
-        let total = sampled(s, site, how, (x, [channels, height, width]), (grid, rows * columns))?;
-        return Ok(vec![Value::Act(s.add(site, Op::Reshape(vec![channels, rows, columns]), &[total])?)]);
-    };
-    let mut parts = Vec::with_capacity(n);
-    for k in 0..n {
-        let one = s.step(site, "map", Op::Select { axis: 0, index: [k].into() }, &[x])?;
-        let one = s.step(site, "map", Op::Reshape(vec![channels, height, width]), &[one])?;
-        let places = s.step(site, "grid", Op::Select { axis: 0, index: [k].into() }, &[grid])?;
-        let places = s.step(site, "grid", Op::Reshape(vec![rows, columns, 2]), &[places])?;
-        let total = sampled(s, site, how, (one, [channels, height, width]), (places, rows * columns))?;
-        parts.push(s.step(site, "sampled", Op::Reshape(vec![1, channels, rows, columns]), &[total])?);
+        return Ok(vec![Value::Act(s.add(site, Op::Concat { axis: 0 }, &parts)?)]);
     }
-    Ok(vec![Value::Act(s.add(site, Op::Concat { axis: 0 }, &parts)?)])
+    let (sizes, places) = (shape.get(1..).unwrap_or_default(), to.split_last());
+    let (2 | 3, Some((&named, places))) = (sizes.len(), places.filter(|(_, p)| p.len() == sizes.len())) else {
+        return Err(Error::unsupported(format!("a map of {shape:?} sampled on a grid of {to:?}"))
+            .hint("maps of channels x rows x columns are sampled on grids of rows x columns x 2, volumes on those of three axes x 3"));
+    };
+    if named != sizes.len() {
+        return Err(Error::shape(format!("places of {named} numbers on a map of {shape:?}")));
+    }
+    let total = sampled(s, site, how, (x, &shape), (grid, places))?;
+    Ok(vec![Value::Act(s.add(site, Op::Reshape([&shape[..1], places].concat()), &[total])?)])
 }
 
 /// How GridSample reads between the entries of a map, and beyond them.
@@ -61,7 +64,7 @@ struct Sampling {
     /// Whether -1 and 1 are the centres of the first and last entries, not their outer edges.
     corners: bool,
     beyond: Beyond,
-    linear: bool,
+    mode: Between,
 }
 
 impl Sampling {
@@ -72,30 +75,37 @@ impl Sampling {
             Some("reflection") => Beyond::Reflection,
             Some(other) => return Err(Error::format(format!("attribute `padding_mode` is `{other}`"))),
         };
-        let linear = match site.text("mode")?.as_deref() {
-            None | Some("" | "bilinear" | "linear") => true,
-            Some("nearest") => false,
+        let mode = match site.text("mode")?.as_deref() {
+            None | Some("" | "bilinear" | "linear") => Between::Linear,
+            Some("nearest") => Between::Nearest,
+            Some("cubic" | "bicubic") => Between::Cubic,
             Some(other) => {
                 return Err(Error::unsupported(format!("attribute `mode` is `{other}`"))
-                    .hint("nearest and linear sampling are supported"));
+                    .hint("nearest, linear and, of maps, cubic sampling are supported"));
             }
         };
-        Ok(Sampling { corners: site.int("align_corners")?.unwrap_or(0) != 0, beyond, linear })
+        Ok(Sampling { corners: site.int("align_corners")?.unwrap_or(0) != 0, beyond, mode })
     }
 }
 
-/// A map of channels x rows x columns read at the places of a grid of rows x columns x 2: channels x places.
+/// A map of channels x axes read at the places of a grid (of as many numbers as there are axes): channels x places.
 fn sampled(
     s: &mut Scope,
     site: &Site<'_>,
-    Sampling { corners, beyond, linear }: Sampling,
-    (x, [channels, height, width]): (Act, [usize; 3]),
-    (grid, places): (Act, usize),
+    Sampling { corners, beyond, mode }: Sampling,
+    (x, shape): (Act, &[usize]),
+    (grid, places): (Act, &[usize]),
 ) -> Result<Act> {
+    let sizes = &shape[1..];
+    if mode == Between::Cubic && sizes.len() != 2 {
+        return Err(Error::unsupported("cubic sampling of a volume").hint("volumes are sampled nearest or linearly"));
+    }
+    let count: usize = places.iter().product();
     let mut axes = Vec::new();
-    for (k, n) in [(1, height), (0, width)] {
-        let one = s.step(site, "coordinate", Op::Select { axis: 2, index: [k].into() }, &[grid])?;
-        let g = s.step(site, "places", Op::Reshape(vec![1, places]), &[one])?;
+    // The last number of a place is along the first axis.
+    for (n, k) in sizes.iter().copied().zip((0..sizes.len()).rev()) {
+        let one = s.step(site, "coordinate", Op::Select { axis: places.len(), index: [k].into() }, &[grid])?;
+        let g = s.step(site, "places", Op::Reshape(vec![1, count]), &[one])?;
         let (factor, offset) = if corners {
             ((n as f64 - 1.0) / 2.0, (n as f64 - 1.0) / 2.0)
         } else {
@@ -103,16 +113,93 @@ fn sampled(
         };
         let scaled = with(s, site, Binary::Mul, g, factor)?;
         let mut at = with(s, site, Binary::Add, scaled, offset)?;
+        let mirrors = if corners { [0.0, n as f64 - 1.0] } else { [-0.5, n as f64 - 0.5] };
+        if mode == Between::Cubic {
+            axes.push(cubic_taps(s, site, at, n, beyond, mirrors)?);
+            continue;
+        }
         if beyond == Beyond::Reflection {
-            at = reflected(s, site, at, if corners { [0.0, n as f64 - 1.0] } else { [-0.5, n as f64 - 0.5] })?;
+            at = reflected(s, site, at, mirrors)?;
         }
         if beyond != Beyond::Zeros {
             at = s.step(site, "clipped", Op::Activation(Activation::Clip { low: 0.0, high: n as f64 - 1.0 }), &[at])?;
         }
-        axes.push(taps(s, site, at, n, linear, beyond == Beyond::Zeros)?);
+        axes.push(taps(s, site, at, n, mode == Between::Linear, beyond == Beyond::Zeros)?);
     }
-    let flat = s.step(site, "flat", Op::Reshape(vec![channels, height * width]), &[x])?;
-    weighted(s, site, flat, width, &axes[0], &axes[1])
+    let (channels, width) = (shape[0], sizes[sizes.len() - 1]);
+    let flat = s.step(site, "flat", Op::Reshape(vec![channels, sizes.iter().product()]), &[x])?;
+    let across = axes.pop().unwrap_or_default();
+    let mut rows = axes.pop().unwrap_or_default();
+    if let Some(slices) = axes.pop() {
+        // The rows of all slices, one below the other.
+        let mut all = Vec::new();
+        for (slice, through) in slices {
+            let start = with(s, site, Binary::Mul, slice, sizes[1] as f64)?;
+            for (row, down) in &rows {
+                let row = s.step(site, "row", Op::Binary(Binary::Add), &[start, *row])?;
+                all.push((row, s.step(site, "weight", Op::Binary(Binary::Mul), &[through, *down])?));
+            }
+        }
+        rows = all;
+    }
+    weighted(s, site, flat, width, &rows, &across)
+}
+
+/// How values between entries are found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Between {
+    Nearest,
+    Linear,
+    Cubic,
+}
+
+/// The four entries of an axis that cubic convolution reads for each place (Keys 1981, a = -0.75), each with its weight. What lies
+/// beyond the axis is zero, the border's entry, or the entry that a mirror at `mirrors` shows.
+fn cubic_taps(
+    s: &mut Scope,
+    site: &Site<'_>,
+    at: Act,
+    n: usize,
+    beyond: Beyond,
+    mirrors: [f64; 2],
+) -> Result<Vec<(Act, Act)>> {
+    const A: f64 = -0.75;
+    let (near, far) = ([A + 2.0, -(A + 3.0), 0.0, 1.0], [A, -5.0 * A, 8.0 * A, -4.0 * A]);
+    let function = |s: &mut Scope, part: &str, f: Activation, x: Act| s.step(site, part, Op::Activation(f), &[x]);
+    let base = function(s, "base", Activation::Elementary(Elementary::Floor), at)?;
+    let rest = s.step(site, "apart", Op::Binary(Binary::Sub), &[at, base])?;
+    let back = function(s, "back", Activation::Neg, rest)?;
+    let mut found = Vec::new();
+    for (step, from, shift, cubic) in
+        [(-1.0, rest, 1.0, far), (0.0, rest, 0.0, near), (1.0, back, 1.0, near), (2.0, back, 2.0, far)]
+    {
+        let apart = with(s, site, Binary::Add, from, shift)?;
+        let mut weight = with(s, site, Binary::Mul, apart, cubic[0])?;
+        for (i, number) in cubic[1..].iter().enumerate() {
+            weight = with(s, site, Binary::Add, weight, *number)?;
+            if i < 2 {
+                weight = s.step(site, "weight", Op::Binary(Binary::Mul), &[weight, apart])?;
+            }
+        }
+        let mut entry = with(s, site, Binary::Add, base, step)?;
+        match beyond {
+            Beyond::Zeros => weight = held(s, site, weight, entry, n)?,
+            Beyond::Reflection => entry = reflected(s, site, entry, mirrors)?,
+            Beyond::Border => {}
+        }
+        let within = function(s, "within", Activation::Clip { low: 0.0, high: n as f64 - 1.0 }, entry)?;
+        found.push((within, weight));
+    }
+    Ok(found)
+}
+
+/// A weight that is zero where its entry lies beyond the axis.
+fn held(s: &mut Scope, site: &Site<'_>, weight: Act, entry: Act, n: usize) -> Result<Act> {
+    let function = |s: &mut Scope, part: &str, f: Activation, x: Act| s.step(site, part, Op::Activation(f), &[x]);
+    let above = function(s, "above", Activation::Step(-0.5), entry)?;
+    let beyond = function(s, "beyond", Activation::Step(n as f64 - 0.5), entry)?;
+    let inside = s.step(site, "inside", Op::Binary(Binary::Sub), &[above, beyond])?;
+    s.step(site, "held", Op::Binary(Binary::Mul), &[weight, inside])
 }
 
 /// What a flattened map (channels x all places) holds between its entries: the sum over the taps of rows and columns, each entry times
@@ -165,10 +252,7 @@ pub fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zer
             (true, false) => apart,
         };
         if zeros {
-            let above = function(s, "above", Activation::Step(-0.5), entry)?;
-            let beyond = function(s, "beyond", Activation::Step(n as f64 - 0.5), entry)?;
-            let inside = s.step(site, "inside", Op::Binary(Binary::Sub), &[above, beyond])?;
-            weight = s.step(site, "held", Op::Binary(Binary::Mul), &[weight, inside])?;
+            weight = held(s, site, weight, entry, n)?;
         }
         let within = function(s, "within", Activation::Clip { low: 0.0, high: n as f64 - 1.0 }, entry)?;
         found.push((within, weight));
