@@ -52,6 +52,14 @@ pub fn of(reader: &str) -> Vec<Seed> {
         "pth" => checkpoints(),
         "safetensors" => vec![seed("net.safetensors", Form::Safetensors, safetensors())],
         "npy" => arrays(),
+        "wav" => recordings("signal.wav", Form::Bytes, &["u8.wav", "i16.wav", "i24.wav", "f32.wav"]),
+        "nifti" => [
+            recordings("scan.nii", Form::Bytes, &["u8.nii", "scaled_big.nii", "u16_second.nii"]),
+            recordings("scan.nii.gz", Form::Gzip, &["four.nii.gz", "f64_quaternion.nii.gz"]),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         "idx" => idx(),
         "cifar" => vec![seed("data_batch_1.bin", Form::Bytes, cifar()).with("batches.meta.txt", b"a\nb\n".to_vec())],
         "coco" => vec![seed("coco.json", Form::Json, COCO.into()).with("1.png", picture()).with("2.png", picture())],
@@ -67,6 +75,12 @@ pub fn of(reader: &str) -> Vec<Seed> {
         "bundle" => vec![seed("run.zip", Form::Zip, bundle())],
         other => panic!("no reader `{other}`"),
     }
+}
+
+/// What SciPy and nibabel wrote.
+fn recordings(name: &'static str, form: Form, files: &[&str]) -> Vec<Seed> {
+    let read = |file: &&str| std::fs::read(golden::path(&format!("recordings/{file}"))).unwrap();
+    files.iter().map(|file| seed(name, form, read(file))).collect()
 }
 
 fn picture() -> Vec<u8> {

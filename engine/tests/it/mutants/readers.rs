@@ -1,6 +1,6 @@
 //! The readers that mutants pass: each reads a file and all that it holds.
 
-use convscope_engine::data::{Dataset, Image, load_images, load_tensor};
+use convscope_engine::data::{Dataset, Image, Signal, Volume, load_images, load_tensor};
 use convscope_engine::load::labels::read_labels;
 use convscope_engine::load::onnx::{Options, load};
 use convscope_engine::load::tensors::Tensors;
@@ -28,6 +28,8 @@ pub const READERS: [Reader; 15] = [
     reader("pth", weights),
     reader("safetensors", weights),
     reader("npy", |path| load_tensor(path).map(drop)),
+    reader("wav", |path| Signal::read(path).map(drop)),
+    reader("nifti", |path| Volume::read(path).map(drop)),
     reader("idx", data),
     reader("cifar", data),
     reader("coco", data),
