@@ -200,6 +200,26 @@ fn grad_cam_is_its_formula_and_named_after_the_layer() {
 }
 
 #[test]
+fn guided_grad_cam_is_the_product_of_both_over_a_signal_and_refused_over_a_volume() {
+    let (net, samples) = example("outline");
+    let input = Input::Samples(samples);
+    let [product, guided, cam] =
+        ["guided_grad_cam", "guided_backprop", "grad_cam"].map(|name| array(&asked(name, &[], &net, 4, &input), name));
+    let share = product.len() / cam.len();
+    for (i, value) in product.iter().enumerate() {
+        // Linear between the middles of the map's cells.
+        let at = ((i as f64 + 0.5) / share as f64 - 0.5).clamp(0.0, cam.len() as f64 - 1.0);
+        let (low, rest) = (at.floor() as usize, at - at.floor());
+        let large = cam[low] * (1.0 - rest) + cam[(low + 1).min(cam.len() - 1)] * rest;
+        assert!((value - guided[i] * large).abs() < 1e-4 * value.abs().max(1e-3), "{i}: {value}");
+    }
+    let (net, samples) = example("solid");
+    let probe = find("guided_grad_cam").unwrap().default_probe();
+    let refused = probe.run(&Subject::class_at(&net, 2).unwrap(), &Input::Samples(samples), &Job::new());
+    assert!(refused.unwrap_err().to_string().contains("takes images and signals"));
+}
+
+#[test]
 fn windows_are_hidden_one_at_a_time() {
     let window =
         |patch: usize, stride: usize| [("patch", Value::Int(patch as i64)), ("stride", Value::Int(stride as i64))];

@@ -37,9 +37,18 @@ impl Probe for GuidedGradCam {
         let node = cam::layer(target.model()?, self.layer.as_ref(), target)?;
         let map = cam::weighted(target, node, x, cam::mean_gradient)?;
         let guided = attribution::input_signal(target, x, &Rules::guided_backprop())?;
-        let [_, _, height, width] = *x.dims() else { return Err(Error::internal("a map over no image")) };
-        let large = cam::enlarge(&map, [height, width])?.unsqueeze(1)?.to_dtype(guided.dtype())?;
-        Ok(guided.broadcast_mul(&large)?)
+        let large = match (x.dims(), map.dims()) {
+            (&[.., height, width], [_, _, _]) if x.rank() == 4 => cam::enlarge(&map, [height, width])?,
+            // A signal has one row.
+            (&[.., length], [_, _]) => cam::enlarge(&map.unsqueeze(1)?, [1, length])?.squeeze(1)?,
+            (other, _) => {
+                return Err(Error::subject(format!(
+                    "`guided_grad_cam` takes images and signals, the input is {other:?}"
+                ))
+                .hint("`guided_backprop` and `grad_cam` take volumes"));
+            }
+        };
+        Ok(guided.broadcast_mul(&large.unsqueeze(1)?.to_dtype(guided.dtype())?)?)
     }
 
     fn rules(&self) -> Option<Rules> {
