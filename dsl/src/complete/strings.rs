@@ -29,9 +29,8 @@ pub fn candidates(session: &Session, text: &str, tokens: &[Token], partial: &str
         "layer" => chain::model(session, text, &tokens[..call]).map_or_else(Vec::new, |m| layers(&m)),
         "class" | "probability" => chain::model(session, text, &tokens[..call]).map_or_else(Vec::new, |m| classes(&m)),
         "load_model" => nets(session, partial),
-        "load_image" | "load_images" | "load_predictions" | "load_signal" | "load_table" | "load_tensor" | "load_volume" => {
-            files(session, partial)
-        }
+        "load_image" | "load_images" | "load_predictions" | "load_signal" | "load_table" | "load_tensor"
+        | "load_volume" => files(session, partial),
         "sample_image" => {
             let samples = fetch::sample_images();
             samples.iter().map(|s| simple(s.name, "value")).collect()

@@ -8,7 +8,7 @@ use candle_core::Device;
 use convscope_engine::graph::{Builder, Op};
 use convscope_engine::inspect::Ablate;
 use convscope_engine::load::onnx::{Options, load};
-use convscope_engine::model::Card;
+use convscope_engine::model::{Card, OutputKind};
 use convscope_engine::params::LayerName;
 use convscope_engine::probe::{Probe, ProbeArg};
 use convscope_engine::probes::attribution::gradient::Gradient;
@@ -90,6 +90,29 @@ fn a_case_by_hand() {
     // A map that is the same everywhere has no ranks.
     let found = compared(&probe, &linear([1.0, 2.0, 3.0, 4.0]), &linear([1.0; 4]), x);
     assert!(array(&found, "spearman")[0].is_nan() && found.notes.iter().any(|n| n.contains("no rank correlation")));
+}
+
+#[test]
+fn values_are_compared_as_values() {
+    let told = |weight| {
+        let net = linear(weight);
+        let card = Card { output: Some(OutputKind::Value), ..net.card().clone() };
+        net.with_card(card)
+    };
+    let (a, b) = (told([1.0, 2.0, 3.0, 4.0]), told([2.0, 1.0, 4.0, 5.0]));
+    let x = tensor(vec![1f32; 4], &[1, 1, 2, 2]).unwrap();
+    let found = compared(&CompareNets::new().probe(ProbeArg(Arc::new(Gradient::new()))), &a, &b, x.clone());
+    assert!((array(&found, "spearman")[0] - 0.8).abs() < 1e-9);
+    let images = table(&found, "images, the most different first");
+    assert_eq!([column(images, "value")[0], column(images, "its value")[0]], [10.0, 12.0]);
+    assert!(
+        found.notes.iter().any(|n| n.starts_with("the largest output is the same for 1 of 1")),
+        "{:?}",
+        found.notes
+    );
+    let mixed = Subject::Models(vec![a, linear([1.0; 4])]);
+    let error = CompareNets::new().run(&mixed, &Input::Tensor(x), &Job::new()).unwrap_err();
+    assert!(error.message.contains("each a value") && error.message.contains("a probability"), "{error}");
 }
 
 #[test]

@@ -24,8 +24,8 @@ use candle_core::Tensor;
 use std::sync::Arc;
 
 crate::params! {
-    /// Where two nets look apart: per image the rank correlation of their maps for the first net's most probable class, whether
-    /// they predict the same, and how far the values of matched layers lie apart.
+    /// Where two nets look apart: per image the rank correlation of their maps for the first net's most probable class (of nets whose
+    /// outputs are values, its largest output), whether they predict the same, and how far the values of matched layers lie apart.
     ///
     /// Layers are matched by name and shape, the rest in their order by kind and shape (the table says which). The error of a
     /// layer over all images is |b - a| / |a| in the Euclidean norm; its signal-to-noise ratio is -20 log10 of that, dB. The
@@ -36,7 +36,7 @@ crate::params! {
     #[probe(
         family = Judge,
         source = "Spearman 1904; Adebayo et al. 2018, section 3.1",
-        subjects = "a list of two nets with the same classes",
+        subjects = "a list of two nets with the same classes, or of values",
         input = Any,
         example = "compare_nets().run([net, net.ablate(net.layer(\"conv2\").channel(3))], data.take(4))"
     )]
@@ -80,7 +80,17 @@ impl Probe for CompareNets {
                 .hint("give a list of two, `compare_nets().run([net, net.float()], data)`"));
         };
         for net in [a, b] {
-            net.classes_readout().map_err(|e| e.context(format!("`{}`", net.card().name)))?;
+            net.labels_readout().map_err(|e| e.context(format!("`{}`", net.card().name)))?;
+        }
+        if word(a) != word(b) {
+            return Err(Error::subject(format!(
+                "the outputs of `{}` are each a {}, those of `{}` a {}",
+                a.card().name,
+                word(a),
+                b.card().name,
+                word(b)
+            ))
+            .hint("load_model(.., #{ output: .. }) says what outputs are"));
         }
         if a.scores_len() != b.scores_len() {
             return Err(Error::subject(format!(
@@ -136,7 +146,7 @@ impl CompareNets {
     ) -> Result<Option<Row>> {
         let prepared = [input.prepared(a)?, input.prepared(b)?];
         let scores = pairing.add([a, b], [&prepared[0].x, &prepared[1].x])?;
-        let readouts = [a.classes_readout()?, b.classes_readout()?];
+        let readouts = [a.labels_readout()?, b.labels_readout()?];
         let class = [0, 1].map(|k| argmax(&readouts[k].decision(&scores[k])));
         let probability = [0, 1].map(|k| readouts[k].probabilities(&scores[k])[class[k]]);
         let (mut maps, mut drawn) = (Vec::new(), Vec::new());
@@ -239,11 +249,12 @@ impl CompareNets {
             let pairs = rows.iter().map(|r| Tensor::stack(&r.maps, 0)).collect::<candle_core::Result<Vec<_>>>()?;
             artifact = artifact.array("maps", Tensor::stack(&pairs, 0)?);
         }
+        let same = match word(nets[0]) {
+            "value" => "the largest output is the same",
+            _ => "both nets predict the same class",
+        };
         artifact = artifact
-            .note(format!(
-                "both nets predict the same class for {agree} of {n}; each map is of what {} predicts",
-                names[0]
-            ))
+            .note(format!("{same} for {agree} of {n}; each map is of what {} predicts", names[0]))
             .notes(pairing.notes(names));
         let flat = rows.iter().filter(|r| r.rho.is_none()).count();
         if flat > 0 {
@@ -268,6 +279,11 @@ fn plane(map: &Tensor) -> Result<Tensor> {
     }
 }
 
+/// What a net's outputs are.
+fn word(net: &Model) -> &'static str {
+    net.labels_readout().map_or("probability", |readout| readout.word())
+}
+
 fn count(n: usize) -> String {
     if n == 1 { "one net".into() } else { format!("{n} nets") }
 }
@@ -280,9 +296,9 @@ fn table(names: &[String], nets: [&Model; 2], order: &[&Row]) -> Table {
     let mut table = Table::new(
         ["image".to_string(), "name".into(), "label".into(), "rank correlation".into()].into_iter().chain([
             format!("{} predicts", names[0]),
-            "probability".into(),
+            word(nets[0]).into(),
             format!("{} predicts", names[1]),
-            "its probability".into(),
+            format!("its {}", word(nets[1])),
         ]),
     );
     for row in order {
