@@ -21,7 +21,7 @@ const fn reader(name: &'static str, read: fn(&Path) -> Result<()>) -> Reader {
     Reader { name, read }
 }
 
-pub const READERS: [Reader; 15] = [
+pub const READERS: [Reader; 17] = [
     reader("onnx", net),
     reader("external", net),
     reader("table", table),
