@@ -190,7 +190,7 @@ fn from_csv(text: &str) -> Result<Vec<Row>> {
         return Err(Error::format(format!("no column `prediction` among `{}`", header.join("`, `")))
             .hint("the first line names the columns: image, truth, prediction, probability, and any attributes"));
     }
-    let row = |row: csv::StringRecord| header.iter().cloned().zip(row.iter().map(|t| Value::from(t))).collect();
+    let row = |row: csv::StringRecord| header.iter().cloned().zip(row.iter().map(Value::from)).collect();
     reader.records().map(|r| r.map(row).map_err(damaged)).collect()
 }
 

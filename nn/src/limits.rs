@@ -155,6 +155,7 @@ pub fn decoding(bytes: u64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

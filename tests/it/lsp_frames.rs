@@ -181,8 +181,7 @@ fn a_flood_is_refused_before_it_is_taken_apart() {
     let told = |text: String| {
         let written = Written::default();
         serve(Cursor::new((begin.clone() + framed(text).as_str()).into_bytes()), written.clone()).unwrap();
-        let told = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-        told
+        String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
     };
     let many = |part: &str| format!("{{\"id\":1,\"method\":\"x\",\"params\":[{}0]}}", part.repeat(1 << 19));
     for part in ["0,", "{},", "[],"] {

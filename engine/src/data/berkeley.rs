@@ -34,15 +34,18 @@ pub fn folders(root: &Path) -> Result<Option<Vec<PathBuf>>> {
         let mut inside = regular::entries(&above)?;
         inside.retain(|p| p.is_dir());
         inside.sort();
-        let mut categories = Vec::new();
+        let (mut categories, mut is_known) = (Vec::new(), false);
         for folder in inside {
-            let first = files_in(&folder, |p| extension(p) == "xml")?.into_iter().next();
-            let points = |file: &PathBuf| one(file).is_ok_and(|item| item.attributes.contains_key("hidden"));
-            if first.as_ref().is_some_and(points) {
+            let Some(first) = files_in(&folder, |p| extension(p) == "xml")?.into_iter().next() else { continue };
+            let read = one(&first);
+            let points = read.as_ref().is_ok_and(|item| item.attributes.contains_key("hidden"));
+            is_known |= points;
+            // Beside annotations of points, one that cannot be read is an error later, not another form.
+            if points || read.is_err() {
                 categories.push(folder);
             }
         }
-        if !categories.is_empty() {
+        if is_known {
             return Ok(Some(categories));
         }
     }

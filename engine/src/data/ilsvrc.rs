@@ -192,7 +192,7 @@ fn read(text: &str) -> Result<Truth> {
         if table {
             let (file, rest) = line.split_once(',').ok_or_else(|| wrong(i, line))?;
             let words: Vec<&str> = rest.trim_matches('"').split_whitespace().collect();
-            if words.is_empty() || words.len() % 5 != 0 {
+            if words.is_empty() || !words.len().is_multiple_of(5) {
                 return Err(wrong(i, line));
             }
             let object = |w: &[&str]| -> Result<(String, [f64; 4])> {

@@ -197,7 +197,7 @@ fn section(
 /// A sentence, escaped; what stands between back-quotes is code.
 fn coded(text: &str) -> String {
     let pieces: Vec<&str> = text.split('`').collect();
-    if pieces.len() % 2 == 0 {
+    if pieces.len().is_multiple_of(2) {
         return escape(text);
     }
     let piece = |(i, piece): (usize, &&str)| match i % 2 {

@@ -47,6 +47,14 @@ impl Builder {
         self.weights.push(name, tensor)
     }
 
+    /// Adds the values of a constant, which may be infinite.
+    ///
+    /// # Errors
+    /// Where a value is no number.
+    pub fn constant(&mut self, name: &str, tensor: Tensor) -> Result<ParamId> {
+        self.weights.push_constant(name, tensor)
+    }
+
     /// Adds a parameter of which only the shape is known: for graphs that are never run.
     ///
     /// # Errors

@@ -315,7 +315,7 @@ impl Graph {
 
 /// The range of a power of values that are not negative.
 fn power(r: Range, exponent: f64) -> Option<Range> {
-    let (a, b) = (r.low.powf(exponent), r.high.powf(exponent));
+    let (a, b) = (libm::pow(r.low, exponent), libm::pow(r.high, exponent));
     (r.low >= 0.0).then(|| Range { low: a.min(b), high: a.max(b), shares: 0, ..r })
 }
 

@@ -63,7 +63,7 @@ impl Graph {
         {
             return match from {
                 Reach::Local(field) => Reach::Local(slide(window, field)),
-                other => *other,
+                other @ (Reach::Nothing | Reach::Whole) => *other,
             };
         }
         let before = node.inputs.iter().map(|i| known[i.0]).reduce(union);

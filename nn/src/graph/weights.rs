@@ -29,9 +29,26 @@ impl Weights {
             return Err(Error::format(format!("weight `{name}` holds values that are not finite"))
                 .hint("the file is damaged, or its training diverged"));
         }
+        Ok(self.keep_as(name, tensor))
+    }
+
+    /// Adds the values of a constant, which may be infinite: masks of attention take away what they hide.
+    ///
+    /// # Errors
+    /// Where a value is no number.
+    pub fn push_constant(&mut self, name: &str, tensor: Tensor) -> Result<ParamId> {
+        let tensor = tensor.to_dtype(DType::F32)?.contiguous()?;
+        if values::<f32>(&tensor)?.iter().any(|v| v.is_nan()) {
+            return Err(Error::format(format!("the constant `{name}` holds values that are no numbers"))
+                .hint("the file is damaged, or its training diverged"));
+        }
+        Ok(self.keep_as(name, tensor))
+    }
+
+    fn keep_as(&mut self, name: &str, tensor: Tensor) -> ParamId {
         self.names.push(name.to_string());
         self.tensors.push(tensor);
-        Ok(ParamId(self.tensors.len() - 1))
+        ParamId(self.tensors.len() - 1)
     }
 
     /// Adds a parameter of which only the shape is known; it holds one zero, seen everywhere.

@@ -141,7 +141,9 @@ fn a_link_that_turns_while_the_script_runs_leads_nowhere_else() {
         });
         done.store(true, Ordering::SeqCst);
         for (code, out, err) in ran {
-            assert!(code == 0 && out.starts_with("true 0\n"), "{code} {out} {err}");
+            // Where the link leads out when the inputs are written down, the run says so.
+            let ends_well = code == 0 || code == 1 && err.contains("lies outside of what a sealed run may read");
+            assert!(ends_well && out.starts_with("true 0\n"), "{code} {out} {err}");
         }
     });
 }

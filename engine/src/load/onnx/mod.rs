@@ -29,6 +29,7 @@ mod quantised;
 mod ranking;
 mod reader;
 mod recurrent;
+mod regions;
 mod resampling;
 mod resize;
 mod rotary;

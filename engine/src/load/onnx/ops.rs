@@ -5,7 +5,7 @@ use super::site::Site;
 use super::value::Value;
 use super::{
     attention, choice, constants, deform, dense, einsum, entries, fold, fused, indices, ints, layout, norm, pointwise,
-    quantised, ranking, recurrent, resize, rotary, sampling, spectra, window,
+    quantised, ranking, recurrent, regions, resize, rotary, sampling, spectra, window,
 };
 use crate::error::{Error, Result};
 
@@ -56,7 +56,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("CenterCropPad", Moved(1), entries::center_crop_pad),
     ("Celu", Refused, pointwise::activation),
     ("Clip", Refused, pointwise::clip),
-    ("Col2Im", Refused, sampling::from_columns),
+    ("Col2Im", Refused, regions::from_columns),
     ("Compress", Refused, indices::compress),
     ("Concat", Moved(ALL), layout::concat),
     ("ConstantOfShape", Own, ints::constant_of_shape),
@@ -149,7 +149,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Relu", Refused, pointwise::activation),
     ("Reshape", Moved(1), layout::reshape),
     ("Resize", Refused, resize::resize),
-    ("RoiAlign", Refused, sampling::roi_align),
+    ("RoiAlign", Refused, regions::roi_align),
     ("RotaryEmbedding", Refused, rotary::rotary),
     ("Round", Own, constants::mapped),
     ("STFT", Refused, spectra::stft),

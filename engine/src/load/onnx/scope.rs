@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::op::{Activation, Binary};
 use crate::graph::{Builder, NodeId, Op, ParamId};
 use crate::limits::{ONNX_VALUE, ONNX_VALUES};
+use crate::tensor::to_f32;
 use candle_core::{Tensor, TensorId};
 use std::collections::{BTreeSet, HashMap};
 
@@ -218,9 +219,23 @@ impl Scope {
 
     /// A constant as a node without a batch.
     pub fn constant(&mut self, c: &Const) -> Result<Act> {
-        let param = self.param(c)?;
+        let param = match to_f32(&c.tensor)?.iter().any(|v| v.is_infinite()) {
+            true => self.infinite(c)?,
+            false => self.param(c)?,
+        };
         let name = self.free(&c.name);
         Ok(Act { id: self.builder.add(&name, Op::Constant(param), &[])?, lead: 0 })
+    }
+
+    /// A constant with infinite values, which no weight may have.
+    fn infinite(&mut self, c: &Const) -> Result<ParamId> {
+        let key = (c.tensor.id(), "infinite".to_string());
+        if let Some(id) = self.params.get(&key) {
+            return Ok(*id);
+        }
+        let id = self.builder.constant(&c.name, c.tensor.clone())?;
+        self.params.insert(key, id);
+        Ok(id)
     }
 
     /// A constant number as a node.

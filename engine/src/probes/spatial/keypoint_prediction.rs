@@ -196,6 +196,9 @@ impl Known {
     }
 }
 
+/// What a round of one kind finds: by object the best place without and with the prior; its duality gap; how many negatives it left out.
+type Part = (Vec<(usize, [(f64, f64); 2])>, f64, usize);
+
 impl KeypointPrediction {
     fn check(&self) -> Result<()> {
         if self.alphas.is_empty() || self.alphas.iter().any(|a| a.is_nan() || *a <= 0.0) {
@@ -299,7 +302,7 @@ impl KeypointPrediction {
             });
             (found.collect(), detector.gap(), detector.unseen)
         };
-        let parts: Vec<(Vec<(usize, [(f64, f64); 2])>, f64, usize)> = rounds.par_iter().map(one).collect();
+        let parts: Vec<Part> = rounds.par_iter().map(one).collect();
         let mut judged = Judged { found: vec![None; priors.len()], gap: 0.0, unseen: 0 };
         for (found, gap, unseen) in parts {
             found.into_iter().for_each(|(place, at)| judged.found[place] = Some(at));
