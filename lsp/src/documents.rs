@@ -37,7 +37,7 @@ pub struct Document {
     pub text: String,
     /// The editor's number of this state.
     pub version: i32,
-    /// Whether it is longer than [`LONGEST`]; it is looked at again where all of it is given anew.
+    /// Whether it is longer than the longest that is checked; it is looked at again where all of it is given anew.
     pub too_long: bool,
     marks: Vec<Mark>,
 }
