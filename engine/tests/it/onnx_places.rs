@@ -5,6 +5,9 @@
 use crate::builders::array;
 use crate::onnx_bytes::{Graph, node};
 use convscope_engine::load::onnx::{Options, load};
+use convscope_engine::probe::Probe;
+use convscope_engine::probes::all::{DeepLift, Lrp};
+use convscope_engine::probes::attribution::lrp::Composite;
 use convscope_engine::probes::find;
 use convscope_engine::random::Stream;
 use convscope_engine::tensor::{tensor, to_f64};
@@ -162,5 +165,34 @@ fn signals_reach_the_grid_of_a_cubic_sample_and_of_a_volume() {
         differences(&read(flat(plane).file("y", 20)), &[-0.31, 0.42, 0.77, -0.93]);
         let volume = Graph::new(&[1, 1, 1, 2, 3]).floats("map", &[1, 1, 2, 2, 5], &map).node(sample("linear"));
         differences(&read(flat(volume).file("y", 20)), &[-0.31, 0.22, 0.17, 0.58, -0.13, 0.37]);
+    }
+}
+
+/// What a mask of minus infinity hides takes no relevance: the maps are those of a mask that is only very low.
+#[test]
+fn an_infinite_mask_leaves_maps_finite() {
+    let net = |hidden: f32| {
+        let mask = [0.0, 0.0, hidden, 0.0, 0.0, hidden];
+        let graph = Graph::new(&[1, 6])
+            .floats("mask", &[1, 6], &mask)
+            .node(node("Add", &["x", "mask"], &["scores"]))
+            .node(node("Softmax", &["scores"], &["shares"]).int("axis", 1))
+            .node(node("Mul", &["shares", "x"], &["y"]));
+        read(graph.file("y", 18)).to_dtype(DType::F64).unwrap()
+    };
+    let (infinite, low) = (net(f32::NEG_INFINITY), net(-1e6));
+    let probes: [Box<dyn Probe>; 3] =
+        [Box::new(Lrp::new()), Box::new(Lrp::new().rule(Composite::AttnLrp)), Box::new(DeepLift::new())];
+    for probe in probes {
+        let map = |net: &Model| {
+            let x = Input::Tensor(given(&random(6), &[6]));
+            let found = probe.run(&Subject::class_at(net, 1).unwrap(), &x, &Job::new()).unwrap();
+            let notes = found.notes.join("; ");
+            assert!(!notes.contains("NaN") && !notes.contains("not finite"), "{notes}");
+            to_f64(found.value().unwrap()).unwrap()
+        };
+        let (a, b) = (map(&infinite), map(&low));
+        let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < 1e-5, "{a:?} for {b:?}");
     }
 }

@@ -100,6 +100,7 @@ fn rescaled<T: Real>(f: Activation, site: &Site<'_>, base: &Site<'_>) -> Result<
     let g = values::<T>(site.flow)?;
     let m = (0..x.len()).map(|i| match g[i] == T::zero() {
         true => g[i],
+        false if x[i] == x0[i] => g[i] * elementwise::derivative(f, x[i]),
         false => g[i] * ratio(x[i] - x0[i], y[i] - y0[i], || elementwise::derivative(f, x[i])),
     });
     Ok(smallvec![tensor(m.collect(), site.inputs[0].dims())?])

@@ -113,7 +113,9 @@ impl Operands<'_> {
         for outer in 0..self.x.len() / (len * inner) {
             for i in 0..inner {
                 let at = |k: usize| (outer * len + k) * inner + i;
-                let by_z = |i: usize| ratio(z[i] - z0[i], libm::exp(z[i]) - libm::exp(z0[i]), libm::exp(z[i]));
+                // What a mask hides is minus infinity at both.
+                let change = |i: usize| if z[i] == z0[i] { 0.0 } else { z[i] - z0[i] };
+                let by_z = |i: usize| ratio(change(i), libm::exp(z[i]) - libm::exp(z0[i]), libm::exp(z[i]));
                 let r: Vec<f64> = (0..len).map(|k| by_z(at(k))).collect();
                 let total: f64 = r.iter().sum();
                 let own = |k: usize| if log { self.g[at(k)] } else { self.g[at(k)] * r[k] };

@@ -35,7 +35,9 @@ impl Rule for SoftmaxExpansion {
                 for k in 0..inner {
                     let at = |i: usize| (outer * n + i) * inner + k;
                     let total = (0..n).fold(T::of(0.0), |sum, i| sum + r[at(i)]);
-                    (0..n).for_each(|i| out[at(i)] = x[at(i)] * (r[at(i)] - s[at(i)] * total));
+                    // What a mask hides (s = 0 at x of minus infinity) takes nothing: x e^x goes to 0.
+                    let seen = (0..n).map(at).filter(|i| x[*i].f64().is_finite());
+                    seen.for_each(|i| out[i] = x[i] * (r[i] - s[i] * total));
                 }
             }
             Ok(smallvec![tensor::<T>(out, dims)?])

@@ -43,14 +43,21 @@ impl Rule for Proportional {
     }
 }
 
-/// x J^T (R / (y + e sign(y))) for each input.
+/// x J^T (R / (y + e sign(y))) for each input. Infinite inputs (masks) that no relevance reaches get none.
 pub(super) fn contributions(site: &Site<'_>, epsilon: f64) -> Result<SmallVec<[Tensor; 2]>> {
     let flow = with_real!(site.flow, T => {
         let (r, y) = (values::<T>(site.flow)?, values::<T>(site.output)?);
         tensor::<T>(elementwise::zip_map(&r, &y, |r, y| stabilised_ratio(r, y, epsilon)), site.flow.dims())
     })?;
     let parts = vjp(&Site { flow: &flow, ..*site })?;
-    parts.iter().zip(site.inputs).map(|(part, x)| Ok((part * *x)?)).collect()
+    let times = |(part, x): (&Tensor, &&Tensor)| -> Result<Tensor> {
+        with_real!(part, T => {
+            let (p, x) = (values::<T>(part)?, values::<T>(x)?);
+            let share = |p: T, x: T| if p == T::of(0.0) && !x.f64().is_finite() { p } else { p * x };
+            tensor::<T>(elementwise::zip_map(&p, &x, share), part.dims())
+        })
+    };
+    parts.iter().zip(site.inputs).map(times).collect()
 }
 
 /// Signal-takes-all, for products, quotients and matrix products: all relevance goes to the operand that is the signal, none to the
