@@ -53,7 +53,12 @@ impl Summarise for Model {
                 n => format!("{n} classes, {} outputs", self.output_len()),
             });
         if card.preprocess.is_none() {
-            artifact = artifact.note("how photos are to be preprocessed is unknown; tensors pass");
+            artifact = artifact.note(match self.input_shape().len() {
+                2 => "it takes a signal (load_signal) or a tensor",
+                3 => "how photos are to be preprocessed is unknown; tensors pass",
+                4 => "it takes a volume (load_volume) or a tensor",
+                _ => "it takes a tensor",
+            });
         }
         for note in &card.notes {
             artifact = artifact.note(note.clone());
