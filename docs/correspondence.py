@@ -11,15 +11,16 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 HEAD = """# Points found again under known warps
 
-How exactly does a feature say where it is? (Long, Zhang, Darrell, "Do Convnets Learn Correspondence?", 2014.) Random points
-of each image are looked for in a changed copy: turned by 15 degrees, enlarged by 1.25, or lit from the right (a gain of 0.3
-at the left border, 1.4 at the right) with a colour cast. A layer's feature at a point (between positions, bilinear) is compared
-with all positions of the copy by its angle; the best position is refined by a parabola. Raw patches (as they are) and HOG
-(SIFT's form) stand on the first layer's positions. PCK@a is the share of points found within a times the longer side of the
-object's box (of the image for photos). Errors are medians, in pixels of the net's input and in receptive fields: localisation
-is much finer than the receptive field of all layers but the first. Raw patches do well where only the geometry changes a
-little, and fall far behind the middle layers where the light changes. HOG, made for that, leads on the small shapes; on photos
-the deeper layers lead under rotation and under the change of light.
+How precisely does a feature locate a point? (Long, Zhang, Darrell, "Do Convnets Learn Correspondence?", 2014.) Random points of each
+image are searched for in a changed copy: rotated by 15 degrees, enlarged by 1.25, or lit from the right (a gain of 0.3 at the left
+border, 1.4 at the right) with a colour cast. A layer's feature at a point (bilinear between positions) is compared with all positions
+of the copy by cosine distance; the best position is refined by a parabola. Raw patches and HOG (as in SIFT) are computed at the first
+layer's positions. PCK@a is the share of points found within a times the longer side of the object's box (for photos, of the image).
+Errors are medians, in pixels of the net's input and in receptive fields.
+
+Localisation is much finer than the receptive field of all layers but the first. Raw patches do well where only the geometry changes a
+little, and are far worse than the middle layers where the light changes. HOG, which was designed for that, is best on the small
+shapes; on photos the deeper layers are best under rotation and under the change of light.
 
 Made by `python3 docs/correspondence.py`.
 """

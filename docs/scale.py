@@ -4,7 +4,7 @@
     convscope index "data/*.parquet" --rows 10000 -o shards.parquet
     python docs/scale.py study.rhai shards.parquet 48 states
 
-A worker that dies takes nothing with it: Ray starts its task again, and `convscope shard` goes on behind the last wave that it
+A worker that dies takes nothing with it: Ray starts its task again, and `convscope shard` resumes after the last wave that it
 kept. The folder of the states is one that all machines see. RAY_ADDRESS names a cluster; without it, it is this machine.
 """
 
