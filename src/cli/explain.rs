@@ -25,6 +25,9 @@ pub struct Explain {
     /// The class to explain, by name or index; the most probable one unless said otherwise.
     #[arg(long, short, allow_hyphen_values = true)]
     class: Option<String>,
+    /// What another input of the net is held at: an image, or a .npy file of one sample; may be repeated.
+    #[arg(long, value_name = "NAME=FILE", value_parser = held)]
+    given: Vec<(String, String)>,
     /// The folder for the report [default: convscope-out/explain-IMAGE].
     #[arg(long, short)]
     out: Option<PathBuf>,
@@ -41,7 +44,7 @@ impl Explain {
         let image = self.image.to_str().ok_or_else(|| Error::value("the image's path is not valid Unicode"))?;
         let stem = self.image.file_stem().map_or_else(|| "image".into(), |s| s.to_string_lossy().into_owned());
         let given = self.flags.given();
-        let question = Question { net: &self.net, given, image, class: self.class.as_deref() };
+        let question = Question { net: &self.net, given, image, class: self.class.as_deref(), held: &self.given };
         // The net is looked at before the script runs it.
         self.work.bare_job()?;
         let (source, notes) = question.script(&print_err)?;
@@ -53,6 +56,14 @@ impl Explain {
             params: BTreeMap::new(),
         };
         run_script(&run, &self.work, self.json, Recording::default())
+    }
+}
+
+/// An input's name and a file, as `--given` takes them.
+fn held(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_string(), file.to_string())),
+        _ => Err("say NAME=FILE: an input's name, and an image or a .npy file".into()),
     }
 }
 

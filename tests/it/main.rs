@@ -14,6 +14,7 @@ mod catalog;
 mod cli;
 mod damaged;
 mod examples;
+mod explain;
 mod fmt;
 mod gallery;
 mod killed;

@@ -9,8 +9,8 @@ use std::ops::Range;
 pub fn span(source: &str, at: usize, error: &EvalAltResult, message: &str) -> Range<usize> {
     let tokens = tokens(source);
     let Some(first) = tokens.iter().position(|t| t.at.end > at) else {
-        let end = source.trim_end().len();
-        return end.saturating_sub(1)..end;
+        let text = source.trim_end();
+        return text.char_indices().next_back().map_or(0, |(last, _)| last)..text.len();
     };
     let start = &tokens[first];
     if start.class == Class::Mark && matches!(start.text(source), "." | "?.") && first + 1 < tokens.len() {
@@ -89,4 +89,21 @@ fn meant(source: &str, call: &[Token], message: &str) -> Option<Range<usize>> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{Session, Silent};
+    use convscope_engine::Job;
+    use std::sync::Arc;
+
+    #[test]
+    fn an_error_behind_the_last_letter_names_that_letter_however_wide_it_is() {
+        for source in ["fn twice(x) {\n  x * 2 // é🎉", "let x = [1, // 🎉\n\n", "if true { // é", "let 🎉"] {
+            let error = Session::new(Job::new(), Arc::new(Silent)).compile("cell", source).unwrap_err();
+            let spot = error.spot.unwrap();
+            assert!(spot.line <= source.lines().count() && spot.column <= spot.text.chars().count(), "{spot:?}");
+        }
+    }
 }

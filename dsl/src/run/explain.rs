@@ -61,6 +61,8 @@ pub struct Question<'a> {
     pub image: &'a str,
     /// The class, by name or index; the most probable one where none is given.
     pub class: Option<&'a str>,
+    /// What the net's other inputs are held at: an input's name, and an image or a `.npy` file of its numbers.
+    pub held: &'a [(String, String)],
 }
 
 impl Question<'_> {
@@ -70,6 +72,7 @@ impl Question<'_> {
     /// Where the net cannot be loaded, or a name has no form in a script.
     pub fn script(&self, report: &dyn Fn(&str)) -> Result<(Source, Vec<String>)> {
         let NetQuery { options, notes, kind, head, form, values, all, score } = self.options(report)?;
+        let held = self.held()?;
         let named = match self.class {
             None => "top[0].index".to_string(),
             Some(index) if index.parse::<i32>().is_ok() => index.to_string(),
@@ -117,7 +120,7 @@ impl Question<'_> {
         };
         let asked: String = probes.iter().map(|p| format!("show({p}().run(class, image));\n")).collect();
         let source = format!(
-            "{said}let net = load_model({}{options}){head};\n\
+            "{said}let net = load_model({}{options}){held}{head};\n\
              let image = {load}({});\n\
              {asks}\
              let class = {class};\n\n\
@@ -129,6 +132,41 @@ impl Question<'_> {
             quoted(self.image)?,
         );
         Ok((Source::of("explain", "explain.rhai", source, PathBuf::new())?, notes))
+    }
+
+    /// The call that holds the net's other inputs; empty where none is given.
+    fn held(&self) -> Result<String> {
+        let entries = self.held.iter().map(|(name, file)| {
+            let numbers = Path::new(file).extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
+            let load = if numbers { "load_tensor" } else { "load_image" };
+            Ok(format!("{}: {load}({})", quoted(name)?, quoted(file)?))
+        });
+        let entries = entries.collect::<Result<Vec<_>>>()?;
+        Ok(if entries.is_empty() { String::new() } else { format!(".given(#{{ {} }})", entries.join(", ")) })
+    }
+
+    /// Refuses a net with inputs that nothing is given for.
+    ///
+    /// # Errors
+    /// The inputs that are asked for, and the flag that gives each.
+    fn all_given(&self, net: &Model) -> Result<()> {
+        let inputs = net.inputs();
+        let is_given = |name: &str| self.held.iter().any(|(given, _)| given == name);
+        let open: Vec<&str> = inputs
+            .iter()
+            .filter(|i| !i.is_asked && !i.is_held && !is_given(&i.name))
+            .map(|i| i.name.as_str())
+            .collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let listed = inputs.iter().map(|i| format!("`{}` {:?}", i.name, i.shape)).collect::<Vec<_>>().join(", ");
+        let flags = open.iter().map(|name| format!("--given {name}=FILE")).collect::<Vec<_>>().join(" ");
+        Err(Error::value(format!("`{}` takes {} inputs: {listed}", net.card().name, inputs.len())).hint(format!(
+            "give it the others, an image or a .npy file of one sample each: convscope explain {} {} {flags}; \
+             --input NAME says which input the image is",
+            self.net, self.image
+        )))
     }
 
     /// The statements that take a detector which finds nothing with a `score` high enough for one that keeps its best candidate.
@@ -188,6 +226,7 @@ impl Question<'_> {
             notes.push(note);
         }
         let net = load_model(self.net, &options, Path::new(""), report)?;
+        self.all_given(&net)?;
         let form = self.form(&net);
         if !matches!(form, Form::Photo) && options.says_photos() {
             notes.push("options of preprocessing change nothing here: the input is given as numbers".to_string());

@@ -42,6 +42,9 @@ const SECOND: Layout = Layout {
     wide: true,
 };
 
+/// The axes that a header has room for (nifti1.h, `dim`).
+const MOST_AXES: i64 = 7;
+
 /// The fields of a header: in wide ones counts are i64 and real numbers f64, else i16 and f32.
 struct Header<'a> {
     bytes: &'a [u8],
@@ -51,7 +54,8 @@ struct Header<'a> {
 
 impl Header<'_> {
     fn raw<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut raw: [u8; N] = self.bytes[at..].first_chunk().copied().unwrap_or([0; N]);
+        let field = self.bytes.get(at..).and_then(|rest| rest.first_chunk());
+        let mut raw: [u8; N] = field.copied().unwrap_or([0; N]);
         if self.big {
             raw.reverse();
         }
@@ -86,6 +90,11 @@ impl Header<'_> {
 pub fn read(bytes: &[u8]) -> Result<Volume> {
     let header = header(bytes)?;
     let rank = header.count(header.at.dim, 0);
+    if !(1..=MOST_AXES).contains(&rank) {
+        return Err(
+            Error::format(format!("a NIfTI file of {rank} axes")).hint("there are 1 to 7; is the header damaged?")
+        );
+    }
     let dims: Vec<usize> =
         (1..=rank).map_while(|i| usize::try_from(header.count(header.at.dim, i as usize)).ok()).collect();
     let rest = dims.get(3..).unwrap_or_default().iter().try_fold(1usize, |n, d| n.checked_mul(*d));
@@ -251,6 +260,29 @@ impl Kind {
             Kind::I64 => i64::from_le_bytes(bytes) as f64,
             Kind::U64 => u64::from_le_bytes(bytes) as f64,
             Kind::F64 => f64::from_le_bytes(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn axes_beyond_the_headers_room_are_refused() {
+        for (length, magic, at) in [(348i32, b"n+1\0", 344), (540, b"n+2\0", 4)] {
+            for axes in [-1i64, 0, 8, 66, i64::from(i16::MAX), i64::MAX] {
+                let mut bytes = vec![1u8; 1024];
+                bytes[..4].copy_from_slice(&length.to_le_bytes());
+                bytes[at..at + 4].copy_from_slice(magic);
+                match length {
+                    348 => bytes[40..42].copy_from_slice(&(axes as i16).to_le_bytes()),
+                    _ => bytes[16..24].copy_from_slice(&axes.to_le_bytes()),
+                }
+                let error = read(&bytes).unwrap_err();
+                assert!(error.to_string().contains("axes"), "{error}");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::closing::Closing;
 use crate::model::Model;
 use crate::model::boxes::{BoxDecoding, DECODINGS};
-use crate::model::outputs::Evidence;
+use crate::model::outputs::{Evidence, OutputKind};
 
 impl LoadRequest<'_> {
     /// The net with the preprocessing that is `known` of it and the labels, as the options change them; labels `beside` it name
@@ -95,7 +95,11 @@ fn names_of_one(net: &Model, options: &LoadOptions, beside: &Sidecar) -> Option<
 /// What a map of as many channels as the photo, and of its size, may be as well, where nothing says that it is of classes.
 fn picture_note(net: &Model, classes: usize) -> Option<String> {
     let output = &net.graph().node(net.graph().scores()).shape;
-    let may_be = classes == 3 && output == net.input_shape() && net.readout().evidence == Evidence::Assumed;
+    let readout = net.readout();
+    // Sigmoids bound the colours of pictures as well; a softmax over the channels is of classes.
+    let open = readout.evidence == Evidence::Assumed
+        || readout.evidence == Evidence::Graph && readout.kind == OutputKind::Probability;
+    let may_be = classes == 3 && output == net.input_shape() && open;
     may_be.then(|| {
         "the output has the shape of the input: three classes are assumed; if it is a picture, `output: \"value\"` says so".to_string()
     })

@@ -159,6 +159,11 @@ fn nets_of_places_see_the_whole_photo() {
         let notes = &net.card().notes;
         assert!(notes.iter().any(|n| n.contains("softmax over 3 raw outputs; this is assumed")), "{notes:?}");
         assert!(notes.iter().any(|n| n.contains("if it is a picture")), "{notes:?}");
+        // Colours between 0 and 1 may be a picture's as well as three labels'.
+        let colours = tempfile::tempdir().unwrap();
+        written(colours.path(), &format!("colours_{exporter}"));
+        let net = load_model("./net.onnx", &LoadOptions::default(), colours.path(), &|_| {}).unwrap();
+        assert!(net.card().notes.iter().any(|n| n.contains("if it is a picture")), "{:?}", net.card().notes);
         assert_eq!(guessed(json!({ "preset": "tf" })).0.options["resize"], "direct");
         assert!(!guessed(json!({ "resize": 8 })).0.options.contains_key("resize"));
     }

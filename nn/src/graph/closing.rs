@@ -73,6 +73,8 @@ struct Range {
 impl Range {
     const UNIT: Range = Range { low: 0.0, high: 1.0, squashed: true, shares: 0 };
     const POSITIVE: Range = Range { low: 0.0, high: f64::INFINITY, squashed: false, shares: 0 };
+    /// Logarithms of probabilities. Negated, they are costs: the best class has the smallest.
+    const LOGARITHM: Range = Range { low: f64::NEG_INFINITY, high: 0.0, squashed: true, shares: 0 };
 
     /// Whether a probability, or one in percent, keeps within it.
     fn is_of_probabilities(&self) -> bool {
@@ -223,6 +225,7 @@ impl Graph {
         let input = |k: usize| known[node.inputs[k].0];
         match &node.op {
             Op::Softmax { log: false, axis } => Some(Range { shares: node.shape[*axis], ..Range::UNIT }),
+            Op::Softmax { log: true, .. } | Op::Activation(Activation::LogSigmoid) => Some(Range::LOGARITHM),
             Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. }) => Some(Range::UNIT),
             Op::Activation(Activation::Tanh) => Some(Range { low: -1.0, ..Range::UNIT }),
             Op::Activation(Activation::Exp) => Some(self.range_of_power(node.inputs[0])),
@@ -306,7 +309,6 @@ impl Graph {
             | Op::Activation(_)
             | Op::MaxPool(_)
             | Op::AvgPool(_)
-            | Op::Softmax { log: true, .. }
             | Op::Order { places: true, .. }
             | Op::Pad { .. } => None,
         }

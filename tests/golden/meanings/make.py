@@ -86,6 +86,9 @@ ENDS = {
     'log_softmax': (5, lambda z, m: F.log_softmax(z, 1), 'softmax', np.exp),
     'log_of_softmax': (5, lambda z, m: torch.log(soft(z)), 'softmax', np.exp),
     'log_sum_exp': (5, lambda z, m: z - torch.logsumexp(z, 1, keepdim=True), 'softmax', np.exp),
+    'cost': (5, lambda z, m: -F.log_softmax(z, 1), 'value', same),
+    'cost_mean': (5, lambda z, m: -(F.log_softmax(z, 1) + F.log_softmax(m(), 1)) / 2, 'value', same),
+    'log_mean': (5, lambda z, m: (F.log_softmax(z, 1) + F.log_softmax(m(), 1)) / 2, 'softmax', softmax),
     'softmax_twice': (5, lambda z, m: soft(soft(z)), 'softmax', same),
     'softmax_of_log': (5, lambda z, m: soft(F.log_softmax(z, 1)), 'softmax', same),
     'wrong_axis': (5, lambda z, m: soft(z[:, None, :], 1), 'probability', same),
@@ -146,7 +149,8 @@ class Normalised(nn.Module):
 
 
 # name: (what the net does to its input, range of pixels or None, order, whether channels come last, type)
-# Files whose channels come last are TensorFlow's, whose usual pixels are from -1 to 1 ("signed").
+# Files whose channels come last are written as TensorFlow's converter writes them, whose usual pixels are from -1 to 1
+# ("signed"), but for `last_torch`.
 SCALINGS = {
     'plain': (None, None, 'RGB', False, torch.float32),
     'imagenet_255': (lambda x: (x / 255 - channels(MEAN)) / channels(STD), 'bytes', 'RGB', False, torch.float32),
@@ -155,6 +159,7 @@ SCALINGS = {
     'batch_norm': (Normalised(), 'bytes', 'RGB', False, torch.float32),
     'caffe': (lambda x: x - channels(torch.tensor([103.939, 116.779, 123.68])), 'bytes', 'BGR', False, torch.float32),
     'caffe_turned': (lambda x: x[:, [2, 1, 0]] - channels(torch.tensor([103.939, 116.779, 123.68])), 'bytes', 'RGB', False, torch.float32),
+    'last_torch': (lambda x: x.permute(0, 3, 1, 2), None, 'RGB', True, torch.float32),
     'last': (lambda x: x.permute(0, 3, 1, 2), 'signed', 'RGB', True, torch.float32),
     'keras': (lambda x: x.permute(0, 3, 1, 2) / 127.5 - 1, 'bytes', 'RGB', True, torch.float32),
     'keras_last': (lambda x: (x / 127.5 - 1).permute(0, 3, 1, 2), 'bytes', 'RGB', True, torch.float32),
@@ -163,11 +168,12 @@ SCALINGS = {
 }
 
 
-def exported(net, x, path, exporter, **options):
+def exported(net, x, path, exporter, writer='pytorch', **options):
     with torch.no_grad():
         torch.onnx.export(net, (x,), path, input_names=['x'], dynamo=exporter == 'dynamo',
                           opset_version=18, external_data=False, verbose=False, **options)
     model = onnx.load(path)
+    model.producer_name = writer
     # Exporters note the machine's paths.
     for node in [n for f in (model.graph, *model.functions) for n in f.node]:
         del node.metadata_props[:]
@@ -194,7 +200,8 @@ def main():
         net = Body(5, lambda z, m: z, before).eval()
         shape = (1, SIDE, SIDE, 3) if last else (1, 3, SIDE, SIDE)
         for exporter in ('script', 'dynamo'):
-            files[f'{name}_{exporter}.onnx'] = exported(net, torch.zeros(shape, dtype=dtype), path, exporter)
+            writer = 'tf2onnx' if last and not name.endswith('_torch') else 'pytorch'
+            files[f'{name}_{exporter}.onnx'] = exported(net, torch.zeros(shape, dtype=dtype), path, exporter, writer)
             scalings.append(dict(name=f'{name}_{exporter}', takes=takes, order=order))
     # 1,000 classes and the background, as TensorFlow's nets have them; and a map of classes.
     torch.manual_seed(5)
@@ -204,6 +211,8 @@ def main():
         scalings.append(dict(name=f'background_{exporter}', takes='signed', order='RGB'))
         net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1)).eval()
         files[f'map_{exporter}.onnx'] = exported(net, torch.zeros(1, 3, SIDE, SIDE), path, exporter)
+        net = nn.Sequential(net, nn.Sigmoid())
+        files[f'colours_{exporter}.onnx'] = exported(net, torch.zeros(1, 3, SIDE, SIDE), path, exporter)
     torch.manual_seed(5)
     net, x = Body(5, lambda z, m: soft(z)).eval(), torch.zeros(2, 3, 32, 32)
     sides = {axis: torch.export.Dim(name, min=8, max=512) for axis, name in ((2, 'rows'), (3, 'columns'))}

@@ -102,7 +102,7 @@ pub struct Inlet {
     pub open: bool,
     /// Whether it takes bytes.
     pub bytes: bool,
-    /// Whether the net comes from TensorFlow: its channels come last, or the file's writer says so.
+    /// Whether the net comes from TensorFlow: the file's writer says so, or its channels come last and PyTorch did not write it.
     pub tensorflow: bool,
 }
 
@@ -118,7 +118,8 @@ pub fn inlet(path: &Path, options: &Options<'_>) -> Result<Inlet> {
         let links = Links::of(graph, Wanted::First, options.input)?;
         let inlet = input::inlet(&links, links.inputs[0], options);
         let writer = model.producer_name.as_deref().unwrap_or_default();
-        let tensorflow = inlet.tensorflow || ["tf2onnx", "keras2onnx"].iter().any(|name| writer.starts_with(name));
+        let converted = ["tf2onnx", "keras2onnx"].iter().any(|name| writer.starts_with(name));
+        let tensorflow = converted || inlet.tensorflow && writer != "pytorch";
         Ok(Inlet { tensorflow, ..inlet })
     };
     read().context(|| format!("`{}`", path.display()))
