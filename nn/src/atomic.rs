@@ -1,7 +1,7 @@
 //! Writes a file whole or not at all, whatever happens in between and whoever else writes it.
 //!
-//! What is being written stands under a name of its own, `.convscope-` and six letters, and is locked for as long as its writer
-//! lives. What a killed writer left behind is removed by the next one in the same folder.
+//! An unfinished file has a name of its own, `.convscope-` and six letters, and is locked for as long as its writer runs. The
+//! next writer in the same folder removes the unfinished files of killed writers.
 
 use crate::error::{Error, Result};
 use crate::seal;
@@ -16,12 +16,12 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_as(path.as_ref(), bytes, 0o666)
 }
 
-/// The same for a secret: from the start its owner alone may read the file.
+/// As [`write()`], for a secret: at no time can anybody but the owner read the file.
 pub fn write_private(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_as(path.as_ref(), bytes, 0o600)
 }
 
-/// `mode` is what the permissions are on Unix, less the process's mask.
+/// `mode` is the file's permissions on Unix, before the process's umask.
 fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     seal::may_write(path)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -46,7 +46,7 @@ fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     Ok(())
 }
 
-/// What killed writers left behind.
+/// Removal of the unfinished files of killed writers.
 #[cfg(unix)]
 mod stale {
     use std::collections::BTreeSet;
@@ -56,20 +56,20 @@ mod stale {
     use std::sync::{Mutex, PoisonError};
     use std::time::Duration;
 
-    /// A writer locks its file right after it made it; a file that is older and not locked has no writer.
+    /// A writer locks its file directly after creating it; an unlocked file that is older than this has no writer.
     const SETTLED: Duration = Duration::from_secs(60);
 
-    /// The folders that were looked through.
+    /// The folders that were searched already.
     static DONE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-    /// Removes unfinished files whose writer is dead, once a folder and process.
+    /// Removes unfinished files whose writer is dead, once for each folder and process.
     pub fn remove(folder: &Path) {
         if DONE.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_path_buf()) {
             remove_older(folder, SETTLED);
         }
     }
 
-    /// Removes unfinished files of this age whose writer is dead. What cannot be looked at or removed stays.
+    /// Removes unfinished files of this age whose writer is dead. Files that cannot be inspected or removed stay.
     pub fn remove_older(folder: &Path, age: Duration) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name();

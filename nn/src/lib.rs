@@ -1,7 +1,7 @@
 //! The numerical core of convscope: tensors, the graph of a net, kernels, passes forward and back, the rules by which
 //! signals flow back, the net itself, and how photos become its input.
 //!
-//! It changes rarely and holds all that is slow to compile; probes and what shows them are in `convscope-engine`.
+//! It changes rarely and contains what is slow to compile; probes and figures are in `convscope-engine`.
 
 pub mod atomic;
 pub mod digest;

@@ -1,21 +1,21 @@
-//! Every limit that readers of files hold, in one place, so that work is bounded by a file's size and by `--memory`, never
-//! by a number that a damaged or hostile file claims.
+//! All limits of readers of files, in one place, so that work is bounded by a file's size and by `--memory`, never by a number
+//! that a damaged or hostile file claims.
 //!
-//! Two kinds: those that follow the process's memory (`convscope run --memory MB` raises them), and fixed ones, which no
-//! honest file comes near. A reader checks a size before it asks for the memory.
+//! There are two kinds: limits that follow the process's memory (`convscope run --memory MB` raises them), and fixed ones, which
+//! no ordinary file approaches. A reader checks a size before it allocates.
 
 use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the process may hold, bytes: 1 GiB unless `--memory` says otherwise.
+/// Memory that the process may use, bytes: 1 GiB unless `--memory` says otherwise.
 static MEMORY: AtomicU64 = AtomicU64::new(1 << 30);
 
-/// Sets what the process may hold, bytes. The limits of this kind follow from now on.
+/// Sets the memory that the process may use, bytes. The limits that follow it change from now on.
 pub fn set_memory(bytes: u64) {
     MEMORY.store(bytes, Ordering::Relaxed);
 }
 
-/// What the process may hold, bytes.
+/// Memory that the process may use, bytes.
 pub fn memory() -> u64 {
     MEMORY.load(Ordering::Relaxed)
 }
@@ -39,7 +39,7 @@ pub const ARRAY: Share = Share { what: "an array", share: 2 };
 pub const RECORDS: Share = Share { what: "records", share: 8 };
 
 impl Share {
-    /// The most bytes.
+    /// The limit, bytes.
     pub fn most(self) -> u64 {
         memory() / self.share
     }
@@ -49,7 +49,7 @@ impl Share {
         if bytes <= self.most() { Ok(()) } else { Err(self.exceeded(Some(bytes))) }
     }
 
-    /// The error for more than the limit, of which it may not be known how much.
+    /// The error for more than the limit; `bytes` says how much, where that is known.
     pub fn exceeded(self, bytes: Option<u64>) -> Error {
         let most = self.most() >> 20;
         let size = bytes.map_or(String::new(), |b| format!(" of {} MB", b.div_ceil(1 << 20)));
@@ -93,7 +93,8 @@ pub const ONNX_VALUE: Share = Share { what: "one sample's value at a node", shar
 pub const ONNX_FOLDED: Share = Share { what: "constants computed from an ONNX file", share: 2 };
 /// Integers of shape arithmetic in an ONNX file, of one value. They are copied some times while they are moved.
 pub const ONNX_INTEGERS: Share = Share { what: "integers computed from an ONNX file", share: 8 };
-/// Sums of two numbers, or what takes as long, by which activations and normalisations that an ONNX file writes out are known again.
+/// Additions (or operations that take as long) spent on recognising activations and normalisations that an ONNX file writes as
+/// several nodes.
 pub const ONNX_EVALUATED: u64 = 1 << 29;
 /// Values of a constant in an ONNX net.
 pub const ONNX_CONSTANT: usize = 1 << 31;
@@ -121,14 +122,14 @@ pub const FOLDERS: usize = 64;
 
 /// Bytes that a bundle may unpack to.
 pub const BUNDLE: u64 = 4 << 30;
-/// Bytes that a bundle may unpack to for each of its own.
+/// Bytes that a bundle may unpack to for each byte of the archive.
 pub const BUNDLE_RATIO: u64 = 200;
 /// Files in a bundle.
 pub const BUNDLE_FILES: usize = 100_000;
 
 /// Outputs of an ONNX net that are kept, each as a net of its own; of a file with more only the first is.
 pub const ONNX_OUTPUTS: usize = 64;
-/// How often the bytes of a file beside an ONNX model may be taken for its tensors, all together.
+/// Total size of the tensors that an ONNX model takes from one external file, in multiples of that file's size.
 pub const ONNX_SHARED: u64 = 8;
 
 /// Bytes of a file within a pinned package from the Python package index.

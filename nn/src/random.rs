@@ -1,7 +1,7 @@
-//! Random numbers that depend on nothing but a seed, a stream's name and a position.
+//! Random numbers that depend only on a seed, a stream's name and a position.
 //!
 //! Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") turns a counter into
-//! random bits, so that any value can be had at any time, in any order and on any number of threads. Streams
+//! random bits, so that values can be computed in any order and on any number of threads. Streams
 //! are named by purpose: two purposes never share numbers, and drawing more for one leaves the others alone.
 
 mod normal;
@@ -45,7 +45,7 @@ impl Stream {
         self.normals_from::<1>(i)[0]
     }
 
-    /// [`Stream::normal_at`] the positions from `first` on, many at a time.
+    /// [`Stream::normal_at`] at the positions from `first` on, many at a time.
     pub fn normals(&self, first: u64, to: &mut [f64]) {
         arch().dispatch(Normals { stream: self, first, to });
     }
@@ -56,25 +56,25 @@ impl Stream {
         normal::normals(&a, &b)
     }
 
-    /// [`Stream::u64_at`] the cursor, which moves on by one.
+    /// [`Stream::u64_at`] at the cursor, which advances by one.
     pub fn next_u64(&mut self) -> u64 {
         let i = self.step();
         self.u64_at(i)
     }
 
-    /// [`Stream::uniform_at`] the cursor, which moves on by one.
+    /// [`Stream::uniform_at`] at the cursor, which advances by one.
     pub fn next_uniform(&mut self) -> f64 {
         let i = self.step();
         self.uniform_at(i)
     }
 
-    /// [`Stream::normal_at`] the cursor, which moves on by one.
+    /// [`Stream::normal_at`] at the cursor, which advances by one.
     pub fn next_normal(&mut self) -> f64 {
         let i = self.step();
         self.normal_at(i)
     }
 
-    /// A whole number in `0..n`, each equally likely (0 when `n` is 0); the cursor moves on by one or more (Lemire 2019).
+    /// A whole number in `0..n`, each equally likely (0 when `n` is 0); the cursor advances by one or more (Lemire 2019).
     pub fn next_below(&mut self, n: u64) -> u64 {
         if n == 0 {
             return 0;

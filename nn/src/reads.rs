@@ -1,5 +1,5 @@
-//! What a run read, by digests taken while it was read: the record of the run then opens, hashes and decodes no file again, and tells
-//! of the bytes that the run had, not of those that lie there afterwards.
+//! Digests of the files that a run read, taken while they were read. So the record of the run opens, hashes and decodes no file
+//! again, and describes the bytes that the run had, not those in the file afterwards.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -16,7 +16,7 @@ pub struct FileRead {
     pub blake3: String,
     /// Bytes.
     pub bytes: u64,
-    /// What is in it, whatever the bytes that hold it, where a reader told that: a word, a colon and a digest.
+    /// The decoded content, independent of the file's encoding, where a reader supplied it: a word, a colon and a digest.
     pub content: Option<String>,
 }
 
@@ -26,7 +26,7 @@ struct Entry {
     read: FileRead,
 }
 
-/// From now on what is read is noted, in the whole process.
+/// Starts recording what is read, for the whole process.
 pub fn keep() {
     LOG.get_or_init(Mutex::default);
 }
@@ -35,7 +35,7 @@ fn log() -> Option<MutexGuard<'static, BTreeMap<PathBuf, Entry>>> {
     LOG.get().map(|log| log.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Notes the bytes of a file that was read whole.
+/// Records the bytes of a file that was read whole.
 pub(crate) fn note(path: &Path, about: &Metadata, bytes: &[u8]) {
     if LOG.get().is_none() {
         return;
@@ -47,7 +47,7 @@ pub(crate) fn note(path: &Path, about: &Metadata, bytes: &[u8]) {
     }
 }
 
-/// Notes what is in a file that was read whole just now.
+/// Records the content of a file that has just been read whole.
 pub fn note_content(path: &Path, content: impl FnOnce() -> Option<String>) {
     if log().is_none_or(|log| log.get(path).is_none_or(|entry| entry.read.content.is_some())) {
         return;

@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Opens a regular file and tells its length in bytes.
+/// Opens a regular file; the number is its length in bytes.
 ///
 /// # Errors
-/// Where there is none, or it is a folder, a device, a FIFO or a socket; links are followed. Where a seal keeps it out.
+/// Where there is none, or it is a folder, a device, a FIFO or a socket (links are followed), or the seal forbids it.
 pub fn open(path: &Path) -> Result<(File, u64)> {
     seal::may_read(path)?;
     // Opening a FIFO waits for its writer, so that it is looked at before.
@@ -29,8 +29,8 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
     Ok((file, about.len()))
 }
 
-/// Opens a file. In a sealed process that is what its links led to when the seal was asked, also where somebody changes
-/// them meanwhile.
+/// Opens a file. In a sealed process links are resolved when the seal checks the path; a link that is changed afterwards is not
+/// followed.
 fn opened(path: &Path) -> Result<File> {
     let wrong = |e: std::io::Error| Error::io(path, &e);
     if !seal::is_held() {
@@ -48,14 +48,14 @@ fn opened(path: &Path) -> Result<File> {
 /// The paths in a folder, in no order.
 ///
 /// # Errors
-/// Where it cannot be read, or a seal keeps it out.
+/// Where it cannot be read, or the seal forbids it.
 pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     seal::may_read(folder)?;
     let wrong = |e: std::io::Error| Error::io(folder, &e);
     std::fs::read_dir(folder).map_err(wrong)?.map(|entry| entry.map(|e| e.path()).map_err(wrong)).collect()
 }
 
-/// All bytes of a regular file; `allowed` is asked about their number before memory is.
+/// All bytes of a regular file; `allowed` checks their number before memory is allocated.
 ///
 /// # Errors
 /// As [`open`], where the length is not allowed, and where it cannot be read.

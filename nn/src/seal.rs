@@ -1,5 +1,5 @@
-//! What a sealed process may read and write: a list of files and folders that holds for the whole process and for good.
-//! [`regular`](crate::regular) asks before it opens a file, [`atomic`](crate::atomic) before it writes one.
+//! What a sealed process may read and write: a list of files and folders for the whole process, which cannot be changed later.
+//! [`regular`](crate::regular) checks it before it opens a file, [`atomic`](crate::atomic) before it writes one.
 
 use crate::error::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
@@ -25,10 +25,10 @@ pub struct Bounds {
     pub base: PathBuf,
 }
 
-/// Holds `bounds` in this process from now on.
+/// Applies `bounds` to this process from now on.
 ///
 /// # Errors
-/// Where others are held already.
+/// Where the process has bounds already.
 pub fn hold(bounds: &Bounds) -> Result<()> {
     BOUNDS.set(bounds.real()).map_err(|_| Error::internal("the process is sealed already"))
 }
@@ -41,12 +41,12 @@ pub fn is_held() -> bool {
 /// Whether the file or folder at `path` may be read.
 ///
 /// # Errors
-/// Where a seal keeps it out; the hint says how it is declared. Nothing of it is opened, and whether it exists is not told.
+/// Where the seal forbids it; the hint says how to declare it. Nothing is opened, and the error does not reveal whether it exists.
 pub fn may_read(path: &Path) -> Result<()> {
     BOUNDS.get().map_or(Ok(()), |bounds| bounds.may_read(path))
 }
 
-/// The same of `path`, which a script calls `name`.
+/// As [`may_read`], for `path`, which a script calls `name`.
 ///
 /// # Errors
 /// As [`may_read`].
@@ -57,13 +57,13 @@ pub fn may_read_as(path: &Path, name: &Path) -> Result<()> {
 /// Whether the file at `path` may be written.
 ///
 /// # Errors
-/// Where a seal keeps it out.
+/// Where the seal forbids it.
 pub fn may_write(path: &Path) -> Result<()> {
     BOUNDS.get().map_or(Ok(()), |bounds| bounds.may_write(path))
 }
 
 impl Bounds {
-    /// The same by the paths that links lead to.
+    /// The same bounds with links resolved.
     pub fn real(&self) -> Self {
         let all = |paths: &[PathBuf]| paths.iter().map(|path| real(path)).collect();
         Bounds { read: all(&self.read), write: all(&self.write), ..self.clone() }

@@ -1,4 +1,5 @@
-//! The machine's vector instructions (AVX-512, AVX2, NEON or none), which `pulp` detects at run time, or those that are asked for.
+//! The machine's vector instructions (AVX-512, AVX2, NEON or none), which `pulp` detects at run time, or those that
+//! [`VARIABLE`] names.
 
 use crate::error::{Error, Result};
 use pulp::{Arch, Simd, WithSimd};

@@ -9,7 +9,7 @@ use std::ops::{Deref, Range};
 /// Values that a task of an element-wise kernel handles.
 pub const VALUES_PER_TASK: usize = 1 << 14;
 
-/// A floating-point number that kernels compute in: f32, or f64 where a test wants to be sure.
+/// A floating-point number that kernels compute in: f32, or f64, which tests use as the reference.
 pub trait Real: WithDType + std::iter::Sum {
     /// e^x
     fn exp(self) -> Self;

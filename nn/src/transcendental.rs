@@ -2,9 +2,9 @@
 //! in a vector of any width, since they are sums and products in one order, without branches or tables.
 //!
 //! e^x, tanh x and erf x, of which a net takes millions, are computed in f32, to about a unit in the last place; ln x in f64, where
-//! a polynomial's error and its own rounding vanish beside the rounding to f32. The coefficients in f32 are those of the least
-//! largest error, rounded one after another, each time with the rest fitted again; those in f64 interpolate the functions at
-//! Chebyshev's nodes, computed with 50 digits. Loops over these functions become vectors inside a `WithSimd` of pulp.
+//! a polynomial's error and its own rounding are negligible beside the rounding to f32. The coefficients in f32 are minimax: they
+//! are rounded one after another, and the rest is fitted again each time. Those in f64 interpolate the functions at Chebyshev nodes,
+//! computed with 50 digits. Loops over these functions are vectorised inside a `WithSimd` of pulp.
 
 /// 1.5 * 2^52: added to a small number, it leaves the nearest whole number in the last bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
@@ -145,7 +145,7 @@ fn normal_exp(x: f32) -> f32 {
     power * power_of_2(k)
 }
 
-/// e^x in f64, to a unit in the last place or two; below -708 that of -708, next to nothing.
+/// e^x in f64, to a unit in the last place or two; below -708 the value at -708.
 #[inline(always)]
 pub fn exp_f64(x: f64) -> f64 {
     let (r, power) = reduced(clamp(x, -708.0, 709.0));

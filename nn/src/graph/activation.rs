@@ -63,11 +63,11 @@ pub enum Activation {
     LogSigmoid,
     /// x - tanh x
     Tanhshrink,
-    /// x nearer to zero by `bias` where farther from it than `lambda`, else 0
+    /// x moved towards zero by `bias` where |x| > lambda, else 0
     Shrink {
-        /// What becomes zero.
+        /// Values up to this magnitude become zero.
         lambda: f64,
-        /// What is taken from the rest: `lambda` in soft shrinkage, 0 in hard.
+        /// By how much the others are moved: `lambda` in soft shrinkage, 0 in hard.
         bias: f64,
     },
     /// The error function.
@@ -99,7 +99,7 @@ pub enum Activation {
         low: f64,
         /// The largest integer.
         high: f64,
-        /// Whether it rounds; the dequantised twin of a net only clips.
+        /// Whether it rounds; the net without rounding (`net.float()`) only clips.
         rounds: bool,
     },
 }

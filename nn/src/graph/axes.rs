@@ -179,13 +179,13 @@ impl Graph {
         }
     }
 
-    /// Whether the net is asked with a volume: channels x depth x rows x columns, over which windows slide.
+    /// Whether the net's input is a volume: channels x depth x rows x columns, over which windows slide.
     pub fn is_over_volumes(&self) -> bool {
         self.node(self.input()).shape.len() == 4 && self.has_windows()
     }
 
-    /// The node whose map `id` holds: itself in a net over images; in others a step that only gives a map another shape is not the
-    /// layer that people know.
+    /// The node that computed the map of `id`: `id` itself in a net over images. In nets over signals and volumes, steps that only
+    /// reshape a map are skipped, back to the layer that the file names.
     pub fn before_steps(&self, mut id: NodeId) -> NodeId {
         if self.is_over_images() {
             return id;
@@ -202,7 +202,7 @@ impl Graph {
         id
     }
 
-    /// Whether the net is asked with channels x rows x columns.
+    /// Whether the net's input is channels x rows x columns.
     pub fn is_over_images(&self) -> bool {
         self.node(self.input()).shape.len() == 3
     }
@@ -268,7 +268,7 @@ fn reshaped(axes: &[Axis], from: &[usize], to: &[usize]) -> Vec<Axis> {
     out
 }
 
-/// The layout of a map; of a net over images only what has rows is one.
+/// The layout of a map; in a net over images, only values with rows are maps.
 fn layout(axes: &[Axis], shape: &[usize], images: bool) -> Option<MapLayout> {
     let mut strides = vec![1; shape.len()];
     for k in (0..shape.len().saturating_sub(1)).rev() {

@@ -17,10 +17,10 @@ pub struct Builder {
     nodes: Vec<Node>,
     weights: Weights,
     names: BTreeMap<String, NodeId>,
-    /// The numbers behind the last of equal names.
+    /// The number appended to the last of equal names.
     numbers: BTreeMap<String, usize>,
     aliases: BTreeMap<String, Option<NodeId>>,
-    /// Whether a value may hold nothing.
+    /// Whether a value may be empty.
     allows_empty: bool,
     volumes: BTreeMap<String, VolumeWindow>,
 }
@@ -31,13 +31,13 @@ impl Builder {
         Self::default()
     }
 
-    /// An empty graph whose values may hold nothing: one that constants are computed in.
+    /// An empty graph whose values may be empty: constants are computed in it.
     pub fn of_constants() -> Self {
         Builder { allows_empty: true, ..Self::default() }
     }
 
-    /// An input of the net, of `shape` for one sample. The first that an output depends on is the one that the net is asked
-    /// with; the others are held at values ([`Model::given`](crate::model::Model::given)).
+    /// An input of the net, of `shape` for one sample. The first that an output depends on is the one that questions are about
+    /// ([`Graph::input`]); the others are held at values ([`Model::given`](crate::model::Model::given)).
     pub fn input(&mut self, name: &str, shape: Shape) -> Result<NodeId> {
         self.push(name, Op::Input, &[], shape)
     }
@@ -78,7 +78,7 @@ impl Builder {
         self.push(name, op, inputs, shape)
     }
 
-    /// Says that the value of `id` is what a window over the volume at node `window.input` makes, though it is computed in steps.
+    /// Records that the value of `id`, which is computed in steps, is the result of a window over the volume at node `window.input`.
     pub fn slides(&mut self, id: NodeId, window: VolumeWindow) {
         self.volumes.insert(self.nodes[id.0].name.clone(), window);
     }
@@ -119,8 +119,8 @@ impl Builder {
         (0..self.nodes.len()).map(NodeId)
     }
 
-    /// Lets a node compute its value otherwise: by `op` from `inputs`, which may have been added after it but do not depend
-    /// on it. It keeps its name.
+    /// Replaces how a node computes its value: by `op` from `inputs`, which may have been added after it but do not depend on
+    /// it. The node keeps its name.
     ///
     /// # Errors
     /// Where that value has another shape.
@@ -136,7 +136,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Gives the node `id` the name of `of`, which is no longer needed; its own still finds it.
+    /// Gives the node `id` the name of `of`, a node that is no longer needed; the old name of `id` still finds it.
     pub fn take_name(&mut self, id: NodeId, of: NodeId) {
         let (own, taken) = (self.nodes[id.0].name.clone(), self.nodes[of.0].name.clone());
         self.names.insert(taken.clone(), id);

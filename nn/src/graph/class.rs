@@ -1,4 +1,4 @@
-//! What an operation is to the passes and rules that treat alike operations alike.
+//! Classes of operations, for passes and rules that treat all operations of a class alike.
 
 use super::Op;
 use super::op::{Binary, Reduction};
@@ -10,7 +10,7 @@ pub enum Class {
     Source,
     /// Linear in its input up to a bias, with weights: convolutions and fully connected layers.
     Affine,
-    /// Sums and averages of its inputs or of places of one: add, subtract, average pool, mean, resize.
+    /// Sums and averages, of its inputs or of positions of one input: add, subtract, average pool, mean, resize.
     Sum,
     /// Products of two values: multiply, divide, power, matrix product.
     Product,

@@ -123,7 +123,7 @@ impl Graph {
         maps.map_or_else(|| self.node(self.output()).shape.iter().product(), |l| l.shape[0])
     }
 
-    /// Whether a node holds places of an order, possibly laid out anew.
+    /// Whether a node's values are positions from an [`Op::Order`], possibly reshaped.
     fn is_place(&self, id: NodeId) -> bool {
         let node = self.node(id);
         let laid_out = matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity | Op::Select { .. });
@@ -153,8 +153,8 @@ impl Graph {
     }
 
     /// The parts of an output that joins branches with different endings along one axis, each with the entries it has there:
-    /// heads of different meaning (objectness, boxes and classes of a detector; tasks of a multi-task net), which no one
-    /// softmax is taken over. None where all branches end alike.
+    /// heads of different meaning (objectness, boxes and classes of a detector; tasks of a multi-task net), over which no common
+    /// softmax is taken. None where all branches end alike.
     pub fn joined(&self) -> Option<Vec<(usize, Ending)>> {
         let join = self.node(self.through_shapes(self.output()));
         let Op::Concat { axis } = join.op else { return None };
@@ -174,7 +174,7 @@ impl Graph {
         }
     }
 
-    /// The node whose values a node only lays out anew.
+    /// The node whose values `id` only reshapes.
     fn through_shapes(&self, id: NodeId) -> NodeId {
         let node = self.node(id);
         match matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity) {
@@ -192,7 +192,7 @@ impl Graph {
             && self.through_shapes(sum.inputs[0]) == self.through_shapes(id)
     }
 
-    /// The range of a node's values; none where it is not known. Each node before it is looked at once.
+    /// The range of a node's values; none where it is not known. Each node before it is visited once.
     fn range(&self, id: NodeId, weights: &Weights) -> Option<Range> {
         let mut wanted = vec![false; id.0 + 1];
         wanted[id.0] = true;

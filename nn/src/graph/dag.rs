@@ -25,7 +25,8 @@ pub struct Node {
     pub shape: Shape,
 }
 
-/// A directed acyclic graph with one output and one input that it is asked with (others are held at values), topological by construction (see [`Builder`](super::Builder)).
+/// A directed acyclic graph with one output and one input that questions are about (others are held at values), topological by
+/// construction (see [`Builder`](super::Builder)).
 #[derive(Clone, Debug)]
 pub struct Graph {
     pub(super) nodes: Vec<Node>,
@@ -59,17 +60,17 @@ impl Graph {
         graph
     }
 
-    /// The input that the net is asked with.
+    /// The input that questions are about: images go there.
     pub fn input(&self) -> NodeId {
         self.input
     }
 
-    /// All inputs, the one that the net is asked with among them, as they were added.
+    /// All inputs, that of [`Graph::input`] among them, as they were added.
     pub fn inputs(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.ids().filter(|id| self.node(*id).op == Op::Input)
     }
 
-    /// The same graph asked with another of its inputs.
+    /// The same graph with another of its inputs as [`Graph::input`].
     pub(crate) fn asked_with(&self, input: NodeId) -> Self {
         Graph { input, ..self.clone() }
     }
@@ -89,7 +90,7 @@ impl Graph {
         self.aliases.get(name).copied()
     }
 
-    /// Whether a node is a layer that can be asked for: any but a constant.
+    /// Whether a node is a layer, which can be a subject: any but a constant.
     pub fn is_layer(&self, id: NodeId) -> bool {
         !matches!(self.node(id).op, Op::Constant(_))
     }
@@ -122,8 +123,8 @@ impl Graph {
         matches!(self.node(id).op, Op::Activation(Activation::LogSigmoid)).then_some(id)
     }
 
-    /// Whether a softmax competes between all entries of the output, or within a map as large as its own: one over an axis of
-    /// one entry, or over groups of a list, gives no scores of exclusive classes.
+    /// Whether a softmax normalises over all entries of the output, or over the channels of a map of the output's size. A
+    /// softmax over an axis of one entry, or over groups of a list, gives no scores of exclusive classes.
     fn competes(&self, softmax: NodeId, axis: usize) -> bool {
         let wide = |id: NodeId| self.node(id).shape.iter().filter(|n| **n > 1).count();
         let shape = &self.node(softmax).shape;

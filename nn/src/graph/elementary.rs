@@ -1,4 +1,4 @@
-//! Elementary functions of one number that nets use now and then: positional codes, periodic activations, rounding, tests.
+//! Elementary functions of one number that nets use occasionally: positional codes, periodic activations, rounding, tests.
 
 /// A function of one number without parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -107,7 +107,7 @@ pub fn shape(op: &Op, shapes: &[&[usize]], weights: &Weights) -> Result<Shape> {
         Op::Select { axis, index } => {
             let n = *x.get(*axis).ok_or_else(|| no_axis(*axis, x))?;
             if let Some(i) = index.iter().find(|i| **i >= n) {
-                return Err(Error::shape(format!("entry {i} of axis {axis} asked for, {n} there")));
+                return Err(Error::shape(format!("entry {i} of axis {axis}, which has {n}")));
             }
             let mut out = x.to_vec();
             out[*axis] = index.len();
@@ -170,8 +170,8 @@ fn conv(c: &Conv, x: &[usize], weights: &Weights) -> Result<Shape> {
     Ok(vec![out, oh, ow])
 }
 
-/// Refuses a window whose padded plane is out of all proportion to what it reads and makes: kernels copy planes into their
-/// padding, so that a few numbers in a file would ask for any amount of memory.
+/// Refuses a window whose padded plane is out of proportion to its input and output: kernels copy planes into their padding, so
+/// that a few numbers in a file could request any amount of memory.
 fn proportionate(window: &Window, input: [usize; 2], output: [usize; 2]) -> Result<()> {
     let p = window.padding;
     let (span, pads) = (window.span(), [p.top.saturating_add(p.bottom), p.left.saturating_add(p.right)]);

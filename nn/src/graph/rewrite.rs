@@ -88,8 +88,8 @@ impl Graph {
         }
     }
 
-    /// The graph without the rounding of quantised values, which still end where their integers end; none where nothing is
-    /// rounded.
+    /// The graph without the rounding of quantised values, which are still clipped to the range of their integers; none where
+    /// nothing is rounded.
     pub fn unrounded(&self) -> Option<Graph> {
         let mut graph = self.clone();
         let mut found = false;

@@ -1,5 +1,5 @@
-//! Receptive fields over volumes. A window over a volume is computed in steps over planes; which window it is, is noted beside
-//! the graph.
+//! Receptive fields over volumes. A window over a volume is computed in steps over planes; the graph records the window itself
+//! ([`VolumeWindow`]).
 
 use super::dag::{Graph, NodeId};
 use super::op::Op;
@@ -40,8 +40,8 @@ enum Reach {
 }
 
 impl Graph {
-    /// The receptive field of each node over the volume that the net is asked with; none where it is the whole input, or the net
-    /// is asked with another thing than a volume.
+    /// The receptive field of each node over the net's input volume; none where it is the whole input, or the net's input is no
+    /// volume.
     pub fn volume_fields(&self) -> Vec<Option<VolumeField>> {
         let mut known: Vec<Reach> = Vec::with_capacity(self.nodes().len());
         let volumes = self.is_over_volumes();

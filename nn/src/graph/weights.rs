@@ -32,7 +32,7 @@ impl Weights {
         Ok(self.keep_as(name, tensor))
     }
 
-    /// Adds the values of a constant, which may be infinite: masks of attention take away what they hide.
+    /// Adds the values of a constant, which may be infinite: attention masks are minus infinity where they hide a key.
     ///
     /// # Errors
     /// Where a value is no number.
@@ -51,7 +51,7 @@ impl Weights {
         ParamId(self.tensors.len() - 1)
     }
 
-    /// Adds a parameter of which only the shape is known; it holds one zero, seen everywhere.
+    /// Adds a parameter of which only the shape is known; its storage is a single zero, broadcast.
     ///
     /// # Errors
     /// Where there is no memory for it.

@@ -1,9 +1,9 @@
-//! Image files in and out: PNG, JPEG, BMP, GIF, WebP and TIFF, told apart by their content.
+//! Image files in and out: PNG, JPEG, BMP, GIF, WebP and TIFF, recognised by their content.
 //!
 //! The pixels are those of PIL's `ImageOps.exif_transpose(Image.open(path)).convert("RGB")`: alpha is dropped, not
 //! blended; grey is repeated; 16 bits are scaled to 8; CMYK is multiplied out (R = (255 - C)(255 - K) / 255);
-//! colour profiles are not applied; of an animation the first frame counts. Unlike PIL the orientation that EXIF or XMP
-//! says is always applied, so that the net sees what a person sees.
+//! colour profiles are not applied; of an animation the first frame is read. Unlike PIL, the orientation in EXIF or XMP is
+//! always applied, so that the net gets what a person sees.
 
 mod tags;
 mod tiff;
@@ -31,7 +31,7 @@ fn png_with_end(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Whether no palette of a PNG file ends within a colour; the decoder takes for granted that none does.
+/// Whether no palette of a PNG file ends within a colour; the decoder assumes that none does.
 fn palettes_are_whole(bytes: &[u8]) -> bool {
     let mut rest = bytes.get(8..).unwrap_or_default();
     while let Some((length, chunk)) = rest.split_first_chunk::<4>() {

@@ -28,7 +28,7 @@ pub struct Preprocess {
     pub size: Size,
     /// How the photo is brought to that size.
     pub resize: Resize,
-    /// How pixels between pixels are computed.
+    /// How values between pixels are interpolated.
     pub interpolation: Interpolation,
     /// Which part of the resized photo the net sees.
     pub crop: Crop,

@@ -1,7 +1,7 @@
 //! Resampling as PIL does it, bit for bit: a separable convolution whose support grows with the reduction, so that
 //! nothing aliases, in whole numbers of 22 fractional bits, columns before rows, 8-bit pixels in between.
 //!
-//! The nets were trained on PIL's pixels; a resize that differs shifts their answers. Whole numbers give the same
+//! Most nets were trained on PIL's pixels; a different resize changes their answers. Integer arithmetic gives the same
 //! result on every machine. (`fast_image_resize` differs by up to 5 of 255 where a cubic overshoots.)
 
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// How pixels between pixels are computed.
+/// How values between pixels are interpolated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -50,7 +50,7 @@ const BAND: usize = 16;
 const LANES: usize = 64;
 
 /// Scales `from.0` columns by `from.1` rows of `C` interleaved bytes to `to.0` by `to.1`. No side may be 0; the caller
-/// sees to it that `to.0 * from.1` pixels fit into memory.
+/// ensures that `to.0 * from.1` pixels fit into memory.
 pub(super) fn resample<const C: usize>(
     values: &[u8],
     from: (usize, usize),

@@ -1,5 +1,5 @@
-//! Activations of one value and their derivatives, as formulas that become vectors in the loops of [`elementwise`](super::elementwise);
-//! the larger and the smaller of two values.
+//! Activations of one value and their derivatives, as formulas that become vectors in the loops of
+//! [`elementwise`](super::elementwise); the larger and the smaller of two values.
 
 use super::elementary;
 use crate::graph::op::Activation;

@@ -1,8 +1,8 @@
 //! Scaled dot-product attention, softmax(steps(Q K)) V (Vaswani et al. 2017, section 3.2.1), a block of rows at a time: the scores
 //! of a block stay in the core's cache, and the matrix of all of them is never written.
 //!
-//! A block holds whole rows of scores, so that every value is formed as by the operations one after another, to the same bits:
-//! the products in the one order of [`row_gemm`], softmax as in [`softmax`].
+//! A block has whole rows of scores, so that every value has the bits of the separate operations: the products are summed in the
+//! order of [`row_gemm`], softmax is computed as in [`softmax`].
 
 use super::batched_matmul::BroadcastPairs;
 use super::binary;
@@ -64,7 +64,7 @@ pub struct Attention<'a> {
     pub weights: &'a [usize],
     /// The shape of the result; its axes but the last two are those of the weights.
     pub to: &'a [usize],
-    /// What happens to the scores.
+    /// The steps between the scores' product and softmax, in order.
     pub steps: Vec<ScoreStep<'a>>,
 }
 

@@ -1,7 +1,7 @@
 //! Average pooling and its gradient.
 //!
 //! In f32 a plane is copied into a halo of zeros (`PaddedPlane`), and the windows of neighbouring positions are summed as vectors,
-//! tap by tap. A zero changes no sum that begins with zero, so that every result is the sum of its window's values in their order,
+//! tap by tap. Adding a zero changes no sum that begins with zero, so every result is the sum of its window's values in their order,
 //! as the plain loops form it in f64 and where windows are large.
 
 use super::conv::padded_plane::PaddedPlane;
@@ -119,7 +119,7 @@ pub fn average_gradient<T: Real>(g: &Geometry, dy: &[T]) -> Vec<T> {
     )
 }
 
-/// As [`average_gradient`]: every input sums the shares of the windows that hold it, in their order. The shares lie as far apart as
+/// As [`average_gradient`]: every input sums the shares of the windows that contain it, in order. The shares lie as far apart as
 /// their windows, with zeros between them.
 fn overlapping_gradient(g: &Geometry, divisors: &[f32], dy: &[f32]) -> Vec<f32> {
     let (stride, across) = (g.pool.window.stride, g.output[1].max(1));

@@ -8,7 +8,7 @@ use crate::tensor::{Real, VALUES_PER_TASK};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Values of short rows that functions are taken of together.
+/// Values of short rows that are gathered, so that a function is computed for many at a time.
 const ROWS_BUFFER: usize = 8 * MAX_LANES;
 
 /// Runs `$body` with `$g` standing for the function `$f`, in a loop of its own for every kind, so that it becomes vectors.
@@ -119,8 +119,8 @@ pub(super) unsafe fn apply_rows(
     }
 }
 
-/// f(x) for every x of some rows, in its place. What is dispatched is not a closure: the call of one is a function of its own,
-/// compiled without vectors where it is long.
+/// f(x) for every x of some rows, in place. This is not a closure: a closure is compiled as a function of its own, without vector
+/// instructions where it is long.
 struct Apply {
     f: Activation,
     values: DisjointSlice<f32>,
@@ -163,7 +163,7 @@ pub fn backward<T: Real>(f: Activation, x: &[T], g: &[T]) -> Vec<T> {
     })
 }
 
-/// g f'(x) for every x and g of `flow`, in its place.
+/// g f'(x) for every x and g of `flow`, in place.
 struct TimesSlope<'a> {
     f: Activation,
     x: &'a [f32],

@@ -1,4 +1,4 @@
-//! Matrix products of strided views: in f32 by [`row_gemm`], whose bits no machine changes, in f64 by the `gemm` crate.
+//! Matrix products of strided views: in f32 by [`row_gemm`], with the same bits on every machine, in f64 by the `gemm` crate.
 
 use super::disjoint::DisjointSlice;
 use super::row_gemm::{self, PackedColumns, RowEpilogue};

@@ -1,4 +1,4 @@
-//! CPU kernels: plain functions over row-major slices. They run in parallel over outputs and never over a sum, and cut work by
+//! CPU kernels: plain functions over row-major slices. They run in parallel over outputs and never over a sum, and divide work by
 //! shapes alone, so that every thread count gives the same bits.
 
 pub mod activation;

@@ -19,7 +19,7 @@ pub struct Sorting {
 }
 
 impl Sorting {
-    /// The places of the kept entries, in order: outer x k x inner. Of equal entries the first comes first.
+    /// The positions of the kept entries, in order: outer x k x inner. Of equal entries the first comes first.
     pub fn places<T: Real>(&self, x: &[T]) -> Vec<usize> {
         let Sorting { len, inner, k, largest } = *self;
         let lines = x.len() / len;
@@ -57,7 +57,7 @@ impl Sorting {
         sources.into_iter().map(|s| x[s]).collect()
     }
 
-    /// The gradient of [`Sorting::values`]: each kept entry's goes to where it came from.
+    /// The gradient of [`Sorting::values`]: each kept entry's gradient goes to the position that it came from.
     pub fn gradient<T: Real>(&self, x: &[T], dy: &[T]) -> Vec<T> {
         let mut dx = vec![T::zero(); x.len()];
         self.sources(x).into_iter().zip(dy).for_each(|(s, g)| dx[s] += *g);

@@ -25,7 +25,7 @@ impl Geometry {
         (self.input[0] * self.input[1], self.output[0] * self.output[1])
     }
 
-    /// The same pool, without padding, over a window of size `input` that holds all inputs of `output` results.
+    /// The same pool, without padding, over a window of size `input` that contains all inputs of `output` results.
     pub fn part(&self, input: [usize; 2], output: [usize; 2]) -> Self {
         let mut pool = self.pool;
         pool.window.padding = Padding::default();

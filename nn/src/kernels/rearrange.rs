@@ -67,7 +67,7 @@ pub fn slice_fused(len: usize, inner: usize, from: usize, n: usize, x: &[f32], e
     }
 }
 
-/// The adjoint of [`select`]: entries are added to where they came from.
+/// The adjoint of [`select`]: each entry is added at the position that it came from.
 pub fn select_adjoint<T: Real>(len: usize, inner: usize, index: &[usize], dy: &[T]) -> Vec<T> {
     let mut dx = vec![T::zero(); dy.len() / index.len() * len];
     for (dx, dy) in dx.chunks_exact_mut(len * inner).zip(dy.chunks_exact(index.len() * inner)) {

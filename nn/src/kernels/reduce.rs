@@ -60,10 +60,10 @@ fn sums<T: Real>(x: &[T], len: usize) -> Vec<f64> {
     all
 }
 
-/// Rows whose sums are formed side by side: the steps of one wait for one another.
+/// Rows whose sums are computed side by side, since each step of one sum waits for the step before.
 const ROWS: usize = 4;
 
-/// [`sum`] of each of [`ROWS`] rows of `len` values, to its bits.
+/// [`sum`] of each of [`ROWS`] rows of `len` values, with the bits of [`sum`].
 struct SideBySide<'a, T> {
     x: &'a [T],
     len: usize,
@@ -115,7 +115,7 @@ pub fn forward<T: Real>(reduction: Reduction, dims: &[usize], axes: &[usize], x:
         .collect()
 }
 
-/// dL/dx of [`forward`], given `dy`; of a maximum the first element that holds it gets all.
+/// dL/dx of [`forward`], given `dy`; the gradient of a maximum goes to the first element that is the maximum.
 pub fn gradient<T: Real>(reduction: Reduction, dims: &[usize], axes: &[usize], x: &[T], dy: &[T]) -> Vec<T> {
     let offsets = Offsets::new(dims, axes);
     let count = T::of(offsets.reduced.len() as f64);

@@ -1,5 +1,5 @@
-//! Matrix products in f32 whose rows are positions: linear maps over tokens, attention. The right operand is packed once in blocks
-//! of columns, the left one is read where it lies.
+//! Matrix products in f32 whose rows are positions: linear maps over tokens, attention. The right operand is packed once, in blocks
+//! of columns; the left one is read in place.
 //!
 //! Every result is a sum in the order of the convolutions' micro-kernel: blocks of `KC` products,
 //! each a chain of fused multiply-adds from zero, added up one after another, then the bias. So a result has the same bits
@@ -76,14 +76,14 @@ impl PackedColumns {
     }
 }
 
-/// What happens to a product on its way to memory.
+/// The epilogue of a product: what is applied to it before it is stored.
 #[derive(Clone, Copy, Default)]
 pub struct RowEpilogue<'a> {
     /// One value a column, added to the sums; none where empty.
     pub bias: &'a [f32],
     /// A function of the result.
     pub activation: Option<Activation>,
-    /// Whether the result is added to what is there.
+    /// Whether the result is added to the values already stored.
     pub is_added: bool,
 }
 

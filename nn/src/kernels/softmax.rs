@@ -76,7 +76,7 @@ fn softmax_line<T: Real>(x: &[T], log: bool, row: &mut [f64], y: &mut [T]) {
     }
 }
 
-/// The largest value; NaNs do not count. The order does not matter: of equals any.
+/// The largest value; NaNs are ignored.
 #[inline(always)]
 fn largest<T: Real>(x: &[T]) -> f64 {
     let mut tops = [f64::NEG_INFINITY; 16];

@@ -1,5 +1,5 @@
-//! What a card says of a detector's outputs: where class scores, objectness and boxes lie in them, and how four numbers
-//! become a box. Decoding and the suppression of doubles are steps after the graph.
+//! A card's entry for a detector's outputs: where class scores, objectness and boxes lie in them, and how four numbers
+//! become a box. Decoding and non-maximum suppression are steps after the graph.
 //!
 //! The codes are those of Liu et al. 2015 (SSD, offsets from anchors), Lin et al. 2017 (RetinaNet, the same without
 //! variances), YOLO's centre and size, and FastestDet's cells.
@@ -49,7 +49,7 @@ pub enum BoxUnit {
     Pixels,
 }
 
-/// What becomes of a raw class score or objectness.
+/// The function applied to a raw class score or objectness.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Squash {
@@ -83,10 +83,10 @@ pub struct BoxDecoding {
     pub unit: BoxUnit,
     /// What becomes of raw scores.
     pub activation: Squash,
-    /// The class that means that nothing is there; -1 is the last one.
+    /// The class of the background; -1 is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<i64>,
-    /// A box's score is objectness to the first times class probability to the second.
+    /// Exponents: a box's score is objectness to the power of the first times class probability to the power of the second.
     pub powers: [f64; 2],
     /// Anchors, centre x, centre y, width, height each, in `unit`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -99,13 +99,13 @@ pub struct BoxDecoding {
     pub iou: f64,
     /// At most so many boxes are kept.
     pub limit: usize,
-    /// Whether a candidate stands for every class with a score high enough, not only for its best.
+    /// Whether a candidate is a box of every class whose score is high enough, not only of its best class.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub each_class: bool,
     /// At most so many boxes of a class are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_per_class: Option<usize>,
-    /// How this was found, where the card was not told.
+    /// How the decoding was recognised, where no option gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
 }
@@ -138,7 +138,7 @@ impl Default for BoxDecoding {
 pub const DECODINGS: [&str; 7] = ["ssd", "retinanet", "yolov5", "yolov8", "fastestdet", "detr", "rtdetr"];
 
 impl BoxDecoding {
-    /// Which of `classes` means that nothing is there, where one does.
+    /// Which of `classes` is the background, if one is.
     pub fn background_of(&self, classes: usize) -> Option<usize> {
         let at = self.background.map(|b| if b < 0 { b + classes as i64 } else { b })?;
         usize::try_from(at).ok()
@@ -149,8 +149,8 @@ impl BoxDecoding {
     /// "ssd": boxes as corners in fractions of the input beside scores with a background; "retinanet": corners in pixels
     /// beside logits of independent classes; "yolov5": rows of centre, size, objectness and classes in pixels; "yolov8":
     /// columns of centre, size and classes in pixels; "fastestdet": a map of objectness, box and classes; "detr" (Carion et al.
-    /// 2020; YOLOS): centre and size in fractions of the input beside logits whose last class means that nothing is there;
-    /// "rtdetr" (also Deformable DETR, DINO): the same beside logits of independent classes. Both leave no doubles out.
+    /// 2020; YOLOS): centre and size in fractions of the input beside logits whose last class is the background;
+    /// "rtdetr" (also Deformable DETR, DINO): the same beside logits of independent classes. Both need no non-maximum suppression.
     pub fn named(name: &str) -> Option<Self> {
         let base = BoxDecoding::default();
         let pixels = BoxDecoding { code: BoxCode::Center, unit: BoxUnit::Pixels, ..base.clone() };

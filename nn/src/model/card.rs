@@ -1,4 +1,4 @@
-//! A net's card: what must be known besides the graph, so that nobody guesses classes or preprocessing.
+//! A net's card: classes, preprocessing, and the meaning of the outputs, which the graph does not say.
 
 use super::boxes::BoxDecoding;
 use super::outputs::OutputKind;
@@ -58,7 +58,7 @@ pub struct Card {
     /// How a detector's outputs are read as boxes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<BoxDecoding>,
-    /// What a net with one output says where it does not say its class.
+    /// The other class of a net with one output: the complement of the output's class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complement: Option<Class>,
     /// How a photo becomes the net's input; without it photos are refused and only tensors pass.
@@ -110,7 +110,7 @@ impl Card {
         Ok(self)
     }
 
-    /// The name of output `index`: its class, or "class 7" where labels are unknown. Behind the only output comes its
+    /// The name of output `index`: its class, or "class 7" where labels are unknown. For a net with one output, index 1 is the
     /// complement.
     pub fn class_name(&self, index: usize) -> String {
         if let (1, [only]) = (index, &self.classes[..]) {
@@ -119,7 +119,8 @@ impl Card {
         self.classes.get(index).map_or_else(|| format!("class {index}"), |c| c.name.clone())
     }
 
-    /// The output of the class called `name`: exactly (but for case), then by synonym or WordNet id, then by a word prefix that only one has.
+    /// The output of the class called `name`: by the exact name (but for case), then by synonym or WordNet id, then by a word prefix
+    /// that only one class has.
     ///
     /// # Errors
     /// Where none or several match; the hint lists them.
@@ -171,7 +172,7 @@ impl Card {
         Err(Error::not_found(format!("no class `{name}` in `{}`", self.name)).hint(hint))
     }
 
-    /// The place among decisions of the class that a data set calls `name`: as [`Card::class_index`], or 1 for the
+    /// The index among decisions of the class that a data set calls `name`: as [`Card::class_index`], or 1 for the
     /// complement of the only output's class.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ impl ClassMaps {
         (0..self.classes()).map(|class| sample[self.index(class, at)]).collect()
     }
 
-    /// The class that wins at each place of a sample's raw output, row by row; behind the only class comes its complement.
+    /// The predicted class at each place of a sample's raw output, row by row. For a net with one class, 1 is its complement.
     pub fn winners(&self, sample: &[f64]) -> Vec<usize> {
         let [rows, columns] = self.size();
         (0..rows * columns).map(|at| first_largest(&self.readout.decision(&self.scores(sample, at)))).collect()

@@ -1,5 +1,5 @@
-//! Nets with several inputs. A net is asked with one of them; the others are held at values, the same for every sample, so
-//! that whatever takes a net and a picture takes such a net too. Another input can be made the one that is asked with.
+//! Nets with several inputs. Questions are about one of them, the asked input; the others are held at values, the same for every
+//! sample, so that every probe of a net and an image takes such a net, too. Another input can be made the asked one.
 
 use super::Model;
 use crate::error::{Error, Result};
@@ -16,14 +16,14 @@ pub struct NetInput {
     pub name: String,
     /// The shape of one sample.
     pub shape: Vec<usize>,
-    /// Whether the net is asked with it.
+    /// Whether it is the asked input.
     pub is_asked: bool,
     /// Whether it is held at a value.
     pub is_held: bool,
 }
 
 impl Model {
-    /// Its inputs, in the file's order but for the one that it is asked with, which comes first.
+    /// Its inputs: the asked one first, the others in the file's order.
     pub fn inputs(&self) -> Vec<NetInput> {
         let asked = self.graph.input();
         let others = self.graph.inputs().filter(|id| *id != asked);
@@ -35,19 +35,20 @@ impl Model {
         all.collect()
     }
 
-    /// The same net with some of the inputs that it is not asked with held at values: of the input's shape, or with a batch of
-    /// one before it, or of one value where the input is one value.
+    /// The same net with some of its other inputs held at values: of the input's shape, or with a batch of one before it, or of one
+    /// value where the input is one value.
     ///
     /// # Errors
-    /// Where there is no such input, it is the one that the net is asked with, or a value has another shape or is not finite.
+    /// Where there is no such input, it is the asked one, or a value has another shape or is not finite.
     pub fn given<'a>(&self, values: impl IntoIterator<Item = (&'a str, Tensor)>) -> Result<Self> {
         let mut held = self.held.as_ref().clone();
         for (name, value) in values {
             let id = self.input_node(name)?;
             let node = self.graph.node(id);
             if id == self.graph.input() {
-                return Err(Error::value(format!("`{}` is asked with its input `{name}`", self.card.name))
-                    .hint("what is held at a value is another input; `net.input(name)` asks with that"));
+                return Err(Error::value(format!("`{name}` is the asked input of `{}`", self.card.name)).hint(
+                    "only other inputs can be held at a value; `net.input(name)` makes another one the asked input",
+                ));
             }
             let given = value.dims().to_vec();
             let fits = given == node.shape
@@ -73,8 +74,8 @@ impl Model {
         self.held.get(name)
     }
 
-    /// The same net asked with another of its inputs; the one that it was asked with has to be held at a value now. Photos
-    /// go in as the card says, for the size of that input.
+    /// The same net with another of its inputs as the asked one; the former has to be held at a value then. Photos are
+    /// preprocessed as the card says, for the size of the new input.
     ///
     /// # Errors
     /// Where there is no such input; the hint lists them.
@@ -107,7 +108,7 @@ impl Model {
         })
     }
 
-    /// The value of an input that the net is not asked with, for a batch of `batch` samples.
+    /// The value of an input that is held, for a batch of `batch` samples.
     pub(crate) fn held(&self, id: NodeId, batch: usize) -> Result<Tensor> {
         let node = self.graph.node(id);
         let value = self.held.get(&node.name).ok_or_else(|| {

@@ -31,7 +31,7 @@ pub struct Model {
     winograd_forward: bool,
     outputs: Arc<Vec<(String, Arc<Graph>)>>,
     digest: Arc<OnceLock<String>>,
-    /// The values of the inputs that the net is not asked with, by name, of one sample.
+    /// The values of the held inputs, by name, of one sample.
     held: Arc<BTreeMap<String, Tensor>>,
 }
 
@@ -42,7 +42,7 @@ impl Model {
         Self::of(vec![(output, Arc::new(graph))], Arc::new(weights), card, 0)
     }
 
-    /// A net with several outputs: one graph each, of which the first is asked unless another is chosen
+    /// A net with several outputs: one graph each, of which the first is used unless another is chosen
     /// ([`Model::output_named`]).
     ///
     /// # Errors
@@ -73,8 +73,8 @@ impl Model {
         self.outputs.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The same net asked for another of its outputs. What the card says of classes and of what outputs mean belongs to the
-    /// first output and is kept only for an output of as many values.
+    /// The same net with another of its outputs. The card's classes and the meaning of the outputs belong to the first output
+    /// and are kept only for an output of as many values.
     ///
     /// # Errors
     /// Where there is no such output; the hint lists them.
@@ -94,8 +94,7 @@ impl Model {
         Ok(Model { held: self.held.clone(), ..Self::of(outputs, self.weights.clone(), card, chosen) })
     }
 
-    /// The same net in real numbers: what a quantised net computes without rounding its values. Weights are the ones that its
-    /// integers stand for.
+    /// The same net in real numbers: a quantised net without the rounding of its values. Its weights are the dequantised integers.
     ///
     /// # Errors
     /// Where the net rounds nothing.
@@ -127,7 +126,8 @@ impl Model {
         &self.weights
     }
 
-    /// BLAKE3 of the weights and biases by sorted name, and of the values at which inputs are held, with types, shapes and values, hexadecimal; computed once a net.
+    /// BLAKE3 of the weights and biases by sorted name, and of the values at which inputs are held, with types, shapes and values,
+    /// hexadecimal; computed once for each net.
     ///
     /// # Errors
     /// Where a weight cannot be read.
@@ -174,8 +174,8 @@ impl Model {
         self.winograd_forward
     }
 
-    /// The same net for short memory: weights are packed for every pass instead of being kept in two layouts; the results are the
-    /// same.
+    /// The same net for little memory: weights are packed for every pass instead of being kept in two layouts. The results are
+    /// the same.
     pub fn without_pack_cache(&self) -> Self {
         let pack_cache = Arc::new(PackCache::disabled(self.graph.nodes().len()));
         Model { pack_cache, ..self.clone() }
@@ -233,7 +233,7 @@ impl Model {
         })
     }
 
-    /// The layers that can be asked for, in topological order.
+    /// The layers that can be subjects, in topological order.
     pub fn layers(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.graph.ids().filter(|id| self.graph.is_layer(*id))
     }

@@ -1,4 +1,4 @@
-//! A net cut down to one of its classes: what a gradient of that class needs, and no other class's weights.
+//! A net reduced to one of its classes: what a gradient of that class needs, without the other classes' weights.
 
 use super::Model;
 use super::pack_cache::PackCache;

@@ -53,7 +53,7 @@ pub struct Readout {
     pub evidence: Evidence,
     /// Scores a sample.
     pub outputs: usize,
-    /// What a sure class has: 1, or 100 where the net's own probabilities are in percent.
+    /// The probability of a certain class: 1, or 100 where the net's own probabilities are in percent.
     pub whole: f64,
 }
 

@@ -65,7 +65,7 @@ impl PackCache {
         Self::with_slots(nodes, true)
     }
 
-    /// A cache that keeps nothing, for short memory: weights are packed for every run.
+    /// A cache that keeps nothing, for little memory: weights are packed for every run.
     pub fn disabled(nodes: usize) -> Self {
         Self::with_slots(nodes, false)
     }

@@ -2,8 +2,8 @@
 //! f y + o for each channel, so that W' = f W and b' = f b + o do the work of both.
 //!
 //! The forward pass does this for speed. LRP needs it as the canonical form of the layer: a rule applied to each half by itself
-//! gives another result than the rule applied to the layer that the two make up (Montavon et al. 2019, section 10.3; Guillemot et al.
-//! 2020).
+//! gives another result than the rule applied to the layer that the two make up (Montavon et al. 2019, section 10.3; Guillemot
+//! et al. 2020).
 
 use super::apply::batch_norm_affine;
 use crate::error::Result;

@@ -1,4 +1,4 @@
-//! The forward pass: the values of a net's nodes, kept where they are asked for.
+//! The forward pass: the values of a net's nodes, of which a [`Tap`] says which are kept.
 
 use super::apply;
 use super::schedule::concat::ConcatBuffer;
@@ -42,12 +42,12 @@ pub struct Trace {
     values: Vec<Option<Tensor>>,
     /// The number of its first sample in the batch.
     first: usize,
-    /// Where samples passed in groups, each group's trace; `values` then holds only what was asked for by name.
+    /// Where samples passed in groups, each group's trace; `values` then holds only the nodes that the tap names.
     pub(super) groups: Vec<Trace>,
 }
 
 impl Model {
-    /// Runs the net on `x`, N x C x H x W (or C x H x W for one sample), and keeps what `tap` asks for.
+    /// Runs the net on `x`, N x C x H x W (or C x H x W for one sample), and keeps the values that `tap` says.
     ///
     /// # Errors
     /// Where `x` has another shape than the net's input, or another input has no value; inner errors name the node and its

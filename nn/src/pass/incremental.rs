@@ -50,7 +50,7 @@ pub struct Changed<'a> {
 }
 
 impl Incremental {
-    /// Runs the base pass on `x`, 1 x C x H x W; `goals` are the nodes whose values will be asked for.
+    /// Runs the base pass on `x`, 1 x C x H x W; `goals` are the nodes whose values will be needed.
     ///
     /// # Errors
     /// Where the net does not compute in f32, its input is no map, or `x` is not one input of it.
@@ -71,8 +71,8 @@ impl Incremental {
         &self.base
     }
 
-    /// How many rows and columns a change of a window of `size` at `start` reaches, summed over all maps. Windows for which these are
-    /// similar are best run together, since in a pass all windows of a map are as large as the largest.
+    /// How many rows and columns a change of a window of `size` at `start` reaches, summed over all maps. Windows for which
+    /// these are similar are best run together, since in a pass all windows of a map are as large as the largest.
     pub fn reach(&self, start: [usize; 2], size: [usize; 2]) -> [usize; 2] {
         let (graph, fusion) = (self.base.model().graph(), &self.base.fusion);
         let mut reaches = vec![Reach::Nowhere; graph.nodes().len()];
@@ -113,8 +113,8 @@ impl Incremental {
         self.run_part(starts, 0..starts.len(), tiles)
     }
 
-    /// As [`Incremental::run`] for `part` of the windows alone, of which `tiles` are, with the bits that they have where all are
-    /// run together: kernels are chosen by how large the windows of maps are, and those are as large as the largest of all.
+    /// As [`Incremental::run`] for only `part` of the windows, to which `tiles` belong, with the bits that they have where all
+    /// are run together: kernels are chosen by the size of the windows of maps, which is that of the largest of all windows.
     ///
     /// # Errors
     /// As [`Incremental::run`].

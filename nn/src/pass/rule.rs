@@ -1,5 +1,6 @@
-//! How a signal passes a node on its way back. A [`Rule`] is a small value; [`Rules`] is an ordered list of (where, rule) in which
-//! the first match wins, and the gradient serves where none does. The rules themselves are in [`crate::rules`].
+//! How a signal passes a node on its way back. A [`Rule`] is a small value; [`Rules`] is an ordered list of (where, rule). The first
+//! entry that matches a node is used; where none matches, the gradient is. The rules themselves are in `rules`, where LRP
+//! decides for each class of operations whether the gradient may serve.
 
 use super::vjp::vjp;
 use crate::error::Result;
@@ -30,7 +31,7 @@ pub struct Site<'a> {
 
 /// How a signal passes a node.
 pub trait Rule: Send + Sync + fmt::Debug {
-    /// The rule's name, as manifests print it.
+    /// The rule's name, as notes of artifacts print it.
     fn name(&self) -> String;
 
     /// One signal for each input, shaped as that input.
@@ -39,14 +40,14 @@ pub trait Rule: Send + Sync + fmt::Debug {
     /// Where the rule is not defined for the operation.
     fn backward(&self, site: &Site<'_>) -> Result<SmallVec<[Tensor; 2]>>;
 
-    /// The rule at the rectifier `f` as the epilogue of the kernel that computes the signal, with the rectifier's value as the
-    /// residual; none where the rule needs more than the sign of that value and of the signal.
+    /// The rule at the rectifier `f`, as an epilogue of the kernel that computes the signal; the residual is the rectifier's output.
+    /// None where the rule needs more than the signs of that output and of the signal.
     fn as_epilogue(&self, f: Activation) -> Option<(Combine, Clamp)> {
         let _ = f;
         None
     }
 
-    /// As [`Rule::backward`], with the share of the node's bias, for rules that conserve what they pass.
+    /// As [`Rule::backward`], with the share of the node's bias, for rules that conserve relevance.
     ///
     /// # Errors
     /// As [`Rule::backward`].
@@ -55,7 +56,7 @@ pub trait Rule: Send + Sync + fmt::Debug {
     }
 }
 
-/// How the signal at a node is shared out.
+/// How the signal at a node is distributed over its inputs and its bias.
 pub struct Shares {
     /// One signal for each input, shaped as that input.
     pub inputs: SmallVec<[Tensor; 2]>,
@@ -84,7 +85,7 @@ pub enum On {
     Dense,
     /// This node.
     Node(NodeId),
-    /// Those for which the named test holds.
+    /// Nodes for which the named test holds.
     Where(&'static str, Arc<dyn Fn(&Site<'_>) -> bool + Send + Sync>),
 }
 
@@ -134,7 +135,7 @@ fn is_first(site: &Site<'_>) -> bool {
     !graph.ids().any(|id| id != site.id && before[id.0] && layer(&id))
 }
 
-/// An ordered list of rules: the first that matches a node passes its signal; where none does, the gradient.
+/// An ordered list of rules: the first that matches a node passes its signal on; where none matches, the gradient does.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(pub Vec<(On, Arc<dyn Rule>)>);
 
@@ -158,7 +159,7 @@ impl Rules {
         }
     }
 
-    /// Whether the gradient serves at the site.
+    /// Whether no rule matches the site, so that it passes the gradient.
     pub(crate) fn is_gradient(&self, site: &Site<'_>) -> bool {
         self.at(site).is_none()
     }
@@ -190,7 +191,8 @@ impl fmt::Display for Rules {
     }
 }
 
-/// The gradient of a rectifier as a mask by its value, which passes between the rectifier's bounds; none for other functions.
+/// The gradient of a rectifier as a mask by the rectifier's output: the signal passes where the output lies between the bounds. None
+/// for other functions.
 pub(crate) fn gradient_mask(f: Activation) -> Option<Combine> {
     if let Activation::Clip { low: 0.0, high } = f {
         return (high > 0.0).then_some(Combine::Mask(high as f32));

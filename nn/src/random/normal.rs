@@ -1,5 +1,5 @@
-//! Normal values by Box and Muller (1958), in plain sums and products of doubles: the same bits on every machine, and many
-//! at a time where it has vectors.
+//! Normal values by Box and Muller (1958), in plain sums and products of doubles: the same bits on every machine. They are computed
+//! many at a time where the machine has vectors.
 
 use std::f64::consts::{FRAC_PI_2, LN_2};
 

@@ -27,8 +27,8 @@ impl Rules {
 
 /// R passes where the gradient does (at a ReLU where x > 0, at a ReLU6 where 0 < x < 6) and R is positive.
 ///
-/// A rectifier whose slope is no mask (leaky or smooth ones: SiLU, GELU, Mish, hard-swish, ELU) passes a positive R times that
-/// slope, and a negative R not at all; the paper knows ReLU alone.
+/// A rectifier whose slope is not 0 or 1 (leaky or smooth ones: SiLU, GELU, Mish, hard-swish, ELU) passes a positive R times that
+/// slope, and a negative R not at all; the paper defines the rule for ReLU only.
 ///
 /// Springenberg, Dosovitskiy, Brox, Riedmiller, "Striving for Simplicity", 2014, section 3.4.
 #[derive(Clone, Copy, Debug)]

@@ -23,7 +23,7 @@ pub struct ConvMaxPool<'a> {
     pub pool: pool::Geometry,
 }
 
-/// Whether fusing a max pool into the convolution pays: where it makes much more than it reads, as a first layer does.
+/// Whether fusing a max pool into the convolution pays: where its output is much larger than its input, as for a first layer.
 pub fn fusion_pays(conv: &Geometry) -> bool {
     let made = conv.out * conv.out_pixels();
     size_of::<f32>() * made > BAND_BYTES && made > 2 * conv.channels * conv.in_pixels()

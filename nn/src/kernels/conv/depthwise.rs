@@ -2,8 +2,8 @@
 //! product would share nothing between output channels.
 //!
 //! A plane is copied into a halo of padding ([`PaddedPlane`]). Kernels whose rows follow one another compute several rows of outputs
-//! at a time ([`depthwise_rows`](super::depthwise_rows)). Dilated ones count their positions through the rows; the sums between
-//! rows are computed too, and dropped.
+//! at a time ([`depthwise_rows`](super::depthwise_rows)). Dilated ones run through the rows as one sequence of positions; the sums
+//! at positions between rows are computed too, and dropped.
 
 use super::depthwise_rows::{PlaneRows, TapGrid};
 use super::epilogue::{Combine, Epilogue, EpilogueRow};

@@ -1,4 +1,4 @@
-//! Direct convolution from or to few channels, as a first layer is, forward and backward. Packing im2col columns would cost
+//! Direct convolution from or to few channels, such as a first layer's, forward and backward. Packing im2col columns would cost
 //! more than multiplying them, so the columns are read in place, in copies of bands of input rows in a halo of padding
 //! ([`PaddedPlane`]).
 //!

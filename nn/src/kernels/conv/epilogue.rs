@@ -18,7 +18,7 @@ pub struct Epilogue<'a> {
     pub combine: Combine,
     /// The range that the combined value is clamped to.
     pub clamp: Clamp,
-    /// A function of that. Kernels apply it to what they have just stored; `EpilogueRow` leaves it to them.
+    /// A function of the clamped value. Kernels apply it to results that they have just stored; `EpilogueRow` does not apply it.
     pub activation: Option<Activation>,
 }
 
@@ -82,7 +82,7 @@ impl Combine {
         }
     }
 
-    /// As [`Combine::scalar`]; the residual is read only where it plays a part.
+    /// As [`Combine::scalar`]; the residual is not read with [`Combine::None`].
     ///
     /// # Safety
     /// `residual` must be readable unless this is [`Combine::None`].

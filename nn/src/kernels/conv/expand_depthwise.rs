@@ -1,5 +1,6 @@
-//! A pointwise convolution and the depthwise one that alone reads it, as in inverted residual blocks (Sandler et al. 2018), by bands of
-//! rows and groups of channels: what lies between them, larger than all other maps of such nets, stays in the core's cache.
+//! A pointwise convolution fused with the depthwise one that is its only consumer, as in inverted residual blocks (Sandler et
+//! al. 2018). Both are computed in bands of rows and groups of channels, so that the maps between them, the largest of such
+//! nets, stay in the core's cache.
 //!
 //! Every result has the bits of the two convolutions one after another, whatever the bands.
 

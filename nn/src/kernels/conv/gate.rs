@@ -1,5 +1,5 @@
 //! Columns of a pointwise convolution whose input is multiplied by a gate, one factor a sample and channel, as in
-//! squeeze-and-excitation (Hu et al. 2018): the products are formed while the columns are packed, so that they never go to memory.
+//! squeeze-and-excitation (Hu et al. 2018): the products are computed while the columns are packed, so they are never stored.
 
 use super::im2col_masked::SampleSpan;
 use pulp::{Simd, WithSimd};

@@ -1,5 +1,5 @@
-//! The last columns of a tile where they are few, as one of the 49 of a 7 x 7 map behind 48: instead of a vector of columns that is
-//! mostly empty, the rows of a panel are the vector. The sums are those of the micro-kernel, in its order.
+//! The last columns of a tile where they are few, such as the 49th of a 7 x 7 map after 48: the vector holds the rows of a panel
+//! instead of columns, of which most lanes would be empty. The sums are those of the micro-kernel, in its order.
 
 use super::epilogue::Combine;
 use super::microkernel::{KC, MR, PanelGemm, RowOffsets, Tile};
@@ -7,7 +7,7 @@ use crate::simd::lanes;
 
 /// Panels whose sums are kept in registers together.
 const PANELS: usize = 4;
-/// The most columns that are computed so.
+/// The largest number of columns that are computed so.
 pub(super) const MAX_COLUMNS: usize = 4;
 
 /// How many of the last of `count` columns are computed so: what is left of a vector, where that is at most a quarter of one.

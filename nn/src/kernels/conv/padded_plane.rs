@@ -2,7 +2,7 @@
 //!
 //! Window positions are counted through the padded rows. Under one tap neighbouring positions then read neighbouring values, at
 //! a constant offset, however narrow the plane and whatever the stride. Positions that fall between the last of a row and the
-//! first of the next mean nothing; their results are dropped.
+//! first of the next have no meaning; their results are dropped.
 
 use crate::simd::{MAX_LANES, arch};
 use crate::tensor::Real;

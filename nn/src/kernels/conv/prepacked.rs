@@ -173,8 +173,8 @@ impl PrepackedConv {
         self.largest_tile
     }
 
-    /// Whether this form pays for windows of `output` positions, too. A Winograd form does not where windows are small; they
-    /// want one of [`WinogradTile::None`].
+    /// Whether this form pays for windows of `output` positions, too. A Winograd form does not for small windows; these need a
+    /// form with [`WinogradTile::None`].
     pub fn suits_windows(&self, output: [usize; 2]) -> bool {
         self.phases.iter().all(|phase| match phase.weights {
             PackedWeights::Panels(_) => true,
@@ -196,8 +196,8 @@ impl PrepackedConv {
         unsafe { vec_filled_by(n, |y| self.run_into(batch, x, epilogue, y, n, slot)) }
     }
 
-    /// As [`PrepackedConv::run`] of the input times `gate`, N x C: one factor for each of its planes. Pointwise convolutions multiply
-    /// while they pack columns.
+    /// As [`PrepackedConv::run`] of the input times `gate`, N x C: one factor for each of its planes. Pointwise convolutions
+    /// multiply while they pack columns.
     ///
     /// # Panics
     /// As [`PrepackedConv::run`], and where the gate is too short.

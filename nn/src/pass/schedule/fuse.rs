@@ -1,6 +1,6 @@
-//! Which nodes a forward pass computes as one kernel: a convolution and, where nothing else reads what lies between, the product
-//! with a gate before it and the batch normalisation, residual sum, activation and max pool after it; or a linear layer over
-//! positions and its activation; or attention.
+//! Which nodes a forward pass computes as one kernel: a convolution and, where nothing else reads the values between them, the
+//! product with a gate before it and the batch normalisation, residual sum, activation and max pool after it; or a linear layer
+//! over positions and its activation; or attention.
 
 use super::attention::FusedAttention;
 use super::gate::{self, Gate};
@@ -214,8 +214,8 @@ impl Fused {
         }
     }
 
-    /// This and all that follows the convolution or linear layer `layer` and can be one kernel with it, which runs at `at`. Nodes that
-    /// have no value then go to `inner`.
+    /// This and all that follows the convolution or linear layer `layer` and can be one kernel with it, which runs at `at`.
+    /// Nodes that have no value then go to `inner`.
     fn with_all(
         self,
         graph: &Graph,
@@ -324,7 +324,7 @@ pub fn clamp_of(f: Activation) -> Option<Clamp> {
     (f == Activation::Relu).then_some(Clamp::Relu)
 }
 
-/// The only consumer of `id`, where the value of `id` is not asked for.
+/// The only consumer of `id`, where the value of `id` is not a goal.
 pub(super) fn only_consumer(graph: &Graph, id: NodeId, goals: &[NodeId]) -> Option<NodeId> {
     match graph.consumers(id) {
         [one] if !goals.contains(&id) && id != graph.output() => Some(*one),

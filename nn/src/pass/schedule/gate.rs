@@ -1,4 +1,4 @@
-//! Finds gates of squeeze-and-excitation, whose product with the maps the pointwise convolution after it forms.
+//! Finds gates of squeeze-and-excitation: the pointwise convolution after the gate computes the product of maps and gate itself.
 
 use super::fuse::only_consumer;
 use crate::graph::op::{Binary, Window};

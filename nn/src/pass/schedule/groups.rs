@@ -1,5 +1,5 @@
-//! A batch in groups of samples, each of which passes through the net on one thread: what a layer writes, the next one finds in
-//! that thread's cache, and no thread waits for others between layers. A sample's values are the same bits in any group.
+//! A batch in groups of samples, each of which passes through the net on one thread: a layer's output is still in that thread's
+//! cache for the next layer, and no thread waits for others between layers. A sample's values have the same bits in any group.
 
 use super::fuse::FusionPlan;
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use std::ops::Range;
 
 /// How a batch passes through the net: what all its groups have in common.
 pub struct BatchSchedule {
-    /// The nodes that were asked for.
+    /// The nodes that the tap names.
     pub goals: Vec<NodeId>,
     /// Which nodes are one kernel.
     pub fusion: FusionPlan,

@@ -3,8 +3,8 @@
 //! to S(x) - S(x').
 //!
 //! Shrikumar, Greenside, Kundaje, "Learning Important Features Through Propagating Activation Differences", 2017,
-//! sections 3.2 and 3.5.1. The paper leaves products, quotients and normalisations open. Here they are decomposed into sums, products
-//! and functions of one variable, and the change of a product is split evenly: d(ab) = da mean(b) + db mean(a).
+//! sections 3.2 and 3.5.1. The paper leaves products, quotients and normalisations open. Here they are decomposed into sums,
+//! products and functions of one variable, and the change of a product is split evenly: d(ab) = da mean(b) + db mean(a).
 
 mod norm;
 

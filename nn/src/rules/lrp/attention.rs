@@ -1,7 +1,7 @@
 //! LRP through attention: softmax, products of two values, layer normalisation.
 //!
 //! Achtibat, Hatefi, Dreyer, Jain, Wiegand, Lapuschkin, Samek, "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation
-//! for Transformers", 2024. Signals that the inputs' linear parts do not carry are taken by a bias.
+//! for Transformers", 2024. Relevance that the inputs' linear parts do not get is counted as a bias's.
 
 use super::stabilised_ratio;
 use super::weightless::contributions;
@@ -49,8 +49,8 @@ impl Rule for SoftmaxExpansion {
     }
 }
 
-/// Products of two values that both depend on the input: to each in proportion to its contributions, half of the relevance
-/// (proposition 3.3); all to the one that does, where the other is constant.
+/// Products of two values. Where both depend on the input, each gets half of the relevance, in proportion to its contributions
+/// (proposition 3.3); where one is constant, the other gets all.
 #[derive(Clone, Copy, Debug)]
 pub struct Bilinear(pub f64);
 
@@ -72,7 +72,7 @@ impl Rule for Bilinear {
     }
 }
 
-/// Layer normalisation as the linear map that it is once its deviation is known: x J^T (R / y), the shift taking its part.
+/// Layer normalisation as a linear map, with its deviation held constant: x J^T (R / y). The shift absorbs its share.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownDeviation(pub f64);
 
@@ -111,7 +111,7 @@ impl Rule for KnownDeviation {
     }
 }
 
-/// What the inputs do not get is the bias's.
+/// Counts what the inputs do not get as the bias's share.
 fn rest_to_bias(site: &Site<'_>, inputs: SmallVec<[Tensor; 2]>) -> Result<Shares> {
     let total = |t: &Tensor| -> Result<f64> { Ok(to_f64(t)?.iter().sum()) };
     let mut bias = total(site.flow)?;

@@ -1,7 +1,7 @@
 //! LRP composites: which rule serves at which operation.
 //!
-//! They are those of Zennit (Anders et al. 2021), after Lapuschkin et al. 2017, Montavon et al. 2019 and Kohlbrenner et al. 2020. They
-//! expect batch normalisations to be folded into the layers before them ([`crate::pass::fold`]).
+//! They are those of Zennit (Anders et al. 2021), after Lapuschkin et al. 2017, Montavon et al. 2019 and Kohlbrenner et al.
+//! 2020. They expect batch normalisations to be folded into the layers before them ([`crate::pass::fold`]).
 
 use super::{Bilinear, KnownDeviation, SoftmaxExpansion};
 use super::{LrpRule, PassThrough, Proportional, STABILISER, SignalTakesAll};
@@ -34,8 +34,8 @@ impl Rules {
         Rules::lrp_composite(vec![(On::Convolution, LrpRule::AlphaBeta(2.0)), (On::Dense, LrpRule::Epsilon(epsilon))])
     }
 
-    /// AttnLRP: epsilon at convolutions and linear layers, softmax expanded at its input, products shared in halves, layer
-    /// normalisation with its deviation known; the rest as in other composites.
+    /// AttnLRP: epsilon at convolutions and linear layers, softmax expanded at its input, products distributed in halves, layer
+    /// normalisation with its deviation held constant; the rest as in other composites.
     pub fn attn_lrp(epsilon: f64) -> Self {
         let mut rules = Rules::lrp(LrpRule::Epsilon(epsilon));
         let own: [(On, Arc<dyn Rule>); 3] = [
@@ -56,8 +56,9 @@ impl Rules {
         ])
     }
 
-    /// These rules for layers, then what all composites have in common: sums and averages in proportion to contributions, products
-    /// to their signal, activations and normalisations unchanged, and the gradient elsewhere (at a max pool all goes to the argmax).
+    /// These rules for layers, then the rules that all composites share. Sums and averages distribute in proportion to
+    /// contributions, products give all to their signal, activations and normalisations pass relevance unchanged, and
+    /// selections and rearrangements take the gradient (a max pool gives all to the argmax).
     pub fn lrp_composite(layers: Vec<(On, LrpRule)>) -> Self {
         let mut rules: Vec<(On, Arc<dyn Rule>)> =
             layers.into_iter().map(|(on, rule)| (on, Arc::new(rule) as Arc<dyn Rule>)).collect();
@@ -66,13 +67,14 @@ impl Rules {
     }
 }
 
-/// The rule of the operations without weights of a class; none where the gradient serves. A new class must be decided here.
+/// The rule for the operations of a class that have no weights; none where the gradient is the rule. A new class must be
+/// decided here.
 fn weightless(class: Class) -> Option<Arc<dyn Rule>> {
     match class {
         Class::Sum => Some(Arc::new(Proportional(STABILISER))),
         Class::Product => Some(Arc::new(SignalTakesAll)),
         Class::Elementwise | Class::Normalisation => Some(Arc::new(PassThrough)),
-        // The winner takes all, places are undone; layers have the rules of the composite.
+        // The gradient gives all to the winner and undoes the rearrangement; layers have the rules of the composite.
         Class::Selection | Class::Rearrangement | Class::Source | Class::Affine => None,
     }
 }

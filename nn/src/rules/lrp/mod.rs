@@ -1,6 +1,10 @@
 //! Layer-wise relevance propagation: a rule distributes the relevance of an operation's outputs over its inputs in proportion to
 //! their contributions z_ij = x_i w_ij. Rules differ in which parts of x, w and the bias count.
 //!
+//! Which rule serves at which operation is decided in `composites`: layers by the composite, operations without weights by their
+//! [`Class`](crate::graph::Class). A new class does not compile until it has its rule there. [`LrpRule`] at an operation that is not
+//! linear is an error that names the node. Selections and rearrangements take the gradient, which conserves relevance there.
+//!
 //! Bach, Binder, Montavon, Klauschen, Mueller, Samek, "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by
 //! Layer-Wise Relevance Propagation", 2015; Montavon, Binder, Lapuschkin, Samek, Mueller, "Layer-Wise Relevance
 //! Propagation: An Overview", 2019. Stabilisers and the place of biases follow Zennit (Anders et al. 2021).
@@ -45,8 +49,8 @@ pub enum LrpRule {
     /// alpha (x+ w+ + x- w-) R / (x+ w+ + x- w- + b+) - (alpha - 1) (x+ w- + x- w+) R / (x+ w- + x- w+ + b-). Bach et al. 2015,
     /// equation 60. Alpha 1 is the z+ rule of Montavon et al. 2017.
     AlphaBeta(f64),
-    /// (x w - low w+ - high w-) R over its sum, for inputs in a box. The box is given for the channels of the net's input, and is
-    /// passed forward to this layer's input. Montavon et al. 2017, section 3.
+    /// (x w - low w+ - high w-) R over the sum of that numerator, for inputs in a box. The box is given for the channels of the
+    /// net's input, and is passed forward to this layer's input. Montavon et al. 2017, section 3.
     ZBox {
         /// Lower bound of each channel of the net's input, or one for all.
         low: Vec<f64>,
@@ -91,8 +95,9 @@ impl LrpRule {
         let Some(map) = Affine::<T>::of(site)? else {
             let kind = site.node.op.kind();
             return Err(Error::unsupported(format!(
-                "the rule {} at an operation that is not linear ({kind})",
-                self.name()
+                "the rule {} at `{}`, which is not linear ({kind})",
+                self.name(),
+                site.node.name
             ))
             .hint("it is for convolutions, linear maps, batch normalisations, averages and sums"));
         };
@@ -165,7 +170,7 @@ impl<'a, T: Real> Term<'a, T> {
         Term { x: Cow::Borrowed(x), w: Cow::Borrowed(w), b: b.map(Cow::Borrowed) }
     }
 
-    /// Whether it is zero everywhere, as for the negative part of rectified inputs.
+    /// Whether the term is zero everywhere, as for the negative part of rectified inputs.
     fn is_zero(&self) -> bool {
         self.b.is_none() && self.x.iter().all(|v| *v == T::zero())
     }
@@ -223,7 +228,7 @@ fn raised<T: Real>(v: &[T], part: &[T], g: f64) -> Vec<T> {
     v.iter().zip(part).map(|(v, p)| *v + T::of(g) * *p).collect()
 }
 
-/// The bounds of the site's input, shaped as it: the values there for both bounds of the net's input.
+/// The bounds of the site's input, each shaped as that input: the values that the bounds of the net's input cause there.
 fn bounds(site: &Site<'_>, low: &[f64], high: &[f64]) -> Result<(Tensor, Tensor)> {
     let (model, at) = (site.model, site.node.inputs[0]);
     let forward = |side: &[f64]| -> Result<Tensor> {

@@ -63,9 +63,9 @@ pub(super) fn contributions(site: &Site<'_>, epsilon: f64) -> Result<SmallVec<[T
 /// Signal-takes-all, for products, quotients and matrix products: all relevance goes to the operand that is the signal, none to the
 /// gate.
 ///
-/// A constant is the gate of what depends on the net's input; the smaller of two factors (one value for each channel) is the gate
-/// of the larger; else a sigmoid or softmax is the gate. Two factors of one kind get half each. A divisor is a gate. Within a matrix
-/// product relevance is distributed in proportion to contributions.
+/// Which operand is the gate: a constant, if the other depends on the net's input; a divisor; else the factor with fewer values (one
+/// for each channel, say); else a sigmoid or softmax. Where neither or both qualify, each gets half. Within a matrix product
+/// relevance is distributed in proportion to contributions.
 #[derive(Clone, Copy, Debug)]
 pub struct SignalTakesAll;
 
