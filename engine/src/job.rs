@@ -1,4 +1,4 @@
-//! How a piece of work is run: seed, threads, memory; how it reports progress and how it is stopped.
+//! The circumstances of a piece of work: seed, threads, memory, progress reports, and the interrupt.
 
 use crate::data::image::Image;
 use crate::error::{Error, Result};
@@ -10,11 +10,11 @@ use crate::states::Ledger;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// The floating-point operations between two looks at the signal, if one sample needs no more: some tenths of a second on
+/// Floating-point operations between two checks of the interrupt, if one sample needs no more: some tenths of a second on
 /// two cores.
 const WORK: u64 = 96_000_000_000;
 
-/// What the program itself takes, bytes.
+/// Memory that the program itself takes, bytes.
 const PROGRAM: u64 = 72 << 20;
 
 /// Size of the pack cache, in copies of the convolutions' weights: panels of plain sums forward and Winograd tiles backward, or
@@ -32,13 +32,13 @@ pub trait Sink: Send + Sync {
         let _ = (label, image);
     }
 
-    /// What a reader of a bare result should know, such as how many images were skipped.
+    /// A note on a result without notes of its own, such as how many images were skipped.
     fn note(&self, text: &str) {
         let _ = text;
     }
 }
 
-/// A sink that says nothing.
+/// A sink that drops everything.
 struct Silent;
 
 impl Sink for Silent {
@@ -48,11 +48,11 @@ impl Sink for Silent {
 /// The circumstances of a piece of work; cheap to clone.
 #[derive(Clone)]
 pub struct Job {
-    /// From which all randomness follows, by named streams.
+    /// The seed of all random streams.
     pub seed: u64,
-    /// The ceiling for what probes hold at once, bytes.
+    /// The bound on memory, bytes.
     pub memory: u64,
-    /// Set to stop.
+    /// The interrupt.
     pub signal: Signal,
     sink: Arc<dyn Sink>,
     ledger: Arc<OnceLock<Arc<Ledger>>>,
@@ -94,13 +94,14 @@ impl Job {
         self.clone().with_sink(Arc::new(Silent))
     }
 
-    /// The same job by a ledger: questions about data sets look at the images that it names, and take what is known already.
+    /// The same job with a ledger: statistics over data sets read only the images that the ledger names, and take states that
+    /// it has.
     pub fn with_ledger(self, ledger: Arc<Ledger>) -> Self {
         Job { ledger: Arc::new(OnceLock::from(ledger)), ..self }
     }
 
-    /// The same job for one wave of images that the ledger was asked about: it asks no more, and a wave in which no image can
-    /// be read is no error.
+    /// The same job for one wave of the ledger's images: the ledger is not used again, and a wave in which no image can be read
+    /// is no error.
     pub fn of_wave(&self) -> Self {
         Job { ledger: Arc::default(), wave: true, ..self.clone() }
     }
@@ -115,15 +116,15 @@ impl Job {
         self.ledger.get()
     }
 
-    /// From now on this job and those made of it go by a ledger.
+    /// Gives this job, and all jobs made from it, a ledger.
     ///
     /// # Errors
-    /// Where they do already.
+    /// Where they have one already.
     pub fn take_ledger(&self, ledger: Arc<Ledger>) -> Result<()> {
-        self.ledger.set(ledger).map_err(|_| Error::value("this work goes by a ledger already"))
+        self.ledger.set(ledger).map_err(|_| Error::value("this job already has a ledger"))
     }
 
-    /// An error where only a part of each data set is looked at: for work that keeps no state that merges.
+    /// An error where the ledger names only a part of each data set: for work without a state that merges.
     ///
     /// # Errors
     /// Names the work.
@@ -142,17 +143,17 @@ impl Job {
         Stream::new(self.seed, purpose)
     }
 
-    /// Whether a stop was asked for.
+    /// Whether the work was interrupted.
     pub fn stopped(&self) -> bool {
         self.signal.is_set()
     }
 
-    /// Counts 0..n, reporting each step and ending early when a stop is asked for.
+    /// Counts 0..n, reports each step, and ends early on an interrupt.
     pub fn steps(&self, label: &str, n: usize) -> Steps<'_> {
         Steps { job: self, label: label.to_string(), next: 0, n }
     }
 
-    /// Says what a reader of a result without notes of its own should know.
+    /// Sends a note on a result without notes of its own to the sink.
     pub fn note(&self, text: &str) {
         self.sink.note(text);
     }
@@ -162,21 +163,21 @@ impl Job {
         self.sink.picture(label, image);
     }
 
-    /// `model` for many passes: its packed weights are kept between them where this job's memory has room.
+    /// `model` for many passes: its prepacked weights are kept between them where this job's memory has room.
     pub fn fitted(&self, model: &Model) -> Model {
         if held(model) > self.memory { model.without_pack_cache() } else { model.clone() }
     }
 
-    /// How many samples of `values` numbers of 4 bytes go through a net at once, at least 1 and at most `most`: what the
-    /// job's memory has room for beside the program, the net's weights and their packed forms.
+    /// The batch size for samples that take `values` numbers of 4 bytes each, at least 1 and at most `most`: what the job's
+    /// memory has room for beside the program, the net's weights and their packed forms.
     pub fn batch(&self, model: &Model, values: usize, most: usize) -> usize {
         let room = self.memory.saturating_sub(held(model)).max(self.memory / 16);
         let each = (values as u64 * 4).max(1);
         ((room / each) as usize).clamp(1, most.max(1))
     }
 
-    /// How many samples go through a net at once: what [`Job::batch`] says, and no more than an interrupt can wait for. A
-    /// pass forward counts as one, one forward and back as three.
+    /// The batch size by [`Job::batch`], reduced so that an interrupt does not wait long. A forward pass counts as one pass, a
+    /// forward and a backward pass as three.
     pub fn through(&self, model: &Model, passes: u64, values: usize, most: usize) -> usize {
         let each = (passes * model.flops()).max(1);
         self.batch(model, values, most).min((WORK / each).max(1) as usize)

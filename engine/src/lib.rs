@@ -1,5 +1,5 @@
-//! The engine of convscope: graphs of trained ConvNets, the passes over them, the rules by which
-//! signals flow back, the probes that ask questions of a net, and what shows their answers.
+//! The engine of convscope: loading nets and data sets, the probes that ask questions of a net, their figures, and the records of
+//! runs. Graphs, passes and backward rules are in `convscope-nn`, which this crate exports again.
 //!
 //! No rhai, no Jupyter, no printing: those live in the crates above.
 

@@ -1,8 +1,8 @@
-//! Predictions without a net: what somebody's classifier said of each image, read from a table or from JSON.
+//! Predictions without a net: another classifier's predictions for each image, read from a table or from JSON.
 //!
 //! A row (or a line's object) has `image`, `prediction` and, where they are known, `truth` and `probability`; several guesses,
-//! the first first, are separated by `;` (in JSON lists). All other columns are attributes of the image. They serve wherever
-//! only predictions are needed: accuracy, confusions, accuracy by attribute, calibration, comparison with people.
+//! best first, are separated by `;` (in JSON lists). All other columns are attributes of the image. They take the place of a
+//! net where only predictions are needed: accuracy, confusions, accuracy by attribute, calibration, comparison with people.
 
 use crate::data::ids::ImageIds;
 use crate::data::{Attribute, Dataset, Item};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The names that columns go by.
+/// The accepted names of columns.
 const COLUMNS: [(&str, &[&str]); 4] = [
     ("image", &["image", "path", "file", "filename", "file_name", "imagename"]),
     ("truth", &["truth", "label", "target", "true", "true_label", "y_true", "ground_truth"]),
@@ -24,14 +24,14 @@ const COLUMNS: [(&str, &[&str]); 4] = [
     ("probability", &["probability", "probabilities", "confidence", "score", "prob"]),
 ];
 
-/// What was said of one image.
+/// The predictions for one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predicted {
     /// The image's name.
     pub image: String,
     /// What it shows, where that is known.
     pub truth: Option<String>,
-    /// The classes that were named, the most probable first.
+    /// The predicted classes, the most probable first.
     pub guesses: Vec<String>,
     /// Their probabilities, as many as were given.
     pub probabilities: Vec<f64>,
@@ -49,7 +49,7 @@ impl Predicted {
 /// The predictions of a classifier. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Predictions {
-    /// What the classifier is called in results.
+    /// The classifier's name in results.
     pub name: String,
     /// One row an image.
     pub rows: Arc<Vec<Predicted>>,
@@ -59,7 +59,7 @@ pub struct Predictions {
 
 impl Predictions {
     /// The predictions in a .csv or .tsv table, a .json list of objects, or a file of one object a line (.jsonl). With `classes` (a
-    /// name an output, in order; synonyms behind commas) numbers stand for names, and every name must be one of them.
+    /// name for each output, in order; synonyms after commas) numbers are class numbers, and every name must be one of them.
     ///
     /// # Errors
     /// Where the file cannot be read, has no column of predictions, a probability is none, an image has two rows, or classes do
@@ -134,8 +134,8 @@ impl Predictions {
         }
     }
 
-    /// The row of each image of a data set, and the truth of each: the file's own, else the data set's label. What a reader should
-    /// know of images without a row and rows without an image.
+    /// The row of each image of a data set, with its truth: the file's own, else the data set's label; and a note on images
+    /// without a row and rows without an image.
     ///
     /// # Errors
     /// Where no row is about an image of the data set, or truths and predictions share no class.

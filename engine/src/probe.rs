@@ -1,4 +1,4 @@
-//! A probe: a technique with its settings that can be put to a subject, and what it says of itself.
+//! A probe: a technique with its settings that can be run on a subject, and its description.
 //!
 //! The list of all probes is [`crate::probes::catalog`].
 
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// What kind of question a probe asks.
+/// The family of a probe: what its question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// What is in the net.
@@ -74,7 +74,7 @@ impl Family {
     }
 }
 
-/// What a probe can be asked with.
+/// The inputs that a probe takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     /// One image or tensor.
@@ -87,7 +87,7 @@ pub enum Takes {
     Any,
 }
 
-/// What a probe is, besides its options: for the reference and for the contract tests.
+/// The description of a probe, besides its options: for the reference and for the contract tests.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
     /// Its family.
@@ -98,28 +98,28 @@ pub struct About {
     pub subjects: &'static str,
     /// The input it takes.
     pub input: Takes,
-    /// A line of script that runs on the embedded net, with `net`, `image` and `data` at hand (`detector` and `vit` are the
+    /// A line of script that runs on the embedded net, with variables `net`, `image` and `data` (`detector` and `vit` are the
     /// small nets of the gallery).
     pub example: &'static str,
 }
 
-/// What a probe says of itself, from the head of its [`params!`](crate::params!) block.
+/// A probe's description, from the head of its [`params!`](crate::params!) block.
 pub trait Described {
-    /// What it is.
+    /// The description.
     fn about(&self) -> About;
 }
 
-/// A technique with its settings: a question that can be put to a subject.
+/// A technique with its settings, which can be run on a subject.
 pub trait Probe: Params + Described + Any + Send + Sync + fmt::Debug {
-    /// Puts the question.
+    /// Runs the probe on a subject and an input.
     ///
     /// # Errors
-    /// Where the subject or the input is none that the probe takes. An interrupt is no error: the artifact then
-    /// comes back with `complete: false`.
+    /// Where the probe does not take the subject or the input. An interrupt is no error: the artifact then has
+    /// `complete: false`.
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact>;
 
     /// The raw map of `target` (a subject with a score) for each of the inputs `x`, N x C x H x W: N maps, stacked.
-    /// Probes around probes (SmoothGrad, comparisons, judges) ask here.
+    /// Probes that take other probes (SmoothGrad, comparisons, judges) call this.
     ///
     /// # Errors
     /// As [`Probe::run`].
@@ -128,12 +128,12 @@ pub trait Probe: Params + Described + Any + Send + Sync + fmt::Debug {
         Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
     }
 
-    /// The rules of the probe's backward pass, where it is one.
+    /// The rules of the backward pass, where the probe is one.
     fn rules(&self) -> Option<Rules> {
         None
     }
 
-    /// What the values of the probe's map of `target` at `x` sum to, where its method promises a sum.
+    /// The promised sum of the probe's map of `target` at `x`, where its method promises one.
     ///
     /// # Errors
     /// Where a baseline does not fit the input.
@@ -141,8 +141,8 @@ pub trait Probe: Params + Described + Any + Send + Sync + fmt::Debug {
         Ok(None)
     }
 
-    /// What each value of the probe's map of `target` at `x` is a multiple of, shaped as `x`: the input, or its difference
-    /// from a baseline. `None` where the map tells of a unit of change, as a gradient does.
+    /// The factor in each value of the probe's map of `target` at `x`, shaped as `x`: the input, or its difference from a
+    /// baseline. `None` where the map is a change per unit of input, such as a gradient.
     ///
     /// # Errors
     /// Where a baseline does not fit the input.
@@ -152,10 +152,10 @@ pub trait Probe: Params + Described + Any + Send + Sync + fmt::Debug {
         Ok(Some((x - (sum / baselines.len().max(1) as f64)?)?))
     }
 
-    /// One of the probe's maps as one importance a pixel of an input of `size`, row by row: larger is more important.
+    /// One of the probe's maps as one importance for each pixel of an input of `size`, row by row: larger is more important.
     ///
     /// # Errors
-    /// Where the map has no place on the input.
+    /// Where the map has no position on the input.
     fn importance(&self, map: &Tensor, size: [usize; 2]) -> Result<Vec<f64>> {
         importance(map, size)
     }
@@ -195,8 +195,7 @@ impl AnyProbe for ProbeArg {
 }
 
 impl ProbeArg {
-    /// Runs the probe and puts its settings, subject and input into the artifact's manifest. An artifact that a stop may have
-    /// cut short is not complete.
+    /// Runs the probe and adds its settings, subject and input to the artifact. After an interrupt the artifact is not complete.
     ///
     /// # Errors
     /// As [`Probe::run`]; the message begins with the probe's name.
@@ -219,8 +218,8 @@ impl ProbeArg {
         self.labelled(asked, on, input, job)
     }
 
-    /// Puts the question to a net with several inputs, all but the one that it is asked with held at their values. A probe that
-    /// is a backward pass also gives its map of each other input, as arrays "input NAME".
+    /// Runs the probe on a net with several inputs, all but the asked one held at their values. A probe that is a backward pass
+    /// also gives its map of each other input, as arrays "input NAME".
     fn ask_of_several(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let named = |e: Error| e.context(format!("`{}`", self.0.name()));
         let (model, own) = on.model().and_then(|model| input.placed(model)).map_err(named)?;
@@ -232,7 +231,7 @@ impl ProbeArg {
         inputs::of_others(self, &on, &own, artifact, job).map_err(named)
     }
 
-    /// Puts the question to every image of a data set, as [`maps::over`] does, its maps into a folder.
+    /// Runs the probe on every image of a data set, as [`maps::over`] does, and writes its maps into a folder.
     ///
     /// # Errors
     /// As [`maps::over`]; the message begins with the probe's name.
@@ -240,7 +239,7 @@ impl ProbeArg {
         self.labelled(maps::over(self, on, input, Some(folder), job), on, input, job)
     }
 
-    /// The answer with its manifest, marked where the job was stopped; an error names the probe.
+    /// The artifact with its settings, not complete where the job was interrupted; an error names the probe.
     fn labelled(&self, asked: Result<Artifact>, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let mut artifact = asked.map_err(|e| e.context(format!("`{}`", self.0.name())))?;
         if job.stopped() && artifact.complete {
@@ -257,14 +256,14 @@ impl ProbeArg {
     }
 }
 
-/// What a map's values should sum to.
+/// The promised sum of a map's values.
 #[derive(Clone, Debug)]
 pub enum Promise {
     /// The score at the input minus its mean over these baselines, each of the input's shape.
     Difference(Vec<Tensor>),
 }
 
-/// A map as one importance a pixel: the largest magnitude over channels, or a coarse map enlarged bilinearly.
+/// A map as one importance for each pixel: the largest magnitude over channels, or a coarse map enlarged bilinearly.
 ///
 /// # Errors
 /// Where the map is neither C x H x W nor h x w.
@@ -286,14 +285,14 @@ pub fn importance(map: &Tensor, size: [usize; 2]) -> Result<Vec<f64>> {
     }
 }
 
-/// One line of the catalog.
+/// An entry of the catalog.
 pub struct Entry {
     make: fn() -> Box<dyn Probe>,
     build: fn(&[Value], &BTreeMap<String, Value>) -> Result<ProbeArg>,
 }
 
 impl Entry {
-    /// The line of the probe `P`.
+    /// The entry of the probe `P`.
     pub fn of<P: Probe + Default + 'static>() -> Self {
         Entry { make: || Box::new(P::default()), build: build::<P> }
     }
@@ -308,7 +307,7 @@ impl Entry {
         (self.make)().name()
     }
 
-    /// The probe with values given by place and by name.
+    /// The probe with options given by position and by name.
     ///
     /// # Errors
     /// Where an option is unknown or its value does not fit.

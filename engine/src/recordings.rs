@@ -1,15 +1,15 @@
-//! `load_signal` and `load_volume`: what is read of recordings, and how it becomes a net's input.
+//! `load_signal` and `load_volume`: signals and volumes from files, and how they become a net's input.
 
 use crate::data::{Orientation, Signal, Volume};
 use crate::error::{Error, Result};
 use std::path::Path;
 
 crate::params! {
-    /// A signal: channels x samples, from a .wav file (in parts of its full scale, -1 to 1) or a .npy array.
+    /// A signal: channels x samples, from a .wav file (as fractions of full scale, -1 to 1) or a .npy array.
     ///
     /// The options are applied in this order: rate, mono, start and length, mean and std.
     pub struct LoadSignal as "load_signal" {
-        /// The sampling rate in Hz: a .wav file of another is resampled (band-limited); of a .npy array it says which it has.
+        /// The sampling rate in Hz: a .wav file of another rate is resampled (band-limited); for a .npy array it states the rate.
         rate: Option<f64> = None;
         /// Whether the channels are averaged to one.
         mono: bool = false;
@@ -29,7 +29,8 @@ crate::params! {
     ///
     /// The three axes are those of the file, in its order; its header says where they point.
     pub struct LoadVolume as "load_volume" {
-        /// Where the three axes shall point, three letters of R or L, A or P, S or I in any order ("RAS", "SPL"): axes are swapped and turned round, nothing is interpolated. Of a .npy array it says where they point.
+        /// The directions of the three axes, three letters of R or L, A or P, S or I in any order ("RAS", "SPL"): axes are
+        /// permuted and flipped, nothing is interpolated. For a .npy array it states the directions.
         orientation: Option<Orientation> = None;
         /// What is subtracted from each value.
         mean: f64 = 0.0;

@@ -1,4 +1,4 @@
-//! A request that work should end, and how work that has no job hears of it.
+//! The interrupt: a request that work should end, also for work that has no job.
 
 use crate::error::{Error, Kind, Result};
 use std::cell::RefCell;
@@ -25,9 +25,9 @@ impl Signal {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Does `work`, in which [`go_on`] on this thread looks at this signal.
+    /// Runs `work`, during which [`go_on`] on this thread checks this signal.
     pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
-        /// Puts the signal before back, however the work ends.
+        /// Restores the former signal, however the work ends.
         struct Before(Option<Signal>);
         impl Drop for Before {
             fn drop(&mut self) {
@@ -40,11 +40,11 @@ impl Signal {
 }
 
 thread_local! {
-    /// The signal of what this thread does just now.
+    /// The signal of this thread's current work.
     static HERE: RefCell<Option<Signal>> = const { RefCell::new(None) };
 }
 
-/// For work that has no job, such as reading a file: nothing, unless its end was asked for ([`Signal::during`]).
+/// A check for work that has no job, such as reading a file: an error if it should end ([`Signal::during`]).
 ///
 /// # Errors
 /// Where it should end.

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::mpsc::sync_channel;
 
-/// How far a stream came.
+/// The number of images that a stream reached, and the broken ones.
 #[derive(Clone, Debug, Default)]
 pub struct StreamReport {
     /// Images that were reached, the broken ones among them.
@@ -23,7 +23,7 @@ pub struct StreamReport {
 }
 
 impl StreamReport {
-    /// What was made of image `i`, or nothing where it could not be read, which is then counted: for probes that take one
+    /// The result for image `i`; where the image could not be read, none, and it is counted as broken. For probes that take one
     /// image after the other.
     pub fn take<T>(&mut self, i: usize, read: Result<T>) -> Option<T> {
         self.reached += 1;
@@ -35,7 +35,7 @@ impl StreamReport {
         self.reached - self.broken.len()
     }
 
-    /// The same where entry `l * n + i` was image `i` changed in the l-th way, for what is said of images.
+    /// The report by images, where entry `l * n + i` was image `i` changed in the l-th way.
     pub fn of_images(&self, n: usize) -> Self {
         StreamReport { reached: self.reached, broken: self.broken.of_images(n) }
     }
@@ -51,7 +51,7 @@ impl StreamReport {
         }
     }
 
-    /// What a reader should know: how many images were skipped, and the first of them by name.
+    /// A note: how many images were skipped, and the names of the first ones.
     pub fn note(&self) -> Option<String> {
         let first: Vec<String> = self.broken.first().take(3).map(|(i, why)| format!("image {i}: {why}")).collect();
         let more = if self.broken.len() > 3 { "; .." } else { "" };
@@ -67,8 +67,8 @@ impl StreamReport {
     }
 }
 
-/// Prepares the images of `ranges` in batches of `batch`, each by `prepare` (on any thread, a batch ahead), and hands each
-/// batch to `take` in order, with the images' numbers. Broken images are left out of it.
+/// Prepares the images of `ranges` in batches of `batch`, each image by `prepare` (on any thread, a batch ahead), and calls
+/// `take` with each batch in order and the images' numbers. Broken images are left out.
 ///
 /// # Errors
 /// Where `take` fails, or not one image could be prepared.
@@ -154,19 +154,19 @@ pub fn stream_tensors(
     )
 }
 
-/// What a pass over a data set left.
+/// The result of a pass over a data set.
 pub struct Folded<S> {
     /// The state.
     pub state: S,
-    /// The images that went in.
+    /// The images that are included.
     pub covered: Covered,
-    /// How far it came, and which images could not be read.
+    /// How many images were reached, and which could not be read.
     pub report: StreamReport,
-    /// The images that it was about.
+    /// The number of images of the pass.
     pub total: usize,
 }
 
-/// What is asked of a data set, for the states of a ledger: by a probe or a method, of `subject`, with `options`.
+/// The question about a data set, for the states of a ledger: a probe or a method, its subject, its options.
 ///
 /// # Errors
 /// Where a weight cannot be read.
@@ -192,8 +192,8 @@ pub fn question(
     })
 }
 
-/// Passes over the images of a data set into a state. `over` streams ranges of them into one; where the job carries a ledger,
-/// only the images that it names and has no state of are looked at, wave by wave, and each wave's state is kept.
+/// Folds the images of a data set into a state. `over` streams ranges of images into one. Where the job has a ledger, only
+/// those images are read that the ledger names and has no state of, wave by wave, and each wave's state is saved.
 ///
 /// # Errors
 /// Where `over` fails, a state of the ledger is one of another question, or, of a whole data set, no image can be read.
@@ -259,7 +259,7 @@ pub fn fold<S: State>(
 }
 
 /// The images of a data set without those among the first `most` that cannot be read: for probes that take images in pairs
-/// or by number. Only files are looked at; where all can be read, the data set is the same.
+/// or by number. Only files are checked; where all can be read, the data set is the same.
 ///
 /// # Errors
 /// Where not one of them can be read.

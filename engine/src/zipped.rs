@@ -5,9 +5,9 @@ use std::io::Cursor;
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 
-/// The archive in a file that begins with it. Where an archive begins is not searched for: PyTorch's have a record of 76
-/// bytes behind their directory, and where the directory's first header is as long (a checkpoint whose stem has 21
-/// characters), the search finds the beginning 76 bytes late.
+/// The archive in a file that begins with it. The beginning is not searched for: PyTorch's archives have a record of 76 bytes after
+/// their directory, and where the directory's first header is as long (a checkpoint whose stem has 21 characters), the search
+/// finds the beginning 76 bytes late.
 ///
 /// # Errors
 /// Where it is damaged.

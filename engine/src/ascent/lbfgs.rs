@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 /// Trials of a line search.
 const TRIALS: usize = 20;
-/// The share of the expected gain that a step must bring.
+/// The Armijo constant: the share of the expected gain that a step must reach.
 const ARMIJO: f64 = 1e-4;
 
 /// The state of a run; everything is maximised.

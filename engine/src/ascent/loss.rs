@@ -1,4 +1,4 @@
-//! What attacks maximise: losses of the class scores, one aim an image.
+//! The objectives of attacks: losses of the class scores, with one aim for each image.
 
 use super::objective::{Measured, Objective};
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ pub enum Aim {
 }
 
 impl Aim {
-    /// Whether the scores' largest is as aimed; equal scores count by their order, as predictions do.
+    /// Whether the largest score fits the aim; of equal scores the first is the largest, as for predictions.
     pub fn reached(self, scores: &[f64]) -> bool {
         let best = crate::subject::argmax(scores);
         match self {
@@ -116,7 +116,7 @@ pub struct Margin {
     pub aims: Vec<Aim>,
     /// Where it no longer grows.
     pub kappa: f64,
-    /// What each image's margin counts.
+    /// The weight of each image's margin.
     pub weights: Vec<f64>,
 }
 
@@ -175,7 +175,7 @@ fn rows(
     Ok(Measured { values, seed: vec![(node, tensor(seed, value.dims())?)] })
 }
 
-/// log(1 - p) of one class: the logarithm of the sum of all others' exponentials less that of the sum of all.
+/// log(1 - p) of one class: the logarithm of the sum of all others' exponentials minus that of the sum of all.
 pub struct Escape {
     node: NodeId,
     readout: Readout,

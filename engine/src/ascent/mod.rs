@@ -1,6 +1,6 @@
 //! Images made by ascent, in parts: an objective over a net's values ([`Objective`]), a parametrisation of the image
-//! ([`Parametrisation`]), random transforms that the picture must survive ([`Transforms`]), priors on what images look
-//! like ([`Prior`]), and an optimiser ([`Optimiser`]). [`Ascent`] is the loop that holds them together.
+//! ([`Parametrisation`]), random transforms of the image ([`Transforms`]), priors on the image ([`Prior`]), and an optimiser
+//! ([`Optimiser`]). [`Ascent`] is the loop over them.
 //!
 //! Everything is maximised, in f64, over a batch of images in the units of the net's input. The loop is the one that
 //! Simonyan et al. 2013, Mahendran and Vedaldi 2014 and Olah et al. 2017 share; adversarial attacks use its parts.
@@ -34,19 +34,19 @@ use crate::random::Stream;
 pub struct Ascent<'a> {
     /// The net.
     pub model: &'a Model,
-    /// How net units and pixel values belong together.
+    /// The map between net units and pixel values.
     pub space: &'a Space,
     /// What is maximised, one value an image.
     pub objective: &'a dyn Objective,
     /// How parameters become images.
     pub parametrisation: &'a dyn Parametrisation,
-    /// What the images go through on their way to the net.
+    /// The random transforms of the images before the net.
     pub transforms: &'a Transforms,
-    /// What images should look like.
+    /// The priors.
     pub priors: &'a [Prior],
-    /// What is done to pixel parameters every few steps.
+    /// The edits of pixel parameters every few steps.
     pub schedule: Option<Schedule>,
-    /// Whether the largest value counts at the end (where nothing random lies between image and net), not the last.
+    /// Whether the result is the image with the largest value (where nothing is random), instead of the last one.
     pub keep_best: bool,
     /// Steps.
     pub steps: usize,
@@ -54,7 +54,7 @@ pub struct Ascent<'a> {
     pub label: &'a str,
 }
 
-/// What a loop made.
+/// The result of a loop.
 #[derive(Clone, Debug)]
 pub struct Made {
     /// The parameters it ended with.
@@ -69,8 +69,8 @@ pub struct Made {
     pub done: usize,
 }
 
-/// Starting parameters under which every image has a gradient: where a net is silent on an image (a flat picture can leave
-/// all rectifiers of a trained net at zero), its parameters are enlarged fourfold, up to seven times.
+/// Starting parameters for which every image has a gradient: where the gradient of an image is zero (on a flat picture all
+/// rectifiers of a trained net can be zero), its parameters are multiplied by four, up to seven times.
 ///
 /// # Errors
 /// As the passes.
@@ -93,8 +93,7 @@ pub fn wake(
     Ok(params)
 }
 
-/// The zero image of `len` values, or, where the net is silent on that, faint noise under which it is not; and whether noise
-/// was needed.
+/// The zero image of `len` values, or, where its gradient is zero, weak noise with a gradient; and whether noise was needed.
 ///
 /// # Errors
 /// As the passes.
@@ -137,8 +136,8 @@ impl<'a> Ascent<'a> {
         }
     }
 
-    /// Runs the loop from `params`. An interrupt ends it early and keeps the best so far: the parameters with the
-    /// largest objective where nothing random lies between image and net, the last ones otherwise.
+    /// Runs the loop from `params`. An interrupt ends it early with the result so far: the parameters with the largest
+    /// objective where nothing is random, the last ones otherwise.
     ///
     /// # Errors
     /// As the passes.

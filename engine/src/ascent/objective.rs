@@ -1,5 +1,5 @@
-//! What is maximised: functions of a net's values, one value an image, with the derivative by those values from which
-//! a backward pass starts. Objectives add and scale ([`Weighted`]).
+//! Objectives: functions of a net's values, one value for each image, with the derivative by those values, which is the seed of a
+//! backward pass. Objectives can be added and scaled ([`Weighted`]).
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -24,7 +24,7 @@ pub trait Objective: Send + Sync {
     /// The nodes whose values it reads.
     ///
     /// # Errors
-    /// Where it is about nothing.
+    /// Where it reads no node.
     fn nodes(&self) -> Result<Vec<NodeId>>;
 
     /// Its value for each image of a trace and their derivatives.
@@ -33,8 +33,8 @@ pub trait Objective: Send + Sync {
     /// Where the trace lacks a node.
     fn measure(&self, trace: &Trace) -> Result<Measured>;
 
-    /// Whether no image's value hangs on the others of its batch, and `measure` takes traces of some of the batch's images,
-    /// those that [`Trace::samples`] numbers: then they pass in groups, which is faster.
+    /// Whether each image's value is independent of the other images of the batch, and `measure` takes traces of some of the images
+    /// ([`Trace::samples`]): then the batch passes in groups, which is faster.
     fn judges_apart(&self) -> bool {
         false
     }
@@ -57,7 +57,7 @@ pub fn measure(model: &Model, objective: &dyn Objective, x: &[f64]) -> Result<(V
     Ok((values, to_f64(&gradient)?))
 }
 
-/// As [`measure`] of a batch that is the net's input as it is, in the net's kind of number; so is the gradient.
+/// As [`measure`], for a batch as the net's input tensor, in the net's number type; the gradient has the same form.
 ///
 /// # Errors
 /// As the passes.
@@ -74,7 +74,7 @@ pub fn measure_input(model: &Model, objective: &dyn Objective, input: &Tensor) -
     Ok((values.concat(), gradient))
 }
 
-/// The scores of subjects: image n is asked about the n-th, all about the only one.
+/// The scores of subjects: of the n-th subject for image n, or of a single subject for all images.
 pub struct Score(pub Vec<Subject>);
 
 impl Objective for Score {
@@ -116,7 +116,7 @@ impl Objective for Score {
 pub struct MatchCode {
     /// The layer.
     pub node: NodeId,
-    /// The code phi0, one value a value of the layer; one that is not a number asks for nothing.
+    /// The code phi0, a value for each value of the layer; NaN values are not matched.
     pub code: Vec<f64>,
 }
 
@@ -148,14 +148,14 @@ impl Objective for MatchCode {
     }
 }
 
-/// How strongly and how closely a layer's code points along a given one: <phi, v> cos(phi, v)^power with |v| = 1
+/// The alignment of a layer's code with a given direction: <phi, v> cos(phi, v)^power with |v| = 1
 /// (Olah et al. 2019, "Activation Atlas": the dot product times a power of the cosine; never below cos = 0.1).
 pub struct Alignment {
     /// The layer.
     pub node: NodeId,
-    /// The direction, one value a value of the layer.
+    /// The direction, a value for each value of the layer.
     pub direction: Vec<f64>,
-    /// The power of the cosine; 0 leaves the dot product.
+    /// The exponent of the cosine; 0 leaves the dot product.
     pub power: f64,
 }
 

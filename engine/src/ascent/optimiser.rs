@@ -1,13 +1,13 @@
-//! How a step is taken: gradient ascent with momentum, or Adam. L-BFGS has a file of its own.
+//! Optimisers: gradient ascent with momentum, and Adam. L-BFGS has a file of its own.
 
 use crate::error::Result;
 
 /// Values and gradients on request: what is maximised, and its gradient, at a point.
 pub type Evaluate<'e> = dyn FnMut(&[f64]) -> Result<(f64, Vec<f64>)> + 'e;
 
-/// Takes steps uphill.
+/// An optimiser, which takes steps of ascent.
 pub trait Optimiser {
-    /// Moves `params` by one step and says what the value was before it.
+    /// Moves `params` by one step; returns the value before the step.
     ///
     /// # Errors
     /// As the evaluation.
@@ -22,9 +22,9 @@ pub trait Optimiser {
 /// v <- momentum v + rate g; x <- x + v (Polyak 1964), the rate multiplied by `decay` at every step.
 #[derive(Clone, Debug)]
 pub struct Momentum {
-    /// The step's length a unit of gradient.
+    /// The step's length for a unit of gradient.
     pub rate: f64,
-    /// What remains of the last step.
+    /// The share of the last step that is added.
     pub momentum: f64,
     /// What the rate is multiplied by at every step.
     pub decay: f64,
@@ -109,9 +109,9 @@ impl Optimiser for Adam {
 /// for which the picture's root mean square is R; lambda = rms(g) / (2 R) there.
 #[derive(Clone, Debug)]
 pub struct Balanced {
-    /// How far each step goes towards the fixed point, 0 to 1.
+    /// The length of a step as a share of the way to the fixed point, 0 to 1.
     pub rate: f64,
-    /// The root mean square aimed at.
+    /// The root mean square R.
     pub size: f64,
     /// The lambda of the last step.
     pub lambda: f64,

@@ -12,19 +12,19 @@ pub trait Parametrisation: Send + Sync {
     /// The images of `params`, N x C x H x W.
     fn images(&self, params: &[f64]) -> Vec<f64>;
 
-    /// The gradient by the parameters of what has `gradient` by the images.
+    /// The gradient by the parameters, from `gradient` by the images.
     fn pull(&self, params: &[f64], gradient: &[f64]) -> Vec<f64>;
 
-    /// Brings parameters back to where they are allowed after a step.
+    /// Projects parameters to their allowed range after a step.
     fn project(&self, params: &mut [f64]) {
         let _ = params;
     }
 }
 
-/// The net's input itself, each channel in units of `unit` around zero, optionally kept within what photos can give.
+/// The net's input itself, each channel in units of `unit` around zero, optionally bounded to the values that photos can have.
 pub struct Pixels {
     frame: Frame,
-    /// Net units a parameter unit, for each channel.
+    /// Net units per parameter unit, for each channel.
     pub unit: Vec<f64>,
     bounds: Option<Vec<(f64, f64)>>,
 }
@@ -86,7 +86,7 @@ impl Boxed<'_> {
         params.iter().map(|w| 127.5 * (libm::tanh(*w) + 1.0)).collect()
     }
 
-    /// The gradient by the parameters of what has `gradient` by pixel values.
+    /// The gradient by the parameters, from `gradient` by pixel values.
     pub fn pull_pixels(params: &[f64], gradient: &[f64]) -> Vec<f64> {
         let slope = |w: &f64| {
             let t = libm::tanh(*w);
@@ -122,7 +122,7 @@ pub struct Fourier<'a> {
 /// The square root of the covariance of ImageNet's colours, as Olah et al. 2017 measured it (their rows are R, G, B).
 const COLOURS: [[f64; 3]; 3] = [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]];
 
-/// How strongly a parameter moves the sigmoid's argument.
+/// The factor from a parameter to the sigmoid's argument.
 const GAIN: f64 = 0.25;
 
 impl<'a> Fourier<'a> {

@@ -1,4 +1,4 @@
-//! What images look like, as penalties on them.
+//! Priors on images, as penalties.
 //!
 //! Mahendran and Vedaldi 2014, section 2: the alpha-norm keeps values in range, total variation to the power beta / 2
 //! keeps them smooth (beta = 1 leaves spikes where a net samples sparsely). Simonyan et al. 2013: the squared 2-norm.
@@ -35,7 +35,7 @@ pub enum Prior {
 }
 
 impl Prior {
-    /// The penalty, summed over the images; its gradient is taken off `gradient`.
+    /// The penalty, summed over the images; its gradient is subtracted from `gradient`.
     pub fn add_to(&self, frame: Frame, images: &[f64], gradient: &mut [f64]) -> f64 {
         let plane = frame.plane();
         let planes = images.chunks(plane).zip(gradient.chunks_mut(plane)).enumerate();
@@ -88,11 +88,11 @@ impl Prior {
     }
 }
 
-/// What is done to the image itself every few steps (Yosinski et al. 2015, section 4): a blur takes high frequencies
-/// out, clipping takes faint pixels to zero.
+/// Edits of the image itself every few steps (Yosinski et al. 2015, section 4): a blur removes high frequencies, clipping sets
+/// pixels of small magnitude to zero.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// Steps between two times.
+    /// Steps between two edits.
     pub every: usize,
     /// The Gaussian's standard deviation, pixels; 0 for none.
     pub blur: f64,

@@ -55,7 +55,7 @@ impl Frame {
 pub struct Space {
     /// The size of one image.
     pub frame: Frame,
-    /// Net units a pixel value, for each channel.
+    /// Net units per pixel value, for each channel.
     pub slope: Vec<f64>,
     /// The net's input for a pixel value of 0, for each channel.
     pub offset: Vec<f64>,
@@ -80,8 +80,8 @@ impl Space {
         })
     }
 
-    /// As the card says, or pixel values of 1/64 net unit around zero where it says nothing: a scale to begin with for
-    /// nets that take tensors only.
+    /// As the card says; where it says nothing, pixel values of 1/64 net unit around zero, an initial scale for nets that take
+    /// tensors only.
     ///
     /// # Errors
     /// Where the net takes no images.
@@ -130,8 +130,8 @@ impl Space {
         with_real!(gradient, T => Ok(self.each_channel(&values::<T>(gradient)?, |c, g| g.f64() * self.slope[c])))
     }
 
-    /// Hands each image's part of a gradient at the net's input, pulled back as by [`Space::pull_input`], to `step` with that
-    /// image of `pixels` and its number; several images at a time.
+    /// Calls `step` for each image of `pixels`, with its number and its part of a gradient at the net's input, as by
+    /// [`Space::pull_input`]; several images at a time.
     ///
     /// # Errors
     /// Where the gradient's values cannot be read.
@@ -155,7 +155,7 @@ impl Space {
         })
     }
 
-    /// The least and the greatest net input of each channel that a photo can give.
+    /// The smallest and the largest net input of each channel that a photo can have.
     pub fn bounds(&self) -> Vec<(f64, f64)> {
         let ends = |(s, o): (&f64, &f64)| (o.min(o + 255.0 * s), o.max(o + 255.0 * s));
         self.slope.iter().zip(&self.offset).map(ends).collect()

@@ -1,7 +1,7 @@
-//! What an image goes through before the net sees it, so that it does not depend on single pixels: padding, jitter,
-//! scaling, rotation, jitter (Olah et al. 2017, "Transformation robustness"). Together they are one affine map, drawn
-//! anew in each step from the job's random streams, and read bilinearly from the image; outside of it the padding is
-//! mid grey (zero net units where the net's card does not say).
+//! Random transforms of an image before the net, so that the image does not depend on single pixels: padding, jitter, scaling,
+//! rotation, jitter (Olah et al. 2017, "Transformation robustness"). Together they are one affine map, drawn in each step from
+//! the job's random streams and sampled bilinearly; outside the image the padding is mid grey (zero net units where the net's
+//! card does not say).
 
 use super::space::{Frame, Space};
 use crate::job::Job;
@@ -21,7 +21,7 @@ pub struct Transforms {
 }
 
 impl Transforms {
-    /// What does nothing.
+    /// The identity.
     pub const NONE: Self = Transforms { jitter: 0, scale: 0.0, rotate: 0.0, pad: None };
 
     /// Shifts, sizes and rotations with grey padding; none where all three are zero.
@@ -86,7 +86,7 @@ impl Warp {
         })
     }
 
-    /// The gradient by the images of what has `gradient` by what the net sees.
+    /// The gradient by the images, from `gradient` by the transformed images.
     pub fn pull(&self, gradient: &[f64]) -> Vec<f64> {
         let plane = self.frame.plane();
         self.each_plane(gradient, |_, g| {

@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How many of a kind a note names.
+/// How many names a note lists.
 const NAMED: usize = 4;
 
 #[derive(serde::Deserialize)]
@@ -74,13 +74,13 @@ impl fmt::Display for Id {
 #[derive(Clone, Copy, Debug)]
 pub struct Number(pub f64);
 
-/// What outlines an object.
+/// The outline of an object.
 enum Segmentation {
     Polygons(Vec<Vec<f64>>),
     Runs(Packed),
 }
 
-/// The items of a COCO file, with what could not be placed as notes.
+/// The items of a COCO file, with notes on annotations that fit no image.
 ///
 /// # Errors
 /// Where it is not one, or an annotation is damaged; the message names the image.

@@ -1,6 +1,6 @@
-//! Data sets: images in order that know their labels and attributes, listed one by one or made by a generator.
+//! Data sets: images in order, with labels and attributes, listed one by one or made by a generator.
 //!
-//! What is known of an image ([`Item`]) can be had without its pixels, which are decoded or drawn when asked for.
+//! An [`Item`] has an image's label and attributes without its pixels, which are decoded or drawn when needed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,22 +14,22 @@ use super::known::Known;
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
 
-/// A list of images that know their labels and attributes. Cheap to clone.
+/// A list of images with labels and attributes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// What the data set is called in results.
+    /// The data set's name in results.
     pub name: String,
-    /// What a reader should know of how it was read: annotations that could not be placed, images without any.
+    /// Notes on reading: annotations that fit no image, images without annotations.
     pub notes: Arc<Vec<String>>,
     store: Store,
 }
 
-/// The images that files list, and what a reader should know of them.
+/// The images that files list, with notes.
 #[derive(Clone, Debug, Default)]
 pub struct Listed {
     /// The images.
     pub items: Vec<Item>,
-    /// What could not be placed.
+    /// Annotations that fit no image.
     pub notes: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ pub trait Generator: fmt::Debug + Send + Sync {
         if self.is_empty() { Vec::new() } else { self.attributes(0).into_keys().collect() }
     }
 
-    /// What tells these images from others, beside their number: options, files.
+    /// The identity of these images, beside their number: options, files.
     fn identity(&self) -> Value {
         Value::Null
     }
@@ -91,18 +91,18 @@ pub struct Item {
     pub label: Option<String>,
     /// What else is known about it.
     pub attributes: BTreeMap<String, Attribute>,
-    /// Where the object is, as an annotation file says; nothing for images that know themselves.
+    /// The object's position, from an annotation file; nothing for images that contain it themselves.
     pub known: Option<Arc<Known>>,
 }
 
 /// Where an item's pixels are.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// In a file, decoded each time it is asked for.
+    /// In a file, decoded each time it is needed.
     File(PathBuf),
     /// In memory.
     Memory(Image),
-    /// Drawn by a generator each time it is asked for: the image with this index.
+    /// Drawn by a generator each time it is needed: the image with this index.
     Generated(Arc<dyn Generator>, usize),
 }
 
@@ -172,17 +172,17 @@ impl Dataset {
         Self::new(name, images.into_iter().map(Item::from).collect())
     }
 
-    /// A data set whose images are made when asked for; it takes no memory, however many there are.
+    /// A data set whose images are made when needed; it takes no memory, however many there are.
     pub fn generated(name: impl Into<String>, generator: Arc<dyn Generator>) -> Self {
         Dataset { name: name.into(), notes: Arc::default(), store: Store::Generated(generator) }
     }
 
-    /// The same data set with what a reader should know of it.
+    /// The same data set with these notes.
     pub fn with_notes(self, notes: Vec<String>) -> Self {
         Dataset { notes: Arc::new(notes), ..self }
     }
 
-    /// Whether images are made or read when asked for, by a generator.
+    /// Whether images are made or read by a generator.
     pub(super) fn is_generated(&self) -> bool {
         !matches!(self.store, Store::Listed(_))
     }
@@ -201,7 +201,7 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// What is known of image `index` (from 0), without its pixels.
+    /// The item of image `index` (from 0), without its pixels.
     ///
     /// # Errors
     /// Where there is no such image.
@@ -214,7 +214,7 @@ impl Dataset {
             .hint(format!("it has {} images, counted from 0", self.len()))
     }
 
-    /// What is known of each image, in order, without the pixels.
+    /// The items in order, without their pixels.
     pub fn items(&self) -> impl ExactSizeIterator<Item = Cow<'_, Item>> + '_ {
         (0..self.len()).map(|i| self.known(i))
     }
@@ -227,7 +227,7 @@ impl Dataset {
         self.item(index)?.image()
     }
 
-    /// The label of image `index`, without anything else that is known of it.
+    /// The label of image `index`, without reading anything else.
     pub fn label(&self, index: usize) -> Option<String> {
         match &self.store {
             Store::Listed(items) => items.get(index)?.label.clone(),
@@ -265,7 +265,7 @@ impl Dataset {
         }
     }
 
-    /// What tells the data set from others, wherever its files lie: its name, its first and last image, what a generator says.
+    /// The data set's identity, independent of the place of its files: its name, its first and last image, the generator's identity.
     pub fn identity(&self) -> Value {
         let ends = [0, self.len().saturating_sub(1)].map(|i| self.item(i).map(|item| item.caption(i)).ok());
         let made = match &self.store {

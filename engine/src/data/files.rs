@@ -1,4 +1,4 @@
-//! Data sets from files: a folder, a pattern, a table, annotations, records. Files are decoded when an image is asked for.
+//! Data sets from files: a folder, a pattern, a table, annotations, records. Files are decoded when an image is needed.
 //!
 //! - A folder with sub-folders: each image's label is its sub-folder's name. A flat folder: no labels.
 //! - A pattern (`photos/*.jpg`, `**` for any depth): when the files lie in several folders, those name the labels.
@@ -30,7 +30,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::limits::{COLUMNS, TEXT};
 use crate::regular;
 
-/// How image files end.
+/// The extensions of image files.
 pub const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
 
 /// The data set that `from` names: a folder, a pattern with `*`, `?` or `[..]`, a `.csv` table, a `.json` or `.xml` file of
@@ -87,7 +87,7 @@ pub fn load_images(from: impl AsRef<Path>) -> Result<Dataset> {
     Err(Error::internal(format!("`{}` changed while it was looked at", from.display())))
 }
 
-/// The files right in a folder that `fit`, sorted.
+/// The files directly in a folder that `fit`, sorted.
 pub(super) fn files_in(folder: &Path, fit: fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut files = regular::entries(folder)?;
     files.retain(|p| p.is_file() && fit(p));

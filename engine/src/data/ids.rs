@@ -1,5 +1,5 @@
-//! What an image of a data set is called in files of answers: its path below the folder that all lie in, or, for generated
-//! images, the data set's name and the image's index.
+//! The name of an image of a data set in files of answers: its path below the folder that contains all images, or, for
+//! generated images, the data set's name and the image's index.
 
 use super::dataset::{Dataset, Source};
 use std::collections::BTreeMap;

@@ -57,7 +57,7 @@ pub(super) fn validation(images: &Path, annotations: &Path) -> Result<Listed> {
     Ok(Listed { items, notes: notes.into_iter().collect() })
 }
 
-/// Caltech's folder of classes in `root`, its name, and the class that is no class.
+/// Caltech's folder of classes in `root`, its name, and the class of background images.
 pub(super) fn caltech(root: &Path) -> Option<(PathBuf, &'static str)> {
     let known = [("101_ObjectCategories", "BACKGROUND_Google"), ("256_ObjectCategories", "257.clutter")];
     known.into_iter().map(|(name, none)| (root.join(name), none)).find(|(folder, _)| folder.is_dir())
@@ -92,9 +92,10 @@ pub fn with_truth(data: &Dataset, truth: &Path, names: Option<&Path>) -> Result<
         let found = usual.iter().map(|name| beside.join(name)).find(|p| p.is_file());
         match names.map(Path::to_path_buf).or(found) {
             Some(file) => by_number(&file, from_one),
-            None => Err(Error::value("its numbers stand for classes whose names are not known").context(at()).hint(
-                format!("give the names: load_images(.., #{{ truth: .., classes_by_number: \"{}\" }})", usual[0]),
-            )),
+            None => Err(Error::value("the names of its numbered classes are unknown").context(at()).hint(format!(
+                "give the names: load_images(.., #{{ truth: .., classes_by_number: \"{}\" }})",
+                usual[0]
+            ))),
         }
     };
     let name = |names: &BTreeMap<usize, String>, number: usize| {
@@ -161,7 +162,7 @@ pub fn with_truth(data: &Dataset, truth: &Path, names: Option<&Path>) -> Result<
     Ok(Dataset::new(data.name.clone(), items).with_notes(notes))
 }
 
-/// What a file of ground truth says.
+/// The content of a file of ground truth.
 enum Truth {
     /// A class's number an image.
     Numbers(Vec<usize>),

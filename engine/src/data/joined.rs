@@ -1,8 +1,8 @@
-//! Data sets joined with tables of what else is known: of classes (a row a class) or of images (a row an image).
+//! Data sets joined with tables of attributes: of classes (a row a class) or of images (a row an image).
 //!
 //! A table is .csv or .tsv with a header, or JSON: a list of objects or an object a line, such as ImageNet-X's annotations (Idrissi
 //! et al. 2022: sixteen factors an image). The key is the column `class` or `label`, or `image`, `path`, `file` or `file_name`; all
-//! others are attributes. What an image knows itself stays.
+//! others are attributes. An image's own attributes stay.
 
 use super::dataset::{Dataset, Generator};
 use super::ids::ImageIds;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What a table's rows are about.
+/// The subject of a table's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
     /// Classes: joined by the images' labels.

@@ -1,4 +1,4 @@
-//! What annotation files know of an image beside its label: box, mask, named points; applied when it is decoded.
+//! Annotations of an image beside its label (box, mask, named points), applied when the image is decoded.
 
 use super::image::{Image, Mask, PixelBox};
 use super::runs::Runs;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where an image's object is.
+/// The position of an image's object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
     /// Every object that has a label and a box (left, top, width, height in pixels), crowds left out.
@@ -34,7 +34,7 @@ pub enum Outline {
 }
 
 impl Known {
-    /// The image with what is known put on it.
+    /// The image with its annotations.
     ///
     /// # Errors
     /// Where a mask cannot be read or has another size.

@@ -1,5 +1,5 @@
 //! Plain lists of images in JSON: objects with `path` and any of `label`, `box` (left, top, width, height), `mask` (a file),
-//! `keypoints` (name: \[x, y\]), `attributes`; what else an object holds are attributes, too.
+//! `keypoints` (name: \[x, y\]), `attributes`; all other members of an object are attributes, too.
 
 use super::coco::coco;
 use super::dataset::{Item, Listed};

@@ -1,4 +1,4 @@
-//! Attributes measured from an image itself, for images whose data set does not say.
+//! Attributes measured from an image's pixels, for data sets that do not give them.
 
 use super::image::{Attribute, Image};
 

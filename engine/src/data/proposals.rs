@@ -1,10 +1,10 @@
-//! Regions of images as a data set of their own, from a file of proposals (Girshick et al. 2013: selective search's boxes are what
-//! R-CNN is asked about).
+//! Regions of images as a data set of their own, from a file of proposals (Girshick et al. 2013: R-CNN classifies the boxes of
+//! selective search).
 //!
 //! A file is .csv or .tsv with a header, or JSON: a list of objects or an object a line. The image stands in the column `image`,
-//! `path`, `file` or `file_name`; the box in `left`, `top` (or `x`, `y`), `width`, `height` (or `w`, `h`), in `left`, `top`, `right`,
-//! `bottom` (or `x1`, `y1`, `x2`, `y2`), or in JSON as `box` or `bbox`, [left, top, width, height]; px of the image. `label` is the
-//! region's own label, every other column an attribute, such as a score.
+//! `path`, `file` or `file_name`; the box in `left`, `top` (or `x`, `y`), `width`, `height` (or `w`, `h`), in `left`, `top`,
+//! `right`, `bottom` (or `x1`, `y1`, `x2`, `y2`), or in JSON as `box` or `bbox`, [left, top, width, height]; px of the image.
+//! `label` is the region's own label, every other column an attribute, such as a score.
 
 use super::dataset::{Dataset, Generator};
 use super::ids::ImageIds;
@@ -29,10 +29,10 @@ const SIDES: [&[&str]; 6] = [
 ];
 
 impl Dataset {
-    /// The regions of a proposal file, each cut out of its image when it is asked for, in the file's order. A region has its image's
-    /// label unless it has its own, its image's attributes and its own, and `image`, `left`, `top`, `width`, `height`. What reaches
-    /// over its image's border is cut there; a region outside is an image that cannot be read. Rows of images that are not in this
-    /// data set are left out, which a note says.
+    /// The regions of a proposal file, each cropped from its image when it is needed, in the file's order. A region has its
+    /// image's label unless it has its own, its image's attributes and its own, and `image`, `left`, `top`, `width`, `height`.
+    /// A region is clipped at its image's border; one outside is an image that cannot be read. Rows of images that are not in
+    /// this data set are left out, and a note says so.
     ///
     /// # Errors
     /// Where the file cannot be read, lacks a column, has a box without extent, or no row is about an image of the data set.

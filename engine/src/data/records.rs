@@ -1,6 +1,6 @@
 //! Data sets of small images in one file: CIFAR-10's binary version, and IDX (MNIST and its like, gzipped or not).
 //!
-//! Images are read from the file when they are asked for; only labels (and what is gzipped) are held.
+//! Images are read from the file when they are needed; only labels (and gzipped files) are held in memory.
 
 use super::dataset::{Dataset, Generator};
 use super::image::{Attribute, Image};
@@ -19,7 +19,7 @@ const CIFAR: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog
 /// A label's byte and 32 x 32 pixels, red, then green, then blue.
 const CIFAR_RECORD: usize = 1 + 3 * 32 * 32;
 
-/// The bytes of a file, held or read when asked for.
+/// The bytes of a file, held in memory or read when needed.
 enum Bytes {
     Held(Vec<u8>),
     File(Mutex<File>),
@@ -182,7 +182,7 @@ fn open(path: &Path) -> Result<Records> {
 /// How gzip's files begin.
 pub(super) const PACKED: [u8; 2] = [0x1f, 0x8b];
 
-/// What gzipped bytes hold, within the limit.
+/// The unpacked bytes of a gzip stream, within the limit.
 pub(super) fn unpacked(packed: impl Read) -> Result<Vec<u8>> {
     let most = UNPACKED.most();
     let mut held = Vec::new();

@@ -1,5 +1,5 @@
-//! A signal at another sampling rate: interpolation by a windowed sinc, which lets nothing above the lower of both Nyquist
-//! frequencies through (Smith, Digital Audio Resampling, 2002; Hann's window, six zero crossings, the defaults of torchaudio).
+//! A signal at another sampling rate: interpolation by a windowed sinc, a low-pass filter at the lower of both Nyquist
+//! frequencies (Smith, Digital Audio Resampling, 2002; Hann's window, six zero crossings, the defaults of torchaudio).
 
 use crate::error::{Error, Result};
 use crate::limits::ARRAY;

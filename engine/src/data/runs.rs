@@ -89,7 +89,7 @@ impl Runs {
 }
 
 /// The run lengths of a packed text: five bits a letter from the lowest up, the sixth says that more follow, the last one's
-/// fifth is the sign; from the fourth run on, each is told by its difference from the last but one.
+/// fifth is the sign; from the fourth run on, each is stored as its difference from the last but one.
 fn unpack(letters: &[u8]) -> Option<Vec<usize>> {
     let mut counts: Vec<i64> = Vec::new();
     let mut letters = letters.iter();

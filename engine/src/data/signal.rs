@@ -13,7 +13,8 @@ use std::path::Path;
 
 /// Channels that a `.wav` file may claim.
 const CHANNELS: usize = 1024;
-/// Channels of a `.npy` array whose axes are turned: a signal has more samples than channels.
+/// The largest number of channels for which a `.npy` array of samples x channels is transposed: a signal has more samples than
+/// channels.
 const TURNED: usize = 64;
 /// The sampling rates that are taken, Hz.
 const RATES: std::ops::RangeInclusive<f64> = 1e-6..=1e9;
@@ -25,9 +26,9 @@ pub struct Signal {
     pub values: Tensor,
     /// Samples a second, where it is known.
     pub rate: Option<f64>,
-    /// What it is called in figures: the file's name.
+    /// Its name in figures: the file's name.
     pub name: String,
-    /// What was done to it on its way from the file.
+    /// The steps applied to it since it was read.
     pub notes: Vec<String>,
 }
 
@@ -94,7 +95,7 @@ impl Signal {
         Ok(Signal { name, ..read.context(|| format!("`{}`", path.display()))? })
     }
 
-    /// The signal at a sampling rate in Hz: resampled where it has another, else taken to have it.
+    /// The signal at a sampling rate in Hz: resampled where it has another rate; where its rate is unknown, it gets this one.
     ///
     /// # Errors
     /// Where the rate is none, or too far from the signal's own.

@@ -85,9 +85,9 @@ pub struct Volume {
     pub orientation: Option<Orientation>,
     /// Millimetres between voxels along each axis, where they are known.
     pub spacing: Option<[f64; 3]>,
-    /// What it is called in figures: the file's name.
+    /// Its name in figures: the file's name.
     pub name: String,
-    /// What was done to it on its way from the file.
+    /// The steps applied to it since it was read.
     pub notes: Vec<String>,
 }
 
@@ -134,10 +134,10 @@ impl Volume {
         Ok(Volume { values: scaled(&self.values, mean, std)?, ..self })
     }
 
-    /// The same volume with its axes pointing elsewhere: swapped and turned round.
+    /// The same volume in another orientation: axes are permuted and flipped.
     ///
     /// # Errors
-    /// Where it is not known where they point.
+    /// Where its orientation is not known.
     pub fn oriented(&self, to: Orientation) -> Result<Volume> {
         let Some(from) = self.orientation else {
             return Err(Error::value(format!("`{}` does not say where its axes point", self.name))

@@ -1,5 +1,5 @@
-//! Detectors: raw outputs read as boxes, as the net's card says ([`BoxDecoding`]), and doubles left out: steps after the
-//! graph, so that a box's score is a value of the graph and gradients pass from it.
+//! Detectors: raw outputs decoded as boxes, as the net's card says ([`BoxDecoding`]), and non-maximum suppression. Both are
+//! steps after the graph, so that a box's score is a value of the graph and has a gradient.
 
 mod columns;
 pub mod precision;
@@ -20,12 +20,12 @@ use candle_core::Tensor;
 pub struct Found {
     /// The number of the candidate that it comes from.
     pub candidate: usize,
-    /// Its class: the most probable one but the background.
+    /// Its class: the most probable one, the background excepted.
     pub class: usize,
     /// Objectness and class probability together.
     pub score: f64,
-    /// How surely there is an object: the net's own number, else one less the background's probability, else the largest
-    /// class probability.
+    /// The probability that there is an object: the net's own number, else one minus the background's probability, else the
+    /// largest class probability.
     pub objectness: f64,
     /// The probability of each class.
     pub classes: Vec<f64>,
@@ -43,7 +43,7 @@ pub struct Detector {
     scores: Model,
     boxes: Option<Model>,
     columns: Columns,
-    /// The class that means that nothing is there.
+    /// The class of the background.
     background: Option<usize>,
     /// Height and width of the net's input.
     input: [usize; 2],
@@ -85,7 +85,7 @@ impl Detector {
         self.columns.classes
     }
 
-    /// The class that means that nothing is there, where one does.
+    /// The class of the background, if there is one.
     pub fn background(&self) -> Option<usize> {
         self.background
     }
@@ -109,8 +109,8 @@ impl Detector {
         Ok(scores.iter().enumerate().map(of).collect())
     }
 
-    /// The boxes of one input, best first, doubles left out: of two of a class that overlap by more than the decoding says, the
-    /// better one stays.
+    /// The boxes of one input after non-maximum suppression, best first: of two boxes of a class that overlap by more than the
+    /// decoding says, the better one stays.
     ///
     /// # Errors
     /// As the forward pass; where `x` holds several inputs.
@@ -122,7 +122,7 @@ impl Detector {
         }
     }
 
-    /// Greedy suppression of doubles (non-maximum suppression), class by class.
+    /// Greedy non-maximum suppression, class by class.
     fn without_doubles(&self, mut found: Vec<Found>) -> Vec<Found> {
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
         let mut kept: Vec<Found> = Vec::new();
@@ -248,7 +248,7 @@ impl Detector {
     }
 }
 
-/// A power that leaves numbers as they are where it is one.
+/// A power; with exponent one, exactly the base.
 fn power(base: f64, exponent: f64) -> f64 {
     if exponent == 1.0 { base } else { libm::pow(base, exponent) }
 }

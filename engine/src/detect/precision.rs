@@ -1,5 +1,6 @@
 //! Mean average precision as COCO defines it (Lin et al. 2014): at each threshold of intersection over union from .5 to .95,
-//! boxes are matched to the truth from the surest on, each truth once; precision, made to fall, is averaged at 101 recalls.
+//! boxes are matched to the truth in the order of their scores, each truth once; precision, made monotone, is averaged at 101
+//! recalls.
 
 use super::overlap;
 
@@ -15,7 +16,7 @@ pub struct Placed {
     pub class: usize,
     /// Its corners.
     pub corners: [f64; 4],
-    /// How sure it is; of the truth it does not matter.
+    /// Its score; not used for the truth.
     pub score: f64,
 }
 

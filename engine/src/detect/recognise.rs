@@ -1,4 +1,4 @@
-//! Detectors known by the shapes of their outputs: boxes beside scores, or as many candidates as YOLO's grids have cells.
+//! Detectors recognised by the shapes of their outputs: boxes beside scores, or as many candidates as YOLO's grids have cells.
 
 use super::own_output;
 use crate::graph::Op;
@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::model::boxes::{BoxDecoding, Squash};
 use crate::tensor::to_f64;
 
-/// Fewer candidates are not taken for boxes.
+/// The number of candidates below which an output is not taken for boxes.
 const FEWEST: usize = 16;
 
 /// How the outputs of a net are boxes, where their shapes say so: an output of N x 4 beside one of N x classes (where sigmoids end
@@ -33,8 +33,8 @@ fn cells(model: &Model) -> Option<BoxDecoding> {
     BoxDecoding::named("fastestdet").map(|decoding| BoxDecoding { evidence: Some(evidence), ..decoding })
 }
 
-/// Boxes of a transformer's queries: four sigmoids, centre and size, beside raw scores; other outputs of such nets are told by
-/// their names.
+/// Boxes of a transformer's queries: four sigmoids, centre and size, beside raw scores; other outputs of such nets are
+/// distinguished by their names.
 fn queries(model: &Model) -> Option<BoxDecoding> {
     let all: Vec<(String, Model, Vec<usize>)> =
         named(model).into_iter().map(|(n, m)| (n, m.clone(), dims(&m))).collect();
@@ -64,8 +64,8 @@ fn queries(model: &Model) -> Option<BoxDecoding> {
     BoxDecoding::named(decoding).map(|d| BoxDecoding { scores, boxes, evidence: Some(evidence), ..d })
 }
 
-/// Whether all scores start from a small probability, as those of nets that are trained with a focal loss do (Lin et al. 2017,
-/// section 3.3: a bias of -4.6), so that no class stands for nothing.
+/// Whether the scores have the bias of a small probability, as in nets trained with a focal loss (Lin et al. 2017, section 3.3:
+/// -4.6): such nets have no class for the background.
 fn has_focal_bias(net: &Model) -> bool {
     let graph = net.graph();
     let mut at = graph.output();

@@ -1,5 +1,5 @@
-//! Points of the plane put on a grid, one a cell and no cell between them empty, as near to their places as can be: the
-//! linear assignment problem, solved exactly up to [`EXACT`] points; more are halved until each part is that small.
+//! Points of the plane assigned to the cells of a grid, one for each cell without gaps, as near to their positions as possible:
+//! the linear assignment problem, solved exactly up to [`EXACT`] points; more are halved until each part is that small.
 
 use crate::error::{Error, Result};
 

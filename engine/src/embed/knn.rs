@@ -4,11 +4,11 @@ use crate::kernels::matmul::{Matrix, matmul};
 use rayon::prelude::*;
 
 crate::choice! {
-    /// How far apart two codes are.
+    /// The distance between two codes.
     pub enum Metric {
         /// 1 - cos of the angle.
         Cosine = "cosine",
-        /// The straight line.
+        /// The Euclidean distance.
         Euclidean = "euclidean",
     }
 }
@@ -40,8 +40,8 @@ impl Neighbours {
 const BLOCK: usize = 64;
 
 /// The `k` nearest rows of `base` (n x d) for each row of `queries` (m x d); `None` asks for each row's neighbours among
-/// the others. `k` is cut to what there is. Exact for any finite values: a row is left out only where the error bound of
-/// its f32 product says that `k` others are nearer.
+/// the others. `k` is at most the number of rows. Exact for any finite values: a row is left out only where the error bound of
+/// its f32 product proves that `k` others are nearer.
 pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric: Metric) -> Neighbours {
     let (n, itself) = (base.len() / d.max(1), queries.is_none());
     let k = k.min(if itself { n.saturating_sub(1) } else { n });
@@ -117,7 +117,7 @@ pub fn squared(a: &[f32], b: &[f32]) -> f64 {
     (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
-/// How rows are brought to a size that f32 products bear.
+/// The scaling of rows for f32 products.
 enum Scaling {
     /// To length 1, for angles.
     Unit,
@@ -155,7 +155,7 @@ impl Scaling {
     }
 }
 
-/// Rows that the centre is taken from, evenly spread.
+/// Rows from which the centre is computed, evenly spaced.
 const SAMPLED: usize = 501;
 
 /// The median of each value over rows: a centre that a few far rows do not move.

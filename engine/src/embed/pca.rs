@@ -22,7 +22,7 @@ pub struct Pca {
 /// Rows whose products one task computes.
 const BLOCK: usize = 256;
 
-/// The `k` leading components of `rows`, n x d; k is cut to what there is.
+/// The `k` leading components of `rows`, n x d; k is at most min(n, d).
 pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
     let n = rows.len() / d.max(1);
     let k = k.min(d).min(n);

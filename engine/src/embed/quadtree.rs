@@ -1,7 +1,7 @@
 //! Repulsion by a quadtree (Barnes and Hut 1986; van der Maaten, "Accelerating t-SNE using tree-based algorithms", 2014).
 //!
-//! Points are put in Morton order once an iteration; the tree lies in one array in depth-first order, each node with the
-//! place to go on at when it is far enough away, so that a walk needs no stack.
+//! Points are sorted in Morton order in each iteration. The tree is one array in depth-first order; each node has the index of
+//! the node after its subtree, so that a traversal needs no stack.
 
 use rayon::prelude::*;
 
@@ -15,7 +15,7 @@ struct Node {
     count: f64,
     /// The square's side over theta, squared: nearer than this the node must be opened.
     near: f64,
-    /// The node to go on with when this one is done with.
+    /// The node after this one's subtree.
     skip: u32,
 }
 
@@ -24,11 +24,11 @@ pub struct Quadtree {
     nodes: Vec<Node>,
 }
 
-/// Deeper than this points count as one place.
+/// The depth from which on points count as equal.
 const DEEPEST: u32 = 31;
 
 impl Quadtree {
-    /// The tree over `points`; `theta` is how large a square may look before it is opened (0 is exact).
+    /// The tree over `points`; a square is opened if its side over its distance is larger than `theta` (0 is exact).
     pub fn new(points: &[[f64; 2]], theta: f64) -> Self {
         let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
         for p in points {

@@ -1,15 +1,15 @@
-//! How well an embedding keeps what the codes say (Kobak and Berens 2019; Venna and Kaski 2001), for every figure to print.
+//! Quality measures of an embedding (Kobak and Berens 2019; Venna and Kaski 2001), which every figure prints.
 
 use super::knn::{Metric, Neighbours, nearest, squared};
 use crate::stats::spearman;
 use rayon::prelude::*;
 
-/// Figures of an embedding.
+/// Quality measures of an embedding.
 #[derive(Clone, Copy, Debug)]
 pub struct Quality {
     /// The share of each point's nearest codes that are among its nearest points (KNN).
     pub preserved: f64,
-    /// 1 less what points near in the plane only cost, by their rank among the codes; 1 is perfect.
+    /// Trustworthiness: 1 minus a penalty for points that are near in the plane only, by their rank among the codes; 1 is perfect.
     pub trustworthiness: f64,
     /// Spearman's correlation of distances between codes and between points (CPD).
     pub distances: f64,

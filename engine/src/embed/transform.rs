@@ -1,4 +1,4 @@
-//! New points put into a finished embedding, which does not move: Poličar, Stražar, Zupan, "Embedding to reference t-SNE
+//! New points placed in a finished embedding, whose points stay: Poličar, Stražar, Zupan, "Embedding to reference t-SNE
 //! space addresses batch effects in single-cell classification", 2021.
 
 use super::knn::Neighbours;
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 /// The effective number of neighbours of a new point.
 pub const PERPLEXITY: f64 = 5.0;
-/// Neighbours looked at.
+/// Neighbours used for a new point.
 pub const NEIGHBOURS: usize = 15;
 const STEPS: usize = 250;
 const EXAGGERATION: f64 = 1.5;

@@ -18,7 +18,7 @@ pub struct Settings {
     pub exaggeration: f64,
     /// Steps after it.
     pub steps: usize,
-    /// How large a square of the tree may look before it is opened.
+    /// The tree's accuracy: a square is opened if its side over its distance is larger than this.
     pub theta: f64,
 }
 
@@ -48,7 +48,7 @@ const LONGEST: f64 = 5.0;
 /// Points that one task moves.
 const CHUNK: usize = 64;
 
-/// The embedding of points with these neighbours, from `start`, one a row. A stop comes back with what is reached.
+/// The embedding of points with these neighbours, from `start`, one a row. An interrupt returns the points reached so far.
 pub fn embed(neighbours: &Neighbours, start: Vec<[f64; 2]>, settings: &Settings, job: &Job) -> Embedding {
     let n = start.len();
     let p = joint(neighbours, n, settings.perplexity);

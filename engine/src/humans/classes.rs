@@ -1,4 +1,4 @@
-//! The classes that people and nets choose from, and what a net's outputs say about them.
+//! The classes that people and nets choose from, and the outputs of a net that belong to each.
 
 use crate::error::{Context, Error, Result};
 use crate::limits::TEXT;
@@ -8,17 +8,17 @@ use crate::params::{Form, Param, Value, wrong_kind};
 use crate::regular;
 use std::path::{Path, PathBuf};
 
-/// The classes that may be chosen, as an option gives them.
+/// The classes to choose from, as an option gives them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ClassList {
     /// Those of the net, or the data set's labels.
     #[default]
     Own,
-    /// In a file: names as [`read_labels`] reads them, or a JSON object from each name to the net's outputs that mean it.
+    /// In a file: names as [`read_labels`] reads them, or a JSON object from each name to the net's outputs of that class.
     File(PathBuf),
     /// Names.
     Names(Vec<String>),
-    /// Names with the net's outputs that mean each.
+    /// Names with the net's outputs of each class.
     Groups(Vec<(String, Vec<usize>)>),
 }
 
@@ -70,7 +70,7 @@ impl Classes {
         Classes { card: Card { classes, ..Card::named("the classes") }, groups: None }
     }
 
-    /// Classes each of which stands for several outputs of a net.
+    /// Classes each of which has several outputs of a net.
     pub fn of_groups(groups: Vec<(String, Vec<usize>)>) -> Self {
         let (names, outputs): (Vec<String>, Vec<Vec<usize>>) = groups.into_iter().unzip();
         Classes { groups: Some(outputs), ..Self::of(&names) }
@@ -122,7 +122,7 @@ impl Classes {
         self.card.class_index(name)
     }
 
-    /// For each class the outputs of the net with this card that mean it.
+    /// For each class the outputs that belong to it, of the net with this card.
     ///
     /// # Errors
     /// Where the net has none for a class.
@@ -155,7 +155,7 @@ impl Classes {
     }
 }
 
-/// The probability of each class, the mean over the outputs that mean it, as shares of their sum.
+/// The probability of each class: the mean over its outputs, normalised to sum 1.
 pub fn shares(probabilities: &[f64], outputs: &[Vec<usize>]) -> Vec<f64> {
     let mean = |group: &Vec<usize>| group.iter().map(|i| probabilities[*i]).sum::<f64>() / group.len().max(1) as f64;
     let means: Vec<f64> = outputs.iter().map(mean).collect();

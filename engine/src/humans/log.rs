@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// What one person said of one image.
+/// One person's answer for one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Made by the page: the same answer sent again has the same one.
@@ -22,7 +22,7 @@ pub struct Answer {
     /// Whether the image was skipped.
     #[serde(default)]
     pub skipped: bool,
-    /// How long the image was looked at, seconds; the time that the page was hidden is not counted.
+    /// The time for the answer, seconds, without the time that the page was hidden.
     #[serde(default)]
     pub time_s: Option<f64>,
     /// Whether the right class was shown after each answer.
@@ -33,18 +33,18 @@ pub struct Answer {
     pub at: f64,
 }
 
-/// What kinds of error a wrong answer is.
+/// The kinds of error of a wrong answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tag {
     /// Made by the page.
     pub id: String,
-    /// Who says so.
+    /// The reviewer.
     pub by: String,
     /// Whose error it is: a labeller or a net.
     pub subject: String,
     /// The image.
     pub image: String,
-    /// Names of [`super::taxonomy::KINDS`]; none takes back what was said before.
+    /// Names of [`super::taxonomy::KINDS`]; an empty list removes earlier ones.
     pub kinds: Vec<String>,
     /// When, seconds since 1970 (UTC).
     #[serde(default)]
@@ -67,7 +67,7 @@ pub enum Entry {
         #[serde(default)]
         at: f64,
     },
-    /// An error is told what kind it is.
+    /// The kinds of an error.
     Tag(Tag),
 }
 
@@ -91,7 +91,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens or makes the file and reads what is in it. A last line that a crash cut off was never acknowledged: it goes.
+    /// Opens or creates the file and reads its entries. A last line that a crash cut off was never acknowledged; it is removed.
     ///
     /// # Errors
     /// Where the file cannot be written, another process has it open, or a line is none of a session.
@@ -179,7 +179,7 @@ fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The entries of a session's text; empty lines count nothing.
+/// The entries of a session's text; empty lines are ignored.
 ///
 /// # Errors
 /// Where a line is none of a session; the message says which.
@@ -195,7 +195,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Entry>> {
         .collect()
 }
 
-/// The answers that stand: not taken back, and of each labeller the last one for each image; in the file's order.
+/// The valid answers: not undone, and of each labeller the last one for each image; in the file's order.
 pub fn standing(entries: &[Entry]) -> Vec<&Answer> {
     let undone: BTreeSet<&str> =
         entries.iter().filter_map(|e| if let Entry::Undo { of, .. } = e { Some(of.as_str()) } else { None }).collect();
@@ -210,7 +210,7 @@ pub fn standing(entries: &[Entry]) -> Vec<&Answer> {
     answers
 }
 
-/// What is said of errors: of each reviewer the last word on each subject's answer to each image.
+/// The kinds of errors: of each reviewer the last entry for each subject's answer to each image.
 pub fn tags(entries: &[Entry]) -> Vec<&Tag> {
     let mut seen = BTreeSet::new();
     let mut tags: Vec<&Tag> = entries

@@ -1,5 +1,5 @@
-//! What people say of images, and how it is told apart from what nets say: sessions of the labelling page, trials of
-//! published experiments, the classes that may be chosen, the kinds of errors.
+//! People's answers for images: sessions of the labelling page, trials of published experiments, the classes to choose from,
+//! the kinds of errors.
 //!
 //! Karpathy, "What I learned from competing against a ConvNet on ImageNet", 2014; Russakovsky et al., "ImageNet Large
 //! Scale Visual Recognition Challenge", 2014, section 6.4.

@@ -1,9 +1,9 @@
 //! A tree of the classes to browse beside the search, such as WordNet's order of ImageNet's classes (Russakovsky et al. 2014; the
 //! page of Karpathy 2014 showed it).
 //!
-//! A file is .csv with the columns `node` and `parent`, and where nodes are ids `name`, what each is called; or .json, nested
-//! objects of `name` and `children` (objects, or the names of classes). Nodes are classes where they bear a class's name, a synonym
-//! or its WordNet id. Branches without classes are left out, branches with a single one below are passed over.
+//! A file is .csv with the columns `node` and `parent`, and `name` where nodes are ids; or .json, nested objects of `name` and
+//! `children` (objects, or the names of classes). A node is a class if it has a class's name, a synonym or its WordNet id.
+//! Branches without classes are left out, and a branch with a single child is replaced by the child.
 
 use super::Classes;
 use crate::error::{Context as _, Error, Result};
@@ -37,7 +37,7 @@ struct Listed {
 }
 
 impl Tree {
-    /// The tree in a file, as far as it leads to one of the classes.
+    /// The tree in a file, pruned to the branches that contain one of the classes.
     ///
     /// # Errors
     /// Where the file cannot be read, has no such columns, goes in a circle, or holds none of the classes.
@@ -71,19 +71,19 @@ impl Tree {
         Ok(tree)
     }
 
-    /// How many classes the file does not hold; they stand in a branch of their own.
+    /// How many classes the file does not contain; they are in a branch of their own.
     pub fn missing(&self) -> usize {
         self.missing
     }
 
-    /// As the page takes it: name, class and the nodes below.
+    /// The page's JSON: name, class and children.
     pub fn json(&self) -> Value {
         self.root.json()
     }
 }
 
 impl Branch {
-    /// Without what leads to no class; a branch with one node below is that node.
+    /// Without branches that contain no class; a branch with one child is replaced by the child.
     fn pruned(self) -> Option<Self> {
         let mut below: Vec<Branch> = self.below.into_iter().filter_map(Branch::pruned).collect();
         match (self.class, below.len()) {
@@ -106,7 +106,7 @@ impl Branch {
     }
 }
 
-/// Nodes deeper than this go in a circle, or come from no tree of things: WordNet's are 20 deep.
+/// The depth above which a tree is refused as circular or wrong; WordNet's is 20.
 const DEEPEST: usize = 64;
 
 impl Listed {

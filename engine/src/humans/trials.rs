@@ -1,4 +1,4 @@
-//! Trials: who said what of which image, from a session's file, a table of a published experiment, or a list in a script.
+//! Trials: the answers of subjects for images, from a session's file, a table of a published experiment, or a list in a script.
 
 use super::log::{Tag, parse, standing, tags};
 use crate::data::pattern::matching;
@@ -9,7 +9,7 @@ use crate::regular;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What one subject said of one image.
+/// One subject's answer for one image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trial {
     /// Who.
@@ -24,7 +24,7 @@ pub struct Trial {
     pub label: Option<String>,
 }
 
-/// Trials, and what reviewers said of the errors among them.
+/// Trials, and the kinds that reviewers gave to the errors among them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trials {
     /// In the order of their file.
@@ -85,7 +85,7 @@ const COLUMNS: [(&str, &[&str]); 5] = [
     ("label", &["label", "truth", "category"]),
 ];
 
-/// Which of a table's columns means what.
+/// The meaning of a table's columns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns(pub BTreeMap<String, String>);
 

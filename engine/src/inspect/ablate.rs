@@ -1,4 +1,4 @@
-//! Ablation: a net without some of its channels, to see what hangs on them.
+//! Ablation: a net without some of its channels, to see what depends on them.
 //!
 //! Morcos et al. 2018, "On the importance of single directions for generalization" (values clamped to zero).
 
@@ -93,7 +93,7 @@ fn places(subject: &Subject) -> Result<(NodeId, std::ops::Range<usize>)> {
             let i = at.iter().zip(shape(node)?).fold(0, |i, (k, n)| i * n + k);
             Ok((*node, i..i + 1))
         }
-        other => Err(Error::subject(format!("{other} cannot be taken out of a net"))
+        other => Err(Error::subject(format!("{other} cannot be ablated"))
             .hint("layers, channels and units can: net.ablate(net.layer(name).channel(i))")),
     }
 }

@@ -11,7 +11,7 @@ use crate::stream::StreamReport;
 use crate::subject::{Input, Prepared};
 use crate::tensor::tensor;
 
-/// The least score of a box that average precision looks at, as is usual.
+/// The smallest score of a box that average precision counts, as is usual.
 const LEAST: f64 = 0.001;
 
 /// Detectors.
@@ -20,7 +20,7 @@ pub trait Detect {
     /// pixels (the net input's where a tensor is given).
     ///
     /// # Errors
-    /// Where the card does not say how outputs are boxes, or they do not fit.
+    /// Where the card does not say how boxes are decoded from the outputs, or the outputs do not fit.
     fn boxes(&self, input: &Input) -> Result<Table>;
 
     /// The boxes drawn on the photo, and their table. Array: `boxes`, one row each: x, y, w, h, score, class.

@@ -1,5 +1,5 @@
-//! How well a net does: its predictions, accuracy with intervals and confusions, streamed over data sets in batches
-//! that follow from the job's memory.
+//! A net's predictions, accuracy with intervals and confusions, streamed over data sets in batches that follow from the job's
+//! memory.
 
 use super::tallies::{Hits, Pairs};
 use super::{Detect as _, Segment as _, shares};
@@ -14,12 +14,12 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// How well a net does.
+/// Predictions, accuracy and confusions of a net.
 pub trait Evaluate {
-    /// The `k` most probable classes for one input: class, index, probability (or value, where outputs are quantities);
-    /// equal ones by index. A net with one output names its class, then its complement, which has no index. Of a net whose
-    /// output is a map of classes: class, index, share of the places that it wins, and its mean probability. Of a detector its
-    /// `k` best boxes ([`boxes`](super::Detect::boxes)).
+    /// The `k` most probable classes for one input: class, index, probability (or value, where outputs are quantities); equal
+    /// ones by index. A net with one output gives its class, then its complement, which has no index. A net whose output is a
+    /// map of classes gives class, index, share of the places where it is predicted, and its mean probability. A detector gives
+    /// its `k` best boxes ([`boxes`](super::Detect::boxes)).
     ///
     /// # Errors
     /// As [`Input::prepared`] and the forward pass.
@@ -40,15 +40,16 @@ pub trait Evaluate {
     fn probabilities_of(&self, data: &Dataset, job: &Job) -> Result<(Vec<Option<Vec<f64>>>, StreamReport)>;
 
     /// How often the label is the most probable class (`top1`) and among the five most probable (`top5`), over all and by
-    /// label, with Wilson 95 % intervals. Of a net whose output is a map of classes: the accuracy of pixels and intersections
-    /// over unions ([`pixel_accuracy`](super::Segment::pixel_accuracy)); of a detector average precisions ([`average_precision`](super::Detect::average_precision)).
+    /// label, with Wilson 95 % intervals. For a net whose output is a map of classes, pixel accuracy and intersections over unions
+    /// ([`pixel_accuracy`](super::Segment::pixel_accuracy)); for a detector, average precisions
+    /// ([`average_precision`](super::Detect::average_precision)).
     ///
     /// # Errors
     /// Where no image has a label, a label is no class of the net, or no image can be read.
     fn accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact>;
 
-    /// How often each label is taken for each class: a map (rows are labels, columns the same classes, then all others)
-    /// and a table of the confusions, most frequent first.
+    /// How often each class is predicted for each label: a map (rows are labels, columns the same classes, then all others) and
+    /// a table of the confusions, most frequent first.
     ///
     /// # Errors
     /// As [`Model::accuracy`].
@@ -167,7 +168,7 @@ impl Evaluate for Model {
     }
 }
 
-/// The class of each label of the images that the job looks at.
+/// The class of each label of the job's images.
 fn classes_of(model: &Model, data: &Dataset, job: &Job) -> Result<BTreeMap<String, usize>> {
     let part = job.ledger().map(|ledger| ledger.part_of(data.len(), &data.name)).transpose()?;
     let classes = data
@@ -188,7 +189,7 @@ fn label_of(classes: &BTreeMap<String, usize>, data: &Dataset, i: usize) -> Opti
     data.label(i).and_then(|l| classes.get(&l).copied())
 }
 
-/// Calls `f` with each image's index and class probabilities, in order; says how many were seen.
+/// Calls `f` with each image's index and class probabilities, in order; returns how many images were seen.
 fn each(
     model: &Model,
     data: &Dataset,

@@ -1,4 +1,4 @@
-//! Nets looked at as a whole: how well they do, what they are made of, what hangs on a part of them.
+//! Nets as a whole: their accuracy, their layers, and ablation.
 //!
 //! Each file adds its methods to [`crate::Model`] by a trait.
 

@@ -10,28 +10,28 @@ use crate::stream::StreamReport;
 use crate::subject::{Input, Prepared, shares};
 use crate::tensor::tensor;
 
-/// In a mask of class numbers a place that is not counted, as in VOC's.
+/// The value of a mask of class numbers at places that are not counted, as in VOC.
 const IGNORED: u8 = 255;
 
 /// Nets whose output is a map of classes.
 pub trait Segment {
-    /// The class that wins at each place, drawn over the photo with a legend, and a table of the classes' shares. Arrays: `classes`
-    /// (rows x columns), `probability` of the winner.
+    /// The predicted class at each place, drawn over the photo with a legend, and a table of the classes' shares. Arrays: `classes`
+    /// (rows x columns), `probability` of the predicted class.
     ///
     /// # Errors
     /// Where the output is no map of classes, or the input none of the net's.
     fn segment(&self, input: &Input) -> Result<Artifact>;
 
-    /// The `k` classes that win most places: class, index, share of the places, mean probability over all places.
+    /// The `k` classes predicted at most places: class, index, share of the places, mean probability over all places.
     ///
     /// # Errors
     /// As [`Segment::segment`].
     fn pixel_shares(&self, input: &Input, k: usize) -> Result<Table>;
 
-    /// How often the class that wins is the true one, over all places of all images, and for each class the intersection over
-    /// union of where it wins and where it is. Truth: the image's mask, whose values are class numbers (255 is not counted)
-    /// where the image has no label, else inside the label's class and outside the net's class 0. It is read at the centre of
-    /// each place of the net's map.
+    /// The share of places of all images where the predicted class is the true one, and for each class the intersection over
+    /// union of the places where it is predicted and where it is true. The truth is the image's mask. Where the image has no
+    /// label, the mask's values are class numbers (255 is not counted); else inside is the label's class and outside the net's
+    /// class 0. The mask is read at the centre of each place of the net's map.
     ///
     /// # Errors
     /// Where no image has a mask, or a label is no class.
@@ -154,12 +154,12 @@ impl Segment for Model {
     }
 }
 
-/// Classes that can win: those with a map, or the only one and its complement.
+/// Classes that can be predicted: those with a map, or the only one and its complement.
 fn winning(maps: &ClassMaps) -> usize {
     if maps.readout.is_binary() { 2 } else { maps.classes() }
 }
 
-/// What is where, as a mask says.
+/// The true classes by place, from a mask.
 struct Truth {
     mask: std::sync::Arc<crate::data::image::Mask>,
     /// The classes inside and outside, where the mask does not hold class numbers.
@@ -194,7 +194,7 @@ impl Truth {
     }
 }
 
-/// A row a class: class, index, share of the places that it wins, mean probability.
+/// A row for each class: class, index, share of the places where it is predicted, mean probability.
 fn table(model: &Model, maps: &ClassMaps, scores: &[f64], k: usize) -> Table {
     let winners = maps.winners(scores);
     let n = winners.len() as f64;

@@ -1,4 +1,4 @@
-//! What is shown of right and wrong answers, whoever gave them: shares with their intervals, confusions.
+//! The artifacts of right and wrong predictions, of a net or of a table: shares with their intervals, confusions.
 
 use crate::error::Result;
 use crate::show::{Artifact, Matrix, Part, Scale, Table};
@@ -35,7 +35,7 @@ pub(super) fn accuracy(title: String, counts: Counts, five: bool) -> Result<Arti
         .part(Part::Table("by label".into(), by_label)))
 }
 
-/// The artifact of how often each label is taken for each class: `counts` of (label, class), by their places in `names`; the
+/// The artifact of how often each class is predicted for each label: `counts` of (label, class), by their indices in `names`; the
 /// labels that the data have are `present`, ascending.
 pub(super) fn confusion(
     title: String,

@@ -1,4 +1,4 @@
-//! What a net looks like on a page: its layers with shapes, parameters, operations and receptive fields, and the totals.
+//! The summary of a net: its layers with shapes, parameters, operations and receptive fields, and the totals.
 
 use crate::graph::Field;
 use crate::model::Model;

@@ -1,4 +1,4 @@
-//! What accuracy and confusions count: states that merge.
+//! The counts behind accuracy and confusions: states that merge.
 
 use crate::error::{Error, Result};
 use crate::running::fields::index;
@@ -15,12 +15,12 @@ pub struct Hits {
 }
 
 impl Hits {
-    /// Of no image yet.
+    /// The counts of no image.
     pub fn new(classes: usize) -> Self {
         Hits { counts: vec![[0; 3]; classes], unlabelled: 0 }
     }
 
-    /// An image of class `label`, which stands at `place` among the classes by probability, from 0.
+    /// Adds an image of class `label`, whose rank among the classes by probability is `place`, from 0.
     pub fn add(&mut self, label: usize, place: usize) {
         self.counts[label][0] += 1;
         self.counts[label][1] += u64::from(place < 1);
@@ -56,12 +56,12 @@ impl State for Hits {
     }
 }
 
-/// How many images of a label are taken for a class, by both.
+/// The number of images by label and predicted class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pairs(pub BTreeMap<(usize, usize), u64>);
 
 impl Pairs {
-    /// An image of class `label` that is taken for `class`.
+    /// Adds an image of class `label` whose predicted class is `class`.
     pub fn add(&mut self, label: usize, class: usize) {
         *self.0.entry((label, class)).or_default() += 1;
     }

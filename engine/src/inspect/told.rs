@@ -1,4 +1,4 @@
-//! How well a classifier does of which only the predictions are known.
+//! Accuracy and confusions of predictions without a net.
 
 use super::shares;
 use crate::data::Dataset;
@@ -7,7 +7,7 @@ use crate::predictions::{Predicted, Predictions};
 use crate::show::Artifact;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How well predictions are.
+/// Accuracy and confusions of predictions.
 pub trait Told {
     /// As [`accuracy`](super::Evaluate::accuracy): `top5` only where an image has five guesses. Without `data` the truths are the
     /// file's own.

@@ -1,4 +1,4 @@
-//! The card of a net that was loaded: its photos, classes, outputs and boxes, as the file, what lies beside it and options say.
+//! The card of a loaded net: preprocessing, classes, outputs and boxes, from the file, the files beside it, and the options.
 
 use super::options::{Boxes, Labels, LoadOptions};
 use super::photos::{self, Sidecar};
@@ -12,8 +12,8 @@ use crate::model::boxes::{BoxDecoding, DECODINGS};
 use crate::model::outputs::{Evidence, OutputKind};
 
 impl LoadRequest<'_> {
-    /// The net with the preprocessing that is `known` of it and the labels, as the options change them; labels `beside` it name
-    /// classes that nothing else names.
+    /// The net with its `known` preprocessing and its labels, as the options change them; labels `beside` it name classes that
+    /// nothing else names.
     pub(super) fn finished(&self, model: &Model, known: Option<Preprocess>, beside: &Sidecar) -> Result<Model> {
         let mut card = model.card().clone();
         for note in &beside.notes {
@@ -68,7 +68,7 @@ impl LoadRequest<'_> {
     }
 }
 
-/// The labels of a detector's classes, with a name for the class behind them that means that nothing is there.
+/// The labels of a detector's classes, with a name for the background class after them.
 ///
 /// # Errors
 /// Where what a detector's card says does not fit its outputs.
@@ -82,7 +82,7 @@ fn with_nothing(mut labels: Vec<String>, net: &Model, outputs: usize) -> Result<
     Ok(labels)
 }
 
-/// What the one output of a net of two classes stands for, where no labels name them.
+/// The name of a two-class net's single output, where no labels name it.
 fn names_of_one(net: &Model, options: &LoadOptions, beside: &Sidecar) -> Option<String> {
     let named = options.labels.is_some() || beside.labels.is_some() || !net.card().classes.is_empty();
     (net.readout().is_binary() && !named).then(|| {
@@ -92,7 +92,7 @@ fn names_of_one(net: &Model, options: &LoadOptions, beside: &Sidecar) -> Option<
     })
 }
 
-/// What a map of as many channels as the photo, and of its size, may be as well, where nothing says that it is of classes.
+/// A note that a map with the photo's number of channels and its size may be an image, where nothing says that it is of classes.
 fn picture_note(net: &Model, classes: usize) -> Option<String> {
     let output = &net.graph().node(net.graph().scores()).shape;
     let readout = net.readout();
@@ -119,7 +119,7 @@ pub fn labelled(model: &Model) -> Result<usize> {
     })
 }
 
-/// How a net's outputs are boxes: as the option says, else as their shapes do.
+/// The decoding of a net's boxes: as the option says, else as recognised by the outputs' shapes.
 fn decoding(model: &Model, said: Option<&Boxes>) -> Result<Option<BoxDecoding>> {
     let named = |name: &str| {
         BoxDecoding::named(name).ok_or_else(|| {

@@ -1,5 +1,5 @@
-//! Nets in formats that are not read: what a file is, by its first bytes, its entries or its folder, and the one line that
-//! makes an ONNX file of it.
+//! Nets in formats that are not supported: the format, by a file's first bytes, its entries or its folder, and the line of code that
+//! converts it to ONNX.
 
 use crate::error::Error;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::path::Path;
 const TF2ONNX: &str = "pip install tf2onnx";
 const ONNXSCRIPT: &str = "pip install onnxscript";
 
-/// What is known of a format: its name, and the line that converts it.
+/// A format: its name, and the line that converts it.
 struct Format {
     is: &'static str,
     line: &'static str,

@@ -1,5 +1,5 @@
-//! What a net that says nothing of photos most probably takes: for `explain`, which must answer a person who has a file and
-//! a photo only. Everything guessed is named, so that an option can say otherwise.
+//! The most probable preprocessing of a net without any information on it: for `explain`, which gets only a file and a photo.
+//! Everything that is guessed is named in a note, and an option overrides it.
 
 use super::onnx::{self, Inlet};
 use super::options::LoadOptions;
@@ -44,7 +44,7 @@ pub fn size(path: &Path, options: &LoadOptions) -> Result<Option<(Size, String)>
     }))
 }
 
-/// What an ONNX file says of its input; nothing of other files.
+/// An ONNX file's information on its input; nothing for other files.
 fn inlet(path: &Path, options: &LoadOptions) -> Result<Inlet> {
     match path.is_file() && is_onnx(path) {
         true => {
@@ -54,7 +54,7 @@ fn inlet(path: &Path, options: &LoadOptions) -> Result<Inlet> {
     }
 }
 
-/// What is to be added to `options` so that `net`, loaded with them from `path`, takes photos and names its classes.
+/// The additions to `options` with which `net`, loaded from `path`, takes photos and names its classes.
 ///
 /// # Errors
 /// Where the net takes no photos, or a file beside it cannot be used.
@@ -152,7 +152,7 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
 }
 
 impl Guess {
-    /// Leaves nothing of a photo out where a net finds places in it.
+    /// For nets whose outputs are positions in the photo: resizes the whole photo, without a crop.
     fn show_whole_photo(&mut self, net: &Model) {
         if net.card().boxes.is_some() || net.class_maps().is_ok() {
             self.options.insert("resize".into(), "direct".into());

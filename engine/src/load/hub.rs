@@ -1,7 +1,7 @@
 //! Nets from the Hugging Face Hub (`hf:org/repo`, `hf:org/repo/path/to/file.onnx`, each with `@revision`), kept in the Hub's own
 //! cache folder.
 //!
-//! A repository is taken if it holds `model.safetensors` of an architecture of the zoo and says so in `config.json` (as
+//! A repository is accepted if it contains `model.safetensors` of an architecture of the zoo that its `config.json` names (as
 //! timm's do), or else one ONNX file. HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_CACHE work as in Python's `huggingface_hub`.
 
 mod cache;
@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::seal::broker::Want;
 use crate::seal::{fetched_elsewhere, is_held};
 
-/// What a repository gave.
+/// What was fetched from a repository.
 pub struct Fetched {
     /// The file of the net.
     pub file: PathBuf,
@@ -213,7 +213,7 @@ impl Repository<'_> {
             Failure::Repository => Error::not_found(format!("no repository `hf:{id}`, or a private one"))
                 .hint("look at its name; for a private one set HF_TOKEN"),
             Failure::Revision => Error::not_found(format!("no revision `{}` of `hf:{id}`", self.revision)),
-            Failure::Gated(why) => Error::new(Kind::Io, format!("`hf:{id}` is not open to everybody: {why}"))
+            Failure::Gated(why) => Error::new(Kind::Io, format!("access to `hf:{id}` is restricted: {why}"))
                 .hint("accept its terms on the Hub's page, then set HF_TOKEN"),
             Failure::Unreachable(why) | Failure::Answer(why) => Error::new(Kind::Io, format!("`hf:{id}`: {why}")),
             Failure::Local(e) => e,

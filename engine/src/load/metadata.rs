@@ -1,4 +1,4 @@
-//! What an ONNX file's own metadata say of photos and labels, as exporters write it: image metadata of the ONNX standard
+//! Preprocessing and labels from an ONNX file's own metadata, as exporters write them: image metadata of the ONNX standard
 //! (docs/MetadataProps.md), Ultralytics' `names`, and keys named as the options of `load_model`.
 
 use super::labels::read_text;
@@ -10,7 +10,8 @@ use serde_json::Value;
 /// Keys that hold the names of classes.
 const LABELS: [&str; 5] = ["names", "labels", "classes", "class_names", "id2label"];
 
-/// What `pairs` say for an input of `size` with `channels`. What cannot be read is said in the notes and left out.
+/// The preprocessing and labels in `pairs`, for an input of `size` with `channels`. Values that cannot be read are left out,
+/// with a note.
 ///
 /// # Errors
 /// Where values of preprocessing contradict each other.

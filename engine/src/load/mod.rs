@@ -41,8 +41,7 @@ const TRANSFORMED: &str = "the layer `transform_input` maps the usual input to t
                            weights trained without it need #{ transform_input: false }";
 
 /// Loads a net: a known net's name, "shapes", an architecture's name with `weights`, a path, `hf:org/repo`, or one of its
-/// ONNX files, `hf:org/repo/path/to/file.onnx`. Paths are
-/// relative to `base`. `report` is told what is being fetched.
+/// ONNX files, `hf:org/repo/path/to/file.onnx`. Paths are relative to `base`. `report` gets a line for everything that is fetched.
 ///
 /// # Errors
 /// Where the name is unknown or the file missing, damaged or not of the architecture; the hint says what is accepted.
@@ -81,7 +80,7 @@ pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn F
     }
 }
 
-/// Brings a repository of the Hugging Face Hub (`org/repo`, `org/repo@revision`) into the Hub's cache.
+/// Fetches a repository of the Hugging Face Hub (`org/repo`, `org/repo@revision`) into the Hub's cache.
 ///
 /// # Errors
 /// As [`load_model`] with `hf:`.
@@ -90,7 +89,7 @@ pub fn fetch_hub(id: &str, report: &dyn Fn(&str)) -> Result<()> {
     hub::fetch(&hub::Hub::from_environment()?, id, report).map(drop)
 }
 
-/// As with the feature `hub`, without which nothing is fetched.
+/// Nothing can be fetched without the feature `hub`.
 ///
 /// # Errors
 /// Always.
@@ -113,7 +112,7 @@ fn no_hub(id: &str) -> Error {
         .hint("compile convscope with its default features, or load the downloaded file")
 }
 
-/// Whether a name looks like a path: it has a folder or one of the endings of weight files.
+/// Whether a name looks like a path: it has a folder or one of the extensions of weight files.
 fn is_path(spec: &str) -> bool {
     let endings =
         ["onnx", "pth", "pt", "bin", "safetensors", "ckpt", "pkl", "h5", "hdf5", "pb", "tflite", "keras", "pt2", "npz"];
@@ -121,7 +120,7 @@ fn is_path(spec: &str) -> bool {
     spec.contains(['/', '\\']) || ending.is_some_and(|e| endings.contains(&e.as_str()))
 }
 
-/// What `load_model` was asked for, beside the net itself.
+/// The request of a `load_model` call, beside the net itself.
 struct LoadRequest<'a> {
     options: &'a LoadOptions,
     base: &'a Path,
@@ -129,7 +128,7 @@ struct LoadRequest<'a> {
 }
 
 impl LoadRequest<'_> {
-    /// A file that says itself what it is.
+    /// A file, by its extension and content.
     fn path(&self, path: &Path) -> Result<Model> {
         let forms = || format!("load_model takes {FORMS}");
         if let Some(foreign) = foreign::path(path) {
@@ -155,7 +154,7 @@ impl LoadRequest<'_> {
                     "`{file}` holds weights, whose names and shapes fit no architecture that is known"
                 ))
                 .hint(format!(
-                    "say which it is, and it is said what does not fit: load_model(\"resnet18\", #{{ weights: \"{file}\" }})"
+                    "name the architecture, and the error lists what does not fit: load_model(\"resnet18\", #{{ weights: \"{file}\" }})"
                 )))
             }
             _ => Err(Error::unsupported(format!("`{file}` is no kind of net that convscope reads")).hint(forms())),
@@ -209,8 +208,8 @@ impl LoadRequest<'_> {
         self.finished(&model, known, &beside)
     }
 
-    /// What a net's own metadata and the files beside it say of photos and labels, where neither what is known nor an option
-    /// decides. `belongs` tells whether a configuration is this net's. What cannot be used is said and left out.
+    /// Preprocessing and labels from a net's own metadata and the files beside it, where neither known values nor an option decide.
+    /// `belongs` says whether a configuration is this net's. Files that cannot be used are reported and left out.
     fn beside(
         &self,
         model: &Model,
@@ -237,7 +236,7 @@ impl LoadRequest<'_> {
         found
     }
 
-    /// A repository of the Hugging Face Hub, where nothing that speaks to it was compiled in.
+    /// A repository of the Hugging Face Hub, in a build without the Hub's client.
     #[cfg(not(feature = "hub"))]
     fn hub(&self, id: &str) -> Result<Model> {
         Err(no_hub(id))

@@ -18,13 +18,13 @@ pub struct LoadOptions {
     pub arch: Option<String>,
     /// Which of several state_dicts in a checkpoint is taken: its keys, joined by dots ("state_dict_ema").
     pub key: Option<String>,
-    /// What is between the linear layers of a classifier that is not the architecture's own; ReLU where nothing is said.
+    /// The activation between the linear layers of a classifier that is not the architecture's own; ReLU unless given.
     pub head_activation: Option<HeadActivation>,
     /// The names of the outputs.
     pub labels: Option<Labels>,
     /// What the raw outputs are.
     pub output: Option<OutputKind>,
-    /// How the outputs are boxes.
+    /// How boxes are decoded from the outputs.
     pub boxes: Option<Boxes>,
     /// A named way of preprocessing, which the options below change one by one.
     pub preset: Option<String>,
@@ -32,9 +32,9 @@ pub struct LoadOptions {
     pub size: Option<Size>,
     /// The short side before the crop, "direct" or "auto".
     pub resize: Option<Resize>,
-    /// How pixels between pixels are computed.
+    /// How values between pixels are interpolated.
     pub interpolation: Option<Interpolation>,
-    /// Which part of the resized photo the net sees.
+    /// Which part of the resized photo is the net's input.
     pub crop: Option<Crop>,
     /// The order of the input's channels.
     pub order: Option<Order>,
@@ -46,11 +46,11 @@ pub struct LoadOptions {
     pub std: Option<PerChannel>,
     /// The order of the axes of an ONNX file's input.
     pub layout: Option<Layout>,
-    /// Which of an ONNX file's inputs photos go into.
+    /// The input of an ONNX file that photos go into.
     pub input: Option<String>,
     /// The sampling rate of the signals that the net takes, Hz.
     pub rate: Option<f64>,
-    /// Where the axes of the volumes that the net takes point.
+    /// The orientation of the volumes that the net takes.
     pub orientation: Option<String>,
     /// Whether GoogLeNet maps ImageNet's mean and deviation to 0.5 and 0.5 first, as its published weights need.
     pub transform_input: Option<bool>,
@@ -76,13 +76,13 @@ pub enum Labels {
     Names(Vec<String>),
 }
 
-/// How outputs are boxes: the name of a usual decoding, or its parts.
+/// How boxes are decoded from the outputs: the name of a usual decoding, or its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Boxes {
     /// One of [`crate::model::boxes::DECODINGS`].
     Name(String),
-    /// Its parts, over those of the decoding that is recognised or named by `like`.
+    /// Settings that replace those of the decoding that is recognised or named by `like`.
     Parts(serde_json::Map<String, serde_json::Value>),
 }
 
@@ -112,9 +112,9 @@ impl PerChannel {
 pub struct LoadOption {
     /// Its name.
     pub name: &'static str,
-    /// What may be given.
+    /// The values that it takes.
     pub takes: &'static str,
-    /// What it does and what holds without it.
+    /// Its effect and its default.
     pub doc: &'static str,
 }
 
@@ -129,12 +129,12 @@ pub const OPTIONS: [LoadOption; 21] = [
     option(
         "key",
         "a text",
-        "which of several state_dicts in a checkpoint is taken: its keys, joined by dots (\"state_dict_ema\"); without it the usual one, which a note names",
+        "the keys of the state_dict to load from a checkpoint that holds several, joined by dots (\"state_dict_ema\"); default: the usual one, which a note names",
     ),
     option(
         "head_activation",
         "\"relu\", \"leaky_relu\", \"gelu\", \"silu\", \"tanh\", \"sigmoid\" or \"none\"",
-        "what is between the layers of a classifier of your own, which a state_dict does not say; without it ReLU is assumed, which a note says",
+        "the activation between the layers of a classifier of your own, which a state_dict does not hold; default: ReLU, which a note says",
     ),
     option(
         "labels",
@@ -144,7 +144,7 @@ pub const OPTIONS: [LoadOption; 21] = [
     option(
         "output",
         "\"softmax\", \"sigmoid\", \"probability\" or \"value\"",
-        "what the raw outputs are; without it read from the graph, else softmax is assumed (sigmoid for one output), which a note says",
+        "what the raw outputs are; default: read from the graph, else softmax (sigmoid for one output), which a note says",
     ),
     option(
         "boxes",
@@ -165,7 +165,7 @@ pub const OPTIONS: [LoadOption; 21] = [
     option(
         "interpolation",
         "\"bicubic\", \"bilinear\" or \"nearest\"",
-        "how pixels between pixels are computed (default bicubic, as PIL)",
+        "the interpolation of the resize (default bicubic, as PIL)",
     ),
     option("crop", "\"center\"", "which part of the resized photo the net sees"),
     option("order", "\"RGB\" or \"BGR\"", "the order of the input's channels"),
@@ -175,28 +175,28 @@ pub const OPTIONS: [LoadOption; 21] = [
     option(
         "layout",
         "\"NCHW\" or \"NHWC\"",
-        "the order of the axes of an ONNX file's input; without it the first convolution tells",
+        "the order of the axes of an ONNX file's input; default: inferred from the first convolution",
     ),
     option(
         "input",
         "a name",
-        "which of an ONNX file's inputs the net is asked with, so that photos go there; without it the first that takes maps of three channels, of one, of any number, else the first",
+        "the input of an ONNX file that photos go to (the asked one); default: the first that takes maps of three channels, of one, of any number, else the first",
     ),
     option(
         "rate",
         "Hz",
-        "the sampling rate of the signals that the net takes; a signal of another is refused, without it a note says what is assumed",
+        "the sampling rate of the net's signals, Hz; signals of another rate are refused; default: none, and a note says what is assumed",
     ),
     option(
         "orientation",
         "three letters such as \"RAS\"",
-        "where the axes of the volumes that the net takes point (R or L, A or P, S or I); a volume of another orientation is refused, without it a note says what is assumed",
+        "the directions of the axes of the net's volumes (R or L, A or P, S or I); volumes of another orientation are refused; default: none, and a note says what is assumed",
     ),
     option("transform_input", "true or false", "googlenet: whether its input is mapped to mean and std 0.5 first"),
 ];
 
 impl LoadOptions {
-    /// Whether an option says anything of how photos become inputs.
+    /// Whether an option says anything of preprocessing.
     pub fn says_photos(&self) -> bool {
         self.preset.is_some()
             || self.resize.is_some()

@@ -1,19 +1,19 @@
-//! What a net does itself to the numbers of a photo before its first layer: exports of Keras and of pipelines carry the scaling
-//! of pixels inside, and must not get pixels that were scaled already.
+//! The scaling of pixels inside a net, before its first layer: exports of Keras and of pipelines contain it, and must not get
+//! pixels that are scaled already.
 
 use crate::graph::op::Binary;
 use crate::graph::{NodeId, Op};
 use crate::model::Model;
 use crate::tensor::to_f64;
 
-/// The line from each channel of a photo to what the first layer takes: factor * x + shift.
+/// The scaling of each channel of a photo before the first layer: factor * x + shift.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnScaling {
     factor: Vec<f64>,
     shift: Vec<f64>,
 }
 
-/// What numbers a net takes for pixels.
+/// The range of pixel values that a net takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
     /// 0 to 255.

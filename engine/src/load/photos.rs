@@ -1,5 +1,5 @@
-//! How photos become a net's input, where the net does not say it itself: options, presets, files beside the net, and what
-//! is assumed where none of these decides.
+//! Preprocessing that the net itself does not contain: from options, presets, files beside the net, and assumptions where none
+//! of these decides.
 
 use super::options::LoadOptions;
 use super::{metadata, onnx};
@@ -46,8 +46,8 @@ pub fn preset(name: &str, size: Size, channels: usize) -> Result<Preprocess> {
     Ok(made)
 }
 
-/// The preprocessing that is `known` with the options put in one by one; where none is known, one is made when an option
-/// says anything of it, for the net's own input (channels, height, width). And what is assumed, for a note.
+/// The `known` preprocessing with the options applied one by one; where none is known and an option says anything of it, a new
+/// one for the net's own input (channels, height, width). And the assumptions, for a note.
 ///
 /// # Errors
 /// Where the options contradict each other or the input.
@@ -112,7 +112,7 @@ enum Base {
     Plain,
 }
 
-/// What is taken for `mean` or `std` where only one of them is said, or neither.
+/// The assumption for `mean` or `std` where only one of them is given, or neither.
 fn unsaid(made: &Preprocess, options: &LoadOptions) -> Option<String> {
     let left: Vec<&str> = [("mean 0", options.mean.is_some()), ("std 1", options.std.is_some())]
         .into_iter()
@@ -133,7 +133,7 @@ fn unsaid(made: &Preprocess, options: &LoadOptions) -> Option<String> {
     })
 }
 
-/// What files beside a net, or its own metadata, say of photos and labels.
+/// Preprocessing and labels from the files beside a net or from its own metadata.
 #[derive(Clone, Debug, Default)]
 pub struct Sidecar {
     /// How photos become its input.
@@ -144,8 +144,8 @@ pub struct Sidecar {
     pub notes: Vec<String>,
 }
 
-/// What the file `net` itself says in its metadata, then what `preprocessor_config.json`, `config.json` and `labels.txt`
-/// beside it say, for an input of `size` with `channels`.
+/// Preprocessing and labels from the metadata of the file `net`, then from `preprocessor_config.json`, `config.json` and
+/// `labels.txt` beside it, for an input of `size` with `channels`.
 ///
 /// # Errors
 /// Where one of them is there and cannot be used.
@@ -156,7 +156,7 @@ pub fn beside(net: &Path, size: Size, channels: usize) -> Result<Sidecar> {
 /// The files beside a net that [`beside`] reads.
 pub const FILES: [&str; 3] = ["preprocessor_config.json", "config.json", "labels.txt"];
 
-/// The files beside it that a net's card says it was read with.
+/// The files beside a net that its card was made from.
 pub fn read_with(card: &Card) -> impl Iterator<Item = &'static str> {
     let is_named = |file: &&str| card.notes.iter().any(|n| n.contains(&format!("from `{file}` beside the net")));
     FILES.into_iter().filter(is_named).collect::<Vec<_>>().into_iter()

@@ -1,4 +1,4 @@
-//! Which dictionary of a checkpoint holds the weights, and the tensors in it.
+//! The choice of the dictionary with the weights in a checkpoint, and its tensors.
 //!
 //! Training scripts save a state_dict bare or in a dictionary beside epochs, optimisers and averaged copies of itself. The
 //! one with (nearly) the most tensors under the best known key is taken; a note says so where there was a choice.
@@ -39,7 +39,7 @@ const KEYS: [&str; 22] = [
     "best",
 ];
 
-/// The first of [`KEYS`] under which people do not expect the weights as a matter of course.
+/// The first of [`KEYS`] that is not an obvious place for the weights.
 const LESS_KNOWN: usize = 5;
 
 /// Bytes of a key that may lead to the weights.
@@ -145,7 +145,7 @@ fn search(pickle: &Pickle) -> Vec<Found> {
     found
 }
 
-/// Why there are no weights to be had.
+/// The error that says why there are no weights.
 fn no_weights(pickle: &Pickle) -> Error {
     let root = pickle.root();
     let save = "save the weights with torch.save(net.state_dict(), \"weights.pth\")";

@@ -1,4 +1,4 @@
-//! The named tensors of a weight file, read when they are asked for.
+//! The named tensors of a weight file, read when they are needed.
 //!
 //! Whatever the file (.safetensors, a PyTorch checkpoint, a pickled dictionary), a tensor is a strided view of mapped
 //! or owned bytes; [`Tensors::tensor`] gathers it into a contiguous f32 tensor.
@@ -55,7 +55,7 @@ impl Bytes {
         Ok(Bytes::Mapped(Arc::new(map)))
     }
 
-    /// Gives the memory of a range that was copied back to the system; a mapped file is read again where it is needed again.
+    /// Returns the memory of a range that was copied to the system; a mapped file is read again if it is needed again.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
         if let Bytes::Mapped(map) = self {
@@ -67,7 +67,7 @@ impl Bytes {
     }
 }
 
-/// Gives the memory of a block that is not read again back to the system, where that is possible; its values are lost.
+/// Returns the memory of a block that is not read again to the system, where that is possible; its values are lost.
 pub fn discard(block: &mut [u8]) {
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     {
@@ -187,16 +187,16 @@ impl View {
 #[derive(Clone, Debug, Default)]
 pub struct Tensors {
     views: BTreeMap<String, View>,
-    /// What a reader should know of how they were found.
+    /// Notes on how they were found.
     pub notes: Vec<String>,
 }
 
-/// What training puts before all names: data-parallel wrappers and compiled modules.
+/// Prefixes that training puts before all names: data-parallel wrappers and compiled modules.
 const WRAPPED: [&str; 2] = ["module.", "_orig_mod."];
 
 impl Tensors {
-    /// The tensors of a weight file, whichever format its first bytes show; the file is mapped, not read. The names lose
-    /// what wrappers put before all of them (`module.`, `_orig_mod.`).
+    /// The tensors of a weight file, in the format that its first bytes show; the file is mapped, not read. Prefixes that
+    /// wrappers put before all names (`module.`, `_orig_mod.`) are removed.
     ///
     /// # Errors
     /// Where it is missing, empty, damaged, of another format, or holds no tensors.
@@ -227,7 +227,7 @@ impl Tensors {
         Ok(tensors.unwrapped())
     }
 
-    /// The same tensors without what wrappers put before all names.
+    /// The same tensors without the prefixes that wrappers put before all names.
     pub fn unwrapped(self) -> Self {
         let mut tensors = self;
         if tensors.is_empty() {
@@ -300,7 +300,7 @@ impl Tensors {
     /// One tensor as f32.
     ///
     /// # Errors
-    /// Where there is none of that name, or it does not hold numbers, or the end of the work was asked for.
+    /// Where there is none of that name, or it does not hold numbers, or the work was interrupted.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         crate::signal::go_on()?;
         let view = self.views.get(name).ok_or_else(|| Error::not_found(format!("no tensor `{name}`")))?;

@@ -1,7 +1,7 @@
 //! PyTorch checkpoints: zip files (`torch.save` since 1.6), the older stream of pickles, and pickled NumPy arrays.
 //!
-//! The pickles are read as data ([`super::pickle`]): nothing in a checkpoint is executed. One reader serves all forms,
-//! because the older ones have none in candle and its reader of zip files takes a checkpoint's folder for an empty net.
+//! The pickles are read as data ([`super::pickle`]): nothing in a checkpoint is executed. This reader is for all forms, because
+//! candle cannot read the older ones and its reader of zip files reads a checkpoint in a folder as an empty net.
 
 use safetensors::Dtype;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub struct Storage {
     pub dtype: Dtype,
 }
 
-/// What a pickle says of a storage.
+/// A pickle's description of a storage.
 pub struct Wanted {
     /// Its kind of number.
     pub dtype: Dtype,

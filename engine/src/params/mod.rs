@@ -1,6 +1,6 @@
-//! Options of probes as data: name, type, default, range and doc stand once, in a [`params!`](crate::params!) block next to the
-//! code that uses them; the Rust setters, the script's option maps, the reference, completion and manifests read
-//! them from there.
+//! Options of probes as data: name, type, default, range and doc are written once, in a [`params!`](crate::params!) block
+//! next to the code that uses them. The Rust setters, the option maps of scripts, the reference, completion and the
+//! settings recorded with artifacts are made from that block.
 
 mod types;
 mod value;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result, did_you_mean};
 pub use types::LayerName;
 pub use value::{AnyProbe, Value};
 
-/// What a person may give for an option.
+/// The values that an option accepts, for messages and completion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
     /// In words: "a whole number", "\"zero\", \"mean\" or [r, g, b]".
@@ -34,16 +34,16 @@ pub trait Param: Sized + Clone {
     /// Whether a text is a file's path, which scripts resolve against their own folder.
     const FILE: bool = false;
 
-    /// What a person may give.
+    /// The values that an option of this type accepts.
     fn form() -> Form;
 
-    /// Reads a script's value.
+    /// The option's value from a script's value.
     ///
     /// # Errors
     /// Where it is of another kind; the message says which.
     fn read(value: &Value) -> Result<Self>;
 
-    /// The script's value, for the reference and manifests.
+    /// The script's value, for the reference and recorded settings.
     fn write(&self) -> Value;
 }
 
@@ -59,9 +59,9 @@ pub struct Spec {
     pub name: &'static str,
     /// What it does, from its doc comment.
     pub doc: &'static str,
-    /// What may be given.
+    /// The values that it accepts.
     pub form: Form,
-    /// What holds if nothing is given.
+    /// Its default.
     pub default: Value,
     /// The allowed range, in words.
     pub range: Option<&'static str>,
@@ -88,7 +88,7 @@ pub trait Params {
     /// Where the option is unknown, or the value of the wrong kind or out of range.
     fn set(&mut self, name: &str, value: &Value) -> Result<()>;
 
-    /// Name and settings, for manifests.
+    /// Name and settings, as recorded with artifacts.
     fn settings(&self) -> serde_json::Value {
         let options: serde_json::Map<_, _> =
             self.specs().iter().map(|s| (s.name.to_string(), s.default.json())).collect();

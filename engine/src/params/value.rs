@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// A probe, of which options need to know no more than its settings; [`ProbeArg`](crate::probe::ProbeArg) is the one kind.
+/// A probe as an option's value, of which options use only the settings; [`ProbeArg`](crate::probe::ProbeArg) implements it.
 pub trait AnyProbe: Any + fmt::Debug + Send + Sync {
-    /// Name and settings, for manifests.
+    /// Name and settings, as recorded with artifacts.
     fn settings(&self) -> serde_json::Value;
 }
 
@@ -41,7 +41,7 @@ pub enum Value {
     Data(Dataset),
     /// A net.
     Model(Model),
-    /// What is asked about.
+    /// A subject: the part of a net that is asked about.
     Subject(Subject),
     /// A probe.
     Probe(Arc<dyn AnyProbe>),
@@ -67,7 +67,7 @@ impl Value {
         }
     }
 
-    /// The value as JSON, for manifests; large things by what identifies them.
+    /// The value as JSON, as recorded with artifacts; large values by their size or name.
     pub fn json(&self) -> serde_json::Value {
         use serde_json::json;
         match self {

@@ -1,8 +1,8 @@
-//! The macro that makes a probe of its options and of what it says of itself.
+//! The macro that defines a probe's struct from its options and its description.
 
 /// Defines a probe's struct from its options: `name: Type = default, in range;` with docs.
 ///
-/// A probe says what it is in a `#[probe(family, source, subjects, input, example)]` line: the fields of
+/// A probe describes itself in a `#[probe(family, source, subjects, input, example)]` line: the fields of
 /// [`About`](crate::probe::About).
 ///
 /// It gets `Default`, [`Params`](crate::params::Params), a `new()`, and a setter for each option, for use as

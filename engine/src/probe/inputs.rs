@@ -1,4 +1,4 @@
-//! A question put to a net with several inputs: what it says of those that the net is not asked with.
+//! Attribution for nets with several inputs: maps and tables of the inputs besides the asked one.
 
 use super::ProbeArg;
 use crate::error::Result;
@@ -10,8 +10,8 @@ use crate::tensor::to_f64;
 /// Values of a further input that a table lists, the largest in magnitude first.
 const LISTED: usize = 16;
 
-/// The artifact with the probe's map of each input, "input NAME", and a table of the largest values of each that the net is
-/// not asked with. The map of an input is the one of a net that is asked with it, all others held.
+/// The artifact with the probe's map of each input, the array "input NAME", and for each input besides the asked one a table
+/// of the values that the map gives most. The map of an input is computed with all other inputs held at their values.
 ///
 /// # Errors
 /// As the probe's own.

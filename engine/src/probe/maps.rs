@@ -1,6 +1,6 @@
-//! Maps over a data set: a probe that takes one image put to every image, its maps streamed to files or stacked.
+//! Maps over a data set: runs a probe of one image on every image and streams its maps to files, or stacks them.
 //!
-//! A folder of maps goes on where it was: what is there already of the same question is not computed again.
+//! A run into a folder resumes: maps of the same question that are already there are not computed again.
 
 use super::{Family, ProbeArg, Takes};
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ pub trait Folder {
     /// Whether a file is already there.
     ///
     /// # Errors
-    /// Where the folder cannot be had.
+    /// Where the folder cannot be read.
     fn has(&self, name: &str) -> Result<bool>;
 
     /// Writes a file whole or not at all.

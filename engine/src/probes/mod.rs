@@ -1,6 +1,6 @@
 //! The catalog of probes. A probe is one file in its family's folder with a [`params!`](crate::params!) block and a
-//! [`Probe`](crate::probe::Probe) impl, named by a line in the folder's `mod.rs` and by one in [`catalog`]; the script function, the reference, completion and the contract tests
-//! follow from there.
+//! [`Probe`](crate::probe::Probe) impl, named by a line in the folder's `mod.rs` and by one in [`catalog`]. The script
+//! function, the reference, completion and the contract tests are made from these.
 
 pub mod attack;
 pub mod attribution;

@@ -1,5 +1,5 @@
-//! The zip archive of a bundle: the same files give the same bytes, and reading one never writes outside its folder,
-//! never takes one of two files of the same name, and never unpacks more than is said beforehand.
+//! The zip archive of a bundle. The same files give the same bytes. Reading one never writes outside its folder, refuses two
+//! files of the same name, and never unpacks more than its limits.
 
 use crate::error::{Error, Result};
 use crate::limits::{BUNDLE, BUNDLE_FILES as FILES, BUNDLE_RATIO};
@@ -13,8 +13,8 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 /// Files by their paths within the archive, with `/` between folders.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// The archive that holds `files`: sorted by path, not compressed (the same bytes whatever compresses), without times,
-/// owners or rights.
+/// The archive of `files`: sorted by path, not compressed (so the bytes do not depend on a compressor), without times, owners or
+/// permissions.
 ///
 /// # Errors
 /// Where a path is not one that [`read`] takes.

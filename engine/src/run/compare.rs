@@ -9,9 +9,9 @@ use base64::Engine as _;
 use serde::Serialize;
 use std::fmt;
 
-/// Mean difference of the small pictures of two images that counts as the same elsewhere, of 255.
+/// Tolerance on another engine or class of numerics: the mean difference of the small pictures of two images, of 255.
 const SHADES: f64 = 4.0;
-/// Tolerances for numbers within texts elsewhere: texts hold rounded numbers.
+/// Tolerances there for numbers within texts, which are rounded.
 const SAID: Rule = Rule::Close { absolute: 2e-3, relative: 5e-2 };
 
 /// A difference between a locked output and a new one.
@@ -31,7 +31,7 @@ pub struct Difference {
     /// What was found there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<f64>,
-    /// How, in words.
+    /// The difference in words.
     pub how: String,
 }
 
@@ -62,11 +62,11 @@ impl fmt::Display for Difference {
 }
 
 /// The first difference between a locked output and a new one, or nothing. `whole` is the locked output with all its
-/// values, where it is at hand; `elsewhere` says that engine or numerics are not the lock's, so that bits cannot be asked
-/// for. What the new output holds (`content`) is only asked for where the digests differ.
+/// values, where it is available; `elsewhere` says that engine or numerics are not the lock's, so that equal bits cannot be
+/// required. `content` is called only where the digests differ.
 ///
 /// # Errors
-/// Where the lock holds something else than it says, or the new output cannot be read.
+/// Where the lock's values do not have the type and shape that it says, or the new output cannot be read.
 pub fn compare(
     entry: &RunOutput,
     whole: Option<&Content>,
@@ -166,7 +166,7 @@ fn arrays(entry: &RunOutput, whole: Option<&Content>, array: &Array, rule: Rule)
     }))
 }
 
-/// Whether the statistics of arrays of which only some values are known say that the others differ.
+/// For arrays of which only some values are known: whether the statistics prove that others differ.
 fn spread(entry: &RunOutput, array: &Array, rule: Rule) -> Option<Difference> {
     let (locked, found) = (entry.stats.as_ref()?, Stats::of(&array.values));
     if locked.not_finite != found.not_finite {
@@ -243,7 +243,7 @@ fn alike(a: &str, b: &str, rule: Rule) -> bool {
         })
 }
 
-/// A text cut into numbers and what stands between them.
+/// A text split into numbers and the text between them.
 fn words(text: &str) -> Vec<&str> {
     let mut out = Vec::new();
     let mut rest = text;

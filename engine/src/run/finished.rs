@@ -1,5 +1,5 @@
-//! What a run left, all of it: its record, what it showed as parts of a report, and the values behind the record's digests.
-//! It becomes a report and `run.json`, or is handed over to the process that asked for the run.
+//! The complete result of a run: its record, what it showed as parts of a report, and the values behind the record's digests.
+//! It becomes a report and `run.json`, or is handed over to the process that started the run.
 
 use super::array::{Array, pack, unpack};
 use super::output::Content;
@@ -20,7 +20,7 @@ const RECORD: &str = "record.json";
 /// The file of arrays, where a run is handed over and in bundles.
 pub const ARRAYS: &str = "arrays.safetensors";
 
-/// What a run left.
+/// The complete result of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Finished {
     /// The record of it.
@@ -39,12 +39,12 @@ pub struct Finished {
     /// An entry for each thing that it showed, for programs: tables, texts, notes, the names of arrays.
     #[serde(skip)]
     pub entries: Vec<Value>,
-    /// Who held the seal of its process, where it had one.
+    /// What enforced the seal of its process, where it had one.
     #[serde(default)]
     pub held: Option<Held>,
-    /// What it asked for that no second run gives again.
+    /// Calls of the script whose results differ from run to run.
     pub unrepeatable: Vec<String>,
-    /// Whether it came to its end.
+    /// Whether it ran to its end.
     pub complete: bool,
     /// What went wrong, where something did.
     pub error: Option<String>,
@@ -84,7 +84,7 @@ pub struct ArrayDigest {
 }
 
 impl Shown {
-    /// What `run.json` says of `artifact`; the digests of its arrays are added by who records them.
+    /// The entry of `artifact` in `run.json`; the digests of its arrays are added later.
     pub fn of(artifact: &Artifact) -> Self {
         Shown {
             title: artifact.title.clone(),
@@ -197,7 +197,7 @@ impl Finished {
         Report { title: title.into(), script: Some(script.into()), sections, manifest, lock }.html()
     }
 
-    /// Hands it over: writes what is not a file yet into `folder`.
+    /// Hands the result over: writes everything that is not yet a file into `folder`.
     ///
     /// # Errors
     /// Where it cannot be written.
@@ -208,7 +208,7 @@ impl Finished {
         atomic::write(folder.join(RECORD), &text)
     }
 
-    /// What was handed over in `folder`; its files lie in `out`.
+    /// The result that was handed over in `folder`; its files are in `out`.
     ///
     /// # Errors
     /// Where there is nothing.
@@ -227,13 +227,13 @@ impl Finished {
     }
 }
 
-/// Whether a path stays in the folder that it is put behind: it is made of names alone.
+/// Whether a path joined to a folder stays in it: the path consists of names only.
 pub fn is_inside(path: &str) -> bool {
     let plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     !path.is_empty() && Path::new(path).components().all(plain)
 }
 
-/// What a report of a locked run says of it: nothing that depends on when or how long it ran.
+/// The facts about a locked run in its report: nothing that depends on the time or duration of the run.
 pub fn about(lock: &Record) -> Value {
     json!({
         "convscope": lock.engine.convscope,

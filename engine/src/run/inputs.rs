@@ -1,4 +1,4 @@
-//! What a run read: files by the digest of their bytes and of their content, nets by the digest of their weights.
+//! The inputs of a run: files by the digest of their bytes and of their content, nets by the digest of their weights.
 
 use crate::data::{Image, npy};
 use crate::digest::{Digested, digest};
@@ -21,7 +21,7 @@ pub struct Input {
     pub blake3: String,
     /// Bytes.
     pub bytes: u64,
-    /// What is in it, whatever the bytes that hold it: `pixels:`, `array:` or `weights:` and a digest.
+    /// The digest of its decoded content, independent of the file's encoding: `pixels:`, `array:` or `weights:` and a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// Its licence, where the script says.
@@ -50,7 +50,7 @@ pub struct Pinned {
 }
 
 impl Pinned {
-    /// What pins `model`, which `load_model(spec, options)` gave.
+    /// The pin of `model`, the result of `load_model(spec, options)`.
     ///
     /// # Errors
     /// Where a weight cannot be read.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The version of the lock's form.
 const FORM: u32 = 1;
-/// The member that says it.
+/// The JSON member with the version.
 const MEMBER: &str = "convscope_lock";
 
 /// A record that says how each of its outputs is compared.

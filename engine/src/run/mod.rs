@@ -1,5 +1,5 @@
-//! A run and what is kept of it: the one record of what ran, what it read and what came out, the lock that seals it so that
-//! others can repeat it, how outputs are compared, and the archive in which all of it travels.
+//! The record of a run: what ran, what it read and its outputs; the lock made of it so that others can repeat the run; the
+//! comparison of outputs; and the archive of a bundle.
 
 pub mod archive;
 pub mod array;

@@ -1,8 +1,8 @@
 //! The class of a machine's numerics: machines of one class give the same bits.
 //!
-//! Kernels pick instructions (fused multiply-add, AVX-512) by what the processor has, and `gemm` cuts its sums by the sizes
-//! of the processor's caches, so neither a name nor a list of flags says which bits come out. Therefore a battery of
-//! small problems is computed, and its bits tell the class; the instruction sets are named beside for people.
+//! Kernels choose instructions (fused multiply-add, AVX-512) by what the processor has, and `gemm` divides its sums by the
+//! sizes of the processor's caches, so neither a name nor a list of flags determines the bits. Therefore a fixed set of small
+//! problems is computed, and the digest of its bits is the class; the instruction sets are listed for people.
 
 use crate::digest::feed;
 use crate::error::Result;
@@ -18,15 +18,15 @@ use serde::{Deserialize, Serialize};
 pub struct Numerics {
     /// The architecture and those of its instruction sets that kernels choose between, for people.
     pub isa: String,
-    /// What a battery of products and convolutions gave: BLAKE3 of their bits, hexadecimal, cut to 32 digits.
+    /// BLAKE3 of the bits of a fixed set of products and convolutions, hexadecimal, cut to 32 digits.
     pub probe: String,
 }
 
 impl Numerics {
-    /// Those of this machine.
+    /// The numerics of this machine.
     ///
     /// # Errors
-    /// Where a kernel refuses the battery: a defect.
+    /// Where a kernel refuses these problems: a defect.
     pub fn here() -> Result<Self> {
         let mut bits = blake3::Hasher::new();
         // Short and long sums, thin and wide products: what `gemm` and the convolutions cut differently.

@@ -1,5 +1,5 @@
-//! An output of a run as a record and a lock keep it: digest, type, shape, statistics, and as many of its values as tell
-//! where a difference lies.
+//! An output of a run as a record and a lock keep it: digest, type, shape, statistics, and enough of its values to say where a
+//! difference is.
 
 use super::array::{Array, numbers};
 use super::rule::Rule;
@@ -10,14 +10,14 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Values of an array that are kept unless asked otherwise; of longer ones evenly spaced values are kept.
+/// Values of an array that are kept by default; of longer arrays evenly spaced values are kept.
 pub const KEPT: usize = 4096;
 /// Bytes of a text that is kept.
 const TEXT: usize = 16 << 10;
 /// Rows and columns of the small picture that is kept of an image.
 const SKETCH: usize = 16;
 
-/// What an output holds, all of it.
+/// The whole content of an output.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// Numbers.
@@ -31,7 +31,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// What the bytes of a file hold, by the ending of its name; what cannot be read so is [`Content::Bytes`].
+    /// The content of a file's bytes, by the file's extension; [`Content::Bytes`] where it cannot be read.
     pub fn of_file(name: &str, raw: &[u8]) -> Self {
         let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         match extension.as_str() {
@@ -86,7 +86,7 @@ pub struct RunOutput {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Values {
-    /// Every how manieth value is kept, from the first; 0 for the small picture of an image.
+    /// The step between kept values, from the first on; 0 for the small picture of an image.
     pub every: usize,
     /// Their bytes in the array's type, little-endian, in Base64.
     pub data: String,
@@ -123,7 +123,7 @@ impl RunOutput {
     /// The values that are kept, with their places in the array.
     ///
     /// # Errors
-    /// Where it holds something else than it says.
+    /// Where the values do not have the type and shape that it says.
     pub fn kept(&self) -> Result<Vec<(usize, f64)>> {
         let Some(values) = &self.values else { return Ok(Vec::new()) };
         let raw = base64::engine::general_purpose::STANDARD
@@ -182,7 +182,7 @@ fn encode(bytes: &[u8]) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stats {
-    /// The least.
+    /// The smallest.
     pub min: Option<f64>,
     /// The largest.
     pub max: Option<f64>,

@@ -1,5 +1,5 @@
-//! The one record of a run: what ran, on what, what it read and what came out. `run.json` shows it, a lock is it with a
-//! seal ([`super::lock`]), and a run in another process hands it over ([`super::finished`]).
+//! The one record of a run: what ran, on what, what it read and its outputs. `run.json` shows it, a lock is the record with its
+//! own digest ([`super::lock`]), and a run in another process hands it over ([`super::finished`]).
 
 use super::inputs::{Input, Pinned};
 use super::numerics::Numerics;
@@ -8,7 +8,7 @@ use crate::digest::Digested;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What an engine is, beside the machine: a run's bits follow from it.
+/// The engine: together with the machine it determines a run's bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {
@@ -24,13 +24,13 @@ pub struct Engine {
     pub target: String,
 }
 
-/// What a script asked the Hugging Face Hub for.
+/// A script's request to the Hugging Face Hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubRequest {
     /// What `load_model` was given: `hf:org/repo`.
     pub spec: String,
-    /// Whether a net came of it.
+    /// Whether it gave a net.
     pub given: bool,
 }
 
@@ -46,9 +46,9 @@ pub struct Record {
     pub engine: Engine,
     /// The class of the machine's numerics.
     pub numerics: Numerics,
-    /// From which all randomness follows.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// The ceiling for what probes hold at once, MB; batch sizes follow from it.
+    /// The bound on memory, MB, from which batch sizes follow.
     pub memory_mb: u64,
     /// The script's parameters with the values they had.
     pub params: BTreeMap<String, serde_json::Value>,
@@ -58,10 +58,10 @@ pub struct Record {
     pub inputs: Vec<Input>,
     /// The nets that were loaded.
     pub nets: Vec<Pinned>,
-    /// What was asked of the Hugging Face Hub, in order, also where the script goes on without it.
+    /// The requests to the Hugging Face Hub, in order, also those after whose failure the script continued.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hub: Vec<HubRequest>,
-    /// What came out, in order: shown, written, printed.
+    /// The outputs, in order: shown, written, printed.
     pub outputs: Vec<RunOutput>,
 }
 
@@ -71,7 +71,7 @@ impl Record {
         self.outputs.iter().find(|o| o.name == name)
     }
 
-    /// In what an engine on a machine differs from this record's, in words, as far as it can explain other bits: another
+    /// The differences between an engine on a machine and this record's, in words, that can explain different bits: another
     /// version, language, compiler, target or class of numerics.
     pub fn other_engine(&self, engine: &Engine, numerics: &Numerics) -> Vec<String> {
         differences(&[
@@ -86,14 +86,15 @@ impl Record {
 }
 
 impl Record {
-    /// As [`Record::other_engine`], with what explains nothing: other sources of the same version.
+    /// As [`Record::other_engine`], also with differences that explain nothing: other sources of the same version.
     pub fn noted_engine(&self, engine: &Engine, numerics: &Numerics) -> Vec<String> {
         let mut noted = self.other_engine(engine, numerics);
         noted.extend(differences(&[("the engine's sources", &self.engine.source, &engine.source)]));
         noted
     }
 
-    /// Whether this record and another one are of the same bits: they differ at most in who made them, on how many threads.
+    /// Whether this record and another one have the same bits: they differ at most in the engine that made them and the number
+    /// of threads.
     pub fn same_but_for_maker(&self, other: &Self) -> bool {
         let maker = (other.engine.clone(), other.numerics.clone(), other.threads.clone());
         Record { engine: maker.0, numerics: maker.1, threads: maker.2, ..self.clone() } == *other

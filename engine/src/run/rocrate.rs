@@ -1,5 +1,5 @@
-//! `ro-crate-metadata.json`: what a bundle holds, in the words of RO-Crate 1.1 and its profile Process Run Crate 0.5, so that
-//! repositories and validators that know nothing of convscope can read it.
+//! `ro-crate-metadata.json`: the contents of a bundle by RO-Crate 1.1 and its profile Process Run Crate 0.5, for repositories and
+//! validators.
 
 use super::lock::Lock;
 use crate::error::{Error, Result};
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 /// The name of the file, which the standard fixes.
 pub const NAME: &str = "ro-crate-metadata.json";
 const PROCESS: &str = "https://w3id.org/ro/wfrun/process/0.5";
-/// When a crate was published that does not say so: the day on which the time of zip archives begins.
+/// The publication date of a crate without one: the first day that zip archives can represent.
 const NO_DATE: &str = "1980-01-01";
 
-/// What a file in the crate is to the run.
+/// The role of a file in the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The script.
@@ -28,7 +28,7 @@ pub enum Role {
 /// A file in the crate.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// What it is to the run.
+    /// Its role in the run.
     pub role: Role,
     /// What it is, in a line.
     pub what: String,

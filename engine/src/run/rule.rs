@@ -1,5 +1,5 @@
-//! How an output is compared with what was locked: `bits`, `ulp:N`, `atol:A,rtol:R` or `ignore`; which outputs a rule
-//! is for is said by a pattern over their names.
+//! How an output is compared with the locked one: `bits`, `ulp:N`, `atol:A,rtol:R` or `ignore`. A pattern over names says which
+//! outputs a rule is for.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -27,9 +27,9 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// What `bits` becomes on an engine or a kind of processor that the lock was not made with, for numbers of at most
-    /// this magnitude: sums in another order and fused operations move values by a few units in the last place, which
-    /// nets carry on to their outputs.
+    /// The tolerance that replaces `bits` on another engine or kind of processor than the lock's, for numbers of at most this
+    /// magnitude: sums in another order and fused operations change values by a few units in the last place, which propagates
+    /// to a net's outputs.
     pub fn elsewhere(magnitude: f64) -> Rule {
         Rule::Close { absolute: 1e-3 * magnitude, relative: 1e-2 }
     }
@@ -90,7 +90,7 @@ impl From<Rule> for String {
     }
 }
 
-/// Which outputs are compared how; the first pattern that fits a name counts.
+/// How outputs are compared, by patterns over their names; the first pattern that matches is used.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules(pub Vec<(String, Choice)>);
 
@@ -99,7 +99,7 @@ pub struct Rules(pub Vec<(String, Choice)>);
 pub struct Choice {
     /// With the same engine and numerics.
     pub here: Rule,
-    /// With others; what the rule itself becomes there where it is not said.
+    /// With others; where absent, the tolerance that replaces `here`.
     pub elsewhere: Option<Rule>,
 }
 

@@ -1,14 +1,14 @@
-//! The images that could not be read: how many, which, and of the first ones why.
+//! The images that could not be read: how many, which, and the reasons of the first ones.
 
 use super::Covered;
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// For how many images it is kept what is wrong with them.
+/// The number of images whose reason is kept.
 const SAID: usize = 100;
 
-/// Images that could not be read. Takes little memory also where most are broken.
+/// Images that could not be read; it takes little memory even if most are broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Broken {
     which: Covered,

@@ -143,7 +143,7 @@ impl Moments {
         Self::default()
     }
 
-    /// Takes a value in; the square of an f32 is exact in f64.
+    /// Adds a value; the square of an f32 is exact in f64.
     pub fn add(&mut self, x: f32) {
         self.count += 1;
         self.positive += u64::from(x > 0.0);
@@ -151,7 +151,7 @@ impl Moments {
         self.squares.add(f64::from(x) * f64::from(x));
     }
 
-    /// Takes in all that went into another.
+    /// Merges another's values.
     pub fn merge(&mut self, other: &Moments) {
         self.count += other.count;
         self.positive += other.positive;

@@ -1,16 +1,16 @@
-//! What a running state is on disk: named columns of numbers, each exact, and what turns them back into a state.
+//! The form of a running state on disk: named columns of numbers, each exact, and the functions that write and read them.
 
 use super::{Moments, Peak, Top};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
-/// What a probe keeps of the images that it has seen: of disjoint parts of a data set it merges to the state of the whole,
-/// with the same bits in whatever order and grouping.
+/// What a probe keeps of the images that it has seen. The states of disjoint parts of a data set, merged in any order and
+/// grouping, are the state of the whole, bit for bit.
 pub trait State: Sized + Send {
-    /// What the state is called in files; another layout has another name.
+    /// The state's name in files; another layout has another name.
     const KIND: &'static str;
 
-    /// Takes in the state of other images.
+    /// Merges the state of other images.
     ///
     /// # Errors
     /// Where it is one of another question.
@@ -109,7 +109,7 @@ pub fn index(word: u64) -> Result<usize> {
     usize::try_from(word).map_err(|_| Error::format(format!("{word} is larger than this machine's memory")))
 }
 
-/// The strongest answers of many questions as columns: `k`, `kept` (a question), `values`, `images`, `places`.
+/// The top-k activations of many questions as columns: `k`, `kept` (for each question), `values`, `images`, `places`.
 pub fn write_tops(tops: &[Top], k: usize, fields: Fields) -> Fields {
     let peaks = || tops.iter().flat_map(Top::peaks);
     fields

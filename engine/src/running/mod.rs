@@ -1,7 +1,7 @@
-//! Running statistics over a data set: the strongest answers, moments, counts, and which images they cover.
+//! Running statistics over a data set: top-k activations, moments, counts, and which images they cover.
 //!
-//! Each merges associatively and commutatively, bit for bit, so that shards of a data set can be computed apart, in any
-//! order, and joined with the result of one pass.
+//! Each merges associatively and commutatively, bit for bit: shards of a data set can be computed separately, in any order, and
+//! joined to the result of one pass.
 
 mod broken;
 mod covered;

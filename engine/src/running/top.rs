@@ -1,8 +1,8 @@
-//! The k strongest answers.
+//! The k largest activations.
 
 use std::cmp::Ordering;
 
-/// A unit's answer at one place of one image.
+/// A unit's activation at one position of one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
     /// The activation.

@@ -1,5 +1,6 @@
-//! What a sealed process asks of the one that started it, one line of JSON each way: to fetch something known, and to ask the
-//! person in front of it. The other side decides; it never reads or writes a file that the asking side names.
+//! Requests of a sealed process to the process that started it, one line of JSON each way: to fetch a known net, labels or
+//! photos, and to ask the user for a line. The starting process decides; it never reads or writes a file that the sealed
+//! process names.
 
 use crate::error::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 #[cfg(unix)]
 const LINE: u64 = 1 << 16;
 
-/// Something asked for.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Want {
@@ -66,7 +67,7 @@ struct Answer {
     hint: Option<String>,
 }
 
-/// The asking side.
+/// The sealed process's side of the channel.
 #[derive(Debug)]
 pub struct Channel {
     #[cfg(unix)]

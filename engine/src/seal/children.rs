@@ -1,4 +1,4 @@
-//! The processes that this one has started and waits for: what asks this one to stop is passed on to them.
+//! The processes that this one has started and waits for. Requests to stop are passed on to them.
 
 use crate::error::{Error, Kind, Result};
 use std::process::{Child, Command, ExitStatus};
@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
-/// From which time on a process that is asked to stop is ended without being asked.
+/// The number of requests to stop after which a process is killed.
 #[cfg(unix)]
 const PATIENCE: u32 = 3;
 
@@ -49,7 +49,7 @@ pub fn wait(child: &mut Child) -> Result<ExitStatus> {
     Ok(status)
 }
 
-/// Asks all processes of [`start`] that still run to stop, and no other may start; at the third time they are ended. True where
+/// Asks all processes of [`start`] that still run to stop, and lets no other start; the third call kills them. True where
 /// there were any.
 pub fn stop() -> bool {
     let asked = ASKED.fetch_add(1, Ordering::SeqCst) + 1;
@@ -81,7 +81,7 @@ fn signal(id: u32, asked: u32) {
 #[cfg(not(unix))]
 fn signal(_: u32, _: u32) {}
 
-/// Waits until the process has ended, and leaves its number to it: it is taken off the list before another may get it.
+/// Waits until the process has ended without reaping it, so that it leaves the list before its number is used again.
 #[cfg(unix)]
 fn ended(id: u32) -> std::io::Result<()> {
     loop {
@@ -98,7 +98,7 @@ fn ended(id: u32) -> std::io::Result<()> {
     }
 }
 
-/// Lets this process be asked to stop when the one that started it ends, however that ends; on Linux alone.
+/// Has the kernel ask this process to stop when its parent ends, for whatever reason; on Linux only.
 pub fn end_with_parent() {
     #[cfg(target_os = "linux")]
     // SAFETY: this call of prctl reads two numbers.

@@ -1,4 +1,4 @@
-//! The kernel's part of a seal on Linux: landlock keeps files, seccomp keeps the network and other programs. Both are
+//! The kernel's part of a seal on Linux: landlock restricts files, seccomp the network and other programs. Both are
 //! inherited by the threads that are started later and cannot be taken back.
 
 use super::{Bounds, Held};
@@ -12,7 +12,7 @@ use seccompiler::{
 };
 use std::collections::BTreeMap;
 
-/// What the program itself reads while it runs: how much memory it holds and may hold.
+/// Files that the program itself reads while it runs: the memory that it uses and may use.
 const OWN: [&str; 4] =
     ["/proc/self/status", "/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
@@ -21,7 +21,7 @@ const OWN: [&str; 4] =
 const X32: i64 = 0x4000_0000;
 
 /// System calls that are refused: sockets; other programs; other processes; rights, owners and attributes of files, which
-/// landlock does not keep; and what would lead around either.
+/// landlock does not restrict; and calls that would evade either.
 const REFUSED: &[libc::c_long] = &[
     libc::SYS_socket,
     libc::SYS_socketpair,
@@ -93,7 +93,7 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_kexec_file_load,
 ];
 
-/// Asks the kernel to hold `bounds` for this thread and those that it starts; says what it holds.
+/// Asks the kernel to enforce `bounds` for this thread and those that it starts; returns what it enforces.
 ///
 /// # Errors
 /// Where it knows the rules and refuses them.
@@ -101,7 +101,7 @@ pub fn apply(bounds: &Bounds) -> Result<Held> {
     Ok(Held { files: files(bounds)?, calls: calls()? })
 }
 
-/// Whether landlock holds now. Kernels know more or fewer of its rules; what reads and writes files is known by all.
+/// Whether landlock is active now. Kernels know more or fewer of its rules; all know those for reading and writing files.
 fn files(bounds: &Bounds) -> Result<bool> {
     let wrong = |e: &dyn std::fmt::Display| Error::internal(format!("landlock: {e}"));
     let abi = ABI::V6;
@@ -124,8 +124,8 @@ fn files(bounds: &Bounds) -> Result<bool> {
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// Whether seccomp holds now. A process that is no thread of this one cannot be started: `clone` is looked at, and `clone3`,
-/// which cannot be, is said not to exist, so that the C library takes the other.
+/// Whether seccomp is active now. A process that is no thread of this one cannot be started: the flags of `clone` are
+/// checked, and `clone3`, whose flags seccomp cannot read, returns "not implemented", so that the C library uses `clone`.
 fn calls() -> Result<bool> {
     let wrong = |e: &dyn std::fmt::Display| Error::internal(format!("seccomp: {e}"));
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else { return Ok(false) };

@@ -1,8 +1,8 @@
-//! A sealed process reads what it was given, writes to one folder, and reaches neither the network nor other programs.
+//! A sealed process reads only the files that it was given, writes to one folder, and has neither network nor other programs.
 //!
-//! The rules hold in the engine, on every system: whatever reads or writes a file for a script asks them first
-//! ([`Bounds`]). On Linux the kernel holds them as well (landlock and seccomp), for all threads and whatever the process
-//! does. What has to be fetched is asked of the process that started this one ([`broker`]).
+//! The engine enforces the rules on every system: all code that reads or writes a file for a script checks them first
+//! ([`Bounds`]). On Linux the kernel enforces them as well (landlock and seccomp), for all threads. Downloads are requested
+//! from the process that started this one ([`broker`]).
 
 pub mod broker;
 pub mod children;
@@ -21,23 +21,23 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 static SEAL: OnceLock<Closed> = OnceLock::new();
 static OFFLINE: AtomicBool = AtomicBool::new(false);
 
-/// A seal, as one process tells it to another that it starts.
+/// A seal, as a process passes it to one that it starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// What may be read and written.
     pub bounds: Bounds,
-    /// Whether the kernel is asked to hold the rules, where it can.
+    /// Whether the kernel is asked to enforce the rules, where it can.
     pub kernel: bool,
     /// Whether standard input is a [`Channel`] to the process that started this one.
     pub channel: bool,
 }
 
-/// Who holds the rules.
+/// Which rules the kernel enforces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// The kernel holds those of files (landlock).
+    /// It enforces those for files (landlock).
     pub files: bool,
-    /// The kernel holds those of the network and of other programs (seccomp).
+    /// It enforces those for the network and other programs (seccomp).
     pub calls: bool,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Held {
             (false, true) => {
                 "sealed by the engine, and by the kernel for network and programs (seccomp); it has no landlock"
             }
-            (false, false) => "sealed by the engine alone: the kernel lends no hand",
+            (false, false) => "sealed by the engine alone: the kernel has neither landlock nor seccomp",
         })
     }
 }
@@ -83,21 +83,21 @@ fn by_kernel(_: &Bounds) -> Result<Held> {
     Ok(Held::default())
 }
 
-/// Who holds the rules of this process, if it is sealed.
+/// Which of this process's rules the kernel enforces, if it is sealed.
 pub fn held() -> Option<Held> {
     SEAL.get().map(|closed| closed.held)
 }
 
-/// Nothing is fetched from now on.
+/// Forbids all downloads from now on.
 pub fn go_offline() {
     OFFLINE.store(true, Ordering::SeqCst);
 }
 
-/// Has something fetched that is not on this machine yet: nothing where this process may do so itself, else by the process
-/// that started it. True where it was done there.
+/// Has the process that started this one fetch a file that is not on this machine yet. Returns true where it did, and false
+/// where this process may fetch the file itself.
 ///
 /// # Errors
-/// Where it may not be fetched, or was asked for and not had.
+/// Where it may not be fetched, or the other process could not fetch it.
 pub fn fetched_elsewhere(want: &Want) -> Result<bool> {
     if OFFLINE.load(Ordering::SeqCst) {
         return Err(want.forbidden());
@@ -114,7 +114,7 @@ pub fn fetched_elsewhere(want: &Want) -> Result<bool> {
 /// Whether this process may ask a server for parts of a file.
 ///
 /// # Errors
-/// Where it is sealed, or was told to stay offline.
+/// Where it is sealed or offline.
 pub fn may_connect(address: &str) -> Result<()> {
     if is_held() || OFFLINE.load(Ordering::SeqCst) {
         let message = format!("`{address}`: a sealed run has no network");
@@ -130,6 +130,6 @@ pub fn may_connect(address: &str) -> Result<()> {
 pub fn ask_person(prompt: &str) -> Result<String> {
     match SEAL.get().and_then(|closed| closed.channel.as_ref()) {
         Some(channel) => channel.lock().unwrap_or_else(PoisonError::into_inner).ask(&Want::Line(prompt.to_string())),
-        None => Err(Error::unsupported("there is nobody to ask").hint("run it in a terminal or a notebook")),
+        None => Err(Error::unsupported("there is no user to ask").hint("run it in a terminal or a notebook")),
     }
 }

@@ -1,5 +1,5 @@
-//! From a scene to pixels and mask. Edges are covered by as much as the signed distance says, which is smooth to
-//! within what 8 bits hold; the mask has the pixels whose centre lies inside.
+//! Draws a scene as pixels and mask. Edges are antialiased by the signed distance; the mask has the pixels whose centre lies
+//! inside the outline.
 
 use super::SIDE;
 use super::outline::squared_to_edge;

@@ -1,13 +1,13 @@
-//! The generated data set `shapes`: textured shapes on cluttered ground, of which everything is known.
+//! The generated data set `shapes`: textured shapes on a cluttered background, with complete ground truth.
 //!
-//! Each image holds one shape of one of ten classes. Its class, mask, bounding box, place, scale, rotation, texture,
-//! contrast, clutter, colours and named parts are known, so that maps, attributes and correspondences can be held
-//! against the truth. Nothing but the outline tells the class: every class has every texture, colour, place and size.
+//! Each image shows one shape of one of ten classes. Its class, mask, bounding box, position, scale, rotation, texture,
+//! contrast, clutter, colours and named parts are known, so that maps, attributes and correspondences can be compared with
+//! the truth. Only the outline determines the class: every class has every texture, colour, position and size.
 //!
-//! An image is a function of the options, the seed and its index. Each of its properties is drawn from a number of its
-//! own, so that two data sets of one seed that differ in one option hold the same images but for that property: the
-//! same scenes turned, enlarged, moved or retextured, with known correspondences. Only arithmetic that is the same on
-//! every machine is used, so the pixels are too.
+//! An image is a function of the options, the seed and its index. Each of its properties is drawn from a random number of
+//! its own, so that two data sets of one seed that differ in one option hold the same images but for that property: the
+//! same scenes rotated, enlarged, moved or retextured, with known correspondences. All arithmetic gives the same results on
+//! every machine, and so do the pixels.
 
 mod draw;
 pub mod net;
@@ -30,7 +30,7 @@ use scene::Scene;
 /// Rows and columns of an image.
 pub const SIDE: usize = 64;
 
-/// The data set of these options. It takes no memory: images are drawn when they are asked for.
+/// The data set of these options. It holds no images in memory: each is drawn when it is read.
 ///
 /// # Errors
 /// Where an option is out of range.

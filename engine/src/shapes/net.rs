@@ -1,9 +1,9 @@
 //! The embedded net `shapes`: five convolutions, 16 to 64 channels, trained on the generated images of
 //! [`crate::shapes::shapes`] by `examples/train_shapes`.
 //!
-//! Small, quick and free of anything fetched, it is the net of tests and quick starts. Its layers teach: 7 x 7 filters
-//! first, overlapping pools, a spatial mean before the linear layer. The file is safetensors; its metadata `card` is
-//! the net's [`Card`] as JSON.
+//! It is small and fast and needs no download, so tests and first examples use it. Its layers suit teaching: 7 x 7 filters
+//! first, overlapping pools, a spatial mean before the linear layer. The file is safetensors; its metadata `card` is the
+//! net's [`Card`] as JSON.
 
 use crate::data::preprocess::Size;
 use crate::error::{Context, Error, Result};

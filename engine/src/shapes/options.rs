@@ -1,4 +1,4 @@
-//! What may be asked of the generated shapes.
+//! The options of the generated data set.
 
 use super::SIDE;
 use super::outline::ShapeClass;
@@ -7,32 +7,33 @@ use crate::error::{Error, Result};
 use crate::params::{Form, Param, Value, wrong_kind};
 
 crate::params! {
-    /// Generated images (64 x 64) of textured shapes on cluttered ground, with label, mask, box, parts and attributes known.
+    /// Generated images (64 x 64 px) of textured shapes on a cluttered background, with known label, mask, box, parts and
+    /// attributes.
     ///
-    /// A range is `[low, high]`, values are drawn evenly from it, or one number. Images of one seed and index that
+    /// A range is `[low, high]`, from which values are drawn uniformly, or one number. Images of one seed and index that
     /// differ in one option differ in that property only.
     pub struct Shapes as "shapes" {
         /// How many images.
         n: usize = 1000, in 1..=1_000_000_000;
-        /// What all images follow from; other seeds give other images.
+        /// The seed of the random numbers; images are a function of the seed, the index and the options.
         seed: u64 = 0;
-        /// The classes; each is in every block of as many images once, in random order.
+        /// The classes; of k classes, every block of k images holds each once, in random order.
         classes: Vec<ShapeClass> = ShapeClass::ALL.to_vec();
-        /// The diameter of the circle around the shape as a part of the image's side.
+        /// The diameter of the circle around the shape, as a fraction of the image's side.
         scale: Span = Span::new(0.34, 0.68);
-        /// The centre's column in pixels; the range is cut to where the whole shape lies within the image.
+        /// The centre's column, px; the range is cut to where the whole shape lies within the image.
         x: Span = Span::new(0.0, SIDE as f64);
-        /// The centre's row in pixels, likewise.
+        /// The centre's row, px; the range is cut likewise.
         y: Span = Span::new(0.0, SIDE as f64);
-        /// How far the shape is turned counter-clockwise, in degrees.
+        /// The rotation of the shape, degrees counter-clockwise.
         rotation: Span = Span::new(0.0, 360.0);
-        /// The difference in luma (0 to 1) between the colours of shape and ground.
+        /// The difference in luma (0 to 1) between the colours of shape and background.
         contrast: Span = Span::new(0.2, 0.6);
-        /// How much is strewn over the ground: 0 nothing, 1 sixteen fragments.
+        /// The amount of clutter on the background: 0 for none, 1 for sixteen fragments.
         clutter: Span = Span::new(0.0, 1.0);
         /// The shapes' textures.
         texture: Vec<Texture> = Texture::ALL.to_vec();
-        /// The ground's textures.
+        /// The background's textures.
         background: Vec<Texture> = Texture::ALL.to_vec();
     }
 }

@@ -1,4 +1,4 @@
-//! What one image shows, drawn from its own random numbers.
+//! The content of one image, drawn from its own random numbers.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(super) struct Scene {
     pub(super) shape: Surface,
     /// The same of the ground.
     pub(super) ground: Surface,
-    /// What lies on the ground, in the order of drawing.
+    /// The clutter on the background, in the order of drawing.
     pub(super) fragments: Vec<Fragment>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Fragment {
     pub(super) opacity: f64,
 }
 
-/// The position of each property in its image's stream. Positions are part of the data set: they stay.
+/// The position of each property in its image's stream of random numbers. The data set depends on them: they never change.
 enum Draw {
     Scale,
     X,
@@ -182,7 +182,7 @@ fn accent_luma(luma: f64, away: f64, strength: f64) -> f64 {
     if (0.03..=0.97).contains(&outward) { outward } else { luma - (0.45 * away).clamp(-strength, strength) }
 }
 
-/// The colour of this luma (0 to 1), hue (in turns) and chroma; less chroma where the cube of colours ends.
+/// The colour of this luma (0 to 1), hue (in turns) and chroma; less chroma where sRGB does not hold that much.
 fn coloured(luma: f64, hue: f64, chroma: f64) -> Colour {
     let raw: Colour = std::array::from_fn(|k| libm::cos(std::f64::consts::TAU * (hue - k as f64 / 3.0)));
     let grey = 0.299 * raw[0] + 0.587 * raw[1] + 0.114 * raw[2];

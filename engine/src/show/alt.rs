@@ -1,4 +1,4 @@
-//! What a figure shows in sentences made from its data, for those who cannot see it: the alternative text of pictures in
+//! Describes a figure in sentences made from its data, for readers who cannot see it: the alternative text of pictures in
 //! reports and notebooks, and the description in saved files.
 
 use super::artifact::{
@@ -11,7 +11,7 @@ use super::table::short;
 use crate::error::Result;
 use crate::tensor::to_f32;
 
-/// Letters at most; screen readers read all of it in one breath.
+/// The most characters; screen readers read all of it without a pause.
 const LONGEST: usize = 700;
 /// Names listed at most.
 const NAMED: usize = 6;
@@ -38,7 +38,7 @@ pub fn of_part(part: &Part, above: &str) -> String {
     joined(&[title, said(part).unwrap_or_else(|e| e.message)])
 }
 
-/// Sentences one after another, each ended by a stop, as many letters as a reader can bear.
+/// Sentences one after another, each ended by a full stop, cut after [`LONGEST`] characters.
 fn joined(sentences: &[String]) -> String {
     let ended = |s: &String| {
         let s = s.trim();

@@ -1,4 +1,4 @@
-//! The result of a probe: parts to show, arrays to compute with, notes to read, and how it came about.
+//! The result of a probe: parts to show, arrays to compute with, notes to read, and the settings that made it.
 
 use super::Table;
 use super::look::Look;
@@ -19,7 +19,7 @@ pub enum Scale {
         /// The value of the brightest colour.
         high: Option<f64>,
     },
-    /// From high to low, bright where little is left: scores of what remains when a part is taken away.
+    /// From high to low, bright where values are small: scores that remain when a part is removed.
     Falling {
         /// The value of the brightest colour.
         low: Option<f64>,
@@ -280,18 +280,18 @@ pub enum Part {
     Figure(Vec<Artifact>, usize),
 }
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Clone, Debug, Default)]
 pub struct Artifact {
-    /// In a line, what this is.
+    /// Its title, one line.
     pub title: String,
     /// What is shown.
     pub parts: Vec<Part>,
-    /// The arrays behind it, raw: never normalised.
+    /// The arrays behind it, as computed: never normalised.
     pub data: BTreeMap<String, Tensor>,
     /// The name of the array that `.value` and `save(.., "x.npy")` mean.
     pub primary: String,
-    /// What a reader should know.
+    /// Caveats and findings, one sentence each, for the reader.
     pub notes: Vec<String>,
     /// False where the work was stopped early; the notes say how far it got.
     pub complete: bool,

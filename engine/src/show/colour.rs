@@ -135,7 +135,7 @@ pub struct Ramp {
     pub linear: Option<f64>,
 }
 
-/// What of its largest magnitude a symmetric-log ramp shows about linearly.
+/// The fraction of its largest magnitude up to which a symmetric-log ramp is about linear.
 const LINEAR: f64 = 0.01;
 
 impl Ramp {
@@ -196,7 +196,7 @@ impl Ramp {
         ((bent(value) - bent(self.low)) / (bent(self.high) - bent(self.low))).clamp(0.0, 1.0)
     }
 
-    /// How strong a value's colour is, 0 at the ramp's quiet end (zero if diverging) and 1 at the other.
+    /// How strong a value's colour is, 0 at the ramp's weak end (zero if diverging) and 1 at the other.
     pub fn strength(&self, value: f64) -> f64 {
         let t = self.place(value);
         if self.diverging { (2.0 * t - 1.0).abs() } else { t }

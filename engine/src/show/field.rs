@@ -1,5 +1,5 @@
-//! Rows and columns of numbers on their way to pixels: sampling, where they lie on a photo, and what about them a
-//! reader must be told.
+//! Rows and columns of numbers as pixels: sampling, their position on a photo, and remarks on their values that a figure must
+//! show.
 
 use super::artifact::{ClassMap, Map};
 use super::colour::{self, Ramp, Rgb};
@@ -116,7 +116,7 @@ impl Field {
     }
 }
 
-/// What a reader must be told about values that are drawn: which are no numbers, and that they are all the same.
+/// Remarks on values that are drawn: how many are not numbers, and whether all are equal.
 pub fn remarks(values: &[f32]) -> Vec<String> {
     let mut out = Vec::new();
     let nan = values.iter().filter(|v| v.is_nan()).count();

@@ -1,4 +1,4 @@
-//! Lays an [`Artifact`] out as a figure: title, parts, what a reader must know, on a page of one width.
+//! Lays an [`Artifact`] out as a figure: title, parts and notes, on a page of one width.
 
 mod axis;
 mod bar;
@@ -71,7 +71,7 @@ pub fn draw(artifact: &Artifact) -> Result<Drawn> {
     draw_on(artifact, Theme::default())
 }
 
-/// The same for a place whose pages are as `theme` says, where the artifact does not say itself how it looks.
+/// As [`draw`], with `theme` where the artifact's own look has none.
 ///
 /// # Errors
 /// As [`draw`].

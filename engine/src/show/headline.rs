@@ -1,4 +1,4 @@
-//! Titles as people write them: the artifact's title names probes as scripts do, the figure by their usual names.
+//! Titles for figures: an artifact's title names probes as scripts do, a figure names them as papers do.
 
 /// Probes whose usual name is not their own with spaces for underscores.
 const USUAL: [(&str, &str); 34] = [
@@ -38,7 +38,7 @@ const USUAL: [(&str, &str); 34] = [
     ("tsne", "t-SNE"),
 ];
 
-/// A title as it stands over a figure: usual names of probes, the net said once, and where it is `first` on the page a
+/// A title as it stands over a figure: usual names of probes, the net named once, and where it is `first` on the page a
 /// capital letter, unless it begins with a name.
 pub fn headline(title: &str, first: bool) -> String {
     let once = match title.rsplit_once(" in ") {

@@ -43,7 +43,7 @@ pub fn html_of(artifact: &Artifact, drawn: &Drawn) -> Result<String> {
     section(artifact, 3, &mut layouts(artifact, drawn)?.into_iter(), None)
 }
 
-/// The same for a page that has the viewer: with the maps behind the pictures, in at most `room` bytes, from which they are taken.
+/// The same for a page that has the viewer: with the maps of the pictures, in at most `room` bytes, which are subtracted from it.
 ///
 /// # Errors
 /// As [`html_of`].

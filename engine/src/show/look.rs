@@ -1,4 +1,4 @@
-//! How a figure looks: its colours on light and dark pages, and a form for papers. What is shown does not change.
+//! How a figure looks: its colours on light and dark pages, and a form for papers. The look does not change the content.
 
 use crate::error::{Error, Result};
 

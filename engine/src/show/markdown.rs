@@ -18,7 +18,7 @@ pub struct Block {
     pub listed: bool,
 }
 
-/// What of Markdown is read beyond CommonMark.
+/// The extensions of CommonMark that are read.
 const WITH: Options = Options::ENABLE_TABLES.union(Options::ENABLE_MATH);
 
 /// A formula in TeX as MathML; as it is written where it cannot be read. Everything in it is escaped: it holds no markup of

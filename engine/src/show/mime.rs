@@ -62,8 +62,8 @@ fn rich(artifact: &Artifact) -> Result<Form> {
     }
 }
 
-/// The figure as the bytes of a PNG file for a notebook, which is light or dark, as only its reader knows: on a clear ground unless
-/// the artifact says how it looks.
+/// The figure as the bytes of a PNG file for a notebook, whose page may be light or dark: transparent, unless the artifact
+/// has a theme.
 ///
 /// # Errors
 /// As [`figure::draw`].

@@ -76,7 +76,7 @@ impl SignalMap {
         (0.0..cells as f64).contains(&place).then_some(place as usize)
     }
 
-    /// What a person should know at a glance: the size, and where the strongest value lies.
+    /// A short description: the size, and where the strongest value lies.
     ///
     /// # Errors
     /// As [`SignalMap::map_rows`].
@@ -164,7 +164,7 @@ impl VolumeMap {
         }))
     }
 
-    /// What a person should know at a glance: the size, and where the strongest value lies.
+    /// A short description: the size, and where the strongest value lies.
     ///
     /// # Errors
     /// As [`VolumeMap::map`].

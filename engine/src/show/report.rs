@@ -1,4 +1,4 @@
-//! `report.html`: what a run found, the script that ran and its manifest, in one file that loads nothing.
+//! `report.html`: a run's results, its script and its manifest, in one file that loads nothing.
 
 use super::html::{self, escape};
 use super::markdown;
@@ -33,7 +33,7 @@ pub struct Report {
     pub script: Option<String>,
     /// What it showed.
     pub sections: Vec<Section>,
-    /// What is needed to run it again.
+    /// The settings and inputs that are needed to run it again.
     pub manifest: serde_json::Value,
     /// The lock of the run: canonical JSON.
     pub lock: Option<String>,
@@ -44,8 +44,8 @@ const STYLE: &str = include_str!("report.css");
 const VIEWED: &str = "<template class=\"viewer-maps\">";
 
 impl Report {
-    /// The report as an HTML document. Its policy forbids every load and every script but the viewer, which is there where a part
-    /// has maps to view.
+    /// The report as an HTML document. Its content security policy forbids all loads and all scripts but the viewer, which is
+    /// there where a part has maps to view.
     ///
     /// # Errors
     /// Where a picture cannot be encoded.

@@ -30,11 +30,15 @@ pub enum Saved<'a> {
 
 const KNOWN: &str = ".png, .svg, .pdf, .html, .npy, .csv, .json, .parquet and .safetensors";
 
-/// Writes `what` to `path`, whole or not at all; folders on the way are made. By extension:
-/// .png, .svg and .pdf the figure in its look (an image: its own pixels), with what it shows in words; .html a page that loads nothing; .npy the primary array, f32,
-/// as computed, without a batch axis; .csv the first table, or a primary array of one or two axes, or the first plot;
-/// .json title, notes, arrays as nested lists with their shapes, tables; .parquet a row for each of the primary array, with
-/// the arrays and the first table of as many rows as columns, or the first table alone; .safetensors all arrays.
+/// Writes `what` to `path`, whole or not at all; missing folders are created. The extension decides:
+/// - .png, .svg and .pdf: the figure in its look (of an image its own pixels), with its description;
+/// - .html: a page that loads nothing;
+/// - .npy: the primary array, f32, as computed, without a batch axis;
+/// - .csv: the first table, or a primary array of one or two axes, or the first plot;
+/// - .json: title, notes, arrays as nested lists with their shapes, tables;
+/// - .parquet: a row for each entry of the primary array's first axis; the columns are the arrays and the first table with as
+///   many rows, or those of the first table alone;
+/// - .safetensors: all arrays.
 ///
 /// # Errors
 /// Where the extension is unknown, the value has nothing to put into such a file, or the file cannot be written.
@@ -114,7 +118,7 @@ fn page(artifact: &Artifact) -> Result<String> {
     Report { title, sections, manifest: artifact.manifest.clone(), ..Report::default() }.html()
 }
 
-/// The array that `what` mainly is.
+/// The primary array of `what`.
 fn array(what: &Saved<'_>) -> Result<Tensor> {
     match what {
         Saved::Tensor(t) => Ok((*t).clone()),
@@ -221,7 +225,8 @@ fn document(what: &Saved<'_>) -> Result<Value> {
     })
 }
 
-/// What an artifact says beside its arrays and pictures: title, notes, tables, plots; those of artifacts within it too.
+/// The texts and numbers of an artifact besides its arrays and pictures: title, notes, tables, plots; those of artifacts within
+/// it too.
 pub fn words(artifact: &Artifact) -> Value {
     let (mut tables, mut plots, mut texts, mut inner) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for part in &artifact.parts {

@@ -1,7 +1,7 @@
 //! A drawing as a list of shapes, letters and pictures on a page: laid out once, then written as PNG
 //! ([`super::raster`]), SVG ([`super::svg`]) or PDF ([`super::pdf`]).
 //!
-//! [`INK`], [`SOFT`], [`FAINT`] and [`PAGE`] are parts, not only colours: a theme puts others in their place ([`on`]).
+//! [`INK`], [`SOFT`], [`FAINT`] and [`PAGE`] name roles: each theme has its own colours for them ([`on`]).
 
 use super::colour::Rgb;
 use super::font::{self, Face};
@@ -68,7 +68,7 @@ pub struct Letters {
     pub face: Face,
 }
 
-/// How much smaller serif letters are set, whose font is larger on the body than the sans one that lines are measured with.
+/// The scale of serif letters: that font is larger at the same size than the sans one by which lines are measured.
 const SERIF: f64 = 0.88;
 
 impl Letters {

@@ -1,5 +1,5 @@
-//! What a report carries for machines: its script and lock as they are, a digest of each part, and one of the whole page,
-//! so that an edited figure, word or lock is noticed and named.
+//! The machine-readable contents of a report: its script and lock byte for byte, a digest of each part, and one of the whole
+//! page, so that an edited figure, word or lock is detected and named.
 
 use crate::digest::digest;
 use crate::error::{Error, Result};

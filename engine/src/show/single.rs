@@ -1,5 +1,5 @@
-//! Artifacts of single values, so that `show` and `save` treat an image, a tensor or a table as they treat a result;
-//! and maps put over another image.
+//! Artifacts of single values, so that `show` and `save` treat an image, a tensor or a table like a probe's result; and maps
+//! laid over another image.
 
 use super::artifact::{Artifact, Grid, Map, Mark, Part, Pictures, Plot, Scale, Series, Style, Tile};
 use super::recorded::{SignalMap, VolumeMap};

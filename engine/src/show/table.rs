@@ -106,13 +106,13 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// The same table with something that its reader should know, or as it is.
+    /// The same table with a note for its reader, where there is one.
     pub fn noted(mut self, note: Option<String>) -> Self {
         self.notes.extend(note);
         self
     }
 
-    /// What a reader should know.
+    /// Notes for the reader.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

@@ -1,5 +1,5 @@
-//! An artifact's maps as the viewer takes them: what each is in JSON, their values and photos in bytes beside it. The viewer
-//! itself (`viewer.js`) is the one script of a report and the front of the notebooks' widgets.
+//! An artifact's maps in the form that the viewer reads: their description in JSON, their values and photos as bytes. The
+//! viewer itself (`viewer.js`) is the only script of a report and the front end of the notebooks' widgets.
 
 use super::artifact::{Artifact, ClassMap, Grid, Map, Part, Scale, Style};
 use super::colour::{self, Ramp, Rgb};
@@ -11,7 +11,7 @@ use crate::error::Result;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// The viewer's source: it defines the class `Viewer` and the function `openViewers`, and does nothing by itself.
+/// The viewer's source: it defines the class `Viewer` and the function `openViewers`, and runs nothing when it loads.
 pub const SCRIPT: &str = include_str!("viewer.js");
 /// Its style sheet.
 pub const STYLE: &str = include_str!("viewer.css");
@@ -22,9 +22,9 @@ const PAGE: &str = "openViewers(document);\n";
 pub const ROOM: usize = 16 << 20;
 /// The longest side of a photo underneath, px.
 const SIDE: usize = 640;
-/// Of its JPEG.
+/// The quality of its JPEG, 1 to 100.
 const QUALITY: u8 = 88;
-/// Maps of at least so many values that stand by themselves have their colours cut at a quantile, as their figures have.
+/// The number of values from which on a single map's colours are cut at a quantile, as in its figure.
 const MANY: usize = 1024;
 const QUANTILE: f64 = 0.995;
 

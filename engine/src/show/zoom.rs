@@ -11,7 +11,7 @@ use base64::Engine as _;
 
 /// The side of an embedded picture, px.
 const SIDE: usize = 96;
-/// Of the JPEGs.
+/// The quality of the JPEGs, 1 to 100.
 const QUALITY: u8 = 82;
 /// The sizes of cells to choose from, px; the first that fits a page is chosen at first.
 const SIZES: [usize; 5] = [12, 24, 40, 72, 120];

@@ -1,4 +1,4 @@
-//! Histograms of oriented gradients: the descriptor without a net that correspondences are held against.
+//! Histograms of oriented gradients: the descriptor without a net that serves as the baseline of correspondences.
 //!
 //! Dalal, Triggs 2005, in the form of SIFT (Lowe 2004): 4 x 4 cells, 8 signed orientations, clipped at 0.2.
 

@@ -122,7 +122,7 @@ impl Messages<'_> {
         (r >= 0 && c >= 0 && r < h as isize && c < w as isize).then_some(r as usize * w + c as usize)
     }
 
-    /// What is said of node i's labels: its cost and all messages but that of direction `but`.
+    /// The belief of node i, one value a label: its cost plus all messages but that of direction `but`.
     fn belief(&self, messages: &[f64], i: usize, but: Option<usize>) -> Vec<f64> {
         let m = self.to[0] * self.to[1];
         let mut sum = self.cost[i * m..(i + 1) * m].to_vec();
@@ -132,7 +132,7 @@ impl Messages<'_> {
         sum
     }
 
-    /// What node j tells node i, which lies in direction opposite to k from it: for each label of i the least of j's belief
+    /// The message from node j to node i, its neighbour in the direction opposite to k: for each label of i the least of j's belief
     /// plus beta |displacement of j - displacement of i|^2.
     fn message(&self, messages: &[f64], j: usize, i: usize, k: usize, old: &[f64]) -> Vec<f64> {
         let opposite = k ^ 1;

@@ -7,7 +7,7 @@
 use crate::random::Stream;
 use rayon::prelude::*;
 
-/// How features are shifted and scaled before they are told apart.
+/// How features are shifted and scaled before classification.
 #[derive(Clone, Debug)]
 pub struct Scaling {
     mean: Vec<f64>,
@@ -28,7 +28,7 @@ pub struct Svm {
 const CLOSED: f64 = 1e-5;
 /// Rounds over the rows at most.
 const ROUNDS: usize = 5000;
-/// Rows whose inner products are held: with fewer rows than features, rounds over these are quicker.
+/// The most rows whose inner products are kept: with fewer rows than features, rounds over these are faster.
 const HELD: usize = 4096;
 
 impl Scaling {
@@ -37,7 +37,7 @@ impl Scaling {
         Self::over(|| rows.chunks(d.max(1)), d)
     }
 
-    /// As [`Scaling::of`], of rows that are gone through twice.
+    /// As [`Scaling::of`], of rows that are iterated over twice.
     pub fn over<R: AsRef<[f32]>, I: Iterator<Item = R>>(rows: impl Fn() -> I, d: usize) -> Self {
         let n = rows().count().max(1) as f64;
         let mut mean = vec![0f64; d];
@@ -62,7 +62,7 @@ impl Svm {
         trained.finished(all)
     }
 
-    /// A single detector that tells the positive rows from the others, with a scaling of its own.
+    /// A single detector that separates the positive rows from the others, with a scaling of its own.
     pub fn detector(scaling: Scaling, rows: &[f32], d: usize, positive: &[bool], c: f64) -> Self {
         let trained = Trained::on(scaling, rows, d);
         let one = trained.one(|i| positive[i], c, 0);
@@ -109,7 +109,7 @@ impl Trained {
         Svm { scaling: self.scaling, weights: all.into_iter().map(|(w, _)| w).collect(), gap }
     }
 
-    /// The weights that tell the positive rows from the others, and the duality gap as a share of the objective.
+    /// The weights that separate the positive rows from the others, and the duality gap as a share of the objective.
     fn one(&self, positive: impl Fn(usize) -> bool, c: f64, class: usize) -> (Vec<f64>, f64) {
         let n = self.x.len();
         let y: Vec<f64> = (0..n).map(|i| if positive(i) { 1.0 } else { -1.0 }).collect();
@@ -139,7 +139,7 @@ fn inner(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The dual problem of one class on its way.
+/// The dual problem of one class during training.
 struct Dual<'a> {
     rows: &'a Trained,
     y: &'a [f64],

@@ -1,18 +1,18 @@
-//! Known changes of an image, so that every correspondence is known.
+//! Image transformations with known correspondences.
 
 use crate::data::Image;
 use crate::error::{Error, Result};
 
 crate::choice! {
-    /// A change under which it is known where every point goes.
+    /// A transformation under which the new position of every point is known.
     pub enum Warp {
-        /// Turned by 15 degrees counter-clockwise about the centre.
+        /// Rotated by 15 degrees counter-clockwise about the centre.
         Rotation = "rotation",
         /// Enlarged by 1.25 about the centre.
         Scale = "scale",
         /// Moved right and down by 7 % of the sides.
         Translation = "translation",
-        /// In place; lit from the right (a gain of 0.3 at the left border to 1.4 at the right), with a colour cast.
+        /// Points stay; lighting from the right (a gain of 0.3 at the left border to 1.4 at the right), with a colour cast.
         Photometric = "photometric",
     }
 }

@@ -1,7 +1,7 @@
-//! A state file: a .safetensors file whose metadata, as JSON under `convscope`, says what its columns are.
+//! A state file: a .safetensors file whose metadata, JSON under the key `convscope`, describes its columns.
 //!
-//! Column `values` of the second question is the tensor `2/values`. The same states give the same bytes, whatever the shards
-//! that they were joined of.
+//! Column `values` of the second question is the tensor `2/values`. The same states give the same bytes, whatever shards they
+//! were joined from.
 
 use super::Question;
 use crate::error::{Context, Error, Result};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// What a state file says that it is.
+/// The name of the format in the file's header.
 pub const FORMAT: &str = "convscope state";
 /// The version of the layout.
 pub const VERSION: u32 = 1;
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 32;
 /// The metadata's one name.
 const KEY: &str = "convscope";
 
-/// What a state file says of itself.
+/// The header of a state file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// [`FORMAT`].
@@ -40,13 +40,13 @@ pub struct Header {
 /// A question of a state file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// What was asked.
+    /// The question.
     pub question: Question,
     /// BLAKE3 of the question, hexadecimal.
     pub digest: String,
     /// The kind of state.
     pub kind: String,
-    /// The images that went in: ranges of their numbers, the end of each not in it.
+    /// The images that the state covers: ranges of their numbers, ends excluded.
     pub covered: Vec<[u64; 2]>,
     /// Those among them that could not be read.
     pub broken: BrokenRecord,
@@ -171,7 +171,7 @@ impl StateFile {
         Ok(StateFile { facts: header.facts, entries })
     }
 
-    /// An error unless states with those `facts` can be joined with these, which stand in `place`.
+    /// An error unless states with those `facts` can be joined with these, which are in the file `place`.
     ///
     /// # Errors
     /// Names the first fact that differs.

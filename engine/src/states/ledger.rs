@@ -1,7 +1,8 @@
-//! Which images a process looks at, and what is known of the others: carried by a job through all questions of a script.
+//! The images that a process evaluates, and the known states of the others; a job carries both through all questions of a
+//! script.
 //!
-//! Where a folder is named, the state of each wave of images is kept there as a file of its own, so that a process that was
-//! killed goes on with what is missing.
+//! Where a folder is named, the state of each wave of images is kept there as a file of its own, so that a run that was
+//! killed resumes with the missing images.
 
 use super::{Entry, Question, StateFile};
 use crate::error::{Context, Error, Result};
@@ -17,16 +18,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Listing {
     /// The file that holds it.
     pub file: PathBuf,
-    /// What it was made of.
+    /// The files that it lists, as the user named them.
     pub source: String,
     /// Images in all shards.
     pub images: usize,
 }
 
-/// Which images are looked at and what is known already.
+/// The images that are evaluated, and the states that are known already.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// Only these images are looked at; all without it.
+    /// The images that are evaluated; all without it.
     pub part: Option<Range<usize>>,
     /// The most images of a wave.
     pub wave: Option<usize>,
@@ -42,11 +43,11 @@ pub struct Ledger {
     entries: Mutex<Vec<Entry>>,
 }
 
-/// What is known of a question.
+/// What is known of a question: its state and the images in it.
 pub struct Kept<S> {
     /// Its state.
     pub state: S,
-    /// The images that went in.
+    /// The images that the state covers.
     pub covered: Covered,
     /// Those among them that could not be read.
     pub broken: Broken,
@@ -64,7 +65,7 @@ impl Ledger {
         self.asked.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// The images that are looked at, of so many.
+    /// The images that are evaluated, of `images` in the data set.
     ///
     /// # Errors
     /// Where the shards are those of another data set, or the part lies beyond its end.

@@ -1,8 +1,8 @@
-//! States of running statistics in files, so that a data set can be looked at by many processes, and by one that was stopped.
+//! States of running statistics in files, so that many processes can share a data set, and one that was stopped can resume.
 //!
-//! A probe that streams a data set keeps a state that merges ([`crate::running::State`]). A [`Ledger`] that a job carries says
-//! which images this process looks at, where states are kept meanwhile and which are there already; a [`StateFile`] holds
-//! the states of all of a script's questions with what they are of ([`Question`], [`Header`]).
+//! A probe that streams a data set keeps a state that merges ([`crate::running::State`]). The [`Ledger`] of a job names the
+//! images that this process evaluates, the folder of intermediate states, and the states that exist already. A [`StateFile`]
+//! holds the states of all questions of a script with a description of each ([`Question`], [`Header`]).
 
 mod file;
 mod ledger;

@@ -1,4 +1,4 @@
-//! What a state is the answer to: states join where all of it is the same.
+//! The question that a state belongs to. Two states merge only where their questions are equal.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -26,11 +26,11 @@ pub struct Question {
     pub options: Value,
     /// The nets that are asked.
     pub nets: Vec<Net>,
-    /// What tells the data set from others: its name, its images' number, its files.
+    /// The identity of the data set: its name, its number of images, its files.
     pub data: Value,
     /// Images of the whole data set.
     pub images: u64,
-    /// From which all randomness follows.
+    /// The seed of all random numbers.
     pub seed: u64,
 }
 
@@ -40,7 +40,7 @@ impl Question {
         blake3::hash(serde_json::to_string(self).unwrap_or_default().as_bytes()).to_hex().to_string()
     }
 
-    /// An error unless `other`, which stands in `place`, is the same question.
+    /// An error unless `other`, which is in the file `place`, is the same question.
     ///
     /// # Errors
     /// Names the first thing that differs.

@@ -1,4 +1,4 @@
-//! Two judges of the same images: whose errors are more, and do they err on the same ones?
+//! Compares two judges of the same images: their numbers of errors, and whether they err on the same images.
 
 use super::{Z95, normal_above};
 

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use std::fmt;
 use std::sync::Arc;
 
-/// What of a box is asked about.
+/// The value of a box that is asked about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BoxPart {
     /// The raw score of its class.
@@ -55,7 +55,7 @@ impl BoxPart {
     }
 }
 
-/// A box by its number among those of an input, best first, or one that was found in an input already.
+/// A box by its rank among those of an input (0 is the best), or one that was already found in an input.
 #[derive(Clone, Debug)]
 pub struct BoxQuery {
     /// The detector.

@@ -1,4 +1,4 @@
-//! What a probe is asked with: an image, a tensor, a data set, or nothing.
+//! The input of a probe: an image, a signal or volume, a tensor, a data set, or nothing.
 
 use super::samples::Samples;
 use crate::data::files::Dataset;
@@ -9,7 +9,7 @@ use crate::model::Model;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 
-/// What a probe is asked with.
+/// The input of a probe.
 #[derive(Clone, Debug, Default)]
 pub enum Input {
     /// Nothing.
@@ -27,7 +27,7 @@ pub enum Input {
     Several(BTreeMap<String, Input>),
 }
 
-/// One input made ready for a net.
+/// One input, preprocessed for a net.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// The preprocessed input, 1 x C x H x W, 1 x C x L of a signal, 1 x C x three axes of a volume.
@@ -54,11 +54,11 @@ impl Input {
         }
     }
 
-    /// The net with its other inputs held at the values that a map gives them, and what the map gives the one that the net is
-    /// asked with; anything but a map is for that one.
+    /// The net with its other inputs held at the values of a map, and the map's value for the asked input. Anything but a map is
+    /// the value of the asked input.
     ///
     /// # Errors
-    /// Where the map lacks an input of the net or has one that the net has not, or a value does not fit; the message names it.
+    /// Where the map lacks an input of the net or has one that the net lacks, or a value does not fit; the message names it.
     pub fn placed(&self, model: &Model) -> Result<(Model, Input)> {
         let Input::Several(given) = self else { return Ok((model.clone(), self.clone())) };
         let inputs = model.inputs();
@@ -75,7 +75,7 @@ impl Input {
         Ok((held, given.get(&asked).cloned().unwrap_or_default()))
     }
 
-    /// The value that this is for the input `name`, which the net is not asked with: a tensor as it is, a photo as the card
+    /// The value of this for the held input `name`: a tensor as it is, a photo preprocessed as the card
     /// says, for the input's size.
     ///
     /// # Errors

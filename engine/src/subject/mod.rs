@@ -1,5 +1,5 @@
-//! What is asked about: a net, a class, a layer, a channel, a unit, a direction, sums of these, or a list of nets;
-//! and what is asked with ([`Input`]): an image, a signal, a volume, a tensor, a data set, or nothing.
+//! The subject of a probe: a net, a class, a layer, a channel, a unit, a direction, a box, sums of these, or a list of nets;
+//! and its input ([`Input`]): an image, a signal, a volume, a tensor, a data set, or nothing.
 
 mod boxes;
 mod input;
@@ -19,16 +19,16 @@ pub(crate) use places::shares;
 pub use places::{Over, Places, Shown};
 pub use samples::Samples;
 
-/// What a probe is asked about.
+/// The subject of a probe: what it is asked about.
 #[derive(Clone, Debug)]
 pub enum Subject {
     /// A net: for one image its most probable class.
     Model(Model),
     /// Several nets, for probes that compare them.
     Models(Vec<Model>),
-    /// What one or several classifiers said, for probes that need no more than that.
+    /// The predictions of one or several classifiers, for probes that need no more.
     Predictions(Vec<Predictions>),
-    /// A class: its raw output, a closing softmax peeled off.
+    /// A class: its raw output, before a closing softmax.
     Class {
         /// The net.
         model: Model,
@@ -80,7 +80,7 @@ pub enum Subject {
     },
     /// A box that a detector finds.
     Box(BoxQuery),
-    /// A weighted sum of single values of a node: what a class of pixels or a box stands for at one input.
+    /// A weighted sum of single values of a node, to which a class of pixels or a box resolves at one input.
     Places(Places),
     /// A weighted sum of the above, all of one net.
     Sum(Vec<(f64, Subject)>),
@@ -229,7 +229,7 @@ impl Subject {
         }
     }
 
-    /// The same question put to another net with the same graph: its weights changed, or in another kind of number.
+    /// The same subject in another net with the same graph: with other weights or another type of number.
     pub fn with_model(&self, other: &Model) -> Self {
         let mut changed = self.clone();
         match &mut changed {
@@ -327,7 +327,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// `other` at the output that `model` is at, where it has it.
+/// `other` at the output at which `model` is read, where it has that output.
 fn at_output_of(model: &Model, other: &Model) -> Model {
     let name = |m: &Model| m.graph().node(m.graph().output()).name.clone();
     if name(other) == name(model) {

@@ -1,5 +1,5 @@
-//! A class of pixels: the sum of its raw scores over places of a net's map of classes, as Vinogradova et al. 2020
-//! (Seg-Grad-CAM) ask; and what such a question becomes at one input: single values of a node, each with a weight.
+//! A class of pixels: the sum of its raw scores over positions of a net's map of classes (Vinogradova et al. 2020,
+//! Seg-Grad-CAM); and the weighted sum of single values of a node to which it resolves at one input.
 
 use super::{Prepared, Subject};
 use crate::data::image::Image;
@@ -13,7 +13,7 @@ use candle_core::Tensor;
 use std::fmt;
 use std::sync::Arc;
 
-/// Over which places of a map of classes a class is asked about. Positions are in the photo's pixels, where a photo is
+/// The positions of a map of classes over which a class's scores are summed, in the photo's pixels where a photo is
 /// given, else in those of the net's input.
 #[derive(Clone, Debug, Default)]
 pub enum Over {
@@ -63,7 +63,7 @@ impl fmt::Display for Over {
     }
 }
 
-/// What is watched of places besides their score.
+/// The value that a curve shows for a subject of places.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shown {
     /// The score itself.
@@ -221,7 +221,7 @@ pub(crate) fn shares(winners: &[usize]) -> Vec<(usize, usize)> {
     order
 }
 
-/// The class that most pixels are taken for; the background, and what stands for its complement, only where there is no other.
+/// The class that most pixels are assigned to; the background, or the complement of another class, only where there is no other.
 pub(super) fn most_frequent(model: &Model, x: &Tensor) -> Result<usize> {
     let maps = model.class_maps()?;
     let order = shares(&maps.winners(&model.scores(x)?[0]));

@@ -1,4 +1,4 @@
-//! A signal or a volume as what a probe is asked with: made to fit the net's input, or refused with what does not fit.
+//! A signal or a volume as a probe's input: brought to the shape of the net's input, or refused with the reason.
 
 use crate::data::{Signal, Volume};
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ impl Samples {
         }
     }
 
-    /// What was done to it on its way from the file.
+    /// What was changed when it was read from its file.
     pub fn notes(&self) -> &[String] {
         match self {
             Samples::Signal(s) => &s.notes,
@@ -39,7 +39,7 @@ impl Samples {
         }
     }
 
-    /// What is assumed where it is given to a net: nothing where both say what they are.
+    /// What is assumed when it is given to a net; `None` where recording and net both state their sampling rate or orientation.
     pub fn assumed(&self, model: &Model) -> Option<String> {
         match self {
             Samples::Signal(s) => match (s.rate, model.card().rate) {

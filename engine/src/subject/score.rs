@@ -1,5 +1,5 @@
-//! What a subject is worth: the subject with a score that a question stands for at an input, the score of each sample, and its
-//! derivative, where a backward pass starts.
+//! The score of a subject: the subject that a question resolves to at an input, the score of each sample, and its derivative,
+//! with which a backward pass starts.
 
 use super::{BoxPart, BoxQuery, Over, Places, Prepared, Shown, Subject, argmax, places};
 use crate::error::{Error, Result};
@@ -10,8 +10,8 @@ use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 
 impl Subject {
-    /// The subject with a score that this stands for at an input: a net for its most probable class (for the class that most
-    /// pixels are taken for, for its best box), a class of pixels for its places, a box for its score.
+    /// The subject with a score to which this resolves at an input: a net to its most probable class (or the class of most
+    /// pixels, or its best box), a class of pixels to its positions, a box to its score.
     ///
     /// # Errors
     /// For a layer or a list of nets, which have no single score; where a place or box is not there.
@@ -60,8 +60,8 @@ impl Subject {
         self.asked(&Prepared { x: x.clone(), photo: None, placement: None, samples: None })
     }
 
-    /// What is watched of each sample of a trace that holds [`Subject::watched_nodes`]: a class's probability (of places their
-    /// mean, of a box its class's), any other subject's score.
+    /// The value that curves show for each sample of a trace that holds [`Subject::watched_nodes`]: a class's probability (of
+    /// positions their mean, of a box its class's), any other subject's score.
     ///
     /// # Errors
     /// Where the trace lacks a node, or this has no score.
@@ -92,7 +92,7 @@ impl Subject {
         Ok(nodes)
     }
 
-    /// The word for what is watched.
+    /// The name of that value.
     pub fn watched_word(&self) -> &'static str {
         match self {
             Subject::Class { model, .. } if model.readout().word() == "probability" => "probability",

@@ -94,7 +94,7 @@ fn named(member: &str, wanted: &Wanted) -> bool {
     is_label || wanted.attributes.iter().any(|a| a.eq_ignore_ascii_case(member))
 }
 
-/// Takes in a small member: a text by its name, or the fields of a JSON object by theirs.
+/// Reads a small member into a sample: a text by its name, or the fields of a JSON object by theirs.
 fn said(member: &str, text: &str, sample: &mut Sample, wanted: &Wanted) {
     let fields: Vec<(String, Value)> = match serde_json::from_str(text) {
         Ok(Value::Object(fields)) if member == "json" => fields.into_iter().collect(),

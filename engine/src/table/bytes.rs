@@ -44,7 +44,7 @@ impl Source {
     /// The file at a path or an address.
     ///
     /// # Errors
-    /// Where it cannot be opened, a seal keeps it out, or its server does not serve parts of files.
+    /// Where it cannot be opened, a seal forbids it, or its server does not serve parts of files.
     pub fn open(uri: &str) -> Result<Self> {
         if is_address(uri) {
             return Self::remote(uri);

@@ -1,15 +1,15 @@
-//! How the images of a data set are dealt to a cluster.
+//! The options that divide a data set's images among the tasks of a cluster.
 
 crate::params! {
-    /// How the images of a data set are dealt to a cluster.
+    /// How the images of a data set are divided among the tasks of a cluster.
     pub struct Dealing as "cluster" {
         /// The list of shards that `convscope index` wrote; without it a shard is `rows` images.
         shards: Option<String> = None;
         /// Images of a shard, where there is no list.
         rows: usize = 1000, in 1..=1_000_000_000;
-        /// Shards of a wave: after each the states are kept, and a run that was stopped goes on behind it.
+        /// Shards of a wave: the states are saved after each wave, and a run that was stopped resumes after the last one.
         wave: usize = 1000, in 1..=1_000_000;
-        /// Tasks that a wave is cut into; one a shard unless given.
+        /// Tasks that a wave is divided into; one for each shard unless given.
         partitions: Option<usize> = None;
     }
 }

@@ -1,6 +1,6 @@
 //! Files behind http and https addresses, read by ranges (RFC 9110, section 14).
 //!
-//! A request is made again twice where the server is busy or breaks off. HTTPS_PROXY names a proxy; certificates are the
+//! A request is repeated up to twice where the server is busy or breaks off. HTTPS_PROXY names a proxy; certificates are the
 //! system's.
 
 use crate::error::{Error, Kind, Result};
@@ -40,7 +40,7 @@ impl Remote {
     /// The file at an address, and its length in bytes.
     ///
     /// # Errors
-    /// Where a seal keeps it out, nobody answers, there is no such file, or its server does not serve parts of files.
+    /// Where a seal forbids it, the server does not answer, there is no such file, or the server does not serve parts of files.
     pub fn open(address: &str) -> Result<(Self, u64)> {
         seal::may_connect(address)?;
         let mut remote = Remote { address: address.to_string(), length: 0 };
@@ -56,7 +56,7 @@ impl Remote {
     /// `length` bytes from `start` on.
     ///
     /// # Errors
-    /// As [`Remote::open`], and where the file has become another one.
+    /// As [`Remote::open`], and where the file has changed since.
     pub fn range(&self, start: u64, length: usize) -> Result<Bytes> {
         let (bytes, total) = self.ask(start, length)?;
         if total.is_some_and(|t| t != self.length) {
@@ -78,7 +78,7 @@ impl Remote {
         }
     }
 
-    /// One request; an error says whether it is worth another one.
+    /// One request; an error comes with whether it may be repeated.
     fn once(&self, start: u64, length: usize) -> Result<(Bytes, Option<u64>), (Error, bool)> {
         let wrong = |what: String, again: bool| (Error::new(Kind::Io, format!("`{}`: {what}", self.address)), again);
         if length == 0 {

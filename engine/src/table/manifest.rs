@@ -1,6 +1,6 @@
 //! Rows of a CSV manifest: paths of images with labels and attributes, and a folder of images as such rows.
 //!
-//! Of a manifest only the places of blocks of rows are held; the rows themselves are read in blocks.
+//! Of a manifest only the offsets of blocks of rows are kept in memory; the rows themselves are read in blocks.
 
 use super::bytes::Source;
 use super::rows::{Blocks, IMAGES, LABELS, Pixels, Rows, Wanted};

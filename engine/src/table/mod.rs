@@ -1,6 +1,6 @@
 //! Tables as data sets: Parquet files, WebDataset tars, CSV manifests and folders, local or behind addresses.
 //!
-//! Rows are read when their images are asked for, some blocks at a time, so that a table of any length takes little memory.
+//! Rows are read when their images are needed, a few blocks at a time, so that a table of any length takes little memory.
 //! A file that cannot be opened when its rows are reached is tried twice; its images then count as broken ones.
 
 mod archive;
@@ -46,7 +46,7 @@ crate::params! {
         label: Option<String> = None;
         /// The columns of attributes.
         attributes: Vec<String> = Vec::new();
-        /// The names of labels that are numbers, from 0; those that a Hugging Face file carries unless given.
+        /// The names of labels that are numbers, in order from 0; those in the file (Hugging Face) unless given.
         names: Vec<String> = Vec::new();
     }
 }

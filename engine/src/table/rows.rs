@@ -1,4 +1,4 @@
-//! What every format of tables gives: rows with an image, a label and attributes.
+//! The common interface of all table formats: rows with an image, a label and attributes.
 
 use crate::data::Attribute;
 use crate::error::Result;
@@ -54,9 +54,9 @@ pub struct Wanted {
     pub names: Vec<String>,
 }
 
-/// Columns that hold images, by custom.
+/// The usual names of columns of images.
 pub const IMAGES: [&str; 8] = ["image", "img", "jpg", "png", "path", "file", "file_name", "url"];
-/// Columns that hold labels, by custom.
+/// The usual names of columns of labels.
 pub const LABELS: [&str; 3] = ["label", "labels", "cls"];
 
 impl Wanted {

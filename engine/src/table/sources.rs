@@ -1,4 +1,4 @@
-//! From what a script or a command names to files: patterns, braces (`shard-{000..047}.tar`), folders, addresses, lists.
+//! Resolves the names in a script or command to files: patterns, braces (`shard-{000..047}.tar`), folders, addresses, lists.
 
 use super::bytes::is_address;
 use crate::data::pattern::matching;
@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What an index calls it.
+    /// Its name in an index.
     pub fn name(self) -> &'static str {
         match self {
             Format::Parquet => "parquet",
@@ -33,7 +33,7 @@ impl Format {
         }
     }
 
-    /// The format that an index calls so.
+    /// The format of that name in an index.
     pub fn of_name(name: &str) -> Option<Self> {
         [Format::Parquet, Format::Csv, Format::Tar, Format::Folder].into_iter().find(|f| f.name() == name)
     }

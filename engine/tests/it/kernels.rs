@@ -1,6 +1,6 @@
 //! The f32 kernels against the f64 ones, which lay out columns and multiply: shapes that reach the 2 x 2 tiles, the direct
-//! path to few channels, inputs sorted by a stride and the dot products, with borders, groups, batches. And the same bits whatever the threads and
-//! the batch.
+//! path to few channels, inputs sorted by a stride and the dot products, with borders, groups, batches. And the same bits
+//! whatever the threads and the batch.
 
 #![allow(clippy::unwrap_used)]
 

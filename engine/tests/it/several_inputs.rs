@@ -100,7 +100,7 @@ fn photos_go_to_the_input_of_three_channels_or_the_one_named() {
         let inputs = net.inputs();
         assert_eq!((inputs[0].name.as_str(), inputs[0].is_asked), (asked, true), "{kind}");
         assert!(inputs[1..].iter().all(|i| !i.is_asked && !i.is_held));
-        assert!(net.card().notes.iter().any(|n| n.contains("inputs and is asked with")), "{:?}", net.card().notes);
+        assert!(net.card().notes.iter().any(|n| n.contains("is the asked one")), "{:?}", net.card().notes);
     }
     let zip = golden::path("inputs/inputs.zip");
     let about = golden::json(&zip, "cases.json");

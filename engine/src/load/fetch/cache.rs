@@ -46,7 +46,7 @@ pub fn cache_list() -> Result<Vec<Cached>> {
     Ok(found)
 }
 
-/// Deletes everything in the cache and says what was there.
+/// Deletes everything in the cache; returns what was in it.
 ///
 /// # Errors
 /// Where a folder cannot be deleted.
@@ -75,7 +75,7 @@ pub(super) fn place(folder: &'static str, file: &str) -> Result<PathBuf> {
     Ok(self::folder(folder)?.join(file))
 }
 
-/// One of the cache's folders, made where it is not there.
+/// One of the cache's folders, created if it does not exist.
 pub(in crate::load) fn folder(name: &'static str) -> Result<PathBuf> {
     let folder = cache_dir()?.join(name);
     std::fs::create_dir_all(&folder).map_err(|e| {

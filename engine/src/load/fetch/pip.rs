@@ -26,7 +26,7 @@ impl Package {
     /// One file out of the package.
     ///
     /// # Errors
-    /// Where it cannot be had, or is not what was pinned.
+    /// Where it cannot be fetched, or does not have the pinned hash.
     pub fn file(&self, file: &str, report: &dyn Fn(&str)) -> Result<Vec<u8>> {
         let [file] = self.files([file], report)?;
         Ok(file)
@@ -106,7 +106,7 @@ impl Package {
     }
 }
 
-/// The line of pip's messages that says why.
+/// The line of pip's messages with the reason.
 fn complaint(said: &str) -> String {
     let errors: Vec<&str> = said.lines().map(str::trim).filter(|l| l.starts_with("ERROR")).collect();
     let line = errors.first().copied().or_else(|| said.lines().map(str::trim).rfind(|l| !l.is_empty()));

@@ -27,7 +27,7 @@ impl Cache {
         Some(self.snapshot(&self.commit(revision)?, file)).filter(|p| p.exists())
     }
 
-    /// The files right in the cached snapshot of a revision, sorted.
+    /// The files directly in the cached snapshot of a revision, sorted.
     pub(super) fn kept_files(&self, revision: &str) -> Vec<PathBuf> {
         let snapshot = self.commit(revision).map(|commit| self.snapshot(&commit, ""));
         let mut files = snapshot.and_then(|folder| regular::entries(&folder).ok()).unwrap_or_default();
@@ -44,8 +44,8 @@ impl Cache {
         }
     }
 
-    /// Keeps a file of a commit; `write` gets its bytes where the cache has not got them yet. Another process that gets
-    /// the same bytes is waited for.
+    /// Stores a file of a commit; `write` gets its bytes where the cache does not have them. It waits for another process that
+    /// fetches the same bytes.
     pub(super) fn keep(
         &self,
         [revision, commit, file, etag]: [&str; 4],
@@ -78,7 +78,7 @@ impl Cache {
         Ok(snapshot)
     }
 
-    /// Notes that a commit has no such file, as `huggingface_hub` does.
+    /// Marks that a commit has no such file, as `huggingface_hub` does.
     pub(super) fn mark_absent(&self, [revision, commit, file]: [&str; 3]) -> Result<()> {
         let mark = self.folder.join(".no_exist").join(commit).join(file);
         folder_of(&mark)?;
@@ -86,7 +86,7 @@ impl Cache {
         self.refer(revision, commit)
     }
 
-    /// Notes which commit a branch or tag stands for.
+    /// Records the commit of a branch or tag.
     fn refer(&self, revision: &str, commit: &str) -> Result<()> {
         if is_commit(revision) {
             return Ok(());
@@ -143,7 +143,7 @@ pub(super) fn name(text: &str) -> Option<String> {
     (is_inside(text) && !text.contains(['/', '\\'])).then(|| text.to_string())
 }
 
-/// Whether a path stays in the folder that it is put behind.
+/// Whether a path joined to a folder stays in it.
 pub(super) fn is_inside(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
 }

@@ -1,7 +1,6 @@
 //! The requests to the Hub: what a file is, its bytes, and the list of a repository's files.
 //!
-//! They block, are made again twice where the Hub is busy, go through the proxy that HTTPS_PROXY names, and trust the
-//! certificates of the system.
+//! Requests block, are repeated twice where the Hub is busy, use the proxy of HTTPS_PROXY, and trust the certificates of the system.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -33,7 +32,7 @@ pub(super) enum Failure {
     Gated(String),
     /// Any other answer.
     Answer(String),
-    /// What came cannot be kept.
+    /// The bytes cannot be stored.
     Local(Error),
 }
 
@@ -43,7 +42,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// What the Hub says of a file's name.
+/// The Hub's answer for a file's name.
 pub(super) enum Found {
     /// There is such a file.
     File(Version),
@@ -101,7 +100,7 @@ impl Client {
         format!("{}/{repo}/resolve/{}/{}", self.endpoint, encoded(revision), file.join("/"))
     }
 
-    /// What the Hub says of the file at an address.
+    /// The Hub's answer for the file at an address.
     pub(super) fn look(&self, address: &str) -> Result<Found, Failure> {
         let mut address = address.to_string();
         for _ in 0..=REDIRECTS {
@@ -188,7 +187,7 @@ impl Client {
         }
     }
 
-    /// The answer to a request, made again where there is none or it says that the Hub is busy.
+    /// The answer to a request, which is repeated where there is no answer or the Hub is busy.
     fn patiently(&self, ask: impl Fn() -> Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, Failure> {
         let mut waits = WAITS.into_iter();
         loop {
@@ -206,7 +205,7 @@ impl Client {
     }
 }
 
-/// What an answer that is no success means.
+/// The failure that an unsuccessful answer means.
 fn refusal(mut answer: Response<Body>, address: &str) -> Failure {
     let (status, headers) = (answer.status(), answer.headers());
     let mut message = header(headers, "x-error-message").map(String::from);

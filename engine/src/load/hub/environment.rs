@@ -1,4 +1,4 @@
-//! Which Hub is asked, as whom, and where its files are kept: the variables of Python's `huggingface_hub`.
+//! The Hub's address, the user's token and the cache, by the variables of Python's `huggingface_hub`.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 pub struct Hub {
     /// The address that all others begin with.
     pub endpoint: String,
-    /// What the user is known by.
+    /// The user's access token.
     pub token: Option<String>,
     /// The folder of the cache.
     pub cache: PathBuf,

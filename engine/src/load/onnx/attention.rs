@@ -9,7 +9,7 @@ use crate::graph::op::{Activation, Binary, Reduction};
 use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
 
-/// What is added to the score of a key that is not looked at.
+/// Added to the score of a masked key.
 const MASKED: f32 = -1e30;
 
 /// Attention of ONNX, com.microsoft's Attention and MultiHeadAttention.
@@ -178,7 +178,7 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
     weighed(s, site, weights, v, flat)
 }
 
-/// The values as the weights mix them; of `flat` ones the heads stand beside each other.
+/// The values weighted by the attention; with `flat`, the heads side by side.
 fn weighed(s: &mut Scope, site: &Site<'_>, weights: Act, v: Act, flat: bool) -> Result<Vec<Value>> {
     if !flat {
         return Ok(vec![Value::Act(s.add(site, Op::MatMul, &[weights, v])?)]);

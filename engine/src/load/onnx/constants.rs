@@ -1,4 +1,4 @@
-//! Operators that are carried out over constants alone: what positional encodings and attention masks are made of.
+//! Operators that are evaluated on constants only, such as those of positional encodings and attention masks.
 
 use super::scope::Scope;
 use super::site::Site;

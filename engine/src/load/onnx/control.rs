@@ -1,4 +1,4 @@
-//! Control flow whose course is known while reading: the branch that is taken, and loops of a known number of rounds.
+//! Control flow that is known while reading: branches with known conditions, and loops with a known number of iterations.
 
 use super::links::{self, Links};
 use super::site::Site;
@@ -12,7 +12,7 @@ impl<'a> Reader<'a> {
     /// The values of an `If` or a `Loop`.
     ///
     /// # Errors
-    /// Where its course depends on the net's input.
+    /// Where the condition or the number of iterations depends on the net's input.
     pub fn controlled(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
         match site.op {
             "If" => {
@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
             Value::Ints(v) => match v.values[..] {
                 [d] => match self.scope.resolve(d) {
                     Dim::Known(v) => Ok(Some(v)),
-                    Dim::Batch => Err(super::value::mixes("its course hangs on the batch size")),
+                    Dim::Batch => Err(super::value::mixes("its control flow depends on the batch size")),
                 },
                 _ => Err(Error::format(format!("input {i} holds {} numbers, one is wanted", v.values.len()))),
             },
@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A loop, round after round.
+    /// A loop, iteration by iteration.
     fn rounds(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
         let body = site.graph("body")?;
         let computed = || ops::unknown("Loop", "", opset);

@@ -1,5 +1,5 @@
-//! DeformConv (Zhu et al. 2018, with a mask; Dai et al. 2017, without): each tap of the kernel reads the map at its place plus a
-//! computed offset, between pixels; then a convolution of one pixel over taps. Its gradient reaches map, offsets and mask.
+//! DeformConv (Zhu et al. 2018, with a mask; Dai et al. 2017, without): each tap of the kernel samples the map bilinearly at
+//! its position plus a computed offset; then a pointwise convolution over taps. The gradient reaches map, offsets and mask.
 
 use super::sampling::{taps, weighted};
 use super::scope::Scope;

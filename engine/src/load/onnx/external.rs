@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-/// The files beside a model, opened when they are first asked for.
+/// The files beside a model, opened when they are first needed.
 pub struct Folder {
     path: PathBuf,
     /// Each with its length and how many bytes were taken of it so far.

@@ -1,4 +1,4 @@
-//! A file's own functions: each call becomes the nodes of the function's body, under names that begin with the call's.
+//! Functions defined in a file: each call is replaced by the nodes of the function's body, under names that begin with the call's.
 
 use super::wire::{self, Bytes};
 use crate::error::{Error, Result};

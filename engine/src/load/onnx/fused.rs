@@ -1,4 +1,4 @@
-//! What onnxruntime's optimiser makes of several operators (domain com.microsoft), taken apart again.
+//! Operators that onnxruntime's optimiser fused (domain com.microsoft), separated into several operations again.
 
 use super::ops::Translate;
 use super::scope::Scope;

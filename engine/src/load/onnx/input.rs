@@ -1,4 +1,4 @@
-//! The shapes of the net's inputs: what the file fixes, and what it leaves open filled in.
+//! The shapes of the net's inputs: the dimensions that the file fixes, and values for those that it leaves open.
 
 use super::links::{Links, name_of};
 use super::{Inlet, Options};
@@ -25,8 +25,8 @@ pub struct Input {
     pub notes: Vec<String>,
 }
 
-/// The number of the input that a net is asked with: the one `wanted`, else the first that takes maps of three channels, of
-/// one, of any number, else the first.
+/// The number of the asked input: the one `wanted`, else the first that takes maps of three channels, of one, of any number,
+/// else the first.
 ///
 /// # Errors
 /// Where there is no input of that name.
@@ -57,7 +57,7 @@ fn open_dims(info: &ValueInfoProto) -> Vec<Option<usize>> {
     dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect()
 }
 
-/// What is known of an input that the net is not asked with: as [`shape`], beside the first input's batch.
+/// The shape of a further input, as by [`shape`], with the first input's batch.
 ///
 /// # Errors
 /// Where a dimension stays open.
@@ -156,8 +156,8 @@ pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) ->
     Ok(Input { batch, alone: false, lead: 1, sample, channels_last: last, notes })
 }
 
-/// Whether the input is rows x columns x channels, and a note where that is assumed: as the option says, else as the first
-/// operation that tells channels from places says, else by the sizes.
+/// Whether the input is rows x columns x channels, and a note where that is assumed: by the option, else by the first operation that
+/// distinguishes channels from positions, else by the sizes.
 fn channels_last(
     links: &Links<'_>,
     options: &Options<'_>,
@@ -177,7 +177,7 @@ fn channels_last(
     (last, last.then_some(note))
 }
 
-/// What the first operation over the input that tells channels from places says: whether the channels come last.
+/// Whether the channels come last, by the first operation over the input that distinguishes channels from positions.
 fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
     const PASSED: [&str; 18] = [
         "Identity",

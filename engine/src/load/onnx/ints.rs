@@ -1,4 +1,4 @@
-//! Shape arithmetic: what `Shape` yields and exporters compute from it, with the batch size as a symbol.
+//! Shape arithmetic: the integers of `Shape` and what exporters compute from them, with a symbolic batch size.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -39,10 +39,10 @@ fn dims_of(s: &Scope, site: &Site<'_>) -> Result<Vec<Dim>> {
     }
 }
 
-/// An error where there is no room for so many integers. Their numbers are moved as f32, too, which tells 2^24 apart.
+/// An error where there is no room for so many integers. They are also kept as f32, which holds integers exactly up to 2^24.
 ///
 /// # Errors
-/// As said.
+/// Where there are more than the limits allow.
 pub fn room(integers: usize) -> Result<()> {
     if integers > ONNX_COMPUTED {
         return Err(Error::unsupported(format!("shape arithmetic over {integers} integers")));

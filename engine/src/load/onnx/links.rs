@@ -1,4 +1,5 @@
-//! Who makes what in an ONNX graph: names checked, nodes put in order, those the output does not need left out.
+//! The names of an ONNX graph resolved: names are checked, nodes are sorted topologically, and nodes that no output needs are
+//! left out.
 
 use crate::error::{Error, Result};
 use crate::limits::ONNX_OUTPUTS;
@@ -22,7 +23,7 @@ pub struct Links<'a> {
     pub initialisers: BTreeMap<&'a str, &'a TensorProto>,
     /// The nodes that the outputs need, inputs before what they feed.
     pub nodes: Vec<&'a NodeProto>,
-    /// The inputs that the outputs need, the one that the net is asked with first.
+    /// The inputs that the outputs need, the asked one first.
     pub inputs: Vec<&'a ValueInfoProto>,
     /// The names of the outputs, the net's own first.
     pub outputs: Vec<&'a str>,
@@ -33,8 +34,8 @@ pub struct Links<'a> {
 }
 
 impl<'a> Links<'a> {
-    /// Resolves the names of `graph` for its first output and those further ones that are `wanted`; `asked` names the input that
-    /// the net is asked with.
+    /// Resolves the names of `graph` for its first output and those further ones that are `wanted`; `asked` is the name of the asked
+    /// input.
     ///
     /// # Errors
     /// Where a name is made twice or by nobody, where nodes feed each other in a circle, where the output needs no input, or

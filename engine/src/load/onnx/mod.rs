@@ -1,8 +1,8 @@
-//! Reads ONNX classifiers (opset 7 and later): the file's nodes become the graph's, constants are computed, shape
-//! arithmetic is carried out with the batch size as a symbol.
+//! Reads ONNX nets (opset 7 and later): the file's nodes become the graph's, constants are folded, and shape arithmetic is
+//! evaluated with a symbolic batch size.
 //!
-//! Every activation has the batch as its first axis; what would mix samples is refused. A node is called by its own
-//! name, else by its first output's, and is found by both.
+//! Every activation has the batch as its first axis; an operation that would mix samples is refused. A node has its own
+//! name, else its first output's, and is found by both.
 
 mod attention;
 mod choice;
@@ -73,11 +73,11 @@ pub struct Options<'a> {
     pub size: Option<[usize; 2]>,
     /// The order of the input's axes, where it is known.
     pub layout: Option<Layout>,
-    /// The input that the net is asked with, where it takes several.
+    /// The asked input, where the net takes several.
     pub input: Option<&'a str>,
 }
 
-/// The net in an ONNX file. Its card knows the file's name and no preprocessing.
+/// The net in an ONNX file. Its card has the file's name and no preprocessing.
 ///
 /// # Errors
 /// Where the file cannot be read, is damaged, or holds what is not supported; the message names the node.
@@ -95,7 +95,7 @@ pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
     wire::metadata(&Bytes::map(path)?).context(|| format!("`{}`", path.display()))
 }
 
-/// What an ONNX file says of the input that it is asked with.
+/// An ONNX file's information on its asked input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inlet {
     /// Whether it takes maps and leaves their rows or columns open.
@@ -106,7 +106,7 @@ pub struct Inlet {
     pub tensorflow: bool,
 }
 
-/// What the file at `path` says of its input, without reading what is computed from it.
+/// The information on its input of the file at `path`, without translating its nodes.
 ///
 /// # Errors
 /// Where the file cannot be read or is damaged.
@@ -213,8 +213,7 @@ fn read(
     card.notes.extend(shape.notes);
     if !whole {
         card.notes.push(
-            "not all activations and normalisations that the file writes out are put together: there are too many"
-                .into(),
+            "the file has too many operations: some activations and normalisations remain several nodes each".into(),
         );
     }
     let model = Model::with_outputs(heads, weights, card)?;
@@ -232,7 +231,7 @@ fn several_inputs(inputs: &[NetInput], further: &[Input]) -> Vec<String> {
     }
     let shown = |input: &NetInput| format!("`{}` {:?}", input.name, input.shape);
     let mut notes = vec![format!(
-        "the net takes {} inputs and is asked with {}; give a map, #{{ {}: .. }}, or hold the others: net.given(..): {}",
+        "the net has {} inputs, of which {} is the asked one; give a map, #{{ {}: .. }}, or hold the others: net.given(..): {}",
         inputs.len(),
         shown(asked),
         inputs.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(": .., "),
@@ -249,7 +248,7 @@ struct Translated {
     weights: Weights,
     /// How outputs are boxes, where a NonMaxSuppression ended the graph.
     boxes: Option<BoxDecoding>,
-    /// Whether all that exporters write out was looked for.
+    /// Whether the search for patterns of exporters was complete.
     whole: bool,
     /// The further outputs that cannot be read.
     left_out: Vec<LeftOut>,

@@ -1,4 +1,4 @@
-//! The operators that are read: one list, from which dispatch and the error about all others follow.
+//! The supported operators: one list, from which dispatch and the error about all others follow.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -9,21 +9,21 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Turns a node into graph nodes and says what its outputs stand for.
+/// Translates a node into graph nodes; returns the values of its outputs.
 pub type Translate = fn(&mut Scope, &Site<'_>) -> Result<Vec<Value>>;
 
-/// What happens where an operator meets integers.
+/// How an operator treats integers.
 #[derive(Clone, Copy)]
 enum Integers {
     /// It takes real numbers only.
     Refused,
     /// It computes with integers.
     Computed(Translate),
-    /// It makes real numbers of integers, its first input.
+    /// It converts integers, its first input, to real numbers.
     Dequantised,
-    /// It moves its first inputs, so many of them, without looking at them.
+    /// It moves its first inputs, this many, independently of their values.
     Moved(usize),
-    /// The translation itself tells kinds of input apart.
+    /// The translation itself distinguishes kinds of input.
     Own,
 }
 
@@ -189,7 +189,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
     ("Xor", COUNT, choice::either),
 ];
 
-/// What the node's outputs stand for.
+/// The values of the node's outputs.
 ///
 /// # Errors
 /// Where the operator is not one of the list, or not in this form.

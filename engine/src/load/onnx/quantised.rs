@@ -1,4 +1,4 @@
-//! Quantised nets: values that stand for integers, computed as onnxruntime computes them.
+//! Quantised nets, computed as onnxruntime computes them.
 //!
 //! A quantised value is kept as the integer it is, in real numbers; sums of products of 8-bit integers are exact as long as
 //! they stay below 2^24. Gradients pass through the rounding ([`Activation::Quantise`]).
@@ -86,7 +86,7 @@ pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(y), bare(scale), bare(zero)])
 }
 
-/// QLinearConv and ConvInteger: the convolution of integers, then, of the former, the integers that stand for its result.
+/// QLinearConv and ConvInteger: the convolution of integers; for the former, then the quantisation of its result.
 pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let integer = site.op == "ConvInteger";
     let (w, wz, xz) = if integer { (1, 3, 2) } else { (3, 5, 2) };

@@ -1,4 +1,4 @@
-//! Operators that order entries: TopK, ArgMax, ArgMin, Hardmax, and OneHot, which marks what they found.
+//! Operators that order entries: TopK, ArgMax, ArgMin, Hardmax, and OneHot.
 
 use super::scope::Scope;
 use super::site::Site;

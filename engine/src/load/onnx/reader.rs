@@ -1,4 +1,4 @@
-//! Node by node from a file to the graph: what the file's names stand for so far.
+//! Translates a file node by node; keeps the value that each of the file's names stands for so far.
 
 use super::external::Folder;
 use super::links::{self, Links};
@@ -12,7 +12,7 @@ use crate::limits::ONNX_FOLDED;
 use rten_onnx::onnx::{DataType, TensorProto};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a node's own results take, bytes; what only shows other values anew takes nothing.
+/// The bytes that a node's own results take; an operator that only rearranges other values takes none.
 fn taken(op: &str, values: &[Value]) -> u64 {
     let shows = ["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "CastLike", "Dropout"].contains(&op);
     let bytes = |value: &Value| match value {
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Lets go of the constants that only `node` still read, and from which nothing but constants was computed.
+    /// Drops the constants whose last reader is `node` and from which only constants were computed.
     pub(super) fn leave(&mut self, node: &'a rten_onnx::onnx::NodeProto, readers: &mut BTreeMap<&str, usize>) {
         for name in links::reads(node) {
             let Some(left) = readers.get_mut(name) else { continue };

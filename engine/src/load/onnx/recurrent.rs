@@ -105,7 +105,7 @@ pub fn recurrent(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(outputs)
 }
 
-/// An error unless the layer is as every framework has it.
+/// An error where the layer clips, has peepholes or couples its gates, which no common framework exports.
 fn plain(site: &Site<'_>) -> Result<()> {
     site.only("input_forget", 0)?;
     if site.float("clip")?.is_some_and(|c| c != 0.0) || site.has(7) {

@@ -1,4 +1,4 @@
-//! Linear maps between maps and their regions: RoiAlign of known regions, and Col2Im.
+//! Linear functions between feature maps and their regions: RoiAlign of known regions, and Col2Im.
 
 use super::scope::Scope;
 use super::site::Site;

@@ -200,8 +200,8 @@ fn held(s: &mut Scope, site: &Site<'_>, weight: Act, entry: Act, n: usize) -> Re
     s.step(site, "held", Op::Binary(Binary::Mul), &[weight, inside])
 }
 
-/// What a flattened map (channels x all places) holds between its entries: the sum over the taps of rows and columns, each entry times
-/// its weights; `width` entries are a row.
+/// The values of a flattened map (channels x places) between its entries: the sum over the taps of rows and columns, each entry
+/// times its weights; `width` entries are a row.
 pub fn weighted(
     s: &mut Scope,
     site: &Site<'_>,

@@ -1,5 +1,6 @@
-//! ScatterElements at computed places, as mixtures of experts put the weights of the chosen ones: every entry of the result picks
-//! what is put there last, or itself, so that signals go back to where values came from; sums take each value where its mark is.
+//! ScatterElements at computed indices, by which mixtures of experts place the weights of the chosen experts. Every entry of the
+//! result picks the value that is written to it last, or its own, so that signals return to the sources of the values; with
+//! `reduction = add` each value is added at its index by a product with a 0/1 mask.
 
 use super::ranking::marks;
 use super::scope::Scope;

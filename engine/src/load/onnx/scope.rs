@@ -54,7 +54,7 @@ impl Scope {
         self.derived(c, "", &c.tensor)
     }
 
-    /// A parameter computed from a constant; `how` tells it from the constant itself.
+    /// A parameter computed from a constant; `how` distinguishes its name from the constant's.
     pub fn derived(&mut self, c: &Const, how: &str, tensor: &Tensor) -> Result<ParamId> {
         let key = (c.tensor.id(), how.to_string());
         if let Some(id) = self.params.get(&key) {

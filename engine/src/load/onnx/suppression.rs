@@ -1,5 +1,5 @@
-//! NonMaxSuppression: how many boxes it chooses depends on the data, so it ends the graph. Its boxes and scores become the net's
-//! outputs, and what it does with them a step behind the net ([`crate::detect`]): gradients pass from a chosen box's score.
+//! NonMaxSuppression: the number of boxes that it chooses depends on the data, so it ends the graph. Its boxes and scores become
+//! outputs of the net; the suppression itself runs behind the net ([`crate::detect`]). Gradients start at a chosen box's score.
 
 use super::Reader;
 use super::links;
@@ -11,7 +11,7 @@ use crate::graph::{NodeId, Op};
 use crate::model::boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
 use rten_onnx::onnx::NodeProto;
 
-/// What a NonMaxSuppression is given and told.
+/// The inputs and attributes of a NonMaxSuppression.
 pub struct Suppression {
     /// The outputs that it takes the place of: name and node, of the scores and of the boxes.
     pub ends: [(String, NodeId); 2],
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
         !self.behind.is_empty() && links::reads(node).iter().any(|name| self.behind.contains(name))
     }
 
-    /// Puts what a node gives behind the graph's end.
+    /// Marks a node's outputs as lying behind the graph's end.
     pub fn end(&mut self, node: &'a NodeProto) {
         self.behind.extend(node.output.iter().map(String::as_str));
     }

@@ -1,4 +1,4 @@
-//! Windows over other than two axes as windows over planes.
+//! Windows over one or three axes, expressed as windows over planes.
 //!
 //! A signal is a plane of one row. The slices of a volume stand one below the other in one plane, and the taps along the depth
 //! are channels of their own, so that one convolution over the plane sums what a convolution over the volume sums. Several
@@ -49,7 +49,7 @@ pub fn conv(
     Ok(vec![Value::Act(made)])
 }
 
-/// Notes that `made` is what a window over the volume `x` makes.
+/// Records that `made` is the output of a window that slides over the volume `x`.
 pub fn noted(s: &mut Scope, x: Act, made: Act, slide: &Slide) {
     let three = |list: &[usize]| [list[0], list[1], list[2]];
     let window = VolumeWindow {

@@ -1,4 +1,4 @@
-//! Protocol Buffers' wire format, guarded: `rten-onnx` trusts lengths and nesting, a damaged file must do neither harm.
+//! Checks of Protocol Buffers' wire format: `rten-onnx` trusts lengths and nesting, which a damaged file can have wrong.
 
 use crate::error::{Error, Result};
 use crate::limits::ONNX_DEPTH;
@@ -6,12 +6,12 @@ use rten_onnx::onnx::{ModelProto, StringStringEntryProto};
 use rten_onnx::protobuf::{DecodeMessage, ErrorKind, OwnedValues, ProtobufError, ReadValue};
 use std::ops::Range;
 
-/// The smallest block of bytes that [`model`] tells of.
+/// The smallest block of bytes that [`model`] reports to its caller.
 const LARGE: usize = 1 << 16;
 /// Bytes of a block that are copied at a time.
 const PIECE: usize = 1 << 23;
 
-/// The model in the bytes of an ONNX file; `copied` is told the large blocks that are not looked at again.
+/// The model in the bytes of an ONNX file; `copied` is called with the range of each large block that is not read again.
 ///
 /// # Errors
 /// Where the bytes are no ONNX model or end too early.
@@ -97,7 +97,7 @@ impl Message {
     }
 }
 
-/// Walks the fields of a message: every length must stay inside what holds it.
+/// Checks the fields of a message: every length must stay inside the message that holds it.
 fn check(bytes: &[u8], message: Message, depth: usize) -> Result<()> {
     let wrong = |what: &str| {
         Err(Error::format(format!("not an ONNX model, or a damaged one ({what})"))

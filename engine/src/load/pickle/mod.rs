@@ -1,4 +1,4 @@
-//! Reads Python pickles as data: what PyTorch checkpoints and pickled NumPy arrays need, and nothing is ever executed.
+//! Reads Python pickles as data, as far as PyTorch checkpoints and pickled NumPy arrays need; nothing is ever executed.
 //!
 //! Every object becomes a node in an arena; a global name or a call is an inert node that readers may look at. Nodes
 //! refer to each other by index, so that shared, deep or circular structures cost neither recursion nor memory. The
@@ -40,13 +40,13 @@ pub enum Object {
     Tuple(Vec<Id>),
     /// A dictionary, also an ordered one, in its order.
     Dict(Vec<(Id, Id)>),
-    /// What a call of a global would make: the callable, its arguments, and the state given afterwards.
+    /// The object that a call of a global would create: the callable, its arguments, and the state set afterwards.
     Call {
-        /// What would be called.
+        /// The callable.
         callable: Id,
-        /// With which tuple.
+        /// Its tuple of arguments.
         args: Id,
-        /// What `__setstate__` would be given.
+        /// The argument of `__setstate__`.
         state: Option<Id>,
     },
     /// Something kept outside the pickle under this key.

@@ -22,8 +22,8 @@ const STAGES: [Stage; 7] = [
 /// Channels behind the stem, the seven stages and the end.
 pub type Widths = [usize; 9];
 
-/// `efficientnet_b0` to `efficientnet_b7` by torchvision's names, or by timm's, whose epsilon is 1e-5: blocks by stage, channels behind the stem, each stage and the end.
-/// SiLU, squeeze and excitation; `eps` is batch normalisation's.
+/// `efficientnet_b0` to `efficientnet_b7` by torchvision's names, or by timm's, whose epsilon is 1e-5: blocks by stage,
+/// channels behind the stem, each stage and the end. SiLU, squeeze and excitation; `eps` is batch normalisation's.
 pub fn efficientnet(net: &mut Net, size: [usize; 2], blocks: [usize; 7], widths: Widths, eps: f64) -> Result<NodeId> {
     if net.has("conv_stem.weight") {
         let untold = timm::Untold { blocks: &blocks, widths: [widths[0], widths[8]], ..timm::SILU };

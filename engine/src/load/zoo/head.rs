@@ -1,7 +1,7 @@
 //! The classifier at a net's end: the architecture's own, one of the user's making, or none.
 //!
-//! People replace a net's last layer by an `nn.Sequential` of their own and cut it off for features. A state_dict says
-//! which linear layers and normalisations there are, but not what without parameters is between them.
+//! Users replace a net's last layer by an `nn.Sequential` of their own, or remove it to obtain features. A state_dict holds
+//! the linear layers and normalisations, but not the layers without parameters between them.
 
 use super::names::in_order;
 use super::net::{Net, dims};
@@ -46,8 +46,8 @@ impl HeadActivation {
 
 impl Net<'_> {
     /// The classifier `module` on the features `x`. `own` are the architecture's linear layers in it; where there are
-    /// several, its own activation (ReLU for most) follows each but the last. A file with other layers there has its own classifier, one with none
-    /// ends at the features.
+    /// several, its own activation (ReLU for most) follows each but the last. A file with other layers there has its own
+    /// classifier, one with none ends at the features.
     pub fn head(&mut self, module: &str, own: &[&str], x: NodeId) -> Result<NodeId> {
         let layers = self.layers(module);
         own.iter().for_each(|layer| self.expect(layer));
@@ -82,7 +82,7 @@ impl Net<'_> {
         layers
     }
 
-    /// What is between the layers of a classifier of the user's, with a note where it is assumed.
+    /// The activation between the layers of a user's own classifier, with a note where it is assumed.
     fn between(&mut self, module: &str, layers: &[String]) -> Option<Activation> {
         let open: Vec<String> = layers.windows(2).filter_map(|w| gap(&w[0], &w[1])).collect();
         let said = self.head_activation;

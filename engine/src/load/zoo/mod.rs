@@ -1,4 +1,4 @@
-//! Named architectures: code that writes a net's graph down and takes its parameters from a weight file.
+//! Named architectures: code that builds a net's graph and takes its parameters from a weight file.
 //!
 //! Layers are called by their module path in torchvision (`features.0`, `layer1.0.conv1`); a module that runs twice, and
 //! what is no module, by the path of the block it runs in (`layer1.0.relu_1`, `layer1.0.add`). Widths are those of the
@@ -37,17 +37,17 @@ use crate::load::tensors::Tensors;
 pub use head::HeadActivation;
 use net::Net;
 
-/// Writes an architecture down for an input of height and width, and gives the node of the raw output.
+/// Builds an architecture for an input of height and width, and returns the node of the raw output.
 type Write = fn(&mut Net, [usize; 2]) -> Result<NodeId>;
 
-/// What is said of a file that it does not say itself.
+/// What the caller says of a file that the file does not say itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How {
     /// GoogLeNet's and Inception's option (true as torchvision runs its published weights), and an error elsewhere.
     pub transform_input: Option<bool>,
-    /// What is between the linear layers of a classifier of the user's.
+    /// The activation between the linear layers of a user's own classifier.
     pub head: Option<HeadActivation>,
-    /// Whether shapes alone are looked at: the net is built without its values.
+    /// Whether only shapes are checked: the net is built without its values.
     pub dry: bool,
 }
 
@@ -57,7 +57,7 @@ pub struct Built {
     pub graph: Graph,
     /// Its parameters.
     pub weights: Weights,
-    /// What a reader should know of how the file was read.
+    /// Notes on how the file was read, for the user.
     pub notes: Vec<String>,
     /// Whether the file has no classifier, so that the outputs are features.
     pub headless: bool,
@@ -79,7 +79,7 @@ enum Recipe {
 /// An architecture that weight files can be loaded into.
 #[derive(Clone, Copy)]
 pub struct Architecture {
-    /// The name by which it is asked for.
+    /// The name by which users choose it.
     pub name: &'static str,
     /// The paper.
     pub paper: &'static str,

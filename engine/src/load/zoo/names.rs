@@ -1,7 +1,7 @@
-//! The names that a file's tensors have, made those that the architecture gives them.
+//! Renames a file's tensors to the names that the architecture expects.
 //!
-//! Training code puts its own modules around a net (`model.`, `backbone.`, `encoder_q.`), cuts the classifier off, or
-//! chains a net's children, which then only have numbers. What stands before the names is found by counting how many fit.
+//! Training code wraps a net in modules of its own (`model.`, `backbone.`, `encoder_q.`), removes the classifier, or
+//! chains a net's children, which then only have numbers. The prefix is found by counting how many names fit behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ const FIRST: [&str; 8] = ["teacher", "ema", "module", "model", "encoder_q", "onl
 const CHILDREN: [(&str, &str); 6] =
     [("0", "conv1"), ("1", "bn1"), ("4", "layer1"), ("5", "layer2"), ("6", "layer3"), ("7", "layer4")];
 
-/// The tensors under the names that are `expected`, and what a reader should know of it; nothing where no other names fit
+/// The tensors under the names that are `expected`, and notes on the renaming; `None` where no other names fit
 /// better than those that they have.
 pub fn fitted(tensors: &Tensors, expected: &BTreeSet<String>) -> Option<(Tensors, Vec<String>)> {
     let hits = |rename: &dyn Fn(&str) -> String| tensors.names().filter(|n| expected.contains(&rename(n))).count();
@@ -68,7 +68,7 @@ pub fn fitted(tensors: &Tensors, expected: &BTreeSet<String>) -> Option<(Tensors
     Some((out, notes))
 }
 
-/// The first tensor of each architecture whose sizes are the file's; what stands before it stands before all.
+/// The first tensor of each architecture whose sizes are the file's; its prefix is that of all tensors.
 const STEMS: [&str; 13] = [
     "features.0.0.weight",
     "conv_stem.weight",
@@ -101,7 +101,7 @@ pub fn unwrapped(tensors: &Tensors) -> Option<(Tensors, String)> {
     Some((out, note))
 }
 
-/// What stands before expected names in the file, and before how many of them.
+/// The prefixes of expected names in the file, each with the number of names that have it.
 fn fronts(tensors: &Tensors, expected: &BTreeSet<String>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for name in tensors.names() {

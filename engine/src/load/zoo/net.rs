@@ -1,4 +1,4 @@
-//! Writes an architecture down: drives a [`Builder`] from a weight file's named tensors, and keeps a list of what does not fit.
+//! Builds an architecture's graph with a [`Builder`] from a weight file's named tensors, and lists the tensors that do not fit.
 
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeSet;
@@ -12,33 +12,33 @@ use crate::load::tensors::Tensors;
 /// How many misfits an error lists.
 const LISTED: usize = 8;
 
-/// Fronts of tensors that are no misfits: heads for training only.
+/// Prefixes of tensors that may be left over: heads that only training uses.
 const HEADS: [&str; 3] = ["aux1.", "aux2.", "AuxLogits."];
 
-/// Ends of tensors that are no misfits: what Swin computes from its sizes.
+/// Suffixes of tensors that may be left over: what Swin computes from its sizes.
 const BUFFERS: [&str; 2] = [".relative_position_index", ".attn_mask"];
 
-/// A net under construction. Methods take the module's path, which is the node's name and the front of its tensors' names.
+/// A net under construction. Methods take the module's path, which is the node's name and the prefix of its tensors' names.
 pub struct Net<'a> {
     builder: Builder,
     tensors: &'a Tensors,
     used: BTreeSet<String>,
     misfits: Vec<String>,
-    /// What a reader should know of how the file was read.
+    /// Notes on how the file was read, for the user.
     pub notes: Vec<String>,
     /// Whether the file has no classifier.
     pub headless: bool,
     /// Whether GoogLeNet transforms its input.
     pub transform_input: bool,
-    /// What is between the linear layers of a classifier of the user's.
+    /// The activation between the linear layers of a user's own classifier.
     pub head_activation: Option<HeadActivation>,
     /// Batch normalisation's epsilon.
     pub eps: f64,
     /// Whether convolutions are padded as TensorFlow's "same".
     pub same: bool,
-    /// What is between the linear layers of the architecture's own classifier.
+    /// The activation between the linear layers of the architecture's own classifier.
     pub own_between: Activation,
-    /// Whether shapes alone are looked at: parameters are not read.
+    /// Whether only shapes are checked: parameters are not read.
     dry: bool,
 }
 
@@ -290,7 +290,7 @@ impl<'a> Net<'a> {
         self.builder.add(name, Op::Reshape(vec![n]), &[x])
     }
 
-    /// The padding with which TensorFlow's "same" convolution covers a map: the odd row goes behind.
+    /// TensorFlow's "same" padding; an odd row or column is added at the end.
     pub fn same_padding(&self, x: NodeId, kernel: usize, stride: usize) -> Padding {
         let [rows, columns] = self.size(x).map(|n| ((n.div_ceil(stride) - 1) * stride + kernel).saturating_sub(n));
         Padding { top: rows / 2, left: columns / 2, bottom: rows - rows / 2, right: columns - columns / 2 }
@@ -321,7 +321,7 @@ impl<'a> Net<'a> {
             .hint("is it another architecture's file? `convscope doc load_model` lists the names that are known"))
     }
 
-    /// A tensor of the file, which counts as used; zeros where shapes alone are looked at.
+    /// A tensor of the file, which counts as used; zeros where only shapes are checked.
     pub fn taken(&mut self, name: &str) -> Result<Tensor> {
         self.used.insert(name.to_string());
         match (self.dry, self.tensors.shape(name)) {

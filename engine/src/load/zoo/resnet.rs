@@ -1,5 +1,5 @@
-//! ResNet (He et al. 2016), with the stride in a bottleneck's 3 x 3 convolution as torchvision has it, and what followed it:
-//! groups, width, timm's stems and shortcuts, squeezes.
+//! ResNet (He et al. 2016), with the stride in a bottleneck's 3 x 3 convolution as torchvision has it, and its variants:
+//! grouped convolutions (ResNeXt), wider blocks, timm's stems and shortcuts, squeeze and excitation.
 
 use super::net::Net;
 use crate::error::Result;

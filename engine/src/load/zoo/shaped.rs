@@ -1,5 +1,5 @@
-//! Layers whose sizes are those of the file. An architecture says then what a file cannot tell: strides, activations,
-//! epsilons, how many blocks there are and how wide they end.
+//! Layers whose sizes are read from the file. The architecture then only says what the file does not hold: strides,
+//! activations, epsilons, the number of blocks and their output widths.
 
 use candle_core::{Device, Tensor};
 
@@ -109,7 +109,8 @@ impl Net<'_> {
         self.node(&format!("{name}.first"), Op::Transpose(vec![2, 0, 1]), &[y])
     }
 
-    /// Channels weighed by what they hold on the whole (Hu et al. 2018): two convolutions or linear layers `NAME.PARTS`.
+    /// Squeeze and excitation (Hu et al. 2018): channels weighed by a function of their means, two convolutions or linear
+    /// layers `NAME.PARTS`.
     pub fn squeeze(
         &mut self,
         name: &str,

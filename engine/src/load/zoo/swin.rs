@@ -139,7 +139,7 @@ fn windows(net: &mut Net, name: &str, x: NodeId, shifts: bool) -> Result<NodeId>
     Ok(y)
 }
 
-/// What is added between two tokens for how they lie to each other, 1 x heads x tokens x tokens.
+/// The bias of each pair of tokens by their relative position, 1 x heads x tokens x tokens.
 fn position_bias(net: &mut Net, name: &str, table: &str, side: usize, heads: usize) -> Result<NodeId> {
     let rows = crate::tensor::to_f32(&net.taken(table)?)?;
     let tokens = side * side;

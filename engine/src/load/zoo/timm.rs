@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::NodeId;
 use crate::graph::op::{Activation, Binary};
 
-/// What a file of timm's does not tell.
+/// What one of timm's weight files does not hold.
 #[derive(Clone, Copy)]
 pub struct Untold<'a> {
     /// The stride of each stage's first block.

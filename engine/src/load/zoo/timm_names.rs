@@ -1,4 +1,4 @@
-//! timm's names for nets: what of each its file does not tell. Sizes and crops are those of its default weights.
+//! timm's architectures by name, each with what its weight file does not hold. Sizes and crops are those of the default weights.
 
 use super::net::Net;
 use super::timm::{self, Untold};

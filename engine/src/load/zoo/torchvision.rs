@@ -1,5 +1,5 @@
-//! torchvision's names for nets, with what of each its file does not tell, and how photos become inputs of the weights that
-//! it publishes.
+//! torchvision's architectures by name, each with what its weight file does not hold, and the preprocessing of the published
+//! weights.
 
 use super::{Architecture, Recipe};
 use super::{EFFICIENTNET, EFFICIENTNET2, MNASNET, MOBILENET2, MOBILENET3, REGNET, RESNET, SWIN, VIT};

@@ -1,4 +1,4 @@
-//! Whom an attack is put to: images as pixel values, their right classes, and what the prediction is to become.
+//! The inputs of an attack: images as pixel values, their right classes, and the class that the prediction is to become.
 
 use crate::ascent::{Aim, Space};
 use crate::data::{Dataset, Image};
@@ -82,7 +82,7 @@ pub struct AttackInputs {
     pub given: Vec<bool>,
     /// The clean scores.
     pub clean: Vec<Vec<f64>>,
-    /// What each one's prediction is to become.
+    /// The class that each one's prediction is to become.
     pub aims: Vec<Aim>,
     /// Whether one image was given, not a data set.
     pub single: bool,
@@ -119,7 +119,7 @@ impl AttackInputs {
             Subject::Model(model) | Subject::Class { model, .. } => model.clone(),
             other => {
                 return Err(Error::subject(format!("{other} is neither a net nor a class"))
-                    .hint("`probe.run(net, image)`; `net.class(name)` says what the image shows; the option `target` what it shall be taken for"));
+                    .hint("`probe.run(net, image)`; `net.class(name)` is the class that the image shows; the option `target` the class that the prediction is to become"));
             }
         };
         let space = Space::of(&model)?;

@@ -1,4 +1,4 @@
-//! An attack as an option of the probes that put attacks to data sets and nets, and the list of the attacks.
+//! An attack as an option of the probes that run attacks on data sets and nets, and the list of the attacks.
 
 use super::Attack;
 use super::random_noise::RandomNoise;
@@ -10,7 +10,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One attack of the list: its catalog entry, and how a probe is seen as it.
+/// One attack of the list: its catalog entry, and the cast of a probe to it.
 struct Listed {
     entry: Entry,
     cast: fn(&dyn Probe) -> Option<&dyn Attack>,
@@ -26,7 +26,7 @@ impl Listed {
     }
 }
 
-/// Every attack that can be put to data sets and nets.
+/// Every attack that can run on data sets and nets.
 fn attacks() -> Vec<Listed> {
     vec![
         Listed::of::<Fgsm>(),

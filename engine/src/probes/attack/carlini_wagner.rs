@@ -20,11 +20,11 @@ crate::params! {
     pub struct CarliniWagner as "carlini_wagner" {
         /// Steps of Adam for each c.
         steps: usize = 100, in 1..=100_000;
-        /// Values of c that are tried.
+        /// Values of c that the binary search tries.
         searches: usize = 5, in 1..=100;
         /// The first c; the distance counts in units of 255.
         c: f64 = 0.1, in 1e-9..=1e9;
-        /// How far beyond the boundary the scores shall be.
+        /// How far the raw score of the target must lie above all others; without a target, that of some class above the label's.
         confidence: f64 = 0.0, in 0.0..=1e6;
         /// The learning rate of Adam, in units of w.
         rate: f64 = 0.01, in 1e-6..=10.0;

@@ -1,4 +1,4 @@
-//! DeepFool: the nearest linearised decision boundary, again and again.
+//! DeepFool: steps across the nearest boundary of the linearised net, until the prediction changes.
 //!
 //! Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate method to fool deep neural networks", 2015,
 //! algorithm 2.
@@ -23,13 +23,13 @@ crate::params! {
         example = "deep_fool(#{ candidates: 4 }).run(net, image)"
     )]
     pub struct DeepFool as "deep_fool" {
-        /// The norm in which nearest is meant.
+        /// The norm that measures the distance to a boundary.
         norm: Norm = Norm::L2;
         /// Steps at most.
         steps: usize = 50, in 1..=10_000;
-        /// Classes with the largest scores whose boundaries are looked at.
+        /// How many classes, those with the largest scores, have their boundaries considered.
         candidates: usize = 10, in 2..=10_000;
-        /// By how much of itself the perturbation goes beyond the boundary on the way.
+        /// The fraction of the perturbation by which each step goes beyond the boundary.
         overshoot: f64 = 0.02, in 0.0..=10.0;
         /// The class that the prediction is to become; any other where absent.
         target: Option<Target> = None;
@@ -137,7 +137,7 @@ impl DeepFool {
         Ok(best.into_iter().map(|b| b.map(|(_, r)| r)).collect())
     }
 
-    /// The boundaries looked at, each as the class to rise and the class to fall; none where the aim is reached.
+    /// The boundaries considered, each as the class to rise and the class to fall; none where the aim is reached.
     fn boundaries(&self, scores: &[f64], aim: Aim) -> Vec<(usize, usize)> {
         if aim.reached(scores) {
             return Vec::new();

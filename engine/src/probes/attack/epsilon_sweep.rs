@@ -1,4 +1,4 @@
-//! Accuracy against the size of the perturbation: the curve by which robustness is told (Carlini et al. 2019, "On Evaluating
+//! Accuracy against the size of the perturbation, the usual curve of robustness (Carlini et al. 2019, "On Evaluating
 //! Adversarial Robustness", section 5).
 
 use crate::error::{Error, Result};
@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 
 crate::params! {
     /// A net's accuracy over a data set under an attack of growing strength, with Wilson 95 % intervals, judged on 8-bit
-    /// pictures, and its mean confidence on the images that it gets wrong. Attacks without a budget (deep_fool, carlini_wagner, lbfgs) run once; their distances say which strength fools.
+    /// pictures, and its mean confidence on the images that it gets wrong. Attacks without a budget (deep_fool,
+    /// carlini_wagner, lbfgs) run once; an image whose attack succeeds counts as wrong from the 2-norm of its perturbation on.
     #[probe(
         family = Fool,
         source = "Goodfellow, Shlens, Szegedy 2014; Carlini et al. 2019, section 5",

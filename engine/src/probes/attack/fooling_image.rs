@@ -1,4 +1,4 @@
-//! Fooling images: pictures that mean nothing to people and that a net is sure of.
+//! Fooling images: pictures that mean nothing to people and that a net classifies with high confidence.
 //!
 //! Nguyen, Yosinski, Clune, "Deep Neural Networks are Easily Fooled", 2014.
 
@@ -30,8 +30,8 @@ crate::choice! {
 }
 
 crate::params! {
-    /// An image made from noise that a net takes for a class with more than a given confidence, by the gradient or by evolution
-    /// of pixels or of a pattern-producing network.
+    /// An image made from noise that a net assigns to a class with more than a given confidence, found by the gradient or by
+    /// evolution of pixels or of a pattern-producing network.
     #[probe(
         family = Fool,
         source = "Nguyen, Yosinski, Clune 2014, sections 2 and 3 (one class at a time, an elite instead of MAP-Elites)",
@@ -50,7 +50,7 @@ crate::params! {
         population: usize = 16, in 2..=10_000;
         /// The length of a gradient step, pixel values (root mean square).
         rate: f64 = 1.0, in 1e-3..=255.0;
-        /// The chance that evolution changes a pixel or a gene; halved every thousand generations for pixels.
+        /// The probability that evolution changes a pixel or a gene; halved every thousand generations for pixels.
         mutation: f64 = 0.1, in 1e-6..=1.0;
         /// Standard deviation of the noise that the gradient starts from, pixel values around mid grey.
         noise: f64 = 32.0, in 0.0..=255.0;

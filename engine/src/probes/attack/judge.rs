@@ -1,5 +1,5 @@
-//! The judge: an attack has succeeded where the image, rounded to whole pixel values, saved as a PNG and read again, is
-//! taken for what was aimed at. What the unrounded image does is told beside it.
+//! Judges attacks: one has succeeded where the image, rounded to whole pixel values, saved as a PNG and read again, is
+//! classified as aimed. The result of the unrounded image is recorded beside it.
 
 use super::rounding::{round_to_reach, round_within};
 use super::{Attack, AttackBatch, Norm};
@@ -28,7 +28,7 @@ impl Distortion {
     }
 }
 
-/// What became of one image.
+/// The result of an attack on one image.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The pixel values as the attack left them.

@@ -54,7 +54,7 @@ impl Attack for Lbfgs {
 }
 
 impl Lbfgs {
-    /// One image: the closest of all points met that reach the aim.
+    /// One image: the closest of all evaluated points that reach the aim.
     fn one(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<(Vec<f64>, usize)> {
         let aim = batch.aims[0];
         let x = batch.pixels;

@@ -1,4 +1,4 @@
-//! Linear templates: the image that fools a linear classifier is the other class's weights added.
+//! Linear templates: adding another class's weights to an image fools a linear classifier.
 //!
 //! Karpathy, "Breaking Linear Classifiers on ImageNet", 2015.
 
@@ -15,8 +15,8 @@ use crate::subject::{Input, Subject, argmax};
 use crate::tensor::{tensor, to_f64};
 
 crate::params! {
-    /// A classifier's own templates: a class's weights as an image, and what becomes of a photo when another class's template
-    /// is added. Exact for linear nets; for others the last layer's weights, carried to the pixels by the gradient at the
+    /// A classifier's own templates: a class's weights as an image, and the scores of a photo as another class's template is
+    /// added to it. Exact for linear nets; for others the gradient of the class's raw score with respect to the pixels, at the
     /// given image.
     #[probe(
         family = Fool,
@@ -26,13 +26,13 @@ crate::params! {
         example = "linear_template().run(net, image)"
     )]
     pub struct LinearTemplate as "linear_template" {
-        /// Classes whose templates are shown where a net is asked about.
+        /// Classes whose templates are shown when the subject is a net.
         classes: usize = 9, in 1..=1000;
         /// The class whose template is added to the image; the second most probable where absent.
         target: Option<Target> = None;
-        /// The most that is added, pixel values (the largest entry of the added template).
+        /// The largest entry of the added template at the sweep's end, pixel values (0 to 255).
         eps: f64 = 8.0, in 0.0..=255.0;
-        /// Points of the sweep from nothing to `eps`.
+        /// Points of the sweep from 0 to `eps`.
         points: usize = 9, in 2..=1000;
     }
 }

@@ -31,7 +31,7 @@ crate::params! {
         eps: f64 = 32.0, in 0.001..=10_000.0;
         /// Points of the line; with an odd number one of them is the image.
         points: usize = 65, in 3..=10_001;
-        /// Classes that are drawn: the right one and those that come highest anywhere on the lines.
+        /// Classes that are drawn: the right one and those with the highest scores anywhere on the lines.
         classes: usize = 8, in 1..=100;
     }
 }
@@ -160,7 +160,7 @@ impl LogitSweep {
             .note("pixel values are not clipped to 0 to 255, so that the line stays straight"))
     }
 
-    /// The right class and those that come highest anywhere.
+    /// The right class and those with the highest scores anywhere.
     fn drawn(&self, label: usize, lines: &[Vec<Vec<f64>>; 2]) -> Vec<usize> {
         let width = lines[0].first().map_or(0, Vec::len);
         let peak = |c: usize| lines.iter().flatten().map(|s| s[c]).fold(f64::NEG_INFINITY, f64::max);

@@ -20,7 +20,7 @@ use crate::tensor::tensor;
 use std::sync::Arc;
 
 crate::choice! {
-    /// How evolution writes an image down.
+    /// How evolution represents an image.
     pub enum Encoding {
         /// Its pixels.
         Direct = "direct",
@@ -30,12 +30,12 @@ crate::choice! {
 }
 
 crate::params! {
-    /// For every class of a net an image that means nothing to people, all evolved together: an offspring of a random class's best
-    /// replaces the best of each class that the net is surer of in it.
+    /// For every class of a net an image that means nothing to people, all evolved together: an offspring of a random class's
+    /// best image replaces the best image of every class for which the net has more confidence in it.
     ///
-    /// A second net in the list says what it takes the images for. Arrays: `confidence` (one value a class, judged on the 8-bit
-    /// picture read from a PNG), `history` (the median over classes after each generation), `images` (those shown) and `classes`
-    /// (their numbers).
+    /// With a second net in the list, the predictions of that net for the images are given, too. Arrays: `confidence` (one
+    /// value a class, judged on the 8-bit picture read from a PNG), `history` (the median over classes after each generation),
+    /// `images` (those shown) and `classes` (their numbers).
     #[probe(
         family = Fool,
         source = "Nguyen, Yosinski, Clune 2014, section 2.2",
@@ -44,20 +44,20 @@ crate::params! {
         example = "map_elites(#{ generations: 4 }).run(net)"
     )]
     pub struct MapElites as "map_elites" {
-        /// How images are written down.
+        /// How images are represented.
         encoding: Encoding = Encoding::Cppn;
         /// Generations.
         generations: usize = 200, in 1..=10_000_000;
         /// Offspring in a generation.
         offspring: usize = 16, in 1..=10_000;
-        /// The chance that a pixel or a gene changes; halved every thousand generations for pixels.
+        /// The probability that a pixel or a gene changes; halved every thousand generations for pixels.
         mutation: f64 = 0.1, in 1e-6..=1.0;
-        /// Classes whose images are shown, the surest first.
+        /// Classes whose images are shown, those with the highest confidence first.
         show: usize = 24, in 1..=1000;
     }
 }
 
-/// One way to write an image down.
+/// A representation of an image.
 #[derive(Clone)]
 enum Genes {
     Pixels(Vec<u8>),

@@ -1,5 +1,5 @@
-//! What attacks share: the images under attack and what each prediction is to become, in pixel values from 0 to 255 as the net's
-//! card says. An attack is judged on the image rounded to 8 bits, saved as a PNG and read again.
+//! What attacks share: the images under attack and the aim of each, in pixel values from 0 to 255 as the net's card says. An
+//! attack is judged on the image rounded to 8 bits, saved as a PNG and read again.
 
 pub mod aims;
 pub mod arg;
@@ -109,13 +109,13 @@ pub struct AttackBatch<'a> {
     pub space: &'a Space,
     /// The images' pixel values, N x C x H x W.
     pub pixels: &'a [f64],
-    /// What each one's prediction is to become.
+    /// The aim for each image's prediction.
     pub aims: &'a [Aim],
     /// The place of the first image in the whole data set: names random streams.
     pub first: usize,
 }
 
-/// What an attack made of a batch.
+/// The perturbed images of a batch.
 pub struct Perturbed {
     /// The images' pixel values: within 0 to 255, not rounded.
     pub pixels: Vec<f64>,
@@ -128,8 +128,8 @@ pub struct Perturbed {
 /// The subjects that attacks take, in words.
 pub const SUBJECTS: &str = "a net, or the class that the image shows";
 
-/// A probe that changes images so that a net's prediction changes: what sets one apart from the others. That it is a
-/// [`Probe`], and what it reports, follows.
+/// A probe that changes images so that a net's prediction changes: the part in which attacks differ. Every attack is a
+/// [`Probe`], with one common report.
 pub trait Attack: Params + Described + std::any::Any + Send + Sync + std::fmt::Debug {
     /// The class that predictions are to become; any other than the right one where there is none.
     fn target(&self) -> Option<&Target>;
@@ -140,7 +140,7 @@ pub trait Attack: Params + Described + std::any::Any + Send + Sync + std::fmt::D
     /// As the passes.
     fn perturb(&self, batch: &AttackBatch<'_>, job: &Job) -> Result<Perturbed>;
 
-    /// The ball that perturbations stay in, where the attack has one; otherwise it looks for the smallest.
+    /// The ball that perturbations stay in, if the attack has one; otherwise it searches for the smallest perturbation.
     fn budget(&self) -> Option<(Norm, f64)>;
 }
 
@@ -153,7 +153,7 @@ impl<A: Attack> Probe for A {
     }
 }
 
-/// Attacks the images batch by batch: the outcomes of those that were reached, the steps done and planned.
+/// Attacks the images batch by batch; returns the outcomes of those that were reached, and the steps done and planned.
 ///
 /// # Errors
 /// As the passes.
@@ -187,7 +187,7 @@ impl AttackBatch<'_> {
         (rows, places.iter().map(|n| self.aims[*n]).collect())
     }
 
-    /// What decides between the classes of images given as pixel values ([`Model::decisions`]).
+    /// The decision values of the classes ([`Model::decisions`]) for images given as pixel values.
     ///
     /// # Errors
     /// As the forward pass.
@@ -204,7 +204,7 @@ impl AttackBatch<'_> {
         Ok((values, self.space.pull_input(&gradient)?))
     }
 
-    /// Hands each image of `pixels`, with its number, to `step` together with the objective's gradient by its pixel values.
+    /// Calls `step` for each image of `pixels`, with its number and the objective's gradient by its pixel values.
     ///
     /// # Errors
     /// As the passes.
@@ -218,7 +218,7 @@ impl AttackBatch<'_> {
         self.space.follow(&gradient, pixels, step)
     }
 
-    /// Shrinks each perturbation that reaches its aim along its own line to the least factor (to 1/256) that still does.
+    /// Scales each perturbation that reaches its aim down to the smallest factor (to 1/256) that still reaches it.
     ///
     /// # Errors
     /// As the forward pass.

@@ -26,12 +26,12 @@ crate::params! {
         norm: Norm = Norm::Linf;
         /// Steps from each start.
         steps: usize = 40, in 1..=100_000;
-        /// A step's length; where absent eps / 30 (as Madry et al.), or 1.25 eps / steps where that is more, from
-        /// halfway on half of that for images that have reached their aim, three times that for the others.
+        /// A step's length, in the unit of `eps`. Where absent, eps / 30 (as Madry et al.), or 1.25 eps / steps where that is
+        /// more; from halfway on half of that for images that have reached their aim, and three times that for the others.
         step: Option<f64> = None;
         /// Starts; the first success with the largest margin is kept.
         restarts: usize = 1, in 1..=1000;
-        /// Whether it starts anywhere in the ball; otherwise at the image.
+        /// Whether it starts at a random point of the ball; otherwise it starts at the image.
         random_start: bool = true;
         /// The class that the prediction is to become; any other where absent.
         target: Option<Target> = None;

@@ -1,4 +1,4 @@
-//! Noise of an attack's size, drawn without looking at the net: the control that tells an attack from a mere change.
+//! Noise of an attack's size, independent of the net: the control against which attacks are compared.
 //!
 //! Szegedy et al. 2013, section 4.2 (Gaussian noise of equal distortion); Goodfellow, Shlens, Szegedy 2014, section 8 and figure 4
 //! (random signs).
@@ -8,8 +8,8 @@ use crate::job::Job;
 use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed};
 
 crate::params! {
-    /// Noise of a given size as a control of attacks: each value moved by eps with a random sign in the max-norm, a Gaussian scaled to
-    /// the length eps in the 2-norm.
+    /// Noise of a given size as a control of attacks: each value moved by eps with a random sign in the max-norm, a Gaussian
+    /// scaled to the length eps in the 2-norm.
     #[probe(
         family = Fool,
         source = "Szegedy et al. 2013, section 4.2; Goodfellow, Shlens, Szegedy 2014, section 8",

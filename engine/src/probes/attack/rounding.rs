@@ -1,4 +1,4 @@
-//! Rounding a perturbed image to whole pixel values, so that it still does what was aimed at.
+//! Rounding a perturbed image to whole pixel values, so that it still reaches its aim.
 
 use super::{AttackBatch, Norm};
 use crate::ascent::{Aim, Margin};
@@ -62,7 +62,7 @@ fn enlarged(clean: &[f64], float: &[f64], t: f64) -> Vec<f64> {
     clean.iter().zip(float).map(|(c, f)| (c + t * (f - c)).round().clamp(0.0, 255.0)).collect()
 }
 
-/// The perturbation enlarged along its own line, by the least factor that doubling and bisection find.
+/// The perturbation scaled up, by the smallest factor that doubling and bisection find.
 fn enlarge(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Option<Vec<f64>>> {
     let reached = |t: f64| reaches(batch, aim, &enlarged(clean, float, t));
     let (mut low, mut high) = (1.0, 1.5);
@@ -83,7 +83,7 @@ fn enlarge(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> R
     Ok(Some(enlarged(clean, float, high)))
 }
 
-/// The rounded image mended by steps of one, or an enlarged one where that does not succeed.
+/// The rounded image corrected by steps of one, or a scaled one where that does not succeed.
 fn mend(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Result<Option<Vec<f64>>> {
     for factor in [1.0, 1.5, 2.25] {
         let found = step(batch, aim, clean, &enlarged(clean, float, factor))?;
@@ -94,8 +94,8 @@ fn mend(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], float: &[f64]) -> Resu
     Ok(None)
 }
 
-/// The rounded image with steps of one along the gradient of the margin: those first that bring most for what they add to
-/// the squared distance, as many as the gradient says are needed, again where the net is less linear than that.
+/// The rounded image with steps of one along the gradient of the margin: first those that gain most margin for what they add to the
+/// squared distance, as many as the gradient predicts; repeated where the net is less linear than that.
 fn step(batch: &AttackBatch<'_>, aim: Aim, clean: &[f64], plain: &[f64]) -> Result<Option<Vec<f64>>> {
     let mut whole = plain.to_vec();
     let margin = Margin::new(batch.model, vec![aim], f64::INFINITY);

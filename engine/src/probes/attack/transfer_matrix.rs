@@ -15,9 +15,9 @@ use crate::subject::{Input, Subject, argmax};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// Nets x nets: the share of images on which an attack made on the net of the row changes the prediction of the net of the
-    /// column, among those that this net gets right on the clean picture; and, of the pictures that both nets get wrong, the share
-    /// that both take for the same wrong class (`same_class`).
+    /// Nets x nets: the share of images on which an attack made for the row's net changes the prediction of the column's net,
+    /// among those that the column's net classifies correctly without the attack; and, of the attacked pictures that both nets
+    /// classify wrongly, the share for which both predict the same wrong class (`same_class`).
     #[probe(
         family = Fool,
         source = "Szegedy et al. 2013, section 4.2; Goodfellow, Shlens, Szegedy 2014, section 8",
@@ -131,7 +131,7 @@ pub(super) fn same_class(a: &Model, b: &Model, index: usize, name: &str) -> Opti
     theirs.iter().position(|c| c.name.eq_ignore_ascii_case(name))
 }
 
-/// What a net sees in a picture, resized straight to its input.
+/// A net's prediction for a picture, resized directly to its input.
 pub(super) fn prediction(model: &Model, picture: &crate::data::Image) -> Result<usize> {
     let direct = Preprocess { resize: Resize::Direct, ..model.card().preprocess()?.clone() };
     Ok(argmax(&model.decisions(&direct.apply(picture)?)?[0]))

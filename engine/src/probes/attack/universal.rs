@@ -36,9 +36,9 @@ crate::params! {
         rate: f64 = 0.8, in 0.0..=1.0;
         /// Steps of DeepFool for one image.
         steps: usize = 10, in 1..=1000;
-        /// By how much of itself each image's step goes beyond the boundary; more makes up for few images.
+        /// How far each image's step goes beyond the boundary, as a share of the step; with few images a larger share helps.
         overshoot: f64 = 0.02, in 0.0..=10.0;
-        /// Images that it has not seen, on which the perturbation is judged too.
+        /// Other images, on which the perturbation is judged, too.
         test: Option<Dataset> = None;
     }
 }

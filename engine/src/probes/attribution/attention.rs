@@ -1,4 +1,4 @@
-//! Attention maps: what each head of a layer takes from where.
+//! Attention maps: the weight that each head of a layer gives to each patch.
 //!
 //! Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", 2020.
 
@@ -15,8 +15,8 @@ use crate::tensor::tensor;
 use candle_core::Tensor;
 
 crate::params! {
-    /// What each head of a layer of attention takes from each patch: the row of the class token, or of another, or the mean
-    /// over all tokens where there is no class token.
+    /// The attention weights of each head of a layer for each patch: the row of the class token, or of another token, or the
+    /// mean row over all tokens where there is no class token.
     #[probe(
         family = Where,
         source = "Dosovitskiy et al. 2020, appendix D.8",

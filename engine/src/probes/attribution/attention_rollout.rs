@@ -20,14 +20,14 @@ crate::choice! {
         Mean = "mean",
         /// The largest at each place.
         Max = "max",
-        /// The least at each place.
+        /// The smallest at each place.
         Min = "min",
     }
 }
 
 crate::params! {
-    /// The product over layers of attention and what passes beside it: how much of each patch reaches the class token (without
-    /// one, the tokens on average). It does not ask about a class.
+    /// The product over layers of attention mixed with the residual path: how much of each patch reaches the class token
+    /// (without one, the tokens on average). It is the same for every class.
     #[probe(
         family = Where,
         source = "Abnar, Zuidema 2020, section 3",
@@ -38,7 +38,7 @@ crate::params! {
     pub struct AttentionRollout as "attention_rollout" {
         /// How the heads of a layer become one matrix.
         heads: Heads = Heads::Mean;
-        /// The share that passes beside attention, on the residual path.
+        /// The share of the residual path, beside attention.
         residual: f64 = 0.5, in 0.0..=1.0;
     }
 }

@@ -1,4 +1,4 @@
-//! Baselines: the inputs against which a map is told.
+//! Baselines: the inputs that a map compares with.
 
 use crate::data::blur::blur;
 use crate::data::image::Image;

@@ -1,6 +1,7 @@
-//! What class activation maps share: the layer, a layer's maps weighted by what the score makes of them, how they are shown.
+//! What class activation maps share: the choice of the layer, the weighted sum of its maps, the artifact.
 //!
-//! A map of the family is a file of its own beside this one: its weights, given to `weighted`, or its own `attribute`.
+//! Each class activation map is a file beside this one: a function of activations and gradients, given to `weighted`, or its own
+//! `attribute`.
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -61,7 +62,7 @@ fn is_silent(model: &Model, node: NodeId, x: &Tensor) -> Result<bool> {
     Ok(to_f32(trace.get(node)?)?.iter().all(|v| *v == 0.0))
 }
 
-/// The layer asked for, or the one that people of the field take ([`default_layer`]).
+/// The layer given, or the usual one of the field ([`default_layer`]).
 pub(super) fn layer(model: &Model, named: Option<&LayerName>, target: &Subject) -> Result<NodeId> {
     let needed = model.graph().ancestors(target.last_node()?);
     let node = match named {

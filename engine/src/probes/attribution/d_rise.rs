@@ -1,4 +1,4 @@
-//! D-RISE: RISE for detectors, where a masked input counts by how like the box the boxes found in it are.
+//! D-RISE: RISE for detectors. A mask is weighted by the similarity of the boxes found under it to the box in question.
 //!
 //! Petsiuk et al., "Black-box Explanation of Object Detectors via Saliency Maps", 2021.
 
@@ -15,12 +15,13 @@ use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
 
 crate::params! {
-    /// How like the box is to what is found under random coarse masks, at each pixel the mean over the masks by how much they
-    /// keep of it: intersection over union times the cosine of the class probabilities times objectness.
+    /// The similarity of the box to the boxes found under random coarse masks: at each pixel the mean over the masks, weighted
+    /// by how much a mask keeps of the pixel. Similarity is intersection over union times the cosine of the class probabilities
+    /// times objectness.
     ///
-    /// The paper sums masks by similarity; divided by the sum of the masks, fewer of them do.
-    /// Similarity is by all candidates of at least `score`, before doubles are left out. Without objectness of its own, a
-    /// detector's is one less the background's probability, else the largest class probability.
+    /// The paper sums masks weighted by similarity; here the sum is divided by the sum of the masks, so that fewer masks are
+    /// enough. All candidates of at least `score` are compared, before non-maximum suppression. Where a detector has no
+    /// objectness, it is one minus the background's probability, else the largest class probability.
     #[probe(
         family = Where,
         source = "Petsiuk et al. 2021, section 3",
@@ -33,7 +34,7 @@ crate::params! {
         masks: usize = 5000, in 1..=1_000_000;
         /// Cells a side of a coarse mask.
         cells: usize = 16, in 1..=64;
-        /// The chance that a cell is kept.
+        /// The probability that a cell is kept.
         keep: f64 = 0.5, in 0.01..=0.99;
         /// The least score of a candidate that is compared.
         score: f64 = 0.05, in 0.0..=1.0;
@@ -106,7 +107,7 @@ fn of_box(target: &Subject) -> Result<(&Model, &Found)> {
     })
 }
 
-/// How like a candidate is to the box that is explained (equation 4 there).
+/// The similarity of a candidate to the box that is explained (equation 4 there).
 pub fn similarity(target: &Found, candidate: &Found) -> f64 {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
     let (a, b) = (&target.classes, &candidate.classes);

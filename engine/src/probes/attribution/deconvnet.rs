@@ -13,11 +13,11 @@ use crate::subject::{Input, Subject};
 use candle_core::Tensor;
 
 crate::params! {
-    /// The signal that DeconvNet projects back to the input: pools unpool by their switches, a rectifier passes what is
-    /// positive of the signal (whatever its own input was), convolutions run transposed. Smooth rectifiers (SiLU, GELU, Mish,
-    /// hard-swish, ELU) are taken for rectifiers; a note says so, and where a net has none.
+    /// The signal that DeconvNet projects back to the input: pools unpool by their switches, a rectifier passes the positive
+    /// part of the signal (whatever its own input was), convolutions run transposed. Smooth rectifiers (SiLU, GELU, Mish,
+    /// hard-swish, ELU) count as rectifiers; a note says so, or that the net has none.
     ///
-    /// Asked of a channel over a data set, it shows the crops that excite the channel most beside their projections.
+    /// With a channel and a data set, it shows the crops that excite the channel most beside their projections.
     #[probe(
         family = Where,
         source = "Zeiler, Fergus 2013, section 2.1",

@@ -1,6 +1,6 @@
 //! DeepLIFT: what each input value's difference from a baseline adds to the score's difference.
 //!
-//! Shrikumar, Greenside, Kundaje 2017; the multipliers stand in [`crate::rules::deep_lift`].
+//! Shrikumar, Greenside, Kundaje 2017; the multipliers are in [`crate::rules::deep_lift`].
 
 use crate::error::Result;
 use crate::job::Job;
@@ -16,10 +16,10 @@ use candle_core::Tensor;
 use std::sync::Arc;
 
 crate::params! {
-    /// DeepLIFT's rescale rule: multipliers (change of output over change of input, against a baseline) carried back,
-    /// times the input's difference from the baseline.
+    /// DeepLIFT's rescale rule: multipliers (change of output over change of input, against a baseline) propagated back to the
+    /// input, times the input's difference from the baseline.
     ///
-    /// Its values sum to S(x) - S(baseline), overlapping pools included; the delta that is left stands in the notes.
+    /// Its values sum to S(x) - S(baseline), even with overlapping pools; a note gives the remaining delta.
     #[probe(
         family = Where,
         source = "Shrikumar, Greenside, Kundaje 2017, sections 3.2 and 3.5.1",
@@ -28,7 +28,8 @@ crate::params! {
         example = "deep_lift().run(net, image)"
     )]
     pub struct DeepLift as "deep_lift" {
-        /// What the input is compared with: "zero", "blur", "random", a number, an image, a tensor, or a list of these, whose maps are averaged.
+        /// What the input is compared with: "zero", "blur", "random", a number, an image, a tensor, or a list of these, whose
+        /// maps are averaged.
         baseline: Baselines = Baselines::default();
     }
 }

@@ -12,7 +12,7 @@ use crate::subject::{Input, Subject};
 use candle_core::Tensor;
 
 crate::params! {
-    /// Grad-CAM: the rectified sum of a layer's maps, each weighted by its mean gradient; the layer's own resolution.
+    /// Grad-CAM: the rectified sum of a layer's maps, each weighted by its mean gradient, in the layer's own resolution.
     #[probe(
         family = Where,
         source = "Selvaraju et al. 2016, section 3",

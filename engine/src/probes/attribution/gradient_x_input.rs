@@ -1,4 +1,4 @@
-//! Gradient x input: the first-order share of each input value in the score.
+//! Gradient x input: the first-order contribution of each input value to the score.
 //!
 //! Shrikumar, Greenside, Shcherbina, Kundaje, "Not Just a Black Box", 2016.
 

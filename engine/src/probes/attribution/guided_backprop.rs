@@ -15,7 +15,7 @@ crate::params! {
     /// The gradient that passes a rectifier only where both its input and the signal are positive.
     ///
     /// A smooth rectifier (SiLU, GELU, Mish, hard-swish, ELU) passes a positive signal times its slope at its input and a
-    /// negative one not at all; a note says so, and where a net has no rectifier.
+    /// negative one not at all; a note says so, or that the net has no rectifier.
     #[probe(
         family = Where,
         source = "Springenberg et al. 2014, section 3.4",

@@ -33,7 +33,7 @@ crate::choice! {
 /// How many points the path has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Steps {
-    /// So many.
+    /// This number.
     Fixed(usize),
     /// Doubled from 25 until the completeness delta is below 1 % of the score difference, or 1600.
     Auto,
@@ -72,7 +72,7 @@ impl Param for Steps {
 crate::params! {
     /// The input minus a baseline, times the mean gradient along the straight path between them.
     ///
-    /// Its values sum to S(x) - S(baseline); the delta that is left stands in the notes.
+    /// Its values sum to S(x) - S(baseline); a note gives the remaining delta.
     #[probe(
         family = Where,
         source = "Sundararajan, Taly, Yan 2017, section 3",
@@ -85,7 +85,8 @@ crate::params! {
         steps: Steps = Steps::Fixed(50);
         /// "gauss_legendre", "riemann" (middle points) or "riemann_right".
         method: Quadrature = Quadrature::GaussLegendre;
-        /// Where the path begins: "zero", "blur", "random", a number, an image, a tensor, or a list of these, whose maps are averaged.
+        /// Where the path begins: "zero", "blur", "random", a number, an image, a tensor, or a list of these, whose maps are
+        /// averaged.
         baseline: Baselines = Baselines::default();
     }
 }
@@ -129,7 +130,7 @@ impl Probe for IntegratedGradients {
     }
 }
 
-/// What came of one integration.
+/// The result of one integration.
 struct Path {
     map: Tensor,
     score: f64,

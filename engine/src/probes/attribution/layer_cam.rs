@@ -12,7 +12,8 @@ use crate::subject::{Input, Subject};
 use candle_core::Tensor;
 
 crate::params! {
-    /// LayerCAM: each activation weighted by its own positive gradient; works at early layers too.
+    /// LayerCAM: the rectified sum of a layer's maps, each activation weighted by its own positive gradient; useful at early
+    /// layers, too.
     #[probe(
         family = Where,
         source = "Jiang et al. 2021, section III",

@@ -1,6 +1,6 @@
-//! Layer-wise relevance propagation: the score handed back layer by layer in proportion to contributions.
+//! Layer-wise relevance propagation: the score distributed back, layer by layer, in proportion to contributions.
 //!
-//! Bach et al. 2015; Montavon et al. 2019. The rules stand in [`crate::rules::lrp`].
+//! Bach et al. 2015; Montavon et al. 2019. The rules are in [`crate::rules::lrp`].
 
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
@@ -30,19 +30,19 @@ crate::choice! {
         EpsilonAlpha2Beta1 = "epsilon_alpha2_beta1",
         /// Epsilon at layers, AttnLRP's rules at softmax, products and layer normalisation.
         AttnLrp = "attn_lrp",
-        /// Epsilon everywhere.
+        /// Epsilon at all convolutions and linear layers.
         Epsilon = "epsilon",
-        /// Gamma everywhere.
+        /// Gamma at all convolutions and linear layers.
         Gamma = "gamma",
-        /// Alpha-beta everywhere.
+        /// Alpha-beta at all convolutions and linear layers.
         AlphaBeta = "alpha_beta",
-        /// z+ everywhere.
+        /// z+ at all convolutions and linear layers.
         ZPlus = "z_plus",
-        /// z-box at the first convolution, epsilon elsewhere.
+        /// z-box at the first convolution, epsilon at the others and at linear layers.
         ZBox = "z_box",
-        /// w^2 everywhere.
+        /// w^2 at all convolutions and linear layers.
         WSquare = "w_square",
-        /// Flat everywhere.
+        /// Flat at all convolutions and linear layers.
         Flat = "flat",
     }
 }
@@ -52,9 +52,9 @@ crate::choice! {
     pub enum Single {
         /// x w R / (x w + b).
         Epsilon = "epsilon",
-        /// Positive contributions weigh more.
+        /// Positive contributions weighted by 1 + gamma.
         Gamma = "gamma",
-        /// Positive and negative contributions apart.
+        /// Positive and negative contributions separately.
         AlphaBeta = "alpha_beta",
         /// Positive contributions only.
         ZPlus = "z_plus",
@@ -67,7 +67,7 @@ crate::choice! {
     }
 }
 
-/// Rules for layers by name, before those of the table.
+/// Rules for layers by name, which come before those of the composite.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LayerRules(pub BTreeMap<String, Single>);
 
@@ -122,12 +122,12 @@ impl Param for PerChannel {
 }
 
 crate::params! {
-    /// Layer-wise relevance propagation: each layer hands the relevance that arrives at it, at first the score, to its
-    /// inputs in proportion to what they contribute, so that the map sums to the score less what biases take.
+    /// Layer-wise relevance propagation: the score is the relevance of the output, and each layer distributes its relevance
+    /// over its inputs in proportion to their contributions. So the map sums to the score minus the relevance absorbed by biases.
     ///
-    /// Batch normalisations are folded into the layers before them. Sums of branches share in proportion, gates
-    /// (squeeze and excitation) leave everything to the signal, the winner of a max pool takes all, activations and
-    /// normalisations that are not folded pass relevance unchanged. What biases and stabilisers took is listed by layer.
+    /// Batch normalisations are folded into the layers before them. Sums of branches distribute in proportion, products with a gate
+    /// (squeeze-and-excitation) give all to the signal, a max pool gives all to its argmax, and activations and normalisations
+    /// that are not folded pass relevance unchanged. A table lists by layer what biases and stabilisers absorb.
     #[probe(
         family = Where,
         source = "Bach et al. 2015; Montavon et al. 2019, section 10.2; Achtibat et al. 2024",
@@ -136,19 +136,21 @@ crate::params! {
         example = "lrp(#{ rule: \"epsilon_plus\" }).run(net, image)"
     )]
     pub struct Lrp as "lrp" {
-        /// Which rule passes which kind of layer: a composite ("epsilon_plus", "epsilon_gamma_box", "epsilon_alpha2_beta1", for transformers "attn_lrp") or one rule for all.
+        /// The rules of layers: a composite ("epsilon_plus", "epsilon_gamma_box", "epsilon_alpha2_beta1", for transformers
+        /// "attn_lrp") or one rule for all convolutions and linear layers.
         rule: Composite = Composite::EpsilonPlus;
         /// Rules for single layers by name, before those of `rule`: #{ conv1: "flat" }.
         layers: LayerRules = LayerRules::default();
         /// Stabiliser of the epsilon rule, in units of the layer's output.
         epsilon: f64 = 1e-6, in 0.0..=1e6;
-        /// By how much the gamma rule favours positive contributions.
+        /// Gamma of the gamma rule, by which positive contributions weigh more.
         gamma: f64 = 0.25, in 0.0..=1e6;
         /// Weight of positive contributions in the alpha-beta rule; beta is alpha - 1.
         alpha: f64 = 2.0, in 1.0..=1e6;
-        /// z-box: the least value of the preprocessed input, one number or one for each channel; from the net's card unless given.
+        /// z-box: the smallest value of the preprocessed input, one number or one for each channel; from the net's card unless
+        /// given.
         low: Option<PerChannel> = None;
-        /// z-box: the greatest value, likewise.
+        /// z-box: the largest value, likewise.
         high: Option<PerChannel> = None;
     }
 }
@@ -289,13 +291,13 @@ impl Start {
     }
 }
 
-/// Below this share of the score at the input the map tells little.
+/// Share of the score that reaches the input, below which a note says that the map explains little of it.
 const LITTLE: f64 = 0.1;
 
-/// Below this share of the score a loss is not listed.
+/// Share of the score below which a loss is not listed.
 const NOTICEABLE: f64 = 1e-6;
 
-/// A row for each layer whose bias takes relevance, or which loses some.
+/// A row for each layer whose bias absorbs relevance, or which loses some.
 fn account(graph: &Graph, entries: &[(NodeId, LayerBudget)], score: f64) -> Table {
     let mut table = Table::new(["layer", "kind", "arrived", "passed", "biases", "lost"]);
     for (id, e) in entries {

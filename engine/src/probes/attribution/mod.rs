@@ -1,5 +1,5 @@
-//! What all probes that ask "where" share: the signal at the input, the artifact of a map, and the words for a map
-//! that shows nothing.
+//! What all probes of the family "where" share: the signal at the input, the artifact of a map, and the notes for a map that is
+//! zero, constant or not finite.
 
 pub mod attention;
 pub mod attention_rollout;
@@ -55,7 +55,7 @@ pub fn input_signal(target: &Subject, x: &Tensor, rules: &Rules) -> Result<Tenso
     Ok(model.backpropagate(x, &tap, model.graph().input(), rules, seed)?.0)
 }
 
-/// What a rule for rectifiers found to act on, where that is not plain: nothing, or rectifiers that are smooth.
+/// A note on a rule for rectifiers, where the net has no rectifier or smooth ones; none elsewhere.
 ///
 /// # Errors
 /// Where the target has no net.
@@ -93,7 +93,7 @@ pub fn rectified(rules: &Rules, target: &Subject) -> Result<Option<String>> {
     }))
 }
 
-/// The same question, a class asked about without the others' weights where the net allows it.
+/// The same subject; a class without the others' weights, where the net allows it.
 fn alone(target: &Subject) -> Result<Subject> {
     let Subject::Class { model, index } = target else { return Ok(target.clone()) };
     Ok(match model.of_class(*index)? {
@@ -157,7 +157,7 @@ pub fn signed(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor, l
     Ok(artifact)
 }
 
-/// Whether the net is asked with a signal: channels x samples.
+/// Whether the input is a signal: channels x samples.
 fn is_signal(prepared: &Prepared) -> bool {
     prepared.x.dims().len() == 3
 }
@@ -219,7 +219,7 @@ pub fn heat_map(
     }))
 }
 
-/// Why a map shows nothing, in words; nothing for a healthy map.
+/// Notes that say why a map is zero or not finite; none for other maps.
 ///
 /// # Errors
 /// As the passes.

@@ -1,4 +1,4 @@
-//! A map averaged over ten crops of the photo: four corners, the middle, and the mirror images of all five, mapped back.
+//! A map averaged over ten crops of the photo, mapped back: four corners, the centre, and the mirror images of all five.
 //!
 //! Simonyan, Vedaldi, Zisserman 2013, section 3.1 ("10 cropped and reflected sub-images"); the crops are those of Krizhevsky,
 //! Sutskever, Hinton 2012, section 4.1.
@@ -19,16 +19,18 @@ use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 use std::sync::Arc;
 
-/// The share of the resized photo's side that a crop takes, as everywhere with nets of ImageNet.
+/// The share of the resized photo's side that a crop takes, as usual for nets of ImageNet.
 const SHARE: f64 = 0.875;
 
 crate::params! {
-    /// Any probe's map as the mean over five crops of the photo and their mirror images, each mapped back to where it was cut.
+    /// Any probe's map as the mean over five crops of the photo and their mirror images, each mapped back to its position on
+    /// the photo.
     ///
     /// The photo is resized as the net's card says (to 8/7 of the input where the card leaves no margin). The map covers the whole
-    /// resized photo; places in no crop, as between the crops of a wide photo, are not a number. A net means the class with the
-    /// largest mean probability over the crops. A tensor is enlarged by 8/7 first, and its map comes back at its own size. Arrays:
-    /// `multi_crop` (the mean), `crops` (each crop's map on the net's input, mirrored back), `count` (crops at each place).
+    /// resized photo; places in no crop, such as those between the crops of a wide photo, are NaN. With a net as the subject,
+    /// the class is the one with the largest mean probability over the crops. A tensor is first enlarged by 8/7, and its map is
+    /// scaled back to the tensor's size. Arrays: `multi_crop` (the mean), `crops` (each crop's map on the net's input, mirrored
+    /// back), `count` (crops at each place).
     #[probe(
         family = Where,
         source = "Simonyan, Vedaldi, Zisserman 2013, section 3.1",
@@ -39,7 +41,7 @@ crate::params! {
     pub struct MultiCrop as "multi_crop" {
         /// The probe whose maps are averaged.
         probe: ProbeArg = ProbeArg(Arc::new(Gradient::new()));
-        /// Take the mirror images, too.
+        /// Whether the mirror images are used, too.
         flips: bool = true;
     }
 }
@@ -98,7 +100,7 @@ struct Mean {
     map: Tensor,
     crops: Tensor,
     count: Tensor,
-    /// The share of the plane that lies in no crop.
+    /// The share of the plane that is in no crop.
     bare: f64,
 }
 
@@ -121,7 +123,7 @@ impl MultiCrop {
         Ok(Crops { x, places, size: [height, width] })
     }
 
-    /// What a net means: its most probable class over all crops.
+    /// The class of a net as the subject: the most probable one over all crops.
     fn target(&self, on: &Subject, crops: &Crops, job: &Job) -> Result<Subject> {
         let Subject::Model(model) = on else { return on.target(&crops.x) };
         model.labels_readout()?;

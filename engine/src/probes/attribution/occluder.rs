@@ -1,5 +1,5 @@
-//! One occluding patch that is put where somebody wants it: what the net says with it and without. The probe `occlusion` does
-//! the same at every position of a grid.
+//! A single occluding patch at any position: the net's output with it and without it. The probe `occlusion` does the same at every
+//! position of a grid.
 
 use super::occlusion::{Extent, Fill, pixels};
 use crate::data::{Image, PixelBox};
@@ -18,7 +18,7 @@ const TOP: usize = 5;
 /// The colour in which the patch is drawn on the photo.
 const GREY: [u8; 3] = [128; 3];
 
-/// A photo in front of a net, and a patch to cover a part of it.
+/// A net, a photo, and a patch that covers a part of it.
 #[derive(Clone, Debug)]
 pub struct Occluder {
     model: Model,
@@ -31,7 +31,7 @@ pub struct Occluder {
     pub input: [usize; 2],
     /// Rows and columns of the patch, px of the net's input.
     pub patch: [usize; 2],
-    /// What the net says of the photo as it is, a number a class.
+    /// The net's output for the photo without the patch, a number a class.
     pub before: Vec<f64>,
 }
 
@@ -67,8 +67,8 @@ impl Occluder {
         Ok(made)
     }
 
-    /// What the net says with the patch's top left corner at a row and a column of its input, a number a class. A patch that
-    /// would lie beyond the border is moved inside.
+    /// The net's output with the patch's top left corner at a row and a column of its input, a number a class. A patch that would
+    /// extend beyond the border is moved inside.
     ///
     /// # Errors
     /// As those of a pass.
@@ -140,7 +140,7 @@ impl Occluder {
         [x, y, right - x, bottom - y]
     }
 
-    /// The patch at `corner` as a result that needs no hand: the photo with the patch, and the numbers with it and without.
+    /// The artifact of the patch at `corner`: the photo with the patch, and the numbers with it and without it.
     ///
     /// # Errors
     /// As [`Occluder::at`].

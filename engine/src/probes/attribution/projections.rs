@@ -19,7 +19,7 @@ use crate::subject::{Input, Subject, argmax};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
 
-/// A channel's strongest answer in one image.
+/// A channel's largest activation in one image.
 struct Peak {
     value: f64,
     image: usize,

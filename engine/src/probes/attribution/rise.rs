@@ -16,7 +16,8 @@ use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
 
 crate::params! {
-    /// The mean of random coarse masks, each weighted by the class's probability under it (a score for other subjects).
+    /// The mean of random coarse masks, each weighted by the class's probability for the masked input (by the score for other
+    /// subjects).
     #[probe(
         family = Where,
         source = "Petsiuk, Das, Saenko 2018, section 3",
@@ -29,7 +30,7 @@ crate::params! {
         masks: usize = 4000, in 1..=1_000_000;
         /// Cells a side of a coarse mask.
         cells: usize = 7, in 1..=64;
-        /// The chance that a cell is kept.
+        /// The probability that a cell is kept.
         keep: f64 = 0.5, in 0.01..=0.99;
     }
 }

@@ -1,4 +1,4 @@
-//! Where is the object, without having been told: a box from a saliency map.
+//! A box of the object from a saliency map, without training on boxes.
 //!
 //! Simonyan, Vedaldi, Zisserman, "Deep Inside Convolutional Networks", 2013, section 3.2.
 
@@ -16,8 +16,8 @@ use crate::tensor::tensor;
 use std::sync::Arc;
 
 crate::params! {
-    /// The object's box: the most and least salient pixels seed colour models of foreground and background, a graph
-    /// cut separates them, and the largest connected part is boxed.
+    /// The object's box: the most and least salient pixels seed colour models of foreground and background, a graph cut
+    /// separates them, and the box is that of the largest connected part.
     ///
     /// The array `box` holds left, top, right, bottom in pixels of the photo, `mask` the foreground on the net's input.
     #[probe(
@@ -34,7 +34,7 @@ crate::params! {
         foreground: f64 = 0.95, in 0.0..=1.0;
         /// The map's quantile below which pixels are certainly background.
         background: f64 = 0.30, in 0.0..=1.0;
-        /// How dearly a cut between like neighbours is paid.
+        /// Weight of the graph cut's smoothness term: the cost of a cut between neighbouring pixels of equal colour.
         smoothness: f64 = 50.0, in 0.0..=10_000.0;
     }
 }
@@ -88,7 +88,7 @@ impl SaliencyBox {
         Ok(())
     }
 
-    /// The foreground of what the net sees, cut out by the map: one importance a pixel of `seen`, row by row.
+    /// The foreground of the net's input by a graph cut: `map` has one importance for each pixel of `seen`, row by row.
     ///
     /// # Errors
     /// Where the quantiles are crossed or the map is constant.

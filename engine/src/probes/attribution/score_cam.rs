@@ -16,8 +16,8 @@ use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
 
 crate::params! {
-    /// Score-CAM: each map weighted by the softmax, over all maps, of the score that the input masked with it gets; needs no
-    /// gradient.
+    /// Score-CAM: the rectified sum of a layer's maps, each weighted by the softmax, over all maps, of the score of the input
+    /// masked with it. It needs no gradient.
     #[probe(
         family = Where,
         source = "Wang et al. 2019, algorithm 1",

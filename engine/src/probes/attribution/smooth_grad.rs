@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use std::sync::Arc;
 
 crate::choice! {
-    /// What is taken over the samples.
+    /// The statistic over the samples.
     pub enum Statistic {
         /// The mean of the maps.
         Mean = "plain",
@@ -28,7 +28,7 @@ crate::choice! {
 }
 
 crate::params! {
-    /// Any probe's map averaged over copies of the input with Gaussian noise.
+    /// Any probe's map, averaged over copies of the input with Gaussian noise.
     #[probe(
         family = Where,
         source = "Smilkov et al. 2017",

@@ -1,4 +1,4 @@
-//! The attention matrices of a net for images, and where their tokens lie on the image.
+//! The attention matrices of a net for images, and the positions of their tokens on the image.
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
@@ -6,7 +6,7 @@ use crate::model::Model;
 use crate::tensor::to_f64;
 use candle_core::Tensor;
 
-/// The attention of a net whose tokens all see each other.
+/// The attention of a net in which every token attends to all tokens.
 pub struct Attentions {
     /// The softmaxes, from the input to the output.
     pub nodes: Vec<NodeId>,
@@ -55,7 +55,8 @@ impl Attentions {
         Ok(Attentions { nodes, tokens, grid, before })
     }
 
-    /// Values shaped as one of the softmaxes, of one input: head by head, row by row what each token (row) takes from each.
+    /// Values shaped as one of the softmaxes, of one input: head by head, row by row the weights that each token (row) gives to
+    /// each token.
     ///
     /// # Errors
     /// Where they cannot be read.
@@ -63,7 +64,7 @@ impl Attentions {
         Ok(to_f64(values)?.chunks(self.tokens * self.tokens).map(<[f64]>::to_vec).collect())
     }
 
-    /// A row of a matrix (what the class token takes, where there is one, else the mean row) on the grid, row by row.
+    /// A row of a matrix (that of `query`, else of the class token, else the mean row) on the grid, row by row.
     pub fn on_grid(&self, matrix: &[f64], query: Option<usize>) -> Vec<f64> {
         let n = self.tokens;
         let row: Vec<f64> = match query.or((self.before > 0).then_some(0)) {

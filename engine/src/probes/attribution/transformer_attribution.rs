@@ -16,8 +16,8 @@ use crate::tensor::tensor;
 use candle_core::Tensor;
 
 crate::params! {
-    /// Relevance of patches for a score: through the layers, R grows by A R, where A is the mean over heads of attention
-    /// times its gradient, rectified.
+    /// Relevance of patches for a score: from the identity, each layer adds A R to R, where A is the mean over heads of the
+    /// rectified product of attention and its gradient.
     #[probe(
         family = Where,
         source = "Chefer, Gur, Wolf 2021, equations 5 and 6",

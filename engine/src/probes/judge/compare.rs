@@ -1,4 +1,4 @@
-//! Several probes' maps of one input in one figure, on one colour scale, with their scores below.
+//! Several probes' maps of one input in one figure, on one colour scale, with a table of scores.
 
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -13,8 +13,8 @@ use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 
 crate::params! {
-    /// The maps of several probes beside each other, each as a share of its own largest value so that one colour scale
-    /// serves all; raw values, deletion, insertion and completeness stand in a table.
+    /// The maps of several probes side by side, each as a share of its own largest value, on one colour scale. A table has the
+    /// raw values, deletion, insertion and completeness.
     #[probe(
         family = Judge,
         source = "the scores: Petsiuk et al. 2018; Sundararajan et al. 2017",

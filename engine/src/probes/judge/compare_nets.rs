@@ -1,4 +1,5 @@
-//! Two nets side by side: where does a net (quantised, pruned, fine-tuned, exported anew) look elsewhere than its twin?
+//! Two nets side by side: where do the maps of a net (quantised, pruned, fine-tuned, exported again) differ from those of its
+//! original?
 //!
 //! Maps are compared by Spearman's rank correlation, as Adebayo et al. 2018 (section 3.1) compare maps of one net with those of
 //! another; layers by the relative error of their values (`layers`).
@@ -24,15 +25,17 @@ use candle_core::Tensor;
 use std::sync::Arc;
 
 crate::params! {
-    /// Where two nets look apart: per image the rank correlation of their maps for the first net's most probable class (of nets whose
-    /// outputs are values, its largest output), whether they predict the same, and how far the values of matched layers lie apart.
+    /// Where the maps of two nets differ: for each image the rank correlation of the maps for the first net's most probable
+    /// class (for nets whose outputs are values, its largest output), whether both predict the same class, and how much the
+    /// values of matched layers differ.
     ///
     /// Layers are matched by name and shape, the rest in their order by kind and shape (the table says which). The error of a
     /// layer over all images is |b - a| / |a| in the Euclidean norm; its signal-to-noise ratio is -20 log10 of that, dB. The
     /// images that differ most are drawn first.
     ///
-    /// Arrays: `spearman` (a value an image, NaN where a map is constant), `agree` (1 where both predict the same class), `layer_error`,
-    /// `snr`, `cosine` (a value a layer), `maps` (images x 2 x rows x columns, where all are of one size: what is ranked).
+    /// Arrays: `spearman` (a value an image, NaN where a map is constant), `agree` (1 where both predict the same class),
+    /// `layer_error`, `snr`, `cosine` (a value a layer), `maps` (images x 2 x rows x columns, where all are of one size: what
+    /// is ranked).
     #[probe(
         family = Judge,
         source = "Spearman 1904; Adebayo et al. 2018, section 3.1",
@@ -57,7 +60,7 @@ struct Row {
     photo: Option<Image>,
     label: Option<String>,
     rho: Option<f64>,
-    /// Whether both maps are constant: then there is no difference to rank.
+    /// Whether both maps are constant: then there is no rank correlation.
     both_flat: bool,
     class: [usize; 2],
     probability: [f64; 2],
@@ -66,7 +69,7 @@ struct Row {
 }
 
 impl Row {
-    /// How different: 1 less the correlation; 2 where only one map shows anything, 0 where none does.
+    /// The difference: 1 minus the correlation; 2 where only one map is constant, 0 where both are.
     fn difference(&self) -> f64 {
         self.rho.map_or(if self.both_flat { 0.0 } else { 2.0 }, |rho| 1.0 - rho)
     }
@@ -94,7 +97,7 @@ impl Probe for CompareNets {
         }
         if a.scores_len() != b.scores_len() {
             return Err(Error::subject(format!(
-                "`{}` tells {} classes, `{}` {}",
+                "`{}` has {} classes, `{}` {}",
                 a.card().name,
                 a.scores_len(),
                 b.card().name,
@@ -135,7 +138,7 @@ impl Probe for CompareNets {
 }
 
 impl CompareNets {
-    /// Both nets asked about one input; none where a stop cut a map short.
+    /// Both nets' maps of one input; none where an interrupt cut a map short.
     fn row(
         &self,
         a: &Model,

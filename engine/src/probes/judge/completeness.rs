@@ -15,7 +15,7 @@ use candle_core::Tensor;
 use std::sync::Arc;
 
 crate::params! {
-    /// The sum of a map beside what its method promises, and the delta between them.
+    /// The sum of a map beside the sum that its method promises, and the delta between them.
     #[probe(
         family = Judge,
         source = "Sundararajan, Taly, Yan 2017, section 3.1",
@@ -29,7 +29,7 @@ crate::params! {
         /// A map to judge in place of the probe's own, from the same subject and input: besides its sum, each of its values
         /// must be the probe's.
         map: Option<Tensor> = None;
-        /// The delta allowed, as a share of the promised sum; and, where a map is given, the largest gap between it and the
+        /// The delta allowed, as a share of the promised sum; and, where a map is given, the largest difference between it and the
         /// probe's own as a share of that map's largest magnitude.
         tolerance: f64 = 0.01, in 0.0..=1.0;
     }

@@ -78,7 +78,7 @@ impl Probe for GradientCheck {
     }
 }
 
-/// A point beside a constant input, a thousandth of its range off by noise, where pools have no ties; none for other inputs.
+/// A point near a constant input (noise of a thousandth of its range is added), where pools have no ties; none for other inputs.
 ///
 /// # Errors
 /// Where the input cannot be read.

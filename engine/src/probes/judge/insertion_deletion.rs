@@ -1,4 +1,4 @@
-//! Insertion and deletion: how fast the score falls when the most important pixels go, and rises when they come.
+//! Insertion and deletion: how fast the score falls when the most important pixels are deleted, and rises when they are inserted.
 //!
 //! Petsiuk, Das, Saenko, "RISE", 2018, section 4.1.
 
@@ -15,8 +15,8 @@ use candle_core::Tensor;
 crate::params! {
     /// The areas under the deletion and insertion curves of one or several probes' maps.
     ///
-    /// Deletion takes the most important pixels to zero (lower area is better); insertion brings them back into a
-    /// blurred input (higher is better).
+    /// Deletion sets pixels of the preprocessed input to zero, the most important first (a lower area is better); insertion
+    /// puts them into a blurred input, the most important first (a higher area is better).
     #[probe(
         family = Judge,
         source = "Petsiuk, Das, Saenko 2018, section 4.1",

@@ -1,4 +1,4 @@
-//! Does a net that was never told where things are find them? A box from each map over a data set, against the known box.
+//! Does a net that was not trained on boxes localise objects? A box from each map over a data set, compared with the known box.
 //!
 //! Simonyan, Vedaldi, Zisserman 2013, section 3.2 (the box by a graph cut, the challenge's top-5 rule); Choe et al. 2020,
 //! "Evaluating Weakly Supervised Object Localization Methods Right", section 3 (known class, every threshold, MaxBoxAcc).
@@ -30,10 +30,11 @@ crate::params! {
     /// The share of images on which a map's box overlaps the object's by at least half (intersection over union), for the known
     /// class and among the most probable classes, with Wilson 95 % intervals, and the accuracy at every threshold of the map.
     ///
-    /// Columns: `known class` asks for the box alone; `top 1` and `top k` ask that the class is among the most probable, too, as the
-    /// challenge does; `MaxBoxAcc` thresholds the map (scaled to 0 to 1) instead of cutting, at the one best threshold for all
-    /// images, which makes it an upper bound. Arrays: `known`, `top_1`, `top`, `max_box_acc` (one value a probe), `iou` (probes x
-    /// images, of the cut's boxes), `rank` (images: the class's place among the predictions, from 0), `curve` (probes x thresholds).
+    /// Columns: `known class` requires the box only; `top 1` and `top k` require that the class is among the most probable,
+    /// too, as the challenge does; `MaxBoxAcc` thresholds the map (scaled to 0 to 1) instead of cutting, at the one best
+    /// threshold for all images, which makes it an upper bound. Arrays: `known`, `top_1`, `top`, `max_box_acc` (one value a
+    /// probe), `iou` (probes x images, of the cut's boxes), `rank` (images: the class's place among the predictions, from 0),
+    /// `curve` (probes x thresholds).
     #[probe(
         family = Judge,
         source = "Simonyan, Vedaldi, Zisserman 2013, section 3.2; Choe et al. 2020, section 3",
@@ -46,15 +47,15 @@ crate::params! {
         probes: ProbeList = ProbeList::default();
         /// The overlap from which a box counts as right.
         overlap: f64 = 0.5, in 0.0..=1.0;
-        /// How many of the most probable classes may hold the right one.
+        /// How many of the most probable classes may include the right one.
         top: usize = 5, in 1..=1000;
-        /// Thresholds between the map's least and greatest value.
+        /// Thresholds between the map's smallest and largest value.
         thresholds: usize = 100, in 2..=1000;
         /// As of `saliency_box`: the quantile above which pixels are certainly foreground.
         foreground: f64 = 0.95, in 0.0..=1.0;
         /// As of `saliency_box`: the quantile below which pixels are certainly background.
         background: f64 = 0.30, in 0.0..=1.0;
-        /// As of `saliency_box`: how dearly a cut between like neighbours is paid.
+        /// As of `saliency_box`: the weight of the graph cut's smoothness term.
         smoothness: f64 = 50.0, in 0.0..=10_000.0;
     }
 }
@@ -121,7 +122,7 @@ struct Sight<'a> {
     known: [f64; 4],
 }
 
-/// A player's boxes so far.
+/// A probe's boxes so far.
 #[derive(Clone, Debug, Default)]
 struct Scores {
     /// Of the cut's boxes, an image each.
@@ -252,7 +253,7 @@ fn known_box(image: &Image) -> Option<[f64; 4]> {
     Some([b.left as f64, b.top as f64, (b.left + b.width) as f64, (b.top + b.height) as f64])
 }
 
-/// The class whose map is asked for: the subject's, or the image's own.
+/// The class of the map: the subject's, or the image's own.
 fn class_of(on: &Subject, model: &Model, image: &Image) -> Result<Option<usize>> {
     match on {
         Subject::Class { index, .. } => Ok(Some(*index)),

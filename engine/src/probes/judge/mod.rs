@@ -1,5 +1,5 @@
-//! What the judges of maps share: a list of probes as an argument, a map as one importance a pixel, and the score that
-//! is watched while pixels come and go.
+//! What the probes that judge maps share: a list of probes as an option, a map as one importance for each pixel, and the score
+//! that is measured while pixels are deleted or inserted.
 
 pub mod compare;
 pub mod compare_nets;
@@ -80,8 +80,8 @@ pub fn score(target: &Subject, x: &Tensor) -> Result<f64> {
     Ok(target.scores(&target.model()?.forward(x, &Tap::Only(target.nodes()?))?)?[0])
 }
 
-/// By how much an input's values differ, greatest less least: of these values, or, where they are all equal, of what a photo can
-/// give by the net's card, else 1.
+/// The range of an input, largest minus smallest value: of these values, or, where they are all equal, of the values that a
+/// photo can have by the net's card, else 1.
 pub fn value_range(model: &Model, values: &[f64]) -> f64 {
     let ends = |values: &mut dyn Iterator<Item = f64>| {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)))

@@ -114,7 +114,7 @@ fn with_weights(model: &Model) -> Vec<NodeId> {
     layers
 }
 
-/// The net with the weights of `layers` drawn anew from a normal distribution with each tensor's own mean and deviation.
+/// The net with the weights of `layers` redrawn from a normal distribution with each tensor's own mean and deviation.
 fn randomise(model: &Model, layers: &[NodeId], job: &Job) -> Result<Model> {
     let mut weights = model.weights().clone();
     for layer in layers {

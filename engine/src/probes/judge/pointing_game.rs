@@ -1,4 +1,4 @@
-//! The pointing game: does a map's highest point lie on the object?
+//! The pointing game: is a map's maximum on the object?
 //!
 //! Zhang, Lin, Brandt, Shen, Sclaroff, "Top-down Neural Attention by Excitation Backprop", 2016, section 4.1.
 
@@ -16,8 +16,8 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// The share of images on which a map's highest point lies inside the object's mask or box, with 95 % Wilson
-    /// intervals, beside the centre point and a random point.
+    /// The share of images on which a map's maximum is inside the object's mask or box, with 95 % Wilson intervals, beside the
+    /// centre point and a random point.
     #[probe(
         family = Judge,
         source = "Zhang et al. 2016, section 4.1",
@@ -30,7 +30,8 @@ crate::params! {
         probes: ProbeList = ProbeList::default();
         /// Distance from the object at which a point still hits, px of the photo.
         tolerance: f64 = 0.0, in 0.0..=1000.0;
-        /// Standard deviation of the Gaussian blur under which a map's highest point is sought, as a share of the input's shorter side; 0 for none.
+        /// Standard deviation of the Gaussian blur applied before the maximum is taken, as a share of the input's shorter side;
+        /// 0 for none.
         blur: f64 = 0.05, in 0.0..=0.5;
     }
 }
@@ -130,7 +131,7 @@ impl PointingGame {
     }
 }
 
-/// The subject for one image: its own class where a net is asked about.
+/// The subject for one image: its own class where the subject is a net.
 fn class_of(on: &Subject, model: &Model, image: &Image) -> Result<Subject> {
     match (on, image.label()) {
         (Subject::Model(_), Some(label)) => Subject::class(model, label),

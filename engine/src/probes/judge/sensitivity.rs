@@ -13,10 +13,10 @@ use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
 
 crate::params! {
-    /// Max-sensitivity: the largest relative change of a map when the input moves within a small box. Infidelity: the
-    /// mean squared gap between what a map says of a noisy change and what the score does. A map that is a multiple of the
-    /// input (gradient x input, LRP) or of its difference from a baseline (integrated gradients, DeepLIFT) is divided by
-    /// that first, for the definition multiplies the change by the map.
+    /// Max-sensitivity: the largest relative change of a map when the input moves within a small box. Infidelity: the mean squared
+    /// difference between the change of the score under noise and the change that the map predicts (the noise times the map). A
+    /// map that is a multiple of the input (gradient x input, LRP) or of its difference from a baseline (integrated gradients,
+    /// DeepLIFT) is first divided by that factor.
     #[probe(
         family = Judge,
         source = "Yeh et al. 2019, definitions 2.1 and 3.1",
@@ -31,10 +31,10 @@ crate::params! {
         radius: f64 = 0.02, in 0.0..=1.0;
         /// The infidelity noise's standard deviation, as a share of the input's range.
         noise: f64 = 0.1, in 0.0..=1.0;
-        /// Changes tried.
+        /// Changes of the input that are tried.
         samples: usize = 10, in 1..=10_000;
-        /// Scale each map by the factor that fits best before its infidelity is taken, so that maps of other units compare;
-        /// `false` takes the map as it is.
+        /// Whether each map is first scaled by the factor that minimises its infidelity, so that maps of different units can be
+        /// compared.
         normalize: bool = true;
     }
 }

@@ -28,7 +28,7 @@ crate::choice! {
 }
 
 crate::params! {
-    /// The layer's output for one input: a tile a channel, all on one shared scale.
+    /// The layer's output for one input: one tile for each channel, all on one scale unless `scale` says otherwise.
     #[probe(
         family = Look,
         source = "CS231n, \"Layer Activations\"; Yosinski et al. 2015",
@@ -37,7 +37,7 @@ crate::params! {
         example = "activations().run(net.layers[1], image)"
     )]
     pub struct Activations as "activations" {
-        /// Channels shown at most; the array holds all.
+        /// Channels shown at most; the array has all.
         channels: usize = 64, in 1..=4096;
         /// How values become colours: "auto", "linear", "log" (symmetric-log) or "each" (every tile to its own largest).
         scale: Colours = Colours::Auto;
@@ -124,7 +124,7 @@ fn mostly_dark(all: &[f32], maps: usize) -> bool {
     strong.iter().filter(|v| **v < 0.3 * end).count() * 3 > strong.len()
 }
 
-/// The values of a vector as bars: they stand beside each other in no order that a line could follow.
+/// The values of a vector as bars, since their order has no meaning that a line could show.
 fn bars(name: &str, values: &[f32]) -> Part {
     let y: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
     let x = (0..y.len()).map(|i| i as f64).collect();

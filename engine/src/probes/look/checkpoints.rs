@@ -1,4 +1,4 @@
-//! The epochs of one net side by side: any probe put to each of several nets of one architecture.
+//! The epochs of one net side by side: any probe run on each of several nets of one architecture.
 //!
 //! Zeiler and Fergus 2013, figure 4 (features over epochs); CS231n: activations become "more sparse as training progresses".
 
@@ -16,8 +16,8 @@ use candle_core::Tensor;
 use std::sync::Arc;
 
 crate::params! {
-    /// Any probe put to several nets of one architecture, as the checkpoints of a training: its figures side by side in the order of
-    /// the list, its tables in one, and how far each net's array still is from the last one's.
+    /// Any probe run on several nets of one architecture, such as the checkpoints of a training: its figures side by side in
+    /// the order of the list, its tables joined, and the distance of each net's array from the last net's.
     ///
     /// Arrays: `values` (the probe's array of each net, stacked, where they are of one size) and `distance` (one value a net: the
     /// 2-norm of the difference to the last net's array, as a share of that array's).
@@ -29,13 +29,13 @@ crate::params! {
         example = "checkpoints(sparsity()).run([net, net.ablate(net.layer(\"conv2\").channel(0))], data)"
     )]
     pub struct Checkpoints as "checkpoints" {
-        /// The probe that is put to each net.
+        /// The probe that is run on each net.
         probe: ProbeArg = ProbeArg(Arc::new(Filters::new()));
-        /// The layer that each net is asked about; the net as a whole unless given.
+        /// The layer that is the subject in each net; the net as a whole unless given.
         layer: Option<LayerName> = None;
         /// A channel of that layer.
         channel: Option<usize> = None;
-        /// What the nets are called, in their order; their own names unless given.
+        /// Names for the nets, in their order; their own names unless given.
         names: Vec<String> = Vec::new();
     }
 }

@@ -1,5 +1,5 @@
-//! The weights of a layer as pictures: the first layer in colour, deeper ones by input channel, fully connected ones
-//! as templates where they see a map. One symmetric scale a figure, zero in the middle.
+//! The weights of a layer as pictures: the first layer in colour, deeper ones by input channel, fully connected ones as
+//! templates where their input is a map. A figure has one symmetric scale with zero in the middle.
 //!
 //! CS231n, "Conv/FC Filters": well-trained nets show smooth filters; noisy patterns hint at too little training or
 //! regularisation, so each filter gets a smoothness.
@@ -28,7 +28,7 @@ crate::params! {
         example = "filters().run(net)"
     )]
     pub struct Filters as "filters" {
-        /// Filters shown at most; the array and the table hold all.
+        /// Filters shown at most; the array and the table have all.
         filters: usize = 96, in 1..=4096;
         /// Input channels shown at most for each filter of a deeper layer.
         channels: usize = 16, in 1..=1024;
@@ -232,7 +232,7 @@ fn planes(model: &Model, node: NodeId) -> Result<Planes> {
     }
 }
 
-/// Whether a node sees the net's input, but for steps that keep its channels apart (normalisation, padding, names).
+/// Whether a node reads the net's input, possibly through steps that keep its channels apart (normalisation, padding, names).
 fn from_input(model: &Model, mut id: NodeId) -> bool {
     let graph = model.graph();
     loop {

@@ -1,4 +1,4 @@
-//! How much can a layer enlarge a change of its input? The operator norm of each layer, by its kernel's spectrum.
+//! How much can a layer amplify a change of its input? The operator norm of each layer, by its kernel's spectrum.
 //!
 //! Szegedy et al. 2013, section 4.3 and its table of AlexNet's layers: the norms bound how unstable a net can be.
 
@@ -20,12 +20,13 @@ use crate::tensor::{tensor, to_f64};
 use spectrum::{Taps, dense, on_torus};
 
 crate::params! {
-    /// An upper bound of each layer's operator norm: by how much, in the 2-norm, the layer can enlarge a change of what it takes in.
+    /// An upper bound of each layer's operator norm: the largest factor by which the layer can amplify a change of its input,
+    /// in the 2-norm.
     ///
-    /// A convolution is a part of the circular one over a map that is larger by the padding and the window, whose norm is the largest
-    /// singular value of the kernel's spectrum; that bounds it from above. Fully connected layers and batch normalisations are
-    /// exact. `reached` is what power iteration over the layer itself attains: a lower bound. Biases do not count. Arrays: `bound`,
-    /// `reached` (one value a layer).
+    /// A convolution is a part of the circular convolution over a map that is larger by the padding and the window. The norm of
+    /// the circular one is the largest singular value of the kernel's spectrum, which bounds that of the convolution from
+    /// above. The norms of fully connected layers and batch normalisations are exact. `reached` is the result of power
+    /// iteration over the layer itself: a lower bound. Biases are ignored. Arrays: `bound`, `reached` (one value a layer).
     #[probe(
         family = Look,
         source = "Szegedy et al. 2013, section 4.3; Sedghi, Gupta, Long 2018",

@@ -30,7 +30,7 @@ crate::params! {
         example = "sparsity().run(net, data)"
     )]
     pub struct Sparsity as "sparsity" {
-        /// A channel positive at fewer than this share of its positions counts as nearly dead.
+        /// A channel that is positive at less than this share of its positions, over all images, counts as nearly dead.
         nearly: f64 = 0.001, in 0.0..=1.0;
     }
 }

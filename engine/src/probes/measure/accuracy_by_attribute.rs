@@ -1,4 +1,4 @@
-//! How often nets are right, depending on what is known or measured of the images.
+//! The accuracy of nets as a function of known or measured attributes of the images.
 //!
 //! Russakovsky et al. 2014, "ImageNet Large Scale Visual Recognition Challenge", section 6.3: accuracy within bins of an
 //! attribute, with confidence intervals, and at equal object scale where scale is a confound.
@@ -26,11 +26,11 @@ use bins::Bins;
 pub use seen::{Answers, Seen};
 
 crate::choice! {
-    /// How a quantity is cut into bins.
+    /// How a quantity is divided into bins.
     pub enum Cut {
-        /// As many images in each.
+        /// Bins of equal numbers of images.
         Quantiles = "quantiles",
-        /// Each as wide.
+        /// Bins of equal width.
         Widths = "widths",
     }
 }
@@ -52,14 +52,14 @@ crate::params! {
     pub struct AccuracyByAttribute as "accuracy_by_attribute" {
         /// The attribute.
         by: String = "scale".to_string();
-        /// Bins of a quantity; one with few different values has a bin each.
+        /// Bins of a quantity; a quantity with few different values has a bin for each value.
         bins: usize = 5, in 2..=50;
         /// How a quantity is cut into bins.
         cut: Cut = Cut::Quantiles;
-        /// Compare at equal values of this attribute (a confound): accuracies are means over its bins, weighed by their
+        /// Compare at equal values of this attribute (a confound): accuracies are means over its bins, weighted by their numbers of
         /// images, and the trend is tested within them.
         within: Option<String> = None;
-        /// A label counts as found among so many most probable classes.
+        /// An answer counts as right if the label is among this many most probable classes.
         top: usize = 1, in 1..=100;
         /// Which interval is drawn.
         interval: Interval = Interval::Wilson;
@@ -160,7 +160,7 @@ struct Share {
 }
 
 impl AccuracyByAttribute {
-    /// Of predictions: an image is decoded only where an attribute has to be measured.
+    /// For predictions without a net: an image is decoded only where an attribute has to be measured.
     fn told(&self, all: &[Predictions], data: &Dataset, job: &Job) -> Result<Artifact> {
         if let Some(few) = all.iter().find(|p| p.most() < self.top) {
             return Err(Error::value(format!(

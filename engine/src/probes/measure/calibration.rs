@@ -1,4 +1,4 @@
-//! Is a classifier as often right as it is sure? Accuracy against confidence, and how far they are apart.
+//! Does a classifier's confidence match its accuracy? Accuracy against confidence, and the difference between them.
 //!
 //! Guo et al. 2017, "On calibration of modern neural networks": images in bins of the most probable class's probability;
 //! expected and maximum calibration error, reliability diagrams. Brier 1950 for the score.
@@ -15,11 +15,13 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// The share of right answers among images whose most probable class has about the same probability (a reliability diagram),
-    /// and the expected calibration error: the mean distance of accuracy and confidence over bins, weighed by their images.
+    /// The share of right answers among images whose most probable class has about the same probability (a reliability
+    /// diagram), and the expected calibration error: the mean absolute difference of accuracy and confidence over bins,
+    /// weighted by their numbers of images.
     ///
-    /// Arrays: `ece` (expected), `mce` (the largest of a bin), `brier` (mean squared distance of confidence and right or wrong),
-    /// one value a net; `accuracy`, `confidence`, `low`, `high`, `counts` (nets x bins; NaN for empty ones).
+    /// Arrays: `ece` (expected), `mce` (the largest of all bins), `brier` (mean squared difference of confidence and 1 for a
+    /// right answer, 0 for a wrong one), one value a net; `accuracy`, `confidence`, `low`, `high`, `counts` (nets x bins; NaN
+    /// for empty ones).
     #[probe(
         family = Measure,
         source = "Guo et al. 2017, section 2; Brier 1950",
@@ -28,7 +30,7 @@ crate::params! {
         example = "calibration(#{ bins: 5 }).run(net, data)"
     )]
     pub struct Calibration as "calibration" {
-        /// Bins of confidence, each as wide, from 0 to 1.
+        /// Bins of confidence, of equal width, from 0 to 1.
         bins: usize = 15, in 1..=1000;
     }
 }

@@ -1,4 +1,4 @@
-//! Do two layers say the same of the same images? Centred kernel alignment between layers, between nets, between epochs.
+//! Do two layers represent the same images alike? Centred kernel alignment between layers, between nets, between epochs.
 //!
 //! Kornblith, Norouzi, Lee, Hinton, "Similarity of Neural Network Representations Revisited", 2019, section 3.
 
@@ -18,8 +18,8 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// Linear centred kernel alignment of layers' codes over a data set, 0 to 1: a net's layers among themselves, the layers of two
-    /// nets, or, for more nets, as the epochs of one, every net against every other at each layer.
+    /// Linear centred kernel alignment of layers' codes over a data set, 0 to 1: of all pairs of layers of one net or of two
+    /// nets, or, for more nets (such as the epochs of one), of all pairs of nets at each layer.
     ///
     /// The array `cka` is layers x layers for one net or two (rows the first net's), layers x nets x nets for more.
     #[probe(
@@ -30,9 +30,9 @@ crate::params! {
         example = "cka(#{ layers: [\"conv1/relu\", \"conv3/relu\"] }).run(net, data)"
     )]
     pub struct Cka as "cka" {
-        /// The layers, by names that all nets have; all rectifiers, what the classifier takes in, and the scores, unless given.
+        /// The layers, by names that all nets have; all rectifiers, the input of the classifier, and the scores, unless given.
         layers: Vec<LayerName> = Vec::new();
-        /// What becomes of a layer's positions.
+        /// How a layer's positions are pooled.
         pool: Pool = Pool::Mean;
     }
 }
@@ -83,7 +83,7 @@ impl Probe for Cka {
     }
 }
 
-/// Images at most: a kernel of so many is 0.8 GB.
+/// Images at most: their kernel takes 0.8 GB.
 const LARGEST: usize = 10_000;
 
 impl Cka {

@@ -1,7 +1,7 @@
-//! How far does a layer's feature vector move when the image is shifted, enlarged or turned?
+//! How far does a layer's feature vector move when the image is translated, scaled or rotated?
 //!
-//! Zeiler and Fergus 2013, section 4.1 and figure 5: small changes are dramatic in the first layer, and nearly linear and small in the
-//! last; the figure's right column is `perturbation_sweep`.
+//! Zeiler and Fergus 2013, section 4.1 and figure 5: small changes are dramatic in the first layer, and nearly linear and small
+//! in the last; the figure's right column is `perturbation_sweep`.
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -19,8 +19,9 @@ use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 
 crate::params! {
-    /// The Euclidean distance of each layer's feature vector from that of the unchanged image, at each level of one perturbation, as a
-    /// share of the mean distance between two images: layers can be compared, and at 1 the changed image is another one.
+    /// The Euclidean distance of each layer's feature vector from that of the unchanged image, at each level of one
+    /// perturbation, as a share of the mean distance between two images. So layers can be compared; at 1 the changed image is
+    /// as far as another image.
     ///
     /// Arrays: `distance` (layers x levels, the mean over images, in that share), `each` (layers x levels x images, not scaled),
     /// `between` (layers, the mean distance between two images), `values` (the levels).
@@ -32,11 +33,11 @@ crate::params! {
         example = "feature_distance(#{ by: \"translation\", values: [0, 4] }).run(net, data.take(4))"
     )]
     pub struct FeatureDistance as "feature_distance" {
-        /// What is done to the photos.
+        /// The perturbation of the photos.
         by: Perturbation = Perturbation::Rotation;
-        /// The levels; a spread of them unless given.
+        /// The levels, in the unit of the perturbation; several usual ones unless given.
         values: Vec<f64> = Vec::new();
-        /// The layers; the first rectifier and what the classifier takes in unless given. A layer as the subject stands for itself.
+        /// The layers; the first rectifier and the input of the classifier unless given. With a layer as the subject, that layer.
         layers: Vec<LayerName> = Vec::new();
     }
 }

@@ -25,10 +25,10 @@ crate::params! {
     /// The held-out accuracy of a linear support vector machine and of the k nearest neighbours on each layer's codes, by depth,
     /// with Wilson 95 % intervals.
     ///
-    /// All layers are read in one pass over the images. Each image is judged once, by what the images outside its fold taught; the
-    /// images of a class are dealt to the folds in turn. With `test` all images of the input teach, and those of `test` are judged.
-    /// Arrays: `linear`, `neighbours` (one value a layer), `chance`, and `linear_class`, `neighbour_class` (layers x judged images,
-    /// numbers of the sorted labels).
+    /// All layers are read in one pass over the images. Each image is judged once, by classifiers trained on the images outside
+    /// its fold; the images of a class go to the folds in rotation. With `test`, all images of the input are training images,
+    /// and those of `test` are judged. Arrays: `linear`, `neighbours` (one value a layer), `chance`, and `linear_class`,
+    /// `neighbour_class` (layers x judged images, numbers of the sorted labels).
     #[probe(
         family = Measure,
         source = "Zeiler and Fergus 2013, section 5.2, table 7; Alain and Bengio 2016",
@@ -37,19 +37,20 @@ crate::params! {
         example = "linear_probe(#{ layers: [\"conv1/relu\", \"conv3/relu\"], folds: 2 }).run(net, data)"
     )]
     pub struct LinearProbe as "linear_probe" {
-        /// The layers; all rectifiers, what the classifier takes in, and the scores, unless given. A layer as the subject stands for itself.
+        /// The layers; all rectifiers, the input of the classifier, and the scores, unless given. With a layer as the subject,
+        /// that layer.
         layers: Vec<LayerName> = Vec::new();
-        /// What becomes of a layer's positions.
+        /// How a layer's positions are pooled.
         pool: Pool = Pool::Mean;
-        /// Parts of the images, each judged by what the others taught.
+        /// Folds of the images, each judged by classifiers trained on the others.
         folds: usize = 5, in 2..=1000;
-        /// Images that are judged instead, all of the input teaching.
+        /// Test images: the classifiers are trained on all images of the input, and judged on these.
         test: Option<Dataset> = None;
-        /// The price of a violated margin of the linear classifier, whose codes have length 1 on average.
+        /// The cost C of a violated margin of the linear classifier, for codes scaled to a mean length of 1.
         c: f64 = 10.0, in 1e-6..=1e6;
         /// Neighbours that vote; of equal votes the class of the nearest wins.
         k: usize = 5, in 1..=1000;
-        /// How far apart two codes are to the neighbours.
+        /// The distance between two codes.
         metric: Metric = Metric::Euclidean;
     }
 }
@@ -90,14 +91,14 @@ impl Probe for LinearProbe {
     }
 }
 
-/// One round of teaching and judging: the rows that teach with their classes, and the rows that are judged, each with its place
-/// among all that are judged.
+/// One round of training and judging: the training rows with their classes, and the test rows, each with its index among all
+/// that are judged.
 struct Round {
     teach: Vec<(usize, usize)>,
     judge: Vec<(usize, usize)>,
 }
 
-/// What the two classifiers say of each judged image, and how far the linear one is from its optimum.
+/// The two classifiers' answers for each judged image, and how far the linear one is from its optimum.
 struct Judged {
     linear: Vec<usize>,
     near: Vec<usize>,
@@ -166,7 +167,7 @@ impl LinearProbe {
         })
     }
 
-    /// Each image is judged once, by what the other folds taught.
+    /// Each image is judged once, by classifiers trained on the other folds.
     fn folded(&self, taught: &Read, names: &[String]) -> Result<(Vec<Round>, Vec<usize>)> {
         let truth: Vec<usize> = taught.labels.iter().filter_map(|l| names.binary_search(l).ok()).collect();
         let mut seen = vec![0usize; names.len()];
@@ -180,7 +181,7 @@ impl LinearProbe {
         let alone: Vec<&str> = (0..names.len()).filter(|c| seen[*c] < 2).map(|c| names[c].as_str()).collect();
         if !alone.is_empty() {
             return Err(Error::value(format!(
-                "{} of {} classes have a single image, which nothing else can teach: {}",
+                "{} of {} classes have a single image, so that none remains to train on: {}",
                 alone.len(),
                 names.len(),
                 alone[..alone.len().min(5)].join(", ")
@@ -197,7 +198,7 @@ impl LinearProbe {
         Ok(((0..self.folds).map(round).filter(|r| !r.judge.is_empty()).collect(), truth))
     }
 
-    /// What the linear classifier and the neighbours say of each judged image.
+    /// The answers of the linear classifier and of the neighbours for each judged image.
     fn judged(
         &self,
         base: &[f32],
@@ -291,7 +292,7 @@ impl LinearProbe {
     }
 }
 
-/// One round: all of `taught` teaches, `tested` is judged.
+/// One fold: trains on all of `taught` and tests on `tested`.
 fn tested_on(taught: &Read, tested: &Read, names: &[String]) -> Result<(Vec<Round>, Vec<usize>)> {
     let class = |label: &String| names.binary_search(label);
     let strange: BTreeSet<&str> = tested.labels.iter().filter(|l| class(l).is_err()).map(String::as_str).collect();
@@ -311,7 +312,7 @@ fn tested_on(taught: &Read, tested: &Read, names: &[String]) -> Result<(Vec<Roun
     Ok((vec![Round { teach, judge: (0..truth.len()).map(|r| (r, r)).collect() }], truth))
 }
 
-/// The class with the most votes, the nearest first; of equals the one that was met first.
+/// The class with the most votes; of classes with equal votes, that of the nearest neighbour.
 fn vote(near: impl Iterator<Item = usize>, classes: usize) -> usize {
     let mut votes = vec![(0usize, 0usize); classes];
     for (place, class) in near.enumerate() {

@@ -1,4 +1,4 @@
-//! Several nets' answers to the images of a data set, in one pass over it: what the measuring probes share.
+//! The predictions of several nets for the images of a data set, in one pass over it: what the probes of this family share.
 
 pub mod accuracy_by_attribute;
 pub mod calibration;
@@ -28,12 +28,12 @@ crate::choice! {
     }
 }
 
-/// What a net says of one image.
+/// A net's prediction for one image.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
     /// The most probable class.
     pub class: usize,
-    /// Where the label stands among the classes by probability, from 0; none for unlabelled images.
+    /// The label's rank among the classes by probability, from 0; none for unlabelled images.
     pub rank: Option<usize>,
     /// The label's probability.
     pub probability: Option<f64>,

@@ -1,17 +1,17 @@
-//! Images perturbed by a known amount.
+//! Perturbations of images by a known amount.
 
 use crate::data::{Image, Interpolation, PixelBox};
 use crate::error::{Error, Result};
 use crate::random::Stream;
 
 crate::choice! {
-    /// What is done to an image.
+    /// A perturbation of an image.
     pub enum Perturbation {
-        /// Turned counter-clockwise, degrees; corners that come in are black.
+        /// Rotation counter-clockwise, degrees; uncovered corners are black.
         Rotation = "rotation",
-        /// Scaled about its centre, a factor; what comes in is the image's mean colour.
+        /// Scaling about the centre, a factor; the uncovered border has the image's mean colour.
         Scale = "scale",
-        /// Moved in a random direction, a share of its shorter side; what comes in is black.
+        /// Translation in a random direction, as a share of the shorter side; the uncovered border is black.
         Translation = "translation",
         /// A Gaussian's standard deviation, px of the photo.
         Blur = "blur",

@@ -1,4 +1,4 @@
-//! How accuracy falls as images are turned, scaled, moved, blurred, darkened, compressed or covered.
+//! How accuracy falls as images are rotated, scaled, translated, blurred, darkened, compressed or covered.
 //!
 //! Zeiler, Fergus 2013, section 4.1 (figure 5: translation, scale, rotation); Hendrycks, Dietterich 2019 for corruptions.
 
@@ -15,7 +15,7 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// Accuracy, the label's probability and agreement with the answer to the unperturbed image, at each level of one
+    /// Accuracy, the label's probability, and agreement with the prediction for the unperturbed image, at each level of one
     /// perturbation, for one or several nets, with intervals and McNemar's test against the unperturbed images.
     ///
     /// Arrays (nets x levels): `accuracy`, `low`, `high` (the interval drawn), `probability`, `agreement`, `p`; `values`
@@ -28,11 +28,11 @@ crate::params! {
         example = "perturbation_sweep(#{ by: \"blur\", values: [0, 2] }).run(net, data)"
     )]
     pub struct PerturbationSweep as "perturbation_sweep" {
-        /// What is done to the photos.
+        /// The perturbation of the photos.
         by: Perturbation = Perturbation::Rotation;
-        /// The levels; a spread of them unless given.
+        /// The levels, in the unit of the perturbation; several usual ones unless given.
         values: Vec<f64> = Vec::new();
-        /// A label counts as found among so many most probable classes.
+        /// An answer counts as right if the label is among this many most probable classes.
         top: usize = 1, in 1..=100;
         /// Which interval is drawn.
         interval: Interval = Interval::Wilson;

@@ -1,4 +1,4 @@
-//! Who errs where: people and nets on the same images.
+//! The errors of people and nets on the same images.
 //!
 //! Karpathy, "What I learned from competing against a ConvNet on ImageNet", 2014; Russakovsky et al. 2014, section 6.4;
 //! error consistency: Geirhos, Meding, Wichmann 2020; soft labels: Peterson et al., "Human uncertainty makes
@@ -23,15 +23,14 @@ use judges::{Judge, Panel};
 pub use soft::Counts;
 
 crate::params! {
-    /// People's answers beside those of nets on the same images: errors with intervals, tests of whose are more, whether
-    /// both err on the same images, who confuses what, what kinds of errors there are, and how long people looked.
+    /// People's answers beside those of nets on the same images: errors with intervals, tests of who errs more, whether both
+    /// err on the same images, confusions, kinds of errors, and people's times.
     ///
-    /// Nets choose among the same classes as people do; only images that someone answered count. The array `top1` holds
-    /// each subject's share of right first guesses, people first, in the order of the table; `top5` the shares of right
-    /// answers among five guesses; `z`, `p`, `mcnemar` (chi-squared), `mcnemar_p` (exact) and `error_consistency` one value
-    /// for each pair, in the order of the tables of pairs: who errs more, and whether both err on the same images
-    /// (overlap is Jaccard's index of the errors, consistency Cohen's kappa over right and wrong, kappa that over the
-    /// classes of the first guesses).
+    /// Nets choose among the same classes as people; only images with a person's answer count. Arrays: `top1`, each subject's
+    /// share of right first guesses, people first, in the order of the table; `top5`, the shares of right answers among five
+    /// guesses; `z`, `p`, `mcnemar` (chi-squared), `mcnemar_p` (exact) and `error_consistency`, one value for each pair, in the
+    /// order of the tables of pairs. In the table of common errors, overlap is Jaccard's index of the errors, consistency is
+    /// Cohen's kappa over right and wrong, and kappa is that over the classes of the first guesses.
     #[probe(
         family = Humans,
         source = "Russakovsky et al. 2014, section 6.4; Geirhos, Meding, Wichmann 2020",
@@ -43,14 +42,14 @@ crate::params! {
         /// The answers: the file of a session of `convscope label`, a table of trials (.csv), or a list of maps
         /// #{ labeller, image, guesses, time_s }.
         labels: Labels = Labels::None;
-        /// What may be chosen: a file of names, a list of names, or a map (or JSON file) from each name to the net's outputs
-        /// that mean it, decided by their mean probability; the net's own classes unless given.
+        /// The classes to choose from: a file of names, a list of names, or a map (or JSON file) from each name to the net's
+        /// outputs of that class, whose mean probability decides; the net's own classes unless given.
         classes: ClassList = ClassList::Own;
-        /// Which column of a table means what, where its header does not tell.
+        /// The meaning of a table's columns, where its header does not tell.
         columns: Columns = Columns::default();
-        /// Labellers that are no people but nets whose answers stand among the labels.
+        /// Labellers that are nets, whose answers are among the labels.
         machines: Vec<String> = Vec::new();
-        /// An answer is right if the class is among so many guesses, in the tests of pairs; 0 for five where answers hold
+        /// In the tests of pairs, an answer is right if the class is among this many guesses; 0 means five where answers have
         /// several guesses, else one.
         top: usize = 0, in 0..=5;
         /// How often people chose each class for each image: a table (.csv) with a column `image` and one a class, or an

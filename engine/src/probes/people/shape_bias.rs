@@ -1,4 +1,4 @@
-//! Shape against texture: what decides where the two disagree?
+//! Shape against texture: which of the two decides where they disagree?
 //!
 //! Geirhos, Rubisch, Michaelis, Bethge, Wichmann, Brendel, "ImageNet-trained CNNs are biased towards texture; increasing
 //! shape bias improves accuracy and robustness", 2018, sections 2 and 3.
@@ -18,12 +18,12 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// On images whose shape is of one class and whose texture of another: the share of decisions for the shape among those
+    /// On images whose shape is of one class and whose texture is of another: the share of decisions for the shape among those
     /// for either, of nets and of people, overall and by the shape's class, with Wilson 95 % intervals.
     ///
     /// An image's cues are its attributes `shape` (else its label) and `texture`, else the two words of a file name such as
-    /// `cat3-elephant1.jpg`. Images of one class in both cues count nothing. The array `bias` holds each subject's, in the
-    /// order of the table: people one by one, people together, nets.
+    /// `cat3-elephant1.jpg`. Images with the same class in both cues are not counted. The array `bias` has each subject's shape
+    /// bias, in the order of the table: people one by one, people together, nets.
     #[probe(
         family = Humans,
         source = "Geirhos et al. 2018, section 2",
@@ -34,10 +34,10 @@ crate::params! {
     pub struct ShapeBias as "shape_bias" {
         /// People's decisions: a table of trials (.csv), the file of a session, or a list of maps #{ labeller, image, guesses }.
         labels: Labels = Labels::None;
-        /// What may be decided for: a map (or JSON file) from each name to the net's outputs that mean it, decided by their
-        /// mean probability, or names; the net's own classes unless given.
+        /// The classes to decide between: a map (or JSON file) from each name to the net's outputs of that class, whose mean
+        /// probability decides, or names; the net's own classes unless given.
         classes: ClassList = ClassList::Own;
-        /// Which column of a table means what, where its header does not tell.
+        /// The meaning of a table's columns, where its header does not tell.
         columns: Columns = Columns::default();
     }
 }
@@ -119,7 +119,7 @@ impl ShapeBias {
     }
 }
 
-/// What an image shows.
+/// The classes of an image's shape and texture.
 struct Cues {
     shape: usize,
     /// None where the texture is none of the classes.

@@ -1,7 +1,8 @@
 //! Do single units mean more than random directions of their space?
 //!
-//! Szegedy et al. 2013, "Intriguing properties of neural networks", section 3: the images that excite a random direction
-//! most look as alike as those that excite a unit. Here alike has a number: how often two of the `top` images share a label.
+//! Szegedy et al. 2013, "Intriguing properties of neural networks", section 3: the images that excite a random direction most
+//! look as similar as those that excite a unit. The measure of similarity here is how often two of the `top` images have the
+//! same label.
 
 use crate::data::{Dataset, Image};
 use crate::error::{Error, Result};
@@ -30,11 +31,11 @@ crate::params! {
         example = "basis_test(#{ top: 4 }).run(net.layer(\"conv4/relu\"), data)"
     )]
     pub struct BasisTest as "basis_test" {
-        /// Images looked at for each.
+        /// Images for each unit or direction: those with the largest activation.
         top: usize = 8, in 2..=1000;
         /// Random directions; as many as there are channels where 0.
         directions: usize = 0, in 0..=100_000;
-        /// Units and directions shown, the median ones and around them.
+        /// Units and directions shown: those around the median.
         show: usize = 2, in 0..=50;
         /// Resamples of the bootstrap.
         rounds: usize = 1000, in 100..=100_000;

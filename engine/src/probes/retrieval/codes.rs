@@ -1,4 +1,4 @@
-//! The codes of a data set as an array: what other tools take in.
+//! The codes of a data set as an array.
 
 use crate::error::Result;
 use crate::job::Job;
@@ -9,24 +9,24 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// What a layer says of each image: `codes`, one row an image, with a table of the images in that order.
+    /// A layer's code for each image: the array `codes`, one row an image, with a table of the images in that order.
     ///
-    /// A layer's code is taken after the rectifier that follows it; a net's is what its classifier takes in.
+    /// A layer's code is taken after the rectifier that follows it; a net's code is the input of its classifier.
     #[probe(
         family = Images,
         source = "Donahue et al. 2013, \"DeCAF\", section 3",
-        subjects = "a layer, or a net (what its classifier takes in)",
+        subjects = "a layer, or a net (the input of its classifier)",
         input = Data,
         example = "codes().run(net, data)"
     )]
     pub struct CodesOf as "codes" {
-        /// What becomes of a layer's positions.
+        /// How a layer's positions are pooled.
         pool: Pool = Pool::Mean;
-        /// Take the code after the rectifier that follows the layer.
+        /// Whether the code is taken after the rectifier that follows the layer.
         relu: bool = true;
-        /// Add each image's most probable class to the table.
+        /// Whether each image's most probable class is added to the table.
         predictions: bool = false;
-        /// Keep codes of image files on disk and take them from there.
+        /// Whether codes of image files are cached on disk.
         cache: bool = true;
     }
 }
@@ -58,7 +58,7 @@ impl Probe for CodesOf {
     }
 }
 
-/// Adds what a reader should know of how the codes came about.
+/// Adds notes on how the codes were computed.
 pub(super) fn finish(artifact: Artifact, codes: &Codes) -> Artifact {
     let notes = codes.notes.iter().cloned().chain(codes.report.note());
     notes.fold(artifact, Artifact::note).reached(codes.report.reached, codes.total)

@@ -1,4 +1,4 @@
-//! Codes: what a layer says of each image of a data set, one row an image; the base of t-SNE, PCA and retrieval.
+//! Codes: a layer's activations for each image of a data set, one row an image; the input of t-SNE, PCA and retrieval.
 
 use crate::data::{Dataset, Image, Interpolation};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ mod rows;
 pub use rows::Rows;
 
 crate::choice! {
-    /// What becomes of a layer's positions.
+    /// How a layer's positions are pooled.
     pub enum Pool {
         /// Their mean: one value a channel.
         Mean = "mean",
@@ -53,20 +53,20 @@ impl Param for Images {
     }
 }
 
-/// Which codes are asked for.
+/// Which codes are computed.
 #[derive(Clone, Copy, Debug)]
 pub struct Coding {
-    /// What becomes of positions.
+    /// How positions are pooled.
     pub pool: Pool,
     /// Whether a layer's code is taken after the rectifier that follows it.
     pub relu: bool,
     /// Whether the net's predictions are wanted, too.
     pub predictions: bool,
-    /// Whether codes of image files are kept on disk and taken from there.
+    /// Whether codes of image files are cached on disk.
     pub cache: bool,
 }
 
-/// What stands for a layer where codes were given.
+/// The layer's name where codes were given.
 const GIVEN: &str = "codes";
 
 /// The codes of a data set.
@@ -93,10 +93,10 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// The codes that are asked for: given ones (a tensor N x D, its images perhaps in `data`), or those of the images.
+    /// The codes: given ones (a tensor N x D, its images perhaps in `data`), or those of the images.
     ///
     /// # Errors
-    /// Where the subject has no layer to ask, the input is neither codes nor a data set, or no image can be read.
+    /// Where the subject has no layer, the input is neither codes nor a data set, or no image can be read.
     pub fn of(on: &Subject, input: &Input, data: Option<&Dataset>, coding: Coding, job: &Job) -> Result<Self> {
         if let Input::Tensor(t) = input
             && let [n, d] = *t.dims()
@@ -321,7 +321,7 @@ pub fn layer_of(on: &Subject, relu: bool) -> Result<NodeId> {
     }
 }
 
-/// The rectifier right behind a layer (behind its normalisation, too), or the layer where there is none.
+/// The rectifier directly after a layer (or after its normalisation), or the layer where there is none.
 pub fn after_relu(graph: &Graph, node: NodeId) -> NodeId {
     let mut at = node;
     if !matches!(graph.node(node).op.class(), Class::Affine | Class::Normalisation | Class::Sum | Class::Product) {
@@ -338,7 +338,7 @@ pub fn after_relu(graph: &Graph, node: NodeId) -> NodeId {
     node
 }
 
-/// What the classifier, the last layer with weights, takes in.
+/// The input of the classifier, the last layer with weights.
 fn last_hidden(graph: &Graph) -> Option<NodeId> {
     let mut at = graph.scores();
     while !matches!(graph.node(at).op, Op::Conv2d(_) | Op::Linear { .. }) {

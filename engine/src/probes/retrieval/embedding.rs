@@ -8,7 +8,7 @@ use crate::probes::retrieval::coding::Codes;
 use crate::show::{Cloud, Mosaic};
 
 crate::choice! {
-    /// What the colours of points tell.
+    /// What the colours of points show.
     pub enum Colour {
         /// The image's label.
         Class = "class",
@@ -21,7 +21,7 @@ crate::choice! {
     }
 }
 
-/// Groups that have a colour of their own; the rarer ones share "others".
+/// Groups that have a colour of their own; the other groups are "others".
 const GROUPS: usize = 12;
 
 /// The names of the groups and each row's group.

@@ -1,4 +1,4 @@
-//! A net's features layer by layer: the images that excite a channel most and, beside them, what of them did it.
+//! A net's features layer by layer: the crops that excite a channel most, beside their projections to pixels.
 //!
 //! Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", 2013, figure 2: a block of the nine strongest crops of
 //! a channel beside the block of their projections down to pixels, some channels a layer, one part of the figure a layer.
@@ -21,11 +21,11 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// For every layer the channels that stand out, each with the crops that excite it most as a block beside the block of their
-    /// projections down to pixels: all layers in one pass over the images.
+    /// For every layer the channels whose largest activation is most above the mean, each with a block of the crops that excite
+    /// it most beside the block of their projections to pixels: all layers in one pass over the images.
     ///
     /// Arrays: `channels` (layers x show; -1 where a layer has fewer), `values` and `images` (layers x show x top, strongest
-    /// first, one answer an image; NaN and -1 where there are fewer).
+    /// first, one activation an image; NaN and -1 where there are fewer).
     #[probe(
         family = Images,
         source = "Zeiler, Fergus 2013, section 4 and figure 2",
@@ -34,13 +34,13 @@ crate::params! {
         example = "features_by_layer(#{ layers: [\"conv2/relu\", \"conv4/relu\"], top: 4, show: 2 }).run(net, data)"
     )]
     pub struct FeaturesByLayer as "features_by_layer" {
-        /// The layers; five, evenly spread, unless given. A layer as the subject stands for itself.
+        /// The layers; five, evenly spaced, unless given. With a layer as the subject, that layer.
         layers: Vec<LayerName> = Vec::new();
         /// Crops of a channel; a block has as many rows as columns.
         top: usize = 9, in 1..=100;
-        /// Channels of a layer: those whose strongest answer stands out most from their images' maxima.
+        /// Channels of a layer: those whose largest activation is the most standard deviations above the mean of the images' maxima.
         show: usize = 6, in 1..=1000;
-        /// What stands beside the crops.
+        /// What is shown beside the crops.
         project: Projection = Projection::Deconvnet;
     }
 }

@@ -1,7 +1,7 @@
 //! The images that excite a unit, a channel, every channel of a layer, or any direction most.
 //!
 //! Girshick et al. 2013, "Rich feature hierarchies", section 3.1: show what a unit fires for, after non-maximum
-//! suppression; Zeiler, Fergus 2013, section 4: beside it the projection down to pixels.
+//! suppression; Zeiler, Fergus 2013, section 4: with its projection to pixels.
 
 use crate::data::{Dataset, Image, Interpolation, PixelBox};
 use crate::error::{Error, Result};
@@ -34,7 +34,7 @@ crate::choice! {
 }
 
 impl Projection {
-    /// The rules of the way back, where something is drawn.
+    /// The backward rules, where something is drawn.
     pub fn rules(self) -> Option<Rules> {
         match self {
             Projection::None => None,
@@ -46,22 +46,23 @@ impl Projection {
 }
 
 crate::choice! {
-    /// How an answer is shown.
+    /// How an activation is shown.
     pub enum Draw {
-        /// What the unit sees.
+        /// The unit's receptive field.
         Crop = "crop",
-        /// The whole image as the net sees it, what the unit sees framed in white.
+        /// The whole image as the net sees it, with the receptive field framed in white.
         Field = "field",
     }
 }
 
 crate::params! {
-    /// The `top` strongest answers over a data set, one pass for all channels of a layer, with the unit's receptive field as
-    /// a crop, its value and its image.
+    /// The `top` largest activations over a data set, in one pass for all channels of a layer, each with the unit's receptive
+    /// field as a crop, its value and its image.
     ///
     /// Arrays: `values`, `images` and `places` (row, column of the layer's map), one row a channel, strongest first (NaN
-    /// and -1 where there are fewer; `images` in f64 where the data set has more than 2^24); `mean` and `std` of the images' maxima; `state`, with which a stopped run goes on and
-    /// parts of a data set are joined: bit for bit the result of one whole run.
+    /// and -1 where there are fewer; `images` in f64 where the data set has more than 2^24); `mean` and `std` of the images'
+    /// maxima; `state`, with which an interrupted run is continued and parts of a data set are joined: bit for bit the result
+    /// of one whole run.
     #[probe(
         family = Images,
         source = "Girshick et al. 2013, section 3.1; Zeiler, Fergus 2013, section 4",
@@ -70,24 +71,25 @@ crate::params! {
         example = "max_activating(#{ top: 4, show: 2 }).run(net.layer(\"conv3\"), data)"
     )]
     pub struct MaxActivating as "max_activating" {
-        /// Answers kept for each channel.
+        /// Activations kept for each channel.
         top: usize = 9, in 1..=10_000;
-        /// Answers from one image at most.
+        /// Activations from one image at most.
         per_image: usize = 1, in 1..=1000;
-        /// Within an image an answer is left out where its receptive field shares more than this (intersection over union)
-        /// with a stronger one's; needs `per_image` above 1.
+        /// Non-maximum suppression within an image: an activation is left out where its receptive field overlaps that of a
+        /// larger one by more than this (intersection over union); needs `per_image` above 1.
         overlap: f64 = 0.3, in 0.0..=1.0;
-        /// What stands beside each crop.
+        /// What is shown beside each crop.
         project: Projection = Projection::None;
-        /// How each answer is shown: its receptive field as a crop, or framed in white on the whole image.
+        /// How each activation is shown: its receptive field as a crop, or framed in white on the whole image.
         draw: Draw = Draw::Crop;
-        /// Give values as shares of the strongest answer of the same channel.
+        /// Whether values are given as shares of the largest activation of the same channel.
         share: bool = false;
-        /// Channels of a layer shown: those whose strongest answer stands out most from their usual one. The arrays hold all.
+        /// Channels of a layer shown: those whose largest activation is the most standard deviations above the mean of the
+        /// images' maxima. The arrays have all.
         show: usize = 6, in 1..=1000;
-        /// Only part i of n of the data set, as [i, n] with i from 0.
+        /// Compute only part i of n of the data set, as [i, n] with i from 0.
         part: Vec<usize> = Vec::new();
-        /// The arrays `state` of earlier runs: stopped ones are gone on with, parts are joined.
+        /// The arrays `state` of earlier runs: interrupted runs are continued, parts are joined.
         states: Vec<Tensor> = Vec::new();
     }
 }
@@ -270,7 +272,7 @@ pub fn numbers(images: Vec<f64>, of: usize, dims: &[usize]) -> Result<Tensor> {
     if of <= 1 << 24 { tensor(images.into_iter().map(|i| i as f32).collect(), dims) } else { tensor(images, dims) }
 }
 
-/// The questions, those first whose strongest answer is the most standard deviations above the mean maximum.
+/// The questions, first those whose largest activation is the most standard deviations above the mean maximum.
 pub fn standing_out(maxima: &TopActivations) -> Vec<usize> {
     let height = |i: usize| {
         let (top, m) = (maxima.tops[i].peaks().first().map_or(0.0, |p| f64::from(p.value)), &maxima.moments[i]);
@@ -283,7 +285,7 @@ pub fn standing_out(maxima: &TopActivations) -> Vec<usize> {
     order
 }
 
-/// A receptive field as a part of the net's input; what lies in the padding is there, too, as pale grey.
+/// A receptive field as a part of the net's input; its part in the padding is pale grey.
 pub struct Window {
     top: isize,
     left: isize,
@@ -296,7 +298,7 @@ const OUTSIDE: [u8; 3] = [232, 232, 232];
 const SIDE: usize = 96;
 
 impl Window {
-    /// What unit (y, x) sees of an input of height and width `input`; fields larger than the input are the input.
+    /// The receptive field of unit (y, x) in an input of height and width `input`; a field larger than the input is the input.
     pub fn of(field: &Field, [y, x]: [usize; 2], input: [usize; 2]) -> Self {
         match *field {
             Field::Local { size, stride, start, .. } if size[0] <= input[0] && size[1] <= input[1] => {

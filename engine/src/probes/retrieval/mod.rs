@@ -1,4 +1,4 @@
-//! Which images: what activates a channel most, codes, neighbours, embeddings.
+//! Which images: those that activate a channel most, codes, neighbours, embeddings.
 
 pub mod basis_test;
 pub mod codes;

@@ -1,4 +1,4 @@
-//! Retrieval: the images whose codes are nearest, and how well they vote for a class.
+//! Retrieval: the images whose codes are nearest, and the accuracy of their majority vote.
 //!
 //! Krizhevsky, Sutskever, Hinton 2012, section 6.1 (figure 4, right): images near in the last hidden layer's code.
 
@@ -18,7 +18,7 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 use candle_core::Tensor;
 
-/// What is looked for: images, or codes.
+/// The queries: images, or codes.
 #[derive(Clone, Debug)]
 pub enum Wanted {
     /// Images.
@@ -46,34 +46,34 @@ impl Param for Wanted {
 }
 
 crate::params! {
-    /// The `k` images whose codes are nearest to those of the images (or codes) in `of`; without it, each image's neighbours
-    /// among the others, and how often the majority of them is of its class (leave-one-out).
+    /// The `k` images whose codes are nearest to those of the images (or codes) in `of`. Without `of`, each image's neighbours
+    /// among the others, and how often their majority has the image's class (leave-one-out).
     ///
     /// Arrays: `neighbours` (image numbers) and `distances`, one row a query; with labels `accuracy`, `purity` and their
     /// Wilson 95 % interval.
     #[probe(
         family = Images,
         source = "Krizhevsky, Sutskever, Hinton 2012, section 6.1",
-        subjects = "a layer, or a net (what its classifier takes in)",
+        subjects = "a layer, or a net (the input of its classifier)",
         input = Any,
         example = "nearest(#{ k: 3, of: image }).run(net, data)"
     )]
     pub struct Nearest as "nearest" {
         /// Neighbours.
         k: usize = 7, in 1..=1000;
-        /// What is looked for.
+        /// The queries.
         of: Option<Wanted> = None;
-        /// How far apart codes are.
+        /// The distance between codes.
         metric: Metric = Metric::Cosine;
-        /// Queries shown, evenly spread.
+        /// Queries shown, evenly spaced.
         show: usize = 6, in 0..=100;
-        /// The images of given codes.
+        /// The images of the input, where it is codes.
         data: Option<Dataset> = None;
-        /// What becomes of a layer's positions.
+        /// How a layer's positions are pooled.
         pool: Pool = Pool::Mean;
-        /// Take the code after the rectifier that follows the layer.
+        /// Whether the code is taken after the rectifier that follows the layer.
         relu: bool = true;
-        /// Keep codes of image files on disk and take them from there.
+        /// Whether codes of image files are cached on disk.
         cache: bool = true;
     }
 }

@@ -13,30 +13,30 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// The directions along which codes vary most.
+    /// The principal components of codes: the directions along which they vary most.
     ///
     /// Arrays: `scores` (N x k), `components` (k x D, orthonormal), `variances`, `explained` (shares of the whole), `mean`.
     #[probe(
         family = Images,
         source = "Pearson 1901; Halko, Martinsson, Tropp 2011",
-        subjects = "a layer, or a net (what its classifier takes in)",
+        subjects = "a layer, or a net (the input of its classifier)",
         input = Any,
         example = "pca(#{ k: 3 }).run(net, data)"
     )]
     pub struct PcaOf as "pca" {
         /// Components.
         k: usize = 10, in 2..=1000;
-        /// What the colours tell.
+        /// What the colours show.
         colour: Colour = Colour::Class;
-        /// The images of given codes.
+        /// The images of the input, where it is codes.
         data: Option<Dataset> = None;
-        /// Draw the grid of images.
+        /// Whether the grid of images is drawn.
         images: bool = false;
-        /// What becomes of a layer's positions.
+        /// How a layer's positions are pooled.
         pool: Pool = Pool::Mean;
-        /// Take the code after the rectifier that follows the layer.
+        /// Whether the code is taken after the rectifier that follows the layer.
         relu: bool = true;
-        /// Keep codes of image files on disk and take them from there.
+        /// Whether codes of image files are cached on disk.
         cache: bool = true;
     }
 }

@@ -1,5 +1,5 @@
-//! The strongest answers of many units, channels or directions over a data set in one pass, as a running state that can
-//! be stopped, saved, gone on with and joined with those of other shards.
+//! The top-k activations of many units, channels or directions over a data set in one pass, as a running state that can be
+//! interrupted, saved, continued and joined with those of other shards.
 
 use crate::error::{Error, Result};
 use crate::graph::axes::MapLayout;
@@ -14,16 +14,16 @@ mod state;
 
 pub use state::TopActivations;
 
-/// What every image is asked: one map of answers (or a single one) a question.
+/// What is computed for every image: for each question one map of activations, or a single one.
 #[derive(Clone, Debug)]
 pub struct Query {
     /// The net.
     pub model: Model,
     /// The questions' names.
     pub names: Vec<String>,
-    /// The layer that is asked, where it is one.
+    /// The layer, where the activations are of one.
     pub node: Option<NodeId>,
-    /// Rows and columns of an answer's map.
+    /// Rows and columns of a question's map.
     pub map: [usize; 2],
     kind: Kind,
 }
@@ -41,7 +41,7 @@ enum Kind {
 }
 
 impl Query {
-    /// What `on` asks: all channels of a layer, one channel, one unit, one direction, or a score.
+    /// The questions of `on`: all channels of a layer, one channel, one unit, one direction, or a score.
     ///
     /// # Errors
     /// For a net or a list of nets, and for layers without channels.
@@ -90,7 +90,7 @@ impl Query {
         Ok(Query { model: model.clone(), names, node: Some(node), map, kind: Kind::Directions(vectors) })
     }
 
-    /// What a forward pass must keep.
+    /// The values that a forward pass must keep.
     ///
     /// # Errors
     /// Where the score has no nodes.
@@ -102,7 +102,7 @@ impl Query {
         }))
     }
 
-    /// The answers to all questions: for each sample, question by question, its map row by row.
+    /// The activations of all questions: for each sample, question by question, its map row by row.
     ///
     /// # Errors
     /// Where the trace lacks the layer.
@@ -136,7 +136,7 @@ impl Query {
         })
     }
 
-    /// The subject whose score is one answer: question `q` at `place` of its map.
+    /// The subject whose score is one activation: question `q` at `place` of its map.
     pub fn subject_at(&self, q: usize, place: usize) -> Option<Subject> {
         let node = self.node?;
         let shape = &self.model.graph().node(node).shape;
@@ -172,7 +172,7 @@ impl Query {
         }
     }
 
-    /// What an answer at `place` sees of the input.
+    /// The receptive field of an activation.
     pub fn field(&self) -> Field {
         match (&self.kind, self.node) {
             (Kind::Score(_), _) | (_, None) => Field::Whole,
@@ -180,7 +180,7 @@ impl Query {
         }
     }
 
-    /// The row and column of the answering unit in the layer's map.
+    /// The row and column of an activation's unit in the layer's map.
     pub fn position(&self, place: usize) -> [usize; 2] {
         match (&self.kind, self.node) {
             (Kind::Value(flat), Some(node)) => match self.model.graph().node(node).shape[..] {
@@ -191,7 +191,7 @@ impl Query {
         }
     }
 
-    /// A number that tells this question from others: of the net's weights, the subject and `settings`.
+    /// A fingerprint of the net's weights, the subject and `settings`, which identifies the query.
     ///
     /// # Errors
     /// Where a weight cannot be read.
@@ -226,14 +226,14 @@ fn channels(model: &Model, node: NodeId) -> Result<(usize, [usize; 2])> {
     }
 }
 
-/// How peaks within one image are thinned out.
+/// Non-maximum suppression of the peaks within one image.
 #[derive(Clone, Copy, Debug)]
 pub struct Thinning {
     /// Peaks an image at most.
     pub per_image: usize,
-    /// Receptive fields that share more than this (intersection over union) with a stronger one's are left out.
+    /// Peaks whose receptive field overlaps that of a larger one by more than this (intersection over union) are left out.
     pub overlap: f64,
-    /// What the units see.
+    /// The units' receptive field.
     pub field: Field,
 }
 

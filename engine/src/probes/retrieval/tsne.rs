@@ -1,4 +1,4 @@
-//! t-SNE of codes: as points, as thumbnails and as a grid of images, always with figures of how far to trust it.
+//! t-SNE of codes: as points, as thumbnails and as a grid of images, always with measures of its quality.
 
 use crate::data::Dataset;
 use crate::embed::knn::{Metric, Neighbours, nearest};
@@ -14,8 +14,8 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// Codes in the plane so that near ones stay near (van der Maaten and Hinton), with exact neighbours, PCA initialisation
-    /// and a quadtree; the same bits for any number of threads.
+    /// An embedding of codes in the plane in which near codes stay near (van der Maaten and Hinton), with exact neighbours, PCA
+    /// initialisation and a quadtree; the same bits for any number of threads.
     ///
     /// Arrays: `embedding` (N x 2), `grid` (rows x columns of image numbers, -1 at the end of a short last row), `new`
     /// (the places of new images), and as numbers `kl`, `preserved`, `trustworthiness`, `distances`, `purity`. The input is a
@@ -23,14 +23,14 @@ crate::params! {
     #[probe(
         family = Images,
         source = "van der Maaten, Hinton 2008; van der Maaten 2014; Kobak, Berens 2019",
-        subjects = "a layer, or a net (what its classifier takes in)",
+        subjects = "a layer, or a net (the input of its classifier)",
         input = Any,
         example = "tsne(#{ early: 20, steps: 20 }).run(net, data)"
     )]
     pub struct Tsne as "tsne" {
-        /// The effective number of neighbours; cut to a third of what there is.
+        /// The effective number of neighbours; at most a third of the number of codes.
         perplexity: f64 = 30.0, in 2.0..=1000.0;
-        /// How far apart codes are.
+        /// The distance between codes.
         metric: Metric = Metric::Euclidean;
         /// Steps with exaggerated attraction.
         early: usize = 250, in 0..=100_000;
@@ -38,21 +38,22 @@ crate::params! {
         exaggeration: f64 = 12.0, in 1.0..=1000.0;
         /// Steps after it.
         steps: usize = 500, in 0..=100_000;
-        /// How large a square of the tree may look before it is opened; 0 is exact.
+        /// Accuracy of the Barnes-Hut approximation: a square of the tree is opened if its side over its distance is larger
+        /// than this; 0 is exact.
         theta: f64 = 0.5, in 0.0..=1.0;
-        /// What the colours tell.
+        /// What the colours show.
         colour: Colour = Colour::Class;
-        /// Images put into the finished embedding, which does not move; they are drawn with a ring.
+        /// New images placed in the finished embedding, whose points stay; they are drawn with a ring.
         project: Option<Images> = None;
-        /// The images of given codes.
+        /// The images of the input, where it is codes.
         data: Option<Dataset> = None;
-        /// Draw thumbnails and the grid of images.
+        /// Whether thumbnails and the grid of images are drawn.
         images: bool = true;
-        /// What becomes of a layer's positions.
+        /// How a layer's positions are pooled.
         pool: Pool = Pool::Mean;
-        /// Take the code after the rectifier that follows the layer.
+        /// Whether the code is taken after the rectifier that follows the layer.
         relu: bool = true;
-        /// Keep codes of image files on disk and take them from there.
+        /// Whether codes of image files are cached on disk.
         cache: bool = true;
     }
 }

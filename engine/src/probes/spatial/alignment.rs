@@ -1,4 +1,4 @@
-//! Images of one kind brought into line with one of them by a layer's features.
+//! Images of one kind aligned with one of them by a layer's features.
 //!
 //! Long, Zhang, Darrell 2014, section 3.1: intraclass alignment.
 
@@ -17,8 +17,8 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// The other images warped onto the first by smooth matches of a layer's features, with their mean before and after and,
-    /// where named points are known, how often these come to lie within `alpha` of the object's size (PCK).
+    /// The other images warped onto the first by smooth matches of a layer's features, with their mean before and after; where
+    /// named points are known, also the share of points within `alpha` times the object's size of their counterparts (PCK).
     ///
     /// Arrays: `dx`, `dy` (images x rows x columns, px of the net's input); with points `pck` (after), `pck_before`, `error`
     /// and `error_before` (median, px).
@@ -30,13 +30,13 @@ crate::params! {
         example = "alignment(#{ images: 3 }).run(net.layer(\"conv3/relu\"), data)"
     )]
     pub struct Alignment as "alignment" {
-        /// The price of neighbours that go apart by one position, in mean feature distances.
+        /// The penalty for neighbours whose matches move apart by one position, in units of the mean feature distance.
         smooth: f64 = 0.02, in 0.0..=1000.0;
-        /// How far apart features are.
+        /// The distance between features.
         metric: Metric = Metric::Cosine;
         /// Images used at most, the first among them.
         images: usize = 8, in 2..=1000;
-        /// Of PCK.
+        /// PCK's alpha, as a share of the longer side of the object's box.
         alpha: f64 = 0.1, in 0.001..=1.0;
     }
 }

@@ -1,4 +1,4 @@
-//! Which place of one image looks to a layer like which place of another.
+//! Matches between the positions of two images by a layer's features.
 //!
 //! Long, Zhang, Darrell 2014, section 3.
 
@@ -16,8 +16,8 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// For each position of the first image the position of the second whose feature is nearest, alone and, with `smooth`,
-    /// so that neighbours go the same way.
+    /// For each position of the first image the position of the second whose feature is nearest: for each position by itself,
+    /// and, with `smooth`, so that neighbours move alike.
     ///
     /// The input is a list of two images. Arrays (rows x columns of the layer): `dx`, `dy` (px of the net's input),
     /// `distance`; `nearest_dx`, `nearest_dy` without smoothing.
@@ -29,9 +29,10 @@ crate::params! {
         example = "correspondence().run(net.layer(\"conv3/relu\"), [data[0], data[10]])"
     )]
     pub struct Correspondence as "correspondence" {
-        /// The price of neighbours that go apart by one position, in mean feature distances; 0 matches each alone.
+        /// The penalty for neighbours whose matches move apart by one position, in units of the mean feature distance; 0
+        /// matches each position by itself.
         smooth: f64 = 0.02, in 0.0..=1000.0;
-        /// How far apart features are.
+        /// The distance between features.
         metric: Metric = Metric::Cosine;
     }
 }

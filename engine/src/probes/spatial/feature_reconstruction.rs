@@ -1,6 +1,6 @@
 //! An image rebuilt from patches of others: at each position the mean patch of the nearest features.
 //!
-//! Long, Zhang, Darrell 2014, section 2 (figures 1 and 2): what a layer keeps of a place, and how finely.
+//! Long, Zhang, Darrell 2014, section 2 (figures 1 and 2): what a layer represents of each position, and how finely.
 
 use crate::data::Image;
 use crate::embed::knn::{Metric, nearest};
@@ -20,8 +20,8 @@ crate::params! {
     /// Each feature of an image replaced by the mean image patch of its nearest neighbours in a data set, once for each number
     /// of neighbours, beside the same with random neighbours.
     ///
-    /// Rebuilt is `of`, or the data set's first image from the others. Arrays: `correlation` with the image's pixels (numbers
-    /// of neighbours, then random), `neighbours` (positions x the most neighbours, image numbers).
+    /// The image is `of`, or the data set's first image, rebuilt from the others. Arrays: `correlation` with the image's pixels
+    /// (numbers of neighbours, then random), `neighbours` (positions x the largest number of neighbours, image numbers).
     #[probe(
         family = Space,
         source = "Long, Zhang, Darrell 2014, section 2",
@@ -38,7 +38,7 @@ crate::params! {
         images: usize = 50, in 1..=100_000;
         /// The side of a patch, px of the net's input; 0 is twice the layer's stride.
         patch: usize = 0, in 0..=1024;
-        /// How far apart features are.
+        /// The distance between features.
         metric: Metric = Metric::Cosine;
     }
 }

@@ -1,6 +1,6 @@
-//! Which named point is it? Told from a layer's feature at the point by a linear classifier, layer by layer.
+//! Which named point is it? A linear classifier on a layer's feature at the point, layer by layer.
 //!
-//! Long, Zhang, Darrell 2014, section 4: linear SVMs on features at keypoints, against a descriptor without a net.
+//! Long, Zhang, Darrell 2014, section 4: linear SVMs on features at keypoints, compared with a hand-made descriptor.
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -19,7 +19,7 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// The accuracy with which a linear support vector machine tells named points apart by the features at them, by layer,
+    /// The accuracy of a linear support vector machine that classifies named points by the features at them, by layer,
     /// cross-validated over images, beside raw patches, HOG, and the most frequent point.
     ///
     /// Arrays: `accuracy`, `low`, `high` (layers, then raw patch, then HOG), `chance`.
@@ -31,13 +31,13 @@ crate::params! {
         example = "keypoint_classification(#{ images: 8, folds: 2 }).run(net, shapes(#{ n: 8, classes: [\"arrow\"] }))"
     )]
     pub struct KeypointClassification as "keypoint_classification" {
-        /// The layers; five, evenly spread, unless given. A layer as the subject stands for itself.
+        /// The layers; five, evenly spaced, unless given. With a layer as the subject, that layer.
         layers: Vec<LayerName> = Vec::new();
         /// Images used at most.
         images: usize = 200, in 4..=100_000;
-        /// Parts of the images, each tested by what the others taught.
+        /// Folds of the images, each judged by classifiers trained on the others.
         folds: usize = 4, in 2..=100;
-        /// The price of a violated margin.
+        /// The cost C of a violated margin.
         c: f64 = 10.0, in 1e-6..=1e6;
         /// The side of raw patches and of HOG's squares, px of the net's input.
         patch: usize = 16, in 4..=1024;
@@ -146,7 +146,8 @@ impl Probe for KeypointClassification {
 }
 
 impl KeypointClassification {
-    /// Points whose name is told rightly by what the other folds' images taught, and the classifiers' largest duality gap.
+    /// The number of points classified correctly by classifiers trained on the other folds, and the classifiers' largest
+    /// duality gap.
     fn right(&self, rows: &[f32], of: &[(usize, usize)], classes: usize) -> (usize, f64) {
         let d = rows.len() / of.len().max(1);
         let row = |p: usize| &rows[p * d..(p + 1) * d];

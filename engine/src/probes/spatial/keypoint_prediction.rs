@@ -1,9 +1,10 @@
-//! Where on an object is each named point? Linear detectors slide over a layer's features, with and without a prior of where the
-//! point is; beside the layers stands a dense descriptor without a net.
+//! Where on an object is each named point? Linear detectors slide over a layer's features, with and without a prior of the point's
+//! position, beside a hand-made dense descriptor.
 //!
 //! Long, Zhang, Darrell 2014, keypoint prediction (table 4): objects are cut out by their boxes; a point's ten nearest features
-//! are positive, those that do not see it negative, the hard ones mined; the prior is a Gaussian about where the point is in the
-//! most similar object that was trained on; a prediction within alpha times the box's longer side is right (PCK).
+//! are positive examples, those whose receptive field does not contain it negative ones, of which the hard ones are mined; the
+//! prior is a Gaussian about the point's position in the most similar training object; a prediction within alpha times the
+//! box's longer side is right (PCK).
 
 mod detectors;
 mod report;
@@ -27,14 +28,14 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 crate::params! {
-    /// How exactly linear detectors that slide over a layer's features find named points, with and without a Gaussian prior of
-    /// where they are, by layer and size of the descriptor: the share found within alpha times the longer side of the object's
-    /// box (PCK), beside dense HOG and the prior alone.
+    /// The accuracy of linear detectors that slide over a layer's features and find named points, with and without a Gaussian
+    /// prior of their positions, by layer and size of the descriptor: the share found within alpha times the longer side of the
+    /// object's box (PCK), beside dense HOG and the prior alone.
     ///
-    /// Objects are cut out by their boxes and brought to the net's input size. Each is judged by detectors that the other folds
-    /// taught; a point has a detector for each label. A prediction is the position with the largest score s, or with the largest
-    /// s^(1 - eta) p^eta, s through the logistic function, p the prior: a Gaussian about the place of the point in the most
-    /// similar object that was trained on (by the angle of the last maps' features).
+    /// Objects are cropped by their boxes and resized to the net's input. Each is judged by detectors trained on the other
+    /// folds; a point has a detector for each label. A prediction is the position with the largest score s, or with the largest
+    /// s^(1 - eta) p^eta, where s has passed the logistic function and p is the prior: a Gaussian about the point's position in
+    /// the most similar training object (by the cosine of the last maps' features).
     /// Arrays: `pck` (methods x without, with the prior x alphas), `prior` (alphas: the prior's mean alone), `error` (methods x
     /// without, with; median, px of the photos), `x` and `y` (methods x without, with x points; px of the objects' inputs, NaN
     /// where nothing was trained).
@@ -46,27 +47,28 @@ crate::params! {
         example = "keypoint_prediction(#{ images: 8, folds: 2, layers: [\"conv3/relu\"] }).run(net, shapes(#{ n: 8, classes: [\"arrow\"] }))"
     )]
     pub struct KeypointPrediction as "keypoint_prediction" {
-        /// The layers; three, evenly spread, unless given. A layer as the subject stands for itself.
+        /// The layers; three, evenly spaced, unless given. With a layer as the subject, that layer.
         layers: Vec<LayerName> = Vec::new();
-        /// Cells about a position that its descriptor takes in: 0 is the feature itself, 1 its 3 x 3 neighbours.
+        /// Radius, in positions, of the neighbourhood in a descriptor: 0 is the feature itself, 1 its 3 x 3 neighbourhood.
         radii: Vec<usize> = vec![0, 1];
         /// Images used at most.
         images: usize = 200, in 4..=100_000;
-        /// Parts of the images, each tested by what the others taught.
+        /// Folds of the images, each judged by detectors trained on the others.
         folds: usize = 4, in 2..=100;
         /// The positions nearest to a point that are positive examples.
         positives: usize = 10, in 1..=1000;
-        /// Negative examples that are drawn at first, and hard ones added a round at most.
+        /// Negative examples drawn at first, and hard ones added at most in each round of mining.
         negatives: usize = 1000, in 1..=1_000_000;
-        /// The price of a violated margin.
+        /// The cost C of a violated margin.
         c: f64 = 1.0, in 1e-6..=1e6;
-        /// The share of the prior, from 0 to 1.
+        /// The prior's weight eta, from 0 to 1.
         eta: f64 = 0.1, in 0.0..=1.0;
         /// The prior's standard deviation, in longer sides of the net's input: 22 px of 500 in the paper.
         sigma: f64 = 0.044, in 1e-4..=10.0;
-        /// Of PCK, in shares of the longer side of the object's box.
+        /// PCK's alphas, as shares of the longer side of the object's box.
         alphas: Vec<f64> = vec![0.1];
-        /// The side of HOG's squares, px of the net's input, a quarter of which they are apart; 0 is a seventh of the input, at least 16.
+        /// The side of HOG's squares, px of the net's input; their distance is a quarter of it. 0 means a seventh of the input,
+        /// at least 16.
         patch: usize = 0, in 0..=1024;
     }
 }
@@ -117,7 +119,7 @@ struct Known {
     objects: Vec<Object>,
     /// For each object its features by layer, then HOG.
     features: Vec<Vec<FeatureMap>>,
-    /// For each object the features of the last maps, flat: what similar objects are told by.
+    /// For each object the features of the last maps, flat, by which objects are compared.
     codes: Vec<f32>,
 }
 
@@ -137,7 +139,7 @@ impl Kind {
     }
 }
 
-/// Descriptors that detectors slide over: features of an object (a layer or HOG), and how many cells they take in.
+/// Descriptors that detectors slide over: features of an object (a layer or HOG), and their size in cells.
 struct Method {
     name: String,
     features: usize,
@@ -196,7 +198,8 @@ impl Known {
     }
 }
 
-/// What a round of one kind finds: by object the best place without and with the prior; its duality gap; how many negatives it left out.
+/// The result of one fold for one kind: by object the best position without and with the prior; the duality gap; how many
+/// negatives were left out.
 type Part = (Vec<(usize, [(f64, f64); 2])>, f64, usize);
 
 impl KeypointPrediction {
@@ -313,7 +316,8 @@ impl KeypointPrediction {
     }
 }
 
-/// How far a prediction is from the truth, both px of the object's input, in the photo's pixels and its box's longer side.
+/// Adds the error of a prediction: `found` and `truth` in px of the object's input, the error in the photo's pixels, with its
+/// box's longer side.
 fn miss(misses: &mut Misses, object: &Object, found: (f64, f64), truth: (f64, f64)) {
     let [across, down] = object.scale;
     misses.add((found.0 * across, found.1 * down), (truth.0 * across, truth.1 * down), object.extent);

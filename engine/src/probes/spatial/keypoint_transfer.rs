@@ -1,6 +1,6 @@
-//! How exactly points are found again by features: under known warps, or between images whose points are named.
+//! How precisely features find points again: under known warps, or between images with named points.
 //!
-//! Long, Zhang, Darrell 2014, sections 3 and 5: localisation is finer than the receptive field. Beside the layers stand raw
+//! Long, Zhang, Darrell 2014, sections 3 and 5: localisation is finer than the receptive field. For comparison there are raw
 //! patches and HOG on the first layer's lattice.
 
 use crate::data::{Dataset, Image};
@@ -37,11 +37,11 @@ crate::params! {
         example = "keypoint_transfer(#{ images: 2, points: 5 }).run(net, data)"
     )]
     pub struct KeypointTransfer as "keypoint_transfer" {
-        /// The layers; five, evenly spread, unless given. A layer as the subject stands for itself.
+        /// The layers; five, evenly spaced, unless given. With a layer as the subject, that layer.
         layers: Vec<LayerName> = Vec::new();
-        /// The known changes; none means named points between images.
+        /// The known warps; an empty list means named points between images.
         warps: Vec<Warp> = vec![Warp::Rotation, Warp::Scale, Warp::Photometric];
-        /// Of PCK, in shares of the longer side of the object's box (of the image where there is none).
+        /// PCK's alphas, as shares of the longer side of the object's box (of the image where there is none).
         alphas: Vec<f64> = vec![0.05, 0.1];
         /// Images used at most.
         images: usize = 20, in 1..=100_000;
@@ -49,7 +49,7 @@ crate::params! {
         points: usize = 30, in 1..=10_000;
         /// The side of raw patches and of HOG's squares, px of the net's input; 0 is twice the first layer's stride, at least 16.
         patch: usize = 0, in 0..=1024;
-        /// How far apart a layer's features are; patches are compared as they are, HOG by its angle.
+        /// The distance between a layer's features; raw patches are compared by the Euclidean distance, HOG by the cosine distance.
         metric: Metric = Metric::Cosine;
     }
 }

@@ -1,4 +1,4 @@
-//! What the correspondence probes share: images as the net sees them, their features, and how far predictions miss.
+//! What the correspondence probes share: preprocessed images with their named points, their features, and the errors of predictions.
 
 pub mod alignment;
 pub mod correspondence;
@@ -103,7 +103,7 @@ impl LeftOut {
     }
 }
 
-/// The layer of a subject whose positions are matched: the layer itself, or a net's last one with maps and a window each.
+/// The layer of a subject whose positions are matched: the layer itself, or a net's last one with maps and local receptive fields.
 ///
 /// # Errors
 /// Where there is none.
@@ -120,7 +120,7 @@ pub fn layer(on: &Subject) -> Result<(&Model, NodeId)> {
     }
 }
 
-/// The layers with positions to match: rectifiers, pools and joins of maps of at least 4 x 4, in order.
+/// The layers with positions to match: rectifiers, pools, and concatenations or sums of maps of at least 4 x 4, in order.
 pub fn maps(model: &Model) -> Vec<NodeId> {
     use crate::graph::Op;
     let fits = |id: &NodeId| {
@@ -136,7 +136,7 @@ pub fn maps(model: &Model) -> Vec<NodeId> {
     model.layers().filter(fits).collect()
 }
 
-/// `count` of the layers with positions, evenly spread from the first to the last.
+/// `count` of the layers with positions, evenly spaced from the first to the last.
 pub fn spread(model: &Model, count: usize) -> Vec<NodeId> {
     let all = maps(model);
     let last = all.len().saturating_sub(1);
@@ -146,7 +146,7 @@ pub fn spread(model: &Model, count: usize) -> Vec<NodeId> {
     chosen
 }
 
-/// How far predictions are from the truth, px, each with the extent that it is measured by.
+/// The errors of predictions, px, each with the extent that PCK relates it to.
 #[derive(Clone, Debug, Default)]
 pub struct Misses(pub Vec<(f64, f64)>);
 

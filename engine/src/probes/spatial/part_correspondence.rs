@@ -18,11 +18,11 @@ use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
 
 crate::params! {
-    /// Zeiler's delta for each known part and for random places: the Hamming distance between the signs of the feature
-    /// changes that hiding it causes in two images, averaged over all pairs of images, as a share of the features.
+    /// Zeiler's delta for each known part and for random places: the Hamming distance between the signs of the feature changes
+    /// when the part is hidden in two images, averaged over all pairs of images, as a share of the features.
     ///
-    /// Lower for a part than for random places means that the layer knows the part. Images need keypoints (`shapes` has
-    /// them) and should be of one class.
+    /// A lower delta for a part than for random places means that the layer represents the part alike in all images. Images
+    /// need keypoints (`shapes` has them) and should be of one class.
     #[probe(
         family = Space,
         source = "Zeiler, Fergus 2013, section 4.3, table 1",
@@ -39,7 +39,7 @@ crate::params! {
         fill: Fill = Fill::Zero;
         /// Random places tried.
         random: usize = 10, in 1..=1000;
-        /// Images used at most; pairs grow with their square.
+        /// Images used at most; the number of pairs grows with the square.
         images: usize = 24, in 2..=1000;
     }
 }

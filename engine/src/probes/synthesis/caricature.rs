@@ -14,8 +14,8 @@ use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
 
 crate::params! {
-    /// What a layer makes of an image, exaggerated: an image from noise whose code points along the given image's code, as
-    /// far as it can.
+    /// A layer's representation of an image, exaggerated: an image made from noise whose code has the direction of the given
+    /// image's code and is as long as possible.
     #[probe(
         family = Dream,
         source = "Olah et al. 2018, \"The Building Blocks of Interpretability\"; Mahendran and Vedaldi 2016, section 3.3",
@@ -28,11 +28,11 @@ crate::params! {
         steps: usize = 256, in 1..=100_000;
         /// The learning rate of Adam.
         rate: f64 = 0.05, in 1e-6..=100.0;
-        /// The power of the cosine: how closely the code's direction is kept against its length.
+        /// The exponent of the cosine: a larger one keeps the code's direction more closely, at the cost of its length.
         cosine: f64 = 2.0, in 0.0..=20.0;
-        /// Pixels by which the image is shifted at random.
+        /// The largest random shift, px of the net's input.
         jitter: usize = 4, in 0..=512;
-        /// The largest random relative change of size.
+        /// The largest random scaling, as a relative change of size.
         scale: f64 = 0.02, in 0.0..=0.9;
         /// The largest random rotation, degrees.
         rotate: f64 = 2.0, in 0.0..=180.0;

@@ -1,4 +1,4 @@
-//! The class model: the image that a class likes best.
+//! The class model: the image with the highest score of a class.
 //!
 //! Simonyan, Vedaldi, Zisserman, "Deep Inside Convolutional Networks", 2013, section 2.
 
@@ -14,8 +14,8 @@ use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
 
 crate::params! {
-    /// argmax over I of S_c(I) - lambda |I|^2: the raw score of a class less a penalty on the preprocessed image, by
-    /// gradient ascent from the zero image; the mean is added back for show. On a linear net it is w / (2 lambda).
+    /// argmax over I of S_c(I) - lambda |I|^2: the raw score of a class minus a penalty on the preprocessed image, by gradient
+    /// ascent from the zero image; the mean is added back for display. On a linear net the result is w / (2 lambda).
     #[probe(
         family = Dream,
         source = "Simonyan, Vedaldi, Zisserman 2013, section 2; schedules: Yosinski et al. 2015, section 4",
@@ -26,17 +26,18 @@ crate::params! {
     pub struct ClassModel as "class_model" {
         /// Steps of ascent.
         steps: usize = 200, in 1..=100_000;
-        /// lambda, in units of score a squared net unit; without it the one for which the picture has `contrast`.
+        /// lambda, in units of the score per squared unit of the preprocessed input; unless given, the lambda for which the
+        /// picture has `contrast`.
         lambda: Option<f64> = None;
         /// The picture's root mean square around the mean, pixel values (0 to 255), where no lambda is given.
         contrast: f64 = 40.0, in 0.1..=1000.0;
-        /// How far a step goes towards where the gradient and the penalty balance: the learning rate in units of 1 / (2 lambda).
+        /// The learning rate in units of 1 / (2 lambda): at 1, a step goes to the point where gradient and penalty balance.
         rate: f64 = 0.1, in 1e-6..=1.0;
-        /// Pixels by which the image is shifted at random (wrapping around) in each step: against patterns tied to the grid.
+        /// The largest random shift in each step (wrapping around), px of the net's input: against patterns tied to the pixel grid.
         jitter: usize = 0, in 0..=512;
         /// Standard deviation of a blur every fourth step, px (Yosinski et al. 2015): against high frequencies.
         blur: f64 = 0.0, in 0.0..=100.0;
-        /// The share of the faintest pixels made zero every fourth step (Yosinski et al. 2015).
+        /// The share of pixels set to zero every fourth step, those of smallest magnitude (Yosinski et al. 2015).
         clip: f64 = 0.0, in 0.0..=0.99;
     }
 }

@@ -1,4 +1,4 @@
-//! What a layer's code still knows of the image: images made to have the same code.
+//! What a layer's code still contains of the image: images made to have the same code.
 //!
 //! Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them", 2014.
 
@@ -23,7 +23,7 @@ use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
 
 crate::choice! {
-    /// How steps are taken.
+    /// The optimiser.
     pub enum Steps {
         /// L-BFGS.
         Lbfgs = "lbfgs",
@@ -35,9 +35,9 @@ crate::choice! {
 }
 
 crate::params! {
-    /// An image whose code at a layer is that of the given one: min |phi(x) - phi0|^2 / |phi0|^2 plus an alpha-norm that
-    /// keeps values in range and a total variation that keeps them smooth. A net instead of a layer means a figure across
-    /// layers; a data set a table of medians.
+    /// An image whose code at a layer is that of the given image: min |phi(x) - phi0|^2 / |phi0|^2 plus an alpha-norm that
+    /// keeps values in range and a total variation that keeps them smooth. With a net as the subject, a figure across layers;
+    /// with a data set as the input, a table of medians.
     #[probe(
         family = Dream,
         source = "Mahendran and Vedaldi 2014, sections 2 and 4",
@@ -46,31 +46,34 @@ crate::params! {
         example = "invert(#{ steps: 5 }).run(net.layer(\"conv2\"), image)"
     )]
     pub struct Invert as "invert" {
-        /// The layers inverted where a net is asked about; a few from first to last where absent.
+        /// The layers to invert where the subject is a net; a few from first to last unless given.
         layers: Option<Vec<LayerName>> = None;
         /// Steps of the optimiser.
         steps: usize = 200, in 1..=100_000;
-        /// Random images it starts from; the one with the least error is kept.
+        /// Random images to start from; the result with the smallest error is kept.
         restarts: usize = 1, in 1..=100;
-        /// The power of the norm.
+        /// The exponent of the norm.
         alpha: f64 = 6.0, in 1.0..=20.0;
-        /// The power of the total variation; 1 gives spikes.
+        /// The exponent of the total variation; 1 gives spikes.
         beta: f64 = 2.0, in 0.5..=4.0;
-        /// The weight of the norm: at 1 a picture at the ends of the range counts as much as a wholly wrong code.
+        /// The weight of the norm: at 1, the norm of a picture with all values at the ends of the range equals the error of a
+        /// zero code.
         norm: f64 = 0.01, in 0.0..=1e6;
-        /// The weight of the total variation, in units of a picture whose neighbours differ by half the range; grows with the layer's stride where absent.
+        /// The weight of the total variation, in units of a picture whose neighbours differ by half the range; grows with the
+        /// layer's stride where absent.
         variation: Option<f64> = None;
-        /// How steps are taken.
+        /// The optimiser.
         optimiser: Steps = Steps::Lbfgs;
         /// The learning rate of Adam and momentum, in units of half the range.
         rate: f64 = 0.05, in 1e-9..=1e6;
-        /// Several strengths of both priors, each a factor of their weights, in one figure with a table of errors; one as it stands unless given.
+        /// Several strengths of both priors, each a factor of their weights, in one figure with a table of errors; a single
+        /// strength of 1 unless given.
         strengths: Vec<f64> = Vec::new();
-        /// Only these channels of the layer's code are matched: [from, to], `to` left out.
+        /// Only these channels of the layer's code are matched: [from, to], `to` excluded.
         channels: Vec<usize> = Vec::new();
         /// Only these positions of the layer's code are matched: [top, left, height, width].
         positions: Vec<usize> = Vec::new();
-        /// Images whose mean pairwise distance of codes is the paper's N; a data set that is inverted serves itself.
+        /// Images whose mean pairwise distance of codes is the paper's N; where the input is a data set, its images.
         data: Option<Dataset> = None;
     }
 }
@@ -323,7 +326,7 @@ impl Invert {
     }
 }
 
-/// Total variation counts more where the layer sees the image through larger strides: the code then says less of it.
+/// The weight of total variation grows with the layer's stride, since the code then determines less of the image.
 fn default_variation(model: &Model, node: NodeId) -> f64 {
     let stride = match model.graph().field(node) {
         Field::Local { stride, .. } => ((stride[0] * stride[1]) as f64).sqrt(),

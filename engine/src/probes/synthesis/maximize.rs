@@ -1,4 +1,4 @@
-//! Feature visualisation: what a unit, channel, class or direction responds to most, as an image made for it.
+//! Feature visualisation: an image made so that a unit, channel, class or direction responds most strongly.
 //!
 //! Olah, Mordvintsev, Schubert, "Feature Visualization", Distill 2017.
 
@@ -25,9 +25,8 @@ crate::choice! {
 }
 
 crate::params! {
-    /// An image on which a subject responds as strongly as possible: ascent with Adam over a Fourier-parametrised,
-    /// colour-decorrelated image that must survive random shifts, sizes and rotations. A layer gives a tile for each of
-    /// its first channels.
+    /// An image to which a subject responds as strongly as possible: ascent with Adam over a Fourier-parametrised,
+    /// colour-decorrelated image, under random shifts, scalings and rotations. A layer gives a tile for each of its first channels.
     #[probe(
         family = Dream,
         source = "Olah, Mordvintsev, Schubert 2017, \"Feature Visualization\"; directions: Szegedy et al. 2013, section 3",
@@ -46,15 +45,15 @@ crate::params! {
         first: usize = 0, in 0..=1_000_000;
         /// Images made of one subject, different from each other.
         images: usize = 1, in 1..=64;
-        /// What differing counts against the response, where several images are made.
+        /// The weight of the images' diversity against the response, where several images are made.
         diversity: f64 = 1.0, in 0.0..=1000.0;
         /// How parameters become the image.
         basis: Basis = Basis::Fourier;
-        /// The power by which the spectrum falls with frequency; 1 for photos.
+        /// The exponent with which the spectrum falls with frequency; 1 as for photos.
         decay: f64 = 1.0, in 0.0..=4.0;
-        /// Pixels by which the image is shifted at random.
+        /// The largest random shift, px of the net's input.
         jitter: usize = 8, in 0..=512;
-        /// The largest random relative change of size.
+        /// The largest random scaling, as a relative change of size.
         scale: f64 = 0.1, in 0.0..=0.9;
         /// The largest random rotation, degrees.
         rotate: f64 = 10.0, in 0.0..=180.0;
@@ -104,7 +103,7 @@ impl Probe for Maximize {
 }
 
 impl Maximize {
-    /// The images on which an objective of one's own is as large as possible, called `name` in the figure.
+    /// The images that maximise `objective`, which the figure calls `name`.
     ///
     /// # Errors
     /// As the passes and the objective.

@@ -1,5 +1,5 @@
-//! What the probes that make images share: the made images as pictures, their re-reading from 8 bits, the classes that
-//! a net sees in them.
+//! What the probes that make images share: the images as pictures, their 8-bit forms read from PNG files, and a net's
+//! predictions for them.
 
 pub mod caricature;
 pub mod class_model;
@@ -22,20 +22,20 @@ pub fn batch(model: &Model, job: &crate::Job) -> usize {
     job.through(model, 3, 3 * model.graph().peak_len(), MOST)
 }
 
-/// An error for probes that make their image from nothing.
+/// An error for an input given to a probe that takes none.
 ///
 /// # Errors
 /// Where something was given.
 pub fn no_input(input: &Input) -> Result<()> {
     match input {
         Input::None => Ok(()),
-        other => Err(Error::subject(format!("this probe makes its image from nothing, got {}", other.kind()))
+        other => Err(Error::subject(format!("this probe takes no input, got {}", other.kind()))
             .hint("leave the input out: probe.run(subject)")),
     }
 }
 
-/// Images in net units (N x C x H x W) as pictures with captions; as tiles around zero where the net's card does not say
-/// what a pixel is.
+/// Images in net units (N x C x H x W) as pictures with captions; as tiles around zero where the net's card does not say how
+/// pixels are preprocessed.
 ///
 /// # Errors
 /// As [`Space::picture`].
@@ -60,7 +60,7 @@ pub fn pictures(model: &Model, space: &Space, title: &str, images: &[(Vec<f64>, 
     }))
 }
 
-/// What a net sees in a picture of its own size, saved as a PNG and read again: class probabilities.
+/// A net's class probabilities for a picture of its own size, saved as a PNG and read again.
 ///
 /// # Errors
 /// Where the file cannot be written or read.

@@ -18,7 +18,7 @@ const BETWEEN: f64 = 12.0;
 const LARGEST: f64 = 380.0;
 /// The longest side of a cell.
 const CELL: f64 = 60.0;
-/// What the colour bar may take beside the panels.
+/// The width kept for the colour bar beside the panels.
 const ROOM: f64 = 84.0;
 /// Opacity of a class over the photo.
 const OPACITY: f64 = 0.6;
@@ -26,7 +26,7 @@ const OPACITY: f64 = 0.6;
 const NARROW: f64 = 500.0;
 /// Narrower than this, one.
 const NARROWER: f64 = 300.0;
-/// Maps of at least so many values have their scale cut at a quantile.
+/// The number of values from which on a map's scale is cut at a quantile.
 const MANY: usize = 1024;
 /// That quantile.
 const QUANTILE: f64 = 0.995;
@@ -135,7 +135,7 @@ pub fn with_lines(mut scene: Scene, lines: &[String]) -> Scene {
     scene
 }
 
-/// How much of a value's colour is seen over the photo: nothing at the scale's quiet end, so that the photo is as it is there.
+/// The opacity of a value's colour over the photo: 0 at the scale's weak end, so that the photo is unchanged there.
 fn opacity(ramp: &Ramp, value: f64) -> f64 {
     0.85 * ramp.strength(value).sqrt()
 }

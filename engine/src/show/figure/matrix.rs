@@ -13,13 +13,13 @@ use crate::error::Result;
 
 /// The longest side of a cell.
 const CELL: f64 = 64.0;
-/// The most that all rows take together.
+/// The largest height of all rows together.
 const HIGHEST: f64 = 1600.0;
 /// Cells smaller than this are not drawn one by one.
 const SMALLEST: f64 = 4.0;
 /// Cells narrower than this hold no numbers.
 const NUMBERED: f64 = 30.0;
-/// What names may take, px.
+/// The largest width of the names, px.
 const NAMES: f64 = 190.0;
 /// What the colour bar may take beside the cells.
 const ROOM: f64 = 84.0;

@@ -17,15 +17,15 @@ use crate::data::Image;
 use crate::error::Result;
 
 const BETWEEN: f64 = 14.0;
-/// What the colour bar may take.
+/// The width kept for the colour bar.
 const ROOM: f64 = 84.0;
 /// The longest side of a plane.
 const LARGEST: f64 = 260.0;
-/// Maps of at least so many values have their scale cut at a quantile.
+/// The number of values from which on a map's scale is cut at a quantile.
 const MANY: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
-/// Which of a volume's axes run down and across a plane, and whether they are turned round.
+/// Which of a volume's axes run down and across a plane, and whether they are reversed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plane {
     /// The axis at right angles to it.
@@ -41,7 +41,7 @@ pub struct Plane {
 pub struct Across {
     /// Which of the volume's axes.
     pub axis: usize,
-    /// Whether it is turned round, so that its last entry comes first.
+    /// Whether it runs backwards, so that its last entry comes first.
     pub back: bool,
 }
 

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 
 /// Units of the backend in a px: plotters counts in whole numbers, and a line may be 0.7 px wide.
 const FINE: f64 = 16.0;
-/// The least side of a filled rectangle, px: what is there is seen.
+/// The least side of a filled rectangle, px, so that it stays visible.
 const LEAST: f64 = 0.3;
 
 /// `px` in units of the backend.

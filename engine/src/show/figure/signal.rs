@@ -1,4 +1,4 @@
-//! Signals: each channel as a line whose colour says what its samples count for, and a band of the map's colours below.
+//! Signals: each channel as a line in the colours of its map's values, and a band of the same colours below.
 
 use super::super::artifact::Scale;
 use super::super::colour::{Ramp, Rgb, blend};
@@ -21,12 +21,12 @@ const HEIGHT: (f64, f64) = (150.0, 56.0);
 const BAND: f64 = 12.0;
 /// The widest panel.
 const WIDEST: f64 = 700.0;
-/// What ticks and names take at the left, and the colour bar at the right.
+/// The width kept for ticks and names at the left, and for the colour bar at the right.
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 84.0;
 /// White within a panel, above and below the line.
 const INSET: f64 = 6.0;
-/// Maps of at least so many values have their scale cut at a quantile.
+/// The number of values from which on a map's scale is cut at a quantile.
 const MANY: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
@@ -118,7 +118,7 @@ impl Panel<'_> {
         self.high - INSET - (value - low) / (high - low) * (self.high - 2.0 * INSET)
     }
 
-    /// The colour of the panel: the quiet end of the map's colours, so that what is quiet is not seen.
+    /// The colour of the panel: the weak end of the map's colours, so that weak values do not show.
     fn ground(&self) -> Rgb {
         match self.ramp {
             Some(ramp) if ramp.diverging => ramp.at(0.5),

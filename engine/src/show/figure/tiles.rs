@@ -1,4 +1,4 @@
-//! Grids of tiles on one shared scale, so that a dead tile looks dead beside a live one, and rows of pictures.
+//! Grids of tiles on one shared scale, so that an inactive tile looks inactive beside an active one, and rows of pictures.
 
 use super::super::artifact::{Grid, Pictures, Scale, Tile};
 use super::super::colour::{self, Ramp};

@@ -1,5 +1,5 @@
-//! Products and sums with constants that belong to what stands before them: biases of convolutions and linear maps, scales
-//! and shifts of normalisations, batch normalisations written out.
+//! Products and sums with constants that belong to the operation before them: biases of convolutions and linear maps, scales
+//! and shifts of normalisations, batch normalisations exported as single operations.
 
 use super::stretch::{Stretch, ending_at};
 use super::{Live, bare, with_constant};

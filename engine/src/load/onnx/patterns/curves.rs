@@ -1,5 +1,5 @@
-//! Activations by their curves: a stretch that is a function of one number is compared with a table of functions, each
-//! with its numbers read off the curve.
+//! Recognises activations by their curves: a stretch that is a function of one number is compared with a table of functions,
+//! whose parameters are read off the curve.
 
 use super::Live;
 use super::stretch::{Stretch, ending_at};
@@ -10,9 +10,9 @@ use crate::kernels::elementwise::value;
 use candle_core::{Device, Tensor};
 use std::cell::OnceCell;
 
-/// How far two curves may lie apart, as a part of the value: a file's numbers are rounded to f32.
+/// How far two curves may lie apart, relative to the value: a file's numbers are rounded to f32.
 const APART: f64 = 1e-5;
-/// What f64 leaves of differences of like numbers, for each unit of the input.
+/// The error of f64 in differences of nearly equal numbers, for each unit of the input.
 const CANCELLED: f64 = 1e-12;
 
 /// Inputs at which curves are compared, on both sides of zero: none of them near the kinks of a known function.
@@ -24,7 +24,7 @@ const INPUTS: [f64; 35] = [
 /// Reads a function's numbers off a curve; `None` where it cannot be this one.
 type Guess = fn(&dyn Fn(f64) -> f64) -> Option<Activation>;
 
-/// The functions that are known again. The first that fits is taken.
+/// The functions that are recognised. The first that fits is taken.
 const TABLE: &[(&str, Guess)] = &[
     ("relu", |_| Some(Activation::Relu)),
     ("clip", |f| {
@@ -87,7 +87,7 @@ fn edge(f: &dyn Fn(f64) -> f64) -> Option<f64> {
     Some(decimal(high))
 }
 
-/// Makes one node of an activation that was written out and ends at `id`.
+/// Makes one node of an activation that the file has as several operations ending at `id`.
 pub fn activation(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     if !may_end(b.op(id)) {
         return Ok(());
@@ -122,7 +122,7 @@ pub fn activation(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     Ok(())
 }
 
-/// The operations with which a written-out activation ends.
+/// The operations with which an activation of several operations ends.
 fn may_end(op: &Op) -> bool {
     use Activation as A;
     match op {
@@ -160,7 +160,7 @@ fn known(b: &Builder, stretch: &Stretch, live: &Live) -> Option<Activation> {
     TABLE.iter().find_map(|(_, guess)| guess(&f).filter(|g| sound(*g) && fits(*g)))
 }
 
-/// Whether a guess has the numbers of a function that bends.
+/// Whether the parameters read off a curve are those of a function that is not a straight line.
 fn sound(f: Activation) -> bool {
     match f {
         Activation::Clip { low, high } => low < high && (low.is_finite() || high.is_finite()),
@@ -175,7 +175,7 @@ fn sound(f: Activation) -> bool {
     }
 }
 
-/// The inputs at which a stretch is looked at: the usual ones, and some beside each of its numbers.
+/// The inputs at which a stretch is evaluated: the usual ones, and some beside each of its numbers.
 fn inputs(numbers: Vec<f64>) -> Vec<f64> {
     let own = numbers
         .into_iter()

@@ -1,8 +1,8 @@
-//! Puts together again what exporters wrote out: activations, normalisations and biases become one node each, so that
-//! rules, summaries and maps do not hang on who wrote the file. So do softmaxes.
+//! Joins operations that exporters write separately: an activation, normalisation, softmax or bias becomes one node, so that
+//! rules, summaries and maps do not depend on the exporter.
 //!
-//! Activations and normalisations are known by what they compute, not by how it is written: the stretch of element-wise
-//! operations behind a value ([`stretch`]) is evaluated in f64 and compared with a table ([`curves`], [`norms`]).
+//! Activations and normalisations are recognised by what they compute, whatever operations the file uses: the stretch of
+//! element-wise operations behind a value ([`stretch`]) is evaluated in f64 and compared with a table ([`curves`], [`norms`]).
 
 mod affine;
 mod curves;
@@ -16,8 +16,8 @@ use crate::limits::ONNX_EVALUATED;
 use crate::signal::go_on;
 use std::cell::Cell;
 
-/// Rewrites the nodes that `outputs` depend on; names stay, values stay but for rounding. Whether all of them were looked
-/// at: a net of very many operations ends the search early.
+/// Rewrites the nodes that `outputs` depend on; names stay, values stay but for rounding. Returns whether all nodes were
+/// examined: a net of very many operations ends the search early.
 ///
 /// # Errors
 /// Where a rewritten node would not fit, which is a defect, or the end of the work was asked for.
@@ -38,19 +38,19 @@ pub fn restore(b: &mut Builder, outputs: &[NodeId]) -> Result<bool> {
     Ok(live.left.get().is_some())
 }
 
-/// Rewrites a node where it is the end of what the pass knows.
+/// Rewrites a node where a pattern of the pass ends at it.
 type Pass = fn(&mut Builder, NodeId, &Live) -> Result<()>;
 
-/// Who reads a value, before a pass, and how much may still be evaluated to know what a file wrote out.
+/// How many nodes read each value, counted before a pass, and how much work the search for patterns may still do.
 struct Live {
     /// The readers of each node's value; the output counts as read.
     readers: Vec<usize>,
-    /// Sums of two numbers, or what takes as long; nothing once more was asked for.
+    /// The work left, in additions of two numbers or what takes as long; `None` once it was exceeded.
     left: Cell<Option<u64>>,
 }
 
 impl Live {
-    /// Counts the readers anew.
+    /// Counts the readers again.
     fn count(&mut self, b: &Builder, outputs: &[NodeId]) {
         let needed = b.ancestors(outputs);
         let mut readers = vec![0; needed.len()];
@@ -61,7 +61,7 @@ impl Live {
         self.readers = readers;
     }
 
-    /// Takes so many from what is left; nothing where there are not as many.
+    /// Takes `sums` from the work left; `None` where less is left.
     fn spend(&self, sums: usize) -> Option<()> {
         let left = self.left.get().and_then(|left| left.checked_sub(sums as u64));
         self.left.set(left);

@@ -1,4 +1,4 @@
-//! Layer, group and instance normalisations that were written out.
+//! Layer, group and instance normalisations that the file has as several operations.
 
 use super::Live;
 use super::stretch::{Stretch, ending_at};
@@ -9,7 +9,7 @@ use crate::random::Stream;
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 
-/// How far a normalisation may be off, as a part of its largest value.
+/// The largest error of a recognised normalisation, relative to its largest value.
 const APART: f64 = 1e-6;
 
 /// Makes one node, without scale and shift, of (x - mean) / sqrt(var + eps) that ends at `id`.

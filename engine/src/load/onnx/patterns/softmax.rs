@@ -1,11 +1,11 @@
-//! A softmax or its logarithm that was written out as powers divided by their sum, as older exporters and hand-made nets do.
+//! A softmax or its logarithm given as exponentials divided by their sum, as older exporters and hand-written nets do.
 
 use super::Live;
 use crate::error::Result;
 use crate::graph::op::{Activation, Binary, Reduction};
 use crate::graph::{Builder, NodeId, Op};
 
-/// Makes one softmax of exp(z) / sum exp(z), or of z - ln sum exp(z), that ends at `id`; the maximum may be taken off before.
+/// Makes one softmax of exp(z) / sum exp(z), or of z - ln sum exp(z), that ends at `id`; the maximum may be subtracted from z first.
 pub fn softmax(b: &mut Builder, id: NodeId, _: &Live) -> Result<()> {
     let found = match b.op(id) {
         Op::Binary(Binary::Div) => share(b, b.node(id).inputs[0], b.node(id).inputs[1]),
@@ -49,7 +49,7 @@ fn log_sum_exp(b: &Builder, z: NodeId, total: NodeId) -> Option<usize> {
     }
 }
 
-/// What the maximum over `axis` was taken off, where `z` is such a difference.
+/// The value from which the maximum over `axis` is subtracted, where `z` is such a difference.
 fn without_maximum(b: &Builder, z: NodeId, axis: usize) -> Option<NodeId> {
     let &[from, most] = b.node(z).inputs.as_slice() else { return None };
     let taken = matches!(b.op(z), Op::Binary(Binary::Sub));
@@ -82,7 +82,7 @@ fn of_two<T>(b: &Builder, id: NodeId, f: impl Fn(NodeId, NodeId) -> Option<T>) -
     f(first, second).or_else(|| f(second, first))
 }
 
-/// The value that a node only lays out anew.
+/// The value that a node only reshapes.
 fn bare(b: &Builder, mut id: NodeId) -> NodeId {
     while matches!(b.op(id), Op::Reshape(_) | Op::Identity) {
         id = b.node(id).inputs[0];

@@ -17,7 +17,7 @@ const TRANSCENDENTAL: usize = 8;
 /// What an operation on an array costs besides its numbers, in sums.
 const OVERHEAD: usize = 64;
 
-/// What lies between a value and the only value that it is computed from, constants apart.
+/// The operations between a value and the only value that it is computed from, constants apart.
 pub struct Stretch {
     /// The value at its start.
     pub base: NodeId,
@@ -37,7 +37,7 @@ struct Behind {
     constants: Vec<(usize, NodeId, Constant)>,
 }
 
-/// A constant's values, of which many are looked at only where something depends on them.
+/// A constant's values; an array's are read only where something depends on them.
 struct Constant {
     tensor: Tensor,
     values: OnceCell<Option<Vec<f64>>>,
@@ -230,7 +230,7 @@ impl Step {
 }
 
 impl Curve<'_> {
-    /// Its value at `x`; nothing where the file has had its share of work.
+    /// Its value at `x`; `None` once the file has used up its work.
     pub fn at(&self, x: f64) -> Option<f64> {
         self.live.spend(self.cost)?;
         let mut values = [0.0; 1 + 4 * MOST];

@@ -32,7 +32,7 @@ impl Genome {
         }
     }
 
-    /// The same with each gene changed with a chance.
+    /// The same with each gene changed with probability `chance`.
     pub fn mutated(&self, chance: f64, rng: &mut Stream) -> Self {
         let mut changed = self.clone();
         for w in &mut changed.weights {

@@ -22,12 +22,12 @@ use watch::{Found, Watch, watched_layer};
 pub use patch::{Extent, Fill, pixels};
 
 crate::params! {
-    /// Zeiler's three occlusion maps: the class's probability with the patch at each position, the most probable class
-    /// there, and the total activity of the feature map that responds most to the whole image.
+    /// Zeiler's three occlusion maps: the class's probability with the patch at each position, the most probable class at that
+    /// position, and the sum of the feature map whose sum is largest for the whole image.
     ///
     /// Position (i, j) has the patch's top left corner at (i, j) x stride; there are ceil((H - patch) / stride) + 1
-    /// rows, the last patch clipped at the border; where the stride is larger than the patch, a last position that would
-    /// touch nothing is left out. For a channel, unit, direction or sum the first map is its score.
+    /// rows, and the last patch is clipped at the border. Where the stride is larger than the patch, a last position outside
+    /// the image is left out. For a channel, unit, direction or sum the first map is its score.
     ///
     /// In a signal a window of samples is hidden, in a volume a box of voxels, in all channels; then only the first map is made.
     #[probe(
@@ -38,19 +38,22 @@ crate::params! {
         example = "occlusion(#{ patch: 16, stride: 8 }).run(net, image)"
     )]
     pub struct Occlusion as "occlusion" {
-        /// Side of the patch, px of the net's input, [rows, columns] or [depth, rows, columns]; 32 for inputs of 192 to 256 px unless given, in proportion for others.
+        /// Side of the patch, px of the net's input, [rows, columns] or [depth, rows, columns]; 32 for inputs of 192 to 256 px
+        /// unless given, in proportion for others.
         patch: Extent = Extent::InProportion;
-        /// Distance between positions, px of the net's input, [down, right] or one each axis of a volume; 8 for inputs of 192 to 256 px unless given, in proportion for others.
+        /// Distance between positions, px of the net's input, [down, right] or one each axis of a volume; 8 for inputs of 192
+        /// to 256 px unless given, in proportion for others.
         stride: Extent = Extent::InProportion;
-        /// What the patch is filled with: "zero" (of the preprocessed input), "mean" (of this input, by channel), "grey" (pixel 127.5), or a colour [r, g, b] in 0-255.
+        /// What the patch is filled with: "zero" (of the preprocessed input), "mean" (of this input, by channel), "grey" (pixel
+        /// 127.5), or a colour [r, g, b] in 0-255.
         fill: Fill = Fill::Zero;
         /// The layer whose strongest feature map is watched; the last one with maps unless given.
         layer: Option<LayerName> = None;
     }
 }
 
-/// Positions that are computed together: so many that what they change mostly stays in the caches, more where they share much
-/// reading of weights.
+/// Positions that are computed together: few enough that the values they change mostly stay in the caches, more where reading
+/// weights dominates.
 fn together(model: &Model) -> usize {
     let shared = model.weights().count().div_ceil(model.graph().trace_len().max(1));
     (16 * shared).min(64)

@@ -94,12 +94,12 @@ pub fn pixels([rows, columns]: [usize; 2]) -> String {
     if rows == columns { format!("{rows} px") } else { format!("{rows} x {columns} px") }
 }
 
-/// What an occluding patch holds.
+/// What an occluding patch is filled with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fill {
     /// Zeros of the preprocessed input.
     Zero,
-    /// The input's own mean, a channel each.
+    /// The input's own mean, for each channel.
     Mean,
     /// Pixel value 127.5.
     Grey,

@@ -92,7 +92,7 @@ impl<'a> Watch<'a> {
         Ok(self.target.scores(trace)?.into_iter().zip(rows.map(argmax)).collect())
     }
 
-    /// Notes what became of the net with the patch at each of the positions in `which`.
+    /// Records the watched value with the patch at each of the positions in `which`.
     pub(super) fn note(&self, which: &[usize], changed: &Changed<'_>, found: &mut Found) -> Result<()> {
         for (i, (score, best)) in which.iter().zip(self.scores(&changed.trace(&self.read)?)?) {
             (found.score[*i], found.best[*i]) = (score as f32, best as f32);

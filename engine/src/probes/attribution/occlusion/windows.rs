@@ -39,7 +39,7 @@ impl Steps {
     }
 }
 
-/// The map of a net that is asked with a signal or a volume.
+/// The occlusion map over a signal or a volume.
 ///
 /// # Errors
 /// Where the window does not fit the input, or as the passes.

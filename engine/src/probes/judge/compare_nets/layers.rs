@@ -1,4 +1,4 @@
-//! Which layers of two nets belong together, and how far their values lie apart over the images asked with.
+//! The matching of two nets' layers, and the difference of their values over the images.
 
 use crate::error::{Error, Result};
 use crate::graph::op::Activation;
@@ -10,11 +10,11 @@ use crate::show::{Mark, Plot, Series, Table};
 use crate::tensor::to_f64;
 use candle_core::Tensor;
 
-/// A layer of each net, and sums over what they gave.
+/// A layer of each net, and sums over their values.
 pub struct Pair {
     nodes: [NodeId; 2],
     names: [String; 2],
-    /// Whether they have one name; else they have one place.
+    /// Whether they were matched by name; otherwise by position.
     by_name: bool,
     /// Of the first's squares, of the second's, of their products, of the differences' squares.
     sums: [f64; 4],
@@ -109,7 +109,7 @@ impl Pairing {
         Ok(Pairing { pairs, alone, integers: rounds(a) != rounds(b) && pairs_have_integers(a, b) })
     }
 
-    /// Adds what both nets give for one input each, 1 x C x H x W, and returns their raw scores.
+    /// Adds both nets' values for one input each, 1 x C x H x W, and returns their raw scores.
     ///
     /// # Errors
     /// As the forward pass.

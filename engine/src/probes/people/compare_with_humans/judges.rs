@@ -1,4 +1,4 @@
-//! Who judged which image how: people by their answers, nets by their probabilities over the same classes.
+//! The judgements of images: people's answers, and nets' probabilities over the same classes.
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::predictions::Predictions;
 use crate::stream::StreamReport;
 use std::collections::BTreeMap;
 
-/// What a judge said of one image.
+/// A judge's answer for one image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Said {
     /// Classes guessed, the first guess first.
@@ -27,7 +27,7 @@ pub struct Judge {
     pub name: String,
     /// Whether this is a person.
     pub person: bool,
-    /// What was said of each image of the panel; None where nothing was asked.
+    /// The answer for each image of the panel; None where there is none.
     pub said: Vec<Option<Said>>,
     /// A net's distribution over the classes, for each image.
     pub shares: Vec<Vec<f64>>,
@@ -43,7 +43,7 @@ impl Judge {
 /// All judges of the images that any person answered and whose right class is known.
 #[derive(Clone, Debug)]
 pub struct Panel {
-    /// The images' places in the data set.
+    /// The images' numbers in the data set.
     pub images: Vec<usize>,
     /// Their right classes.
     pub truth: Vec<usize>,

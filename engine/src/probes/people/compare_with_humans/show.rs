@@ -130,7 +130,7 @@ pub fn kinds(panel: &Panel, tags: &[Tag], keys: &ImageIds, top: usize) -> Vec<Pa
     vec![Part::Plot(plot), Part::Table("kinds of errors".into(), table)]
 }
 
-/// How long people looked.
+/// People's times per image.
 pub fn times(panel: &Panel) -> Vec<Part> {
     let mut table = Table::new([
         "person",
@@ -206,7 +206,7 @@ fn caption(panel: &Panel, net: &Judge, classes: &Classes, p: usize) -> String {
     format!("{}; people: {people}; net: {}", classes.name(panel.truth[p]), first(net).unwrap_or_else(|| "-".into()))
 }
 
-/// Who takes what for what: matrices on one scale, and the most frequent confusions.
+/// Confusion matrices on one scale, and the most frequent confusions.
 pub fn confusions(panel: &Panel, classes: &Classes) -> Result<Vec<Part>> {
     let mut present: Vec<usize> = panel.truth.clone();
     present.sort_unstable();

@@ -1,4 +1,4 @@
-//! Soft labels: how people's answers are spread over the classes, and whether nets are unsure where people are.
+//! Soft labels: the distribution of people's answers over the classes, and whether nets are uncertain where people are.
 
 use super::judges::Panel;
 use crate::data::Dataset;

@@ -1,8 +1,8 @@
-//! Codes of image files on disk, so that a second look at the same images needs neither decoding nor the net.
+//! A cache of the codes of image files on disk, so that a second run over the same images needs neither decoding nor the net.
 //!
 //! A folder for each (weights, layer, preprocessing, pooling, program, machine), in it segments: 32 bytes of the file's
 //! BLAKE3 and the row, one after the other. Segments are written whole or not at all and named by their content, so that
-//! interruptions and races leave nothing half done; a damaged one is ignored.
+//! interrupts and races leave no partial segment; a damaged one is ignored.
 
 use super::{Coding, Pool};
 use crate::data::{Dataset, Source};
@@ -26,8 +26,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The cache for these codes of `data`; empty and closed where it is not wanted, no image is a file, or there is no
-    /// folder to keep it in.
+    /// The cache for these codes of `data`; empty and disabled where it is not wanted, no image is a file, or there is no cache
+    /// folder.
     pub fn open(model: &Model, node: NodeId, coding: Coding, d: usize, data: &Dataset) -> Result<Self> {
         let closed = Cache { folder: None, rows: BTreeMap::new(), used: 0.into() };
         let files = || data.item(0).is_ok_and(|i| matches!(i.source, Source::File(_)));

@@ -61,8 +61,8 @@ impl LayerCodes {
     }
 }
 
-/// The layers that codes are taken of from input to output: rectifiers (layers with weights where there is none), what the
-/// classifier takes in, the scores.
+/// The usual layers for codes, from input to output: rectifiers (layers with weights where there is none), the input of the
+/// classifier, the scores.
 pub fn depths(model: &Model) -> Vec<NodeId> {
     let graph = model.graph();
     let mut all: Vec<NodeId> = model.layers().filter(|id| graph.node(*id).op.rectifies()).collect();

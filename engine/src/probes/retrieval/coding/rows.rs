@@ -23,7 +23,7 @@ impl Rows {
         Rows { d, images: Vec::new(), values: Vec::new(), predicted: Vec::new() }
     }
 
-    /// The code of an image behind all others: its values, then class and probability where those were asked for.
+    /// Appends the code of an image that comes after all others: its values, then class and probability where those are computed.
     pub fn push(&mut self, image: usize, row: &[f32]) {
         self.images.push(image);
         self.values.extend_from_slice(&row[..self.d]);

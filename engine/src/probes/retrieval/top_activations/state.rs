@@ -1,4 +1,4 @@
-//! The running state of the strongest answers: as an array for scripts, as columns for state files.
+//! The running state of the top-k activations: as an array for scripts, as columns for state files.
 
 use super::Thinning;
 use crate::error::{Error, Result};
@@ -10,11 +10,11 @@ use candle_core::Tensor;
 /// The running state: for each question its strongest peaks and the moments of the images' maxima.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopActivations {
-    /// Which images went in.
+    /// The images that are included.
     pub covered: Covered,
     /// The strongest peaks of each question.
     pub tops: Vec<Top>,
-    /// Of each question, over the images' largest answers.
+    /// For each question, the moments of the images' maxima.
     pub moments: Vec<Moments>,
     fingerprint: u64,
     k: usize,
@@ -24,7 +24,7 @@ pub struct TopActivations {
 const MAGIC: f32 = 7211.0;
 
 impl TopActivations {
-    /// Of no image yet: `questions` times the `k` strongest; `fingerprint` tells what was asked.
+    /// The state of no image: for each of `questions` the `k` strongest; `fingerprint` is that of the query.
     pub fn new(questions: usize, k: usize, fingerprint: u64) -> Self {
         TopActivations {
             covered: Covered::new(),
@@ -35,7 +35,7 @@ impl TopActivations {
         }
     }
 
-    /// Takes in one image's answers, question by question; its number is covered by the caller.
+    /// Adds one image's activations, question by question; the caller adds its number to `covered`.
     pub fn add(&mut self, image: usize, answers: &[f32], columns: usize, thinning: &Thinning) {
         let plane = answers.len() / self.tops.len().max(1);
         for ((map, top), moments) in answers.chunks(plane.max(1)).zip(&mut self.tops).zip(&mut self.moments) {
@@ -45,10 +45,10 @@ impl TopActivations {
         }
     }
 
-    /// Takes in another shard's state.
+    /// Merges another shard's state.
     ///
     /// # Errors
-    /// Where it answers another question, or an image would count twice.
+    /// Where it is of another query, or an image would count twice.
     pub fn merge(&mut self, other: &TopActivations) -> Result<()> {
         if (self.fingerprint, self.k, self.tops.len()) != (other.fingerprint, other.k, other.tops.len()) {
             return Err(Error::value("a state of another question: net, subject, options or data set differ")
@@ -137,7 +137,7 @@ impl State for TopActivations {
     }
 }
 
-/// What is left to read of a state.
+/// The rest of a state that has not been read.
 struct StateReader<'a>(&'a [f32]);
 
 impl<'a> StateReader<'a> {

@@ -1,4 +1,4 @@
-//! Linear detectors that slide over descriptors of an object, trained with hard negatives, and the prior of where a point is.
+//! Linear detectors that slide over descriptors of an object, trained with hard negatives, and the prior of a point's position.
 
 use crate::data::{Dataset, Image, PixelBox};
 use crate::error::Result;
@@ -9,7 +9,7 @@ use crate::space::FeatureMap;
 use crate::space::svm::{Scaling, Svm};
 use std::borrow::Cow;
 
-/// An object cut out by its box, as the net sees it.
+/// An object cropped by its box and resized to the net's input.
 #[derive(Clone, Debug)]
 pub struct Object {
     /// The box at the net's input size; the whole photo where there is no box.
@@ -32,7 +32,7 @@ impl Object {
     /// The object of image `i`.
     ///
     /// # Errors
-    /// Where the image cannot be read or the net's card does not say how photos are seen.
+    /// Where the image cannot be read or the net's card does not say how photos are preprocessed.
     pub fn of(model: &Model, data: &Dataset, i: usize) -> Result<Self> {
         let photo = data.get(i)?;
         let preprocess = model.card().preprocess()?;
@@ -90,7 +90,7 @@ impl Around {
         Cow::Owned(out)
     }
 
-    /// Half the height and width of the window that a descriptor sees, px of the input.
+    /// Half the height and width of a descriptor's receptive field, px of the input.
     fn reach(self, map: &FeatureMap) -> [f64; 2] {
         [0, 1].map(|a| map.lattice.field[a] as f64 / 2.0 + self.0 as f64 * map.lattice.stride[a])
     }
@@ -103,11 +103,11 @@ pub struct Training {
     pub positives: usize,
     /// Negative examples that are drawn first, and that are added in a round.
     pub negatives: usize,
-    /// The price of a violated margin.
+    /// The cost C of a violated margin.
     pub c: f64,
 }
 
-/// Rounds of mining at most; training is over where no negative example that is left out violates the margin.
+/// Rounds of mining at most; training ends when no negative example that is left out violates the margin.
 const ROUNDS: usize = 20;
 
 /// A detector of one named point.

@@ -1,4 +1,4 @@
-//! What is shown of predicted points: a table and a plot by method, a table by point, and some objects with their points.
+//! The report of predicted points: a table and a plot by method, a table by point, and some objects with their points.
 
 use super::{Judged, KeypointPrediction, Kind, Known, Method, Object, miss};
 use crate::error::Result;

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::model::Model;
 
-/// The code with all that is not asked for made not a number.
+/// The code with NaN in all channels and positions that are not matched.
 ///
 /// # Errors
 /// Where the layer has no such channels or positions.
