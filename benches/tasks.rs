@@ -39,7 +39,7 @@ fn main() {
     }
 }
 
-/// The net, told how torchvision's nets take photos.
+/// The net, with torchvision's preprocessing.
 fn photo_net(path: &str) -> Model {
     let each = |values: [f32; 3]| Some(PerChannel::Each(values.to_vec()));
     let options = LoadOptions {

@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 
 /// The script or its data failed.
 pub const FAILED: u8 = 1;
-/// The command line asks for something that cannot be.
+/// The command line is invalid.
 pub const USAGE: u8 = 2;
 /// Stopped by the user; what was done is saved.
 pub const INTERRUPTED: u8 = 130;
@@ -54,7 +54,7 @@ pub struct Arguments {
 enum Command {
     /// Run a script; its report, figures and manifest go to a folder.
     Run(run::RunScript),
-    /// Run a line of script and print what it is worth.
+    /// Evaluate a line of script and print its value.
     Eval(run::Eval),
     /// A session in the terminal: lines with completion, pictures and history.
     Repl(repl::Repl),
@@ -64,39 +64,39 @@ enum Command {
     Doc(reference::Doc),
     /// List the nets that are known by name.
     Models(housekeeping::Models),
-    /// Get a known net, so that it is there when it is needed.
+    /// Download a known net ahead of its first use.
     Fetch(housekeeping::Fetch),
-    /// Explain what a net sees in an image, without a script.
+    /// Explain a net's decision about an image (or a signal or volume), without a script.
     Explain(explain::Explain),
     /// Print a net's layers, shapes, parameters, operations, receptive fields and card.
     Inspect(inspect::Inspect),
-    /// Make the figures and tables of the papers again, one report a paper, their numbers beside ours.
+    /// Reproduce the figures and tables of the papers, one report per paper, the published numbers beside ours.
     Canon(canon::Canon),
     /// Label images in a browser, to compare people with nets.
     Label(label::Label),
-    /// Run a script twice and write down what belongs together: SCRIPT.lock.json.
+    /// Run a script twice and record its script, inputs, nets and outputs in SCRIPT.lock.json.
     Lock(lock::LockScript),
-    /// Run what was locked again and say whether the same comes out.
+    /// Run a locked script again and compare its outputs with the locked ones.
     Verify(verify::Verify),
-    /// Put a locked script with its inputs, outputs and report into one archive.
+    /// Pack a locked script with its inputs, outputs and report into one archive.
     Bundle(bundle::Bundle),
-    /// Turn a script into a notebook, or a notebook into a script.
+    /// Convert a script to a notebook, or a notebook to a script.
     Convert(convert::Convert),
     /// Draw two runs side by side on one scale.
     Diff(diff::Diff),
     /// List the shards of a data set: files and parts of files, with the numbers of their images.
     Index(index::Index),
-    /// Look at some images of a script's data sets and keep what the others' results can be joined with.
+    /// Evaluate a part of the images of a script's data sets and save states that `merge` joins.
     Shard(shard::Shard),
     /// Join the states of shards.
     Merge(merge::Merge),
-    /// List or clear what was fetched.
+    /// List or delete downloaded files.
     Cache(housekeeping::Cache),
-    /// Lay scripts out.
+    /// Format scripts.
     Fmt(fmt::Fmt),
-    /// Serve an editor: completion, hover, diagnostics, definitions, renaming.
+    /// Run the language server for editors: completion, hover, diagnostics, definitions, renaming.
     Lsp(lsp::Lsp),
-    /// Print the manual page, or write those of all commands.
+    /// Print the manual page, or write the manual pages of all commands.
     Man(man::Man),
     /// Print a shell's completions.
     Completions {
@@ -105,25 +105,25 @@ enum Command {
     },
 }
 
-/// How work is run.
+/// The options of running work: seed, threads, memory, output.
 #[derive(Args, Clone)]
 pub struct RunArgs {
-    /// The number from which all randomness follows [default: what the script's front matter says, else 0].
+    /// The seed of all random numbers [default: that of the script's front matter, else 0].
     #[arg(long)]
     seed: Option<u64>,
-    /// Threads; all cores unless said otherwise. Results do not depend on it.
+    /// The number of threads [default: all cores]. Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The memory that the process may hold, MB: probes choose their batches by it; a net's weights, in up to three forms, and
-    /// one sample must fit [default: what the script's front matter says, else 1024].
+    /// The memory that the process may use, MB. Probes choose their batch sizes by it; a net's weights, in up to three forms, and
+    /// one sample must fit [default: that of the script's front matter, else 1024].
     #[arg(long, value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
     memory: Option<u64>,
-    /// Show nothing and report no progress; what `print` writes is written.
+    /// Show no results and report no progress; `print` still writes.
     #[arg(long, short)]
     quiet: bool,
 }
 
-/// Below this many bytes pages of memory are given back early.
+/// The memory limit, bytes, below which freed pages are returned to the system early.
 const SCARCE: u64 = 512 << 20;
 
 impl RunArgs {
@@ -157,7 +157,7 @@ impl RunArgs {
 }
 
 impl RunArgs {
-    /// The same work with what the script's front matter says where the command line says nothing.
+    /// The same options, completed from the script's front matter where the command line does not set them.
     fn with(&self, front: &Front) -> RunArgs {
         RunArgs { seed: self.seed.or(front.seed), memory: self.memory.or(front.memory), ..self.clone() }
     }
@@ -166,7 +166,7 @@ impl RunArgs {
 /// `--param name=value`.
 #[derive(Args, Clone)]
 pub struct Params {
-    /// Sets what `param(name, default)` gives in the script.
+    /// Set the value that `param("NAME", default)` returns in the script; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
 }
@@ -191,7 +191,7 @@ fn out_folder(given: Option<&PathBuf>, name: &str) -> PathBuf {
     given.cloned().unwrap_or_else(|| PathBuf::from("convscope-out").join(name))
 }
 
-/// The same of a script that may be a stranger's, whose folder may be one, too: no link leads out of the working folder.
+/// The same for a script that may be untrusted, as may its folder: no link may lead out of the working folder.
 fn own_out_folder(given: Option<&PathBuf>, name: &str) -> Result<PathBuf> {
     let out = out_folder(given, name);
     if given.is_none() && real(&out) != real(Path::new("")).join(&out) {
@@ -201,7 +201,7 @@ fn own_out_folder(given: Option<&PathBuf>, name: &str) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// Does what the arguments say; the exit code.
+/// Runs the command; returns the exit code.
 pub fn main(arguments: Arguments) -> u8 {
     let done = match arguments.command {
         Command::Run(run) => run.main(),
@@ -259,7 +259,7 @@ fn pass_signals_on() {
     }
 }
 
-/// The arguments of the command line; where it asks for help or is none, what there is to say is printed and the exit code given.
+/// The arguments of the command line; where it asks for help or is invalid, prints the help or the error and returns the exit code.
 pub fn arguments() -> std::result::Result<Arguments, u8> {
     Arguments::try_parse().map_err(|said| match said.print() {
         Ok(()) => u8::try_from(said.exit_code()).unwrap_or(USAGE),

@@ -1,4 +1,4 @@
-//! What evcxr notebooks show of values: figures as PNG, tables as HTML, and text for all.
+//! How evcxr notebooks show values: figures as PNG, tables as HTML, and text for all.
 //!
 //! evcxr calls `evcxr_display` on the value that a cell ends with and reads what it prints between two marks.
 

@@ -1,7 +1,7 @@
-//! convscope: look inside a trained ConvNet. This crate is the face that Rust programs and evcxr notebooks import.
+//! convscope: look inside a trained ConvNet. Rust programs and evcxr notebooks import this crate.
 //!
 //! Everything is `probe.run(subject, input, job)`: a probe is made by its type's `new`, its options are set by methods
-//! of the same names as in scripts, and what comes back is an [`Artifact`].
+//! of the same names as in scripts, and `run` returns an [`Artifact`].
 //!
 //! Where does a net look?
 //!

@@ -1,4 +1,4 @@
-//! The `convscope` command: reads its arguments, does what they say, and ends with the exit code that says how it went.
+//! The `convscope` command: parses its arguments, runs the command and ends with its exit code.
 
 mod cli;
 

@@ -1,4 +1,4 @@
-//! What executors answer, and what goes wrong in a cluster, in sentences.
+//! The answers of executors, and the messages for errors of a cluster.
 
 use crate::functions::MESSAGE;
 use crate::nodes::address;
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 32;
 /// How long a scheduler may take to be reached.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// What came of a wave.
+/// The results of a wave.
 #[derive(Default)]
 pub struct Answers {
     parts: Vec<StateFile>,
@@ -37,7 +37,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Takes in a batch of answers.
+    /// Adds a batch of answers.
     pub fn take(&mut self, batch: &RecordBatch) -> Result<()> {
         let answer = batch.column(0).as_struct();
         let column = |name: &str| {
@@ -80,7 +80,7 @@ impl Answers {
         Ok(())
     }
 
-    /// Joins what came of a wave, and notes the shards of it that are left.
+    /// Joins the results of a wave, and records its shards that are left.
     ///
     /// # Errors
     /// Where states cannot be joined.
@@ -89,12 +89,12 @@ impl Answers {
         self.join()
     }
 
-    /// Whether nothing came yet.
+    /// Whether there are no results yet.
     pub fn is_empty(&self) -> bool {
         self.answered.is_empty() && self.refused.is_empty()
     }
 
-    /// The error of a wave of which nothing came.
+    /// The error of a wave without results.
     pub fn nothing(&self, cluster: &str) -> Result<()> {
         if let Some((_, why)) = self.failed.first() {
             return Err(Error::value(format!("no shard of the wave could be computed: {why}"))
@@ -118,14 +118,14 @@ pub fn url(cluster: &str) -> Result<String> {
     Ok(format!("http://{host}:{port}"))
 }
 
-/// What went wrong in a cluster, in a sentence; of kind `Io` where trying again may help.
+/// An error of a cluster, in a sentence; of kind `Io` where trying again may help.
 pub fn failed(cluster: &str, error: DataFusionError) -> Error {
     let said = error.strip_backtrace();
     let said = said.strip_prefix("Execution error: ").unwrap_or(&said);
     // gRPC's own form: Status { code: .., message: "..", source: .. }
     let inner = said.split_once("message: \"").and_then(|(_, rest)| rest.split_once("\", "));
     let said = inner.map_or(said, |(message, _)| message);
-    let kept = "what was done is kept; the same command goes on with what is missing";
+    let kept = "finished work is saved; the same command resumes with the missing images";
     if !answers(cluster) {
         return Error::unsupported(format!("no scheduler answers at `{cluster}`"))
             .hint(format!("start one: convscope-cluster scheduler --listen {cluster}; {kept}"));

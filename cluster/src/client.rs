@@ -1,4 +1,5 @@
-//! The client: deals the shards of a script's data set to a cluster wave by wave, joins their states and keeps them after each wave.
+//! The client: assigns the shards of a script's data set to a cluster wave by wave, joins their states and saves them after
+//! each wave.
 
 use crate::answers::{Answers, failed, url};
 use crate::functions::{config, state};
@@ -42,19 +43,19 @@ pub struct States {
     /// Where the scheduler listens.
     #[arg(long, value_name = "HOST:PORT")]
     cluster: String,
-    /// The state file to write. Until it is whole, the states of waves lie in a folder beside it.
+    /// The state file to write. Until it is complete, the states of waves lie in a folder beside it.
     #[arg(long, short)]
     out: PathBuf,
-    /// The list of shards that `convscope index` wrote, which the executors see under the same path.
+    /// The list of shards that `convscope index` wrote; executors must see it under the same path.
     #[arg(long, value_name = "FILE")]
     shards: Option<PathBuf>,
     /// Images of a shard, where there is no list.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     rows: u64,
-    /// Shards of a wave: after each the states are kept, and the same command goes on behind it.
+    /// Shards of a wave. States are saved after each wave; the same command resumes after the last one.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     wave: u64,
-    /// Tasks that a wave is cut into; one a shard unless given.
+    /// Tasks that a wave is divided into [default: one for each shard].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     partitions: Option<u64>,
     /// The script's name, where it comes from stdin.
@@ -66,13 +67,13 @@ pub struct States {
     /// The folder of the script's inputs, as executors see it [default: the script's].
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// From which all randomness follows [default: what the script's front matter says, else 0].
+    /// The seed of all random numbers [default: that of the script's front matter, else 0].
     #[arg(long)]
     seed: Option<u64>,
-    /// The memory that probes of an executor may hold, MB [default: what the script's front matter says, else 1024].
+    /// The memory that probes of an executor may use, MB [default: that of the script's front matter, else 1024].
     #[arg(long)]
     memory: Option<u64>,
-    /// What `param(name, default)` gives in the script.
+    /// Set the value that `param("NAME", default)` returns in the script; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
     /// Report no progress.
@@ -115,7 +116,7 @@ impl States {
             tokio::select! {
                 done = self.compute(&work, &shards, kept) => done,
                 _ = tokio::signal::ctrl_c() => {
-                    Err(Error::new(Kind::Interrupted, "interrupted").hint("the same command goes on behind the last wave"))
+                    Err(Error::new(Kind::Interrupted, "interrupted").hint("the same command resumes after the last wave"))
                 }
             }
         })
@@ -214,17 +215,17 @@ impl States {
         let first: Vec<String> =
             broken.iter().take(3).map(|(s, why)| format!("images {} to {}: {why}", s.start, s.end - 1)).collect();
         Err(Error::value(format!("{} shards were tried {TRIES} times and failed: {}", broken.len(), first.join("; ")))
-            .hint("what was done is kept; the same command tries them again"))
+            .hint("finished work is saved; the same command tries them again"))
     }
 
-    /// What the cluster says of a wave; tried again where executors were lost faster than it deals anew.
+    /// The cluster's results of a wave; tried again where executors were lost faster than their shards were reassigned.
     async fn wave(&self, work: &Work, wave: &[Range<usize>], copies: usize) -> Result<Answers> {
         let mut tried = 0;
         loop {
             tried += 1;
             match self.ask(work, wave, copies).await {
                 Err(e) if tried < TRIES && e.kind == Kind::Io => {
-                    eprintln!("the wave is dealt anew: {}", e.message);
+                    eprintln!("the wave's shards are reassigned: {}", e.message);
                     // By then the scheduler knows who is lost.
                     tokio::time::sleep(PAUSE).await;
                 }

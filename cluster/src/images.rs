@@ -1,5 +1,5 @@
-//! `codes(image, net)`, `predict(image, net)` and `strongest(image, net, layer, n)`: what a net says of encoded images, row by row. A null
-//! or an image that cannot be decoded gives null.
+//! `codes(image, net)`, `predict(image, net)` and `strongest(image, net, layer, n)`: a net's codes, predictions and strongest
+//! channels for encoded images, row by row. A null or an image that cannot be decoded gives null.
 
 use crate::shards::failed;
 use convscope_engine::data::{Dataset, Image};
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Images that are decoded at once.
 const AT_ONCE: usize = 256;
 
-/// `codes(image, net)`: what the net's classifier takes in, a list of numbers of 32 bits.
+/// `codes(image, net)`: the input of the net's classifier, a list of 32-bit numbers.
 pub fn codes() -> ScalarUDF {
     let gives = DataType::new_list(DataType::Float32, true);
     create_udf("codes", vec![DataType::Binary, DataType::Utf8], gives, Volatility::Immutable, Arc::new(answer_codes))
@@ -118,7 +118,7 @@ impl Rows {
     }
 }
 
-/// Goes through rows in pieces whose arguments behind the image are the same.
+/// Iterates over rows in pieces whose arguments after the image are the same.
 fn each(arrays: &[ArrayRef], mut take: impl FnMut(&Rows) -> Done<()>) -> Result<()> {
     let bytes = arrays[0].as_binary::<i32>();
     let same = |a: usize, b: usize| arrays[1..].iter().all(|c| c.slice(a, 1).to_data() == c.slice(b, 1).to_data());
@@ -139,7 +139,7 @@ fn each(arrays: &[ArrayRef], mut take: impl FnMut(&Rows) -> Done<()>) -> Result<
     Ok(())
 }
 
-/// What a probe says of images; of none nothing is asked.
+/// A probe's result for images, of which there must be some.
 fn ask(probe: &CodesOf, on: &Subject, images: &[Image]) -> Done<Artifact> {
     if images.is_empty() {
         return Ok(Artifact::new("").array("codes", convscope_engine::tensor::tensor(Vec::<f32>::new(), &[0, 1])?));
@@ -157,7 +157,7 @@ fn text(column: &ArrayRef, row: usize) -> &str {
     column.as_string::<i32>().value(row)
 }
 
-/// A net by what `load_model` takes, loaded once.
+/// The net of a specification as `load_model` takes it, loaded once.
 fn net(spec: &str) -> Done<Model> {
     static LOADED: Mutex<Option<HashMap<String, Model>>> = Mutex::new(None);
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What executors are given and give: a script with all that its states depend on, and the states of some images.
+//! The work of executors: a script with everything that its states depend on, and the states of some images.
 //!
 //! Each executor computes the first image before it takes shards, and compares its states with the client's: an executor of
 //! another engine, class of numerics or other weights is refused, by what differs.
@@ -43,17 +43,17 @@ pub struct Work {
     pub text: String,
     /// The folder of its inputs, as every machine sees it.
     pub folder: PathBuf,
-    /// What `param` gives.
+    /// The values that `param` returns.
     pub params: BTreeMap<String, String>,
-    /// From which all randomness follows.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// What probes may hold, bytes.
+    /// The memory that probes may use, bytes.
     pub memory: u64,
     /// The list of shards.
     pub list: Option<PathBuf>,
     /// What must be the same in all states that are joined.
     pub facts: BTreeMap<String, String>,
-    /// What the client was asked, question by question.
+    /// The client's questions, in order.
     pub questions: Vec<Question>,
     /// BLAKE3 of the state of the first image, hexadecimal.
     pub probe: String,
@@ -69,7 +69,7 @@ pub enum Failure {
 }
 
 impl Work {
-    /// Fills in what the client's own machine says of the first image: facts, questions, its state's digest.
+    /// Fills in what the client's own machine computes for the first image: facts, questions, its state's digest.
     ///
     /// # Errors
     /// Where the script fails, or keeps no state.
@@ -137,7 +137,7 @@ impl Work {
     }
 }
 
-/// Whether this process may take shards of that work; looked at once.
+/// Whether this process may take shards of that work; checked once.
 fn admission(work: &Arc<Work>) -> std::result::Result<(), String> {
     type Said = Arc<OnceLock<std::result::Result<(), String>>>;
     static KNOWN: Mutex<Option<HashMap<String, Said>>> = Mutex::new(None);

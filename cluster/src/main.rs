@@ -1,7 +1,7 @@
 //! `convscope-cluster`: convscope's probes over data sets on many machines, by Apache DataFusion Ballista.
 //!
 //! One program is scheduler, executor and client. The unit of work is the shard: some consecutive images, of which an executor
-//! runs the script and keeps the states ([`job`]); Ballista deals shards to executors and deals those of a lost one anew; the
+//! runs the script and keeps the states ([`job`]); Ballista assigns shards to executors and reassigns those of a lost one; the
 //! client joins the states in waves ([`client`]). Users' SQL finds the functions of [`functions`].
 
 mod answers;
@@ -29,13 +29,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Deal work to executors, until it is stopped.
+    /// Run a scheduler, which assigns work to executors, until it is stopped.
     Scheduler(nodes::Scheduler),
-    /// Take work from a scheduler, until it is stopped.
+    /// Run an executor, which takes work from a scheduler, until it is stopped.
     Executor(nodes::Executor),
     /// Compute the states of a script's questions; `convscope run --cluster` calls it.
     States(client::States),
-    /// Ask a cluster in SQL.
+    /// Run an SQL query on a cluster.
     Sql(sql::Sql),
 }
 

@@ -1,5 +1,5 @@
-//! The processes of a cluster: one scheduler, any number of executors. They listen on loopback unless told otherwise, for nothing
-//! is authenticated.
+//! The processes of a cluster: one scheduler, any number of executors. They listen on loopback by default, because nothing is
+//! authenticated.
 
 use crate::functions::{MESSAGE, config, state};
 use crate::{job, runtime, shards, threads};
@@ -17,14 +17,14 @@ use std::sync::Arc;
 
 /// Seconds between two signs of life of an executor.
 const HEARTBEAT: u64 = 5;
-/// Seconds without one after which an executor counts as lost and its shards are dealt anew.
+/// Seconds without one after which an executor counts as lost and its shards are reassigned.
 const TIMEOUT: u64 = 30;
 /// Seconds that work waits for an executor where there is none.
 const NOBODY: u64 = 60;
 /// Seconds that an executor waits for its scheduler.
 const PATIENCE: u16 = 60;
 
-/// Deal work to executors, until it is stopped.
+/// Run a scheduler, which assigns work to executors, until it is stopped.
 #[derive(Args)]
 pub struct Scheduler {
     /// Where to listen.
@@ -38,7 +38,7 @@ pub struct Scheduler {
     insecure: bool,
 }
 
-/// Take work from a scheduler, until it is stopped.
+/// Run an executor, which takes work from a scheduler, until it is stopped.
 #[derive(Args)]
 pub struct Executor {
     /// Where the scheduler listens.
@@ -53,10 +53,10 @@ pub struct Executor {
     /// What scheduler and clients call this machine [default: the address that is listened on].
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
-    /// The port that results are fetched from; a free one unless said otherwise.
+    /// The port that results are fetched from [default: a free one].
     #[arg(long)]
     port: Option<u16>,
-    /// The port that tasks come to; a free one unless said otherwise.
+    /// The port that tasks are sent to [default: a free one].
     #[arg(long)]
     task_port: Option<u16>,
     /// Listen elsewhere than on loopback: whoever reaches the ports can then run scripts here.
@@ -65,13 +65,13 @@ pub struct Executor {
     /// Shards that are computed at once; each uses all threads.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..), default_value_t = 1)]
     slots: u16,
-    /// Threads that nets run on; all processors unless said otherwise.
+    /// Threads that nets run on [default: all processors].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Where a folder of clients lies on this machine: /data=/mnt/data; the same unless said otherwise.
+    /// The path of a client's folder on this machine, /data=/mnt/data [default: the same path]; may be repeated.
     #[arg(long = "place", value_name = "FOLDER=FOLDER", value_parser = pair)]
     places: Vec<(PathBuf, PathBuf)>,
-    /// The folder for results that wait to be fetched; a temporary one unless said otherwise.
+    /// The folder for results that wait to be fetched [default: a temporary one].
     #[arg(long)]
     work: Option<PathBuf>,
 }
@@ -197,7 +197,7 @@ fn guard(listen: IpAddr, insecure: bool) -> Result<()> {
     }
 }
 
-/// What Ballista complains of, on stderr.
+/// Ballista's warnings, on stderr.
 struct Complaints;
 
 impl Complaints {

@@ -26,7 +26,7 @@ pub fn set_name(name: String) {
     NAME.get_or_init(|| name);
 }
 
-/// What `probe_shard` gives: the state, or why there is none, and whose answer it is.
+/// The fields of `probe_shard`'s result: the state, or why there is none, and the executor's name.
 pub fn fields() -> Fields {
     Fields::from(vec![
         Field::new("first", DataType::Int64, false),
@@ -82,7 +82,7 @@ fn answer(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
     Ok(ColumnarValue::Array(Arc::new(StructArray::try_new(fields(), columns, None)?)))
 }
 
-/// On a thread of its own: scripts need more stack than the threads of plans have, and a defect must not end the executor.
+/// Computes on a thread of its own: scripts need more stack than plans' threads have, and a panic must not end the executor.
 fn compute(text: String, part: std::ops::Range<usize>) -> Result<std::result::Result<Vec<u8>, Failure>> {
     let work = std::thread::Builder::new().name("shard".into()).stack_size(64 << 20).spawn(move || {
         let work: Work = serde_json::from_str(&text).map_err(|e| {

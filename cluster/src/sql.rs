@@ -1,4 +1,4 @@
-//! `convscope-cluster sql`: users' own questions, with the functions of [`crate::functions`].
+//! `convscope-cluster sql`: users' own SQL queries, with the functions of [`crate::functions`].
 
 use crate::answers::{failed, url};
 use crate::client::pair;
@@ -12,10 +12,10 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 
-/// Ask a cluster in SQL.
+/// Run an SQL query on a cluster.
 #[derive(Args)]
 pub struct Sql {
-    /// The question, such as: select label, exact_mean(codes(image['bytes'], 'shapes')[17]) from data group by label order by label
+    /// The query, such as: select label, exact_mean(codes(image['bytes'], 'shapes')[17]) from data group by label order by label
     query: String,
     /// Where the scheduler listens; without it this process answers.
     #[arg(long, value_name = "HOST:PORT")]
@@ -23,16 +23,16 @@ pub struct Sql {
     /// Parquet files by a name: data=/shared/*.parquet
     #[arg(long = "table", value_name = "NAME=PATH", value_parser = pair)]
     tables: Vec<(String, String)>,
-    /// Tasks that a stage is cut into.
+    /// Tasks that a stage is divided into.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     partitions: u16,
 }
 
 impl Sql {
-    /// Prints what comes out as a table.
+    /// Prints the result as a table.
     ///
     /// # Errors
-    /// Where the question is not understood, or the cluster does not answer.
+    /// Where the query is invalid, or the cluster does not answer.
     pub fn main(self) -> Result<()> {
         threads(0)?;
         runtime()?.block_on(self.ask())

@@ -1,4 +1,4 @@
-//! The catalog as script functions: for each probe `name()`, `name(#{ options })`, and with the values it takes by place
+//! The catalog as script functions: for each probe `name()`, `name(#{ options })`, and with its positional values
 //! before the map; a probe's value has `.run(subject [, input])`.
 
 use crate::context::Context;
@@ -16,15 +16,15 @@ use std::sync::Arc;
 
 /// Binds every probe of the catalog and the probe's methods.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
-    library.kind::<ProbeArg>("probe", "A technique with its settings: a question that can be put to a subject.");
+    library.kind::<ProbeArg>("probe", "A technique with its settings, which can run on a subject.");
     for entry in catalog() {
         constructors(library, context, Arc::new(entry));
     }
     let shared = context.clone();
     library.add(
         "probe.run(subject) -> artifact",
-        "Puts the question to a subject (a net, a class, a layer, a part of one, a list of nets), without an input or \
-         with an image, a tensor, a data set or a list of images.",
+        "Runs the probe on a subject (a net, a class, a layer, a part of one, a list of nets), without an input or \
+         with an image, a signal, a volume, a tensor, a data set or a list of images.",
         move |probe: ProbeArg, on: Dynamic| run(&shared, &probe, &on, &Dynamic::UNIT),
     );
     let shared = context.clone();
@@ -34,9 +34,10 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "probe.run(subject, data, folder: text) -> artifact",
-        "Puts a probe of the family \"where does it look\" to every image of a data set and writes each map as .npy into a folder \
-         relative to `--out`, with a table maps.csv. What the folder holds already of the same question is kept: a run that was \
-         stopped goes on where it was. Without a folder the maps are stacked as the array `maps`.",
+        "Runs a probe of the family \"where does it look\" on every image of a data set and writes each map as .npy \
+         into a folder relative to `--out`, with a table maps.csv. Maps of the same question that the folder holds \
+         already are kept, so that a run that was stopped resumes. Without a folder the maps are stacked as the \
+         array `maps`.",
         move |probe: ProbeArg, on: Dynamic, with: Dynamic, folder: &str| run_each(&shared, &probe, &on, &with, folder),
     );
     library.getter("probe.name -> text", "The technique's name.", |p: &mut ProbeArg| p.0.name().to_string());

@@ -1,4 +1,4 @@
-//! How deep and how large a script and its values may be, and the stack for both.
+//! Limits on the depth and size of a script and its values, and the stack for both.
 
 use rhai::{AST, Engine, EvalAltResult, ImmutableString, Scope};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The stack of a thread that runs a script or frees its values, bytes.
 pub const STACK: usize = 256 << 20;
 
-/// The longest text that a script may make, bytes, and the part of the memory that it may be: what is made of a text takes many
-/// times as much.
+/// The longest text that a script may make, bytes, and the fraction of the memory limit that a text may take: values made from
+/// a text take many times as much.
 const TEXT: usize = 64 << 20;
 const TEXT_SHARE: u64 = 16;
 

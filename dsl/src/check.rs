@@ -1,5 +1,4 @@
-//! What is wrong with a script before it runs: what the parser says, names that nobody declares, and options that a probe
-//! does not take.
+//! Checks a script without running it: errors of the parser, undeclared names, and options that a probe does not have.
 
 use crate::complete::KEYWORDS;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
@@ -10,11 +9,11 @@ use convscope_engine::probes::find;
 use rhai::{Dynamic, EvalAltResult, Position};
 use std::collections::BTreeSet;
 
-/// The most diagnostics of a kind; who has so many reads no more of them.
+/// The most diagnostics of a kind; more would not be read.
 const MOST: usize = 100;
 
 impl Session {
-    /// What is wrong with `source`, in the words that running it would give; nothing is run but the making of probes from
+    /// The errors in `source`, in the words that running it would give; nothing is run except constructors of probes with
     /// constants. One diagnostic where it cannot be read.
     pub fn check(&self, file: &str, source: &str) -> Vec<Diagnostic> {
         if let Err(diagnostic) = self.parsed(file, source) {
@@ -73,7 +72,7 @@ impl Session {
         said.collect()
     }
 
-    /// What making the script's probes says, where all that they are given are constants.
+    /// The errors of constructing the script's probes, where all their arguments are constants.
     fn probes(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
         let all: Vec<Token> = tokens(source);
         let mut found = Vec::new();

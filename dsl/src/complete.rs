@@ -1,4 +1,4 @@
-//! What could stand at the cursor: names, methods and properties of the value before a dot, options inside a probe's map,
+//! Completion at the cursor: names, methods and properties of the value before a dot, options inside a probe's map,
 //! layers, classes, nets and files inside quotes.
 
 mod chain;
@@ -14,7 +14,7 @@ use convscope_engine::probes::{catalog, find};
 use convscope_engine::table::Dealing;
 use std::collections::BTreeSet;
 
-/// One thing that could stand there.
+/// One candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The whole word.
@@ -25,14 +25,14 @@ pub struct Candidate {
     pub detail: String,
 }
 
-/// What could stand at a cursor, and which bytes of the text it replaces.
+/// The candidates at a cursor, and the bytes of the text that they replace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
     /// The first byte that is replaced.
     pub start: usize,
     /// The byte after the last.
     pub end: usize,
-    /// What could stand there, sorted.
+    /// The candidates, sorted.
     pub candidates: Vec<Candidate>,
 }
 
@@ -43,7 +43,7 @@ pub const KEYWORDS: [&str; 21] = [
 ];
 
 impl Session {
-    /// What could stand at byte `cursor` of `text`.
+    /// The candidates at byte `cursor` of `text`.
     pub fn complete(&self, text: &str, cursor: usize) -> Completion {
         let end = (0..=cursor.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
         let before = &text[..end];
@@ -68,7 +68,7 @@ impl Session {
         finished(start, end, word, found)
     }
 
-    /// The kind of value that the expression before byte `end` is worth, where it can be told.
+    /// The kind of value of the expression before byte `end`, where it can be inferred.
     pub fn kind_before(&self, text: &str, end: usize) -> Option<String> {
         chain::kind(self, text, &code(text.get(..end)?))
     }

@@ -1,4 +1,4 @@
-//! What the functions of a session share: how work is run, where files lie, where results go.
+//! The state that the functions of a session share: how work is run, the folders of inputs and outputs, the output.
 
 use crate::front::Value;
 use crate::output::Output;
@@ -32,7 +32,7 @@ impl Default for Place {
     }
 }
 
-/// What the functions of a session share; cheap to clone.
+/// The state that the functions of a session share; cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     /// Seed, memory and stop signal; its progress goes to `output`.
@@ -86,7 +86,7 @@ impl Context {
         Context { job, output, stage, state: Arc::default(), widgets: Arc::default() }
     }
 
-    /// Does something with the session's widgets; no script runs meanwhile.
+    /// Calls `work` with the session's widgets; no script runs meanwhile.
     pub fn widgets<T>(&self, work: impl FnOnce(&mut Widgets) -> T) -> T {
         work(&mut self.widgets.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -115,17 +115,17 @@ impl Context {
         self.state().script.clone()
     }
 
-    /// What `param(name, ..)` gives, as text, where it was given.
+    /// The parameters' given values, which `param(name, ..)` returns, as text.
     pub fn params(&self) -> BTreeMap<String, String> {
         self.state().params.clone()
     }
 
-    /// Sets what `param(name, ..)` gives, as text.
+    /// Sets the values that `param(name, ..)` returns, as text.
     pub fn set_params(&self, params: BTreeMap<String, String>) {
         self.state().params = params;
     }
 
-    /// Sets what one parameter gives from here on.
+    /// Sets the value of one parameter from here on.
     pub fn set_param(&self, name: &str, value: String) {
         self.state().params.insert(name.to_string(), value);
     }
@@ -164,7 +164,7 @@ impl Context {
     /// An input's path, as seen from the working folder; it is noted as read.
     ///
     /// # Errors
-    /// Where a seal keeps it out.
+    /// Where a seal forbids it.
     pub fn input(&self, path: &str) -> Result<PathBuf> {
         let mut state = self.state();
         let full = state.place.inputs.join(path);
@@ -173,7 +173,7 @@ impl Context {
         Ok(full)
     }
 
-    /// Notes what was asked of the Hugging Face Hub, and whether a net came of it.
+    /// Records a request to the Hugging Face Hub, and whether it led to a net.
     pub fn asked_hub(&self, spec: &str, given: bool) {
         let asked = HubRequest { spec: spec.to_string(), given };
         let mut state = self.state();
@@ -182,7 +182,7 @@ impl Context {
         }
     }
 
-    /// What was asked of the Hugging Face Hub, in order.
+    /// The requests to the Hugging Face Hub, in order.
     pub fn hub(&self) -> Vec<HubRequest> {
         self.state().hub.clone()
     }
@@ -223,12 +223,12 @@ impl Context {
         self.state().modules.clone()
     }
 
-    /// Notes that the script asked for something that no second run gives again.
+    /// Records that the script used something that a second run does not reproduce, such as the time.
     pub fn unrepeatable(&self, what: &'static str) {
         self.state().unrepeatable.insert(what);
     }
 
-    /// What the script asked for that no second run gives again.
+    /// What the script used that a second run does not reproduce.
     pub fn unrepeatables(&self) -> Vec<&'static str> {
         self.state().unrepeatable.iter().copied().collect()
     }

@@ -1,4 +1,4 @@
-//! Between rhai's values and the engine's: options, subjects, inputs, tables' rows.
+//! Conversions between rhai's values and the engine's: options, subjects, inputs, rows of tables.
 
 use crate::library::plain;
 use convscope_engine::data::{Dataset, Image, Signal, Volume};
@@ -133,7 +133,7 @@ pub fn dynamic(from: &Value) -> Dynamic {
     }
 }
 
-/// What a probe is asked about.
+/// The subject of a probe.
 ///
 /// # Errors
 /// Where the value is no net, no part of one and no list of nets.
@@ -165,8 +165,8 @@ pub fn subject(from: &Dynamic) -> Result<Subject> {
     Err(Error::subject(format!("{} is no subject", kind(from))).hint(hint))
 }
 
-/// What a probe is asked with: an image, a signal, a volume, a tensor, an artifact (its primary array), a data set, a list of images, a map of
-/// these by the names of a net's inputs, or nothing.
+/// The input of a probe: an image, a signal, a volume, a tensor, an artifact (its primary array), a data set, a list of images,
+/// a map of these by the names of a net's inputs, or nothing.
 ///
 /// # Errors
 /// Where the value is something else.
@@ -214,7 +214,7 @@ pub fn input(from: &Dynamic) -> Result<Input> {
     Err(Error::value(format!("{} is no input", kind(from))).hint(hint))
 }
 
-/// What one of a net's inputs is given: as [`input`], and numbers and lists of numbers as tensors.
+/// The value for one of a net's inputs: as [`input`], and numbers and lists of numbers as tensors.
 fn of_input(from: &Dynamic) -> Result<Input> {
     if let Ok(number) = number(from) {
         return Ok(Input::Tensor(crate::values::tensor::of(vec![number], &[])?));

@@ -1,5 +1,5 @@
-//! How deep values are nested, so that a script that nests them without end ends with an error: what is freed, copied or
-//! printed level by level needs stack for each.
+//! Bounds the nesting of values, so that a script that nests them without end ends with an error: freeing, copying and
+//! printing need stack for each level.
 
 use rhai::{Array, Dynamic, EvalAltResult, FnPtr, Map, Position, Scope};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ pub const DEEPEST: usize = 20_000;
 pub const TOO_DEEP: &str = "values are nested";
 /// Levels that one step of a script adds at most: literals of lists in lists.
 const LEVELS_A_STEP: usize = 4;
-/// The part of a script's time that may go into looking.
+/// One part in so many of a script's time may be spent on measuring the depth.
 const SHARE: u32 = 10;
 
 /// Whether an error ended a script whose values were nested too deep.
@@ -23,12 +23,12 @@ pub fn is_too_deep(error: &EvalAltResult) -> bool {
     }
 }
 
-/// Looks now and then how deep a script's variables are nested.
+/// Measures from time to time how deep a script's variables are nested.
 #[derive(Debug)]
 pub struct Sounding {
-    /// The step from which on it is time to look.
+    /// The step from which on the next measurement is due.
     due: u64,
-    /// When it may look again.
+    /// The earliest time of the next measurement.
     rested: Instant,
 }
 
@@ -38,7 +38,7 @@ impl Sounding {
         Sounding { due: (DEEPEST / LEVELS_A_STEP) as u64, rested: Instant::now() }
     }
 
-    /// An error where the values of `scope` are nested too deep; looks only as often as that can have come about by `step`.
+    /// An error where the values of `scope` are nested too deep; measures only where that is possible by step `step`.
     ///
     /// # Errors
     /// Where they are.

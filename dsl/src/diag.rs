@@ -1,4 +1,4 @@
-//! What went wrong, where, and what to do about it, in one form for parse errors, errors of scripts and errors of the engine:
+//! Diagnostics: message, place and hint in one form for errors of the parser, of scripts and of the engine:
 //!
 //! ```text
 //! error: no layer `conv_5` in `squeezenet1_1`
@@ -60,7 +60,7 @@ pub type Origins = BTreeMap<String, Origin>;
 pub struct Diagnostic {
     /// What kind of error.
     pub kind: Kind,
-    /// What was asked and what is there.
+    /// What was requested and what exists.
     pub message: String,
     /// Where, if it is known.
     pub spot: Option<Spot>,
@@ -82,7 +82,7 @@ impl Diagnostic {
         Self::at(&Origin::new(file, source), &Origins::new(), &error, known)
     }
 
-    /// What went wrong in running the code of `origin`, which may call functions that were defined elsewhere.
+    /// An error of running the code of `origin`, which may call functions that were defined elsewhere.
     pub fn at(origin: &Origin, origins: &Origins, error: &EvalAltResult, known: &Known<'_>) -> Self {
         let mut calls = Vec::new();
         let mut inner = error;

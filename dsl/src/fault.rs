@@ -48,8 +48,9 @@ pub fn carried(error: &EvalAltResult) -> Option<Error> {
 
 /// Binds the getters of a caught error.
 pub fn bind(library: &mut Library<'_>) {
-    library.kind::<Caught>("error", "What went wrong, in a `catch (e)` block.");
-    library.getter("error.message -> text", "What was asked and what is there.", |e: &mut Caught| e.0.message.clone());
+    library.kind::<Caught>("error", "The error in a `catch (e)` block.");
+    library
+        .getter("error.message -> text", "What was requested and what exists.", |e: &mut Caught| e.0.message.clone());
     library.getter("error.hint -> text", "What to do about it; empty where nothing is known.", |e: &mut Caught| {
         e.0.hint.clone().unwrap_or_default()
     });

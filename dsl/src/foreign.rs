@@ -1,4 +1,4 @@
-//! What a session shares with another language beside it: variables that can cross, and functions defined there.
+//! Interface to another language beside a session: variables that both can hold, and functions defined there.
 
 use crate::convert::{cast, cell, kind, to_cell, whole_numbers};
 use crate::fault::Raise;
@@ -11,7 +11,7 @@ use convscope_engine::{Artifact, Error, Result, Tensor};
 use rhai::{Array, Dynamic, Map};
 use std::any::TypeId;
 
-/// A value that crosses.
+/// A value that both languages can hold.
 #[derive(Clone, Debug)]
 pub enum Foreign {
     /// Nothing.

@@ -1,5 +1,5 @@
-//! What is known of the name at the cursor: a function's or probe's entry in the reference, a variable's value; and
-//! whether a text is a whole script or waits for more.
+//! Documentation of the name at the cursor: a function's or probe's entry in the reference, a variable's value. Also decides
+//! whether a text is a whole script or incomplete.
 
 use crate::session::Session;
 use crate::source::{Class, closing, tokens};
@@ -10,9 +10,9 @@ use rhai::ParseErrorType;
 pub enum Completeness {
     /// It can.
     Complete,
-    /// It waits for more: a bracket, a text or a comment is open.
+    /// It is incomplete: a bracket, a text or a comment is open.
     Incomplete,
-    /// It cannot, and more text will not help.
+    /// It cannot, whatever text follows.
     Invalid,
 }
 
@@ -42,7 +42,7 @@ impl Session {
         Some(found.iter().map(|e| e.text()).collect::<Vec<_>>().join("\n"))
     }
 
-    /// Whether `source` can be run, or waits for more.
+    /// Whether `source` can be run or is incomplete.
     pub fn completeness(&self, source: &str) -> Completeness {
         let all = tokens(source);
         let open = |t: &crate::source::Token| match t.class {

@@ -1,5 +1,5 @@
-//! The functions that scripts see: each is bound together with its signature in people's words and its doc, from which
-//! the reference, completion and the hints of errors follow.
+//! The functions of scripts: each is bound together with its signature and its doc, from which the reference, completion and
+//! the hints of errors are made.
 
 use crate::fault::Fallible;
 use rhai::{Dynamic, Engine, FuncRegistration, Module, RhaiNativeFunc, Variant};
@@ -24,7 +24,8 @@ pub struct Function {
 }
 
 impl Function {
-    /// The function of a signature such as `load_image(path: text) -> image`, `net.layer(name: text) -> layer` or `net.layers -> list`.
+    /// The function of a signature such as `load_image(path: text) -> image`, `net.layer(name: text) -> layer` or `net.layers
+    /// -> list`.
     pub fn parse(signature: &'static str, doc: &str) -> Self {
         let head = signature.split(['(', '[']).next().unwrap_or(signature);
         let head = head.split(" -> ").next().unwrap_or(head).trim();
@@ -73,7 +74,7 @@ pub struct Kind {
     pub rust: &'static str,
 }
 
-/// A rhai engine being filled, and the list of what was put into it.
+/// A rhai engine to which functions are bound, and the list of what was bound.
 pub struct Library<'e> {
     /// The engine.
     pub engine: &'e mut Engine,
@@ -159,7 +160,7 @@ impl<'e> Library<'e> {
     }
 }
 
-/// A rhai type name in people's words.
+/// A rhai type name in the words of the reference.
 pub fn plain(rhai_type: &str) -> &str {
     match rhai_type.trim() {
         "i64" | "INT" => "a whole number",

@@ -1,20 +1,20 @@
-//! How much memory the process holds and may hold, so that a script that fills it ends with an error and not with the
-//! process. Where the system does not say (outside Linux), nothing is watched.
+//! Watches the memory of the process, so that a script that fills it ends with an error instead of killing the process.
+//! Outside Linux, where the system does not report it, nothing is watched.
 
 use rhai::EvalAltResult;
 use std::fs::read_to_string;
 use std::time::{Duration, Instant};
 
-/// Steps of a script between two looks at the clock.
+/// Steps of a script between two readings of the clock.
 const STEPS: u64 = 8;
-/// Time between two looks at the memory.
+/// Time between two readings of the memory.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Of the machine's memory, the share that scripts may fill.
 const SHARE: f64 = 0.8;
 /// The share that a cell may add where that much is held already.
 const MORE: f64 = 0.1;
 
-/// What a script that fills the memory is ended with.
+/// The value with which a script that fills the memory is terminated.
 pub const FULL: &str = "memory";
 
 /// Whether an error ended a script that filled the memory.
@@ -47,14 +47,14 @@ impl Watch {
         Watch { total, limit: total.map(share(SHARE)), looked: Instant::now() }
     }
 
-    /// Lets a new cell add some, whatever is held already.
+    /// Lets a new cell add some memory, however much is in use already.
     pub fn begin(&mut self) {
         if let (Some(total), Some(held)) = (self.total, held()) {
             self.limit = Some(share(SHARE)(total).max(held + share(MORE)(total)));
         }
     }
 
-    /// Whether the script holds too much; looks now and then only.
+    /// Whether the script holds too much; reads the memory from time to time only.
     pub fn is_full(&mut self, step: u64) -> bool {
         if !step.is_multiple_of(STEPS) || self.limit.is_none() || self.looked.elapsed() < PAUSE {
             return false;

@@ -1,11 +1,11 @@
-//! Which name means what in a script: where variables, parameters, functions and imported modules are declared and where
-//! they are used. Reads tokens, so that it has an answer for half a script, too.
+//! Resolves the names of a script: where variables, parameters, functions and imported modules are declared and used. It
+//! reads tokens, so that it also works on an incomplete script.
 
 use crate::complete::KEYWORDS;
 use crate::source::{Class, Token, interpolations, tokens};
 use std::ops::Range;
 
-/// What a name was declared as.
+/// The sort of a name's declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
     /// By `let`, `for` or `catch`.
@@ -25,13 +25,13 @@ pub enum Sort {
 pub struct Name {
     /// The name.
     pub name: String,
-    /// What it was declared as.
+    /// The sort of its declaration.
     pub sort: Sort,
     /// Where, in bytes: the name itself.
     pub at: Range<usize>,
     /// All that belongs to the declaration, as far as it was read: of a function up to its closing brace.
     pub whole: Range<usize>,
-    /// Where else it stands.
+    /// Its other occurrences.
     pub uses: Vec<Range<usize>>,
     /// A function's parameters.
     pub parameters: Vec<String>,

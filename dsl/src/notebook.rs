@@ -1,8 +1,8 @@
 //! Scripts as notebooks and back, without losing a byte of text. A line `// %%` begins a cell of code, `// %% [markdown]`
 //! one of Markdown, whose lines are comments; such a line within a text, a comment, a block or a list begins nothing.
 //!
-//! What a notebook has no place for (how a marker was written, line ends after a cell, comments that are not `// `) is
-//! kept in the cells' metadata under `convscope`, so that a script comes back byte for byte, and an edited cell as edited.
+//! Details that a notebook has no field for (how a marker was written, line ends after a cell, comments that are not `// `)
+//! are kept in the cells' metadata under `convscope`, so that a script is restored byte for byte, and an edited cell as edited.
 
 use crate::source::{Class, Token, tokens};
 use convscope_engine::{Error, Result};
@@ -17,7 +17,7 @@ pub enum Kind {
     Code,
     /// A text in Markdown.
     Markdown,
-    /// A text that is left alone.
+    /// A text that is neither run nor rendered.
     Raw,
 }
 
@@ -68,8 +68,8 @@ pub fn cells(source: &str) -> Vec<Cell> {
     found
 }
 
-/// The script with an end to the last statement of every cell of code but the last: a cell may end in a value, which is shown,
-/// where a script would go on. No line moves.
+/// The script with a `;` after the last statement of every cell of code but the last: a cell may end in a value, which is
+/// shown, while a script would continue the expression. No line moves.
 pub fn runnable(source: &str) -> String {
     let cells = cells(source);
     let last = cells.len().saturating_sub(1);

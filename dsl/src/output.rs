@@ -1,4 +1,4 @@
-//! Where results go: the terminal, a report, a notebook. The session's caller supplies it.
+//! The interface to the destination of results (terminal, report or notebook), which the session's caller supplies.
 
 use crate::run::states::ClusterRequest;
 use crate::widgets::Widget;
@@ -6,7 +6,7 @@ use convscope_engine::data::Image;
 use convscope_engine::states::StateFile;
 use convscope_engine::{Artifact, Error, Result};
 
-/// What `show` was given.
+/// The value of a `show`.
 #[derive(Clone, Debug)]
 pub enum Shown {
     /// A plain value as text.
@@ -15,7 +15,7 @@ pub enum Shown {
     Artifact(Box<Artifact>),
 }
 
-/// Takes what a script prints and shows.
+/// Receives what a script prints and shows.
 pub trait Output: Send + Sync {
     /// A line that the script printed.
     fn print(&self, text: &str);
@@ -28,41 +28,41 @@ pub trait Output: Send + Sync {
         self.print(text);
     }
 
-    /// What `debug` writes: beside the results.
+    /// A line of `debug`, which is no result.
     fn debug(&self, text: &str) {
         self.print(text);
     }
 
-    /// Asks the person in front of it for a line.
+    /// Asks the user for a line.
     ///
     /// # Errors
     /// Where nobody can be asked, or the answer was refused.
     fn ask(&self, prompt: &str) -> Result<String> {
         let _ = prompt;
-        Err(Error::unsupported("there is nobody to ask").hint("run it in a terminal or a notebook"))
+        Err(Error::unsupported("there is no user to ask").hint("run it in a terminal or a notebook"))
     }
 
-    /// Has a cluster look at the images of a script's data sets; the states of all its questions, or nothing where this process
-    /// looks at them itself.
+    /// Has a cluster evaluate the images of a script's data sets; the states of all its questions, or `None` where this process
+    /// evaluates them itself.
     ///
     /// # Errors
-    /// Where no cluster can be asked from here, or it does not answer.
+    /// Where no cluster can be reached from here, or it does not answer.
     fn cluster(&self, request: &ClusterRequest) -> Result<Option<StateFile>> {
         Err(Error::unsupported(format!("`{}`: no cluster can be asked from here", request.address))
             .hint("`convscope run` asks one"))
     }
 
-    /// Takes away what was shown, at once or when the next output comes.
+    /// Removes what was shown, at once or when the next output comes.
     fn clear(&self, wait: bool) {
         let _ = wait;
     }
 
-    /// Whether people can move what is shown here.
+    /// Whether widgets can be moved here.
     fn moves(&self) -> bool {
         false
     }
 
-    /// Shows something that people can move.
+    /// Shows a widget.
     fn widget(&self, widget: &Widget) {
         self.show(&widget.still);
     }

@@ -16,11 +16,11 @@ use std::fmt::Write;
 pub struct OptionDoc {
     /// Its name.
     pub name: String,
-    /// What may be given, in words.
+    /// The values that it accepts, in words.
     pub takes: String,
-    /// The words that may be given, where it is one of a few.
+    /// The words that it accepts, where it is one of a few.
     pub choices: Vec<String>,
-    /// What holds if nothing is given.
+    /// Its default.
     pub default: serde_json::Value,
     /// The allowed range.
     pub range: Option<String>,
@@ -31,7 +31,7 @@ pub struct OptionDoc {
 }
 
 impl OptionDoc {
-    /// What may be given, with its range: "a whole number, 1 to 4,096".
+    /// The values that it accepts, with the range: "a whole number, 1 to 4,096".
     pub fn allowed(&self) -> String {
         match &self.range {
             Some(range) => format!("{}, {range}", self.takes.strip_suffix(" from 0").unwrap_or(&self.takes)),
@@ -40,7 +40,7 @@ impl OptionDoc {
     }
 }
 
-/// One thing that the reference tells of.
+/// One entry of the reference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// Its name: `occlusion`, `net.layer`, `load_model`.

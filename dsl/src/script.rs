@@ -1,4 +1,4 @@
-//! The tools of scripts that belong to no value: loading, showing, saving, parameters, progress, plots, figures.
+//! The functions of scripts that are no methods of a value: loading, showing, saving, parameters, progress, plots, figures.
 
 mod clock;
 mod cluster;
@@ -27,7 +27,7 @@ use rhai::{Array, Dynamic, Map};
 /// Images of a data set shown at most.
 const FIRST: usize = 16;
 
-/// Binds the tools.
+/// Binds these functions.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     loading::bind(library, context);
     clock::bind(library, context);
@@ -38,7 +38,8 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "show(value)",
-        "Shows a value: in the terminal and in the report, or under the notebook's cell. What `markdown(..)` or `print(..)` gives back is nothing and shows nothing.",
+        "Shows a value: in the terminal and in the report, or under the notebook's cell. The `()` that \
+         `markdown(..)` and `print(..)` return shows nothing.",
         move |value: Dynamic| {
             if !value.is_unit() {
                 shared.output.show(&shown(&value).raise()?);
@@ -49,24 +50,27 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "param(name: text) -> value",
-        "A setting that the script's front matter declares: the value given by `--param name=value`, else the default there.",
+        "A setting that the script's front matter declares: the value given by `--param name=value`, else the \
+         default there.",
         move |name: &str| declared(&shared, name).raise(),
     );
     let shared = context.clone();
     library.add(
         "param(name: text, default) -> value",
-        "A setting of the script: the value given by `--param name=value`, else the default; it is read as the default's kind.",
+        "A setting of the script: the value given by `--param name=value`, else the default; it is read as a value \
+         of the default's kind.",
         move |name: &str, default: Dynamic| param(&shared, name, &default).raise(),
     );
     let shared = context.clone();
     library.add(
         "set_param(name: text, value)",
-        "Sets what `param(name, ..)` gives from here on, as `--param` does. Parameters of papermill come this way.",
+        "Sets the value that `param(name, ..)` returns from here on, as `--param` does. Papermill passes its \
+         parameters this way.",
         move |name: &str, value: Dynamic| set_param(&shared, name, &value).raise(),
     );
     library.add(
         "assert(condition: bool, message: text)",
-        "Ends the script with the message where the condition does not hold.",
+        "Ends the script with the message where the condition is false.",
         |holds: bool, message: &str| if holds { Fallible::Ok(()) } else { Err(raise(Error::value(message))) },
     );
     library.add("assert(condition: bool)", "", |holds: bool| {
@@ -89,10 +93,10 @@ fn flat(list: &Array) -> Array {
     out
 }
 
-/// Whether a closure said yes.
+/// Whether a closure returned true.
 ///
 /// # Errors
-/// Where it said neither true nor false.
+/// Where it returned neither true nor false.
 pub fn truth(answer: Dynamic) -> Fallible<bool> {
     answer
         .as_bool()
@@ -257,7 +261,7 @@ fn progress(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "progress(over: list, label: text) -> loop",
-        "Loops over a list, a range, a number (0 to n - 1), a data set, a table or a tensor and reports how far it is.",
+        "Loops over a list, a range, a number (0 to n - 1), a data set, a table or a tensor and reports its progress.",
         move |items: Dynamic, label: &str| start(&shared, items, label).raise(),
     );
     let shared = context.clone();

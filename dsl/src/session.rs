@@ -1,7 +1,7 @@
 //! A session: one rhai engine with the variables and functions of a script, a REPL or a notebook.
 //!
-//! Code runs on a thread of its own with a large stack, so that deep nesting is an error with a place and not a crash;
-//! a defect in native code ends the cell and not the process.
+//! Code runs on a thread of its own with a large stack, so that deep nesting is an error with a place and not a crash. A
+//! panic in native code ends the cell and not the process.
 
 mod outcome;
 mod stack;
@@ -87,7 +87,7 @@ impl Session {
         Session { engine, scope, functions, kinds, foreign, context, defined, origins, watch, sounding }
     }
 
-    /// What the session's functions share: the job, where files lie, what was read and written.
+    /// The state that the session's functions share: the job, the folders, what was read and written.
     pub fn context(&self) -> &Context {
         &self.context
     }
@@ -97,7 +97,7 @@ impl Session {
         self.context.set_place(place);
     }
 
-    /// Sets what `param(name, ..)` gives.
+    /// Sets the values that `param(name, ..)` returns.
     pub fn set_params(&self, params: BTreeMap<String, String>) {
         self.context.set_params(params);
     }
@@ -133,8 +133,8 @@ impl Session {
         CellResult { value: None, ..self.run(file, &crate::notebook::runnable(source)) }
     }
 
-    /// Runs a script that has cells one by one; `show` is given what each is worth. Messages name the lines of the whole script.
-    /// All cells are read before the first one runs, and functions are at hand in all of them.
+    /// Runs a script that has cells one by one; `show` receives the value of each. Messages name the lines of the whole script.
+    /// All cells are parsed before the first one runs, and functions are available in all of them.
     pub fn run_cells(&mut self, file: &str, source: &str, show: &dyn Fn(&Shown)) -> CellResult {
         let mut line = 0;
         let mut parts = Vec::new();
@@ -168,7 +168,7 @@ impl Session {
         CellResult::default()
     }
 
-    /// Runs a cell or a line; variables and functions of earlier ones are at hand.
+    /// Runs a cell or a line; variables and functions of earlier ones are available.
     pub fn run_cell(&mut self, source: &str) -> CellResult {
         self.run("cell", source)
     }
@@ -179,7 +179,7 @@ impl Session {
         self.on_a_stack(|session| session.run_here(file, source)).unwrap_or_else(|diagnostic| failed(*diagnostic))
     }
 
-    /// A cell or a call begins: what bounds its memory and its depth starts anew.
+    /// Resets the limits on memory and depth at the start of a cell or a call.
     fn begin(&self) {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).begin();
         *self.sounding.lock().unwrap_or_else(PoisonError::into_inner) = Sounding::new();

@@ -150,7 +150,7 @@ fn block_comment(rest: &str) -> (Class, usize) {
     (Class::Comment { closed: false }, rest.len())
 }
 
-/// A text up to its closing quote, which stands for itself where it is doubled; only back-quotes run over the end of a line.
+/// A text up to its closing quote; a doubled quote is a quote in the text. Only back-quotes span lines.
 fn quoted(rest: &str, quote: char, depth: usize) -> (Class, usize) {
     let mut at = 1;
     while let Some(c) = rest[at..].chars().next() {

@@ -1,6 +1,6 @@
-//! Results that people move: a map to be looked at closely, a patch to be dragged, sliders with a closure behind them. Where
-//! nobody can move anything (scripts, reports, terminals) the same calls show what they show at their defaults, so that a
-//! notebook and the script made of it say the same.
+//! Widgets: a map viewer, an occluder that is dragged, sliders with a closure behind them. Where nothing can be moved
+//! (scripts, reports, terminals) the same calls show the result at their defaults, so that a notebook and the script made
+//! from it show the same.
 
 pub mod explore;
 pub mod interact;
@@ -18,12 +18,12 @@ use rhai::Dynamic;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Widgets of a session that answer; older ones are let go.
+/// The most widgets of a session that answer; older ones are dropped.
 const LIVE: usize = 256;
-/// Bytes of maps and photos that a widget carries at most.
+/// The most bytes of maps and photos in a widget.
 const ROOM: usize = viewer::ROOM;
 
-/// What a front end knows of a widget: plain values by name, and bytes by name.
+/// The state of a widget in a front end: plain values by name, and bytes by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// Plain values.
@@ -33,7 +33,7 @@ pub struct State {
 }
 
 impl State {
-    /// Takes another state in; what that says holds.
+    /// Merges another state into this one; its entries replace those of the same name.
     pub fn merge(&mut self, other: State) {
         self.values.extend(other.values);
         self.buffers.extend(other.buffers);
@@ -85,13 +85,13 @@ impl State {
 pub struct Widget {
     /// Its number in the session.
     pub id: u64,
-    /// What a front end is told first.
+    /// The state that a front end receives first.
     pub state: State,
     /// What is shown where there are no widgets.
     pub still: Shown,
 }
 
-/// What answers when somebody moves a widget.
+/// The handler of a widget's changes.
 #[derive(Clone)]
 enum Live {
     Viewed,
@@ -123,12 +123,12 @@ impl Widgets {
         self.next
     }
 
-    /// Lets a widget go.
+    /// Drops a widget.
     pub fn close(&mut self, id: u64) {
         self.live.remove(&id);
     }
 
-    /// Lets everything go but the number of the next one.
+    /// Drops all widgets; numbers are not used again.
     pub fn reset(&mut self) {
         *self = Widgets { next: self.next, ..Widgets::default() };
     }
@@ -139,8 +139,8 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "view(artifact)",
-        "Shows an artifact so that its maps can be looked at closely in a notebook: value, row, column and class under the \
-         pointer, opacity, threshold, channels, zoom, and what an occluding patch hid. Elsewhere, and where it has no maps, it \
+        "Shows an artifact with an interactive viewer of its maps in a notebook: value, row, column and class under the \
+         pointer, opacity, threshold, channels, zoom, and the part that an occluding patch hid. Elsewhere, and where it has no maps, it \
          is shown as `show` does.",
         move |value: Dynamic| view(&shared, &value).raise(),
     );
@@ -176,12 +176,12 @@ fn options(map: &rhai::Map) -> Fallible<BTreeMap<String, convscope_engine::param
 }
 
 impl crate::Session {
-    /// What changes when somebody moved a widget; `values` are its plain values as they are now. What goes wrong stands in
+    /// The changes of state after a widget was moved; `values` are its plain values as they are now. An error stands in
     /// `error`, as a cell's error would be written.
     pub fn react(&mut self, id: u64, values: &Map<String, Value>) -> State {
         self.context().job.signal.reset();
         let Some(live) = self.context().widgets(|widgets| widgets.live.get(&id).cloned()) else {
-            return State::error("error: the session has let go of this widget\n  hint: run its cell again");
+            return State::error("error: the session has dropped this widget\n  hint: run its cell again");
         };
         let answered = match live {
             Live::Viewed => Ok(State::default()),
@@ -205,7 +205,7 @@ impl crate::Session {
     }
 }
 
-/// A slider as front ends are told of it.
+/// A slider's description for front ends.
 fn control(slider: &Slider) -> Value {
     json!({ "name": slider.name, "low": slider.low, "high": slider.high, "step": slider.step, "value": slider.value })
 }

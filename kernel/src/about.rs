@@ -1,4 +1,4 @@
-//! What the kernel says of itself and its language.
+//! The kernel's description of itself and its language.
 
 use serde_json::{Value, json};
 use std::path::Path;
@@ -8,10 +8,10 @@ pub const LANGUAGE: &str = "rhai";
 
 /// The content of `kernel_info_reply`.
 ///
-/// Front ends do not know rhai by themselves. Where the wheel is installed, its Pygments lexer and its JupyterLab extension
-/// are, too, and are named; a JupyterLab elsewhere finds Rust by the MIME type beside the name. Otherwise all are told to
-/// use Rust's rules, which colour rhai well (`let`, `fn`, closures, comments and texts are the same). The name, the MIME type
-/// and the ending are rhai's own in any case.
+/// Front ends do not know rhai. Where the wheel is installed, so are its Pygments lexer and its JupyterLab extension, and the
+/// reply names them; a JupyterLab elsewhere finds Rust by the MIME type beside the name. Otherwise the reply names Rust's
+/// highlighting, which suits rhai (`let`, `fn`, closures, comments and strings are the same). Name, MIME type and extension
+/// are always rhai's.
 pub fn kernel_info() -> Value {
     let version = env!("CARGO_PKG_VERSION");
     let (lexer, mode) = match std::env::current_exe().is_ok_and(|program| has_colours(&program)) {

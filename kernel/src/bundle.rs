@@ -1,4 +1,4 @@
-//! Results as MIME bundles: what a front end chooses from.
+//! Results as MIME bundles, from which a front end chooses a representation.
 
 use convscope_dsl::Shown;
 use convscope_engine::show::mime::{Form, forms};

@@ -1,5 +1,5 @@
-//! The widgets that front ends know: each is a comm on the target `jupyter.widget` (Jupyter widget messaging protocol 2.1) whose
-//! model is anywidget's, so that no Python is needed beside the kernel and no extension of our own in front of it.
+//! The widgets in front ends: each is a comm on the target `jupyter.widget` (Jupyter widget messaging protocol 2.1) with
+//! anywidget's model, so that the kernel needs no Python and the front end no extension of ours.
 
 use crate::publisher::Publisher;
 use bytes::Bytes;
@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 
 /// The target of the comms.
 pub const TARGET: &str = "jupyter.widget";
-/// The version of the widgets' protocol that is spoken.
+/// The version of the widgets' protocol.
 const PROTOCOL: &str = "2.1.0";
-/// Comms that are answered; older ones are let go.
+/// The most comms that are answered; older ones are dropped.
 const OPEN: usize = 256;
-/// Bytes that they hold together.
+/// The most bytes of all comms together.
 const HELD: usize = 512 << 20;
-/// What people may change from the front.
+/// The values that the front end may change.
 const MOVED: [&str; 2] = ["values", "at"];
 
 /// The comms by their ids.
@@ -57,7 +57,7 @@ impl Comms {
         self.open.keys()
     }
 
-    /// Takes in what people moved; the widget that belongs to the comm and its values as they are now.
+    /// Applies changes from the front end; returns the comm's widget and its values as they are now.
     pub fn moved(&mut self, id: &str, values: &Map<String, Value>) -> Option<(u64, Map<String, Value>)> {
         let comm = self.open.get_mut(id)?;
         let known = values.iter().filter(|(name, _)| MOVED.contains(&name.as_str()));
@@ -66,7 +66,7 @@ impl Comms {
         Some((comm.widget, comm.state.values.clone()))
     }
 
-    /// Takes in what changed and tells the front ends.
+    /// Applies a change of state and sends it to the front ends.
     pub fn change(&mut self, id: &str, change: State, publisher: &Publisher) {
         tell(id, &change, publisher);
         if let Some(comm) = self.open.get_mut(id) {
@@ -74,7 +74,7 @@ impl Comms {
         }
     }
 
-    /// Tells the front ends all of a widget's state; whether there is one.
+    /// Sends a widget's whole state to the front ends; returns whether the widget exists.
     pub fn tell_all(&self, id: &str, publisher: &Publisher) -> bool {
         let Some(comm) = self.open.get(id) else { return false };
         tell(id, &comm.whole(id), publisher);
@@ -106,7 +106,7 @@ impl Comm {
     }
 }
 
-/// What a widget is in front, after the viewer.
+/// The script of a widget in the front end, which follows the viewer's.
 const FRONT: &str = include_str!("widget.js");
 const STYLE: &str = include_str!("widget.css");
 
@@ -117,7 +117,7 @@ fn tell(id: &str, state: &State, publisher: &Publisher) {
     publisher.publish_with("comm_msg", content, json!({ "version": PROTOCOL }), buffers);
 }
 
-/// A state as messages carry it: its values, where its bytes belong, and the bytes. No bytes are nothing.
+/// A state in the form of messages: its values, the paths of its buffers, and the buffers. An empty buffer is null.
 fn packed(state: &State) -> (Value, Vec<Bytes>) {
     let mut values = state.values.clone();
     let (mut paths, mut buffers) = (Vec::new(), Vec::new());

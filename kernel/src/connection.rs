@@ -1,4 +1,4 @@
-//! The connection file that a front end writes for its kernel: where to listen and the key to sign with.
+//! The connection file that a front end writes for its kernel: ports to listen on and the key of signatures.
 
 use convscope_engine::{Error, Result};
 use serde::Deserialize;
@@ -27,9 +27,9 @@ pub struct Connection {
 pub enum Port {
     /// Requests that are answered in their order.
     Shell,
-    /// What everybody sees.
+    /// Published messages: outputs and status.
     Iopub,
-    /// Questions to the person in front.
+    /// Requests for input from the user.
     Stdin,
     /// Requests that are answered at once.
     Control,
@@ -45,7 +45,7 @@ impl Connection {
     /// Reads a connection file.
     ///
     /// # Errors
-    /// Where there is none, or it asks for something that is not spoken here.
+    /// Where there is none, or it asks for a transport or signature scheme that is not supported.
     pub fn open(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
         let wrong = |e: serde_json::Error| {

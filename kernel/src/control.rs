@@ -1,4 +1,4 @@
-//! The requests that are answered at once, whatever the cells do: interrupt, shutdown, and what the kernel is.
+//! The requests that are answered while a cell runs: interrupt, shutdown, and kernel info.
 
 use crate::about;
 use crate::publisher::Publisher;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub struct Control {
     /// Stops the cell that runs.
     pub signal: Signal,
-    /// What everybody sees.
+    /// Publishes outputs and status.
     pub publisher: Publisher,
     /// Signs replies.
     pub signer: Signer,

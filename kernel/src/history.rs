@@ -1,4 +1,4 @@
-//! What was run, kept in a file: one JSON line a cell, `[session, line, source, output]`.
+//! The history of cells, kept in a file: one JSON line per cell, `[session, line, source, output]`.
 
 use convscope_engine::{Error, Result};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub struct Line {
     pub output: Option<String>,
 }
 
-/// What of the history is asked for.
+/// A request for a part of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// The last cells of all sessions.

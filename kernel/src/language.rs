@@ -1,4 +1,4 @@
-//! What a notebook kernel asks of a language, and the script language's answers.
+//! The interface of a language to the notebook kernel, and the script language's implementation.
 
 use crate::bundle::{Bundle, bundle};
 use convscope_dsl::complete::Completion;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// How a cell ended.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// What the last expression was worth, where it is worth showing.
+    /// The value of the last expression, where there is one to show.
     pub value: Option<Bundle>,
     /// What went wrong.
     pub error: Option<Diagnostic>,
@@ -31,20 +31,20 @@ pub trait Language {
     /// Runs a cell that messages call `name`; a stop that was asked for before it began is forgotten.
     fn execute(&mut self, name: &str, code: &str) -> Answer;
 
-    /// What could stand at byte `cursor` of `code`.
+    /// The completions at byte `cursor` of `code`.
     fn complete(&self, code: &str, cursor: usize) -> Completion;
 
-    /// What is known of the name at byte `cursor` of `code`, as text.
+    /// The documentation of the name at byte `cursor` of `code`, as text.
     fn inspect(&self, code: &str, cursor: usize) -> Option<String>;
 
-    /// Whether `code` can be run or waits for more.
+    /// Whether `code` can be run or is incomplete.
     fn is_complete(&self, code: &str) -> Completeness;
 
-    /// What changes in a widget when somebody moved it; `values` are its plain values as they are now. A stop that was asked
+    /// The changes of a widget's state after it was moved; `values` are its plain values as they are now. A stop that was asked
     /// for before is forgotten.
     fn react(&mut self, widget: u64, values: &Map<String, Value>) -> State;
 
-    /// Lets a widget go.
+    /// Drops a widget.
     fn close(&mut self, widget: u64);
 }
 

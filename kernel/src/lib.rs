@@ -1,7 +1,6 @@
-//! The Jupyter side of convscope. [`language::Language`] is the border between a kernel and a language: what a front end
-//! may ask, in terms of neither.
+//! The Jupyter kernel of convscope. [`language::Language`] is the interface between the kernel's protocol and a language.
 //!
-//! [`serve::serve`] runs a kernel, [`spec`] tells front ends of it.
+//! [`serve::serve`] runs a kernel, [`spec`] registers it with Jupyter.
 
 pub mod about;
 pub mod bundle;

@@ -1,4 +1,4 @@
-//! A notebook's cell as the place where a session prints, shows and asks.
+//! The output of a session in a notebook: prints and shows in the current cell, and asks for input there.
 
 use crate::bundle::bundle;
 use crate::comms::Comms;
@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often a question looks whether it was interrupted.
+/// The time between two checks for an interrupt while a question waits.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// The MIME type of a widget; front ends that have none show what stands beside it.
@@ -133,7 +133,7 @@ impl Output for Notebook {
         let state = self.state();
         let Some(asker) = &state.asker else {
             return Err(Error::unsupported("`input`: this front end takes no input")
-                .hint("run the cell where somebody can answer, or use `param(name, default)`"));
+                .hint("run the cell in a front end with input, or use `param(name, default)`"));
         };
         // Answers to questions that were interrupted.
         while state.answers.try_recv().is_ok() {}

@@ -1,5 +1,5 @@
-//! Bars for work that takes a while: one display a cell, updated in place, as text and as HTML without scripts. It
-//! appears late and goes when the cell ends, so that what a notebook keeps does not depend on how fast the machine was.
+//! Progress bars for long work: one display per cell, updated in place, as text and as HTML without scripts. It appears after
+//! a delay and is removed when the cell ends, so that a saved notebook does not depend on the speed of the machine.
 
 use crate::bundle::Bundle;
 use crate::publisher::Publisher;

@@ -1,4 +1,4 @@
-//! What everybody sees, in one ordered queue: printed text is gathered and leaves before whatever is published after it.
+//! Published messages in one ordered queue: printed text is buffered and sent before anything that is published after it.
 
 use crate::socket::{Parcel, Socket};
 use crate::wire::{Outgoing, Signer};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Gathered text leaves when it has this many bytes.
+/// The size, bytes, at which buffered text is sent.
 const FULL: usize = 1 << 16;
 /// Bytes that may wait for slow readers before the script that publishes has to wait, too.
 const WAITING: usize = 64 << 20;
@@ -19,7 +19,7 @@ const WAITING: usize = 64 << 20;
 pub enum Stream {
     /// Results.
     Stdout,
-    /// Remarks.
+    /// Diagnostics.
     Stderr,
 }
 

@@ -1,4 +1,4 @@
-//! The kernel at work: five sockets on one thread, cells on another, so that heartbeats, interrupts and shutdown are
+//! Runs the kernel: five sockets on one thread, cells on another, so that heartbeats, interrupts and shutdown are
 //! answered while a cell computes.
 
 use crate::connection::{Connection, Port};
@@ -22,9 +22,9 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// Gathered text leaves, and peers are looked after, at least this often.
+/// The longest time between two flushes of buffered text and checks of peers.
 const TICK: Duration = Duration::from_millis(50);
-/// How often it is looked whether the front end still lives.
+/// The time between two checks that the front end still lives.
 const ORPHAN: Duration = Duration::from_secs(1);
 /// What is still queued when the kernel ends may take this long.
 const LAST: Duration = Duration::from_secs(1);
@@ -32,15 +32,15 @@ const LAST: Duration = Duration::from_secs(1);
 const WRITING: Duration = Duration::from_millis(50);
 /// Bytes that the unfinished messages of all peers may hold.
 const UNFINISHED: usize = 256 << 20;
-/// Lines of the log about peers that were refused; a stranger must not fill it.
+/// The most lines of the log about refused peers, so that a stranger cannot fill it.
 const COMPLAINTS: usize = 100;
 
-/// What a peer that asks may cost: a cell with its attachments, replies that it does not fetch.
+/// The limits of a peer that sends requests: a cell with its attachments, replies that it does not read.
 const ASKING: Limits = Limits { message: 128 << 20, behind: 64 << 20, patience: Duration::from_secs(2), peers: 128 };
-/// What a reader of what is published may cost. It has less waiting than makes the script wait for it
+/// The limits of a subscriber. Its queue is shorter than the one that makes the script wait
 /// ([`Publisher::publish`]): a reader that does not read is gone by then.
 const READING: Limits = Limits { message: 4096, behind: 32 << 20, ..ASKING };
-/// What a peer that listens to the heartbeat may cost.
+/// The limits of a peer of the heartbeat.
 const BEATING: Limits = Limits { message: 1 << 16, behind: 1 << 20, ..ASKING };
 
 /// Runs a kernel until its front end shuts it down. `make` makes the language, on the thread that runs cells, for an
@@ -193,7 +193,7 @@ impl Cells {
     }
 }
 
-/// Welcomes whoever subscribes.
+/// Sends the welcome message to subscribers.
 fn welcome(signer: Signer) -> Arc<Handler> {
     Arc::new(move |_, topic| {
         let content = json!({ "subscription": String::from_utf8_lossy(&topic.concat()) });
@@ -203,7 +203,7 @@ fn welcome(signer: Signer) -> Arc<Handler> {
     })
 }
 
-/// Reads requests and passes them on; what is refused is said in the log.
+/// Reads requests and passes them on; refusals are logged.
 fn receive(
     socket: &Socket,
     signer: &Signer,

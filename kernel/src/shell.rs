@@ -25,11 +25,11 @@ const TOGETHER: Duration = Duration::from_millis(10);
 pub struct Shell {
     /// What runs the cells.
     pub language: Box<dyn Language>,
-    /// What everybody sees.
+    /// Publishes outputs and status.
     pub publisher: Publisher,
     /// Where cells print and ask.
     pub notebook: Arc<Notebook>,
-    /// What was run.
+    /// The history of cells.
     pub history: History,
     /// Signs replies.
     pub signer: Signer,
@@ -41,12 +41,12 @@ pub struct Shell {
     pub waiting: VecDeque<Request>,
     /// Cells run so far.
     pub count: i64,
-    /// Whether the cells that were taken in are answered without being run.
+    /// Whether queued cells are answered without being run.
     pub aborting: bool,
 }
 
 impl Shell {
-    /// Answers until nobody asks any more.
+    /// Answers requests until the channel closes.
     pub fn run(mut self) {
         while let Some(request) = self.next() {
             self.answer(&request);
@@ -111,7 +111,7 @@ impl Shell {
         self.aborting = true;
     }
 
-    /// Answers the requests that were taken in: cells are not run.
+    /// Answers the queued requests; cells among them are not run.
     fn abort(&mut self) {
         for request in std::mem::take(&mut self.waiting) {
             if request.kind != "execute_request" {
@@ -135,7 +135,7 @@ pub fn failure(name: &str, message: &str) -> Value {
     json!({ "status": "error", "ename": name, "evalue": message, "traceback": [format!("{name}: {message}")] })
 }
 
-/// A remark for the front end's log.
+/// Writes a line to the front end's log.
 pub fn eprint(message: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "convscope kernel: {message}");

@@ -1,5 +1,5 @@
-//! A kernel's socket: it listens, knows its peers, and holds each to its bounds. A peer that claims too much, speaks another
-//! protocol or stops reading is hung up on; the others do not wait for it.
+//! A kernel's socket: it listens, keeps its peers, and enforces the limits of each. A peer that exceeds them, speaks another
+//! protocol or stops reading is disconnected; the others do not wait for it.
 
 mod peers;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Tells Jupyter of the kernel: a folder `kernels/NAME` with kernel.json and logos, where Jupyter looks for such folders.
+//! Registers the kernel with Jupyter: a folder `kernels/NAME` with kernel.json and logos on Jupyter's search path.
 
 use convscope_engine::{Error, Result, atomic, error};
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! Jupyter's messages as frames: identities, the delimiter, an HMAC-SHA256 signature, four JSON objects, buffers
 //! (Jupyter messaging protocol 5.5, "The wire protocol").
 //!
-//! The framing is written here and not taken from a crate of typed messages, because a kernel must take what front ends
-//! really send (fields left out, fields unknown), must say what it refuses and go on, and must echo a request's header
-//! as it came.
+//! The framing is written here and not taken from a crate of typed messages, because a kernel must accept what front ends
+//! really send (missing fields, unknown fields), must report what it refuses and continue, and must echo a request's header
+//! unchanged.
 
 use crate::socket::PeerId;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::time::SystemTime;
 
-/// The version of the protocol that is spoken.
+/// The version of the protocol.
 pub const VERSION: &str = "5.5";
 const DELIMITER: &[u8] = b"<IDS|MSG>";
 /// Signatures that are remembered, so that a message sent again is refused.

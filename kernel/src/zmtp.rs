@@ -1,8 +1,8 @@
 //! ZeroMQ's protocol on a byte stream: ZMTP 3.0 with the NULL mechanism (<https://rfc.zeromq.org/spec/23/>), the part that a
 //! kernel speaks. A greeting, a READY command each way, then messages of frames.
 //!
-//! It is written here because a peer is a stranger until its message's signature is checked, and libraries reserve what a
-//! stranger's frame header claims. Here a buffer grows only with the bytes that came, a message has a limit ([`Incoming`]),
+//! It is written here because a peer is untrusted until its message's signature is checked, and libraries reserve what an
+//! untrusted frame header claims. Here a buffer grows only with the bytes that came, a message has a limit ([`Incoming`]),
 //! and so have the unfinished messages of all peers together ([`Budget`]).
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -25,10 +25,10 @@ const MAX_COMMAND: usize = 1 << 13;
 const CHUNK: usize = 1 << 16;
 /// Bytes that a frame costs besides its content, so that empty frames count, too.
 const PER_FRAME: usize = 64;
-/// A message that has begun goes on within this time.
+/// The longest pause within a message.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// What a socket is; the names are ZeroMQ's.
+/// The kinds of socket; the names are ZeroMQ's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Receives from every peer and answers each.
@@ -58,7 +58,7 @@ impl Kind {
     }
 }
 
-/// Why a peer is hung up on.
+/// Why a peer is disconnected.
 #[derive(Debug)]
 pub enum Fault {
     /// The connection ended or broke.

@@ -93,10 +93,10 @@ fn location(place: &Place) -> Value {
     json!({ "uri": place.uri, "range": place.range })
 }
 
-/// What is wrong with a document.
+/// The diagnostics of a document.
 pub fn diagnostics(session: &Session, document: &Document) -> Vec<Value> {
     if document.too_long {
-        let message = format!("a script of more than {} KB is not looked at", LONGEST >> 10);
+        let message = format!("a script of more than {} KB is not checked", LONGEST >> 10);
         return vec![json!({ "range": Range::default(), "severity": 3, "source": "convscope", "message": message })];
     }
     let one = |d: convscope_dsl::Diagnostic| {
@@ -364,7 +364,7 @@ fn rename(desk: &Desk, document: &Document, cursor: usize, new: &str) -> Answer 
     Ok(json!({ "changes": changes }))
 }
 
-/// What turns a document into `text`: one edit from the first difference to the last.
+/// The edit that turns a document into `text`, from the first difference to the last.
 fn edits(document: &Document, text: &str) -> Value {
     let old = &document.text;
     if old == text {

@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What a path in an address does not hold as it is.
+/// The characters of a path that are escaped in an address.
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -23,7 +23,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Bytes of the longest script that is looked at: some thousand lines.
+/// The longest script that is checked, bytes: some thousand lines.
 pub const LONGEST: usize = 1 << 18;
 /// Bytes between two marks of a long line.
 const STRIDE: usize = 1024;
@@ -37,7 +37,7 @@ pub struct Document {
     pub text: String,
     /// The editor's number of this state.
     pub version: i32,
-    /// Whether it is longer than the longest that is checked; it is looked at again where all of it is given anew.
+    /// Whether it is too long to be checked; it is checked again when its whole text is sent again.
     pub too_long: bool,
     marks: Vec<Mark>,
 }

@@ -1,5 +1,5 @@
-//! Frames of the protocol: headers, an empty line, as many bytes as the headers say. Nothing is set aside for what a header
-//! claims: a buffer grows with what has come, up to a limit.
+//! Frames of the protocol: headers, an empty line, as many bytes as the headers say. No memory is reserved for the length that
+//! a header claims: a buffer grows with the bytes that arrive, up to a limit.
 
 use std::io::{BufRead, Error, ErrorKind, Read, Result, Write};
 
@@ -23,7 +23,7 @@ pub enum Frame {
 /// The next frame; nothing where the other side is done.
 ///
 /// # Errors
-/// Where a header is none, tells no length, or is too long: what follows cannot be made sense of.
+/// Where a header is malformed, has no length, or is too long: the following bytes cannot be interpreted.
 pub fn read(from: &mut impl BufRead) -> Result<Option<Frame>> {
     let mut length = None;
     let mut left = HEADERS;

@@ -1,5 +1,5 @@
-//! The language server of convscope: what editors ask of a script, by the Language Server Protocol. It reads scripts and runs
-//! none of them; the answers come from the session, the reference and the formatter of `convscope-dsl`.
+//! The language server of convscope (Language Server Protocol). It reads scripts and runs none of them; the answers come from
+//! the session, the reference and the formatter of `convscope-dsl`.
 
 mod answer;
 mod documents;

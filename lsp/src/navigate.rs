@@ -1,4 +1,4 @@
-//! From a name to where it is declared and where else it stands, across the scripts that import each other.
+//! Navigation from a name to its declaration and its uses, across scripts that import each other.
 
 use crate::documents::{self, Document};
 use crate::serve::Desk;
@@ -128,7 +128,7 @@ fn opened(desk: &Desk, path: &Path) -> Option<Document> {
     Some(Document::new(documents::uri(path)?, text, 0))
 }
 
-/// Whether a script is short enough to be looked at.
+/// An error where a script is too long to be checked.
 fn short(bytes: u64) -> Result<()> {
     if bytes <= documents::LONGEST as u64 { Ok(()) } else { Err(Error::format("too long")) }
 }

@@ -1,5 +1,5 @@
-//! Semantic tokens: what a name means, which a grammar of colours cannot know. A parameter is told from a variable, a function of
-//! the script from one of the reference, a method from a property.
+//! Semantic tokens: the meaning of a name, which a grammar for highlighting cannot know. They distinguish a parameter from a
+//! variable, a function of the script from one of the reference, a method from a property.
 
 use crate::documents::Document;
 use crate::serve::Desk;

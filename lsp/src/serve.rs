@@ -1,5 +1,5 @@
-//! The loop: messages in, answers and diagnostics out. One thread reads, one answers, in order; a request that was called off
-//! before its turn is not answered, and diagnostics wait until nothing else does.
+//! The main loop: messages in, answers and diagnostics out. One thread reads, one answers, in order; a request that was
+//! cancelled before its turn is not answered, and diagnostics are sent when no request waits.
 
 use crate::answer;
 use crate::documents::Document;
@@ -32,7 +32,7 @@ pub enum Ended {
     Left,
 }
 
-/// What came.
+/// A message or the end of the input.
 enum Came {
     Message(Message),
     Unreadable(String),
@@ -43,7 +43,7 @@ enum Came {
 /// Serves one editor.
 ///
 /// # Errors
-/// Where messages cannot be told apart any more, or answers cannot be written.
+/// Where the stream of messages is malformed, or answers cannot be written.
 pub fn serve(input: impl BufRead + Send + 'static, output: impl Write + Send) -> Result<Ended> {
     let (sender, receiver) = sync_channel(WAITING);
     // It waits for the editor, and ends with the process.
@@ -78,7 +78,7 @@ fn listen(mut input: impl BufRead, sender: &SyncSender<Came>) {
     }
 }
 
-/// What answers are made of.
+/// The state from which answers are made.
 pub struct Desk {
     /// The script language.
     pub session: Session,
@@ -93,7 +93,7 @@ pub struct Desk {
 struct Server<W> {
     output: W,
     desk: Desk,
-    /// Documents whose diagnostics are to be told.
+    /// Documents whose diagnostics are to be sent.
     changed: BTreeSet<String>,
     ready: bool,
     leaving: bool,
@@ -213,7 +213,7 @@ impl<W: Write> Server<W> {
         }
     }
 
-    /// Tells what is wrong with the documents that changed; nothing of those that were closed.
+    /// Sends the diagnostics of the documents that changed, and an empty list for those that were closed.
     fn tell(&mut self) -> Result<()> {
         for key in std::mem::take(&mut self.changed) {
             let params = match self.desk.documents.get(&key) {
@@ -236,7 +236,7 @@ fn fill(queue: &mut VecDeque<Came>, receiver: &Receiver<Came>) {
     queue.extend(receiver.try_iter().take(room));
 }
 
-/// Whether a message calls off the request `id`.
+/// Whether a message cancels the request `id`.
 fn calls_off(came: &Came, id: &RequestId) -> bool {
     match came {
         Came::Message(Message::Notification(n)) if n.method == "$/cancelRequest" => {

@@ -1,4 +1,4 @@
-"""Where the program is that the wheel brought."""
+"""Finds the program ``convscope`` that the wheel installed."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
-"""Colours for rhai wherever Pygments is: nbconvert to HTML and LaTeX, Sphinx, MkDocs, consoles.
+"""Syntax highlighting of rhai for Pygments: nbconvert to HTML and LaTeX, Sphinx, MkDocs, consoles.
 
-What the words of rhai are is in its book; `labextension/rhai.js` says the same to CodeMirror.
+The keywords are those of the Rhai book; `labextension/rhai.js` is the same grammar for CodeMirror.
 """
 
 from pygments.lexer import RegexLexer, bygroups, default, include, using, words

@@ -16,10 +16,10 @@ class ConvscopeMagics(Magics):
     """The magics of convscope."""
 
     @magic_arguments()
-    @argument("words", nargs="*", help="NAME: the variable that gets the results; param=value: what `param` gives")
-    @argument("--seed", type=int, help="the number from which all randomness follows")
-    @argument("--threads", type=int, help="threads; results do not depend on it")
-    @argument("--memory", type=int, help="the memory that the process may hold, MB")
+    @argument("words", nargs="*", help="NAME: the variable that gets the results; param=value: the value that `param` returns")
+    @argument("--seed", type=int, help="the seed of all random numbers")
+    @argument("--threads", type=int, help="the number of threads; results do not depend on it")
+    @argument("--memory", type=int, help="the memory that the process may use, MB")
     @argument("--out", help="the folder for the report, the figures and what the script saves")
     @cell_magic
     def convscope(self, line, cell):

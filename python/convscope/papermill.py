@@ -1,4 +1,4 @@
-"""Makes rhai known to papermill: ``papermill -p seed 11 in.ipynb out.ipynb`` writes a cell in rhai.
+"""Registers rhai with papermill: ``papermill -p seed 11 in.ipynb out.ipynb`` writes a cell in rhai.
 
 papermill has no entry point for languages. It loads its engines when it is imported, so this module is one: its engine is
 papermill's own, and loading it registers the translator.
@@ -65,7 +65,7 @@ class Rhai(Translator):
 
     @classmethod
     def codify(cls, parameters, comment="Parameters"):
-        """A variable for each parameter, which `param(name, ..)` gives from there on, too."""
+        """A variable for each parameter, and its value for `param(name, ..)` from there on."""
         lines = [cls.comment(comment)]
         for name, value in parameters.items():
             if not NAME.match(name):

@@ -1,4 +1,4 @@
-"""What a run left: arrays, tables and pictures by name, and everything it showed in order."""
+"""The results of a run: arrays, tables and pictures by name, and everything it showed, in order."""
 
 import base64
 import csv
@@ -72,7 +72,7 @@ class Shown:
     """One thing that the script showed."""
 
     def __init__(self, title, arrays, value, tables, plots, texts, notes, complete, picture):
-        #: What stands above it.
+        #: Its title.
         self.title = title
         #: Its arrays by name, never normalised.
         self.arrays = arrays
@@ -84,7 +84,7 @@ class Shown:
         self.plots = plots
         #: Its texts, as Markdown.
         self.texts = texts
-        #: What a reader should know.
+        #: Its caveats and findings, one sentence each.
         self.notes = notes
         #: False where it was stopped early.
         self.complete = complete
@@ -216,7 +216,7 @@ class Picture:
 
 
 def read_file(path):
-    """What a script saved, in the form that suits it; a path where nothing else does, None where it is gone."""
+    """A saved file as the type that fits it; a path for other files, None where the file is gone."""
     if not path.is_file():
         return None
     ending = path.suffix.lower()

@@ -19,10 +19,10 @@ OPTIONS = ("seed", "threads", "memory")
 
 
 class ConvscopeError(Exception):
-    """What the program said on its way out: what was asked, what is there, what to do."""
+    """The program's error message: what was requested, what exists, what to do."""
 
     def _render_traceback_(self):
-        """What IPython shows: the words alone. Where in Python's own files it was raised tells nobody anything."""
+        """What IPython shows: only the message, since the traceback through this package's files does not help."""
         return [str(self)]
 
 
@@ -49,7 +49,7 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of ``verify``; true where the same came out."""
+    """The verdict of ``verify``; true where the outputs are the same."""
 
     #: ``same``, ``differs``, ``input``, ``other_engine`` (the same within tolerances), ``script`` or ``tampered``.
     status: str

@@ -1,4 +1,4 @@
-//! Evaluating cells, and telling how they ended.
+//! Evaluates cells and reports how they ended.
 
 use crate::events::{Printed, send};
 use crate::interrupt::{Interrupter, Now};
@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The variable that tells how a cell ended; people do not see it.
+/// The variable whose drop reports how a cell ended; error messages leave it out.
 const WATCH: &str = "convscope_cell";
 /// Compiled crates of registries are kept for later sessions, up to so many MiB.
 const CACHE: &str = ":cache 4096";
@@ -46,7 +46,7 @@ impl Cells {
         self.interrupter.clone()
     }
 
-    /// Does what is asked, and tells of it.
+    /// Carries out a request and sends its events.
     pub fn answer(&mut self, request: &Value) {
         let code = request["code"].as_str().unwrap_or("");
         let event = match request["op"].as_str() {

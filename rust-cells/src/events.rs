@@ -1,4 +1,4 @@
-//! What the kernel is told: one line of JSON an event, whole lines only.
+//! Events for the kernel: one line of JSON each, whole lines only.
 
 use crossbeam_channel::{Receiver, Select};
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Between two tries to stop what runs.
 const PAUSE: Duration = Duration::from_millis(50);
-/// What does not stop within this time is left to the kernel, which ends this program.
+/// The time after which a cell that does not stop is left to the kernel, which kills this program.
 const LONGEST: Duration = Duration::from_secs(20);
 
 /// What is evaluated now.
@@ -85,7 +85,7 @@ fn interrupt_compilers() {
     unsafe { libc::kill(0, libc::SIGINT) };
 }
 
-/// This program goes on where its process group is interrupted; the programs that it starts do not.
+/// Makes this program ignore interrupts of its process group; the programs that it starts still receive them.
 pub fn outlive_interrupts() {
     extern "C" fn go_on(_: libc::c_int) {}
     // SAFETY: the handler does nothing, which any signal handler may; unlike "ignore" it is not inherited by compilers.

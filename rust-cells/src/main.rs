@@ -1,6 +1,6 @@
-//! `convscope-evcxr`: evaluates the `%%rust` cells of convscope's Jupyter kernel, which starts it and talks to it in lines of
-//! JSON, requests on stdin and events on stdout. Evaluation is evcxr's: a cell is compiled to a library that a process of its
-//! own loads, so that what crashes there leaves this program and the kernel alive.
+//! `convscope-evcxr`: evaluates the `%%rust` cells of convscope's Jupyter kernel, which starts it and exchanges lines of JSON
+//! with it: requests on stdin, events on stdout. Evaluation is evcxr's: a cell is compiled to a library that a separate
+//! process loads, so that a crash there ends neither this program nor the kernel.
 
 mod cell;
 mod events;

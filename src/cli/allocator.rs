@@ -1,7 +1,8 @@
 //! The allocator: how long it keeps freed pages before it returns them to the system, and transparent huge pages.
 //!
-//! Large pages spare passes over many weights a tenth of their time. But a virtual machine's host often backs them only when
-//! they are touched: of a process that asks one question, clearing them was two thirds. So processes begin with small pages.
+//! Large pages save a tenth of the time of passes over many weights. But on a virtual machine the host often clears them only
+//! when they are first touched, which was two thirds of the time of a process with one short task. So processes begin with
+//! small pages.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,13 +11,13 @@ use std::time::Duration;
 const PURGE_DELAY: i32 = 15;
 /// A delay that does not end.
 const NEVER: std::ffi::c_long = -1;
-/// Who works longer than this gets large pages.
+/// A process that works longer than this gets large pages.
 const SHORT: Duration = Duration::from_secs(2);
 
 /// Whether pages stay small.
 static SMALL: AtomicBool = AtomicBool::new(false);
 
-/// Freed memory is kept for the next tensors instead of being handed back and faulted in anew; pages are small at first.
+/// Keeps freed memory for the next tensors instead of returning it and faulting it in again; pages are small at first.
 pub fn retain_freed() {
     return_after(10_000);
     large(false);
@@ -32,14 +33,14 @@ pub fn retain_freed() {
     });
 }
 
-/// For processes that may hold little: freed memory goes back when the next few passes did not take it, and pages stay
-/// small, so that what is not used is not held; passes are a tenth or two slower.
+/// For processes with little memory: freed memory is returned when the next few passes did not use it, and pages stay small,
+/// so that unused memory is not kept; passes are 10 to 20 % slower.
 pub fn return_early() {
     SMALL.store(true, Ordering::Relaxed);
     return_after(100);
 }
 
-/// For a process that ends: the system takes everything at once, faster than the allocator would hand back part by part.
+/// For a process that ends: the system reclaims everything at once, faster than the allocator would return it page by page.
 pub fn stop_returning() {
     return_after(NEVER);
 }

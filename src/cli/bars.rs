@@ -1,4 +1,4 @@
-//! Progress on stderr: a bar where it is a terminal, now and then a line where it is not.
+//! Progress on stderr: a bar where stderr is a terminal, an occasional line where it is not.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;

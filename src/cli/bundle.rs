@@ -14,7 +14,7 @@ use convscope_engine::run::archive;
 use convscope_engine::{Error, Result, atomic};
 use std::path::PathBuf;
 
-/// Put a locked script with its inputs, outputs and report into one archive.
+/// Pack a locked script with its inputs, outputs and report into one archive.
 #[derive(Args)]
 pub struct Bundle {
     /// The script, or its lock. A script without a lock is locked first.
@@ -22,7 +22,7 @@ pub struct Bundle {
     /// The archive [default: SCRIPT.zip].
     #[arg(long, short)]
     out: Option<PathBuf>,
-    /// Inputs above this size are named by their digests instead of held, MB.
+    /// The size, MB, above which the archive holds an input's digest instead of the input.
     #[arg(long, default_value_t = 64, value_name = "MB")]
     max_input: u64,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! `convscope canon`: the figures and tables of the papers, made again for a net and its images. One script a paper lies in
-//! scripts/canon/ and is part of the program; it is written beside its report, so that one can go on from there.
+//! `convscope canon`: reproduces the figures and tables of the papers for a net and its images. Each paper's script lies in
+//! scripts/canon/ and is part of the program; it is written beside its report, where users can change it and run it again.
 
 use super::terminal::print_err;
 use super::{FAILED, INTERRUPTED, RunArgs};
@@ -9,7 +9,7 @@ use convscope_engine::{Error, Result, atomic};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the scripts share.
+/// The functions that the scripts share.
 const SHARED: &str = include_str!("../../scripts/canon/canon.rhai");
 
 macro_rules! papers {
@@ -32,7 +32,7 @@ papers! {
     "goodfellow": "Goodfellow, Shlens, Szegedy 2014, Explaining and Harnessing Adversarial Examples",
 }
 
-/// Make the figures and tables of the papers again, one report a paper, their numbers beside ours.
+/// Reproduce the figures and tables of the papers, one report per paper, the published numbers beside ours.
 #[derive(Args)]
 pub struct Canon {
     /// A known net's name or a file.
@@ -44,13 +44,13 @@ pub struct Canon {
     /// A folder, table or pattern of labelled images [default: generated images for `shapes`, else the sample photos].
     #[arg(long)]
     data: Option<PathBuf>,
-    /// The images that are taken at most.
+    /// The most images that are used.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(4..))]
     images: u32,
-    /// Steps of images that are made by ascent and of inversions.
+    /// Steps of gradient ascent and of inversions.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..))]
     steps: u32,
-    /// The folder for a folder a paper and index.html.
+    /// The folder for index.html and a folder per paper.
     #[arg(long, short, default_value = "convscope-out/canon")]
     out: PathBuf,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! `convscope run --cluster`: a script is handed to the program `convscope-cluster`, a build of its own, which has a cluster look
-//! at the images of its data sets and leaves the states of its questions.
+//! `convscope run --cluster`: starts the program `convscope-cluster`, a separate build, which evaluates the images of a script's
+//! data sets on a cluster and writes the states of its questions.
 
 use super::terminal::print_err;
 use clap::Args;
@@ -14,34 +14,34 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What is looked for beside this program and on the PATH, unless `CONVSCOPE_CLUSTER` says where it is.
+/// The program that is looked for beside this one and on the PATH, unless `CONVSCOPE_CLUSTER` names its path.
 const PROGRAM: &str = "convscope-cluster";
 /// The states of a run, in its folder until its report is there.
 const STATES: &str = "cluster.state";
 
-/// A cluster, and how images are dealt to it.
+/// A cluster, and how images are divided among its tasks.
 #[derive(Args, Clone)]
 pub struct ClusterArgs {
-    /// Have the cluster whose scheduler listens there look at the images of the script's data sets; the program
-    /// `convscope-cluster` is needed for it.
+    /// Evaluate the images of the script's data sets on the cluster whose scheduler listens at this address; needs the program
+    /// `convscope-cluster`.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["sealed", "states"])]
     cluster: Option<String>,
-    /// Of a cluster: the list of shards that `convscope index` wrote, which the executors see under the same path.
+    /// With --cluster: the list of shards that `convscope index` wrote; executors must see it under the same path.
     #[arg(long, value_name = "FILE", requires = "cluster")]
     shards: Option<String>,
-    /// Of a cluster: images of a shard, where there is no list.
+    /// With --cluster: images of a shard, where there is no list.
     #[arg(long, value_name = "N", requires = "cluster", conflicts_with = "shards")]
     rows: Option<i64>,
-    /// Of a cluster: shards of a wave; after each the states are kept, and the same command goes on behind it.
+    /// With --cluster: shards of a wave. States are saved after each wave; the same command resumes after the last one.
     #[arg(long, value_name = "N", requires = "cluster")]
     wave: Option<i64>,
-    /// Of a cluster: tasks that a wave is cut into; one a shard unless given.
+    /// With --cluster: tasks that a wave is divided into [default: one for each shard].
     #[arg(long, value_name = "N", requires = "cluster")]
     partitions: Option<i64>,
 }
 
 impl ClusterArgs {
-    /// What a cluster is asked for, where one is.
+    /// The request to the cluster, where one is named.
     pub fn request(&self, run: &Run, job: &Job) -> Result<Option<ClusterRequest>> {
         let Some(address) = &self.cluster else { return Ok(None) };
         let mut dealing = Dealing::default();
@@ -104,7 +104,7 @@ pub fn ask(request: &ClusterRequest, quiet: bool) -> Result<StateFile> {
         Some(0) => StateFile::read(&out),
         Some(code) if code == i32::from(super::INTERRUPTED) => Err(Error::new(Kind::Interrupted, "interrupted")),
         _ => Err(Error::value(format!("the cluster at `{address}` computed no states: {status}"))
-            .hint("what it says stands above; the same command goes on with what is missing")),
+            .hint("its messages are above; the same command resumes with the missing images")),
     }
 }
 
@@ -133,7 +133,7 @@ fn found() -> Result<PathBuf> {
     let all = beside.into_iter().chain(std::env::split_paths(&path).map(|folder| folder.join(&name)));
     all.into_iter().find(|program| program.is_file()).ok_or_else(|| {
         Error::not_found(format!(
-            "a cluster is asked by the program `{PROGRAM}`, which is neither beside this one nor on the PATH"
+            "`--cluster` needs the program `{PROGRAM}`, which is neither beside this one nor on the PATH"
         ))
         .hint("it is built from a checkout by: cargo install --locked --path cluster")
     })

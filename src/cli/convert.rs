@@ -1,5 +1,5 @@
-//! `convscope convert`: a script as a notebook and back, without losing a byte of text; on request with the outputs that the
-//! cells have.
+//! `convscope convert`: a script to a notebook and back, without losing a byte of text; on request with the outputs of the
+//! cells.
 
 use super::terminal::{print_err, print_out};
 use clap::Args;
@@ -11,14 +11,14 @@ use convscope_engine::{Context, Error, Result, atomic, regular};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Turn a script into a notebook, or a notebook into a script.
+/// Convert a script to a notebook, or a notebook to a script.
 #[derive(Args)]
 pub struct Convert {
     /// The script (.rhai) or notebook (.ipynb).
     from: PathBuf,
-    /// The file to write: the other kind [default: beside it, under the other ending].
+    /// The file to write, of the other kind [default: beside it, with the other extension].
     to: Option<PathBuf>,
-    /// Run the cells and put what they print and show into the notebook.
+    /// Run the cells and store what they print and show in the notebook.
     #[arg(long)]
     outputs: bool,
 }

@@ -1,4 +1,4 @@
-//! `convscope diff`: two runs side by side, array by array on one scale, with what lies between them.
+//! `convscope diff`: two runs side by side, array by array on one scale, with their differences.
 
 use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out, style};

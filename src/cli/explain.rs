@@ -1,5 +1,5 @@
-//! `convscope explain`: a script that asks the usual questions of a net and an image, run as any other; the report shows
-//! it, so that one can go on from there.
+//! `convscope explain`: writes a script that runs the usual probes of a net on an image, and runs it like any other; the
+//! report shows the script, so that users can change it.
 
 use super::net_flags::NetFlags;
 use super::run::run_script;
@@ -13,7 +13,7 @@ use convscope_engine::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Explain what a net sees in an image, without a script.
+/// Explain a net's decision about an image (or a signal or volume), without a script.
 #[derive(Args)]
 pub struct Explain {
     /// A known net's name or a file.
@@ -22,7 +22,7 @@ pub struct Explain {
     flags: NetFlags,
     /// The image; a signal (.wav, .npy), a volume (.nii, .nii.gz, .npy), or a .npy file of the input's numbers.
     image: PathBuf,
-    /// The class to explain, by name or index; the most probable one unless said otherwise.
+    /// The class to explain, by name or index [default: the most probable one].
     #[arg(long, short, allow_hyphen_values = true)]
     class: Option<String>,
     /// What another input of the net is held at: an image, or a .npy file of one sample; may be repeated.

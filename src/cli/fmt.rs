@@ -1,4 +1,4 @@
-//! `convscope fmt`: lays scripts out.
+//! `convscope fmt`: formats scripts.
 
 use super::FAILED;
 use super::terminal::{print_err, print_out};
@@ -10,18 +10,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Lay scripts out: four spaces a level, lines of at most 100 columns; nothing but white space changes.
+/// Format scripts: four spaces per level, lines of at most 100 columns; only white space changes.
 #[derive(Args)]
 pub struct Fmt {
-    /// Scripts, and folders whose .rhai files are meant; `-` is stdin, which is written to stdout [default: this folder].
+    /// Scripts, and folders of .rhai files; `-` formats stdin to stdout [default: this folder].
     files: Vec<PathBuf>,
-    /// Write nothing: name the scripts that would change, and end with code 1 if there are any.
+    /// Write nothing: list the scripts that would change, and end with code 1 if there are any.
     #[arg(long)]
     check: bool,
 }
 
 impl Fmt {
-    /// Lays them out; the exit code. What cannot be read as a script is left alone, and the others are laid out all the same.
+    /// Formats them; the exit code. Files that do not parse are left unchanged; the others are formatted all the same.
     pub fn main(self) -> Result<u8> {
         let session = Session::new(Job::new(), Arc::new(Silent));
         let given = if self.files.is_empty() { vec![PathBuf::from(".")] } else { self.files };

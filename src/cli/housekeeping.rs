@@ -1,4 +1,4 @@
-//! `convscope models`, `fetch` and `cache`: known nets, and what was fetched.
+//! `convscope models`, `fetch` and `cache`: known nets, and the cache of downloads.
 
 use super::terminal::{print_err, print_out};
 use clap::{Args, Subcommand};
@@ -15,14 +15,14 @@ pub struct Models {
     json: bool,
 }
 
-/// Get a known net, so that it is there when it is needed.
+/// Download a known net ahead of its first use.
 #[derive(Args)]
 pub struct Fetch {
     /// The net's name.
     name: String,
 }
 
-/// List or clear what was fetched.
+/// List or delete downloaded files.
 #[derive(Args)]
 pub struct Cache {
     #[command(subcommand)]
@@ -60,7 +60,7 @@ impl Models {
         for (name, paper) in architectures {
             out += &format!("  {name:<21} {paper}\n");
         }
-        out += "\nand any ONNX classifier by its path, or \"hf:org/repo\"\n";
+        out += "\nand ONNX files by their paths, or \"hf:org/repo\"\n";
         print_out(&out);
         Ok(())
     }

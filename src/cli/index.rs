@@ -10,19 +10,19 @@ use std::path::{Path, PathBuf};
 /// List the shards of a data set: files and parts of files, with the numbers of their images.
 #[derive(Args)]
 pub struct Index {
-    /// What `load_table` takes: .parquet, .tar or .csv files, a pattern, shard-{000..047}.tar, a folder, an address.
+    /// The data set, as `load_table` takes it: .parquet, .tar or .csv files, a pattern, shard-{000..047}.tar, a folder, a URL.
     #[arg(required = true)]
     source: Vec<String>,
     /// The Parquet file to write: uri, format, first_row, rows, first_image.
     #[arg(long, short)]
     out: PathBuf,
-    /// The most rows of a shard; each file is one unless said otherwise.
+    /// The most rows of a shard [default: each file is one shard].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     rows: Option<u64>,
     /// The column of images, as `load_table` takes it.
     #[arg(long)]
     image: Option<String>,
-    /// The column of labels, likewise.
+    /// The column of labels, as `load_table` takes it.
     #[arg(long)]
     label: Option<String>,
 }

@@ -9,7 +9,7 @@ use convscope_kernel::spec::{self, Scope};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What begins the names of environment variables that set parameters: `CONVSCOPE_PARAM_patch=16`.
+/// The prefix of environment variables that set parameters: `CONVSCOPE_PARAM_patch=16`.
 const PARAMETER: &str = "CONVSCOPE_PARAM_";
 
 /// Install, run or uninstall the Jupyter kernel.
@@ -21,11 +21,11 @@ pub struct Kernel {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Tell Jupyter of the kernel, so that notebooks can choose it.
+    /// Register the kernel with Jupyter, so that notebooks can choose it.
     Install(Install),
-    /// Run the kernel; Jupyter does this.
+    /// Run the kernel; Jupyter calls this.
     Start(Start),
-    /// Make Jupyter forget the kernel.
+    /// Remove the kernel from Jupyter.
     Uninstall(Uninstall),
 }
 
@@ -72,7 +72,7 @@ struct Uninstall {
 
 #[derive(Args)]
 struct Start {
-    /// The file that says where to listen.
+    /// Jupyter's connection file, with the ports to listen on.
     #[arg(long, short = 'f')]
     connection_file: PathBuf,
     #[command(flatten)]

@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 /// Label images in a browser, to compare people with nets.
 ///
-/// The page is served on this machine alone, at an address that holds a secret. Answers are appended to a file, each on
-/// the disk before the page goes on; ending the program or the page loses nothing, and the next start goes on from there.
-/// `compare_with_humans(#{ labels: "labels.jsonl" }).run(net, data)` tells who errs where.
+/// The page is served on this machine only, at an address that contains a secret. Answers are appended to a file; each is on
+/// the disk before the page continues. Ending the program or closing the page loses nothing; the next start resumes there.
+/// `compare_with_humans(#{ labels: "labels.jsonl" }).run(net, data)` compares the errors of people and net.
 #[derive(Args)]
 pub struct Label {
     /// The images: a folder (sub-folders are the right classes), a pattern, a .csv table, or `shapes` for generated ones.
@@ -30,7 +30,7 @@ pub struct Label {
     /// .json (name, children).
     #[arg(long, value_name = "FILE")]
     tree: Option<PathBuf>,
-    /// A net whose answers are shown in training and in the review; it chooses among the same classes.
+    /// A net whose predictions are shown in training and in the review; it must have the same classes.
     #[arg(long)]
     net: Option<String>,
     #[command(flatten)]
@@ -38,25 +38,25 @@ pub struct Label {
     /// The file of the answers.
     #[arg(long, short, default_value = "labels.jsonl")]
     out: PathBuf,
-    /// Labelled images that show what each class looks like: a folder, a pattern or a .csv table; other images than those to label.
+    /// Labelled example images of each class: a folder, a pattern or a .csv table; not the images to label.
     #[arg(long, value_name = "DATASET")]
     examples: Option<PathBuf>,
     /// Show the right class and the net's answer after each image, to learn the classes.
     #[arg(long)]
     training: bool,
-    /// Tell the kinds of errors apart that people and the net made.
+    /// Review the errors of people and net and assign each a kind.
     #[arg(long, conflicts_with = "training")]
     review: bool,
-    /// Guesses at most for an image.
+    /// The most guesses for an image.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=5))]
     guesses: u8,
-    /// Images of `shapes`.
+    /// The number of images, for `shapes`.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     n: u32,
-    /// The number from which the images' order follows (and, of `shapes`, the images).
+    /// The seed of the images' order (and, for `shapes`, of the images).
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The port; a free one, and the same one after a new start, unless given.
+    /// The port [default: a free one, and the same one at the next start].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
 }

@@ -1,4 +1,4 @@
-//! `convscope lock`: runs a script twice and writes down what belongs together.
+//! `convscope lock`: runs a script twice and records it with its inputs, nets and outputs.
 
 use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out};
@@ -13,7 +13,7 @@ use convscope_engine::run::output::KEPT;
 use convscope_engine::{Result, atomic};
 use std::path::PathBuf;
 
-/// Run a script twice and write down what belongs together: SCRIPT.lock.json.
+/// Run a script twice and record its script, inputs, nets and outputs in SCRIPT.lock.json.
 #[derive(Args)]
 pub struct LockScript {
     /// The script, or a notebook.
@@ -21,7 +21,7 @@ pub struct LockScript {
     /// The folder for report.html, figures/ and what the script saves [default: convscope-out/SCRIPT].
     #[arg(long, short)]
     out: Option<PathBuf>,
-    /// The most values of an array that the lock keeps, to tell where a difference lies; of longer ones it keeps some.
+    /// The most values of an array that the lock keeps in full, by which a difference is located; of longer ones it keeps some.
     #[arg(long, default_value_t = KEPT, value_name = "N")]
     values: usize,
     /// Print the lock.
@@ -74,7 +74,7 @@ impl LockScript {
     }
 }
 
-/// Says who held the seal of a run's process.
+/// Reports which rules of the seal the kernel enforced for a run's process.
 pub fn say_held(left: &Finished) {
     if let Some(held) = left.held {
         print_err(&held.to_string());

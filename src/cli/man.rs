@@ -1,4 +1,4 @@
-//! `convscope man`: the manual pages, made of the same definition as the command line.
+//! `convscope man`: the manual pages, made from the same definition as the command line.
 
 use super::Arguments;
 use super::terminal::print_out;

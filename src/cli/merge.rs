@@ -1,4 +1,4 @@
-//! `convscope merge`: any number of states to one. `convscope run SCRIPT --states STATE` makes the report of it.
+//! `convscope merge`: joins any number of states. `convscope run SCRIPT --states STATE` makes the report from the result.
 
 use super::FAILED;
 use super::shard::states_text;
@@ -18,7 +18,7 @@ pub struct Merge {
     /// The state file to write.
     #[arg(long, short)]
     out: PathBuf,
-    /// Fail where images are missing; the state is written all the same.
+    /// End with an error where images are missing; the state is written all the same.
     #[arg(long)]
     complete: bool,
     /// Print nothing but errors.

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A session in the terminal.
+/// An interactive session in the terminal.
 #[derive(Args)]
 pub struct Repl {
     /// How pictures are drawn.
@@ -109,7 +109,7 @@ impl Output for Screen {
     }
 }
 
-/// Lines and what became of them.
+/// The lines of a session and their results.
 struct Lines {
     session: Rc<RefCell<Session>>,
     screen: Arc<Screen>,

@@ -26,22 +26,22 @@ pub struct RunScript {
     /// Print the manifest as JSON instead of what the script shows.
     #[arg(long)]
     pub(super) json: bool,
-    /// Write the numbers behind what is shown, too: arrays.safetensors, and shown.json with tables and texts.
+    /// Also write the numbers of the shown results: arrays.safetensors, and shown.json with tables and texts.
     #[arg(long)]
     pub(super) arrays: bool,
-    /// Show what the last expression is worth, too, as a notebook's cell does; its report then cannot be verified, for a
-    /// script's last expression is not shown.
+    /// Also show the value of the last expression, as a notebook's cell does. The report then cannot be verified, because `verify`
+    /// does not show it.
     #[arg(long)]
     pub(super) last: bool,
     /// Run it in a process that reads only the script's folder and what `--input` names, and has no network.
     #[arg(long, conflicts_with = "unsealed")]
     sealed: bool,
-    /// State files of `convscope shard` or `merge`: what they hold is taken from them, and only the other images are looked at.
+    /// State files of `convscope shard` or `merge`: images in them are not evaluated again.
     #[arg(long, value_name = "STATE", conflicts_with = "sealed")]
     states: Vec<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Run a bundle or a report as if the script were one's own.
+    /// Run a bundle or a report without a seal, like a script of your own.
     #[arg(long)]
     pub(super) unsealed: bool,
     #[command(flatten)]
@@ -52,10 +52,10 @@ pub struct RunScript {
     /// The inputs lie in the working folder, wherever the script lies.
     #[arg(long, hide = true)]
     here: bool,
-    /// What the front matter says must hold has been checked.
+    /// The requirements of the front matter have been checked.
     #[arg(long, hide = true)]
     checked: bool,
-    /// A folder for what another process makes a lock of.
+    /// The folder for the record from which another process makes a lock.
     #[arg(long, hide = true)]
     record: Option<PathBuf>,
     /// The most values of an array that the record keeps.
@@ -67,7 +67,7 @@ pub struct RunScript {
     pub(super) work: RunArgs,
 }
 
-/// Run a line of script and print what it is worth.
+/// Evaluate a line of script and print its value.
 #[derive(Args)]
 pub struct Eval {
     /// The code.

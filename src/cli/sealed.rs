@@ -1,5 +1,4 @@
-//! What a sealed run may do beside what belongs to its script, as the command line says it, and runs of scripts in a process
-//! that is sealed.
+//! The permissions of a sealed run besides its script's folder, as given on the command line, and runs in a sealed process.
 
 use super::run::RunScript;
 use super::terminal::{Mode, Terminal, print_err};
@@ -17,13 +16,13 @@ use std::process::Command;
 /// What a sealed run may read and fetch.
 #[derive(Args, Clone, Default)]
 pub struct SealArgs {
-    /// A file or folder that the script may read though it lies elsewhere than in the script's folder; can be given again.
+    /// A file or folder outside the script's folder that the script may read; may be repeated.
     #[arg(long, value_name = "PATH")]
     input: Vec<PathBuf>,
     /// Let the script fetch repositories of the Hugging Face Hub (`hf:org/repo`).
     #[arg(long)]
     allow_fetch: bool,
-    /// Fetch nothing: known nets, labels and photos must be here already.
+    /// Download nothing: known nets, labels and photos must be on this machine already.
     #[arg(long)]
     offline: bool,
 }
@@ -41,7 +40,7 @@ impl SealArgs {
         Allowed { command, inputs: self.input.clone(), fetch: self.allow_fetch, offline: self.offline }
     }
 
-    /// Checks that nothing is said that a run without a seal does not heed.
+    /// Checks that no option is given that only a sealed run obeys.
     ///
     /// # Errors
     /// Where something is.

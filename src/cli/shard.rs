@@ -1,5 +1,5 @@
-//! `convscope shard`: a script's questions about some images of its data sets, kept as states that join with those of the
-//! others. Ray, Spark, Slurm or `xargs -P` call it; killed, it goes on with what is missing.
+//! `convscope shard`: evaluates a script's questions on a part of its data sets' images and saves states that join with those
+//! of the other parts. Ray, Spark, Slurm or `xargs -P` call it; after being killed, it resumes with the missing images.
 
 use super::run::{execute, exit_code};
 use super::terminal::{Mode, print_err, print_out};
@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Look at some images of a script's data sets and keep what the others' results can be joined with.
+/// Evaluate a part of the images of a script's data sets and save states that `merge` joins.
 #[derive(Args)]
 pub struct Shard {
     /// The script, or its lock: then the script, the engine and the nets must be those that were locked.
@@ -26,16 +26,16 @@ pub struct Shard {
     /// The list of shards that `convscope index` wrote.
     #[arg(long, value_name = "FILE", conflicts_with = "images")]
     shards: Option<PathBuf>,
-    /// Shards a to b of the list, from 0, b not among them; all unless said otherwise.
+    /// Shards A..B of the list, counted from 0, B excluded [default: all].
     #[arg(long, value_name = "A..B", requires = "shards", value_parser = range)]
     range: Option<Range<usize>>,
-    /// Images a to b, from 0, b not among them: where there is no list.
+    /// Images A..B, counted from 0, B excluded, where there is no list.
     #[arg(long, value_name = "A..B", value_parser = range)]
     images: Option<Range<usize>>,
-    /// The state file to write. Until it is whole, the states of waves lie in a folder beside it.
+    /// The state file to write. Until it is complete, the states of waves lie in a folder beside it.
     #[arg(long, short)]
     out: PathBuf,
-    /// Images of a wave: after each its state is kept, and a run that was killed goes on behind it.
+    /// Images of a wave. The state is saved after each wave; a run that was killed resumes after the last one.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     wave: u64,
     #[command(flatten)]
@@ -79,7 +79,7 @@ impl Shard {
         let code = exit_code(&run, &executed);
         if code != 0 {
             if ledger.folder.as_ref().is_some_and(|f| f.is_dir()) {
-                print_err("what was done is kept; the same command goes on behind it");
+                print_err("finished work is saved; the same command resumes after it");
             }
             return Ok(code);
         }

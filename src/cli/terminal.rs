@@ -1,6 +1,6 @@
-//! What scripts print and show, in a terminal: results on stdout, everything else on stderr. Where stdout cannot be written
-//! (its reader went away, its disk is full) the work goes on and its files are saved, and the program ends with an error. A
-//! script that prints on and on is stopped then.
+//! A script's output in a terminal: results on stdout, everything else on stderr. Where stdout cannot be written (its reader
+//! is gone, its disk is full) the work continues and saves its files, and the program ends with an error; a script that prints
+//! without end is stopped.
 
 use super::bars::Bars;
 use super::cluster;
@@ -21,13 +21,13 @@ static LOST: OnceLock<std::io::Error> = OnceLock::new();
 /// Texts for stdout that were lost.
 static FAILED_WRITES: AtomicU64 = AtomicU64::new(0);
 
-/// How many may be lost before the work is stopped: more than a script prints that comes to an end.
+/// How many may be lost before the work is stopped: more than any script that ends is expected to print.
 const MOST_FAILED_WRITES: u64 = 100_000;
 
 /// What stops the work.
 static WORK: OnceLock<Signal> = OnceLock::new();
 
-/// Writes results to stdout; [`lost`] tells where that failed.
+/// Writes results to stdout; [`lost`] returns the error where that failed.
 pub fn print_out(text: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -78,7 +78,7 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.replace("\r\n", "\n").chars().map(written).collect())
 }
 
-/// What a script prints: as it is, or harmless where the script is a stranger's.
+/// A script's text as it is, or with its control characters escaped where the script is untrusted.
 fn printed(text: &str) -> Cow<'_, str> {
     if seal::is_held() { harmless(text) } else { Cow::Borrowed(text) }
 }

@@ -1,4 +1,4 @@
-//! `convscope verify`: runs what was locked again and says whether the same comes out, in one exit code.
+//! `convscope verify`: runs a locked script again and compares its outputs; the exit code is the verdict.
 
 use super::lock::say_held;
 use super::sealed::SealArgs;
@@ -11,15 +11,15 @@ use convscope_dsl::run::{Ended, LockedRun, Refusal, Status, Verdict};
 use convscope_engine::{Error, Result};
 use std::path::PathBuf;
 
-/// Run what was locked again and say whether the same comes out.
+/// Run a locked script again and compare its outputs with the locked ones.
 #[derive(Args)]
 pub struct Verify {
     /// A lock (S.lock.json), a bundle (.zip), a report (report.html), a script with its lock beside it, or a run's folder.
     what: PathBuf,
-    /// A folder with inputs that a bundle only names, or for a report.
+    /// A folder with the inputs that a bundle only names, or with those of a report.
     #[arg(long, value_name = "DIR")]
     inputs: Option<PathBuf>,
-    /// Threads; all cores unless said otherwise. Results do not depend on it.
+    /// The number of threads [default: all cores]. Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub struct Verify {
     /// Print the verdict as JSON.
     #[arg(long)]
     json: bool,
-    /// Say nothing: the exit code tells.
+    /// Print nothing; the exit code is the verdict.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -71,7 +71,7 @@ impl Verify {
     }
 }
 
-/// The exit code of another command that met a refusal; what it says goes to stderr.
+/// The exit code of another command that was refused; the message goes to stderr.
 pub fn refused(refusal: Refusal) -> Result<u8> {
     match refusal {
         Refusal::Error(error) => Err(error),

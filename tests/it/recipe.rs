@@ -1,5 +1,5 @@
-//! ARCHITECTURE's recipe for a probe, followed in a copy of the workspace: a file, its two lines, and it is in scripts, in the reference
-//! and in completion. It compiles the engine again: `CONVSCOPE_RECIPE=1` runs it.
+//! ARCHITECTURE's recipe for a probe, followed in a copy of the workspace: a file, its two lines, and it is in scripts, in the
+//! reference and in completion. It compiles the engine again: `CONVSCOPE_RECIPE=1` runs it.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};

@@ -1,11 +1,11 @@
-//! Where a page is: a port on loopback and a secret in the path.
+//! The address of a page: a port on loopback and a secret in the path.
 
 use convscope_engine::{Error, Result, atomic};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The address of a page: only its holder gets in. It is kept in a file, so that a page that was open when the server ended
-/// goes on when it starts again.
+/// The address of a page, without which a client has no access. It is kept in a file, so that a page that was open when the
+/// server ended works again after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// The port on loopback.

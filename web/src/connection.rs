@@ -1,5 +1,5 @@
-//! Connections of a server: how many at once, and how long each may take. Anybody on this machine can connect, so one that
-//! is slow, silent or one too many is closed, and none outlives the server.
+//! Limits on a server's connections: their number and their time. Anybody on this machine can connect, so connections that
+//! are slow, silent or too many are closed, and all are closed when the server ends.
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -16,9 +16,9 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Sleep, sleep, timeout};
 
-/// A request's head has come within this time of the connection or of the last answer: a connection may idle as long.
+/// The time for a request's head to arrive after the connection or the last answer, which is also the longest idle time.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// The other side takes something of an answer within this time.
+/// The longest time for which the other side may read nothing of an answer.
 const WRITE_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a request's head at most.
 const MAX_HEAD: usize = 16 * 1024;
@@ -89,7 +89,7 @@ async fn serve(stream: TcpStream, service: Router, mut ended: watch::Receiver<bo
     let _ = connection.await;
 }
 
-/// A stream that breaks where the other side takes nothing for too long.
+/// A stream that fails where the other side reads nothing for too long.
 struct Patient {
     stream: TcpStream,
     waiting: Option<Pin<Box<Sleep>>>,

@@ -1,4 +1,4 @@
-//! Who may ask, and how much: only the holder of the address, from a page of this very server, a short text within a time.
+//! Access control: requests must carry the secret, come from a page of this server, be short and arrive in time.
 //!
 //! Other sites in the same browser are kept out by the token in the path, by the `Host` (a foreign name that resolves to
 //! loopback) and by the `Origin` (a page elsewhere that posts here). Every answer forbids what the page does not need.
@@ -15,10 +15,10 @@ use std::time::Duration;
 
 /// Bytes of a request's body at most.
 const MAX_BODY: usize = 64 * 1024;
-/// Within this time it has come.
+/// The longest time for it to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// What every answer carries.
+/// The headers of every answer.
 const HEADERS: [(HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -32,7 +32,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_FRAME_OPTIONS, "DENY"),
 ];
 
-/// Lets a request through, or refuses it without saying what is here.
+/// Lets a request through, or refuses it without revealing what the server is.
 pub async fn check(State(address): State<Arc<Address>>, request: Request, next: Next) -> Response {
     let mut response = match rejection(&address, &request) {
         Some(status) => refusal(status),

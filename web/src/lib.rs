@@ -1,5 +1,5 @@
-//! Pages in a browser, served on loopback alone. [`serve()`] is the one server: it listens, keeps the [`Address`], lets only
-//! its holder in (`guard`) and ends on a [`Stop`]. A page is a module that makes a [`Page`]: [`label`].
+//! Pages in a browser, served on loopback only. [`serve()`] is the server of all pages: it listens, keeps the [`Address`],
+//! admits only clients that know it (`guard`) and ends on a [`Stop`]. A page is a module that makes a [`Page`]: [`label`].
 
 mod address;
 mod connection;

@@ -1,4 +1,4 @@
-//! The server of all pages: where it listens, what stands in front of a page, how long a connection may take, how it ends.
+//! The server of all pages: its port, the guard before each page, the limits of connections, its end.
 
 use crate::address::{Address, new_token};
 use crate::connection::Connections;
@@ -17,16 +17,16 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-/// An answer that is under way when the server ends may take this long.
+/// The time for answers that are under way when the server ends.
 const GRACE: Duration = Duration::from_millis(300);
-/// So may work for it that does not wait for the network: what it writes to the disk is whole.
+/// The time for work that does not wait for the network, so that what it writes to the disk is complete.
 const WORK: Duration = Duration::from_secs(2);
 
 /// A page: the document that the address opens, and the routes below it.
 pub struct Page {
     /// The document.
     pub html: &'static str,
-    /// What the document asks for; paths are relative to the address.
+    /// The routes that the document requests; paths are relative to the address.
     pub routes: Router,
 }
 

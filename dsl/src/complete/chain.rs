@@ -1,4 +1,4 @@
-//! Which kind of value a chain such as `net.layer("conv1").channel(3)` is worth, from the values at hand and from what
+//! Infers the kind of value of a chain such as `net.layer("conv1").channel(3)` from the existing variables and from what
 //! the functions return, without running anything.
 
 use crate::session::Session;
@@ -15,7 +15,7 @@ fn normal(kind: &str) -> String {
     }
 }
 
-/// The kind of value that the expression at the end of `tokens` is worth, where it can be told.
+/// The kind of value of the expression at the end of `tokens`, where it can be inferred.
 pub fn kind(session: &Session, text: &str, tokens: &[Token]) -> Option<String> {
     kind_within(session, text, tokens, 16)
 }

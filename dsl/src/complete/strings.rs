@@ -1,4 +1,4 @@
-//! What could stand inside quotes: depends on the call, option or index that the text is for.
+//! Completion inside quotes, by the call, option or index that the text is for.
 
 use super::{Candidate, call_around, chain, map_owner};
 use crate::script::loading;

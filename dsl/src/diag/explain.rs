@@ -1,4 +1,4 @@
-//! rhai's errors in people's words: what was asked, what is there, what to do.
+//! Rewords rhai's errors: what was requested, what exists, what to do.
 
 use crate::fault::carried;
 use crate::library::{Function, plain};
@@ -7,7 +7,7 @@ use convscope_engine::error::{Kind, did_you_mean};
 use rhai::{Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Position};
 use std::collections::BTreeSet;
 
-/// What a script could have meant: the names at hand.
+/// The names that a script could have meant.
 pub struct Known<'a> {
     /// The engine, for the names of its standard functions and types.
     pub engine: &'a Engine,

@@ -1,4 +1,4 @@
-//! Which part of the source an error is about: from the place that rhai names to the argument, option or call that is meant.
+//! Finds the part of the source that an error is about: from rhai's position to the argument, option or call that is meant.
 
 use crate::fault::carried;
 use crate::source::{Class, Token, closing, tokens};

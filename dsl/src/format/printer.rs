@@ -1,4 +1,4 @@
-//! Writes a tree of brackets: on one line what fits, else broken from the outside in.
+//! Prints a tree of brackets: on one line where it fits, else broken from the outermost brackets inwards.
 
 use super::WIDTH;
 use super::spacing::{Place, Role, places};

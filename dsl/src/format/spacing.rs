@@ -1,4 +1,4 @@
-//! What a token is to its neighbours: whether a space stands before it, whether an operator has one or two sides, where a
+//! Spaces between tokens: whether a space stands before a token, whether an operator is unary or binary, where a
 //! closure's parameters begin and end.
 
 use super::tree::{Inside, Node};

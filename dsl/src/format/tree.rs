@@ -1,4 +1,4 @@
-//! A script as brackets within brackets: enough to lay it out, for whatever the parser took.
+//! A script as a tree of brackets, which is all that the layout needs; covers everything that the parser accepts.
 
 use super::spacing;
 use crate::source::{Class, Token, tokens};
@@ -244,7 +244,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Whether a comment at the end of the last item stands for itself.
+/// Whether a comment at the end of the last item is an item of its own.
 fn hangs(node: &Node<'_>) -> bool {
     let Node::Leaf(leaf) = node else { return false };
     matches!(leaf.class, Class::Comment { .. }) && (leaf.text.starts_with("//") || leaf.lines > 0)

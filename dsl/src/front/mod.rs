@@ -1,9 +1,9 @@
-//! Front matter: what a script says about itself, as TOML in comments at its head.
+//! Front matter: a script's metadata, as TOML in comments at its head.
 //!
 //! ```text
 //! // /// convscope
 //! // engine = ">=0.1, <0.2"          the engine versions it runs on
-//! // seed = 7                        from which all randomness follows
+//! // seed = 7                        the seed of all random numbers
 //! // [params]
 //! // n = 60                          a parameter's default, which says its type
 //! // patch = { default = 16, min = 4, max = 64, doc = "side of the patch, px" }
@@ -31,7 +31,7 @@ pub use param::{Param, Value};
 const OPEN: &str = "/// convscope";
 const CLOSE: &str = "///";
 
-/// What a script says about itself.
+/// A script's front matter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Front {
     /// What it is called.
@@ -127,7 +127,7 @@ impl Front {
         raw.checked().map_err(|e| e.context("front matter"))
     }
 
-    /// The values that `param` gives: those of `given` where the parameter is declared so, else the defaults.
+    /// The values that `param` returns: those of `given` where the parameter is declared so, else the defaults.
     ///
     /// # Errors
     /// Where a given one is not declared, not of its type or out of its range. Where nothing is declared, all pass.

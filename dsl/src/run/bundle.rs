@@ -1,5 +1,5 @@
-//! One archive with a locked script, its modules, inputs, outputs and report, the same bytes each time. Inputs that are
-//! large, or whose licence does not let them be passed on, are named by their digests instead.
+//! Bundles: one archive with a locked script, its modules, inputs, outputs and report, the same bytes each time. Large inputs,
+//! and inputs whose licence forbids redistribution, are named by their digests instead.
 
 use super::locked_run::{BUNDLE, LockedRun};
 use super::locking::report;
@@ -18,7 +18,7 @@ use std::path::{Component, Path};
 /// The folder in an archive in which the script and what it reads lie.
 pub const FILES: &str = "files";
 
-/// Licences that let a file be passed on, by how their SPDX identifiers begin.
+/// Licences that permit redistribution, by the beginnings of their SPDX identifiers.
 const FREE: [&str; 10] =
     ["CC0", "CC-BY-4", "CC-BY-3", "CC-BY-SA", "MIT", "Apache", "BSD", "ISC", "Unlicense", "LicenseRef-public-domain"];
 

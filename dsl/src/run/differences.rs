@@ -1,4 +1,4 @@
-//! Two runs side by side, array by array on one scale, with what lies between them.
+//! Two runs side by side, array by array on one scale, with their differences.
 
 use convscope_engine::run::{Array, Content};
 use convscope_engine::show::{Cell, Grid, Mark, Part, Pictures, Plot, Scale, Series, Table, Tile};

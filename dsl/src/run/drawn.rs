@@ -1,4 +1,4 @@
-//! What a script said, drawn once: the figures in the folder for outputs, the parts of the report, and the outputs of the
+//! Draws a script's results once: the figures in the folder for outputs, the parts of the report, and the outputs of the
 //! record.
 
 use super::keep::Event;
@@ -32,11 +32,11 @@ pub struct Drawn {
     pub arrays: BTreeMap<String, Array>,
     /// An entry for each thing that was shown, as `shown.json` has it.
     pub entries: Vec<Value>,
-    /// Bytes that the report's viewers may still take.
+    /// Bytes left for the report's viewers.
     room: usize,
 }
 
-/// Draws what a script said into the folder `out`.
+/// Draws a script's results into the folder `out`.
 ///
 /// # Errors
 /// Where a figure cannot be drawn or written, or an array cannot be read.

@@ -1,4 +1,4 @@
-//! The script that asks the usual questions of a net and an image, a signal or a volume.
+//! Writes the script of `convscope explain`: the usual probes of a net on an image, a signal or a volume.
 
 use super::source::Source;
 use convscope_engine::graph::Op;
@@ -24,7 +24,7 @@ enum Kind {
     Boxes,
 }
 
-/// What a net is asked with.
+/// The form of the net's input.
 enum Form {
     /// A photo.
     Photo,
@@ -36,7 +36,7 @@ enum Form {
     Numbers,
 }
 
-/// The probes that are put to a photo.
+/// The probes that run on a photo.
 const OF_PHOTOS: [&str; 4] = ["gradient", "guided_backprop", "grad_cam", "occlusion"];
 
 /// The endings of files of signals.
@@ -45,10 +45,10 @@ const SIGNALS: [&str; 2] = [".wav", ".wave"];
 /// The endings of files of volumes, those that are refused with a hint among them.
 const VOLUMES: [&str; 5] = [".nii", ".nii.gz", ".hdr", ".dcm", ".dicom"];
 
-/// The probes that are put to a signal or a volume.
+/// The probes that run on a signal or a volume.
 const OF_RECORDINGS: [&str; 4] = ["gradient", "integrated_gradients", "grad_cam", "occlusion"];
 
-/// The probes that are put to an input of any shape.
+/// The probes that run on an input of any shape.
 const OF_NUMBERS: [&str; 3] = ["gradient", "guided_backprop", "integrated_gradients"];
 
 /// What is to be explained.
@@ -66,7 +66,7 @@ pub struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// The script, and what it assumes of the net, a note a line. `report` is told what is fetched.
+    /// The script, and what it assumes of the net, one note per line. `report` is called with what is downloaded.
     ///
     /// # Errors
     /// Where the net cannot be loaded, or a name has no form in a script.
@@ -213,7 +213,7 @@ impl Question<'_> {
         }
     }
 
-    /// What the script asks of the net: the options are completed where the net says nothing of photos.
+    /// How the script loads the net: the options are completed where the net's file says nothing about preprocessing.
     fn options(&self, report: &dyn Fn(&str)) -> Result<NetQuery> {
         let mut options = LoadOptions::from_json(self.given)?;
         let path = Path::new(self.net);
@@ -268,7 +268,7 @@ impl Question<'_> {
     }
 }
 
-/// What a script asks of a net.
+/// How a script loads a net.
 struct NetQuery {
     /// The options as `load_model` takes them, after a comma.
     options: String,
@@ -342,7 +342,7 @@ fn asked_head(net: Model) -> Result<(Model, Option<String>)> {
     .hint("export the net without that step, or cut it: onnx.utils.extract_model(\"net.onnx\", \"scores.onnx\", [input], [scores])"))
 }
 
-/// Whether a note of a net's card tells what is assumed, or where the way of photos and the labels come from.
+/// Whether a note of a net's card names an assumption, or the source of preprocessing or labels.
 fn concerns_reader(note: &str) -> bool {
     let words = ["assumed", "own metadata", "beside the net", "the one output", "are values", "this is the output"];
     words.iter().any(|word| note.contains(word))

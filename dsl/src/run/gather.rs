@@ -1,5 +1,5 @@
-//! Where the files of a locked run lie, and how those that it needs come together. Every path here comes from a lock, which a
-//! stranger may have written: none is joined to a folder that it leads out of.
+//! Locates and collects the files of a locked run. Every path here comes from a lock, which may be malicious: none is joined
+//! to a folder that it leads out of.
 
 use super::locked_run::{LockedRun, Refusal, SAMPLE};
 use super::source::{absolute, folder};

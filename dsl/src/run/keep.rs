@@ -1,4 +1,4 @@
-//! An output that hands everything on and keeps what was printed and shown, in order, for the report and the record.
+//! An output that forwards everything and keeps what was printed and shown, in order, for the report and the record.
 
 use crate::output::{Output, Shown};
 use crate::run::states::ClusterRequest;
@@ -7,7 +7,7 @@ use convscope_engine::data::Image;
 use convscope_engine::states::StateFile;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a script said.
+/// One output of a script.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Text that it printed, with its line ends.
@@ -16,19 +16,19 @@ pub enum Event {
     Shown(Shown),
 }
 
-/// An output that keeps what passes.
+/// An output that keeps what it forwards.
 pub struct Keep {
     inner: Arc<dyn Output>,
     events: Mutex<Vec<Event>>,
 }
 
 impl Keep {
-    /// An output that hands on to `inner`.
+    /// An output that forwards to `inner`.
     pub fn new(inner: Arc<dyn Output>) -> Self {
         Keep { inner, events: Mutex::default() }
     }
 
-    /// What passed, in order.
+    /// What was forwarded, in order.
     pub fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,5 +1,5 @@
-//! A run that somebody locked: a lock, a bundle, a report, a script with its lock beside it, or a run's folder, opened into
-//! one shape. Whatever is not as it was written is told here, before anything runs.
+//! Opens a locked run, given as a lock, a bundle, a report, a script with its lock beside it, or a run's folder. Files that
+//! were changed are reported here, before anything runs.
 
 use super::bundle::FILES;
 use super::gather::resolve_base;
@@ -36,19 +36,19 @@ pub struct LockedRun {
     pub script: PathBuf,
     /// The folder that inputs are relative to.
     pub base: PathBuf,
-    /// The locked outputs with all their values, where they are at hand.
+    /// The locked outputs with all their values, where they are available.
     pub whole: BTreeMap<String, Content>,
     /// A report's parts.
     pub parts: Option<Vec<String>>,
     /// What belongs to the script and may be read by it.
     pub(super) roots: Vec<PathBuf>,
-    /// What the user allows beside it.
+    /// What the user allows besides.
     allowed: Allowed,
     /// Holds what was unpacked.
     pub(super) unpacked: Option<Temporary>,
 }
 
-/// What cannot be opened: an error of the machine or the request, or a verdict.
+/// Why a run cannot be opened: an error of the machine or the request, or a verdict.
 pub enum Refusal {
     /// No such file, no permission.
     Error(Error),
@@ -73,8 +73,8 @@ fn tampered(culprit: &str, how: impl Into<String>) -> Verdict {
 }
 
 impl LockedRun {
-    /// Opens what lies at `path`. `inputs` is a folder in which missing inputs are looked for; `allowed` says what may be read
-    /// beside what belongs to the script.
+    /// Opens the run at `path`. `inputs` is a folder in which missing inputs are looked for; `allowed` says what may be read
+    /// besides the files of the script.
     ///
     /// # Errors
     /// A verdict where something is not as it was written; an error where nothing can be read.
@@ -201,7 +201,7 @@ impl LockedRun {
         Ok(opened)
     }
 
-    /// Modules and inputs are there and as they were.
+    /// Checks that modules and inputs are there and unchanged.
     fn checked(self, inputs: Option<&Path>) -> Result<Self, Refusal> {
         let sealing = self.sealing();
         for module in &self.lock.modules {
@@ -269,7 +269,7 @@ fn script_name(lock: &Lock) -> String {
     format!("{last}.rhai")
 }
 
-/// What an input is instead of what it was, if it is.
+/// The verdict on an input that is missing or changed.
 fn changed(input: &Input, base: &Path) -> Option<Verdict> {
     let verdict = |how: String| Some(Verdict::of(Status::Input, &input.path, how));
     // What comes by a name is told by the new run.

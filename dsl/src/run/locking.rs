@@ -1,5 +1,5 @@
-//! Makes a lock: runs a script twice, in fresh processes on one and on several threads, and writes down what belongs
-//! together; refuses what would not come out the same again.
+//! Makes a lock: runs a script twice, in new processes on one and on several threads, and records script, inputs and outputs.
+//! It refuses a script whose two runs differ.
 
 use super::rerun::{Elsewhere, Ended, Rerun};
 use super::sealing::{Allowed, Sealing};
@@ -16,19 +16,19 @@ use std::path::{Path, PathBuf};
 pub struct Locking {
     /// The script's file.
     pub script: PathBuf,
-    /// From which all randomness follows, unless the front matter says.
+    /// The seed of all random numbers, unless the front matter has one.
     pub seed: Option<u64>,
     /// MB that probes may hold at once, unless the front matter says.
     pub memory: Option<u64>,
     /// The threads of the second run; all cores where absent.
     pub threads: Option<usize>,
-    /// What `param` gives.
+    /// The values that `param` returns.
     pub params: BTreeMap<String, String>,
     /// The most values of an array that the lock keeps.
     pub values: usize,
     /// Whether progress is reported.
     pub progress: bool,
-    /// What both runs may read and fetch beside what lies in the script's folder.
+    /// What both runs may read and fetch besides the script's folder.
     pub allowed: Allowed,
 }
 
@@ -45,7 +45,7 @@ pub enum Made {
 }
 
 impl Locking {
-    /// A script with nothing else said.
+    /// The script with defaults for everything else.
     pub fn of(script: &Path, allowed: &Allowed) -> Self {
         Locking {
             script: script.to_path_buf(),
@@ -98,7 +98,7 @@ impl Locking {
         };
         if !one.unrepeatable.is_empty() {
             let what = one.unrepeatable.join(", ");
-            return Err(Error::value(format!("the script asks for {what}, which no second run gives again"))
+            return Err(Error::value(format!("the script uses {what}, which a second run does not reproduce"))
                 .hint("leave it out, or run the script without a lock"));
         }
         let other = match rerun(several).run(output)? {
@@ -123,7 +123,7 @@ pub fn lock_file(script: &Path) -> PathBuf {
     script.with_extension("lock.json")
 }
 
-/// Both runs gave the same, each output as its rule says.
+/// Checks that both runs gave the same outputs, each by its rule.
 fn same(one: &Finished, other: &Finished, several: usize) -> Result<()> {
     let (first, second) = (&one.record.outputs, &other.record.outputs);
     if first.len() != second.len() {

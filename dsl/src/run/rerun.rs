@@ -1,4 +1,4 @@
-//! Runs a script in a process of its own, which knows nothing of this one but what is said here, and takes over what it left.
+//! Runs a script in a process of its own, which gets no other state than the fields here, and reads its results.
 
 use super::sealing::Sealing;
 use super::source::absolute;
@@ -23,11 +23,11 @@ pub struct Rerun {
     pub script: PathBuf,
     /// The folder that its inputs are relative to.
     pub base: PathBuf,
-    /// From which all randomness follows.
+    /// The seed of all random numbers.
     pub seed: u64,
     /// MB that probes may hold at once.
     pub memory: u64,
-    /// What `param` gives.
+    /// The values that `param` returns.
     pub params: BTreeMap<String, String>,
     /// Threads; all cores where absent.
     pub threads: Option<usize>,
@@ -40,7 +40,7 @@ pub struct Rerun {
 }
 
 impl Default for Rerun {
-    /// No script, with what a run has where nothing is said.
+    /// No script, and the defaults of a run.
     fn default() -> Self {
         Rerun {
             script: PathBuf::new(),
@@ -58,7 +58,7 @@ impl Default for Rerun {
 
 /// How it ended.
 pub enum Ended {
-    /// With everything that the script does.
+    /// The script ran to its end.
     Done(Box<Elsewhere>),
     /// With an error of the script.
     Failed(Failure),
@@ -90,7 +90,7 @@ impl std::ops::Deref for Elsewhere {
 }
 
 impl Rerun {
-    /// Runs it by this program's own `run`; `output` is told how far it is.
+    /// Runs it by this program's own `run`; its progress goes to `output`.
     ///
     /// # Errors
     /// Where no process can be started or none of its files be read.
@@ -150,7 +150,7 @@ pub fn killed(status: ExitStatus) -> String {
     format!("the script's process ended without a word ({status})")
 }
 
-/// A process that runs a script, sealed where there is something to seal it by.
+/// A process that runs a script, sealed where `sealing` is given.
 pub struct Sealed<'a> {
     /// The script's file.
     pub script: &'a Path,
@@ -211,7 +211,7 @@ impl Sealed<'_> {
     }
 }
 
-/// Passes on what another process says while it says it, and keeps what looks like an error.
+/// Forwards another process's messages as they come, and keeps those that look like errors.
 fn follow(stderr: impl std::io::Read, output: &dyn Output) -> String {
     use std::io::BufRead;
     let mut error = String::new();

@@ -1,4 +1,4 @@
-//! Runs a script here: a session executes it, then what it left becomes one record, figures and a report.
+//! Runs a script here: a session executes it, then its results become one record, figures and a report.
 
 use super::drawn::{Drawn, drawn};
 use super::engine;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bytes of inputs up to which a report carries a lock, for which they are read once more after the run.
+/// The most bytes of inputs for which a report carries a lock: the inputs are read once more after the run for it.
 const LARGE: u64 = 1 << 30;
 
 /// A script to run, and where its files lie.
@@ -29,11 +29,11 @@ pub struct Run {
     pub source: Source,
     /// Where inputs and outputs lie.
     pub place: Place,
-    /// What `param` gives.
+    /// The values that `param` returns.
     pub params: BTreeMap<String, String>,
 }
 
-/// How much is kept of what comes out.
+/// How much of the results is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// The most values of an array that its output keeps.
@@ -42,7 +42,7 @@ pub struct Recording {
     pub whole: bool,
     /// Whether `save` refuses paths that lead out of the folder for outputs, where no lock can hold the file.
     pub inside: bool,
-    /// Whether what the last expression is worth is shown, too.
+    /// Whether the value of the last expression is shown, too.
     pub last: bool,
 }
 
@@ -119,7 +119,7 @@ impl Run {
         Some(Run { title: self.title.clone(), source: self.source.clone(), place, params: self.params.clone() })
     }
 
-    /// What an executed script left; its figures are drawn and written.
+    /// The results of an executed script; its figures are drawn and written.
     ///
     /// # Errors
     /// Where a figure cannot be drawn or written, or an input can no longer be read.

@@ -1,5 +1,5 @@
-//! What a run in a process of its own may read and fetch: what belongs to the script, what the user declares, and the cache of
-//! known nets. Everything else is kept from it ([`convscope_engine::seal`]).
+//! What a run in a process of its own may read and fetch: the script's files, what the user declares, and the cache of known
+//! nets. Everything else is forbidden ([`convscope_engine::seal`]).
 
 use super::source::absolute;
 use crate::output::Output;
@@ -10,7 +10,7 @@ use convscope_engine::seal::{Bounds, Seal, real};
 use convscope_engine::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 
-/// What the user allows beside what belongs to the script.
+/// What the user allows besides the script's files.
 #[derive(Clone, Debug, Default)]
 pub struct Allowed {
     /// The command that declares more, as the user gave it: `convscope lock deep/s.rhai`.
@@ -65,7 +65,7 @@ impl Sealing {
         Ok(Seal { bounds, kernel, channel: cfg!(unix) })
     }
 
-    /// A script right in the user's home would have all of it.
+    /// Refuses to seal by the user's home: a script that lies there could read all of it.
     fn spares_home(&self, root: &Path) -> Result<()> {
         let (Some(home), root) = (std::env::home_dir().filter(|h| !h.as_os_str().is_empty()), real(root)) else {
             return Ok(());

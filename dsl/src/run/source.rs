@@ -1,4 +1,4 @@
-//! A script as its file holds it, or as a notebook's cells make it, with its front matter.
+//! A script from a file or from the cells of a notebook, with its front matter.
 
 use super::sealing::Sealing;
 use crate::front::Front;

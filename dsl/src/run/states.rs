@@ -1,5 +1,5 @@
-//! The states of a script's questions: what must be the same in those that join, those of some images, and what a cluster is
-//! asked for.
+//! The states of a script's questions: the facts on which states that join must agree, the states of a part of the images, and
+//! requests to a cluster.
 
 use super::engine;
 use super::script::{Recording, Run};
@@ -16,22 +16,22 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What a cluster is asked for.
+/// A request to a cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterRequest {
     /// Where its scheduler listens: HOST:PORT.
     pub address: String,
-    /// How the images are dealt.
+    /// How the images are divided among tasks.
     pub dealing: Dealing,
     /// The script.
     pub source: Source,
-    /// Where its files lie; what is left for a run that goes on lies with the outputs.
+    /// The folders of its files; the outputs' folder also holds what a resumed run needs.
     pub place: Place,
-    /// What `param` gives.
+    /// The values that `param` returns.
     pub params: BTreeMap<String, String>,
-    /// From which all randomness follows.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// What probes may hold, bytes.
+    /// The memory that probes may use, bytes.
     pub memory: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Folders for what a run leaves and for what is unpacked. They are removed at the end; what a killed process left behind is removed
-//! by a later one.
+//! Temporary folders for a run's results and for unpacked bundles. They are removed at the end; those of a killed process are
+//! removed by a later one.
 
 use convscope_engine::{Error, Result};
 use std::path::Path;
@@ -55,7 +55,7 @@ mod stale {
     /// A process locks its folder right after it made it; one that is older and not locked has no process.
     pub const SETTLED: Duration = Duration::from_secs(60);
 
-    /// Removes the folders beside `own` that have this age, the same owner and no process. What cannot be looked at or removed stays.
+    /// Removes the folders beside `own` that have this age, the same owner and no process. What cannot be examined or removed stays.
     pub fn remove(own: &Path, age: Duration) {
         let (Some(beside), Ok(meta)) = (own.parent(), own.metadata()) else { return };
         for entry in std::fs::read_dir(beside).into_iter().flatten().flatten() {

@@ -1,4 +1,4 @@
-//! What comes of running a locked script again, in one exit code.
+//! The verdict on a new run of a locked script, with its exit code.
 
 use super::locked_run::LockedRun;
 use super::rerun::Failure;
@@ -8,7 +8,7 @@ use convscope_engine::run::{Difference, Finished, Record, compare};
 use convscope_engine::show::sealed::heading;
 use serde::Serialize;
 
-/// What came out; the number is the exit code.
+/// The verdict; the number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -29,11 +29,11 @@ pub enum Status {
 /// The answer of `verify`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
-    /// What came out.
+    /// The status.
     pub status: Status,
     /// The exit code.
     pub code: u8,
-    /// The file or output that is to blame.
+    /// The file or output that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub culprit: Option<String>,
     /// In words.
@@ -41,7 +41,7 @@ pub struct Verdict {
     /// The first difference of an output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
-    /// In what the engine or the numerics are others, which by itself decides nothing.
+    /// How the engine or the numerics differ, which by itself decides nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub engine: Vec<String>,
     /// How many outputs were compared.
@@ -81,7 +81,7 @@ impl Verdict {
     }
 }
 
-/// The verdict on a new run of what was locked: the bits decide. Where they are others, another engine or class of numerics
+/// The verdict on a new run of what was locked: the bits decide. Where they differ, another engine or class of numerics
 /// may explain it, and the outputs are compared within tolerances.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! `timestamp()`, which rhai brings along: no second run gives it again, so it is noted, and locks refuse it.
+//! rhai's `timestamp()`: a second run does not reproduce it, so its use is recorded, and locks refuse it.
 
 use crate::context::Context;
 use crate::library::Library;
@@ -9,7 +9,8 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "timestamp() -> moment",
-        "The time now; `.elapsed` of it is the seconds since. For looking at durations: a script that asks for it cannot be locked.",
+        "The time now; `.elapsed` of it is the seconds since. It is for measuring durations; a script that uses it \
+         cannot be locked.",
         move || {
             shared.unrepeatable("the clock (`timestamp`)");
             Instant::now()

@@ -16,9 +16,10 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "cluster(address: text)",
-        "Has the cluster whose scheduler listens at HOST:PORT look at the images of this script's data sets: the first line of a \
-         script that `convscope run` runs. Probes that keep states that merge give the bits that one process gives; anything \
-         else about a data set is refused. Where the script is locked or verified, one process looks at all images.",
+        "Evaluates the images of this script's data sets on the cluster whose scheduler listens at HOST:PORT. It \
+         must be the first line of a script that `convscope run` runs. Probes whose states merge give the same bits \
+         as one process; other questions about data sets are refused. Where the script is locked or verified, one \
+         process evaluates all images.",
         move |address: &str| ask(&shared, address, &Map::new()).raise(),
     );
     let shared = context.clone();

@@ -1,4 +1,4 @@
-//! `plot`, `figure`, `markdown`: artifacts made in scripts.
+//! `plot`, `figure` and `markdown`, which make artifacts from values.
 
 use crate::context::Context;
 use crate::convert::{cast, kind, number, numbers};

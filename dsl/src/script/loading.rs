@@ -1,4 +1,5 @@
-//! `load_model`, `load_image`, `load_images`, `load_signal`, `load_volume`, `load_table`, `load_tensor`, `sample_image`: what scripts begin with.
+//! `load_model`, `load_image`, `load_images`, `load_signal`, `load_volume`, `load_table`, `load_tensor`, `sample_image`: what
+//! scripts begin with.
 
 use crate::context::Context;
 use crate::convert::options;
@@ -41,7 +42,9 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "load_images(from: text) -> data",
-        "A data set: a folder (sub-folders are labels), a pattern such as \"photos/*.jpg\", a .csv or .json table (path, label, box, mask or class_mask, keypoints, any attributes), annotations of COCO (.json) or VOC (.xml, or their folder), CIFAR-10 batches, or IDX files.",
+        "A data set: a folder (sub-folders are labels), a pattern such as \"photos/*.jpg\", a .csv or .json table \
+         (path, label, box, mask or class_mask, keypoints, any attributes), annotations of COCO (.json) or VOC \
+         (.xml, or their folder), CIFAR-10 batches, or IDX files.",
         move |from: &str| data(&shared, from, &Map::new()).raise(),
     );
     let shared = context.clone();
@@ -58,8 +61,8 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "load_predictions(from: text) -> predictions",
-        "What a classifier said of images, without the classifier: a .csv table or JSON (a list, or an object a line) of image, \
-         prediction and, where they are known, truth and probability; several guesses behind `;`; other columns are attributes. \
+        "The predictions of a classifier, without the classifier: a .csv table or JSON (a list, or an object a line) of image, \
+         prediction and, where they are known, truth and probability; several guesses are separated by `;`; other columns are attributes. \
          `accuracy_by_attribute`, `calibration` and `compare_with_humans` take them in place of nets.",
         move |from: &str| predictions(&shared, from, &Map::new()).raise(),
     );
@@ -73,7 +76,10 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "load_table(from: text) -> data",
-        "A data set of any length, read as it is used: .parquet files (Hugging Face's images, binary columns, paths), WebDataset's .tar files, .csv manifests of paths, a folder of such or of images, an index that `convscope index` wrote; a path, a pattern, shard-{000..047}.tar, an http or https address, or a list of such.",
+        "A data set of any length, read as it is used: .parquet files (Hugging Face's images, binary columns, \
+         paths), WebDataset's .tar files, .csv manifests of paths, a folder of such or of images, an index that \
+         `convscope index` wrote; a path, a pattern, shard-{000..047}.tar, an http or https address, or a list of \
+         such.",
         move |from: &str| table(&shared, &[from.to_string()], &Map::new()).raise(),
     );
     let shared = context.clone();
@@ -112,8 +118,8 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     });
     library.add(
         "shapes(options: map) -> data",
-        "Generated images of textured shapes on cluttered ground, with label, mask, box and attributes known; the embedded \
-         net `shapes` was trained on others of them.",
+        "Generated images of textured shapes on a cluttered background, with known label, mask, box and attributes. \
+         The embedded net `shapes` was trained on images of another seed.",
         |options: Map| generated(&options).raise(),
     );
     library.add("shapes(n: number) -> data", "", |n: i64| {
@@ -123,7 +129,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "sample_image(name: text) -> image",
-        "A labelled photo to try things on; `sample_images()` lists the names.",
+        "A labelled sample photo; `sample_images()` lists the names.",
         move |name: &str| {
             let image = sample_image(name, &|line| shared.output.progress(line, 0, 0)).raise()?;
             shared.sampled(name, &image);

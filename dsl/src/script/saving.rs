@@ -16,7 +16,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "save(value, path: text)",
-        "Writes a value by the path's ending: .png .svg .html (the figure), .npy (the primary array, raw), .csv (the table), \
+        "Writes a value in the format of the path's extension: .png .svg .html (the figure), .npy (the primary array, as computed), .csv (the table), \
          .json, .parquet (a row an image), .safetensors (all arrays). The path is relative to `--out`.",
         move |value: Dynamic, path: &str| {
             write(&shared, &value, path).raise()?;

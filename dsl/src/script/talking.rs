@@ -1,4 +1,4 @@
-//! `input`, `write`, `clear_output`, `sleep`: what passes between a script and the person in front of it.
+//! `input`, `write`, `clear_output`, `sleep`: interaction between a script and its user.
 
 use crate::context::Context;
 use crate::fault::Raise;
@@ -7,7 +7,7 @@ use convscope_engine::error::Kind;
 use convscope_engine::{Error, Result};
 use std::time::{Duration, Instant};
 
-/// A stop that was asked for is seen this often.
+/// The time between two checks for a request to stop.
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Binds them.
@@ -15,19 +15,19 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let output = context.output.clone();
     library.add(
         "input(prompt: text) -> text",
-        "Asks the person at the terminal or the notebook for a line and waits for it.",
+        "Asks the user for a line at the terminal or in the notebook, and waits for it.",
         move |prompt: &str| output.ask(prompt).raise(),
     );
     let output = context.output.clone();
     library.add("input() -> text", "", move || output.ask("").raise());
     let output = context.output.clone();
-    library.add("write(text)", "Writes a text without ending the line, where `print` ends it.", move |text: &str| {
+    library.add("write(text)", "Writes a text without the end of line that `print` adds.", move |text: &str| {
         output.write(text);
     });
     let output = context.output.clone();
     library.add(
         "clear_output(wait: bool)",
-        "Takes away what the notebook's cell has shown so far: at once, or, where wait is true, when the next output comes.",
+        "Clears the outputs of the notebook's cell: at once, or, where wait is true, when the next output comes.",
         move |wait: bool| output.clear(wait),
     );
     let output = context.output.clone();

@@ -8,7 +8,7 @@ use convscope_engine::error::Kind;
 /// How a cell or a script ended.
 #[derive(Clone, Debug, Default)]
 pub struct CellResult {
-    /// What the last expression was worth, where it is worth showing.
+    /// The value of the last expression, where it is not `()`.
     pub value: Option<Shown>,
     /// What went wrong.
     pub error: Option<Diagnostic>,

@@ -27,8 +27,7 @@ impl Session {
         }
     }
 
-    /// Calls a function of the session, as a cell would; the session's variables are not in its reach but for those that it
-    /// took along.
+    /// Calls a function of the session, as a cell would; of the session's variables it sees only those that it captured.
     ///
     /// # Errors
     /// As those of a cell.

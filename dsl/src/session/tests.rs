@@ -1,4 +1,4 @@
-//! Sessions end their cells well: panics, full memory, deep values.
+//! Tests that a session survives panics, full memory and deep values.
 
 #![allow(clippy::unwrap_used)]
 use super::*;

@@ -14,7 +14,7 @@ pub fn bind(library: &mut Library<'_>) {
     library.kind::<Artifact>("artifact", "A result: parts to show, arrays to compute with, notes to read.");
     library.add(
         "artifact.data(name: text) -> tensor",
-        "The array of that name, raw.",
+        "The array of that name, as computed.",
         |a: &mut Artifact, name: &str| a.array_named(name).cloned().raise(),
     );
     library.getter("artifact.names -> list", "The names of its arrays.", |a: &mut Artifact| {
@@ -22,7 +22,7 @@ pub fn bind(library: &mut Library<'_>) {
     });
     library.getter(
         "artifact.inputs -> map",
-        "Its maps of each input by name, where a backward pass was asked with a map of several.",
+        "Its maps of each input by name, where a backward pass ran on a map of several inputs.",
         |a: &mut Artifact| {
             let arrays = a.data.iter().filter_map(|(k, v)| Some((k.strip_prefix("input ")?, v)));
             arrays.map(|(name, v)| (name.into(), Dynamic::from(v.clone()))).collect::<rhai::Map>()
@@ -33,7 +33,7 @@ pub fn bind(library: &mut Library<'_>) {
         "Its primary array, or a number where that holds one.",
         |a: &mut Artifact| value(a).raise(),
     );
-    library.getter("artifact.notes -> list", "What a reader should know.", |a: &mut Artifact| {
+    library.getter("artifact.notes -> list", "Its caveats and findings, one sentence each.", |a: &mut Artifact| {
         a.notes.iter().map(|n| Dynamic::from(n.clone())).collect::<Array>()
     });
     library.getter("artifact.complete -> bool", "Whether it ran to its end.", |a: &mut Artifact| a.complete);
@@ -70,7 +70,9 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.add(
         "artifact.look(name: text, options?: map) -> artifact",
-        "The same with a figure for dark pages (\"dark\"), any page (\"transparent\") or a paper (\"column\", 3.25 inch wide, or \"page\", 6.75 inch; serif letters, without title and notes). Options: width in px, contours: lines at half of the strongest value on overlays.",
+        "The same with a figure for dark pages (\"dark\"), any page (\"transparent\") or a paper (\"column\", 3.25 \
+         inch wide, or \"page\", 6.75 inch; serif letters, without title and notes). Options: width in px, contours: \
+         lines at half of the strongest value on overlays.",
         |a: &mut Artifact, name: &str| look(a, name, &rhai::Map::new()).raise(),
     );
     library

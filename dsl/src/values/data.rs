@@ -10,8 +10,8 @@ use rhai::{Array, Dynamic, FnPtr, NativeCallContext};
 
 /// Binds data sets.
 pub fn bind(library: &mut Library<'_>) {
-    library.kind::<Dataset>("data set", "Images in order that know their labels and attributes.");
-    library.note("data[i] -> image", "Image i, from 0 (negative: from the end); it knows its label and attributes.");
+    library.kind::<Dataset>("data set", "Images in a fixed order, with labels and attributes.");
+    library.note("data[i] -> image", "Image i, from 0 (negative: from the end), with its label and attributes.");
     library.engine.register_indexer_get(|d: &mut Dataset, i: i64| {
         let at = index(i, d.len(), "image").raise()?;
         d.get(at).raise()
@@ -20,7 +20,7 @@ pub fn bind(library: &mut Library<'_>) {
         let (start, end) = (index(r.start, d.len() + 1, "image").raise()?, index(r.end, d.len() + 1, "image").raise()?);
         d.select(&(start..end.max(start)).collect::<Vec<_>>()).raise()
     });
-    library.getter("data.name -> text", "What it is called in results.", |d: &mut Dataset| d.name.clone());
+    library.getter("data.name -> text", "Its name in results.", |d: &mut Dataset| d.name.clone());
     library.getter("data.labels -> list", "The label of each image; () where it is unknown.", |d: &mut Dataset| {
         d.items().map(|i| i.label.clone().map_or(Dynamic::UNIT, Into::into)).collect::<Array>()
     });
@@ -44,12 +44,13 @@ pub fn bind(library: &mut Library<'_>) {
     });
     library.add(
         "data.filter(keep: function) -> data",
-        "The images for which the function says true, asked with #{ label, path, attributes, index }: data.filter(|x| x.label == \"cat\"). No pixels are read.",
+        "The images for which the function returns true, called with #{ label, path, attributes, index }: \
+         data.filter(|x| x.label == \"cat\"). No pixels are read.",
         |context: NativeCallContext, d: Dataset, keep: FnPtr| filter(&context, &d, &keep),
     );
     library.add(
         "data.map(f: function) -> list",
-        "What the function makes of each image.",
+        "The list of the function's values for each image.",
         |context: NativeCallContext, d: Dataset, f: FnPtr| {
             d.iter()
                 .map(|image| f.call_within_context::<Dynamic>(&context, (image.raise()?,)))

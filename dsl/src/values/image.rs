@@ -10,20 +10,19 @@ use rhai::{Array, Dynamic, Map};
 /// Binds images.
 pub fn bind(library: &mut Library<'_>) {
     library.kind::<Image>("image", "A photo or another picture: 8-bit RGB pixels, a label, attributes.");
-    library.getter(
-        "image.label -> text",
-        "What it shows, as its data set says; () where that is unknown.",
-        |i: &mut Image| i.label().map_or(Dynamic::UNIT, |l| l.to_string().into()),
-    );
+    library.getter("image.label -> text", "Its label in its data set; () where that is unknown.", |i: &mut Image| {
+        i.label().map_or(Dynamic::UNIT, |l| l.to_string().into())
+    });
     library.getter("image.path -> text", "The file it came from; () where there is none.", |i: &mut Image| {
         i.path().map_or(Dynamic::UNIT, |p| p.display().to_string().into())
     });
-    library.getter("image.attributes -> map", "What else its data set knows of it.", |i: &mut Image| {
+    library.getter("image.attributes -> map", "Its attributes in its data set.", |i: &mut Image| {
         i.attributes().iter().map(|(k, v)| (k.as_str().into(), attribute(v))).collect::<Map>()
     });
     library.getter(
         "image.mask -> tensor",
-        "Where its object is, rows x columns: 0 outside; inside 255, or a class's or part's number; () where that is unknown.",
+        "The mask of its object, rows x columns: 0 outside; inside 255, or a class's or part's number; () where that \
+         is unknown.",
         |i: &mut Image| {
             let Some(mask) = i.mask() else { return Fallible::Ok(Dynamic::UNIT) };
             let values = mask.values.iter().map(|v| f64::from(*v)).collect();

@@ -1,4 +1,4 @@
-//! Nets in scripts: their layers and classes, predictions, accuracy, what they look like without some channels.
+//! Nets in scripts: their layers and classes, predictions, accuracy, copies without some channels.
 
 use crate::context::Context;
 use crate::convert::{count, input};
@@ -31,40 +31,39 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     );
     library.getter(
         "net.outputs -> list",
-        "The names of its outputs; the net answers with the one that it is at.",
+        "The names of its outputs; the net is read at one of them.",
         |m: &mut Model| -> Array { m.output_names().into_iter().map(|n| Dynamic::from(n.to_string())).collect() },
     );
     library.add(
         "net.output(name: text) -> net",
-        "The same net asked for another of its outputs.",
+        "The same net, read at another of its outputs.",
         |m: &mut Model, name: &str| m.output_named(name).raise(),
     );
     library.getter(
         "net.inputs -> list",
-        "Its inputs, a map each: name, shape of one sample, asked (whether photos go there) and given (whether it is held at a value).",
+        "Its inputs, a map each: name, shape of one sample, asked (whether photos go there) and given (whether it is \
+         held at a value).",
         |m: &mut Model| -> Array { m.inputs().into_iter().map(net_input).collect() },
     );
     library.add(
         "net.input(name: text) -> net",
-        "The same net asked with another of its inputs; the one before is then given by a map, #{ name: .. }, or held by `net.given`.",
+        "The same net with another of its inputs as the asked one; the former is then given in a map, #{ name: .. }, \
+         or held by `net.given`.",
         |m: &mut Model, name: &str| m.asked_with(name).raise(),
     );
     library.add(
         "net.given(inputs: map) -> net",
-        "The same net with inputs held at values, so that it takes what a net of one input takes: arrays, lists, numbers, or photos \
+        "The same net with inputs held at values, so that it is used like a net of one input: arrays, lists, numbers, or photos \
          where an input is one.",
         |m: &mut Model, map: Map| given(m, map).raise(),
     );
     library.add(
         "net.float() -> net",
-        "The twin of a quantised net in real numbers: the same weights, values without rounding.",
+        "The float version of a quantised net: the same weights, values without rounding.",
         |m: &mut Model| m.dequantised().raise(),
     );
-    library.getter(
-        "net.card -> map",
-        "What is known of it: source, license, notes, preprocessing, digest.",
-        |m: &mut Model| card(m),
-    );
+    library
+        .getter("net.card -> map", "Its card: source, licence, notes, preprocessing, digest.", |m: &mut Model| card(m));
     library.getter("net.input_size -> list", "[rows, columns] of its input, px.", |m: &mut Model| -> Array {
         m.input_shape().iter().skip(1).map(|n| Dynamic::from(*n as i64)).collect()
     });
@@ -76,7 +75,8 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add("net.layer(i: number) -> layer", "", |m: &mut Model, i: i64| super::subject::layer_at(m, i).raise());
     library.add(
         "net.class(name: text) -> subject",
-        "A class by its name (but for case), a synonym, or the first letters of a word that only one class has; or by its index.",
+        "A class by its name (but for case), a synonym, or the first letters of a word that only one class has; or \
+         by its index.",
         |m: &mut Model, name: &str| Subject::class(m, name).raise(),
     );
     library.add("net.class(index: number) -> subject", "", |m: &mut Model, i: i64| class_at(m, i).raise());
@@ -135,7 +135,8 @@ fn detections(library: &mut Library<'_>, context: &Context) {
     );
     library.add(
         "net.boxes(image) -> table",
-        "What a detector finds, best first: class, index, score, objectness, x, y, w, h (left and upper edge, width, height in the photo's px).",
+        "What a detector finds, best first: class, index, score, objectness, x, y, w, h (left and upper edge, width, \
+         height in the photo's px).",
         |m: &mut Model, x: Dynamic| placed(m, &x).and_then(|(m, x)| m.boxes(&x)).raise(),
     );
     library.add("net.detect(image) -> artifact", "The same boxes on the photo.", |m: &mut Model, x: Dynamic| {
@@ -143,8 +144,8 @@ fn detections(library: &mut Library<'_>, context: &Context) {
     });
     library.add(
         "net.box(i: number) -> subject",
-        "A box that a detector finds, by its number, best first: the raw score of its class. A box of an image keeps to it when other \
-         inputs are asked about. Option of: \"class\", \"objectness\", \"x\", \"y\", \"w\" or \"h\".",
+        "A box that a detector finds, by its number, best first: the raw score of its class. A box of an image is \
+         that box for other inputs, too. Option of: \"class\", \"objectness\", \"x\", \"y\", \"w\" or \"h\".",
         |m: &mut Model, i: i64| boxed(m, i, None, &Map::new()).raise(),
     );
     library.add("net.box(i: number, image) -> subject", "", |m: &mut Model, i: i64, x: Dynamic| {
@@ -161,7 +162,8 @@ fn detections(library: &mut Library<'_>, context: &Context) {
     let job = context.job.clone();
     library.add(
         "net.average_precision(data) -> artifact",
-        "COCO's average precision of a detector over images whose objects are known; `net.accuracy(data)` is the same for a detector.",
+        "COCO's average precision of a detector over images whose objects are known; `net.accuracy(data)` is the \
+         same for a detector.",
         move |m: &mut Model, d: Dynamic| super::data::of(&d).and_then(|d| m.average_precision(&d, &job)).raise(),
     );
 }
@@ -263,13 +265,14 @@ fn predictions(library: &mut Library<'_>, context: &Context) {
     let job = context.job.clone();
     library.add(
         "net.accuracy(data) -> artifact",
-        "How often the label is the most probable class (top1) and among the five most probable (top5), with 95 % Wilson intervals.",
+        "How often the label is the most probable class (top1) and among the five most probable (top5), with 95 % \
+         Wilson intervals.",
         move |m: &mut Model, d: Dynamic| super::data::of(&d).and_then(|d| m.accuracy(&d, &job)).raise(),
     );
     let job = context.job.clone();
     library.add(
         "net.confusion(data) -> artifact",
-        "How often each label is taken for each class.",
+        "How often each label is classified as each class.",
         move |m: &mut Model, d: Dynamic| super::data::of(&d).and_then(|d| m.confusion(&d, &job)).raise(),
     );
 }
@@ -321,7 +324,7 @@ fn given(model: &Model, map: Map) -> Result<Model> {
     model.given(values.collect::<Result<Vec<_>>>()?)
 }
 
-/// The net with its other inputs held, where a map says them, and what it is asked with.
+/// The net with its other inputs held, where a map gives them, and the value of the asked input.
 fn placed(model: &Model, x: &Dynamic) -> Result<(Model, Input)> {
     input(x)?.placed(model)
 }

@@ -1,4 +1,4 @@
-//! Predictions without a net in scripts: how well they are, and the images that they are about.
+//! Predictions without a net in scripts: their accuracy, and the images that they are about.
 
 use crate::fault::Raise;
 use crate::library::Library;
@@ -9,22 +9,21 @@ use rhai::Dynamic;
 
 /// Binds predictions.
 pub fn bind(library: &mut Library<'_>) {
-    library.kind::<Predictions>("predictions", "What a classifier said of images, without the classifier.");
-    library.getter(
-        "predictions.name -> text",
-        "What they are called in results: the file's name.",
-        |p: &mut Predictions| p.name.clone(),
-    );
+    library.kind::<Predictions>("predictions", "The predictions of a classifier, without the classifier.");
+    library.getter("predictions.name -> text", "Their name in results: the file's name.", |p: &mut Predictions| {
+        p.name.clone()
+    });
     library.getter(
         "predictions.data -> data",
-        "The images that they are about: files with truths as labels and the file's other columns as attributes. The files need \
-         be there only where something asks for pixels.",
+        "The images of the predictions: files with truths as labels and the other columns as attributes. The image \
+         files must exist only where pixels are read.",
         |p: &mut Predictions| -> Dataset { p.data.clone() },
     );
     library.add("predictions.len() -> number", "The number of images.", |p: &mut Predictions| p.rows.len() as i64);
     library.add(
         "predictions.accuracy() -> artifact",
-        "How often the truth is the first guess (top1) and, where five were made, among five (top5), with 95 % Wilson intervals.",
+        "How often the truth is the first guess (top1) and, where five were made, among five (top5), with 95 % \
+         Wilson intervals.",
         |p: &mut Predictions| p.accuracy(None).raise(),
     );
     library.add(
@@ -34,7 +33,7 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.add(
         "predictions.confusion() -> artifact",
-        "How often each label is taken for each class.",
+        "How often each label is classified as each class.",
         |p: &mut Predictions| p.confusion(None).raise(),
     );
     library.add(

@@ -21,7 +21,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let job = context.job.clone();
     library.add(
         "rng(name: text) -> random",
-        "The stream of random numbers called so; another name is another stream.",
+        "The stream of random numbers of that name; another name is another stream.",
         move |name: &str| Random { stream: job.rng(&format!("script {name}")), name: name.to_string() },
     );
     library.add("random.uniform() -> number", "A number from 0 up to 1.", |r: &mut Random| r.stream.next_uniform());

@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic};
 
 /// Binds signals and volumes.
 pub fn bind(library: &mut Library<'_>) {
-    library.kind::<Signal>("signal", "Values along time, channels x samples, that know their sampling rate.");
+    library.kind::<Signal>("signal", "Values along time, channels x samples, with their sampling rate.");
     library.getter("signal.tensor -> tensor", "The values, channels x samples.", |s: &mut Signal| s.values.clone());
     library.getter("signal.rate -> number", "Samples a second; () where that is unknown.", |s: &mut Signal| {
         s.rate.map_or(Dynamic::UNIT, Dynamic::from)
@@ -16,7 +16,7 @@ pub fn bind(library: &mut Library<'_>) {
     library.getter("signal.shape -> list", "[channels, samples].", |s: &mut Signal| sizes(&s.values));
     library.add(
         "signal(values: tensor, rate: number) -> signal",
-        "A signal of channels x samples (or of samples) at so many samples a second.",
+        "A signal of channels x samples (or of samples) at a rate in samples per second.",
         |values: Tensor, rate: Dynamic| {
             crate::convert::number(&rate).and_then(|rate| Signal::of(&values)?.at_rate(rate)).raise()
         },
@@ -27,7 +27,7 @@ pub fn bind(library: &mut Library<'_>) {
     });
     library.kind::<Volume>(
         "volume",
-        "Values in three dimensions, channels x three axes, that know where their axes point.",
+        "Values in three dimensions, channels x three axes, with the directions of their axes.",
     );
     library.getter("volume.tensor -> tensor", "The values, channels x three axes.", |v: &mut Volume| v.values.clone());
     library.getter("volume.shape -> list", "[channels, and the sizes of the three axes].", |v: &mut Volume| {
@@ -48,7 +48,8 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.add(
         "volume.oriented(orientation: text) -> volume",
-        "The same volume with its axes swapped and turned round to point there: three letters of R or L, A or P, S or I.",
+        "The same volume with its axes swapped and reversed to point in these directions: three letters of R or L, A \
+         or P, S or I.",
         |v: &mut Volume, to: &str| oriented(v, to).raise(),
     );
     library.text::<Volume>(|v| {

@@ -12,7 +12,8 @@ use rhai::{Array, Dynamic, Map};
 pub fn bind(library: &mut Library<'_>) {
     library.kind::<Subject>(
         "subject",
-        "What is asked about: a class, a class of pixels, a box, a layer, a channel, a unit, a direction, or a weighted sum of these.",
+        "What is asked about: a class, a class of pixels, a box, a layer, a channel, a unit, a direction, or a \
+         weighted sum of these.",
     );
     library.getter("subject.name -> text", "What it is called in results.", |s: &mut Subject| s.to_string());
     library.getter(
@@ -35,7 +36,7 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.getter(
         "layer.receptive_field -> map",
-        "What a unit of a layer sees of the input, px: #{ size, stride, start, whole }.",
+        "The receptive field of a layer's unit on the input, px: #{ size, stride, start, whole }.",
         |s: &mut Subject| field(s).raise(),
     );
     library.getter("subject.net -> net", "The net it belongs to.", |s: &mut Subject| s.model().cloned().raise());
@@ -52,7 +53,8 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.add(
         "layer.unit(i: number, y: number, x: number) -> subject",
-        "One activation: channel, row, column (of tokens on their grid); one number counts the layer's values, the last axis fastest.",
+        "One activation: channel, row, column (of tokens on their grid); one number counts the layer's values, the \
+         last axis fastest.",
         |s: &mut Subject, i: i64, y: i64, x: i64| unit(s, &[i, y, x]).raise(),
     );
     library.add("layer.unit(i: number) -> subject", "", |s: &mut Subject, i: i64| unit(s, &[i]).raise());

@@ -44,12 +44,12 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.add(
         "table.filter(keep: function) -> table",
-        "The rows for which the function says true: t.filter(|row| row.probability > 0.5).",
+        "The rows for which the function returns true: t.filter(|row| row.probability > 0.5).",
         |context: NativeCallContext, t: Table, keep: FnPtr| filter(&context, &t, &keep),
     );
     library.add(
         "table.map(f: function) -> list",
-        "What the function makes of each row.",
+        "The list of the function's values for each row.",
         |context: NativeCallContext, t: Table, f: FnPtr| {
             t.rows()
                 .iter()

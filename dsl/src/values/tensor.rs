@@ -231,7 +231,7 @@ fn functions(library: &mut Library<'_>) {
     });
     library.add(
         "tensor.clamp(low: number, high: number) -> tensor",
-        "Each number, brought between two bounds.",
+        "Each number, limited to the range from low to high.",
         |t: &mut Tensor, low: Dynamic, high: Dynamic| {
             let (low, high) = (number(&low).raise()?, number(&high).raise()?);
             map(t, |x| x.max(low).min(high)).raise()

@@ -1,4 +1,4 @@
-//! `explore`: a patch that is dragged over a photo while the net says what it sees.
+//! `explore`: an occluding patch that is dragged over a photo while the net's predictions follow.
 
 use super::{Live, State, options, show};
 use crate::context::Context;
@@ -15,12 +15,12 @@ use rhai::Dynamic;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// An occluder in somebody's hand.
+/// The occluder of a widget.
 #[derive(Clone)]
 pub struct Explored(Occluder);
 
 impl Explored {
-    /// What changes when the patch is where `values` say.
+    /// The changes of state when the patch is where `values` say.
     ///
     /// # Errors
     /// As those of a pass.
@@ -48,7 +48,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     let shared = context.clone();
     library.add(
         "explore(net, image)",
-        "Puts a patch over a part of a photo and says what the net sees with it and without. In a notebook the patch can be \
+        "Covers a part of a photo with a patch and shows the net's predictions with and without it. In a notebook the patch can be \
          dragged. Options: patch (its side, px of the net's input, or [rows, columns]), fill (\"zero\", \"mean\", \"grey\" or a \
          colour [r, g, b]), both as those of `occlusion`; top (how many classes are shown, 5 unless given).",
         move |net: Dynamic, image: Dynamic| explore(&shared, &net, &image, &BTreeMap::new()).raise(),

@@ -1,4 +1,4 @@
-//! `slider` and `interact`: a closure that is called again whenever somebody moves one of its sliders.
+//! `slider` and `interact`: a closure that is called again whenever one of its sliders is moved.
 
 use super::{Live, State, Widgets, control, options, show};
 use crate::context::Context;
@@ -18,7 +18,7 @@ pub const SLIDER: [&str; 2] = ["value", "step"];
 /// Steps of a slider over fractions, unless it says otherwise.
 const STEPS: f64 = 100.0;
 
-/// A number that people move between two ends.
+/// A number that is moved between two ends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slider {
     /// The name of the closure's parameter.
@@ -27,9 +27,9 @@ pub struct Slider {
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// What it moves by.
+    /// Its step.
     pub step: f64,
-    /// Where it stands at first.
+    /// Its initial value.
     pub value: f64,
     /// Whether it gives whole numbers.
     pub whole: bool,
@@ -84,7 +84,7 @@ impl Slider {
 /// A closure with its sliders.
 #[derive(Clone)]
 pub struct Interaction {
-    /// The closure, with what it took along.
+    /// The closure, with the variables that it captured.
     pub function: FnPtr,
     sliders: Vec<Slider>,
 }
@@ -100,12 +100,12 @@ impl Interaction {
 
 /// Binds them.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
-    library.kind::<Slider>("slider", "A number that people move between two ends in a notebook.");
+    library.kind::<Slider>("slider", "A number that is moved between two ends in a notebook.");
     let shared = context.clone();
     library.add(
         "slider(name: text, low: number, high: number) -> slider",
         "A slider for the parameter of that name of a closure that is given to `interact`. It moves by whole numbers where both \
-         ends are whole. Options: value (where it stands at first; the middle unless given), step.",
+         ends are whole. Options: value (its initial value; the middle unless given), step.",
         move |name: &str, low: Dynamic, high: Dynamic| slider(&shared, name, &low, &high, &rhai::Map::new()).raise(),
     );
     let shared = context.clone();
@@ -118,14 +118,13 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         },
     );
     library.getter("slider.name -> text", "The name of the parameter that it moves.", |s: &mut Slider| s.name.clone());
-    library.getter("slider.value -> number", "Where it stands at first.", |s: &mut Slider| s.dynamic(s.value));
+    library.getter("slider.value -> number", "Its initial value.", |s: &mut Slider| s.dynamic(s.value));
     library.text::<Slider>(Slider::words);
     let shared = context.clone();
     library.add(
         "interact(function)",
-        "Calls a closure and shows what it is worth. In a notebook it is called again whenever somebody moves a slider: each of its \
-         parameters has one, made before by `slider` under the parameter's name. Elsewhere it is called once, with the sliders \
-         where they stand at first.",
+        "Calls a closure and shows its value. In a notebook it is called again whenever a slider is moved: each of its \
+         parameters has one, made before by `slider` under the parameter's name. Elsewhere it is called once, with the sliders' initial values.",
         move |call: NativeCallContext, function: FnPtr| interact(&shared, &call, function),
     );
 }
@@ -184,7 +183,7 @@ fn interact(context: &Context, call: &NativeCallContext<'_>, function: FnPtr) ->
     Ok(())
 }
 
-/// What a closure is worth: its value, else the last that it showed.
+/// The result of a closure: its value, else the last that it showed.
 ///
 /// # Errors
 /// Where an image cannot be read.

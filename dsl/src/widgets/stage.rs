@@ -1,4 +1,4 @@
-//! An output that hands on, and while a widget's closure runs keeps what is printed and shown: it belongs to the widget.
+//! An output that forwards, except while a widget's closure runs: what that prints and shows is kept for the widget.
 
 use crate::output::{Output, Shown};
 use crate::run::states::ClusterRequest;
@@ -8,7 +8,7 @@ use convscope_engine::states::StateFile;
 use convscope_engine::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a closure said.
+/// The output of a closure.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     /// What it printed.
@@ -24,7 +24,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// An output that hands on to `inner`.
+    /// An output that forwards to `inner`.
     pub fn new(inner: Arc<dyn Output>) -> Self {
         Stage { inner, kept: Mutex::default() }
     }

@@ -1,4 +1,4 @@
-//! Between a session's values and those that Rust cells know.
+//! Conversions between a session's values and those of Rust cells.
 
 use super::kinds::{Image, Table, Tensor};
 use super::value::Value;

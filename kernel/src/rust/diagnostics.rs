@@ -1,4 +1,4 @@
-//! How a cell in Rust ended, as people see it.
+//! Diagnostics of a cell in Rust: compiler errors, panics, ended processes.
 
 use convscope_dsl::Diagnostic;
 use convscope_dsl::diag::Spot;
@@ -18,7 +18,7 @@ pub struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// A place that Rust tells of, in the cell as it was written; nothing where that is not the cell's.
+    /// A place that Rust reports, as a place in the cell's own text; `None` where it lies elsewhere.
     fn spot(&self, place: &Value) -> Option<Spot> {
         let number = |name: &str| place[name].as_u64().and_then(|n| usize::try_from(n).ok());
         let (line, mut column) = (number("line")?, number("column")?);
@@ -32,7 +32,7 @@ impl Written<'_> {
     }
 }
 
-/// What is gone and what stays where Rust's process ended.
+/// What is lost and what remains after Rust's process ended.
 pub fn lost(ended: &Value) -> String {
     let names: Vec<String> =
         ended["lost"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|n| format!("`{n}`")).collect();

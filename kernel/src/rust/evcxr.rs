@@ -1,4 +1,4 @@
-//! The process that evaluates Rust by evcxr: started on first use, given cell after cell, called by rhai, stopped, started again.
+//! The process that evaluates Rust by evcxr: started on first use, sent cell after cell, called by rhai, stopped, restarted.
 
 use super::codec::{from_rust, to_rust};
 use super::diagnostics::{lost, status};
@@ -15,13 +15,13 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the signal to stop is looked at.
+/// The time between two checks of the signal to stop.
 const POLL: Duration = Duration::from_millis(20);
 /// A process that does not stop within this time is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// What was printed by a call comes within this time of its end.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
-/// What is printed when a call has ended.
+/// The marker that is printed when a call has ended.
 const CALLED: &str = "\u{1}called";
 
 /// The process and what was defined in it.
@@ -81,7 +81,7 @@ impl EvcxrProcess {
         self.ask(&request)
     }
 
-    /// Rust's functions that calls may name from now on.
+    /// Makes a function of Rust callable by name from now on.
     pub fn offer(&mut self, name: &str) {
         self.functions.insert(name.to_string());
     }
@@ -228,9 +228,9 @@ impl EvcxrProcess {
             value::Value::List(mut parts) => match (parts.pop(), parts.pop()) {
                 (Some(result), Some(value::Value::Bool(true))) => from_rust(result),
                 (Some(value::Value::Text(message)), _) => Err(Error::value(format!("`{name}`: {message}"))),
-                _ => Err(Error::internal("a reply that nobody understands")),
+                _ => Err(Error::internal("a malformed reply")),
             },
-            _ => Err(Error::internal("a reply that nobody understands")),
+            _ => Err(Error::internal("a malformed reply")),
         }
     }
 
@@ -368,7 +368,7 @@ impl EvcxrProcess {
 #[derive(Default)]
 struct Stop(Option<Instant>);
 
-/// What a cell begins with: the value by which it is known how the cell ends.
+/// The first statement of a cell: a value whose drop reports how the cell ends.
 pub fn begin(number: u64) -> String {
     format!("let convscope_cell: bridge::Running = bridge::Running::new({number});")
 }

@@ -1,7 +1,7 @@
-//! Cells in Rust beside those in rhai: a cell that begins with `%%rust` is evaluated by evcxr in a program of its own, and
-//! values cross by files of a private folder.
+//! Cells in Rust beside those in rhai: a cell that begins with `%%rust` is evaluated by evcxr in a separate program, and
+//! values are exchanged as files in a private folder.
 //!
-//! `%%rust -i map -o mask` brings rhai's `map` in and takes Rust's `mask` back; `%%rust --fn` lets rhai call the cell's
+//! `%%rust -i map -o mask` imports rhai's `map` and exports Rust's `mask`; `%%rust --fn` lets rhai call the cell's
 //! functions.
 
 mod codec;

@@ -1,5 +1,5 @@
-//! `convscope-evcxr` at work: found, started, talked to in lines of JSON. It is a program of its own, because evcxr brings
-//! rust-analyzer with it, and because what happens to Rust must not happen to the kernel.
+//! The program `convscope-evcxr`: finds it, starts it and exchanges lines of JSON with it. It is a separate program because
+//! evcxr depends on rust-analyzer, and because a crash of Rust code must not end the kernel.
 
 use convscope_engine::{Error, Result};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ const BRIDGE: [(&str, &str); 7] = [
     ("src/value.rs", include_str!("bridge/value.rs")),
 ];
 
-/// What the program tells.
+/// An event from the program.
 #[derive(Debug)]
 pub enum Event {
     /// It is ready for requests.
@@ -88,7 +88,7 @@ impl Program {
         writeln!(self.requests, "{request}").and_then(|()| self.requests.flush()).map_err(gone)
     }
 
-    /// What it tells next, within a time.
+    /// Its next event, within a time.
     pub fn next(&self, within: Duration) -> Option<Event> {
         match self.events.recv_timeout(within) {
             Ok(event) => Some(event),
@@ -111,7 +111,7 @@ impl Program {
         Ok(bridge)
     }
 
-    /// Crates that a build has, as far as cargo knows by now.
+    /// The number of crates of a build, as far as cargo knows it.
     pub fn crates(&self) -> usize {
         let lock = std::fs::read_to_string(self.folder.join("build/Cargo.lock")).unwrap_or_default();
         lock.matches("[[package]]").count()
@@ -146,7 +146,7 @@ fn read(
     });
 }
 
-/// The event that a line tells of.
+/// The event in a line.
 fn event(line: &str) -> Option<Event> {
     let message: Value = serde_json::from_str(line).ok()?;
     let text = |name: &str| message[name].as_str().unwrap_or("").to_string();

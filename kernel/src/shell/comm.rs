@@ -1,5 +1,5 @@
-//! Messages to and from widgets. What people move is answered in the order it comes, the latest alone where several moves of one
-//! widget wait: a slow answer never leaves a queue behind.
+//! Messages to and from widgets. Changes are answered in the order in which they arrive; where several changes of one widget
+//! wait, only the latest is, so that no queue builds up behind a slow answer.
 
 use super::Shell;
 use crate::comms::TARGET;
@@ -7,7 +7,7 @@ use crate::wire::Request;
 use convscope_dsl::widgets::State;
 use serde_json::{Map, Value, json};
 
-/// What a widget is told that nobody knows any more.
+/// The message to a widget that the kernel has dropped.
 const GONE: &str = "error: the kernel does not know this widget any more\n  hint: run its cell again";
 
 impl Shell {

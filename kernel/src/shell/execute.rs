@@ -1,4 +1,4 @@
-//! Running a cell: what is published, what is replied, what happens to the cells behind one that failed.
+//! Runs a cell: its published outputs, its reply, and the cells queued behind one that failed.
 
 use super::Shell;
 use crate::language::Answer;

@@ -1,4 +1,4 @@
-//! The peers of a socket: what is queued for each, what each has taken, who makes room for whom.
+//! The peers of a socket: the queue of each, what each has read, and which peer is dropped when there are too many.
 
 use crate::zmtp::{self, Fault};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 /// Bytes that something queued costs besides its content, so that empty frames count, too.
 const HELD: usize = 128;
 
-/// What a peer may cost.
+/// The limits of a peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of a message that comes in.

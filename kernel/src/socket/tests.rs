@@ -1,4 +1,4 @@
-//! Sockets before peers that are slow, many, or nobody's.
+//! Tests of sockets with peers that are slow, many, or unauthenticated.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

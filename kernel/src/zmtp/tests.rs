@@ -1,4 +1,4 @@
-//! ZMTP against the bytes of its specification, and against peers that mean no good.
+//! Tests of ZMTP with the bytes of its specification, and with malicious peers.
 #![allow(clippy::unwrap_used)]
 use super::*;
 

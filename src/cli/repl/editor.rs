@@ -1,4 +1,4 @@
-//! What helps in typing a line: completion, waiting for open brackets, colours.
+//! The line editor: completion, continuation of open brackets, colours.
 
 use convscope_dsl::Session;
 use convscope_dsl::inspect::Completeness;

@@ -28,7 +28,7 @@ const CHUNK: usize = 4096;
 const COLUMNS: usize = 100;
 
 impl Pictures {
-    /// What `auto` comes to in this terminal.
+    /// The protocol that `auto` selects in this terminal.
     pub fn settled(self) -> Self {
         if self != Pictures::Auto {
             return self;

@@ -1,5 +1,5 @@
-//! What the labelling page asks. Before an answer is given, nothing says what an image shows: images are named by their
-//! place in the session's order.
+//! The requests of the labelling page. Before an answer is given, no response reveals what an image shows: images are named
+//! by their place in the session's order.
 
 use super::session::{LabelSession, Progress};
 use axum::Json;
@@ -27,7 +27,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Runs `f` where it may wait for the disk.
+/// Runs `f` on a thread that may block on the disk.
 pub async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T, ApiError> {
     match tokio::task::spawn_blocking(f).await {
         Ok(done) => done.map_err(ApiError),
@@ -35,7 +35,7 @@ pub async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 
     }
 }
 
-/// What the page needs once.
+/// The session's constants: classes, settings, people.
 pub async fn session(State(session): State<Arc<LabelSession>>) -> Json<Value> {
     let classes: Vec<Value> = session
         .classes
@@ -118,7 +118,7 @@ pub async fn answer(
     .await
 }
 
-/// What is told after an answer in training.
+/// The response to an answer in training.
 #[derive(Serialize)]
 struct Feedback {
     /// The right class and its index.

@@ -1,4 +1,4 @@
-//! Examples of each class: thumbnails side by side in one picture, made when they are first asked for.
+//! Examples of each class: thumbnails side by side in one picture, made at the first request.
 
 use convscope_engine::Result;
 use convscope_engine::data::{Dataset, Image, Interpolation};

@@ -1,4 +1,4 @@
-//! The labelling page: it shows one image at a time and keeps what a person says of it.
+//! The labelling page: it shows one image at a time and saves a person's answers.
 //!
 //! Karpathy, "What I learned from competing against a ConvNet on ImageNet", 2014: up to five guesses out of up to 1,000
 //! classes, with examples of each.

@@ -1,4 +1,4 @@
-//! What a net predicts for the images of the session: computed when first asked for, then remembered.
+//! A net's predictions for the images of the session: computed at the first request, then cached.
 
 use convscope_engine::data::Dataset;
 use convscope_engine::humans::Classes;

@@ -1,4 +1,4 @@
-//! The second page: each error of people and of the net, and what kind of error it is.
+//! The review page: each error of people and of the net, to which reviewers assign kinds of error.
 
 use super::api::{ApiError, blocking, net_guesses};
 use super::session::LabelSession;
@@ -81,7 +81,7 @@ fn error_json(
     })
 }
 
-/// A request to keep what a reviewer says of an error.
+/// A request to save a reviewer's kinds of an error.
 #[derive(Deserialize)]
 pub struct TagRequest {
     id: String,
@@ -91,7 +91,7 @@ pub struct TagRequest {
     kinds: Vec<String>,
 }
 
-/// Keeps what a reviewer says; when this returns, it is on the disk.
+/// Saves them; when this returns, they are on the disk.
 pub async fn tag(
     State(session): State<Arc<LabelSession>>,
     Json(request): Json<TagRequest>,

@@ -1,4 +1,4 @@
-//! A labelling session: which image each person sees next, over a log that answers are only appended to.
+//! A labelling session: the next image of each person, over an append-only log of answers.
 
 use super::examples::Examples;
 use super::predictions::Predictions;
@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The options of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The images' order follows from it.
+    /// The seed of the images' order.
     pub seed: u64,
     /// Guesses at most.
     pub guesses: usize,
@@ -45,7 +45,7 @@ pub struct LabelSession {
     state: Mutex<SessionState>,
 }
 
-/// What answers change: the log, and where it leaves each person.
+/// The mutable state: the log, and each person's progress in it.
 struct SessionState {
     log: Log,
     people: BTreeMap<String, Person>,
@@ -215,7 +215,7 @@ impl LabelSession {
         Ok((place.ok_or_else(|| Error::internal("an answer about no image"))?, answer.guesses.clone()))
     }
 
-    /// Keeps what kinds of error an answer is.
+    /// Saves the kinds of error of an answer.
     ///
     /// # Errors
     /// Where a kind is none, or the disk does not take it.
@@ -246,7 +246,7 @@ impl LabelSession {
         self.classes.index(item.label.as_deref()?).ok()
     }
 
-    /// The standing answers of everyone, and what was said of errors.
+    /// The standing answers of everyone, and the kinds of their errors.
     pub fn standing(&self) -> (Vec<Answer>, Vec<Tag>) {
         use convscope_engine::humans::log::{standing, tags};
         let state = self.state();

@@ -1,4 +1,4 @@
-//! The server before clients that are slow or silent. The clock stands still but where everybody waits: then it jumps.
+//! Tests with clients that are slow or silent. The clock is paused and advances only when all tasks wait.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,5 +1,5 @@
-//! A cell as it runs: it says so in a file, and how it ended; values come and go in files of the kernel's private folder,
-//! which CONVSCOPE_CELLS names.
+//! The run of a cell: it records its start and end in a file; values are read and written as files of the kernel's private
+//! folder, which CONVSCOPE_CELLS names.
 
 use super::cross::{Export, Import};
 use super::kinds::{Image, Table, Tensor};
@@ -17,8 +17,8 @@ fn write(name: &str, bytes: &[u8]) {
     }
 }
 
-/// Lives while a cell runs. A cell that comes to its end keeps it among its variables; one that panics or is left by `?`
-/// drops it, which is how the kernel comes to know.
+/// Lives while a cell runs. A cell that reaches its end keeps it among its variables; one that panics or returns by `?` drops
+/// it, by which the kernel detects the failure.
 #[derive(Debug)]
 pub struct Running(u64);
 

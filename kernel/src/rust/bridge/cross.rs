@@ -1,9 +1,9 @@
-//! Which Rust types cross, and how.
+//! The Rust types that can be exchanged with rhai, and their conversions.
 
 use super::kinds::{Image, Table, Tensor};
 use super::value::Value;
 
-/// What rhai's values can be taken as.
+/// A type to which rhai's values convert.
 #[diagnostic::on_unimplemented(
     message = "no value of rhai can be taken as `{Self}`",
     note = "bool, whole numbers, f32, f64, String, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value can"
@@ -16,7 +16,7 @@ pub trait Import: Sized {
     fn import(value: Value) -> Result<Self, String>;
 }
 
-/// What can be given to rhai.
+/// A type that converts to rhai's values.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be given to rhai",
     note = "bool, whole numbers, f32, f64, String, &str, Vec, Option, bridge::Tensor, bridge::Image, bridge::Table and bridge::Value can"

@@ -1,7 +1,7 @@
-//! What `%%rust` cells see of convscope's kernel: the kinds of value that cross between rhai and Rust. It depends on
-//! nothing, so that the first cell does not wait for it; the kernel and this crate agree on the bytes in `value`.
+//! The crate that `%%rust` cells use: the kinds of value that rhai and Rust exchange. It has no dependencies, so that the
+//! first cell compiles quickly; the kernel and this crate share the byte format in `value`.
 //!
-//! Without `bridge::` before it, no name of this crate is in a cell's way.
+//! Its names are used with the prefix `bridge::`, so that they do not collide with those of a cell.
 
 mod cell;
 mod cross;

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What is printed when a call has ended, so that what it printed is known to come before.
+/// The marker that is printed when a call has ended: everything that the call printed comes before it.
 pub const CALLED: &str = "\u{1}called";
 
 /// A function by name.

@@ -1,4 +1,4 @@
-//! A value on its way, and its bytes: a letter for the kind, then numbers of 8 bytes (f32 for tensors), the least
+//! The exchanged values and their byte format: a letter for the kind, then numbers of 8 bytes (f32 for tensors), the least
 //! significant byte first, and texts and lists with their lengths before them.
 
 use super::kinds::{Image, Table, Tensor};
