@@ -4,13 +4,15 @@ use super::net_flags::NetFlags;
 use super::terminal;
 use clap::Args;
 use convscope_engine::data::{Dataset, load_images};
+use convscope_engine::humans::points::names;
 use convscope_engine::humans::{Classes, Tree};
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
 use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::{Error, Model, Result};
+use convscope_web::label::points::{self, PointSession};
 use convscope_web::label::{Examples, LabelSession, Predictions, Settings};
-use convscope_web::{Stop, label, serve};
+use convscope_web::{Page, Stop, label, serve};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,9 +37,13 @@ pub struct Label {
     net: Option<String>,
     #[command(flatten)]
     flags: NetFlags,
-    /// The file of the answers.
-    #[arg(long, short, default_value = "labels.jsonl")]
-    out: PathBuf,
+    /// The file of the answers [default: labels.jsonl, of points: points.jsonl].
+    #[arg(long, short)]
+    out: Option<PathBuf>,
+    /// Click named points on each image instead, such as eye,eye,nose; a table of them is written beside the answers (points.csv),
+    /// which load_images reads.
+    #[arg(long, value_name = "NAMES", conflicts_with_all = ["classes", "tree", "net", "examples", "training", "review"])]
+    points: Option<String>,
     /// Labelled example images of each class: a folder, a pattern or a .csv table; not the images to label.
     #[arg(long, value_name = "DATASET")]
     examples: Option<PathBuf>,
@@ -65,6 +71,9 @@ impl Label {
     /// Serves until Ctrl-C.
     pub fn main(self) -> Result<u8> {
         let data = self.data()?;
+        if let Some(points) = &self.points {
+            return self.click(data, names(points)?);
+        }
         let net = self.net.as_deref().map(|name| net(name, &self.flags.options()?)).transpose()?;
         let classes = self.classes(net.as_ref(), &data)?;
         let examples = match &self.examples {
@@ -93,24 +102,42 @@ impl Label {
         if let Some(missing) = tree.as_ref().map(Tree::missing).filter(|n| *n > 0) {
             terminal::print_err(&format!("{missing} classes are not in the tree; they stand in a branch of their own"));
         }
-        let session = LabelSession::open(data, classes, examples, predictions, settings, &self.out)?;
+        let out = self.out.clone().unwrap_or_else(|| "labels.jsonl".into());
+        let session = LabelSession::open(data, classes, examples, predictions, settings, &out)?;
         let session = Arc::new(session.with_tree(tree));
         let total = session.order.len();
-        let stop = Stop::default();
-        let signalled = stop.clone();
-        ctrlc::set_handler(move || signalled.stop()).map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
-        serve(label::page(session.clone()), &self.out, self.port, &stop, |address| {
-            terminal::print_out(&format!("{}\n", address.url()));
-            terminal::print_err(&format!(
-                "{total} images; answers go to {}; open the address in a browser, Ctrl-C ends",
-                self.out.display()
-            ));
-            Ok(())
-        })?;
+        self.serve(label::page(session.clone()), &out, &format!("{total} images; answers go to {}", out.display()))?;
         for (name, done) in session.people() {
             terminal::print_err(&format!("{name}: {done} of {total}"));
         }
         Ok(0)
+    }
+
+    /// Serves the page of points until Ctrl-C.
+    fn click(&self, data: Dataset, names: Vec<String>) -> Result<u8> {
+        let out = self.out.clone().unwrap_or_else(|| "points.jsonl".into());
+        let session = Arc::new(PointSession::open(data, names, self.seed, &out)?);
+        let total = session.total();
+        let table = session.table().display().to_string();
+        let about = format!("{total} images; answers go to {}, the table of points to {table}", out.display());
+        self.serve(points::page(session.clone()), &out, &about)?;
+        session.write_table()?;
+        for (name, done) in session.people() {
+            terminal::print_err(&format!("{name}: {done} of {total}"));
+        }
+        Ok(0)
+    }
+
+    /// Serves a page until Ctrl-C; `about` says what of.
+    fn serve(&self, page: Page, out: &Path, about: &str) -> Result<()> {
+        let stop = Stop::default();
+        let signalled = stop.clone();
+        ctrlc::set_handler(move || signalled.stop()).map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
+        serve(page, out, self.port, &stop, |address| {
+            terminal::print_out(&format!("{}\n", address.url()));
+            terminal::print_err(&format!("{about}; open the address in a browser, Ctrl-C ends"));
+            Ok(())
+        })
     }
 
     fn generated(&self) -> bool {

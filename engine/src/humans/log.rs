@@ -3,7 +3,7 @@
 
 use crate::error::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -51,12 +51,37 @@ pub struct Tag {
     pub at: f64,
 }
 
+/// Where one person saw the named points of one image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PointAnswer {
+    /// Made by the page: the same answer sent again has the same one.
+    pub id: String,
+    /// Who answered.
+    pub labeller: String,
+    /// The image, as [`super::ImageIds`] names it.
+    pub image: String,
+    /// The place of each point in pixels of the image, from its top left corner (the first pixel's centre is 0.5, 0.5), or none where
+    /// it is not visible.
+    pub points: BTreeMap<String, Option<[f64; 2]>>,
+    /// Whether the image was skipped.
+    #[serde(default)]
+    pub skipped: bool,
+    /// How long the image was looked at, seconds; the time that the page was hidden is not counted.
+    #[serde(default)]
+    pub time_s: Option<f64>,
+    /// When the answer came, seconds since 1970 (UTC).
+    #[serde(default)]
+    pub at: f64,
+}
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Entry {
     /// An answer.
     Answer(Answer),
+    /// An answer that is places of points.
+    Points(PointAnswer),
     /// An answer is taken back.
     Undo {
         /// Made by the page.
@@ -75,7 +100,10 @@ impl Entry {
     /// Made by the page, so that nothing is written twice.
     pub fn id(&self) -> &str {
         match self {
-            Entry::Answer(Answer { id, .. }) | Entry::Undo { id, .. } | Entry::Tag(Tag { id, .. }) => id,
+            Entry::Answer(Answer { id, .. })
+            | Entry::Points(PointAnswer { id, .. })
+            | Entry::Undo { id, .. }
+            | Entry::Tag(Tag { id, .. }) => id,
         }
     }
 }

@@ -6,12 +6,13 @@
 
 pub mod classes;
 pub mod log;
+pub mod points;
 pub mod taxonomy;
 pub mod tree;
 pub mod trials;
 
 pub use crate::data::ids::ImageIds;
 pub use classes::Classes;
-pub use log::{Answer, Entry, Log, Tag};
+pub use log::{Answer, Entry, Log, PointAnswer, Tag};
 pub use tree::Tree;
 pub use trials::{Trial, Trials};

@@ -101,6 +101,50 @@ fn a_person_in_a_browser_tells_errors_apart_whatever_happens() {
 }
 
 #[test]
+fn a_person_in_a_browser_clicks_points_whatever_happens() {
+    use convscope_engine::data::{Image, load_images};
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("photos")).unwrap();
+    for i in 0..5 {
+        let photo = Image::filled(96, 64, [30 * i, 90, 120]).unwrap();
+        photo.save_png(folder.path().join(format!("photos/{i}.png"))).unwrap();
+    }
+    let Some(seen) = played("points.py", folder.path()) else { return };
+    // What the browser showed when it submitted is what the file says, each image exactly once.
+    let all = lines(folder.path());
+    let undone: BTreeSet<&str> =
+        all.iter().filter(|l| l["kind"] == "undo").map(|l| l["of"].as_str().unwrap()).collect();
+    assert_eq!(undone.len(), 1);
+    let standing: Vec<&Value> = all
+        .iter()
+        .filter(|l| l["kind"] == "points" && l["skipped"] == false && !undone.contains(l["id"].as_str().unwrap()))
+        .collect();
+    let told = seen["answers"].as_array().unwrap();
+    assert_eq!((standing.len(), told.len()), (5, 5), "{all:?}");
+    assert_eq!(standing.iter().map(|a| a["image"].as_str().unwrap()).collect::<BTreeSet<_>>().len(), 5);
+    for (answer, told) in standing.iter().zip(told) {
+        for (name, told) in ["tip", "tail"].iter().zip(told.as_array().unwrap()) {
+            let kept = match answer["points"][name].as_array() {
+                Some(at) => format!("{:.1}, {:.1}", at[0].as_f64().unwrap(), at[1].as_f64().unwrap()),
+                None => "not visible".to_string(),
+            };
+            assert_eq!(kept, told.as_str().unwrap(), "{answer}");
+        }
+    }
+    // Clicks came where they were aimed at, to the pixel of the screen.
+    let near = |value: &Value, x: f64, y: f64| {
+        let at = value.as_array().unwrap();
+        (at[0].as_f64().unwrap() - x).abs() < 0.2 && (at[1].as_f64().unwrap() - y).abs() < 0.2
+    };
+    let points = &standing[0]["points"];
+    assert!(near(&points["tip"], 20.0, 15.0) && near(&points["tail"], 70.0, 50.0), "{points}");
+    assert_eq!(standing[1]["points"]["tip"], json!([38.5, 30.5]));
+    assert!(near(&standing[2]["points"]["tip"], 48.5, 32.5), "{}", standing[2]["points"]);
+    let data = load_images(folder.path().join("labels.csv")).unwrap();
+    assert_eq!(data.len(), 5);
+}
+
+#[test]
 fn no_acknowledged_answer_is_lost_where_the_server_is_killed() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let times: u64 = std::env::var("CONVSCOPE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20);

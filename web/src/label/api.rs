@@ -208,6 +208,6 @@ pub async fn examples(
     .await
 }
 
-fn image_response(kind: &'static str, bytes: Vec<u8>) -> Response {
+pub fn image_response(kind: &'static str, bytes: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=86400")], bytes).into_response()
 }

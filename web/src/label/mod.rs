@@ -5,11 +5,13 @@
 
 mod api;
 mod examples;
+pub mod points;
 mod predictions;
 mod review;
 mod session;
 
 pub use examples::Examples;
+pub use points::PointSession;
 pub use predictions::Predictions;
 pub use session::{LabelSession, Settings};
 

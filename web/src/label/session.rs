@@ -85,6 +85,10 @@ impl LabelSession {
         let ids = ImageIds::of(&data);
         let log = Log::open(out)?;
         for entry in log.entries() {
+            if let Entry::Points(_) = entry {
+                return Err(Error::value(format!("`{}` holds points, not classes", out.display()))
+                    .hint("go on with --points, or name another file with --out"));
+            }
             let Entry::Answer(a) = entry else { continue };
             let unknown = match ids.index(&a.image) {
                 None => Some(format!("the image `{}`", a.image)),
@@ -271,12 +275,12 @@ fn apply(people: &mut BTreeMap<String, Person>, entry: &Entry) {
                 }
             }
         }
-        Entry::Tag(_) => {}
+        Entry::Tag(_) | Entry::Points(_) => {}
     }
 }
 
 /// A person's name as it is kept: without spaces around it, not empty, at most 60 letters, nothing that hides.
-fn checked_name(name: &str) -> Result<String> {
+pub(super) fn checked_name(name: &str) -> Result<String> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
         return Err(Error::value("a name has 1 to 60 letters"));
@@ -284,11 +288,11 @@ fn checked_name(name: &str) -> Result<String> {
     Ok(name.to_string())
 }
 
-fn checked_id(id: &str) -> Result<()> {
+pub(super) fn checked_id(id: &str) -> Result<()> {
     let fine = (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if fine { Ok(()) } else { Err(Error::value("an id has 8 to 64 letters and digits")) }
 }
 
-fn now() -> f64 {
+pub(super) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| (d.as_secs_f64() * 1000.0).round() / 1000.0)
 }
