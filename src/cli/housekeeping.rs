@@ -4,6 +4,7 @@ use super::terminal::{print_err, print_out};
 use clap::{Args, Subcommand};
 use convscope_engine::load::fetch;
 use convscope_engine::load::fetch::cache::{cache_clear, cache_dir, cache_list};
+use convscope_engine::load::published::NETS;
 use convscope_engine::load::zoo;
 use convscope_engine::{Error, Result};
 
@@ -45,6 +46,7 @@ impl Models {
             let all = serde_json::json!({
                 "embedded": ["shapes"],
                 "fetched": fetch::models(),
+                "cards": NETS.iter().map(|n| serde_json::json!({ "name": n.name, "what": n.what, "address": n.address() })).collect::<Vec<_>>(),
                 "architectures": architectures.iter().map(|(n, p)| serde_json::json!({ "name": n, "paper": p })).collect::<Vec<_>>(),
             });
             print_out(&(serde_json::to_string_pretty(&all).map_err(|e| Error::internal(e.to_string()))? + "\n"));
@@ -59,6 +61,10 @@ impl Models {
         out += "\narchitectures, with a weight file of yours: load_model(NAME, #{ weights: FILE })\n";
         for (name, paper) in architectures {
             out += &format!("  {name:<21} {paper}\n");
+        }
+        out += "\nfiles of the ONNX model zoo that have a card: load_model(\"NAME-VERSION.onnx\")\n";
+        for net in &NETS {
+            out += &format!("  {:<21} {}\n", net.name, net.what);
         }
         out += "\nand ONNX files by their paths, or \"hf:org/repo\"\n";
         print_out(&out);

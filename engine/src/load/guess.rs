@@ -89,8 +89,9 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
     let said = options.preset.is_some() || options.mean.is_some() || options.std.is_some() || options.scale.is_some();
     let found = beside.preprocess.filter(|p| p.channels == channels && p.size == size);
     // Options such as `resize` alone do not say what pixels become.
-    let plain = path.is_file() && found.is_none() && !said && options.says_photos() && is_onnx(path);
-    let is_open = found.is_none() && (net.card().preprocess.is_none() || options.says_photos());
+    let has_card = super::published::is_known(net, options);
+    let plain = !has_card && path.is_file() && found.is_none() && !said && options.says_photos() && is_onnx(path);
+    let is_open = !has_card && found.is_none() && (net.card().preprocess.is_none() || options.says_photos());
     if is_open && path.is_file() && options.resize.is_none() {
         guess.show_whole_photo(net);
     }

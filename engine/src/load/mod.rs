@@ -13,6 +13,7 @@ pub mod options;
 mod own_scaling;
 pub mod photos;
 pub mod pickle;
+pub mod published;
 mod state_dict;
 pub mod tensors;
 pub mod torch;
@@ -199,13 +200,21 @@ impl LoadRequest<'_> {
         )?;
         let [height, width] = match *model.input_shape() {
             [_, height, width] => [height, width],
+            _ if self.options.card.as_deref().is_some_and(|card| card != "none") => {
+                let shape = model.input_shape();
+                return Err(Error::value(format!(
+                    "option `card`: the net's input is {shape:?}, which no photo becomes"
+                )));
+            }
             _ => return self.finished(&model, None, &Sidecar::default()),
         };
         let fits = |p: &Preprocess| p.size == Size { height, width } && p.channels == model.input_shape()[0];
         let known = known.filter(fits);
-        let beside = self.beside(&model, path, known.is_some(), |_| true);
-        let known = known.or(beside.preprocess.clone().filter(fits));
-        self.finished(&model, known, &beside)
+        let mut beside = self.beside(&model, path, known.is_some(), |_| true);
+        let card = self.published(&model, path, known.is_some(), &mut beside)?;
+        let known = known.or(beside.preprocess.clone().filter(fits)).or(card.preprocess);
+        let output = model.card().output.or(card.output);
+        self.finished(&model.with_card(Card { output, ..model.card().clone() }), known, &beside)
     }
 
     /// Preprocessing and labels from a net's own metadata and the files beside it, where neither known values nor an option decide.
@@ -251,8 +260,8 @@ impl LoadRequest<'_> {
             Some(architecture) => self.architecture(architecture, card, &fetched.file, fetched.preprocess)?,
             None => {
                 let model = self.onnx(&fetched.file, fetched.preprocess)?;
-                let card = Card { classes: model.card().classes.clone(), ..card };
-                model.with_card(Card { preprocess: model.card().preprocess.clone(), ..card })
+                let Card { name, source, license, .. } = card;
+                model.with_card(Card { name, source, license, ..model.card().clone() })
             }
         };
         match fetched.labels {
@@ -278,6 +287,9 @@ impl LoadRequest<'_> {
         path: &Path,
         known: Option<Preprocess>,
     ) -> Result<Model> {
+        if self.options.card.is_some() {
+            return Err(Error::value("`card` is an option of ONNX files; weight files have their architecture's"));
+        }
         let tensors = Tensors::open_part(path, self.options.key.as_deref())?;
         // Weights with a preprocessing of their own expect the input as that makes it.
         let is_said = known.is_some();
@@ -316,6 +328,13 @@ fn unknown(spec: &str) -> Error {
     let close = suggestions(spec, names);
     let close: Vec<String> = close.iter().map(|c| format!("`{c}`")).collect();
     let forms = format!("load_model takes {FORMS}");
+    if let Ok(net) = published::named(spec) {
+        return Error::not_found(format!("`{spec}` is a net of the ONNX model zoo; it is in a file")).hint(format!(
+            "load_model(\"{}-VERSION.onnx\"), or from the Hub: {}",
+            net.name,
+            net.address()
+        ));
+    }
     Error::not_found(format!("no net `{spec}`")).hint(match close.is_empty() {
         true => forms,
         false => format!("did you mean {}? {forms}", close.join(" or ")),

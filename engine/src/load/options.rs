@@ -26,6 +26,8 @@ pub struct LoadOptions {
     pub output: Option<OutputKind>,
     /// How boxes are decoded from the outputs.
     pub boxes: Option<Boxes>,
+    /// Whose card an ONNX file gets: that of a net of [`crate::load::published::NETS`], or "none".
+    pub card: Option<String>,
     /// A named way of preprocessing, which the options below change one by one.
     pub preset: Option<String>,
     /// The net's input in pixels.
@@ -123,7 +125,7 @@ const fn option(name: &'static str, takes: &'static str, doc: &'static str) -> L
 }
 
 /// Every option of `load_model`.
-pub const OPTIONS: [LoadOption; 21] = [
+pub const OPTIONS: [LoadOption; 22] = [
     option("weights", "a path", "the .pth or .safetensors file of a named architecture"),
     option("arch", "a name", "the architecture of a weight file given as a path"),
     option(
@@ -150,6 +152,11 @@ pub const OPTIONS: [LoadOption; 21] = [
         "boxes",
         "\"ssd\", \"retinanet\", \"yolov5\", \"yolov8\", \"fastestdet\", \"detr\", \"rtdetr\" or a map",
         "how a detector's outputs are boxes; a map says it part by part, over what `like: \"ssd\"` or the shapes of the outputs say: scores and boxes (names of outputs), columns ([\"objectness\", \"box\", \"classes\"] in order), candidates (their axis), code (\"corners\", \"corners_yx\", \"center\", \"corner\", \"offsets\", \"cells\"), unit (\"fraction\", \"pixels\"), activation (\"none\", \"sigmoid\", \"softmax\"), background (a class; -1 for the last), powers ([objectness, class]), anchors, variances, score (the least), iou (above which of two the better one stays), limit, each_class (whether a candidate stands for every class with a score high enough), limit_per_class",
+    ),
+    option(
+        "card",
+        "the name of a net of the ONNX model zoo, or \"none\"",
+        "which net's preprocessing and labels an ONNX file gets, such as \"bvlcalexnet\" (`convscope models` lists them); without it that of the net that the names of input and output and the shapes of all layers prove it to be, which a note says; the options of preprocessing change it one by one",
     ),
     option(
         "preset",

@@ -5,6 +5,7 @@
 //! name, else its first output's, and is found by both.
 
 mod attention;
+mod blobs;
 mod choice;
 mod constants;
 mod control;
@@ -297,6 +298,7 @@ fn translate(
         reader.values.insert(input_name, Value::Act(Act { id: input, lead: shape.lead }));
     }
     let mut unread: BTreeMap<&str, Error> = BTreeMap::new();
+    let blobs = blobs::are_named(links);
     for ((node, names), own) in links.nodes.iter().zip(&links.names).zip(&links.own) {
         crate::signal::go_on()?;
         if let Some(why) = links::reads(node).iter().find_map(|name| unread.get(name)).cloned() {
@@ -312,6 +314,11 @@ fn translate(
         match translated {
             Err(why) if !own => node.output.iter().for_each(|name| _ = unread.insert(name, why.clone())),
             other => other?,
+        }
+        if let Some(name) = blobs.then(|| blobs::layer(node)).flatten()
+            && let Some(Value::Act(act)) = node.output.first().and_then(|output| reader.values.get(output.as_str()))
+        {
+            reader.scope.builder.alias(&name, act.id);
         }
         reader.leave(node, &mut readers);
     }

@@ -1,0 +1,59 @@
+//! The layers' names in files that Caffe2 wrote (those of the ONNX model zoo): they have no names for nodes, but weights are called
+//! `conv1_w_0` and values `conv1_1`, `conv1_2` after the layer's blob and how often it was written. `conv1`, `pool5` and `conv1/relu`,
+//! as the papers' definitions of the nets call them, find these layers too.
+
+use super::links::Links;
+use rten_onnx::onnx::NodeProto;
+
+/// What the names of weights end in.
+const WEIGHT: &str = "_w_0";
+/// The device that names begin with in nets that were trained on several.
+const DEVICE: &str = "gpu_0/";
+
+/// Whether weights are called as Caffe2 calls them.
+pub fn are_named(links: &Links<'_>) -> bool {
+    links.initialisers.keys().any(|name| name.ends_with(WEIGHT))
+}
+
+/// The name of the layer that a node is.
+pub fn layer(node: &NodeProto) -> Option<String> {
+    let plain =
+        |name: &str| Some(name.strip_prefix(DEVICE).unwrap_or(name).to_string()).filter(|name| !name.is_empty());
+    if let Some(blob) = node.input.get(1).and_then(|weight| weight.strip_suffix(WEIGHT)) {
+        return plain(blob);
+    }
+    let (blob, version) = node.output.first()?.rsplit_once('_')?;
+    match version.parse::<u32>().ok()? {
+        1 => plain(blob),
+        // Rectifiers write over what they read.
+        2.. if node.op_type.as_deref() == Some("Relu") => plain(blob).map(|blob| format!("{blob}/relu")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn named(op: &str, inputs: &[&str], output: &str) -> Option<String> {
+        let all = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        layer(&NodeProto {
+            op_type: Some(op.into()),
+            input: all(inputs),
+            output: all(&[output]),
+            ..NodeProto::default()
+        })
+    }
+
+    #[test]
+    fn layers_are_called_as_their_blobs() {
+        let conv = named("Conv", &["gpu_0/data_0", "gpu_0/conv1_w_0", "gpu_0/conv1_b_0"], "gpu_0/conv1_1");
+        assert_eq!(conv.unwrap(), "conv1");
+        assert_eq!(named("Relu", &["conv1_1"], "conv1_2").unwrap(), "conv1/relu");
+        assert_eq!(named("MaxPool", &["conv5_2"], "pool5_1").unwrap(), "pool5");
+        assert_eq!(named("Dropout", &["fc6_2"], "fc6_3"), None);
+        assert_eq!(named("Reshape", &["pool5_1", "OC2_DUMMY_1"], "OC2_DUMMY_0"), None);
+    }
+}
