@@ -26,6 +26,8 @@ const OPACITY: f64 = 0.6;
 const NARROW: f64 = 500.0;
 /// Narrower than this, one.
 const NARROWER: f64 = 300.0;
+/// The width that a caption below a narrow picture takes where there is room, px.
+const CAPTION: f64 = 260.0;
 /// The number of values from which on a map's scale is cut at a quantile.
 const MANY: usize = 1024;
 /// That quantile.
@@ -56,7 +58,7 @@ pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene>
     }
     if map.style == Style::Photo {
         let lines = if cropped { vec![FRAMED.to_string()] } else { Vec::new() };
-        return Ok(with_lines(scene, &lines));
+        return Ok(with_lines(scene, &lines, width));
     }
     if map.style != Style::Panel || !map.label.is_empty() {
         let bar = colour_bar(&ramp, &map.label, height)?;
@@ -75,7 +77,7 @@ pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene>
     if cropped && map.style != Style::Panel && (over || scene.width > NARROWER) {
         lines.push(FRAMED.into());
     }
-    Ok(with_lines(scene, &lines))
+    Ok(with_lines(scene, &lines, width))
 }
 
 /// A map of classes with its photo and a legend.
@@ -104,7 +106,7 @@ pub fn classes(map: &ClassMap, width: f64, again: bool) -> Result<Scene> {
     scene.below(legend(&entries, scene.width.max(width.min(420.0))), 6.0);
     let nan = field.values.iter().filter(|v| v.is_nan()).count();
     let lines = if nan > 0 { vec![format!("{nan} positions hold no class (hatched)")] } else { Vec::new() };
-    Ok(with_lines(scene, &lines))
+    Ok(with_lines(scene, &lines, width))
 }
 
 /// Swatches with names, in as many rows as they need.
@@ -126,11 +128,11 @@ pub fn legend(entries: &[(Rgb, String)], width: f64) -> Scene {
     scene
 }
 
-/// `scene` with captions below it.
-pub fn with_lines(mut scene: Scene, lines: &[String]) -> Scene {
-    let limit = scene.width.max(260.0);
+/// `scene` with captions below it, in a column `width` wide.
+pub fn with_lines(mut scene: Scene, lines: &[String], width: f64) -> Scene {
+    let limit = scene.width.max(width.min(CAPTION));
     for (i, line) in lines.iter().enumerate() {
-        scene.below(paragraph(line, SMALL, limit, 3, SOFT, false), if i == 0 { 5.0 } else { 1.0 });
+        scene.below(paragraph(line, SMALL, limit, 5, SOFT, false), if i == 0 { 5.0 } else { 1.0 });
     }
     scene
 }

@@ -143,7 +143,7 @@ pub fn drawn(map: &VolumeMap, width: f64) -> Result<Scene> {
     let through = if values.is_some() { "through the strongest voxel" } else { "through the middle" };
     let [z, y, x] = focus;
     lines.push(format!("planes {through}, {z}, {y}, {x}; greys from {} to {}", short(low), short(high)));
-    Ok(with_lines(scene, &lines))
+    Ok(with_lines(scene, &lines, width))
 }
 
 struct Drawing<'a> {

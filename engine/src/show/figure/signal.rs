@@ -75,7 +75,7 @@ pub fn drawn(map: &SignalMap, width: f64) -> Result<Scene> {
     if shown.len() < signal.len() {
         lines.push(format!("{} of {} channels are shown, those with the strongest values", shown.len(), signal.len()));
     }
-    Ok(with_lines(scene, &lines))
+    Ok(with_lines(scene, &lines, width))
 }
 
 /// The channels that are drawn, in order: all, or those of the strongest values of their own.

@@ -71,7 +71,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
     if !captioned {
         lines.push(numbering(&grid.tiles, columns));
     }
-    Ok(with_lines(scene, &lines))
+    Ok(with_lines(scene, &lines, width))
 }
 
 /// Pictures with captions, row by row.
