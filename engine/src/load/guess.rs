@@ -66,6 +66,14 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
                 "give it the numbers themselves: `convscope explain NET x.npy`, or load_tensor(\"x.npy\") in a script",
             ));
     };
+    if ![1, 3].contains(&channels) {
+        let shape = format!("{channels} channels x {height} rows x {width} columns");
+        let axes = [height, width].contains(&3) && options.layout.is_some();
+        return Err(Error::value(format!("the net's input is {shape}, and photos have 1 or 3 channels")).hint(match axes {
+            true => "the option `layout` says so; without it the first convolution's weight tells the axes",
+            false => "give it the numbers themselves: `convscope explain NET x.npy`, or load_tensor(\"x.npy\") in a script",
+        }));
+    }
     let size = Size { height, width };
     let beside = if path.is_file() { photos::beside(path, size, channels)? } else { Sidecar::default() };
     if net.card().classes.is_empty()

@@ -86,6 +86,16 @@ pub enum Subject {
     Sum(Vec<(f64, Subject)>),
 }
 
+/// The error for a class that none of the `n` outputs stands for.
+fn no_class(model: &Model, index: usize, n: usize) -> Error {
+    let name = &model.card().name;
+    match n {
+        1 => Error::not_found(format!("class {index} of `{name}`, which has one, class 0"))
+            .hint("the complement of class 0 has no output of its own: what raises one lowers the other"),
+        _ => Error::not_found(format!("class {index} of `{name}`, which has {n} (0 to {})", n - 1)),
+    }
+}
+
 impl Subject {
     /// The class called `name` of a net.
     ///
@@ -103,11 +113,7 @@ impl Subject {
         model.labels_readout()?;
         let n = model.scores_len();
         if index >= n {
-            return Err(Error::not_found(format!(
-                "class {index} of `{}`, which has {n} (0 to {})",
-                model.card().name,
-                n - 1
-            )));
+            return Err(no_class(model, index, n));
         }
         Ok(Subject::Class { model: model.clone(), index })
     }

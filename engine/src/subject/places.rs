@@ -240,11 +240,7 @@ impl Subject {
     pub fn pixel_class_at(model: &Model, index: usize, over: Over) -> Result<Self> {
         let n = model.class_maps()?.classes();
         if index >= n {
-            return Err(Error::not_found(format!(
-                "class {index} of `{}`, which has {n} (0 to {})",
-                model.card().name,
-                n - 1
-            )));
+            return Err(super::no_class(model, index, n));
         }
         Ok(Subject::PixelClass { model: model.clone(), index, over })
     }

@@ -170,6 +170,17 @@ fn nets_of_places_see_the_whole_photo() {
 }
 
 #[test]
+fn channels_that_no_photo_has_are_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path(), "last_script");
+    let options = LoadOptions::from_json(json!({ "layout": "NCHW" }).as_object().unwrap()).unwrap();
+    let net = load_model("./net.onnx", &options, folder.path(), &|_| {});
+    let refused = net.and_then(|net| guess::complete(&net, &folder.path().join("net.onnx"), &options)).unwrap_err();
+    assert!(refused.to_string().contains("8 channels x 8 rows x 3 columns"), "{refused}");
+    assert!(refused.hint.unwrap().contains("option `layout`"));
+}
+
+#[test]
 fn options_change_what_lies_beside_the_net_one_by_one() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), "plain_script");
