@@ -142,9 +142,10 @@ impl States {
             return Ok((0..images).step_by(rows).map(|a| a..a.saturating_add(rows).min(images)).collect());
         };
         let place = list.display().to_string();
-        let shards = index::decode(&place)?.ok_or_else(|| {
+        let list = index::decode(&place)?.ok_or_else(|| {
             Error::format(format!("`{place}` is no list of shards")).hint("`convscope index SOURCE -o FILE` writes one")
         })?;
+        let shards = list.shards;
         let listed = shards.last().map_or(0, |s| s.first_image + s.rows);
         if listed != images {
             return Err(Error::value(format!("`{place}` lists {listed} images, the script's data set has {images}"))

@@ -25,13 +25,16 @@ pub struct Index {
     /// The column of labels, as `load_table` takes it.
     #[arg(long)]
     label: Option<String>,
+    /// Only the rows that fulfil it, as `load_table` takes it; scripts that use the list give the same.
+    #[arg(long)]
+    filter: Option<String>,
 }
 
 impl Index {
     /// Writes the list.
     pub fn main(self) -> Result<()> {
         let mut options = LoadTable::default();
-        for (name, given) in [("image", &self.image), ("label", &self.label)] {
+        for (name, given) in [("image", &self.image), ("label", &self.label), ("filter", &self.filter)] {
             if let Some(given) = given {
                 options.set(name, &Value::Text(given.clone()))?;
             }
@@ -43,7 +46,7 @@ impl Index {
             return Err(Error::value(format!("`{}` has no rows", self.source.join("`, `"))));
         };
         let folder = self.out.parent().unwrap_or(Path::new(""));
-        atomic::write(&self.out, &index::encode(&shards, folder)?)?;
+        atomic::write(&self.out, &index::encode(&shards, self.filter.as_deref(), folder)?)?;
         print_out(&format!("{}: {} shards, {images} images\n", self.out.display(), shards.len()));
         Ok(())
     }

@@ -133,9 +133,10 @@ impl Shard {
 /// The images of some shards of a list.
 fn listed(list: &Path, range: Option<Range<usize>>) -> Result<(Range<usize>, Listing)> {
     let place = list.display().to_string();
-    let shards = index::decode(&place)?.ok_or_else(|| {
+    let listed = index::decode(&place)?.ok_or_else(|| {
         Error::format(format!("`{place}` is no list of shards")).hint("`convscope index SOURCE -o FILE` writes one")
     })?;
+    let shards = listed.shards;
     let range = range.unwrap_or(0..shards.len());
     let (Some(first), Some(last)) = (shards.get(range.start), range.end.checked_sub(1).and_then(|i| shards.get(i)))
     else {

@@ -195,7 +195,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("engine", "stats", &[]),
     ("engine", "stream", &["data", "job", "running", "states"]),
     ("engine", "subject", &["data", "detect", "predictions"]),
-    ("engine", "table", &["data", "params", "running", "seal", "show"]),
+    ("engine", "table", &["data", "params", "running", "seal", "show", "signal"]),
     ("engine", "zipped", &[]),
 ];
 

@@ -19,7 +19,7 @@ use convscope_engine::predictions::Predictions;
 use convscope_engine::recordings::{LoadSignal, LoadVolume, load_signal, load_volume};
 use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::table::bytes::is_address;
-use convscope_engine::table::{LoadTable, index, of_shards, shards_of, sources};
+use convscope_engine::table::{LoadTable, check_filter, index, of_shards, shards_of, sources};
 use convscope_engine::{Error, Model, Result, seal};
 use rhai::{Array, Dynamic, Map};
 use std::path::{Path, PathBuf};
@@ -253,13 +253,14 @@ fn table(context: &Context, names: &[String], given: &Map) -> Result<Dataset> {
     }
     let listed = context.job.ledger().and_then(|ledger| ledger.listing.as_ref());
     if let Some(listed) = listed
-        && let Some(shards) = index::decode(&listed.file.to_string_lossy())?
+        && let Some(index) = index::decode(&listed.file.to_string_lossy())?
     {
         let full = |uri: &str| std::path::absolute(uri).unwrap_or_else(|_| PathBuf::from(uri));
-        let mut indexed: Vec<PathBuf> = shards.iter().map(|s| full(&s.uri)).collect();
+        let mut indexed: Vec<PathBuf> = index.shards.iter().map(|s| full(&s.uri)).collect();
         indexed.dedup();
         if indexed.iter().eq(files.iter().map(|(uri, _)| full(uri)).collect::<Vec<_>>().iter()) {
-            return of_shards(names, shards, &asked);
+            check_filter(&listed.file.to_string_lossy(), &index, &asked)?;
+            return of_shards(names, index.shards, &asked);
         }
     }
     let shards = shards_of(&files, &asked, None)?;

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 use parquet::basic::{ConvertedType, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{PrimitiveTypeBuilder, Type, TypePtr};
@@ -35,7 +36,15 @@ enum Values {
 /// # Errors
 /// Where two columns have one name.
 pub fn of_table(table: &Table) -> Result<Vec<u8>> {
-    write(cells(table))
+    of_table_with(table, None)
+}
+
+/// The same with a name and a value among the file's metadata.
+///
+/// # Errors
+/// As [`of_table`].
+pub fn of_table_with(table: &Table, said: Option<(&str, String)>) -> Result<Vec<u8>> {
+    write(cells(table), said)
 }
 
 /// The bytes of a file with one column: numbers, or a list of them a row (the axes after the first, flattened).
@@ -43,7 +52,7 @@ pub fn of_table(table: &Table) -> Result<Vec<u8>> {
 /// # Errors
 /// Where the tensor has no axis.
 pub fn of_tensor(name: &str, tensor: &Tensor) -> Result<Vec<u8>> {
-    write(vec![array(name, tensor)?])
+    write(vec![array(name, tensor)?], None)
 }
 
 /// The bytes of a file with the arrays that have as many rows as the primary one, beside the first table where it has as
@@ -65,7 +74,7 @@ pub fn of_artifact(artifact: &Artifact) -> Result<Vec<u8>> {
     for (name, tensor) in artifact.data.iter().filter(|(_, t)| t.dims().first().copied() == rows) {
         columns.push(array(name, tensor)?);
     }
-    write(columns)
+    write(columns, None)
 }
 
 fn array(name: &str, tensor: &Tensor) -> Result<Column> {
@@ -99,21 +108,22 @@ fn cells(table: &Table) -> Vec<Column> {
     table.columns().iter().enumerate().map(column).collect()
 }
 
-fn write(columns: Vec<Column>) -> Result<Vec<u8>> {
+fn write(columns: Vec<Column>, said: Option<(&str, String)>) -> Result<Vec<u8>> {
     for (i, column) in columns.iter().enumerate() {
         if columns[..i].iter().any(|c| c.name == column.name) {
             return Err(Error::unsupported(format!("two columns are called `{}`", column.name))
                 .hint("save it as .csv or .safetensors"));
         }
     }
-    encode(&columns).map_err(|e| Error::internal(e.to_string()))
+    encode(&columns, said).map_err(|e| Error::internal(e.to_string()))
 }
 
-fn encode(columns: &[Column]) -> std::result::Result<Vec<u8>, ParquetError> {
+fn encode(columns: &[Column], said: Option<(&str, String)>) -> std::result::Result<Vec<u8>, ParquetError> {
     let fields = columns.iter().map(Column::schema).collect::<std::result::Result<Vec<_>, _>>()?;
     let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
     // Floats hardly repeat: no dictionaries.
-    let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
+    let said = said.map(|(name, value)| vec![KeyValue::new(name.to_string(), value)]);
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).set_key_value_metadata(said).build();
     let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties))?;
     let mut group = file.next_row_group()?;
     for column in columns {

@@ -4,11 +4,12 @@
 //! Only the tar's headers and small texts are read when it is opened; an image is read from its place when it is asked for.
 
 use super::bytes::Source;
-use super::rows::{LABELS, Pixels, Rows, Wanted};
+use super::filter::{Filter, Value};
+use super::rows::{LABELS, Pixels, Prepared, Rows, Wanted};
 use crate::data::Attribute;
 use crate::data::files::EXTENSIONS;
 use crate::error::{Error, Result};
-use serde_json::Value;
+use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::io::Read;
 
@@ -22,6 +23,8 @@ struct Sample {
     image: Option<(u64, usize)>,
     label: Option<String>,
     attributes: Vec<Option<Attribute>>,
+    /// Its values in the filter's columns.
+    values: Vec<Value>,
 }
 
 /// A tar file.
@@ -29,6 +32,16 @@ pub struct Archive {
     source: Source,
     samples: Vec<Sample>,
     wanted: Wanted,
+    filtered: Vec<Filtered>,
+}
+
+/// A column of the filter.
+struct Filtered {
+    name: String,
+    /// Whether it is compared with numbers.
+    numeric: bool,
+    /// Whether a sample has it.
+    is_there: bool,
 }
 
 impl Archive {
@@ -39,7 +52,13 @@ impl Archive {
     pub fn open(source: Source, wanted: &Wanted) -> Result<Self> {
         let damaged = |e: std::io::Error| Error::format(format!("a damaged tar file: {e}"));
         let mut tar = tar::Archive::new(source.reader(0));
-        let mut all = Archive { source: source.clone(), samples: Vec::new(), wanted: wanted.clone() };
+        let mut all =
+            Archive { source: source.clone(), samples: Vec::new(), wanted: wanted.clone(), filtered: Vec::new() };
+        if let Some(filter) = &wanted.filter {
+            let numeric = |name: &str| filter.0.iter().any(|c| c.column == name && c.is_of_numbers());
+            let one = |name: &str| Filtered { name: name.to_string(), numeric: numeric(name), is_there: false };
+            all.filtered = filter.columns().into_iter().map(one).collect();
+        }
         let (mut key, mut members) = (None, BTreeSet::new());
         for entry in tar.entries_with_seek().map_err(damaged)? {
             let mut entry = entry.map_err(damaged)?;
@@ -51,7 +70,9 @@ impl Archive {
             let Some(dot) = name[base..].find('.').filter(|d| *d > 0) else { continue };
             let (sample, member) = (name[..base + dot].to_string(), name[base + dot + 1..].to_ascii_lowercase());
             if key.as_ref() != Some(&sample) {
-                all.samples.push(Sample { attributes: vec![None; wanted.attributes.len()], ..Sample::default() });
+                let (attributes, values) =
+                    (vec![None; wanted.attributes.len()], vec![Value::Nothing; all.filtered.len()]);
+                all.samples.push(Sample { attributes, values, ..Sample::default() });
                 key = Some(sample);
             }
             let Some(current) = all.samples.last_mut() else { continue };
@@ -60,10 +81,14 @@ impl Archive {
                 let length =
                     usize::try_from(entry.size()).map_err(|_| Error::format("a member that fits no memory"))?;
                 current.image.get_or_insert((place, length));
-            } else if entry.size() <= TEXT && (member == "json" || named(&member, wanted)) {
+            } else if entry.size() <= TEXT
+                && (member == "json"
+                    || named(&member, wanted)
+                    || all.filtered.iter().any(|f| f.name.eq_ignore_ascii_case(&member)))
+            {
                 let mut text = String::new();
                 if entry.read_to_string(&mut text).is_ok() {
-                    said(&member, text.trim(), current, wanted);
+                    said(&member, text.trim(), (current, &mut all.filtered), wanted);
                 }
             }
             members.insert(member);
@@ -95,10 +120,10 @@ fn named(member: &str, wanted: &Wanted) -> bool {
 }
 
 /// Reads a small member into a sample: a text by its name, or the fields of a JSON object by theirs.
-fn said(member: &str, text: &str, sample: &mut Sample, wanted: &Wanted) {
-    let fields: Vec<(String, Value)> = match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) if member == "json" => fields.into_iter().collect(),
-        _ => vec![(member.to_string(), Value::String(text.to_string()))],
+fn said(member: &str, text: &str, (sample, filtered): (&mut Sample, &mut [Filtered]), wanted: &Wanted) {
+    let fields: Vec<(String, Json)> = match serde_json::from_str(text) {
+        Ok(Json::Object(fields)) if member == "json" => fields.into_iter().collect(),
+        _ => vec![(member.to_string(), Json::String(text.to_string()))],
     };
     for (name, value) in fields {
         let is_label = match &wanted.label {
@@ -107,8 +132,8 @@ fn said(member: &str, text: &str, sample: &mut Sample, wanted: &Wanted) {
         };
         if is_label && sample.label.is_none() {
             sample.label = match &value {
-                Value::Number(n) => n.as_i64().map_or(Some(n.to_string()), |i| wanted.name_of(i, &[])),
-                Value::String(s) => match s.parse::<i64>() {
+                Json::Number(n) => n.as_i64().map_or(Some(n.to_string()), |i| wanted.name_of(i, &[])),
+                Json::String(s) => match s.parse::<i64>() {
                     Ok(i) => wanted.name_of(i, &[]),
                     Err(_) => Some(s.clone()).filter(|s| !s.is_empty()),
                 },
@@ -118,13 +143,30 @@ fn said(member: &str, text: &str, sample: &mut Sample, wanted: &Wanted) {
         for (i, wished) in wanted.attributes.iter().enumerate() {
             if wished.eq_ignore_ascii_case(&name) {
                 sample.attributes[i] = match &value {
-                    Value::Number(n) => n.as_f64().map(Attribute::Number),
-                    Value::String(s) => Some(s.parse().map_or_else(|_| Attribute::Text(s.clone()), Attribute::Number)),
-                    Value::Null => None,
+                    Json::Number(n) => n.as_f64().map(Attribute::Number),
+                    Json::String(s) => Some(s.parse().map_or_else(|_| Attribute::Text(s.clone()), Attribute::Number)),
+                    Json::Null => None,
                     other => Some(Attribute::Text(other.to_string())),
                 };
             }
         }
+        for (column, into) in filtered.iter_mut().zip(&mut sample.values) {
+            if column.name.eq_ignore_ascii_case(&name) {
+                (*into, column.is_there) = (value_of(&value, column.numeric), true);
+            }
+        }
+    }
+}
+
+/// What a filter compares of a field.
+fn value_of(field: &Json, numeric: bool) -> Value {
+    match field {
+        Json::Null => Value::Nothing,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => n.as_i64().map(Value::Int).or(n.as_f64().map(Value::Number)).unwrap_or(Value::Nothing),
+        Json::String(s) if numeric => Value::number_of(s.clone()),
+        Json::String(s) => Value::of(s.clone()),
+        Json::Array(_) | Json::Object(_) => Value::Text(field.to_string()),
     }
 }
 
@@ -146,5 +188,18 @@ impl Rows for Archive {
     fn attribute(&self, row: usize, name: &str) -> Result<Option<Attribute>> {
         let at = self.wanted.attributes.iter().position(|a| a == name);
         Ok(at.and_then(|i| self.samples.get(row)?.attributes[i].clone()))
+    }
+
+    fn prepare(&self, filter: &Filter) -> Result<Prepared> {
+        match self.filtered.iter().find(|f| !f.is_there && !self.samples.is_empty()) {
+            Some(column) => Err(Error::not_found(format!("no filter column `{}`", column.name))
+                .hint("a sample's columns are its small members, such as `cls`, and the fields of its `.json`")),
+            None => Ok((filter.clone(), std::iter::once(0..self.samples.len()).collect())),
+        }
+    }
+
+    fn value(&self, row: usize, name: &str) -> Result<Value> {
+        let at = self.filtered.iter().position(|f| f.name == name);
+        Ok(at.and_then(|i| self.samples.get(row)?.values.get(i).cloned()).unwrap_or(Value::Nothing))
     }
 }

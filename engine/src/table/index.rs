@@ -3,6 +3,7 @@
 //! A path in it is relative to the index's own folder where the file lies below it. Consecutive shards of one file are parts of it.
 
 use super::bytes::{Source, is_address};
+use super::filter::Filter;
 use super::sources::Format;
 use crate::error::{Context, Error, Result};
 use crate::running::fields::index;
@@ -29,11 +30,23 @@ pub struct Shard {
     pub first_image: usize,
 }
 
-/// The bytes of an index that will lie in `folder`.
+/// The name that the filter has among the file's metadata.
+const FILTER: &str = "convscope.filter";
+
+/// A list of shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// The shards, in order.
+    pub shards: Vec<Shard>,
+    /// The filter whose rows they count.
+    pub filter: Option<String>,
+}
+
+/// The bytes of an index that will lie in `folder`, of all rows or of those that a filter leaves.
 ///
 /// # Errors
-/// Where it cannot be encoded: a defect.
-pub fn encode(shards: &[Shard], folder: &Path) -> Result<Vec<u8>> {
+/// Where the filter is none.
+pub fn encode(shards: &[Shard], filter: Option<&str>, folder: &Path) -> Result<Vec<u8>> {
     let folder = std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
         .map_err(|e| Error::io(folder, &e))?;
     let mut table = Table::new(COLUMNS);
@@ -48,7 +61,8 @@ pub fn encode(shards: &[Shard], folder: &Path) -> Result<Vec<u8>> {
             number(shard.first_image),
         ]);
     }
-    crate::show::parquet::of_table(&table)
+    let filter = filter.map(Filter::parse).transpose()?.map(|filter| (FILTER, filter.to_string()));
+    crate::show::parquet::of_table_with(&table, filter)
 }
 
 fn relative(uri: &str, folder: &Path) -> Result<String> {
@@ -60,7 +74,7 @@ fn relative(uri: &str, folder: &Path) -> Result<String> {
 ///
 /// # Errors
 /// Where the file cannot be read, or an index is damaged.
-pub fn decode(path: &str) -> Result<Option<Vec<Shard>>> {
+pub fn decode(path: &str) -> Result<Option<Index>> {
     let place = || format!("`{path}`");
     let file = SerializedFileReader::new(Source::open(path)?)
         .map_err(|e| Error::format(format!("a damaged Parquet file: {e}")))
@@ -69,6 +83,8 @@ pub fn decode(path: &str) -> Result<Option<Vec<Shard>>> {
     if !schema.columns().iter().map(|c| c.name()).eq(COLUMNS) {
         return Ok(None);
     }
+    let said = file.metadata().file_metadata().key_value_metadata();
+    let filter = said.into_iter().flatten().find(|pair| pair.key == FILTER).and_then(|pair| pair.value.clone());
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
     let mut shards: Vec<Shard> = Vec::new();
     for (i, row) in file.get_row_iter(None).map_err(|e| Error::format(e.to_string()))?.enumerate() {
@@ -91,5 +107,5 @@ pub fn decode(path: &str) -> Result<Option<Vec<Shard>>> {
         }
         shards.push(shard);
     }
-    Ok(Some(shards))
+    Ok(Some(Index { shards, filter }))
 }

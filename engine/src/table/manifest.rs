@@ -3,7 +3,8 @@
 //! Of a manifest only the offsets of blocks of rows are kept in memory; the rows themselves are read in blocks.
 
 use super::bytes::Source;
-use super::rows::{Blocks, IMAGES, LABELS, Pixels, Rows, Wanted};
+use super::filter::{Filter, Value};
+use super::rows::{Blocks, IMAGES, LABELS, Pixels, Prepared, Rows, Wanted};
 use crate::data::Attribute;
 use crate::data::files::is_image;
 use crate::data::pattern::walk;
@@ -26,6 +27,8 @@ pub struct Manifest {
     label: Option<usize>,
     /// Name, column, whether all its values are numbers.
     attributes: Vec<(String, usize, bool)>,
+    /// The columns of the filter, and whether it compares them with numbers.
+    filtered: Vec<(String, usize, bool)>,
     blocks: Blocks<StringRecord>,
     wanted: Wanted,
 }
@@ -70,6 +73,13 @@ impl Manifest {
         };
         let attributes = wanted.attributes.iter().map(|name| Ok((name.clone(), named("attribute", name)?, true)));
         let mut attributes: Vec<(String, usize, bool)> = attributes.collect::<Result<_>>()?;
+        let mut filtered = Vec::new();
+        if let Some(filter) = &wanted.filter {
+            for name in filter.columns() {
+                let numeric = filter.0.iter().any(|c| c.column == name && c.is_of_numbers());
+                filtered.push((name.to_string(), named("filter", name)?, numeric));
+            }
+        }
         let (mut places, mut rows, mut record) = (Vec::new(), 0, StringRecord::new());
         loop {
             let place = reader.position().byte();
@@ -86,10 +96,21 @@ impl Manifest {
             rows += 1;
         }
         let blocks = Blocks::new();
-        Ok(Manifest { source, separator, places, rows, path, label, attributes, blocks, wanted: wanted.clone() })
+        Ok(Manifest {
+            source,
+            separator,
+            places,
+            rows,
+            path,
+            label,
+            attributes,
+            filtered,
+            blocks,
+            wanted: wanted.clone(),
+        })
     }
 
-    fn value(&self, row: usize, column: usize) -> Result<String> {
+    fn field(&self, row: usize, column: usize) -> Result<String> {
         let block = row / BLOCK;
         let read = || {
             let place = self.places.get(block).ok_or_else(|| Error::not_found(format!("no row {row}")))?;
@@ -115,13 +136,13 @@ impl Rows for Manifest {
     }
 
     fn pixels(&self, row: usize) -> Result<Pixels> {
-        let path = self.value(row, self.path)?;
+        let path = self.field(row, self.path)?;
         if path.is_empty() { Err(Error::format(format!("row {row} has no path"))) } else { Ok(Pixels::Path(path)) }
     }
 
     fn label(&self, row: usize) -> Result<Option<String>> {
         let Some(column) = self.label else { return Ok(None) };
-        let label = self.value(row, column)?;
+        let label = self.field(row, column)?;
         Ok(match label.parse::<i64>() {
             Ok(i) if !self.wanted.names.is_empty() => self.wanted.name_of(i, &[]),
             _ => Some(label).filter(|l| !l.is_empty()),
@@ -130,11 +151,23 @@ impl Rows for Manifest {
 
     fn attribute(&self, row: usize, name: &str) -> Result<Option<Attribute>> {
         let Some((_, column, numeric)) = self.attributes.iter().find(|(n, ..)| n == name) else { return Ok(None) };
-        let text = self.value(row, *column)?;
+        let text = self.field(row, *column)?;
         Ok(match number(&text).filter(|_| *numeric) {
             Some(x) => Some(Attribute::Number(x)),
             None => (!text.is_empty()).then_some(Attribute::Text(text)),
         })
+    }
+
+    fn prepare(&self, filter: &Filter) -> Result<Prepared> {
+        Ok((filter.clone(), std::iter::once(0..self.rows).collect()))
+    }
+
+    fn value(&self, row: usize, name: &str) -> Result<Value> {
+        let Some((_, column, numeric)) = self.filtered.iter().find(|(n, ..)| n == name) else {
+            return Ok(Value::Nothing);
+        };
+        let text = self.field(row, *column)?;
+        Ok(if *numeric { Value::number_of(text) } else { Value::of(text) })
     }
 }
 
@@ -175,5 +208,13 @@ impl Rows for Folder {
 
     fn attribute(&self, _: usize, _: &str) -> Result<Option<Attribute>> {
         Ok(None)
+    }
+    fn prepare(&self, filter: &Filter) -> Result<Prepared> {
+        Err(Error::unsupported(format!("a folder of images has no columns; the filter is {filter}"))
+            .hint("filter the data set: load_table(..).filter(|image| image.label == \"cat\")"))
+    }
+
+    fn value(&self, _: usize, _: &str) -> Result<Value> {
+        Ok(Value::Nothing)
     }
 }

@@ -6,12 +6,14 @@
 mod archive;
 pub mod bytes;
 mod dealing;
+pub mod filter;
 #[cfg(feature = "hub")]
 mod http;
 pub mod index;
 mod manifest;
 mod parquet;
 mod rows;
+mod selected;
 pub mod sources;
 
 pub use self::dealing::Dealing;
@@ -20,8 +22,10 @@ use self::bytes::{Source, is_address};
 use crate::data::{Attribute, Dataset, Generator, Image};
 use crate::error::{Context, Error, Result};
 use crate::limits::IMAGE_FILE;
-use index::Shard;
+use filter::Filter;
+use index::{Index, Shard};
 use rows::{Pixels, Rows, Wanted};
+use selected::Selected;
 use serde_json::{Value, json};
 use sources::Format;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -48,6 +52,9 @@ crate::params! {
         attributes: Vec<String> = Vec::new();
         /// The names of labels that are numbers, in order from 0; those in the file (Hugging Face) unless given.
         names: Vec<String> = Vec::new();
+        /// Which rows: conditions on columns joined by `and`, such as "label = 3 and size >= 0.5"; the row groups of a Parquet
+        /// file whose statistics rule them out are not read. All rows unless given.
+        filter: Option<String> = None;
     }
 }
 
@@ -90,6 +97,10 @@ pub fn load_table(names: &[String], base: &Path, options: &LoadTable) -> Result<
 /// Where there are none.
 pub fn of_shards(names: &[String], shards: Vec<Shard>, options: &LoadTable) -> Result<Dataset> {
     let total = shards.last().map_or(0, |s| s.first_image + s.rows);
+    let wanted = options.wanted()?;
+    if let Some(filter) = wanted.filter.as_ref().filter(|_| total == 0) {
+        return Err(Error::value(format!("no row of the table `{}` fulfils {filter}", names.join("`, `"))));
+    }
     if total == 0 {
         return Err(Error::value(format!("the table `{}` has no rows", names.join("`, `"))));
     }
@@ -102,8 +113,7 @@ pub fn of_shards(names: &[String], shards: Vec<Shard>, options: &LoadTable) -> R
     let name = Path::new(name.trim_end_matches('/'))
         .file_stem()
         .map_or_else(|| name.to_string(), |s| s.to_string_lossy().into_owned());
-    let rowed =
-        Rowed { shards, files, total, wanted: options.wanted(), open: Mutex::default(), labels: OnceLock::new() };
+    let rowed = Rowed { shards, files, total, wanted, open: Mutex::default(), labels: OnceLock::new() };
     Ok(Dataset::generated(name, Arc::new(rowed)))
 }
 
@@ -112,13 +122,14 @@ pub fn of_shards(names: &[String], shards: Vec<Shard>, options: &LoadTable) -> R
 /// # Errors
 /// Where a file is damaged or lacks a column.
 pub fn shards_of(files: &[(String, Format)], options: &LoadTable, most: Option<usize>) -> Result<Vec<Shard>> {
-    let wanted = options.wanted();
+    let wanted = options.wanted()?;
     let mut shards: Vec<Shard> = Vec::new();
     for (uri, format) in files {
         if *format == Format::Parquet
             && let Some(listed) = index::decode(uri)?
         {
-            for shard in listed {
+            check_filter(uri, &listed, options)?;
+            for shard in listed.shards {
                 let first_image = shards.last().map_or(0, |s| s.first_image + s.rows);
                 shards.push(Shard { first_image, ..shard });
             }
@@ -135,23 +146,46 @@ pub fn shards_of(files: &[(String, Format)], options: &LoadTable, most: Option<u
     Ok(shards)
 }
 
+/// Checks that a list of shards is one of the rows that the options ask for.
+///
+/// # Errors
+/// Where it was made with another filter.
+pub fn check_filter(list: &str, listed: &Index, options: &LoadTable) -> Result<()> {
+    let asked = options.wanted()?.filter.map(|filter| filter.to_string());
+    if listed.filter == asked {
+        return Ok(());
+    }
+    let said = |filter: &Option<String>| filter.as_ref().map_or("no filter".into(), |f| format!("the filter {f}"));
+    Err(Error::value(format!(
+        "the list of shards `{list}` was made with {}, the table is asked for with {}",
+        said(&listed.filter),
+        said(&asked)
+    ))
+    .hint("the list counts the rows that are left: make it with the same one: convscope index --filter"))
+}
+
 fn open(uri: &str, format: Format, wanted: &Wanted) -> Result<Arc<dyn Rows>> {
-    Ok(match format {
+    let rows: Arc<dyn Rows> = match format {
         Format::Parquet => Arc::new(parquet::Parquet::open(Source::open(uri)?, wanted)?),
         Format::Csv => Arc::new(manifest::Manifest::open(Source::open(uri)?, wanted)?),
         Format::Tar => Arc::new(archive::Archive::open(Source::open(uri)?, wanted)?),
         Format::Folder => Arc::new(manifest::Folder::open(Path::new(uri))?),
-    })
+    };
+    match &wanted.filter {
+        Some(filter) => Ok(Arc::new(Selected::of(rows, filter)?)),
+        None => Ok(rows),
+    }
 }
 
 impl LoadTable {
-    fn wanted(&self) -> Wanted {
-        Wanted {
+    fn wanted(&self) -> Result<Wanted> {
+        Ok(Wanted {
             image: self.image.clone(),
             label: self.label.clone(),
             attributes: self.attributes.clone(),
             names: self.names.clone(),
-        }
+            filter: self.filter.as_deref().map(Filter::parse).transpose()?.map(Arc::new),
+        })
     }
 }
 
@@ -194,7 +228,7 @@ impl Rowed {
     fn pixels(&self, image: usize) -> Result<Image> {
         let (rows, row) = self.at(image)?;
         match rows.pixels(row)? {
-            Pixels::Bytes(bytes) => Image::decode(&bytes).context(|| format!("row {row}")),
+            Pixels::Bytes(bytes) => Image::decode(&bytes).context(|| format!("row {}", rows.number(row))),
             Pixels::File(path) => Image::open(path),
             Pixels::Path(path) if is_address(&path) => fetched(&path),
             // Relative to the file that names it.
@@ -272,6 +306,11 @@ impl Generator for Rowed {
             _ => json!(crate::digest::digest(json!(files).to_string().as_bytes())),
         };
         let wanted = &self.wanted;
-        json!([files, wanted.image, wanted.label, wanted.attributes, wanted.names])
+        match &wanted.filter {
+            None => json!([files, wanted.image, wanted.label, wanted.attributes, wanted.names]),
+            Some(filter) => {
+                json!([files, wanted.image, wanted.label, wanted.attributes, wanted.names, filter.to_string()])
+            }
+        }
     }
 }

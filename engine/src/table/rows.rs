@@ -1,9 +1,11 @@
 //! The common interface of all table formats: rows with an image, a label and attributes.
 
+use super::filter::{Filter, Value};
 use crate::data::Attribute;
 use crate::error::Result;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,7 +41,27 @@ pub trait Rows: Send + Sync {
     /// # Errors
     /// Where it cannot be read.
     fn attribute(&self, row: usize, name: &str) -> Result<Option<Attribute>>;
+
+    /// The number of a row in its file.
+    fn number(&self, row: usize) -> usize {
+        row
+    }
+
+    /// The filter as it is asked of these rows, and the rows among which those that fulfil it are: all, unless more is known.
+    ///
+    /// # Errors
+    /// Where a column of it is not there, or holds what no filter compares.
+    fn prepare(&self, filter: &Filter) -> Result<Prepared>;
+
+    /// The value of a row in a column of the filter.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn value(&self, row: usize, name: &str) -> Result<Value>;
 }
+
+/// A filter as it is asked of some rows, and among which of them.
+pub type Prepared = (Filter, Vec<Range<usize>>);
 
 /// Which columns are read.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +74,8 @@ pub struct Wanted {
     pub attributes: Vec<String>,
     /// The names of labels that are numbers.
     pub names: Vec<String>,
+    /// Which rows; all without it.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// The usual names of columns of images.

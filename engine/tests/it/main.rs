@@ -79,6 +79,7 @@ mod several_inputs;
 mod sparsity;
 mod states;
 mod suppression;
+mod table_filters;
 mod tables;
 mod transformers;
 mod window_geometry;

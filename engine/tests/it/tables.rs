@@ -127,9 +127,9 @@ fn an_index_lists_parts_of_files_and_stands_for_them() {
     let places: Vec<_> = shards.iter().map(|s| (s.first_row, s.rows, s.first_image)).collect();
     assert_eq!(places, [(0, 5, 0), (5, 5, 5), (10, 2, 10), (0, 5, 12), (5, 4, 17)]);
     let path = folder.path().join("shards.parquet");
-    std::fs::write(&path, index::encode(&shards, folder.path()).unwrap()).unwrap();
+    std::fs::write(&path, index::encode(&shards, None, folder.path()).unwrap()).unwrap();
     let read = index::decode(&path.to_string_lossy()).unwrap().unwrap();
-    assert_eq!(read, shards);
+    assert_eq!((read.shards, read.filter), (shards, None));
     assert_eq!(index::decode(&golden().to_string_lossy()).unwrap(), None);
     let data = load("shards.parquet", folder.path(), &plain);
     assert_eq!((data.len(), data.get(11).unwrap().pixel(0, 0)), (21, Some(colour(11))));

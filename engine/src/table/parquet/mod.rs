@@ -2,15 +2,18 @@
 //!
 //! Only the columns that are asked for are read, in blocks of rows, each block once as long as rows are asked for in order.
 
+mod cells;
+mod groups;
+
 use super::bytes::Source;
-use super::rows::{IMAGES, LABELS, Pixels, Rows, Wanted};
+use super::filter::{Filter, Value};
+use super::rows::{IMAGES, LABELS, Pixels, Prepared, Rows, Wanted};
 use crate::data::Attribute;
 use crate::error::{Error, Result, did_you_mean};
 use crate::limits::{ROWS, ROWS_A_BYTE};
-use bytes::Bytes;
-use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::DataType;
+use cells::{Cell, read, skip};
+use parquet::basic::{ConvertedType, LogicalType, SortOrder, Type as Physical};
+use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
@@ -25,16 +28,6 @@ const KEPT: usize = 6;
 /// Blocks ahead up to which those between are read and not skipped.
 const NEAR: usize = 3;
 
-/// A value of a cell.
-#[derive(Clone, Debug)]
-enum Cell {
-    Nothing,
-    Bool(bool),
-    Int(i64),
-    Number(f64),
-    Bytes(Bytes),
-}
-
 /// A Parquet file.
 pub struct Parquet {
     file: SerializedFileReader<Source>,
@@ -44,6 +37,8 @@ pub struct Parquet {
     path: Option<Column>,
     label: Option<Column>,
     attributes: Vec<(String, Column)>,
+    /// The columns of the filter.
+    filtered: Vec<(String, Column)>,
     names: Vec<String>,
     wanted: Wanted,
 }
@@ -52,6 +47,7 @@ pub struct Parquet {
 struct Column {
     leaf: usize,
     block: usize,
+    unsigned: bool,
     cursor: Mutex<Cursor>,
 }
 
@@ -112,7 +108,9 @@ impl Parquet {
             if about.max_rep_level() > 0 {
                 return Err(Error::unsupported(format!("the column `{}` holds lists", about.path().string())));
             }
-            Ok(Column { leaf, block, cursor: Mutex::default() })
+            let whole = matches!(about.physical_type(), Physical::INT32 | Physical::INT64);
+            let unsigned = whole && about.sort_order() == SortOrder::UNSIGNED;
+            Ok(Column { leaf, block, unsigned, cursor: Mutex::default() })
         };
         let plain = |what: &str, name: &str| {
             find(&[name]).ok_or_else(|| lacks(what, name)).and_then(|leaf| column(leaf, PLAIN_BLOCK))
@@ -137,9 +135,12 @@ impl Parquet {
         };
         let attributes = wanted.attributes.iter().map(|name| Ok((name.clone(), plain("attribute", name)?)));
         let attributes = attributes.collect::<Result<Vec<_>>>()?;
+        let filtered = wanted.filter.iter().flat_map(|filter| filter.columns());
+        let filtered = filtered.map(|name| Ok((name.to_string(), plain("filter", name)?)));
+        let filtered = filtered.collect::<Result<Vec<_>>>()?;
         let label_name = label.as_ref().map(|c| leaves[c.leaf].path().string());
         let names = label_name.map(|name| class_names(&file, &name)).unwrap_or_default();
-        Ok(Parquet { starts, bytes, path, label, attributes, names, wanted: wanted.clone(), file })
+        Ok(Parquet { starts, bytes, path, label, attributes, filtered, names, wanted: wanted.clone(), file })
     }
 
     fn cell(&self, column: &Column, row: usize) -> Result<Cell> {
@@ -192,7 +193,7 @@ impl Parquet {
         }
         while cursor.next <= block {
             let n = column.block.min(rows - cursor.next * column.block);
-            let cells = read(&mut reader, n, self.max_definition(column))?;
+            let cells = read(&mut reader, n, self.max_definition(column), column.unsigned)?;
             let next = cursor.next;
             cursor.kept.push_front((group, next, cells));
             cursor.kept.truncate(KEPT);
@@ -233,6 +234,7 @@ impl Rows for Parquet {
             Cell::Nothing => None,
             Cell::Bool(b) => Some(b.to_string()),
             Cell::Int(i) => self.wanted.name_of(i, &self.names),
+            Cell::Single(x) => Some(x.to_string()),
             Cell::Number(x) => Some(x.to_string()),
             Cell::Bytes(bytes) => Some(text(&bytes)?).filter(|t| !t.is_empty()),
         })
@@ -244,8 +246,25 @@ impl Rows for Parquet {
             Cell::Nothing => None,
             Cell::Bool(b) => Some(Attribute::Text(b.to_string())),
             Cell::Int(i) => Some(Attribute::Number(i as f64)),
+            Cell::Single(x) => Some(Attribute::Number(f64::from(x))),
             Cell::Number(x) => Some(Attribute::Number(x)),
             Cell::Bytes(bytes) => Some(Attribute::Text(text(&bytes)?)),
+        })
+    }
+
+    fn prepare(&self, filter: &Filter) -> Result<Prepared> {
+        self.by_statistics(filter)
+    }
+
+    fn value(&self, row: usize, name: &str) -> Result<Value> {
+        let Some((_, column)) = self.filtered.iter().find(|(n, _)| n == name) else { return Ok(Value::Nothing) };
+        Ok(match self.cell(column, row)? {
+            Cell::Nothing => Value::Nothing,
+            Cell::Bool(b) => Value::Bool(b),
+            Cell::Int(i) => Value::Int(i),
+            Cell::Single(x) => Value::Single(x),
+            Cell::Number(x) => Value::Number(x),
+            Cell::Bytes(bytes) => Value::Text(text(&bytes)?),
         })
     }
 }
@@ -259,8 +278,11 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Parqu
 fn damaged(e: ParquetError) -> Error {
     let said = e.to_string();
     let error = Error::format(format!("a damaged Parquet file: {said}"));
-    if said.contains("zstd") || said.contains("ZSTD") || said.contains("brotli") {
-        return error.hint("write it with snappy, lz4 or gzip, which this build reads");
+    if said.contains("zstd") || said.contains("ZSTD") {
+        return error.hint("build convscope with `--features zstd`, or write the file with snappy, lz4 or gzip");
+    }
+    if said.contains("brotli") || said.contains("BROTLI") {
+        return error.hint("write it with snappy, lz4, gzip or zstd");
     }
     error
 }
@@ -282,66 +304,4 @@ fn class_names(file: &SerializedFileReader<Source>, column: &str) -> Vec<String>
     };
     let names = value["info"]["features"][column]["names"].as_array().cloned().unwrap_or_default();
     names.iter().filter_map(|n| n.as_str().map(str::to_string)).collect()
-}
-
-macro_rules! each_kind {
-    ($reader:expr, $r:ident => $do:expr) => {
-        match $reader {
-            ColumnReader::BoolColumnReader($r) => $do,
-            ColumnReader::Int32ColumnReader($r) => $do,
-            ColumnReader::Int64ColumnReader($r) => $do,
-            ColumnReader::Int96ColumnReader($r) => $do,
-            ColumnReader::FloatColumnReader($r) => $do,
-            ColumnReader::DoubleColumnReader($r) => $do,
-            ColumnReader::ByteArrayColumnReader($r) => $do,
-            ColumnReader::FixedLenByteArrayColumnReader($r) => $do,
-        }
-    };
-}
-
-fn skip(reader: &mut ColumnReader, rows: usize) -> Result<(), ParquetError> {
-    each_kind!(reader, r => r.skip_records(rows).map(|_| ()))
-}
-
-/// The next `rows` cells; a cell is there where its definition level is the highest.
-fn read(reader: &mut ColumnReader, rows: usize, max: i16) -> Result<Vec<Cell>, ParquetError> {
-    fn values<T: DataType>(
-        reader: &mut ColumnReaderImpl<T>,
-        rows: usize,
-        max: i16,
-        cell: impl Fn(T::T) -> Cell,
-    ) -> Result<Vec<Cell>, ParquetError> {
-        let (mut values, mut levels): (Vec<T::T>, Vec<i16>) = (Vec::new(), Vec::new());
-        let (mut read, mut left) = (0, rows);
-        while left > 0 {
-            let (records, ..) = reader.read_records(left, (max > 0).then_some(&mut levels), None, &mut values)?;
-            if records == 0 {
-                return Err(ParquetError::EOF(format!("{read} rows of {rows} are there")));
-            }
-            read += records;
-            left -= records;
-        }
-        let mut values = values.into_iter().map(cell);
-        if max == 0 {
-            return Ok(values.collect());
-        }
-        Ok(levels
-            .iter()
-            .map(|l| if *l == max { values.next().unwrap_or(Cell::Nothing) } else { Cell::Nothing })
-            .collect())
-    }
-    match reader {
-        ColumnReader::BoolColumnReader(r) => values(r, rows, max, Cell::Bool),
-        ColumnReader::Int32ColumnReader(r) => values(r, rows, max, |v| Cell::Int(i64::from(v))),
-        ColumnReader::Int64ColumnReader(r) => values(r, rows, max, Cell::Int),
-        ColumnReader::Int96ColumnReader(r) => values(r, rows, max, |_| Cell::Nothing),
-        ColumnReader::FloatColumnReader(r) => values(r, rows, max, |v| Cell::Number(f64::from(v))),
-        ColumnReader::DoubleColumnReader(r) => values(r, rows, max, Cell::Number),
-        ColumnReader::ByteArrayColumnReader(r) => {
-            values(r, rows, max, |v| Cell::Bytes(Bytes::copy_from_slice(v.data())))
-        }
-        ColumnReader::FixedLenByteArrayColumnReader(r) => {
-            values(r, rows, max, |v| Cell::Bytes(Bytes::copy_from_slice(v.data())))
-        }
-    }
 }
