@@ -56,7 +56,7 @@ pub fn bind(library: &mut Library<'_>) {
     });
     library.getter(
         "error.kind -> text",
-        "One word: not_found, value, shape, subject, io, format, unsupported, internal.",
+        "One word: not_found, value, shape, subject, io, format, unsupported, unreachable, internal.",
         |e: &mut Caught| e.0.kind.name().to_string(),
     );
     library.text::<Caught>(|e| e.0.message.clone());

@@ -167,8 +167,10 @@ pub fn artifact(value: &Dynamic) -> Result<Option<Artifact>> {
     if let Some(data) = cast::<Dataset>(value) {
         let caption = |image: Image| (image.clone(), image.label().unwrap_or_default().to_string());
         let mut report = StreamReport::default();
-        let first = data.iter().take(FIRST).enumerate();
-        let images = first.filter_map(|(i, image)| report.take(i, image).map(caption)).collect();
+        let mut images = Vec::new();
+        for (i, image) in data.iter().take(FIRST).enumerate() {
+            images.extend(report.take(i, image)?.map(caption));
+        }
         report.check()?;
         let artifact = Artifact::new(format!("{}: {} images", data.name, data.len()));
         let artifact = artifact.notes(data.notes.to_vec()).notes(report.note());

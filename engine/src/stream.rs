@@ -3,7 +3,7 @@
 //! At most three batches are held, however many images there are. An image that cannot be read is skipped and named.
 
 use crate::data::{Dataset, Source};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::job::Job;
 use crate::model::Model;
 use crate::running::{Broken, Covered, State};
@@ -25,9 +25,20 @@ pub struct StreamReport {
 impl StreamReport {
     /// The result for image `i`; where the image could not be read, none, and it is counted as broken. For probes that take one
     /// image after the other.
-    pub fn take<T>(&mut self, i: usize, read: Result<T>) -> Option<T> {
+    ///
+    /// # Errors
+    /// Where the store that the images are in does not answer.
+    pub fn take<T>(&mut self, i: usize, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Err(error) if error.kind.ends_work() => return Err(error),
+            Err(error) => self.broken.push(i, error.message),
+            Ok(made) => {
+                self.reached += 1;
+                return Ok(Some(made));
+            }
+        }
         self.reached += 1;
-        read.map_err(|error| self.broken.push(i, error.message)).ok()
+        Ok(None)
     }
 
     /// How many images were reached and could be read.
@@ -71,7 +82,7 @@ impl StreamReport {
 /// `take` with each batch in order and the images' numbers. Broken images are left out.
 ///
 /// # Errors
-/// Where `take` fails, or not one image could be prepared.
+/// Where `take` fails, the store that the images are in does not answer, or not one image could be prepared.
 pub fn stream<T: Send>(
     ranges: &[Range<usize>],
     batch: usize,
@@ -96,18 +107,22 @@ pub fn stream<T: Send>(
                 if job.stopped() {
                     return;
                 }
-                let items: Vec<(usize, Result<T>)> = chunk.clone().into_par_iter().map(|i| (i, prepare(i))).collect();
+                let items: Vec<(usize, Result<T>)> =
+                    chunk.clone().into_par_iter().map(|i| (i, job.signal.during(|| prepare(i)))).collect();
                 if send.send(items).is_err() {
                     return;
                 }
             }
         });
-        for (_, chunk) in job.steps(label, steps).zip(chunks()) {
+        'chunks: for (_, chunk) in job.steps(label, steps).zip(chunks()) {
             let Ok(items) = receive.recv() else { break };
             let mut good = Vec::with_capacity(items.len());
             for (i, item) in items {
                 match item {
                     Ok(item) => good.push((i, item)),
+                    // What was read of the batch is not all of it.
+                    Err(error) if error.kind == Kind::Interrupted => break 'chunks,
+                    Err(error) if error.kind.ends_work() => return Err(error),
                     Err(error) => {
                         report.broken.push(i, error.message.clone());
                         first.get_or_insert(error);
@@ -277,7 +292,9 @@ pub fn readable(data: &Dataset, most: usize) -> Result<(Dataset, StreamReport)> 
         let next = seen..(seen + (most - good.len()).min(data.len() - seen));
         seen = next.end;
         let results: Vec<(usize, Result<()>)> = next.into_par_iter().map(|i| (i, look(i))).collect();
-        good.extend(results.into_iter().filter_map(|(i, read)| report.take(i, read).map(|()| i)));
+        for (i, read) in results {
+            good.extend(report.take(i, read)?.map(|()| i));
+        }
     }
     report.check()?;
     if report.broken.is_empty() {

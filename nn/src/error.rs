@@ -22,6 +22,8 @@ pub enum Kind {
     Format,
     /// A well-formed request that this version cannot carry out.
     Unsupported,
+    /// A store or server that cannot be reached, or no longer takes the credentials: of what lies there nothing is known.
+    Unreachable,
     /// Stopped by the user.
     Interrupted,
     /// A defect of convscope itself.
@@ -39,9 +41,15 @@ impl Kind {
             Kind::Io => "io",
             Kind::Format => "format",
             Kind::Unsupported => "unsupported",
+            Kind::Unreachable => "unreachable",
             Kind::Interrupted => "interrupted",
             Kind::Internal => "internal",
         }
+    }
+
+    /// Whether work over many inputs ends here: it says nothing of the input at which it came up.
+    pub fn ends_work(self) -> bool {
+        matches!(self, Kind::Unreachable | Kind::Interrupted)
     }
 }
 

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// List the shards of a data set: files and parts of files, with the numbers of their images.
 #[derive(Args)]
 pub struct Index {
-    /// The data set, as `load_table` takes it: .parquet, .tar or .csv files, a pattern, shard-{000..047}.tar, a folder, a URL.
+    /// The data set, as `load_table` takes it: .parquet, .tar or .csv files, a pattern, shard-{000..047}.tar, a folder, a URL, a
+    /// bucket (s3://..).
     #[arg(required = true)]
     source: Vec<String>,
     /// The Parquet file to write: uri, format, first_row, rows, first_image.

@@ -78,8 +78,8 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "load_table(from: text) -> data",
         "A data set of any length, read as it is used: .parquet files (Hugging Face's images, binary columns, \
          paths), WebDataset's .tar files, .csv manifests of paths, a folder of such or of images, an index that \
-         `convscope index` wrote; a path, a pattern, shard-{000..047}.tar, an http or https address, or a list of \
-         such.",
+         `convscope index` wrote; a path, a pattern, shard-{000..047}.tar, an http or https address, a bucket \
+         (s3://.., gs://..; feature `cloud`), or a list of such.",
         move |from: &str| table(&shared, &[from.to_string()], &Map::new()).raise(),
     );
     let shared = context.clone();

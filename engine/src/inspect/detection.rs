@@ -96,7 +96,7 @@ impl Detect for Model {
         let (mut truth, mut found) = (Vec::new(), Vec::new());
         let (mut report, mut without) = (StreamReport::default(), 0);
         for i in job.steps("average precision", data.len()) {
-            let Some(image) = report.take(i, data.get(i)) else { continue };
+            let Some(image) = report.take(i, data.get(i))? else { continue };
             let mut known: Vec<(String, [f64; 4])> =
                 data.item(i)?.known.as_ref().map_or_else(Vec::new, |k| k.objects.clone());
             if known.is_empty()

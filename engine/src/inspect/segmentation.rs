@@ -85,7 +85,7 @@ impl Segment for Model {
         let mut counts = vec![0u64; n * n];
         let (mut report, mut without, mut ignored) = (StreamReport::default(), 0, 0u64);
         for i in job.steps("accuracy", data.len()) {
-            let Some(image) = report.take(i, data.get(i)) else { continue };
+            let Some(image) = report.take(i, data.get(i))? else { continue };
             let Some(truth) = Truth::of(self, &image, n)? else {
                 without += 1;
                 continue;

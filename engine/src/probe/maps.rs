@@ -91,7 +91,7 @@ pub fn over(
             table.push(row);
             continue;
         }
-        let Some(photo) = report.take(i, data.get(i)) else { continue };
+        let Some(photo) = report.take(i, data.get(i))? else { continue };
         let made = probe.0.run(on, &Input::Image(photo), &job.quiet())?;
         if job.stopped() && !made.complete {
             report.reached -= 1;

@@ -5,20 +5,52 @@ use crate::regular;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(feature = "cloud")]
+use super::cloud;
 #[cfg(feature = "hub")]
 use super::http::Remote;
+#[cfg(any(feature = "hub", feature = "cloud"))]
+use super::windows::Ahead;
 
-/// Bytes asked for at once of a file behind an address, so that many small reads are one request.
-#[cfg(feature = "hub")]
-const WINDOW: usize = 1 << 20;
-/// Such windows that are kept.
-#[cfg(feature = "hub")]
-const WINDOWS: usize = 4;
+thread_local! {
+    /// The error that ends the work, of the last read on this thread.
+    static ENDING: RefCell<Option<Error>> = const { RefCell::new(None) };
+}
+
+fn note(error: &Error) {
+    if error.kind.ends_work() {
+        ENDING.set(Some(error.clone()));
+    }
+}
+
+/// Does `read`. Where it fails because a store did not answer, or because the work should end, its error is that: the
+/// readers of formats between know errors as texts alone.
+///
+/// # Errors
+/// As `read`.
+pub fn honest<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    ENDING.take();
+    read().map_err(|error| ENDING.take().unwrap_or(error))
+}
+
+/// All bytes of the file at an address, where they are at most `most`.
+///
+/// # Errors
+/// Where they cannot be read, or are more.
+pub fn whole(uri: &str, most: u64) -> Result<Bytes> {
+    #[cfg(feature = "cloud")]
+    if is_object(uri) {
+        return cloud::whole(uri, most).inspect_err(note);
+    }
+    Source::open(uri)?.read_all(most)
+}
 
 /// A file that is read by ranges; cheap to clone.
 #[derive(Clone)]
@@ -31,13 +63,28 @@ struct Inner {
 
 enum From {
     File(Mutex<File>, std::path::PathBuf),
-    #[cfg(feature = "hub")]
-    Remote(Remote, Mutex<std::collections::VecDeque<(u64, Bytes)>>),
+    #[cfg(any(feature = "hub", feature = "cloud"))]
+    Far(Ahead),
 }
 
-/// Whether a source lies behind an address.
+/// Whether a source lies behind an address: http, https, or a bucket's.
 pub fn is_address(uri: &str) -> bool {
-    uri.starts_with("http://") || uri.starts_with("https://")
+    uri.starts_with("http://") || uri.starts_with("https://") || is_object(uri)
+}
+
+/// Whether a source lies in a bucket of S3 or Google Cloud Storage.
+pub fn is_object(uri: &str) -> bool {
+    uri.starts_with("s3://") || uri.starts_with("gs://")
+}
+
+/// That this build reads no buckets, and which does.
+#[cfg(not(feature = "cloud"))]
+pub fn no_buckets(uri: &str) -> Error {
+    if let Err(sealed) = crate::seal::may_connect(uri) {
+        return sealed;
+    }
+    Error::unsupported(format!("`{uri}`: this build reads no buckets of S3 or Google Cloud Storage"))
+        .hint("build it with them: cargo install --locked --path . --features cloud (the wheel has them); or mount the bucket")
 }
 
 impl Source {
@@ -46,6 +93,9 @@ impl Source {
     /// # Errors
     /// Where it cannot be opened, a seal forbids it, or its server does not serve parts of files.
     pub fn open(uri: &str) -> Result<Self> {
+        if is_object(uri) {
+            return Self::object(uri);
+        }
         if is_address(uri) {
             return Self::remote(uri);
         }
@@ -57,13 +107,29 @@ impl Source {
     #[cfg(feature = "hub")]
     fn remote(uri: &str) -> Result<Self> {
         let (remote, length) = Remote::open(uri)?;
-        Ok(Source(Arc::new(Inner { length, from: From::Remote(remote, Mutex::default()) })))
+        Ok(Self::far(Box::new(remote), length))
     }
 
     #[cfg(not(feature = "hub"))]
     fn remote(uri: &str) -> Result<Self> {
         Err(Error::unsupported(format!("`{uri}`: this build reads no addresses"))
             .hint("build convscope-engine with the feature `hub`, or download the file"))
+    }
+
+    #[cfg(feature = "cloud")]
+    fn object(uri: &str) -> Result<Self> {
+        let (object, length) = cloud::Object::open(uri).inspect_err(note)?;
+        Ok(Self::far(Box::new(object), length))
+    }
+
+    #[cfg(not(feature = "cloud"))]
+    fn object(uri: &str) -> Result<Self> {
+        Err(no_buckets(uri))
+    }
+
+    #[cfg(any(feature = "hub", feature = "cloud"))]
+    fn far(file: Box<dyn super::windows::Ranges>, length: u64) -> Self {
+        Source(Arc::new(Inner { length, from: From::Far(Ahead::new(file, length)) }))
     }
 
     /// Its length in bytes.
@@ -76,7 +142,15 @@ impl Source {
     /// # Errors
     /// Where the file ends before, or cannot be read.
     pub fn read_at(&self, start: u64, length: usize) -> Result<Bytes> {
-        if start.checked_add(length as u64).is_none_or(|end| end > self.0.length) {
+        self.read_within(start, length, self.0.length)
+    }
+
+    /// The same where what is read ahead of a file that is far away lies before `end`.
+    ///
+    /// # Errors
+    /// As [`Source::read_at`].
+    pub fn read_within(&self, start: u64, length: usize, end: u64) -> Result<Bytes> {
+        if start.checked_add(length as u64).is_none_or(|stop| stop > self.0.length) {
             return Err(Error::format("the file ends too early").hint("is a download or a copy unfinished?"));
         }
         match &self.0.from {
@@ -87,29 +161,8 @@ impl Source {
                 read.map_err(|e| Error::io(path, &e))?;
                 Ok(out.into())
             }
-            #[cfg(feature = "hub")]
-            From::Remote(remote, windows) => {
-                if length >= WINDOW {
-                    return remote.range(start, length);
-                }
-                let mut windows = windows.lock().unwrap_or_else(PoisonError::into_inner);
-                let has = |(first, held): &(u64, Bytes)| {
-                    *first <= start && start + length as u64 <= first + held.len() as u64
-                };
-                let window = match windows.iter().position(has) {
-                    Some(at) => windows.remove(at),
-                    None => {
-                        let most = usize::try_from(self.0.length - start).unwrap_or(WINDOW).min(WINDOW);
-                        Some((start, remote.range(start, most)?))
-                    }
-                };
-                let (first, held) = window.ok_or_else(|| Error::internal("a window of a file was lost"))?;
-                let at = (start - first) as usize;
-                let part = held.slice(at..at + length);
-                windows.push_front((first, held));
-                windows.truncate(WINDOWS);
-                Ok(part)
-            }
+            #[cfg(any(feature = "hub", feature = "cloud"))]
+            From::Far(file) => file.read(start, length, end).inspect_err(note),
         }
     }
 
@@ -126,7 +179,12 @@ impl Source {
 
     /// A reader from `start` on.
     pub fn reader(&self, start: u64) -> At {
-        At { source: self.clone(), at: start }
+        At { source: self.clone(), at: start, end: self.0.length }
+    }
+
+    /// A part of it, to be read as a file of its own in the same places.
+    pub fn part(&self, range: Range<u64>) -> Part {
+        Part { source: self.clone(), end: range.end.min(self.0.length) }
     }
 }
 
@@ -134,14 +192,22 @@ impl Source {
 pub struct At {
     source: Source,
     at: u64,
+    end: u64,
+}
+
+/// A file of which no more is read than up to some place.
+#[derive(Clone)]
+pub struct Part {
+    source: Source,
+    end: u64,
 }
 
 impl Read for At {
     fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
-        let left = self.source.length().saturating_sub(self.at);
+        let left = self.end.saturating_sub(self.at);
         let n = usize::try_from(left).unwrap_or(usize::MAX).min(to.len());
         if n > 0 {
-            let bytes = self.source.read_at(self.at, n).map_err(|e| std::io::Error::other(e.message))?;
+            let bytes = self.source.read_within(self.at, n, self.end).map_err(|e| std::io::Error::other(e.message))?;
             to[..n].copy_from_slice(&bytes);
             self.at += n as u64;
         }
@@ -176,5 +242,23 @@ impl ChunkReader for Source {
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         self.read_at(start, length).map_err(|e| ParquetError::General(e.message))
+    }
+}
+
+impl Length for Part {
+    fn len(&self) -> u64 {
+        self.end
+    }
+}
+
+impl ChunkReader for Part {
+    type T = std::io::BufReader<At>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(std::io::BufReader::new(At { source: self.source.clone(), at: start, end: self.end }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.source.read_within(start, length, self.end).map_err(|e| ParquetError::General(e.message))
     }
 }

@@ -3,8 +3,10 @@
 //! A request is repeated up to twice where the server is busy or breaks off. HTTPS_PROXY names a proxy; certificates are the
 //! system's.
 
+use super::windows::Ranges;
 use crate::error::{Error, Kind, Result};
 use crate::seal;
+use crate::signal::go_on;
 use bytes::Bytes;
 use std::io::Read;
 use std::sync::OnceLock;
@@ -53,25 +55,16 @@ impl Remote {
         Ok((remote, total))
     }
 
-    /// `length` bytes from `start` on.
-    ///
-    /// # Errors
-    /// As [`Remote::open`], and where the file has changed since.
-    pub fn range(&self, start: u64, length: usize) -> Result<Bytes> {
-        let (bytes, total) = self.ask(start, length)?;
-        if total.is_some_and(|t| t != self.length) {
-            return Err(Error::format(format!("`{}` changed while it was read", self.address)));
-        }
-        Ok(bytes)
-    }
-
     fn ask(&self, start: u64, length: usize) -> Result<(Bytes, Option<u64>)> {
         let mut waits = WAITS.into_iter();
         loop {
             match self.once(start, length) {
                 Ok(answer) => return Ok(answer),
                 Err((error, again)) => match waits.next().filter(|_| again) {
-                    Some(wait) => std::thread::sleep(wait),
+                    Some(wait) => {
+                        go_on()?;
+                        std::thread::sleep(wait);
+                    }
                     None => return Err(error),
                 },
             }
@@ -107,5 +100,15 @@ impl Remote {
             return Err(wrong(format!("gave {} bytes of {length}", bytes.len()), true));
         }
         Ok((bytes.into(), total))
+    }
+}
+
+impl Ranges for Remote {
+    fn range(&self, start: u64, length: usize) -> Result<Bytes> {
+        let (bytes, total) = self.ask(start, length)?;
+        if total.is_some_and(|t| t != self.length) {
+            return Err(Error::format(format!("`{}` changed while it was read", self.address)));
+        }
+        Ok(bytes)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A path in it is relative to the index's own folder where the file lies below it. Consecutive shards of one file are parts of it.
 
-use super::bytes::{Source, is_address};
+use super::bytes::{Source, honest, is_address};
 use super::filter::Filter;
 use super::sources::Format;
 use crate::error::{Context, Error, Result};
@@ -75,6 +75,10 @@ fn relative(uri: &str, folder: &Path) -> Result<String> {
 /// # Errors
 /// Where the file cannot be read, or an index is damaged.
 pub fn decode(path: &str) -> Result<Option<Index>> {
+    honest(|| read(path))
+}
+
+fn read(path: &str) -> Result<Option<Index>> {
     let place = || format!("`{path}`");
     let file = SerializedFileReader::new(Source::open(path)?)
         .map_err(|e| Error::format(format!("a damaged Parquet file: {e}")))

@@ -2,7 +2,7 @@
 //!
 //! Of a manifest only the offsets of blocks of rows are kept in memory; the rows themselves are read in blocks.
 
-use super::bytes::Source;
+use super::bytes::{Source, is_object};
 use super::filter::{Filter, Value};
 use super::rows::{Blocks, IMAGES, LABELS, Pixels, Prepared, Rows, Wanted};
 use crate::data::Attribute;
@@ -174,6 +174,8 @@ impl Rows for Manifest {
 /// The images below a folder, in the order of their paths; sub-folders are labels.
 pub struct Folder {
     root: PathBuf,
+    /// The address where it lies in a bucket.
+    address: Option<String>,
     files: Vec<PathBuf>,
 }
 
@@ -182,10 +184,27 @@ impl Folder {
     ///
     /// # Errors
     /// Where the folder cannot be read.
-    pub fn open(root: &Path) -> Result<Self> {
+    pub fn open(root: &str) -> Result<Self> {
+        if is_object(root) {
+            return Self::in_bucket(root);
+        }
+        let root = Path::new(root);
         let all = walk(root)?.into_iter().filter(|p| is_image(p));
         let files = all.map(|p| p.strip_prefix(root).map(Path::to_path_buf).unwrap_or(p)).collect();
-        Ok(Folder { root: root.to_path_buf(), files })
+        Ok(Folder { root: root.to_path_buf(), address: None, files })
+    }
+
+    #[cfg(feature = "cloud")]
+    fn in_bucket(root: &str) -> Result<Self> {
+        let root = root.trim_end_matches('/');
+        let inside = |uri: String| uri.strip_prefix(root).map(|rest| PathBuf::from(rest.trim_start_matches('/')));
+        let files = super::cloud::below(root, true)?.into_iter().filter_map(inside).filter(|p| is_image(p)).collect();
+        Ok(Folder { root: PathBuf::new(), address: Some(root.to_string()), files })
+    }
+
+    #[cfg(not(feature = "cloud"))]
+    fn in_bucket(root: &str) -> Result<Self> {
+        Err(super::bytes::no_buckets(root))
     }
 }
 
@@ -196,7 +215,10 @@ impl Rows for Folder {
 
     fn pixels(&self, row: usize) -> Result<Pixels> {
         let file = self.files.get(row).ok_or_else(|| Error::not_found(format!("no row {row}")))?;
-        Ok(Pixels::File(self.root.join(file)))
+        Ok(match &self.address {
+            Some(address) => Pixels::Path(format!("{address}/{}", file.to_string_lossy())),
+            None => Pixels::File(self.root.join(file)),
+        })
     }
 
     fn label(&self, row: usize) -> Result<Option<String>> {

@@ -5,6 +5,8 @@
 
 mod archive;
 pub mod bytes;
+#[cfg(feature = "cloud")]
+mod cloud;
 mod dealing;
 pub mod filter;
 #[cfg(feature = "hub")]
@@ -15,10 +17,12 @@ mod parquet;
 mod rows;
 mod selected;
 pub mod sources;
+#[cfg(any(feature = "hub", feature = "cloud"))]
+mod windows;
 
 pub use self::dealing::Dealing;
 
-use self::bytes::{Source, is_address};
+use self::bytes::{Source, honest, is_address, whole};
 use crate::data::{Attribute, Dataset, Generator, Image};
 use crate::error::{Context, Error, Result};
 use crate::limits::IMAGE_FILE;
@@ -135,7 +139,7 @@ pub fn shards_of(files: &[(String, Format)], options: &LoadTable, most: Option<u
             }
             continue;
         }
-        let rows = open(uri, *format, &wanted).context(|| format!("`{uri}`"))?.len();
+        let rows = honest(|| open(uri, *format, &wanted)).context(|| format!("`{uri}`"))?.len();
         let most = most.unwrap_or(rows).max(1);
         for first_row in (0..rows).step_by(most) {
             let first_image = shards.last().map_or(0, |s| s.first_image + s.rows);
@@ -169,7 +173,7 @@ fn open(uri: &str, format: Format, wanted: &Wanted) -> Result<Arc<dyn Rows>> {
         Format::Parquet => Arc::new(parquet::Parquet::open(Source::open(uri)?, wanted)?),
         Format::Csv => Arc::new(manifest::Manifest::open(Source::open(uri)?, wanted)?),
         Format::Tar => Arc::new(archive::Archive::open(Source::open(uri)?, wanted)?),
-        Format::Folder => Arc::new(manifest::Folder::open(Path::new(uri))?),
+        Format::Folder => Arc::new(manifest::Folder::open(uri)?),
     };
     match &wanted.filter {
         Some(filter) => Ok(Arc::new(Selected::of(rows, filter)?)),
@@ -207,7 +211,7 @@ impl Rowed {
         if let Some((_, error)) = opened.failed.get(&file).filter(|(tries, _)| *tries >= TRIES) {
             return Err(error.clone());
         }
-        let made = open(&shard.uri, shard.format, &self.wanted).and_then(|rows| match row < rows.len() {
+        let made = honest(|| open(&shard.uri, shard.format, &self.wanted)).and_then(|rows| match row < rows.len() {
             true => Ok(rows),
             false => Err(Error::format(format!("has {} rows, the index says that it has more", rows.len()))),
         });
@@ -217,6 +221,8 @@ impl Rowed {
                 opened.files.truncate(OPEN);
                 Ok((rows, row))
             }
+            // The next one to ask tries it again.
+            Err(error) if error.kind.ends_work() => Err(error),
             Err(error) => {
                 let tries = opened.failed.get(&file).map_or(0, |(tries, _)| *tries);
                 opened.failed.insert(file, (tries + 1, error.clone()));
@@ -227,6 +233,11 @@ impl Rowed {
 
     fn pixels(&self, image: usize) -> Result<Image> {
         let (rows, row) = self.at(image)?;
+        // What is known of the image is asked for apart, where nothing tells a label that cannot be read from one that is not there.
+        rows.label(row).context(|| "its label")?;
+        for name in &self.wanted.attributes {
+            rows.attribute(row, name).context(|| format!("its attribute `{name}`"))?;
+        }
         match rows.pixels(row)? {
             Pixels::Bytes(bytes) => Image::decode(&bytes).context(|| format!("row {}", rows.number(row))),
             Pixels::File(path) => Image::open(path),
@@ -247,10 +258,10 @@ impl Rowed {
         let mut all = BTreeSet::new();
         for image in range {
             // What cannot be read is broken when its image is asked for.
-            let Ok((rows, row)) = self.at(image) else { continue };
-            let Ok(Some(label)) = rows.label(row) else { continue };
-            if !all.contains(&label) {
-                all.insert(label);
+            match self.at(image).and_then(|(rows, row)| rows.label(row)) {
+                Ok(Some(label)) if !all.contains(&label) => drop(all.insert(label)),
+                Err(error) if error.kind.ends_work() => return Err(error),
+                _ => {}
             }
         }
         Ok(all.into_iter().collect())
@@ -258,7 +269,7 @@ impl Rowed {
 }
 
 fn fetched(address: &str) -> Result<Image> {
-    Image::decode(&Source::open(address)?.read_all(IMAGE_FILE)?).context(|| format!("`{address}`"))
+    Image::decode(&whole(address, IMAGE_FILE)?).context(|| format!("`{address}`"))
 }
 
 impl Generator for Rowed {
@@ -285,11 +296,25 @@ impl Generator for Rowed {
     }
 
     fn labels(&self) -> Vec<String> {
-        self.labels.get_or_init(|| self.labels_of(0..self.total).unwrap_or_default()).clone()
+        if let Some(labels) = self.labels.get() {
+            return labels.clone();
+        }
+        match self.labels_of(0..self.total) {
+            Ok(labels) => self.labels.get_or_init(|| labels).clone(),
+            // Where the store does not answer, whoever asks for an image learns of it.
+            Err(_) => Vec::new(),
+        }
     }
 
     fn labels_in(&self, range: Range<usize>) -> Result<Vec<String>> {
-        if range == (0..self.total) { Ok(self.labels()) } else { self.labels_of(range) }
+        match self.labels.get() {
+            Some(labels) if range == (0..self.total) => Ok(labels.clone()),
+            _ if range == (0..self.total) => {
+                let labels = self.labels_of(range)?;
+                Ok(self.labels.get_or_init(|| labels).clone())
+            }
+            _ => self.labels_of(range),
+        }
     }
 
     fn identity(&self) -> Value {

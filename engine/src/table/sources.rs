@@ -1,6 +1,6 @@
 //! Resolves the names in a script or command to files: patterns, braces (`shard-{000..047}.tar`), folders, addresses, lists.
 
-use super::bytes::is_address;
+use super::bytes::{is_address, is_object};
 use crate::data::pattern::matching;
 use crate::error::{Error, Kind, Result};
 use crate::regular;
@@ -76,12 +76,15 @@ fn of_one(name: &str, base: &Path) -> Result<Vec<(String, Format)>> {
             .map(|format| (path.to_string(), format))
             .ok_or_else(|| Error::unsupported(format!("`{path}` is no table by its name")).hint(FORMS))
     };
+    if is_object(name) {
+        return of_bucket(name, known);
+    }
     if is_address(name) {
         return Ok(vec![known(name)?]);
     }
     if let Some((scheme, _)) = name.split_once("://") {
         return Err(Error::unsupported(format!("`{name}`: this build reads no `{scheme}` addresses"))
-            .hint("http and https addresses and local files are read"));
+            .hint("http, https, s3 and gs addresses and local files are read"));
     }
     let path = base.join(name);
     if path.is_dir() {
@@ -99,6 +102,29 @@ fn of_one(name: &str, base: &Path) -> Result<Vec<(String, Format)>> {
     }
     regular::open(&path).map_err(|e| e.hint(FORMS))?;
     Ok(vec![known(&path.to_string_lossy())?])
+}
+
+/// The files in a bucket that a name stands for: those that match a pattern, one, or those in a folder.
+#[cfg(feature = "cloud")]
+fn of_bucket(name: &str, known: impl Fn(&str) -> Result<(String, Format)>) -> Result<Vec<(String, Format)>> {
+    if name.contains(['*', '?', '[']) {
+        return super::cloud::matching(name)?.iter().map(|uri| known(uri)).collect();
+    }
+    if !name.ends_with('/') && Format::of_file(name).is_some() {
+        return Ok(vec![known(name)?]);
+    }
+    let mut files = super::cloud::below(name, false)?;
+    files.retain(|uri| Format::of_file(uri).is_some());
+    match files.is_empty() {
+        // A folder of images is one without a table.
+        true => Ok(vec![(name.trim_end_matches('/').to_string(), Format::Folder)]),
+        false => files.iter().map(|uri| known(uri)).collect(),
+    }
+}
+
+#[cfg(not(feature = "cloud"))]
+fn of_bucket(name: &str, _: impl Fn(&str) -> Result<(String, Format)>) -> Result<Vec<(String, Format)>> {
+    Err(super::bytes::no_buckets(name))
 }
 
 fn is_hidden(path: &Path) -> bool {

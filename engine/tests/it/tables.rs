@@ -110,8 +110,17 @@ fn folders_manifests_and_tars_give_the_same_images() {
     let data = load("images", folder.path(), &LoadTable::default());
     // Sorted by path: ant 0 2 4 6 8, bee 1 3 5 7.
     assert_eq!((data.len(), data.get(5).unwrap().pixel(0, 0), data.label(5)), (9, Some(colour(1)), Some("bee".into())));
-    let e = load_table(&["s3://b/*.parquet".into()], Path::new(""), &named).unwrap_err();
-    assert!(e.message.contains("reads no `s3` addresses") && e.hint.is_some());
+    let e = load_table(&["ftp://b/*.parquet".into()], Path::new(""), &named).unwrap_err();
+    assert!(e.message.contains("reads no `ftp` addresses") && e.hint.is_some());
+    if cfg!(not(feature = "cloud")) {
+        for (name, what) in [("s3://b/*.parquet", "table"), ("gs://b/a.tar", "table"), ("list.csv", "image")] {
+            std::fs::write(folder.path().join("list.csv"), "file\ns3://b/0.png\n").unwrap();
+            let made = load_table(&[name.into()], folder.path(), &LoadTable::default());
+            let e = made.and_then(|data| data.get(0)).unwrap_err();
+            assert!(e.message.contains("this build reads no buckets"), "{what}: {e}");
+            assert!(e.hint.unwrap().contains("--features cloud"));
+        }
+    }
     let e = load_table(&["none*.parquet".into()], folder.path(), &named).unwrap_err();
     assert!(e.message.contains("no table at") && e.hint.is_some(), "{e}");
 }
@@ -159,6 +168,23 @@ fn a_damaged_row_group_breaks_its_own_rows() {
     let data = load("a.parquet", folder.path(), &LoadTable::default());
     let broken: Vec<usize> = (0..12).filter(|i| data.get(*i).is_err()).collect();
     assert_eq!(broken, [5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_label_that_cannot_be_read_breaks_its_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = std::fs::read(golden()).unwrap();
+    let file = SerializedFileReader::new(std::fs::File::open(golden()).unwrap()).unwrap();
+    // The labels of the first row group, rows 0 to 4; their images are whole.
+    let group = file.metadata().row_group(0);
+    let label = group.columns().iter().find(|c| c.column_path().string() == "label").unwrap();
+    let (start, length) = label.byte_range();
+    bytes[start as usize..(start + length) as usize].fill(0xff);
+    std::fs::write(folder.path().join("a.parquet"), &bytes).unwrap();
+    let data = load("a.parquet", folder.path(), &LoadTable::default());
+    let broken: Vec<usize> = (0..12).filter(|i| data.get(*i).is_err()).collect();
+    assert_eq!(broken, [0, 1, 2, 3, 4, 7, 9]);
+    assert!(data.get(2).unwrap_err().message.contains("its label"), "{}", data.get(2).unwrap_err());
 }
 
 /// Answers requests for parts of the files in a folder, the first two of them with an error; the addresses and ranges asked.

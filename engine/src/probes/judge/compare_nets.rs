@@ -116,7 +116,7 @@ impl Probe for CompareNets {
         for i in job.steps("compare_nets", total) {
             let one = match &data {
                 None => input.clone(),
-                Some(data) => match report.take(i, data.get(i)) {
+                Some(data) => match report.take(i, data.get(i))? {
                     Some(photo) => Input::Image(photo),
                     None => continue,
                 },

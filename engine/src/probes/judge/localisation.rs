@@ -71,7 +71,7 @@ impl Probe for Localisation {
         let (mut ranks, mut pictures) = (Vec::new(), Vec::new());
         let (mut no_box, mut no_label) = (0, 0);
         for i in job.steps("localisation", data.len()) {
-            let Some(image) = report.take(i, data.get(i)) else { continue };
+            let Some(image) = report.take(i, data.get(i))? else { continue };
             let Some(known) = known_box(&image) else {
                 no_box += 1;
                 continue;

@@ -46,7 +46,7 @@ impl Probe for PointingGame {
         let mut report = StreamReport::default();
         let rng = job.rng("pointing_game");
         for i in job.steps("pointing_game", data.len()) {
-            let Some(image) = report.take(i, data.get(i)) else { continue };
+            let Some(image) = report.take(i, data.get(i))? else { continue };
             let Some(object) = Object::of(&image) else {
                 without += 1;
                 continue;

@@ -190,7 +190,7 @@ impl AccuracyByAttribute {
                 let within = self.within.as_ref().map(|w| measured(&item, w)).transpose()?;
                 Ok((value, within))
             });
-            match told.take(i, own) {
+            match told.take(i, own)? {
                 Some((Some(value), None)) => {
                     seen.push(Seen {
                         value,

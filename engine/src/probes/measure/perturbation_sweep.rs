@@ -48,7 +48,7 @@ impl Probe for PerturbationSweep {
         let levels = if self.values.is_empty() { self.by.levels() } else { self.values.clone() };
         // The first image that can be read shows the levels.
         let mut report = StreamReport::default();
-        let shown = data.iter().enumerate().find_map(|(i, image)| report.take(i, image));
+        let shown = data.iter().enumerate().find_map(|(i, image)| report.take(i, image).transpose()).transpose()?;
         report.check()?;
         let first = shown.ok_or_else(|| Error::value(format!("`{}` holds no image", data.name)))?;
         let noise = job.rng("perturbation_sweep");

@@ -5,7 +5,7 @@
 mod cells;
 mod groups;
 
-use super::bytes::Source;
+use super::bytes::{Source, honest};
 use super::filter::{Filter, Value};
 use super::rows::{IMAGES, LABELS, Pixels, Prepared, Rows, Wanted};
 use crate::data::Attribute;
@@ -13,12 +13,13 @@ use crate::error::{Error, Result, did_you_mean};
 use crate::limits::{ROWS, ROWS_A_BYTE};
 use cells::{Cell, read, skip};
 use parquet::basic::{ConvertedType, LogicalType, SortOrder, Type as Physical};
-use parquet::column::reader::ColumnReader;
+use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescriptor;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Rows of a block of images, and of anything else.
 const IMAGE_BLOCK: usize = 16;
@@ -31,6 +32,7 @@ const NEAR: usize = 3;
 /// A Parquet file.
 pub struct Parquet {
     file: SerializedFileReader<Source>,
+    source: Source,
     /// The first row of each row group, and the number of all.
     starts: Vec<usize>,
     bytes: Option<Column>,
@@ -70,7 +72,7 @@ impl Parquet {
     /// Where it is no Parquet file, or lacks a column.
     pub fn open(source: Source, wanted: &Wanted) -> Result<Self> {
         let file_length = source.length();
-        let file = guarded(|| SerializedFileReader::new(source)).map_err(damaged)?;
+        let file = guarded(|| SerializedFileReader::new(source.clone())).map_err(damaged)?;
         let meta = file.metadata();
         let most = file_length.saturating_mul(ROWS_A_BYTE).max(ROWS);
         let mut starts = vec![0usize];
@@ -140,7 +142,7 @@ impl Parquet {
         let filtered = filtered.collect::<Result<Vec<_>>>()?;
         let label_name = label.as_ref().map(|c| leaves[c.leaf].path().string());
         let names = label_name.map(|name| class_names(&file, &name)).unwrap_or_default();
-        Ok(Parquet { starts, bytes, path, label, attributes, filtered, names, wanted: wanted.clone(), file })
+        Ok(Parquet { source, starts, bytes, path, label, attributes, filtered, names, wanted: wanted.clone(), file })
     }
 
     fn cell(&self, column: &Column, row: usize) -> Result<Cell> {
@@ -159,10 +161,16 @@ impl Parquet {
         {
             return Err(Error::format(why.clone()));
         }
-        match guarded(|| self.read_to(column, &mut cursor, (group, block), end - start)) {
+        let mut read = || guarded(|| self.read_to(column, &mut cursor, (group, block), end - start));
+        match honest(|| read().map_err(|e| Error::format(e.to_string()))) {
             Ok(()) => {}
+            // It says nothing of the group.
+            Err(e) if e.kind.ends_work() => {
+                cursor.reader = None;
+                return Err(e);
+            }
             Err(e) => {
-                let why = format!("row group {group} is damaged: {e}");
+                let why = format!("row group {group} is damaged: {}", e.message);
                 let at = cursor.next.min(block);
                 (cursor.reader, cursor.broken) = (None, Some((group, at, why.clone())));
                 return Err(Error::format(why));
@@ -183,7 +191,7 @@ impl Parquet {
         rows: usize,
     ) -> Result<(), ParquetError> {
         if cursor.reader.is_none() || cursor.group != group || cursor.next > block {
-            cursor.reader = Some(self.file.get_row_group(group)?.get_column_reader(column.leaf)?);
+            cursor.reader = Some(self.reader(group, column.leaf)?);
             (cursor.group, cursor.next) = (group, 0);
         }
         let Some(mut reader) = cursor.reader.take() else { return Ok(()) };
@@ -201,6 +209,18 @@ impl Parquet {
         }
         cursor.reader = Some(reader);
         Ok(())
+    }
+
+    /// A reader of a column's part of a row group, which reads no byte of another one.
+    fn reader(&self, group: usize, leaf: usize) -> Result<ColumnReader, ParquetError> {
+        let meta = self.file.metadata();
+        let about = meta.row_group(group);
+        let chunk = about.column(leaf);
+        let (start, length) = chunk.byte_range();
+        let part = self.source.part(start..start.saturating_add(length));
+        let rows = usize::try_from(about.num_rows())?;
+        let pages = SerializedPageReader::new(Arc::new(part), chunk, rows, None)?;
+        Ok(get_column_reader(meta.file_metadata().schema_descr().column(leaf), Box::new(pages)))
     }
 
     fn max_definition(&self, column: &Column) -> i16 {

@@ -1,0 +1,141 @@
+//! Reading ahead of a file that is far away, so that many small reads are one request.
+
+use crate::error::{Error, Result};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+/// Bytes asked for at once; twice as many each time where they are read on and on, up to the most.
+const LEAST: u64 = 1 << 20;
+const MOST: u64 = 1 << 22;
+/// The end of a file, where Parquet has its footer: one request as well.
+const END: u64 = 1 << 16;
+/// Windows that are kept, one for each place that is read on from.
+const KEPT: usize = 4;
+
+/// What parts of a file are asked for.
+pub trait Ranges: Send + Sync {
+    /// `length` bytes from `start` on, which the file has.
+    ///
+    /// # Errors
+    /// Where they cannot be had.
+    fn range(&self, start: u64, length: usize) -> Result<Bytes>;
+}
+
+/// A file with what was read of it last.
+pub struct Ahead {
+    file: Box<dyn Ranges>,
+    length: u64,
+    windows: Mutex<VecDeque<Window>>,
+}
+
+struct Window {
+    first: u64,
+    held: Bytes,
+    /// What is asked for where reading goes on behind it.
+    next: u64,
+}
+
+impl Window {
+    fn end(&self) -> u64 {
+        self.first + self.held.len() as u64
+    }
+}
+
+impl Ahead {
+    /// None read yet, of a file of that length.
+    pub fn new(file: Box<dyn Ranges>, length: u64) -> Self {
+        Ahead { file, length, windows: Mutex::default() }
+    }
+
+    /// `length` bytes from `start` on; what is read with them lies before `end`.
+    ///
+    /// # Errors
+    /// Where they cannot be had.
+    pub fn read(&self, start: u64, length: usize, end: u64) -> Result<Bytes> {
+        let stop = start + length as u64;
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = match windows.iter().position(|w| w.first <= start && stop <= w.end()) {
+            Some(at) => windows.remove(at).ok_or_else(|| Error::internal("a window of a file was lost"))?,
+            None => {
+                let before = windows.iter().position(|w| w.first <= start && start <= w.end());
+                self.further(before.and_then(|at| windows.remove(at)), start, (stop, end))?
+            }
+        };
+        let at = usize::try_from(start - window.first).map_err(|_| Error::internal("a window of a file was lost"))?;
+        let part = window.held.slice(at..at + length);
+        if window.held.len() as u64 <= 2 * MOST {
+            windows.push_front(window);
+            windows.truncate(KEPT);
+        }
+        Ok(part)
+    }
+
+    /// A window that holds `start` to `stop`, of which `before` holds the beginning; nothing is asked for twice.
+    fn further(&self, before: Option<Window>, start: u64, (stop, end): (u64, u64)) -> Result<Window> {
+        let last = self.length.saturating_sub(END);
+        let (from, size) = match &before {
+            Some(window) => (window.end(), window.next),
+            None => (if start >= last { last } else { start }, LEAST),
+        };
+        let to = from.saturating_add(size).min(end).max(stop).min(self.length);
+        let length = usize::try_from(to - from).map_err(|_| Error::format("a part that fits no memory"))?;
+        let new = self.file.range(from, length)?;
+        let next = (2 * size).min(MOST);
+        let held = before.map(|w| w.held.slice((start - w.first) as usize..)).filter(|held| !held.is_empty());
+        Ok(match held {
+            None => Window { first: from, held: new, next },
+            Some(held) => Window { first: start, held: [held, new].concat().into(), next },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::sync::Arc;
+
+    /// A file in memory that notes what was asked of it.
+    struct Noted(Vec<u8>, Arc<Mutex<Vec<(u64, u64)>>>);
+
+    impl Ranges for Noted {
+        fn range(&self, start: u64, length: usize) -> Result<Bytes> {
+            self.1.lock().unwrap().push((start, start + length as u64));
+            Ok(Bytes::copy_from_slice(&self.0[start as usize..start as usize + length]))
+        }
+    }
+
+    #[test]
+    fn small_reads_are_joined_and_stay_within_their_part() {
+        let bytes: Vec<u8> = (0..20 << 20).map(|i: u32| (i / 7) as u8).collect();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let length = bytes.len() as u64;
+        let file = Ahead::new(Box::new(Noted(bytes.clone(), asked.clone())), length);
+        let seen = || std::mem::take(&mut *asked.lock().unwrap());
+        let read = |start: u64, n: usize, end: u64| {
+            assert_eq!(file.read(start, n, end).unwrap(), bytes[start as usize..start as usize + n], "{start}");
+        };
+        // The end at once, and what lies before it within the same request.
+        read(length - 8, 8, length);
+        read(length - 5000, 4000, length);
+        assert_eq!(seen(), [(length - END, length)]);
+        // On and on: twice as much each time; never beyond the part.
+        (0..10 << 20).step_by(8192).for_each(|at| read(at, 8192, 10 << 20));
+        let mb = |n: u64| n << 20;
+        assert_eq!(seen(), [(0, mb(1)), (mb(1), mb(3)), (mb(3), mb(7)), (mb(7), mb(10))]);
+        // Two places in turn, each with a window of its own.
+        for at in (0..1 << 20).step_by(1000) {
+            read(mb(11) + at, 1000, mb(12) + 1000);
+            read(mb(13) + at, 1000, mb(13) + 1_100_000);
+        }
+        assert_eq!(seen().len(), 4);
+        // More than a window in one go.
+        read(mb(2), 6 << 20, length);
+        assert_eq!(seen(), [(mb(2), mb(8))]);
+        // What is there is not asked for again: a page's header, then the page.
+        read(mb(15), 50, length);
+        read(mb(15) + 50, 2 << 20, length);
+        assert_eq!(seen(), [(mb(15), mb(16)), (mb(16), mb(18))]);
+    }
+}
