@@ -32,9 +32,6 @@ let ways = #{
     imported: || { import "../out/secret" as m; m::x },
     host: || { import "/etc/hostname" as m; m::x },
     hub: || load_model("hf:x/y"),
-    server: || load_table("http://127.0.0.1:9/secret.parquet"),
-    bucket: || load_table("s3://bucket/*.parquet"),
-    other_bucket: || load_table("gs://bucket/secret.tar"),
     saved: || save(tensor([1.0]), "../out/new.npy"),
     placed: || save(tensor([1.0]), "OUT/new.npy"),
 };
