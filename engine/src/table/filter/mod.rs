@@ -245,7 +245,7 @@ fn whole_to_number(whole: i64, number: f64) -> Option<Ordering> {
     if number.is_nan() {
         return None;
     }
-    if number >= END || number < -END {
+    if !(-END..END).contains(&number) {
         return Some(if number > 0.0 { Ordering::Less } else { Ordering::Greater });
     }
     let floor = number.floor();
