@@ -40,7 +40,7 @@ fn rows() -> Vec<Row> {
     let row = |i: usize| Row {
         // Sorted, so that groups hold few labels; one group has none.
         label: (i / GROUP != 5 && there(9)).then_some((i / 30) as i32),
-        size: there(7).then_some(if i % 50 == 0 { f32::NAN } else { (i % 37) as f32 / 10.0 }),
+        size: there(7).then_some(if i.is_multiple_of(50) { f32::NAN } else { (i % 37) as f32 / 10.0 }),
         place: there(8).then(|| ["Bonn", "Oslo", "Paris", "Ürümqi"][i * 4 / ROWS].to_string() + &"x".repeat(i % 90)),
         sharp: there(8).then_some(i > ROWS / 2),
         id: there(8).then_some(if i < GROUP { u64::MAX - i as u64 } else { 9_007_199_254_740_992 + i as u64 }),

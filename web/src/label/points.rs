@@ -202,7 +202,7 @@ impl PointSession {
     ///
     /// # Errors
     /// Where there is no answer, or the disk does not take it.
-    fn undo(&self, name: &str, id: &str) -> Result<(usize, BTreeMap<String, Option<[f64; 2]>>)> {
+    fn undo(&self, name: &str, id: &str) -> Result<(usize, Clicked)> {
         checked_id(id)?;
         let mut log = locked(&self.log);
         let sent_before = log.entries().iter().find_map(|e| match e {
@@ -226,6 +226,9 @@ impl PointSession {
         Ok((place.ok_or_else(|| Error::internal("an answer about no image"))?, back.points))
     }
 }
+
+/// The points of an image by name, px; none where the person does not see one.
+type Clicked = BTreeMap<String, Option<[f64; 2]>>;
 
 /// The page of a session.
 pub fn page(session: Arc<PointSession>) -> Page {
