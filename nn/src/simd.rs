@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use pulp::{Arch, Simd, WithSimd};
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 /// f32 lanes of the widest vector that kernels use (AVX-512).
@@ -42,15 +43,99 @@ fn lacking(name: &str) -> Error {
 
 /// f32 lanes of a vector on this machine.
 pub fn lanes() -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
+    static LANES: OnceLock<usize> = OnceLock::new();
+    // A machine with wider vectors would use sixteen lanes of them.
+    *LANES.get_or_init(|| lanes_of::<f32>().min(MAX_LANES))
+}
+
+/// Lanes of a vector of this kind of number on this machine.
+pub fn lanes_of<T: Lane>() -> usize {
+    struct Lanes<T>(PhantomData<T>);
+    impl<T: Lane> WithSimd for Lanes<T> {
         type Output = usize;
         #[inline(always)]
         fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
+            T::lanes::<S>()
         }
     }
-    static LANES: OnceLock<usize> = OnceLock::new();
-    // A machine with wider vectors would use sixteen lanes of them.
-    *LANES.get_or_init(|| arch().dispatch(Lanes).min(MAX_LANES))
+    arch().dispatch(Lanes(PhantomData::<T>))
 }
+
+/// A number that vectors hold: f32 or f64. Its methods are those of [`Simd`] for that kind.
+pub trait Lane: Copy + Default + Send + Sync + 'static {
+    /// A vector of such numbers.
+    type Vector<S: Simd>: Copy;
+    /// Numbers in a vector.
+    fn lanes<S: Simd>() -> usize;
+    /// This number in all lanes.
+    fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
+    /// a + b
+    fn add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// a b + c, rounded once.
+    fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    /// At most a vector's numbers, then zeros.
+    fn partial_load<S: Simd>(simd: S, values: &[Self]) -> Self::Vector<S>;
+    /// The first numbers of a vector, as many as the slice holds.
+    fn partial_store<S: Simd>(simd: S, values: &mut [Self], vector: Self::Vector<S>);
+    /// The values, where this kind is f32.
+    fn singles_mut(values: &mut [Self]) -> Option<&mut [f32]>;
+}
+
+macro_rules! lane {
+    ($t:ty, $vector:ident, $lanes:ident, $splat:ident, $add:ident, $mul_add:ident, $load:ident, $store:ident, $singles:expr) => {
+        impl Lane for $t {
+            type Vector<S: Simd> = S::$vector;
+            #[inline(always)]
+            fn lanes<S: Simd>() -> usize {
+                S::$lanes
+            }
+            #[inline(always)]
+            fn splat<S: Simd>(simd: S, value: Self) -> S::$vector {
+                simd.$splat(value)
+            }
+            #[inline(always)]
+            fn add<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$add(a, b)
+            }
+            #[inline(always)]
+            fn mul_add<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+                simd.$mul_add(a, b, c)
+            }
+            #[inline(always)]
+            fn partial_load<S: Simd>(simd: S, values: &[Self]) -> S::$vector {
+                simd.$load(values)
+            }
+            #[inline(always)]
+            fn partial_store<S: Simd>(simd: S, values: &mut [Self], vector: S::$vector) {
+                simd.$store(values, vector)
+            }
+            fn singles_mut(values: &mut [Self]) -> Option<&mut [f32]> {
+                let singles: fn(&mut [Self]) -> Option<&mut [f32]> = $singles;
+                singles(values)
+            }
+        }
+    };
+}
+
+lane!(
+    f32,
+    f32s,
+    F32_LANES,
+    splat_f32s,
+    add_f32s,
+    mul_add_f32s,
+    partial_load_f32s,
+    partial_store_f32s,
+    |v| Some(v)
+);
+lane!(
+    f64,
+    f64s,
+    F64_LANES,
+    splat_f64s,
+    add_f64s,
+    mul_add_f64s,
+    partial_load_f64s,
+    partial_store_f64s,
+    |_| None
+);

@@ -1,6 +1,7 @@
 //! Access to candle tensors as contiguous slices, and the two number types that kernels compute in.
 
 use crate::error::{Error, Result};
+use crate::simd::Lane;
 use crate::transcendental;
 use candle_core::{CpuStorage, DType, Storage, Tensor, WithDType};
 use rayon::prelude::*;
@@ -10,7 +11,7 @@ use std::ops::{Deref, Range};
 pub const VALUES_PER_TASK: usize = 1 << 14;
 
 /// A floating-point number that kernels compute in: f32, or f64, which tests use as the reference.
-pub trait Real: WithDType + std::iter::Sum {
+pub trait Real: WithDType + Lane + std::iter::Sum {
     /// e^x
     fn exp(self) -> Self;
     /// ln x

@@ -144,7 +144,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("nn", "rules", &["error", "graph", "kernels", "model", "pass", "tensor"]),
     ("nn", "seal", &["error"]),
     ("nn", "simd", &["error"]),
-    ("nn", "tensor", &["error", "transcendental"]),
+    ("nn", "tensor", &["error", "simd", "transcendental"]),
     ("nn", "transcendental", &["simd"]),
     ("engine", "ascent", &["data", "job", "subject"]),
     ("engine", "canonical", &[]),

@@ -1,8 +1,8 @@
 //! The class of a machine's numerics: machines of one class give the same bits.
 //!
-//! Kernels choose instructions (fused multiply-add, AVX-512) by what the processor has, and `gemm` divides its sums by the
-//! sizes of the processor's caches, so neither a name nor a list of flags determines the bits. Therefore a fixed set of small
-//! problems is computed, and the digest of its bits is the class; the instruction sets are listed for people.
+//! Kernels choose instructions (fused multiply-add, AVX-512) by what the processor has. They are written to give the same bits
+//! under each, but neither a name nor a list of flags proves it. Therefore a fixed set of small problems is computed, and the
+//! digest of its bits is the class; the instruction sets are listed for people.
 
 use crate::digest::feed;
 use crate::error::Result;
@@ -29,7 +29,7 @@ impl Numerics {
     /// Where a kernel refuses these problems: a defect.
     pub fn here() -> Result<Self> {
         let mut bits = blake3::Hasher::new();
-        // Short and long sums, thin and wide products: what `gemm` and the convolutions cut differently.
+        // Short and long sums, thin and wide products: what kernels cut differently.
         for (m, n, k) in [(5, 7, 3), (64, 196, 576), (3, 40, 4100), (1, 1000, 512), (130, 33, 1025)] {
             let (a, b) = (noise(m * k, 1), noise(k * n, 2));
             let mut out = vec![0f32; m * n];

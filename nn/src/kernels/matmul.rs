@@ -1,4 +1,4 @@
-//! Matrix products of strided views: in f32 by [`row_gemm`], with the same bits on every machine, in f64 by the `gemm` crate.
+//! Matrix products of strided views by [`row_gemm`], with the same bits on every machine.
 
 use super::disjoint::DisjointSlice;
 use super::row_gemm::{self, PackedColumns, RowEpilogue};
@@ -70,36 +70,8 @@ pub unsafe fn matmul_into<T: Real>(
         k == 0 || (last(&a, m, k) < a.data.len() && last(&b, k, n) < b.data.len()),
         "matrix operands are too short"
     );
-    if let (Some(a_values), Some(b_values)) = (T::singles(a.data), T::singles(b.data)) {
-        let packed = PackedColumns::new(Matrix { data: b_values, row: b.row, column: b.column }, k, n);
-        let a = Matrix { data: a_values, row: a.row, column: a.column };
-        let epilogue = RowEpilogue { is_added: add, ..Default::default() };
-        // SAFETY: the caller guarantees the result, whose kind of number is f32 as that of the operands.
-        return unsafe { row_gemm::multiply(m, a, &packed, &epilogue, DisjointSlice::at_pointer(out.cast()), out_row) };
-    }
-    let (dst_columns, dst_rows) = (1, out_row as isize);
-    // SAFETY: the assert keeps every address that gemm reads inside the operands; the caller guarantees the result.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out,
-            dst_columns,
-            dst_rows,
-            add,
-            a.data.as_ptr(),
-            a.column as isize,
-            a.row as isize,
-            b.data.as_ptr(),
-            b.column as isize,
-            b.row as isize,
-            T::one(),
-            T::one(),
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
+    let packed = PackedColumns::new(b, k, n);
+    let epilogue = RowEpilogue { is_added: add, ..Default::default() };
+    // SAFETY: the caller guarantees the result.
+    unsafe { row_gemm::multiply(m, a, &packed, &epilogue, DisjointSlice::at_pointer(out), out_row) }
 }

@@ -1,16 +1,16 @@
-//! Matrix products in f32 whose rows are positions: linear maps over tokens, attention. The right operand is packed once, in blocks
-//! of columns; the left one is read in place.
+//! Matrix products in f32 and f64 whose rows are positions: linear maps over tokens, attention, principal components. The right
+//! operand is packed once, in blocks of columns; the left one is read in place.
 //!
 //! Every result is a sum in the order of the convolutions' micro-kernel: blocks of `KC` products,
 //! each a chain of fused multiply-adds from zero, added up one after another, then the bias. So a result has the same bits
 //! whatever its tile, the number of rows or threads, and the width and caches of the machine.
 
-use super::conv::microkernel::{KC, MR, nr};
+use super::conv::microkernel::{KC, MR};
 use super::disjoint::DisjointSlice;
 use super::elementwise;
 use super::matmul::Matrix;
 use crate::graph::op::Activation;
-use crate::simd::arch;
+use crate::simd::{Lane, arch, lanes_of};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -24,22 +24,27 @@ const ROWS_IN_CACHE: usize = 1 << 17;
 /// Vectors of columns in a block.
 const VECTORS: usize = 3;
 
-/// A matrix of `depth` rows, packed in blocks of columns: for each row the values of the block, zeros after the last column.
-#[derive(Debug)]
-pub struct PackedColumns {
-    depth: usize,
-    columns: usize,
-    values: Vec<f32>,
+/// Columns of a block.
+fn block_width<T: Lane>() -> usize {
+    VECTORS * lanes_of::<T>()
 }
 
-impl PackedColumns {
+/// A matrix of `depth` rows, packed in blocks of columns: for each row the values of the block, zeros after the last column.
+#[derive(Debug)]
+pub struct PackedColumns<T = f32> {
+    depth: usize,
+    columns: usize,
+    values: Vec<T>,
+}
+
+impl<T: Lane> PackedColumns<T> {
     /// Packs `b`, depth x columns.
     ///
     /// # Panics
     /// Where the slice is too short for the matrix: a defect of the caller.
-    pub fn new(b: Matrix<'_, f32>, depth: usize, columns: usize) -> Self {
-        let width = nr();
-        let mut values = vec![0.0; columns.div_ceil(width) * width * depth];
+    pub fn new(b: Matrix<'_, T>, depth: usize, columns: usize) -> Self {
+        let width = block_width::<T>();
+        let mut values = vec![T::default(); columns.div_ceil(width) * width * depth];
         values.par_chunks_mut((width * depth).max(1)).enumerate().for_each(|(block, to)| {
             let first = block * width;
             let count = width.min(columns - first);
@@ -70,18 +75,18 @@ impl PackedColumns {
     }
 
     /// A block of columns, and how many of them count.
-    fn block(&self, block: usize) -> (&[f32], usize) {
-        let width = nr();
+    fn block(&self, block: usize) -> (&[T], usize) {
+        let width = block_width::<T>();
         (&self.values[block * width * self.depth..][..width * self.depth], width.min(self.columns - block * width))
     }
 }
 
 /// The epilogue of a product: what is applied to it before it is stored.
 #[derive(Clone, Copy, Default)]
-pub struct RowEpilogue<'a> {
+pub struct RowEpilogue<'a, T = f32> {
     /// One value a column, added to the sums; none where empty.
-    pub bias: &'a [f32],
-    /// A function of the result.
+    pub bias: &'a [T],
+    /// A function of the result; of results in f32 alone.
     pub activation: Option<Activation>,
     /// Whether the result is added to the values already stored.
     pub is_added: bool,
@@ -94,19 +99,19 @@ pub struct RowEpilogue<'a> {
 ///
 /// # Safety
 /// `out` must hold m rows of as many values as `b` has columns, which no other thread may touch.
-pub unsafe fn multiply(
+pub unsafe fn multiply<T: Lane>(
     m: usize,
-    a: Matrix<'_, f32>,
-    b: &PackedColumns,
-    epilogue: &RowEpilogue<'_>,
-    out: DisjointSlice<f32>,
+    a: Matrix<'_, T>,
+    b: &PackedColumns<T>,
+    epilogue: &RowEpilogue<'_, T>,
+    out: DisjointSlice<T>,
     out_row: usize,
 ) {
     let (depth, columns) = (b.depth, b.columns);
     if !check(m, a, b, epilogue) {
         return;
     }
-    let blocks = columns.div_ceil(nr());
+    let blocks = columns.div_ceil(block_width::<T>());
     let most = (m * columns * depth / MIN_TASK_MACS).max(1);
     let in_cache = (ROWS_IN_CACHE / depth.max(1)).clamp(MR, m.next_multiple_of(MR));
     let wanted = m.div_ceil(in_cache).max(MIN_TASKS.min(most).min(m.div_ceil(8 * MR)));
@@ -129,17 +134,17 @@ pub unsafe fn multiply(
 ///
 /// # Safety
 /// As [`multiply`].
-pub unsafe fn multiply_here(
+pub unsafe fn multiply_here<T: Lane>(
     m: usize,
-    a: Matrix<'_, f32>,
-    b: &PackedColumns,
-    epilogue: &RowEpilogue<'_>,
-    out: DisjointSlice<f32>,
+    a: Matrix<'_, T>,
+    b: &PackedColumns<T>,
+    epilogue: &RowEpilogue<'_, T>,
+    out: DisjointSlice<T>,
     out_row: usize,
 ) {
     if check(m, a, b, epilogue) {
         // SAFETY: the caller's.
-        unsafe { Task { a, b, epilogue, out, out_row }.run(0..m, 0..b.columns.div_ceil(nr())) }
+        unsafe { Task { a, b, epilogue, out, out_row }.run(0..m, 0..b.columns.div_ceil(block_width::<T>())) }
     }
 }
 
@@ -147,7 +152,7 @@ pub unsafe fn multiply_here(
 ///
 /// # Panics
 /// Where an operand is too short: a defect of the caller.
-fn check(m: usize, a: Matrix<'_, f32>, b: &PackedColumns, epilogue: &RowEpilogue<'_>) -> bool {
+fn check<T: Lane>(m: usize, a: Matrix<'_, T>, b: &PackedColumns<T>, epilogue: &RowEpilogue<'_, T>) -> bool {
     let (depth, columns) = (b.depth, b.columns);
     if m == 0 || columns == 0 {
         return false;
@@ -158,23 +163,23 @@ fn check(m: usize, a: Matrix<'_, f32>, b: &PackedColumns, epilogue: &RowEpilogue
 }
 
 /// Rows and blocks of columns of a product.
-struct Task<'a> {
-    a: Matrix<'a, f32>,
-    b: &'a PackedColumns,
-    epilogue: &'a RowEpilogue<'a>,
-    out: DisjointSlice<f32>,
+struct Task<'a, T> {
+    a: Matrix<'a, T>,
+    b: &'a PackedColumns<T>,
+    epilogue: &'a RowEpilogue<'a, T>,
+    out: DisjointSlice<T>,
     out_row: usize,
 }
 
-impl Task<'_> {
+impl<T: Lane> Task<'_, T> {
     /// # Safety
     /// As [`multiply`], for these rows and blocks.
     unsafe fn run(&self, rows: Range<usize>, blocks: Range<usize>) {
         let Task { a, b, epilogue, out, out_row } = *self;
-        let (first, end) = (blocks.start * nr(), (blocks.end * nr()).min(b.columns));
+        let (first, end) = (blocks.start * block_width::<T>(), (blocks.end * block_width::<T>()).min(b.columns));
         for block in blocks {
             let (columns, count) = b.block(block);
-            let at = block * nr();
+            let at = block * block_width::<T>();
             let product = BlockProduct {
                 rows: rows.len(),
                 depth: b.depth,
@@ -192,37 +197,40 @@ impl Task<'_> {
         let Some(f) = epilogue.activation else { return };
         for row in rows {
             // SAFETY: the caller's; these values have just been written.
-            elementwise::apply(f, unsafe { out.slice(row * out_row + first, end - first) });
+            let values = unsafe { out.slice(row * out_row + first, end - first) };
+            if let Some(values) = T::singles_mut(values) {
+                elementwise::apply(f, values);
+            }
         }
     }
 }
 
 /// Some rows times one block of columns.
-struct BlockProduct<'a> {
+struct BlockProduct<'a, T> {
     rows: usize,
     depth: usize,
     /// From the first of the rows on.
-    a: Matrix<'a, f32>,
+    a: Matrix<'a, T>,
     /// The packed block.
-    columns: &'a [f32],
+    columns: &'a [T],
     /// Columns that are stored.
     count: usize,
-    bias: &'a [f32],
+    bias: &'a [T],
     is_added: bool,
-    out: *mut f32,
+    out: *mut T,
     out_row: usize,
 }
 
-impl WithSimd for BlockProduct<'_> {
+impl<T: Lane> WithSimd for BlockProduct<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let mut bias = [simd.splat_f32s(0.0); VECTORS];
-        for (v, part) in self.bias.chunks(S::F32_LANES).enumerate() {
-            bias[v] = simd.partial_load_f32s(part);
+        let mut bias = [T::splat(simd, T::default()); VECTORS];
+        for (v, part) in self.bias.chunks(T::lanes::<S>()).enumerate() {
+            bias[v] = T::partial_load(simd, part);
         }
-        match self.count.div_ceil(S::F32_LANES) {
+        match self.count.div_ceil(T::lanes::<S>()) {
             1 => self.all_rows::<S, 1>(simd, [bias[0]]),
             2 => self.all_rows::<S, 2>(simd, [bias[0], bias[1]]),
             _ => self.all_rows::<S, VECTORS>(simd, bias),
@@ -230,10 +238,10 @@ impl WithSimd for BlockProduct<'_> {
     }
 }
 
-impl BlockProduct<'_> {
+impl<T: Lane> BlockProduct<'_, T> {
     /// All rows times V vectors, eight rows at a time where there are as many registers.
     #[inline(always)]
-    fn all_rows<S: Simd, const V: usize>(&self, simd: S, bias: [S::f32s; V]) {
+    fn all_rows<S: Simd, const V: usize>(&self, simd: S, bias: [T::Vector<S>; V]) {
         let mut row = 0;
         while row < self.rows {
             let left = self.rows - row;
@@ -251,7 +259,7 @@ impl BlockProduct<'_> {
 
     /// M rows from `row` on times V vectors of columns; returns M.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const M: usize, const V: usize>(&self, simd: S, row: usize, bias: [S::f32s; V]) -> usize {
+    unsafe fn tile<S: Simd, const M: usize, const V: usize>(&self, simd: S, row: usize, bias: [T::Vector<S>; V]) -> usize {
         // SAFETY: the caller's: the operands hold these rows, and `depth` rows of a block's width.
         unsafe {
             let a = self.a.data.as_ptr().wrapping_add(row * self.a.row);
@@ -259,26 +267,26 @@ impl BlockProduct<'_> {
             for first in (KC..self.depth).step_by(KC) {
                 let sums = self.sums_kc::<S, M, V>(simd, a, first..self.depth.min(first + KC));
                 for (total, sums) in total.iter_mut().zip(&sums) {
-                    total.iter_mut().zip(sums).for_each(|(t, s)| *t = simd.add_f32s(*t, *s));
+                    total.iter_mut().zip(sums).for_each(|(t, s)| *t = T::add(simd, *t, *s));
                 }
             }
             for (m, sums) in total.iter().enumerate() {
                 for v in 0..V {
-                    let to = self.out.add((row + m) * self.out_row + v * S::F32_LANES);
-                    let mut value = simd.add_f32s(sums[v], bias[v]);
-                    let count = S::F32_LANES.min(self.count - v * S::F32_LANES);
-                    if count == S::F32_LANES {
+                    let to = self.out.add((row + m) * self.out_row + v * T::lanes::<S>());
+                    let mut value = T::add(simd, sums[v], bias[v]);
+                    let count = T::lanes::<S>().min(self.count - v * T::lanes::<S>());
+                    if count == T::lanes::<S>() {
                         if self.is_added {
-                            value = simd.add_f32s((to as *const S::f32s).read_unaligned(), value);
+                            value = T::add(simd, (to as *const T::Vector<S>).read_unaligned(), value);
                         }
-                        (to as *mut S::f32s).write_unaligned(value);
+                        (to as *mut T::Vector<S>).write_unaligned(value);
                         continue;
                     }
                     let to = std::slice::from_raw_parts_mut(to, count);
                     if self.is_added {
-                        value = simd.add_f32s(simd.partial_load_f32s(to), value);
+                        value = T::add(simd, T::partial_load(simd, to), value);
                     }
-                    simd.partial_store_f32s(to, value);
+                    T::partial_store(simd, to, value);
                 }
             }
         }
@@ -290,24 +298,24 @@ impl BlockProduct<'_> {
     unsafe fn sums_kc<S: Simd, const M: usize, const V: usize>(
         &self,
         simd: S,
-        a: *const f32,
+        a: *const T,
         ks: Range<usize>,
-    ) -> [[S::f32s; V]; M] {
-        let mut acc = [[simd.splat_f32s(0.0); V]; M];
-        let (row, column, width) = (self.a.row, self.a.column, VECTORS * S::F32_LANES);
+    ) -> [[T::Vector<S>; V]; M] {
+        let mut acc = [[T::splat(simd, T::default()); V]; M];
+        let (row, column, width) = (self.a.row, self.a.column, VECTORS * T::lanes::<S>());
         // SAFETY: the caller's.
         unsafe {
             let mut a = a.add(ks.start * column);
             let mut b = self.columns.as_ptr().add(ks.start * width);
             for _ in ks {
-                let mut x = [simd.splat_f32s(0.0); V];
+                let mut x = [T::splat(simd, T::default()); V];
                 for (v, x) in x.iter_mut().enumerate() {
-                    *x = (b.add(v * S::F32_LANES) as *const S::f32s).read_unaligned();
+                    *x = (b.add(v * T::lanes::<S>()) as *const T::Vector<S>).read_unaligned();
                 }
                 for (m, acc) in acc.iter_mut().enumerate() {
-                    let w = simd.splat_f32s(*a.add(m * row));
+                    let w = T::splat(simd, *a.add(m * row));
                     for (sum, x) in acc.iter_mut().zip(&x) {
-                        *sum = simd.mul_add_f32s(w, *x, *sum);
+                        *sum = T::mul_add(simd, w, *x, *sum);
                     }
                 }
                 a = a.wrapping_add(column);
@@ -322,25 +330,50 @@ impl BlockProduct<'_> {
 mod tests {
     use super::*;
     use crate::random::Stream;
+    use crate::tensor::Real;
 
-    fn random(n: usize, name: &str) -> Vec<f32> {
+    fn random<T: Real>(n: usize, name: &str) -> Vec<T> {
         let mut rng = Stream::new(0, name);
-        (0..n).map(|_| rng.next_normal() as f32).collect()
+        (0..n).map(|_| T::of(rng.next_normal())).collect()
     }
 
     /// One result in the order that the module promises.
-    fn in_order(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>, bias: f32) -> f32 {
-        let pairs: Vec<(f32, f32)> = a.zip(b).collect();
-        let block = |c: &[(f32, f32)]| c.iter().fold(0.0f32, |sum, (a, b)| a.mul_add(*b, sum));
+    fn in_order<T: Fused>(a: impl Iterator<Item = T>, b: impl Iterator<Item = T>, bias: T) -> T {
+        let pairs: Vec<(T, T)> = a.zip(b).collect();
+        let block = |c: &[(T, T)]| c.iter().fold(T::zero(), |sum, (a, b)| a.fused(*b, sum));
         let mut blocks = pairs.chunks(KC).map(block);
-        let first = blocks.next().unwrap_or(0.0);
+        let first = blocks.next().unwrap_or(T::zero());
         blocks.fold(first, |total, sum| total + sum) + bias
+    }
+
+    /// a b + c, rounded once.
+    trait Fused: Real + std::fmt::Debug {
+        fn fused(self, b: Self, c: Self) -> Self;
+    }
+
+    impl Fused for f32 {
+        fn fused(self, b: Self, c: Self) -> Self {
+            self.mul_add(b, c)
+        }
+    }
+
+    impl Fused for f64 {
+        fn fused(self, b: Self, c: Self) -> Self {
+            self.mul_add(b, c)
+        }
     }
 
     #[test]
     fn every_result_is_one_sum_in_one_order() {
+        sums_are_in_order::<f32>(Some(Activation::Relu));
+        sums_are_in_order::<f64>(None);
+    }
+
+    fn sums_are_in_order<T: Fused>(activation: Option<Activation>) {
+        let activated = |v: T| if activation.is_some() && v < T::zero() { T::zero() } else { v };
         for (m, depth, columns) in [(1, 5, 3), (7, 128, 50), (13, 300, 96), (65, 17, 131), (3, 0, 2)] {
-            let (a, b, bias) = (random(m * depth, "a"), random(depth * columns, "b"), random(columns, "bias"));
+            let (a, b): (Vec<T>, Vec<T>) = (random(m * depth, "a"), random(depth * columns, "b"));
+            let bias: Vec<T> = random(columns, "bias");
             for is_transposed in [false, true] {
                 let right = match is_transposed {
                     false => Matrix::rows(&b, columns),
@@ -351,9 +384,9 @@ mod tests {
                     true => Matrix { data: &a, row: 1, column: m },
                 };
                 let packed = PackedColumns::new(right, depth, columns);
-                let (pitch, mut out) = (columns + 2, vec![0.5f32; m * (columns + 2)]);
+                let (pitch, mut out) = (columns + 2, vec![T::of(0.5); m * (columns + 2)]);
                 for is_added in [false, true] {
-                    let epilogue = RowEpilogue { bias: &bias, activation: Some(Activation::Relu), is_added };
+                    let epilogue = RowEpilogue { bias: &bias, activation, is_added };
                     // SAFETY: the result has m rows of more than as many columns.
                     unsafe { multiply(m, left, &packed, &epilogue, DisjointSlice::new(&mut out), pitch) };
                 }
@@ -362,10 +395,9 @@ mod tests {
                         let a = (0..depth).map(|k| left.data[i * left.row + k * left.column]);
                         let b = (0..depth).map(|k| right.data[k * right.row + j * right.column]);
                         let once = in_order(a, b, bias[j]);
-                        let want = (once.max(0.0) + once).max(0.0);
-                        assert_eq!(value.to_bits(), want.to_bits(), "{m} {depth} {columns}: {i} {j}");
+                        assert_eq!(*value, activated(activated(once) + once), "{m} {depth} {columns}: {i} {j}");
                     }
-                    assert_eq!(row[columns..], [0.5, 0.5], "written beside the result");
+                    assert_eq!(row[columns..], [T::of(0.5); 2], "written beside the result");
                 }
             }
         }
