@@ -14,7 +14,7 @@ use convscope_engine::random::Stream;
 use convscope_engine::rules::Rules;
 use convscope_engine::tensor::to_f64;
 use convscope_engine::{Device, Model, Tensor};
-use nets::{binaries, convolutions, forks, functions, moves, norms, pools, powers, ranks};
+use nets::{binaries, convolutions, forks, functions, gates, moves, norms, pools, powers, ranks};
 use std::collections::BTreeSet;
 
 const STEP: f64 = 1e-5;
@@ -112,6 +112,7 @@ fn every_operation() {
     functions(&mut seen);
     binaries(&mut seen);
     powers(&mut seen);
+    gates(&mut seen);
     ranks(&mut seen);
     norms(&mut seen);
     moves(&mut seen);
@@ -207,7 +208,7 @@ fn listed(op: &Op) {
         },
         Op::Binary(f) => match f {
             Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Max | Binary::Min | Binary::Prelu => {}
-            Binary::Pow => {}
+            Binary::Pow | Binary::Gate => {}
         },
         Op::MaxPool(_) | Op::AvgPool(_) | Op::Softmax { .. } | Op::Concat { .. } | Op::Select { .. } => {}
         Op::Reduce { reduction, .. } => match reduction {

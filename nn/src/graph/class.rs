@@ -62,7 +62,7 @@ impl Op {
             | Op::AvgPool(_)
             | Op::Reduce { reduction: Reduction::Sum | Reduction::Mean, .. }
             | Op::Resize { .. } => Class::Sum,
-            Op::MatMul | Op::Binary(Binary::Mul | Binary::Div | Binary::Pow) => Class::Product,
+            Op::MatMul | Op::Binary(Binary::Mul | Binary::Div | Binary::Pow | Binary::Gate) => Class::Product,
             Op::Activation(_) | Op::Binary(Binary::Prelu) => Class::Elementwise,
             Op::BatchNorm { .. }
             | Op::LayerNorm { .. }

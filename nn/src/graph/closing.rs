@@ -344,6 +344,7 @@ fn combined(op: Binary, a: Range, b: Range) -> Option<Range> {
         Binary::Add => Some(corners(|a, b| a + b)),
         Binary::Sub => Some(corners(|a, b| a - b)),
         Binary::Mul => Some(corners(|a, b| a * b)),
+        Binary::Gate => Some(Range { low: b.low.min(0.0), high: b.high.max(0.0), squashed, shares: 0 }),
         Binary::Div if b.low > 0.0 || b.high < 0.0 => Some(corners(|a, b| a / b)),
         Binary::Max => Some(corners(f64::max)),
         Binary::Min => Some(corners(f64::min)),

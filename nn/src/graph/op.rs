@@ -55,6 +55,9 @@ pub enum Binary {
     Prelu,
     /// a^b
     Pow,
+    /// b where the truth value a is not zero, else 0, also of a b that is infinite or no number: a choice as ONNX's Where makes it.
+    /// No gradient goes to a.
+    Gate,
 }
 
 /// What a reduction computes.
@@ -269,6 +272,7 @@ impl Op {
             Op::Binary(Binary::Min) => "min",
             Op::Binary(Binary::Prelu) => "prelu",
             Op::Binary(Binary::Pow) => "power",
+            Op::Binary(Binary::Gate) => "gate",
             Op::MaxPool(_) => "max_pool",
             Op::AvgPool(_) => "avg_pool",
             Op::Reduce { reduction: Reduction::Sum, .. } => "reduce_sum",

@@ -182,6 +182,13 @@ pub fn value<T: Real>(f: Binary, a: T, b: T) -> T {
             }
         }
         Binary::Pow => a.powf(b),
+        Binary::Gate => {
+            if a == T::zero() {
+                T::zero()
+            } else {
+                b
+            }
+        }
     }
 }
 
@@ -218,5 +225,6 @@ fn derivatives<T: Real>(f: Binary, a: T, b: T) -> (T, T) {
             let by_b = if a == zero && b >= zero { zero } else { a.powf(b) * a.ln() };
             (by_a, by_b)
         }
+        Binary::Gate => (zero, if a == zero { zero } else { one }),
     }
 }

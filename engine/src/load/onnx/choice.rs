@@ -5,9 +5,8 @@ use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Const, Dim, Ints, Value};
 use crate::error::{Error, Result};
-use crate::graph::NodeId;
 use crate::graph::Op;
-use crate::graph::op::{Activation, Binary, Elementary};
+use crate::graph::op::{Activation, Binary};
 use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
 
@@ -68,7 +67,8 @@ fn negated(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
     s.binary(&site.name, Binary::Sub, one, x)
 }
 
-/// Where: of integers, of constants, or t a + (1 - t) b.
+/// Where: of integers, of constants, or the sum of `a` behind the gate t and `b` behind the gate 1 - t, so that a value that is not
+/// chosen does not count, be it infinite or no number.
 pub fn choose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if let (Value::Ints(test), Value::Ints(a), Value::Ints(b)) = (site.input(0), site.input(1), site.input(2)) {
         let dims = broadcast_dims(&[&test.dims, &a.dims, &b.dims])?;
@@ -79,11 +79,6 @@ pub fn choose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let (test, a, b) = (truth(site, 0)?, real(s, site, 1)?, real(s, site, 2)?);
     if let (Value::Floats(t), Value::Floats(a), Value::Floats(b)) = (&test, &a, &b) {
         return Ok(vec![Value::Floats(chosen(site, t, a, b)?)]);
-    }
-    if let Value::Act(t) = test
-        && after_non_finite(s, t.id)
-    {
-        return Ok(vec![Value::Act(picked(s, site, t, &a, &b)?)]);
     }
     let part = |s: &mut Scope, which: &str, value: &Value| -> Result<Act> {
         let held = which == "kept";
@@ -102,51 +97,10 @@ pub fn choose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             t = s.binary(&not, Binary::Sub, one, t)?;
         }
         let v = act(s, value)?;
-        s.binary(&name, Binary::Mul, t, v)
+        s.binary(&name, Binary::Gate, t, v)
     };
     let (kept, other) = (part(s, "kept", &a)?, part(s, "other", &b)?);
     Ok(vec![Value::Act(s.binary(&site.name, Binary::Add, kept, other)?)])
-}
-
-/// Whether a test asks for what is no number or infinite: what it does not choose must not be multiplied by zero.
-fn after_non_finite(s: &Scope, id: NodeId) -> bool {
-    let mut open = vec![(id, 0)];
-    while let Some((id, depth)) = open.pop() {
-        let found = matches!(
-            s.builder.op(id),
-            Op::Activation(Activation::Elementary(Elementary::IsNan | Elementary::IsInfinite))
-        );
-        if found {
-            return true;
-        }
-        // Logic over tests is a few nodes deep.
-        if depth < 6 {
-            open.extend(s.builder.node(id).inputs.iter().map(|i| (*i, depth + 1)));
-        }
-    }
-    false
-}
-
-/// `a` where the test is not zero, else `b`: picked from both, so that the other does not count.
-fn picked(s: &mut Scope, site: &Site<'_>, test: Act, a: &Value, b: &Value) -> Result<Act> {
-    let (a, b) = (act(s, a)?, act(s, b)?);
-    let none = s.step(site, "none", Op::Activation(Activation::Elementary(Elementary::IsNan)), &[test])?;
-    let mut sides = Vec::new();
-    for (part, x) in [("other", b), ("kept", a)] {
-        // As large as the test and both values; a NaN plus zero stays one.
-        let wide = s.step(site, "wide", Op::Binary(Binary::Add), &[x, none])?;
-        let shape = s.sample(wide);
-        let whole = if s.sample(x) == shape && x.lead == wide.lead { x } else { wide };
-        sides.push(s.step(site, part, Op::Reshape([&[1], shape.as_slice()].concat()), &[whole])?);
-    }
-    let shape = s.sample(sides[0])[1..].to_vec();
-    if s.sample(sides[1])[1..] != shape || s.sample(test) != shape {
-        return Err(Error::unsupported("a choice among values of several shapes by what is no number"));
-    }
-    let both = s.step(site, "both", Op::Concat { axis: 0 }, &sides)?;
-    let place = s.step(site, "place", Op::Reshape([&[1], shape.as_slice()].concat()), &[test])?;
-    let chosen = s.step(site, "chosen", Op::Pick { axis: 0 }, &[both, place])?;
-    s.add(site, Op::Reshape(shape), &[chosen])
 }
 
 /// The constant that holds `a` where `test` is not zero, else `b`.

@@ -203,6 +203,14 @@ pub(super) fn powers(seen: &mut BTreeSet<&'static str>) {
     });
 }
 
+/// A gate passes what it holds, and nothing of itself.
+pub(super) fn gates(seen: &mut BTreeSet<&'static str>) {
+    check("gate", MAP, [0.3, 2.0], seen, |net, x| {
+        let mean = net.add(Op::Reduce { reduction: Reduction::Mean, axes: vec![1, 2], keep: true }, &[x]);
+        net.add(Op::Binary(Binary::Gate), &[x, mean])
+    });
+}
+
 /// Entries in order and entries picked at computed places.
 pub(super) fn ranks(seen: &mut BTreeSet<&'static str>) {
     for axis in 0..3 {

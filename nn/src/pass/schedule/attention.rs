@@ -52,7 +52,9 @@ impl FusedAttention {
             if node.op == Op::MatMul {
                 return Some(found);
             }
-            let step = if let Op::Binary(f @ (Binary::Add | Binary::Sub | Binary::Mul | Binary::Div)) = node.op {
+            let step = if let Op::Binary(f @ (Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Gate)) =
+                node.op
+            {
                 let is_first = !leads_to_product(graph, node.inputs[0], &node.shape, MAX_STEPS);
                 let (scores, operand) = (node.inputs[usize::from(is_first)], node.inputs[usize::from(!is_first)]);
                 (scores, Step::Combine { f, operand, is_first })

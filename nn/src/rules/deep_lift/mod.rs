@@ -9,8 +9,8 @@
 mod norm;
 
 use crate::error::{Error, Result};
-use crate::graph::Op;
 use crate::graph::op::{Activation, Binary, Reduction};
+use crate::graph::{Node, Op};
 use crate::kernels::{binary, elementwise};
 use crate::pass::Trace;
 use crate::pass::apply::aligned;
@@ -58,6 +58,11 @@ fn typed<T: Real>(site: &Site<'_>, base: &Site<'_>) -> Result<SmallVec<[Tensor; 
         }
         Op::Binary(Binary::Min) => extremum::<T>(site, base, elementwise::minimum),
         Op::Binary(Binary::Mul) | Op::MatMul => product(site, base),
+        // What is chosen and the choice share a change as two factors do.
+        Op::Binary(Binary::Gate) => {
+            let node = Node { op: Op::Binary(Binary::Mul), ..site.node.clone() };
+            product(&Site { node: &node, ..*site }, base)
+        }
         Op::Binary(f @ (Binary::Div | Binary::Prelu | Binary::Pow)) => quotient_or_prelu::<T>(*f, site, base),
         Op::Softmax { .. } | Op::LayerNorm { .. } | Op::GroupNorm { .. } | Op::LocalResponseNorm { .. } => {
             norm::multipliers::<T>(site, base)

@@ -135,7 +135,9 @@ fn is_gate(graph: &Graph, depends_on_input: &[bool], mut id: NodeId) -> bool {
             Op::Activation(Activation::Clip { low, .. }) => return *low >= 0.0,
             Op::Identity | Op::Reshape(_) | Op::Transpose(_) | Op::Resize { .. } => node.inputs[0],
             Op::Binary(Binary::Mul | Binary::Div) if !depends_on_input[node.inputs[1].0] => node.inputs[0],
-            Op::Binary(Binary::Mul | Binary::Sub) if !depends_on_input[node.inputs[0].0] => node.inputs[1],
+            Op::Binary(Binary::Mul | Binary::Sub | Binary::Gate) if !depends_on_input[node.inputs[0].0] => {
+                node.inputs[1]
+            }
             Op::Input
             | Op::Constant(_)
             | Op::Conv2d(_)
