@@ -40,6 +40,13 @@ enum Reach {
 }
 
 impl Graph {
+    /// Whether windows of the net slide over all three axes of its input volume. Where none does, the volume may be frames of a video,
+    /// each of which is an image of its own.
+    pub fn slides_over_depth(&self) -> bool {
+        // Windows over images that stand side by side have the step that stacks them.
+        self.volumes.keys().any(|name| self.find(&format!("{name}/volume")).is_none())
+    }
+
     /// The receptive field of each node over the net's input volume; none where it is the whole input, or the net's input is no
     /// volume.
     pub fn volume_fields(&self) -> Vec<Option<VolumeField>> {

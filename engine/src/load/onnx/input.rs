@@ -97,7 +97,7 @@ pub fn inlet(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) ->
 }
 
 /// The type of an input's numbers.
-fn kind(info: &ValueInfoProto) -> DataType {
+pub(super) fn kind(info: &ValueInfoProto) -> DataType {
     let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     tensor.and_then(|t| t.elem_type).unwrap_or(DataType::FLOAT)
 }

@@ -155,6 +155,8 @@ pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 
 /// Element-wise operators over integers.
 pub fn elementwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+    // The remainder has the sign of the divisor, or with `fmod` that of the dividend.
+    let op = if site.op == "Mod" && site.int("fmod")?.unwrap_or(0) != 0 { "fmod" } else { site.op };
     let mut inputs = (0..site.inputs.len()).map(|i| site.ints(i));
     let mut total = inputs.next().ok_or_else(|| Error::format("no inputs"))??.clone();
     if inputs.len() == 0 {
@@ -173,7 +175,7 @@ pub fn elementwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let next = next?;
         let dims = broadcast_dims(&[&total.dims, &next.dims])?;
         let (a, b) = (spread(&total, &dims), spread(next, &dims));
-        let values = a.into_iter().zip(b).map(|(a, b)| combine(s, site.op, a, b)).collect::<Result<_>>()?;
+        let values = a.into_iter().zip(b).map(|(a, b)| combine(s, op, a, b)).collect::<Result<_>>()?;
         total = Ints { dims, values };
     }
     Ok(vec![Value::Ints(total)])
@@ -198,7 +200,7 @@ fn combine(s: &Scope, op: &str, a: Dim, b: Dim) -> Result<Dim> {
         "Sub" => a.checked_sub(b),
         "Mul" => a.checked_mul(b),
         "Div" => a.checked_div(b),
-        // The sign of the divisor, or with `fmod` that of the dividend.
+        "fmod" => a.checked_rem(b),
         "Mod" => a.checked_rem(b).map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r }),
         "Pow" => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
         "Xor" => truth((a != 0) != (b != 0)),

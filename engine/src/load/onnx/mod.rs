@@ -19,6 +19,7 @@ mod functions;
 mod fused;
 mod indices;
 mod input;
+mod integers;
 mod ints;
 mod layout;
 mod links;
@@ -54,6 +55,7 @@ use crate::load::tensors::Bytes;
 use crate::model::{BoxDecoding, Card, Model, NetInput};
 use external::Folder;
 use input::Input;
+use integers::Integers;
 use links::{Links, Wanted};
 use reader::Reader;
 use rten_onnx::onnx::ModelProto;
@@ -221,7 +223,19 @@ fn read(
     let several = several_inputs(&model.inputs(), &further);
     let mut card = model.card().clone();
     card.notes.extend(several);
+    card.notes.extend(frames(model.graph()));
     Ok(Read { model: model.with_card(card), left_out })
+}
+
+/// What is said of an input of four axes over which no window slides in depth: a video whose frames come first.
+fn frames(graph: &Graph) -> Option<String> {
+    let shape = &graph.node(graph.input()).shape;
+    (graph.is_over_volumes() && !graph.slides_over_depth()).then(|| {
+        format!(
+            "no window slides over three axes of the input {shape:?}: it may be frames x channels x rows x columns; maps and figures \
+             take it for channels x depth x rows x columns"
+        )
+    })
 }
 
 /// What is said of a net with several inputs.
@@ -274,6 +288,7 @@ fn translate(
         values: BTreeMap::new(),
         inner: BTreeMap::new(),
         kinds: BTreeMap::new(),
+        integers: Integers::default(),
         folded: 0,
         steps: 0,
         computed: BTreeMap::new(),
@@ -293,6 +308,7 @@ fn translate(
         } else {
             reader.scope.builder.input(name, shape.sample.clone())?
         };
+        reader.integers.note_input(input, input::kind(info));
         let input_name = links::name_of(info);
         reader.scope.builder.alias(input_name, input);
         reader.values.insert(input_name, Value::Act(Act { id: input, lead: shape.lead }));

@@ -155,6 +155,12 @@ pub fn combined(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if inputs.len() == 1 {
         return Ok(vec![Value::Act(s.add(site, Op::Identity, &inputs)?)]);
     }
+    if f == Binary::Div && site.integers.contains(&true) {
+        let name = s.free(&format!("{}/quotient", site.name));
+        let quotient = s.binary(&name, f, inputs[0], inputs[1])?;
+        let whole = Op::Activation(Activation::Elementary(Elementary::Truncate));
+        return Ok(vec![Value::Act(s.add(site, whole, &[quotient])?)]);
+    }
     let mut total = inputs[0];
     for (i, x) in inputs[1..].iter().enumerate() {
         let last = i + 2 == inputs.len() && !mean;

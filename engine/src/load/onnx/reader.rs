@@ -1,6 +1,7 @@
 //! Translates a file node by node; keeps the value that each of the file's names stands for so far.
 
 use super::external::Folder;
+use super::integers::Integers;
 use super::links::{self, Links};
 use super::ops;
 use super::scope::Scope;
@@ -33,6 +34,8 @@ pub struct Reader<'a> {
     pub(super) inner: BTreeMap<&'a str, &'a TensorProto>,
     /// The types of constants' values.
     pub(super) kinds: BTreeMap<&'a str, DataType>,
+    /// Which computed values are integers.
+    pub(super) integers: Integers,
     /// Nodes of branches and loops' bodies translated so far.
     pub(super) steps: usize,
     /// Bytes of the computed constants that nothing but constants has been computed from.
@@ -59,6 +62,7 @@ impl<'a> Reader<'a> {
         }
         let inputs = node.input.iter().map(|name| self.value(links, name)).collect::<Result<Vec<Value>>>()?;
         let mut site = Site::new(node, opset, inputs, names.to_vec());
+        site.integers = self.integers.among(&site.inputs);
         let domain = node.domain.as_deref().unwrap_or("");
         if site.op.contains("Q") || site.op.ends_with("Integer") || site.op.ends_with("izeLinear") {
             let kind = |name: &String| {
@@ -85,6 +89,7 @@ impl<'a> Reader<'a> {
             }
             ops::translate(&mut self.scope, &mut site, domain)?
         };
+        self.integers.note(&site, &values)?;
         let bytes = taken(site.op, &values);
         self.folded = self.folded.saturating_add(bytes);
         ONNX_FOLDED.check(self.folded)?;

@@ -19,6 +19,8 @@ pub struct Site<'a> {
     pub outputs: Vec<String>,
     /// The smallest and largest integer of the type of each input, of a quantised operator.
     pub ranges: Vec<Option<[f64; 2]>>,
+    /// Whether each input holds integers by the file.
+    pub integers: Vec<bool>,
     proto: &'a NodeProto,
 }
 
@@ -26,7 +28,8 @@ impl<'a> Site<'a> {
     /// The node `proto` with its inputs' values and outputs' names.
     pub fn new(proto: &'a NodeProto, opset: i64, inputs: Vec<Value>, outputs: Vec<String>) -> Self {
         let name = outputs.first().cloned().unwrap_or_default();
-        Site { name, op: proto.op_type.as_deref().unwrap_or(""), opset, inputs, outputs, ranges: Vec::new(), proto }
+        let op = proto.op_type.as_deref().unwrap_or("");
+        Site { name, op, opset, inputs, outputs, ranges: Vec::new(), integers: Vec::new(), proto }
     }
 
     /// The same node under another name, for a step of its translation.
