@@ -108,6 +108,12 @@ pub fn activation(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
             continue;
         }
         match known(b, &stretch, live) {
+            // A rectifier before a bound that lies elsewhere stays a layer, which guided backprop acts on.
+            Some(Activation::Clip { low, .. })
+                if low != 0.0 && low.is_finite() && stretch.nodes().any(|n| b.op(n).rectifies()) =>
+            {
+                break;
+            }
             // A hard sigmoid takes in the sums and products before it, a bound the other bound.
             Some(f @ (Activation::HardSigmoid { .. } | Activation::Clip { .. })) => found = Some((f, stretch.base)),
             Some(f) if found.is_none() => {
