@@ -158,7 +158,7 @@ impl Subject {
                 ))
                 .hint("give channel, row and column, each counted from 0"));
             }
-            let place = layout.first + c * layout.strides[0] + y * layout.strides[1] + x * layout.strides[2];
+            let place = layout.place(c, y, x);
             let strides = crate::kernels::rearrange::strides(shape);
             let at = strides.iter().zip(shape).map(|(stride, n)| place / stride % n).collect();
             return Ok(Subject::Unit { model: model.clone(), node, at });

@@ -2,6 +2,7 @@
 //! in any layout: channels x rows x columns, channels last, or a list of tokens.
 
 use super::dag::{Graph, Node, NodeId};
+use super::mirror::Mirror;
 use super::op::Op;
 
 /// The meaning of an axis.
@@ -36,9 +37,10 @@ pub struct MapLayout {
     pub shape: [usize; 3],
     /// Slices: 1 but for a volume.
     pub depth: usize,
-    /// Values between neighbours along each.
-    pub strides: [usize; 3],
-    /// Index of the first value.
+    /// Values between neighbours along each; below zero where the net has mirrored its input, so that the map lies over the input as
+    /// it was.
+    pub strides: [isize; 3],
+    /// Index of the first value: that of the first channel in the upper left corner.
     pub first: usize,
 }
 
@@ -46,23 +48,41 @@ impl MapLayout {
     /// Whether the layout is plain channels x rows x columns.
     pub fn is_plain(&self) -> bool {
         let [_, h, w] = self.shape;
-        self.first == 0 && self.strides == [h * w, w, 1]
+        self.first == 0 && self.strides == [h * w, w, 1].map(|s| s as isize)
+    }
+
+    /// Where in the value of one sample a channel has a row and column.
+    pub fn place(&self, channel: usize, row: usize, column: usize) -> usize {
+        let [cs, hs, ws] = self.strides;
+        (self.first as isize + channel as isize * cs + row as isize * hs + column as isize * ws) as usize
+    }
+
+    /// The same map read in the order of the input that the net has mirrored.
+    fn straightened(mut self, mirror: Mirror) -> Self {
+        // The slices of a volume lie one below the other: its rows cannot be read backwards by one stride.
+        if self.depth > 1 {
+            return self;
+        }
+        for (axis, _) in [(1, mirror.rows), (2, mirror.columns)].into_iter().filter(|(_, is_mirrored)| *is_mirrored) {
+            self.first = self.first.wrapping_add_signed((self.shape[axis] as isize - 1) * self.strides[axis]);
+            self.strides[axis] = -self.strides[axis];
+        }
+        self
     }
 
     /// Where in the value of one sample the positions of a channel lie, row by row.
     pub fn places(&self, channel: usize) -> impl Iterator<Item = usize> + use<> {
-        let ([_, h, w], [cs, hs, ws], first) = (self.shape, self.strides, self.first);
-        (0..h * w).map(move |at| first + channel * cs + at / w * hs + at % w * ws)
+        let (own, [_, h, w]) = (*self, self.shape);
+        (0..h * w).map(move |at| own.place(channel, at / w, at % w))
     }
 
     /// The map in the value of one sample, as channels x rows x columns.
     pub fn gather<T: Copy>(&self, value: &[T]) -> Vec<T> {
         let [c, h, w] = self.shape;
-        let [cs, hs, ws] = self.strides;
         let mut map = Vec::with_capacity(c * h * w);
         for k in 0..c {
             for y in 0..h {
-                map.extend((0..w).map(|x| value[self.first + k * cs + y * hs + x * ws]));
+                map.extend((0..w).map(|x| value[self.place(k, y, x)]));
             }
         }
         map
@@ -97,7 +117,10 @@ impl Graph {
         let least = if self.is_over_volumes() { 4 } else { 0 };
         let of =
             |(axes, node): (&Vec<Axis>, &Node)| layout(axes, &node.shape, images).filter(|_| node.shape.len() >= least);
-        self.axes().iter().zip(self.nodes()).map(of).collect()
+        let axes = self.axes();
+        let mirrors = self.mirrors(&axes);
+        let straight = |(found, mirror): (Option<MapLayout>, Mirror)| found.map(|layout| layout.straightened(mirror));
+        axes.iter().zip(self.nodes()).map(of).zip(mirrors).map(straight).collect()
     }
 
     fn axes_at(&self, id: NodeId, known: &[Vec<Axis>]) -> Vec<Axis> {
@@ -115,11 +138,14 @@ impl Graph {
                 axes[*axis] = Axis::Other;
                 axes
             }
-            // Windows slide over rows and columns, whatever the input's axes were thought to be.
+            // Windows slide over rows and columns, whatever the input's axes were thought to be, if not over a photo turned over.
             Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Resize { .. }
                 if rank == 3 =>
             {
-                vec![Axis::Channel, Axis::Row, Axis::Column]
+                match of(0)[..] {
+                    [_, Axis::Column, Axis::Row] => vec![Axis::Channel, Axis::Column, Axis::Row],
+                    _ => vec![Axis::Channel, Axis::Row, Axis::Column],
+                }
             }
             Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Resize { .. } => unknown(),
             Op::Linear { .. } => {
@@ -155,6 +181,10 @@ impl Graph {
             Op::Select { axis, index } => {
                 let mut axes = of(0).clone();
                 if let Axis::Positions { rows, columns, before } = axes[*axis] {
+                    let n = self.node(node.inputs[0]).shape[*axis];
+                    if before == 0 && index.len() == n && index.iter().rev().copied().eq(0..n) {
+                        return axes;
+                    }
                     let kept = index.first().filter(|first| {
                         let places = before..before + rows * columns;
                         **first <= before
@@ -300,21 +330,21 @@ fn layout(axes: &[Axis], shape: &[usize], images: bool) -> Option<MapLayout> {
         (Some(row), Some(column), None) => Some(MapLayout {
             shape: [shape[channel], depth * shape[row], shape[column]],
             depth,
-            strides: [strides[channel], strides[row], strides[column]],
+            strides: [strides[channel], strides[row], strides[column]].map(|s| s as isize),
             first: 0,
         }),
         (None, Some(column), None) if !images && !axes.iter().any(|a| matches!(a, Axis::Row | Axis::Depth)) => {
             Some(MapLayout {
                 shape: [shape[channel], 1, shape[column]],
                 depth: 1,
-                strides: [strides[channel], shape[column] * strides[column], strides[column]],
+                strides: [strides[channel], shape[column] * strides[column], strides[column]].map(|s| s as isize),
                 first: 0,
             })
         }
         (None, None, Some((k, rows, columns, before))) => Some(MapLayout {
             shape: [shape[channel], rows, columns],
             depth: 1,
-            strides: [strides[channel], strides[k] * columns, strides[k]],
+            strides: [strides[channel], strides[k] * columns, strides[k]].map(|s| s as isize),
             first: before * strides[k],
         }),
         _ => None,

@@ -215,6 +215,17 @@ impl Graph {
         needed
     }
 
+    /// The steps by which other nodes are computed, which the file does not name, as flags by index: those named after a later node,
+    /// as `lstm/seen 0` after `lstm`.
+    pub fn steps(&self) -> Vec<bool> {
+        let places: BTreeMap<&str, NodeId> = self.ids().map(|id| (self.node(id).name.as_str(), id)).collect();
+        let is_step = |id: NodeId| {
+            let name = &self.node(id).name;
+            name.match_indices('/').any(|(end, _)| places.get(&name[..end]).is_some_and(|later| *later > id))
+        };
+        self.ids().map(is_step).collect()
+    }
+
     /// The nodes that depend on `of`, itself included, as flags by index.
     pub fn descendants(&self, of: NodeId) -> Vec<bool> {
         let mut reached = vec![false; self.nodes.len()];

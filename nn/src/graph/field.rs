@@ -145,14 +145,15 @@ fn reshaped(axes: [Option<usize>; 2], from: &[usize], to: &[usize]) -> Option<[O
     }
 }
 
-/// The receptive field after a sliding window.
+/// The receptive field after a sliding window; where a net has exchanged rows and columns, the window's rows slide over columns.
 fn slide(w: Window, size: [usize; 2], stride: [usize; 2], start: [isize; 2], axes: [Option<usize>; 2]) -> Field {
-    let span = w.span();
-    let before = [w.padding.top, w.padding.left];
+    let turned = matches!(axes, [Some(rows), Some(columns)] if rows > columns);
+    let over = |of_window: [usize; 2]| if turned { [of_window[1], of_window[0]] } else { of_window };
+    let (span, step, before) = (over(w.span()), over(w.stride), over([w.padding.top, w.padding.left]));
     Field::Local {
         size: [0, 1].map(|a| size[a] + (span[a] - 1) * stride[a]),
         start: [0, 1].map(|a| start[a] - (before[a] * stride[a]) as isize),
-        stride: [0, 1].map(|a| stride[a] * w.stride[a]),
+        stride: [0, 1].map(|a| stride[a] * step[a]),
         axes,
     }
 }

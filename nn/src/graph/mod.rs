@@ -13,6 +13,7 @@ mod dag;
 mod elementary;
 pub mod field;
 pub mod infer;
+mod mirror;
 pub mod op;
 mod origin;
 pub mod rewrite;

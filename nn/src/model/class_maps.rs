@@ -28,8 +28,7 @@ impl ClassMaps {
     /// Where in the raw output of one sample the score of a class at place `at` (row by row) lies.
     pub fn index(&self, class: usize, at: usize) -> usize {
         let [_, _, columns] = self.layout.shape;
-        let [c, y, x] = self.layout.strides;
-        self.layout.first + class * c + at / columns * y + at % columns * x
+        self.layout.place(class, at / columns, at % columns)
     }
 
     /// The scores at place `at` of a sample's raw output, one a class.

@@ -249,7 +249,9 @@ impl Model {
             plain.is_some_and(|l| l.shape[1] * l.shape[2] > 1)
         };
         let score = self.graph.scores();
-        let last = self.layers().filter(|id| maps(id) && *id != self.graph.input() && *id != score).last();
+        let (reached, steps) = (self.graph.descendants(self.graph.input()), self.graph.steps());
+        let counts = |id: &NodeId| reached[id.0] && !steps[id.0] && *id != self.graph.input() && *id != score;
+        let last = self.layers().filter(|id| maps(id) && counts(id)).last();
         last.map(|id| self.graph.before_steps(id))
     }
 

@@ -79,6 +79,15 @@ pub(super) fn layer(model: &Model, named: Option<&LayerName>, target: &Subject) 
         return Err(Error::subject(format!("{target} does not depend on `{}`", n.name))
             .hint("the layer must lie before what is asked about"));
     }
+    let input = model.graph().input();
+    if !model.graph().descendants(input)[node.0] {
+        let asked = &model.graph().node(input).name;
+        return Err(Error::subject(format!(
+            "`{}` does not depend on the input `{asked}`, which is asked about",
+            n.name
+        ))
+        .hint("choose a layer of that input's branch, or ask about another input: net.given(..)"));
+    }
     Ok(node)
 }
 
@@ -90,19 +99,20 @@ fn default_layer(model: &Model, target: &Subject, needed: &[bool]) -> Result<Opt
     let graph = model.graph();
     let layouts = graph.map_layouts();
     let last = target.last_node()?;
+    let reached = graph.descendants(graph.input());
     // A box's score is a value of its own head, whose last map it is.
     let is_box = matches!(target, Subject::Places(places) if places.found.is_some());
     let channels = |id: NodeId| layouts[id.0].map_or(0, |l| l.shape[0]);
     let maps: Vec<NodeId> = model
         .layers()
-        .filter(|id| needed[id.0] && *id != graph.input() && !(is_box && *id == last))
+        .filter(|id| needed[id.0] && reached[id.0] && *id != graph.input() && !(is_box && *id == last))
         .filter(|id| layouts[id.0].is_some_and(|l| l.shape[1] * l.shape[2] > 1))
         .collect();
     if !is_box && layouts[last.0].is_some_and(|l| l.shape[1] * l.shape[2] > 1) && last == graph.scores() {
         let most = maps.iter().map(|id| channels(*id)).max();
         return Ok(maps.into_iter().rfind(|id| Some(channels(*id)) == most));
     }
-    let attention = graph.ids().rfind(|id| needed[id.0] && graph.is_attention(*id));
+    let attention = graph.ids().rfind(|id| needed[id.0] && reached[id.0] && graph.is_attention(*id));
     if let Some(attention) = attention {
         let slides = |id: &NodeId| matches!(graph.node(*id).op, Op::Conv2d(_)) && *id > attention;
         if !maps.iter().any(slides) {
@@ -113,7 +123,8 @@ fn default_layer(model: &Model, target: &Subject, needed: &[bool]) -> Result<Opt
             }
         }
     }
-    Ok(maps.last().map(|id| graph.before_steps(*id)))
+    let steps = graph.steps();
+    Ok(maps.into_iter().rfind(|id| !steps[id.0]).map(|id| graph.before_steps(id)))
 }
 
 /// ReLU(weighted sum) for each sample: N x h x w.

@@ -41,8 +41,9 @@ impl Attentions {
             let layout = layouts[id.0]?;
             let [channels, rows, columns] = layout.shape;
             let all = graph.node(id).shape.iter().product::<usize>();
-            let in_order = layout.strides[1] == layout.strides[2] * columns && rows * columns > 1;
-            let step = layout.strides[2].max(1);
+            // Tokens of a mirrored map run against the photo.
+            let step = usize::try_from(layout.strides[2]).ok()?.max(1);
+            let in_order = layout.strides[1] == (step * columns) as isize && rows * columns > 1;
             (in_order && all == channels * tokens && layout.first % step == 0)
                 .then(|| ([rows, columns], layout.first / step))
         });
