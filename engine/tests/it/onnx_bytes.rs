@@ -1,5 +1,18 @@
 //! Small ONNX files, written in protobuf's wire format field by field (onnx.proto), for tests that change their parts.
 
+#![allow(clippy::unwrap_used)]
+
+use convscope_engine::Model;
+use convscope_engine::load::onnx::{Options, load};
+
+/// The net of a file.
+pub fn read(bytes: Vec<u8>) -> Model {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("net.onnx");
+    std::fs::write(&file, bytes).unwrap();
+    load(&file, &Options::default()).unwrap()
+}
+
 /// A field of bytes.
 pub fn block(number: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = varint(number << 3 | 2);
@@ -76,12 +89,20 @@ impl Node {
 pub struct Graph {
     parts: Vec<u8>,
     input: Vec<i64>,
+    /// Inputs behind `x`.
+    further: Vec<u8>,
 }
 
 impl Graph {
     /// An empty graph over an input of this shape, -1 for an open axis.
     pub fn new(input: &[i64]) -> Self {
-        Graph { parts: Vec::new(), input: input.to_vec() }
+        Graph { parts: Vec::new(), input: input.to_vec(), further: Vec::new() }
+    }
+
+    /// With another input behind `x`.
+    pub fn input(mut self, name: &str, dims: &[i64]) -> Self {
+        self.further.extend(block(11, &value(name, dims)));
+        self
     }
 
     /// With a node.
@@ -136,14 +157,16 @@ impl Graph {
 
     /// The file with these outputs.
     pub fn file_of(self, outputs: &[&str], opset: i64) -> Vec<u8> {
-        let axis = |d: &i64| block(1, &if *d < 0 { block(2, b"n") } else { whole(1, *d) });
-        let value = |name: &str, dims: &[i64]| {
-            let shape: Vec<u8> = dims.iter().flat_map(axis).collect();
-            let kind = [whole(1, 1), block(2, &shape)].concat();
-            [block(1, name.as_bytes()), block(2, &block(1, &kind))].concat()
-        };
         let outputs: Vec<u8> = outputs.iter().flat_map(|output| block(12, &value(output, &[]))).collect();
-        let graph = [self.parts, block(11, &value("x", &self.input)), outputs].concat();
+        let graph = [self.parts, block(11, &value("x", &self.input)), self.further, outputs].concat();
         [whole(1, 8), block(7, &graph), block(8, &[block(1, b""), whole(2, opset)].concat())].concat()
     }
+}
+
+/// The name and shape of an input or output of real numbers.
+fn value(name: &str, dims: &[i64]) -> Vec<u8> {
+    let axis = |d: &i64| block(1, &if *d < 0 { block(2, b"n") } else { whole(1, *d) });
+    let shape: Vec<u8> = dims.iter().flat_map(axis).collect();
+    let kind = [whole(1, 1), block(2, &shape)].concat();
+    [block(1, name.as_bytes()), block(2, &block(1, &kind))].concat()
 }

@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::builders::array;
-use crate::onnx_bytes::{Graph, node};
-use convscope_engine::load::onnx::{Options, load};
+use crate::onnx_bytes::{Graph, node, read};
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::all::{DeepLift, Lrp};
 use convscope_engine::probes::attribution::lrp::Composite;
@@ -12,13 +11,6 @@ use convscope_engine::probes::find;
 use convscope_engine::random::Stream;
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{DType, Input, Job, Model, Subject, Tensor};
-
-fn read(bytes: Vec<u8>) -> Model {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("net.onnx");
-    std::fs::write(&file, bytes).unwrap();
-    load(&file, &Options::default()).unwrap()
-}
 
 fn random(n: usize) -> Vec<f64> {
     let stream = Stream::new(5, "places");
