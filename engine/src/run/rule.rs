@@ -112,12 +112,24 @@ impl Rules {
 
 /// Whether a pattern fits a name: `*` stands for any letters. A pattern without a slash also fits the last part of a name.
 pub fn fits(pattern: &str, name: &str) -> bool {
+    // What an earlier star stands for can stay as short as possible, so that only the last one is ever made longer.
     fn whole(pattern: &[u8], name: &[u8]) -> bool {
-        match pattern.split_first() {
-            None => name.is_empty(),
-            Some((b'*', rest)) => (0..=name.len()).any(|i| whole(rest, &name[i..])),
-            Some((c, rest)) => name.split_first().is_some_and(|(n, after)| n == c && whole(rest, after)),
+        let (mut p, mut n, mut last_star) = (0, 0, None);
+        while n < name.len() {
+            match (pattern.get(p), last_star) {
+                (Some(b'*'), _) => {
+                    last_star = Some((p, n));
+                    p += 1;
+                }
+                (Some(c), _) if *c == name[n] => (p, n) = (p + 1, n + 1),
+                (_, Some((star, end))) => {
+                    last_star = Some((star, end + 1));
+                    (p, n) = (star + 1, end + 1);
+                }
+                (_, None) => return false,
+            }
         }
+        pattern[p..].iter().all(|c| *c == b'*')
     }
     let last = name.rsplit('/').next().unwrap_or(name);
     whole(pattern.as_bytes(), name.as_bytes()) || (!pattern.contains('/') && whole(pattern.as_bytes(), last.as_bytes()))
@@ -150,5 +162,22 @@ mod tests {
         assert_eq!(rules.of("show/01-x/map").here, Rule::Ignore);
         assert_eq!(rules.of("show/01-x/maps").here, Rule::Bits);
         assert_eq!(rules.of("print").here, Rule::Bits);
+    }
+
+    #[test]
+    fn stars_stand_for_any_letters_and_take_no_time() {
+        for (pattern, name, wanted) in [
+            ("*", "", true),
+            ("a*b", "ab", true),
+            ("a*b", "a-b-b", true),
+            ("a*b*c", "a-b-c-b", false),
+            ("*ab", "aab", true),
+            ("**b*", "abc", true),
+            ("a", "ab", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(fits(pattern, name), wanted, "{pattern} {name}");
+        }
+        assert!(!fits(&("*a".repeat(40) + "*b"), &"a".repeat(100_000)));
     }
 }
