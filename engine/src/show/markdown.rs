@@ -21,9 +21,16 @@ pub struct Block {
 /// The extensions of CommonMark that are read.
 const WITH: Options = Options::ENABLE_TABLES.union(Options::ENABLE_MATH);
 
-/// A formula in TeX as MathML; as it is written where it cannot be read. Everything in it is escaped: it holds no markup of
-/// its own.
+/// Bytes of a formula, and characters in it that open a group or command: the parser calls itself for each.
+const FORMULA: (usize, usize) = (4096, 512);
+
+/// A formula in TeX as MathML; as it is written where it cannot be read or is longer than formulas are. Everything in it is
+/// escaped: it holds no markup of its own.
 fn formula(tex: &str, display: bool) -> String {
+    let opening = tex.bytes().filter(|b| matches!(b, b'\\' | b'{' | b'^' | b'_' | b'&')).count();
+    if tex.len() > FORMULA.0 || opening > FORMULA.1 {
+        return format!("<code>{}</code>", escape(tex));
+    }
     let storage = Storage::new();
     let plain = tex.replace('<', "\\lt ").replace('>', "\\gt ");
     let events: Vec<_> = Formula::new(&plain, &storage).collect();
@@ -137,6 +144,15 @@ mod tests {
         let bad = to_html("$\\unknown{x}$ and $\\text{<script>}$ and $x < y$");
         assert!(!bad.contains("<script") && bad.contains("<code>\\unknown{x}</code>"), "{bad}");
         assert_eq!(blocks("a $x^2$")[0].text, "a x^2");
+    }
+
+    /// The parser calls itself for each group, and would end the program.
+    #[test]
+    fn formulas_longer_than_formulas_are_stay_as_they_are_written() {
+        for piece in ["\\frac", "{", "x^", "\\left("] {
+            let out = to_html(&format!("${}$", piece.repeat(50_000)));
+            assert!(!out.contains("<math") && out.contains(&escape(piece)), "{piece}");
+        }
     }
 
     #[test]
