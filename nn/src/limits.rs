@@ -83,6 +83,14 @@ pub const AXES: usize = 32;
 /// Dictionaries inside dictionaries that are searched for a state_dict, and wrappers around all of a file's names.
 pub const NESTED: usize = 4;
 
+/// Bytes of a name that a file gives to what stands beside many values: a column, a category, a point, a node. It is held once a
+/// value.
+pub const NAME: usize = 4096;
+/// Folders that a search enters through links, all together.
+pub const LINKED_FOLDERS: usize = 10_000;
+
+/// Bytes of the nodes that calls of functions in an ONNX file become, all together.
+pub const ONNX_EXPANDED: usize = 1 << 26;
 /// Messages inside messages of an ONNX file (control flow nests two or three graphs).
 pub const ONNX_DEPTH: usize = 48;
 /// Values of a sample at a node of an ONNX net, whatever the memory.
@@ -137,6 +145,21 @@ pub const PACKAGED: u64 = 1 << 30;
 
 /// Bytes of a script that comes from a pipe.
 pub const SCRIPT: u64 = 1 << 20;
+
+/// An error where a name of `what` is longer than names are.
+///
+/// # Errors
+/// Where it has more than [`NAME`] bytes.
+pub fn name(what: &str, name: &str) -> Result<()> {
+    if name.len() <= NAME {
+        return Ok(());
+    }
+    let start: String = name.chars().take(40).collect();
+    Err(Error::format(format!(
+        "the name of {what}, `{start}..`, has {} bytes, more than the limit of {NAME}",
+        name.len()
+    )))
+}
 
 /// An error unless an image may take that many bytes while it is decoded.
 ///

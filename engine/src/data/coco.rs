@@ -9,6 +9,7 @@ use super::image::Attribute;
 use super::known::{Known, Outline};
 use super::runs::{Packed, Runs};
 use crate::error::{Context, Error, Result};
+use crate::limits;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -87,6 +88,10 @@ enum Segmentation {
 pub fn coco(text: &str, base: &Path) -> Result<Listed> {
     let file: File = serde_json::from_str(text).map_err(|e| Error::format(format!("COCO's annotations: {e}")))?;
     let categories: BTreeMap<&Id, &Category> = file.categories.iter().map(|c| (&c.id, c)).collect();
+    for category in &file.categories {
+        let points = category.keypoints.iter().flatten().map(String::as_str);
+        category.name.as_deref().into_iter().chain(points).try_for_each(|name| limits::name("a category", name))?;
+    }
     let mut listed = Listed::default();
     let mut images = BTreeSet::new();
     for id in file.images.iter().filter_map(|i| i.id.as_ref()) {

@@ -27,7 +27,7 @@ use super::pattern::{matching, walk};
 use super::records::{is_records, records};
 use super::voc;
 use crate::error::{Context, Error, Kind, Result};
-use crate::limits::{COLUMNS, TEXT};
+use crate::limits::{self, COLUMNS, TEXT};
 use crate::regular;
 
 /// The extensions of image files.
@@ -158,6 +158,7 @@ fn table(path: &Path) -> Result<Vec<Item>> {
     let mut reader = table.delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes());
     let header: Vec<String> = reader.headers().map_err(damaged).context(at)?.iter().map(str::to_string).collect();
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    header.iter().try_for_each(|column| limits::name("a column", column)).context(at)?;
     let Some(path_column) = header.iter().position(|h| h.eq_ignore_ascii_case("path")) else {
         let names = header.iter().take(20).copied().collect::<Vec<_>>().join("`, `");
         let more = if header.len() > 20 { format!(" and {} more", header.len() - 20) } else { String::new() };

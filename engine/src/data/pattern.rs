@@ -3,7 +3,7 @@
 //! back to a folder around it ends there.
 
 use crate::error::{Error, Result};
-use crate::limits::FOLDERS;
+use crate::limits::{FOLDERS, LINKED_FOLDERS};
 use crate::regular;
 use crate::signal::go_on;
 use glob::{MatchOptions, Pattern};
@@ -81,6 +81,8 @@ struct Search {
     /// Folders that were read, by their path and how many parts were left.
     read: BTreeSet<(PathBuf, usize)>,
     found: BTreeSet<PathBuf>,
+    /// Folders that were entered by links.
+    linked: usize,
 }
 
 impl Search {
@@ -108,7 +110,17 @@ impl Search {
             match part {
                 Part::Any if hidden => {}
                 // A link is a folder where what it leads to is one.
-                Part::Any if path.is_dir() => self.descend(&path, parts)?,
+                Part::Any if path.is_dir() => {
+                    self.linked += usize::from(path.is_symlink());
+                    if self.linked > LINKED_FOLDERS {
+                        return Err(Error::value(format!(
+                            "more than {LINKED_FOLDERS} folders are reached through links"
+                        ))
+                        .context(format!("`{}`", path.display()))
+                        .hint("folders that link to each other are walked in every order; name the folder meant"));
+                    }
+                    self.descend(&path, parts)?;
+                }
                 Part::Any if rest.is_empty() => drop(self.found.insert(path)),
                 Part::Like(pattern) if pattern.matches_with(&name.to_string_lossy(), PLAIN) => {
                     self.arrive(path, rest)?;
@@ -164,6 +176,22 @@ mod tests {
             std::os::unix::fs::symlink("nowhere", root.path().join("a/broken.png")).unwrap();
         }
         root
+    }
+
+    /// Folders that all link to each other can be walked in as many orders as there are.
+    #[cfg(unix)]
+    #[test]
+    fn a_web_of_links_is_refused_and_not_walked_for_ever() {
+        let root = tempfile::tempdir().unwrap();
+        for i in 0..10 {
+            let folder = root.path().join(format!("{i}"));
+            std::fs::create_dir(&folder).unwrap();
+            (0..10).filter(|k| *k != i).for_each(|k| {
+                std::os::unix::fs::symlink(root.path().join(format!("{k}")), folder.join(format!("to {k}"))).unwrap();
+            });
+        }
+        let said = walk(root.path()).unwrap_err().to_string();
+        assert!(said.contains("folders are reached through links"), "{said}");
     }
 
     fn names(root: &Path, found: Vec<PathBuf>) -> Vec<String> {

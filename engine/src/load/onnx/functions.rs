@@ -2,7 +2,8 @@
 
 use super::wire::{self, Bytes};
 use crate::error::{Error, Result};
-use crate::limits::{ONNX_DEPTH, ONNX_STEPS};
+use crate::limits::{ONNX_DEPTH, ONNX_EXPANDED};
+use crate::signal::go_on;
 use rten_onnx::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,29 @@ struct Function {
     nodes: Vec<NodeProto>,
     /// For each node the attributes that stand for the call's: the node's own name of it, and the call's.
     references: Vec<Vec<(String, String)>>,
+    /// Names in its nodes, which begin with the call's.
+    names: usize,
+    /// Bytes of its message.
+    bytes: usize,
+}
+
+impl Function {
+    /// Bytes that a call becomes, at most.
+    fn cost(&self, call: &NodeProto, prefix: &str) -> usize {
+        let interface: usize = call.input.iter().chain(&call.output).map(|name| name.len() + size_of::<String>()).sum();
+        let attributes = self.references.iter().map(Vec::len).sum::<usize>() * call_bytes(call);
+        let own = self.bytes + self.names * (prefix.len() + size_of::<String>());
+        own.saturating_add(interface).saturating_add(attributes)
+    }
+}
+
+/// Bytes of the attributes that a call hands to the nodes of its function.
+fn call_bytes(call: &NodeProto) -> usize {
+    let tensor = |a: &AttributeProto| {
+        a.t.as_ref().and_then(|t| t.raw_data.as_ref()).map_or(0, |data| data.borrow().as_slice().len())
+    };
+    let lists = |a: &AttributeProto| 8 * (a.ints.len() + a.floats.len()) + a.s.as_ref().map_or(0, |s| s.len());
+    call.attribute.iter().map(|a| tensor(a) + lists(a)).max().unwrap_or(0)
 }
 
 /// Puts the bodies of the functions in `bytes` where `model` calls them.
@@ -34,13 +58,13 @@ pub fn inline(model: &mut ModelProto, bytes: &[u8]) -> Result<()> {
         Ok(())
     })?;
     let Some(graph) = model.graph.as_mut().filter(|_| !functions.is_empty()) else { return Ok(()) };
-    let mut budget = ONNX_STEPS * 16;
+    let mut budget = ONNX_EXPANDED;
     graph.node = expanded(std::mem::take(&mut graph.node), &functions, 0, &mut budget)?;
     Ok(())
 }
 
 fn read(bytes: &[u8]) -> Result<Function> {
-    let mut f = Function::default();
+    let mut f = Function { bytes: bytes.len(), ..Function::default() };
     let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
     wire::each(bytes, |number, part| {
         match number {
@@ -75,6 +99,7 @@ fn read(bytes: &[u8]) -> Result<Function> {
         }
         Ok(())
     })?;
+    f.names = f.nodes.iter().map(|node| 1 + node.input.len() + node.output.len()).sum();
     Ok(f)
 }
 
@@ -91,11 +116,12 @@ fn expanded(nodes: Vec<NodeProto>, functions: &Functions, depth: usize, budget: 
         if depth > ONNX_DEPTH {
             return Err(Error::format(format!("the function `{}` calls itself", function.name)));
         }
-        *budget = budget
-            .checked_sub(function.nodes.len())
-            .ok_or_else(|| Error::unsupported("functions that become so many nodes"))?;
+        go_on()?;
         let own = node.name.as_deref().filter(|n| !n.is_empty()).or(node.output.first().map(String::as_str));
         let prefix = own.map_or_else(|| format!("{} {i}", function.name), str::to_string);
+        *budget = budget.checked_sub(function.cost(&node, &prefix)).ok_or_else(|| {
+            Error::unsupported(format!("functions that become more than {} MB of nodes", ONNX_EXPANDED >> 20))
+        })?;
         all.extend(expanded(body(function, &node, &prefix)?, functions, depth + 1, budget)?);
     }
     Ok(all)

@@ -2,7 +2,7 @@
 //! left out.
 
 use crate::error::{Error, Result};
-use crate::limits::ONNX_OUTPUTS;
+use crate::limits::{self, ONNX_OUTPUTS};
 use rten_onnx::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +57,10 @@ impl<'a> Links<'a> {
         }
         let mut makers = BTreeMap::new();
         for (i, node) in graph.node.iter().enumerate() {
+            // The steps of a node are called after it.
+            limits::name("a node", node.name.as_deref().unwrap_or_default())?;
             for out in node.output.iter().map(String::as_str).filter(|o| !o.is_empty()) {
+                limits::name("a value", out)?;
                 let taken = initialisers.contains_key(out) || inputs.contains_key(out);
                 if taken || makers.insert(out, i).is_some() {
                     return Err(Error::format(format!("two things are called `{out}`, one made by {}", shown(node))));

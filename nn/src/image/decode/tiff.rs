@@ -95,6 +95,9 @@ fn decode(bytes: &[u8]) -> Result<([usize; 2], ColorType, DecodingResult)> {
     let size = [width as usize, height as usize];
     Image::check_size(size[0], size[1])?;
     let kind = decoder.colortype().map_err(|e| damaged(&e))?;
+    // The samples as the file has them, a value each of one byte, and the picture.
+    let sample = u64::from(kind.bit_depth()).div_ceil(8) * u64::from(kind.num_samples());
+    crate::limits::decoding(size[0] as u64 * size[1] as u64 * (sample + 5))?;
     let mut limits = Limits::default();
     let held = size[0] as u64 * size[1] as u64 * 8 + DECODER;
     limits.decoding_buffer_size = usize::try_from(held).unwrap_or(usize::MAX);
