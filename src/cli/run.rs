@@ -158,6 +158,7 @@ fn run_by(
         let states = ask(&request, work.quiet)?;
         job = job.with_ledger(ledger_of(facts(run)?, vec![(request.address, states)]));
     }
+    run.make_folder()?;
     let executed = execute(run, job, work.quiet, mode, recording)?;
     let aside = run.aside(&executed);
     let run = aside.as_ref().unwrap_or(run);

@@ -219,6 +219,16 @@ fn a_script_that_prints_on_and_on_ends_when_nobody_reads() {
     }
 }
 
+#[test]
+fn the_folder_for_outputs_is_tried_before_the_work_is_done() {
+    let bench = Bench::new();
+    bench.file("s.rhai", "print(\"worked\");");
+    bench.file("taken", "a file");
+    let (code, out, said) = bench.run(&["run", "s.rhai", "--out", "taken"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(!out.contains("worked") && said.contains("`taken` is no folder") && said.contains("--out DIR"), "{said}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn output_that_cannot_be_written_is_an_error() {

@@ -119,6 +119,20 @@ impl Run {
         Some(Run { title: self.title.clone(), source: self.source.clone(), place, params: self.params.clone() })
     }
 
+    /// Makes the folder for outputs and tries it, before any work is done for it.
+    ///
+    /// # Errors
+    /// Where it is a file, or nothing can be written in it.
+    pub fn make_folder(&self) -> Result<()> {
+        let out = &self.place.outputs;
+        let elsewhere = "outputs go to a folder that can be written to; name another: --out DIR";
+        if out.exists() && !out.is_dir() {
+            return Err(Error::value(format!("`{}` is no folder", out.display())).hint(elsewhere));
+        }
+        std::fs::create_dir_all(out).map_err(|e| Error::io(out, &e).hint(elsewhere))?;
+        tempfile::tempfile_in(out).map(drop).map_err(|e| Error::io(out, &e).hint(elsewhere))
+    }
+
     /// The results of an executed script; its figures are drawn and written.
     ///
     /// # Errors
