@@ -3,7 +3,7 @@
 use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out, style};
 use super::verify::refused;
-use super::{INTERRUPTED, out_folder};
+use super::{INTERRUPTED, own_out_folder};
 use clap::Args;
 use convscope_dsl::run::differences::{Outputs, compared};
 use convscope_dsl::run::{Ended, LockedRun, Refusal, Rerun, Sealing, Source};
@@ -44,7 +44,7 @@ impl Diff {
         }
         let names = [&self.a, &self.b].map(|p| p.display().to_string());
         let parts = compared(&both[0], &both[1], &names)?;
-        let out = out_folder(self.out.as_ref(), "diff");
+        let out = own_out_folder(self.out.as_ref(), "diff")?;
         std::fs::create_dir_all(out.join("figures")).map_err(|e| Error::io(&out, &e))?;
         let (mut sections, mut room) = (Vec::new(), viewer::ROOM);
         for (i, artifact) in parts.iter().enumerate() {
