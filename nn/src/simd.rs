@@ -117,25 +117,5 @@ macro_rules! lane {
     };
 }
 
-lane!(
-    f32,
-    f32s,
-    F32_LANES,
-    splat_f32s,
-    add_f32s,
-    mul_add_f32s,
-    partial_load_f32s,
-    partial_store_f32s,
-    |v| Some(v)
-);
-lane!(
-    f64,
-    f64s,
-    F64_LANES,
-    splat_f64s,
-    add_f64s,
-    mul_add_f64s,
-    partial_load_f64s,
-    partial_store_f64s,
-    |_| None
-);
+lane!(f32, f32s, F32_LANES, splat_f32s, add_f32s, mul_add_f32s, partial_load_f32s, partial_store_f32s, |v| Some(v));
+lane!(f64, f64s, F64_LANES, splat_f64s, add_f64s, mul_add_f64s, partial_load_f64s, partial_store_f64s, |_| None);

@@ -259,7 +259,12 @@ impl<T: Lane> BlockProduct<'_, T> {
 
     /// M rows from `row` on times V vectors of columns; returns M.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const M: usize, const V: usize>(&self, simd: S, row: usize, bias: [T::Vector<S>; V]) -> usize {
+    unsafe fn tile<S: Simd, const M: usize, const V: usize>(
+        &self,
+        simd: S,
+        row: usize,
+        bias: [T::Vector<S>; V],
+    ) -> usize {
         // SAFETY: the caller's: the operands hold these rows, and `depth` rows of a block's width.
         unsafe {
             let a = self.a.data.as_ptr().wrapping_add(row * self.a.row);
