@@ -125,6 +125,10 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
             set("scale", serde_json::json!(1.0 / 255.0));
             "pixels from 0 to 1 are assumed"
         }
+        Some(Range::Signed) => {
+            set("preset", "tf".into());
+            "pixels from -1 to 1 (the preset \"tf\") are assumed"
+        }
         None if channels == 1 => {
             set("preset", "raw".into());
             set("scale", serde_json::json!(1.0 / 255.0));

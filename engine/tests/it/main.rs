@@ -63,6 +63,7 @@ mod onnx_sizes;
 mod onnx_values;
 mod operator_norms;
 mod outputs;
+mod own_scaling;
 mod part_correspondence;
 mod pointing_game;
 mod predictions;
