@@ -41,7 +41,21 @@ impl LoadRequest<'_> {
             card.notes.extend(maps.readout.note());
             card.notes.extend(picture_note(&said, maps.classes()));
         }
-        if said.graph().closing(said.weights()) == Closing::Place {
+        match said.graph().last_step() {
+            Some((_, step)) => card.notes.push(step.note()),
+            None if said.graph().is_threshold() => card
+                .notes
+                .push("the output is 0 or 1 by a threshold, which has no gradient: ask a net without that step".into()),
+            None => {}
+        }
+        let closing = said.graph().closing(said.weights());
+        if closing == Closing::Sorted {
+            card.notes.push(
+                "the output is in order of size: its places are ranks, not classes, which is why it is taken for values"
+                    .into(),
+            );
+        }
+        if closing == Closing::Place {
             card.notes.push(format!(
                 "the output of `{}` is the place of the largest score (argmax), which has no gradient: ask a net without that step",
                 card.name
@@ -115,7 +129,7 @@ pub fn labelled(model: &Model) -> Result<usize> {
     }
     Ok(match (model.labels_readout(), model.class_maps()) {
         (Err(_), Ok(maps)) => maps.classes(),
-        _ => model.output_len(),
+        _ => model.scores_len(),
     })
 }
 

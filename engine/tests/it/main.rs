@@ -43,6 +43,7 @@ mod interrupts;
 mod inversion_parts;
 mod kernels;
 mod keypoint_prediction;
+mod last_steps;
 mod linear_probe;
 mod load_model;
 mod localisation;

@@ -13,6 +13,7 @@ mod dag;
 mod elementary;
 pub mod field;
 pub mod infer;
+pub mod last_step;
 pub mod op;
 mod origin;
 pub mod rewrite;

@@ -249,7 +249,10 @@ impl Model {
             plain.is_some_and(|l| l.shape[1] * l.shape[2] > 1)
         };
         let score = self.graph.scores();
-        let last = self.layers().filter(|id| maps(id) && *id != self.graph.input() && *id != score).last();
+        // A step behind the scores says less than they do.
+        let behind = self.graph.last_step().map(|(head, _)| self.graph.descendants(head));
+        let open = |id: &NodeId| behind.as_ref().is_none_or(|behind| !behind[id.0]);
+        let last = self.layers().filter(|id| maps(id) && open(id) && *id != self.graph.input() && *id != score).last();
         last.map(|id| self.graph.before_steps(id))
     }
 

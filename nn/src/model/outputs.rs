@@ -159,7 +159,7 @@ impl Model {
             (None, Closing::Softmax) => (OutputKind::Softmax, Evidence::Graph),
             (None, Closing::LogSigmoid) => (OutputKind::Sigmoid, Evidence::Graph),
             (None, Closing::Probability { .. }) => (OutputKind::Probability, Evidence::Graph),
-            (None, Closing::Value { .. } | Closing::Place) => (OutputKind::Value, Evidence::Graph),
+            (None, Closing::Value { .. } | Closing::Place | Closing::Sorted) => (OutputKind::Value, Evidence::Graph),
             (None, Closing::Raw) if outputs == 1 => (OutputKind::Sigmoid, Evidence::Assumed),
             (None, Closing::Raw) => (OutputKind::Softmax, Evidence::Assumed),
         };
