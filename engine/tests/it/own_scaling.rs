@@ -154,3 +154,24 @@ fn a_mean_image_and_factors_that_make_bytes_are_read() {
     // A first layer's own numbers, no scaling.
     assert_eq!(takes(&closed(graph(&[1, 3, 16, 16]), "x")), "assumed");
 }
+
+#[test]
+fn channels_last_may_be_resized_first() {
+    let resized = graph(&[1, 16, 16, 3])
+        .ints("sizes", &[1, 12, 12, 3])
+        .node(node("Resize", &["x", "", "", "sizes"], &["s"]).text("mode", "linear"))
+        .node(node("Transpose", &["s"], &["t"]).ints("perm", &[0, 3, 1, 2]));
+    let bytes = closed(normalised(resized, "t"), "n3");
+    assert_eq!(loaded(&bytes).0.input_shape(), [3, 16, 16]);
+    assert_eq!(takes(&bytes), "bytes");
+    let cut = graph(&[1, 16, 16, 3])
+        .ints("two", &[2, 2])
+        .ints("ten", &[10, 10])
+        .ints("axes", &[1, 2])
+        .node(node("Slice", &["x", "two", "ten", "axes"], &["s"]))
+        .node(node("Transpose", &["s"], &["t"]).ints("perm", &[0, 3, 1, 2]));
+    assert_eq!(takes(&closed(normalised(cut, "t"), "n3")), "bytes");
+    // Channels first stay so.
+    let first = behind(node("Resize", &["x", "", "", "sizes"], &["s"]).text("mode", "linear"));
+    assert_eq!(loaded(&first).0.input_shape(), [3, 16, 16]);
+}
