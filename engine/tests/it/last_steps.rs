@@ -164,3 +164,38 @@ fn maps_that_end_in_the_place_of_the_largest_are_segmented() {
         close(slope[0], 0.2);
     }
 }
+
+#[test]
+fn pictures_are_no_maps_of_classes() {
+    let drawn = |end: &str| {
+        let weight: Vec<f32> = (0..32).map(|i| (i % 5) as f32 - 2.0).collect();
+        Graph::new(&[1, 2])
+            .floats("w", &[16, 2], &weight)
+            .ints("shape", &[1, 1, 4, 4])
+            .floats("k", &[1, 1, 1, 1], &[1.5])
+            .node(node("Gemm", &["x", "w"], &["s"]).int("transB", 1))
+            .node(node("Reshape", &["s", "shape"], &["m"]))
+            .node(node("Conv", &["m", "k"], &["c"]))
+            .node(node(end, &["c"], &["y"]))
+            .file("y", 17)
+    };
+    for end in ["Tanh", "Sigmoid", "Identity"] {
+        let net = read(&drawn(end));
+        assert_eq!(net.readout().kind, OutputKind::Value, "{end}");
+        assert!(net.class_maps().is_err(), "{end}");
+        let said = read_with(&drawn(end), serde_json::json!({ "output": "sigmoid" }));
+        assert!(said.class_maps().is_ok(), "{end}");
+    }
+    let painted = maps(false).node(node("Tanh", &["m"], &["y"])).file("y", 17);
+    assert_eq!(read(&painted).readout().kind, OutputKind::Value);
+    assert_eq!(read(&maps(false).file("m", 17)).readout().kind, OutputKind::Softmax);
+}
+
+#[test]
+fn scores_that_are_no_numbers_are_noted() {
+    let net = read(&scores().file("s", 17));
+    let input = |x: f32| Input::Tensor(tensor(vec![x], &[1, 1]).unwrap());
+    let table = net.predict(&input(f32::NAN), 4).unwrap();
+    assert!(table.notes().iter().any(|n| n.contains("4 of 4 scores are NaN")), "{:?}", table.notes());
+    assert!(net.predict(&input(1.0), 4).unwrap().notes().is_empty());
+}

@@ -156,6 +156,9 @@ impl Model {
         let closing = self.graph().closing(self.weights());
         let (kind, evidence) = match (self.card().output, closing) {
             (Some(kind), _) => (kind, Evidence::Card),
+            (None, Closing::Raw | Closing::Probability { .. }) if self.graph().draws() => {
+                (OutputKind::Value, Evidence::Assumed)
+            }
             (None, Closing::Softmax) => (OutputKind::Softmax, Evidence::Graph),
             (None, Closing::LogSigmoid) => (OutputKind::Sigmoid, Evidence::Graph),
             (None, Closing::Probability { .. }) => (OutputKind::Probability, Evidence::Graph),
