@@ -420,3 +420,25 @@ fn threads_are_bounded() {
     }
     assert_eq!(bench.run(&["eval", "1 + 1", "--threads", "1025"]).0, 2);
 }
+
+/// Values that are no numbers are counted where a tensor is printed.
+#[test]
+fn a_printed_tensor_counts_what_is_no_number() {
+    let bench = Bench::new();
+    let npy = |name: &str, values: [f32; 6]| {
+        let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        bytes.extend(format!("{:<117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }").bytes());
+        bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+        bench.file(name, bytes);
+    };
+    npy("some.npy", [1.0, f32::NAN, -2.0, 0.5, f32::NAN, 0.0]);
+    npy("all.npy", [f32::NAN; 6]);
+    npy("none.npy", [1.0, 0.0, -2.0, 0.5, 0.0, 0.0]);
+    for (name, text) in [
+        ("some", "tensor 2 x 3, -2 to 1, 2 of 6 values are NaN\n"),
+        ("all", "tensor 2 x 3, 6 of 6 values are NaN\n"),
+        ("none", "tensor 2 x 3, -2 to 1\n"),
+    ] {
+        assert_eq!(bench.run(&["eval", &format!("print(load_tensor(\"{name}.npy\"))")]).1, text);
+    }
+}

@@ -344,7 +344,16 @@ fn asked_head(net: Model) -> Result<(Model, Option<String>)> {
 
 /// Whether a note of a net's card names an assumption, or the source of preprocessing or labels.
 fn concerns_reader(note: &str) -> bool {
-    let words = ["assumed", "own metadata", "beside the net", "the one output", "are values", "this is the output"];
+    let words = [
+        "assumed",
+        "own metadata",
+        "beside the net",
+        "the one output",
+        "are values",
+        "this is the output",
+        "are read",
+        "ranks",
+    ];
     words.iter().any(|word| note.contains(word))
 }
 

@@ -111,7 +111,7 @@ fn length(t: &Tensor) -> i64 {
     t.dims().first().map_or(1, |n| *n as i64)
 }
 
-/// "tensor 3 x 227 x 227, -2.1 to 2.6", or the numbers where they are few.
+/// "tensor 3 x 227 x 227, -2.1 to 2.6", or the numbers where they are few. Values that are not numbers are counted.
 pub fn describe(t: &Tensor) -> String {
     let shape = t.dims().iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
     let Ok(values) = to_f64(t) else { return format!("tensor {shape}") };
@@ -119,11 +119,16 @@ pub fn describe(t: &Tensor) -> String {
     if values.len() <= 16 && t.rank() <= 1 {
         return format!("[{}]", values.iter().map(|v| short(*v)).collect::<Vec<_>>().join(", "));
     }
-    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
-    if values.is_empty() {
-        return format!("tensor {shape}");
+    let missing = values.iter().filter(|v| v.is_nan()).count();
+    let left_out = match missing {
+        0 => String::new(),
+        n => format!(", {n} of {} values are NaN", values.len()),
+    };
+    if values.len() == missing {
+        return format!("tensor {shape}{left_out}");
     }
-    format!("tensor {shape}, {} to {}", short(low), short(high))
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
+    format!("tensor {shape}, {} to {}{left_out}", short(low), short(high))
 }
 
 fn reshape(t: &Tensor, shape: &Array) -> Result<Tensor> {

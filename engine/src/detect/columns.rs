@@ -96,14 +96,16 @@ impl Columns {
             return Err(Error::value(format!("the columns {:?} of a detector", decoding.columns))
                 .hint("`columns` names \"box\" and \"classes\" once, and \"objectness\" where there is one"));
         }
-        if sheet.numbers <= known {
+        let least = known + decoding.classes.unwrap_or(1).max(1);
+        if sheet.numbers < least {
             return Err(misfit(
                 scores,
-                &format!("gives {} numbers a candidate, {} and more are needed", sheet.numbers, known + 1),
+                &format!("gives {} numbers a candidate, {least} and more are needed", sheet.numbers),
             )
             .hint("`candidates: 0` or 1 says along which axis candidates lie"));
         }
-        let classes = sheet.numbers - known;
+        // What lies behind the columns that are named is of something else: masks, key points, an angle.
+        let classes = decoding.classes.unwrap_or(sheet.numbers - known);
         let width = |c: &Column| if *c == Column::Classes { classes } else { fixed(c) };
         let first = |c: Column| decoding.columns.iter().take_while(|k| **k != c).map(width).sum::<usize>();
         Ok(Columns {
@@ -136,14 +138,15 @@ impl Columns {
         }
         let objectness = decoding.columns.contains(&Column::Objectness);
         let before = decoding.columns.iter().take_while(|c| **c != Column::Classes).any(|c| *c == Column::Objectness);
-        let classes = own.numbers - usize::from(objectness && own.numbers > 1);
+        let all = own.numbers - usize::from(objectness && own.numbers > 1);
+        let classes = decoding.classes.map_or(all, |n| n.clamp(1, all));
         Ok(Columns {
             candidates: sheet.candidates,
             classes,
             cells: sheet.cells.unwrap_or_default(),
             scores: own.strides,
             boxes: sheet.strides,
-            objectness: objectness.then_some(if before { 0 } else { classes }),
+            objectness: objectness.then_some(if before { 0 } else { all }),
             first_box: 0,
             first_class: usize::from(objectness && before),
         })

@@ -6,7 +6,7 @@ pub mod precision;
 mod recognise;
 
 pub use columns::Columns;
-pub use recognise::recognise;
+pub use recognise::{recognise, recognise_with};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -14,6 +14,9 @@ use crate::model::boxes::{BoxCode, BoxDecoding, BoxUnit, Squash};
 use crate::pass::Tap;
 use crate::tensor::to_f64;
 use candle_core::Tensor;
+
+/// What a probability may lie beyond 0 and 1 in a quantised net.
+const BEYOND: f64 = 0.02;
 
 /// A box that a detector found.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,12 +104,30 @@ impl Detector {
             Ok(flat.chunks(model.output_len().max(1)).map(<[f64]>::to_vec).collect())
         };
         let scores = samples(&self.scores)?;
+        scores.iter().try_for_each(|scores| self.are_probabilities(scores))?;
         let boxes = self.boxes.as_ref().map(samples).transpose()?;
         let of = |(i, scores): (usize, &Vec<f64>)| {
             let boxes = boxes.as_ref().map_or(scores, |b| &b[i]);
             (0..self.columns.candidates).flat_map(|c| self.candidate(c, scores, boxes, least)).collect()
         };
         Ok(scores.iter().enumerate().map(of).collect())
+    }
+
+    /// Refuses scores that no probabilities can be, where the columns of the one output were only recognised.
+    fn are_probabilities(&self, scores: &[f64]) -> Result<()> {
+        if self.decoding.evidence.is_none() || self.boxes.is_some() || self.decoding.activation != Squash::None {
+            return Ok(());
+        }
+        let columns = &self.columns;
+        let all = (0..columns.candidates).flat_map(|c| (0..columns.classes).map(move |k| columns.class_at(c, k)));
+        let wrong = all.map(|at| scores[at]).find(|v| *v > 1.0 + BEYOND || *v < -BEYOND);
+        wrong.map_or(Ok(()), |score| {
+            Err(Error::subject(format!(
+                "a box of `{}` has the score {score:.3}, which is no probability: its outputs are read wrongly",
+                self.scores.card().name
+            ))
+            .hint("say how: load_model(.., #{ boxes: #{ like: \"yolov8\", classes: 2 } }), or `activation: \"sigmoid\"` where scores are logits"))
+        })
     }
 
     /// The boxes of one input after non-maximum suppression, best first: of two boxes of a class that overlap by more than the

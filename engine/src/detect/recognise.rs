@@ -1,9 +1,9 @@
 //! Detectors recognised by the shapes of their outputs: boxes beside scores, or as many candidates as YOLO's grids have cells.
 
 use super::own_output;
-use crate::graph::Op;
 use crate::graph::closing::{Closing, Ending};
 use crate::graph::op::Binary;
+use crate::graph::{Graph, NodeId, Op};
 use crate::model::Model;
 use crate::model::boxes::{BoxDecoding, Squash};
 use crate::tensor::to_f64;
@@ -16,8 +16,13 @@ const FEWEST: usize = 16;
 /// with as many candidates as the cells of strides 8, 16 and 32 are, once or for three anchors, or a map that joins
 /// objectness, box and classes.
 pub fn recognise(model: &Model) -> Option<BoxDecoding> {
+    recognise_with(model, None)
+}
+
+/// As [`recognise`], where so many `names` of classes are known.
+pub fn recognise_with(model: &Model, names: Option<usize>) -> Option<BoxDecoding> {
     let &[_, height, width] = model.input_shape() else { return None };
-    queries(model).or_else(|| two(model)).or_else(|| one(model, [height, width])).or_else(|| cells(model))
+    queries(model).or_else(|| two(model)).or_else(|| one(model, [height, width], names)).or_else(|| cells(model))
 }
 
 /// A map whose channels join an objectness, a box of four and a distribution over classes at each cell.
@@ -135,16 +140,70 @@ fn two(model: &Model) -> Option<BoxDecoding> {
     })
 }
 
-fn one(model: &Model, [height, width]: [usize; 2]) -> Option<BoxDecoding> {
+fn one(model: &Model, [height, width]: [usize; 2], names: Option<usize>) -> Option<BoxDecoding> {
     let &[a, b] = &dims(model)[..] else { return None };
     let cells: usize = [8, 16, 32].iter().map(|s| (height / s) * (width / s)).sum();
-    let (name, what) = if a == 3 * cells && b > 5 {
-        ("yolov5", format!("{a} rows of centre, size, objectness and {} classes", b - 5))
+    let (name, numbers, first) = if a == 3 * cells && b > 5 {
+        ("yolov5", b, 5)
     } else if b == cells && a > 4 && b >= FEWEST {
-        ("yolov8", format!("{b} columns of centre, size and {} classes", a - 4))
+        ("yolov8", a, 4)
     } else {
         return None;
     };
-    let evidence = Some(format!("the output is taken for {what}, in pixels of the input (\"{name}\")"));
-    BoxDecoding::named(name).map(|decoding| BoxDecoding { evidence, ..decoding })
+    let classes = classes_of(model, numbers, first, names);
+    let extra = numbers - first - classes;
+    let what = match name {
+        "yolov5" => format!("{a} rows of centre, size, objectness and {classes} classes"),
+        _ => format!("{b} columns of centre, size and {classes} classes"),
+    };
+    let more = match extra {
+        0 => String::new(),
+        n => format!("; {n} further numbers a box (of a mask, key points or an angle) are left out"),
+    };
+    let evidence = Some(format!("the output is taken for {what}, in pixels of the input (\"{name}\"){more}"));
+    let classes = (extra > 0).then_some(classes);
+    BoxDecoding::named(name).map(|decoding| BoxDecoding { classes, evidence, ..decoding })
+}
+
+/// How many of the `numbers` of a candidate are classes, from number `first` on: those that end in a sigmoid, where the graph
+/// joins them with others; else as many as there are names; else all but those that an output of prototypes of masks has.
+fn classes_of(model: &Model, numbers: usize, first: usize, names: Option<usize>) -> usize {
+    let rest = numbers - first;
+    let graph = model.graph();
+    let parts = parts(graph, graph.output(), numbers);
+    let before = |k: usize| parts[..k].iter().map(|(n, _)| n).sum::<usize>();
+    // Objectness, where there is one, is a sigmoid before the classes.
+    let start = (0..parts.len()).find(|k| before(*k) == 4).filter(|k| parts[*k].1 == Ending::Sigmoid);
+    if let Some(start) = start {
+        let squashed = parts[start..].iter().take_while(|(_, ending)| *ending == Ending::Sigmoid);
+        let width = match first {
+            4 => parts[start].0,
+            _ => squashed.map(|(n, _)| n).sum(),
+        };
+        if let Some(classes) = (4 + width).checked_sub(first).filter(|n| *n > 0 && *n <= rest) {
+            return classes;
+        }
+    }
+    if let Some(names) = names.filter(|n| (1..rest).contains(n)) {
+        return names;
+    }
+    let prototypes = named(model).iter().find_map(|(_, other)| match dims(other)[..] {
+        [n, rows, columns] if rows * columns > 1 && (1..rest).contains(&n) => Some(n),
+        _ => None,
+    });
+    rest - prototypes.unwrap_or(0)
+}
+
+/// The parts that a graph joins to the `width` numbers of each candidate, and how each ends. Where candidates of several grids are
+/// joined, those of the first.
+fn parts(graph: &Graph, id: NodeId, width: usize) -> Vec<(usize, Ending)> {
+    let id = graph.through_shapes(id);
+    let node = graph.node(id);
+    match node.op {
+        Op::Concat { axis } if node.shape[axis] == width => {
+            node.inputs.iter().flat_map(|input| parts(graph, *input, graph.node(*input).shape[axis])).collect()
+        }
+        Op::Concat { .. } => parts(graph, node.inputs[0], width),
+        _ => vec![(width, graph.ending(id))],
+    }
 }

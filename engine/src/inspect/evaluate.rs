@@ -74,7 +74,14 @@ impl Evaluate for Model {
         if readout.is_binary() && k > 1 {
             table.push([self.card().class_name(1).into(), Cell::Nothing, (readout.whole - shown[0]).into()]);
         }
-        Ok(table)
+        let missing = scores[0].iter().filter(|s| s.is_nan()).count();
+        let note = (missing > 0).then(|| {
+            format!(
+                "{missing} of {} scores are NaN, not numbers: the net, or its input, holds values without bounds",
+                scores[0].len()
+            )
+        });
+        Ok(table.noted(note))
     }
 
     fn predict_all(&self, data: &Dataset, job: &Job) -> Result<Table> {

@@ -24,7 +24,12 @@ impl LoadRequest<'_> {
         card.preprocess = preprocess;
         card.notes.extend(assumed);
         card.output = self.options.output.or(card.output);
-        card.boxes = decoding(model, self.options.boxes.as_ref())?;
+        let names = match &self.options.labels {
+            None => beside.labels.as_ref().map(Vec::len),
+            Some(Labels::Names(names)) => Some(names.len()),
+            Some(Labels::Path(path)) => labels::read_labels(&self.base.join(path)).ok().map(|names| names.len()),
+        };
+        card.boxes = decoding(model, self.options.boxes.as_ref(), names)?;
         (card.rate, card.orientation) = (rate(self.options)?, orientation(self.options)?);
         card.notes.extend(
             card.boxes
@@ -41,7 +46,21 @@ impl LoadRequest<'_> {
             card.notes.extend(maps.readout.note());
             card.notes.extend(picture_note(&said, maps.classes()));
         }
-        if said.graph().closing(said.weights()) == Closing::Place {
+        match said.graph().last_step() {
+            Some((_, step)) => card.notes.push(step.note()),
+            None if said.graph().is_threshold() => card
+                .notes
+                .push("the output is 0 or 1 by a threshold, which has no gradient: ask a net without that step".into()),
+            None => {}
+        }
+        let closing = said.graph().closing(said.weights());
+        if closing == Closing::Sorted {
+            card.notes.push(
+                "the output is in order of size: its places are ranks, not classes, which is why it is taken for values"
+                    .into(),
+            );
+        }
+        if closing == Closing::Place {
             card.notes.push(format!(
                 "the output of `{}` is the place of the largest score (argmax), which has no gradient: ask a net without that step",
                 card.name
@@ -115,12 +134,13 @@ pub fn labelled(model: &Model) -> Result<usize> {
     }
     Ok(match (model.labels_readout(), model.class_maps()) {
         (Err(_), Ok(maps)) => maps.classes(),
-        _ => model.output_len(),
+        _ => model.scores_len(),
     })
 }
 
-/// The decoding of a net's boxes: as the option says, else as recognised by the outputs' shapes.
-fn decoding(model: &Model, said: Option<&Boxes>) -> Result<Option<BoxDecoding>> {
+/// The decoding of a net's boxes: as the option says, else as recognised by the outputs' shapes, the graph, and the number of
+/// `names` of classes.
+fn decoding(model: &Model, said: Option<&Boxes>, names: Option<usize>) -> Result<Option<BoxDecoding>> {
     let named = |name: &str| {
         BoxDecoding::named(name).ok_or_else(|| {
             let all = DECODINGS.map(|d| format!("{d:?}")).join(", ");
@@ -129,7 +149,7 @@ fn decoding(model: &Model, said: Option<&Boxes>) -> Result<Option<BoxDecoding>> 
         })
     };
     // Which output holds what is seen from the shapes, where two do.
-    let seen = model.card().boxes.clone().or_else(|| crate::detect::recognise(model));
+    let seen = model.card().boxes.clone().or_else(|| crate::detect::recognise_with(model, names));
     let beside = |decoding: BoxDecoding| match &seen {
         Some(seen) if seen.boxes.is_some() => {
             BoxDecoding { scores: seen.scores.clone(), boxes: seen.boxes.clone(), ..decoding }

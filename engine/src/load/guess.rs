@@ -125,6 +125,15 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
             set("scale", serde_json::json!(1.0 / 255.0));
             "pixels from 0 to 1 are assumed"
         }
+        Some(Range::Signed) => {
+            set("preset", "tf".into());
+            "pixels from -1 to 1 (the preset \"tf\") are assumed"
+        }
+        None if is_yolo(net) => {
+            set("preset", "raw".into());
+            set("scale", serde_json::json!(1.0 / 255.0));
+            "nets with YOLO's boxes take pixels from 0 to 1, which are assumed"
+        }
         None if channels == 1 => {
             set("preset", "raw".into());
             set("scale", serde_json::json!(1.0 / 255.0));
@@ -171,6 +180,12 @@ impl Guess {
             );
         }
     }
+}
+
+/// Whether a net's boxes were recognised as those of YOLO version 5 or 8 and later.
+fn is_yolo(net: &Model) -> bool {
+    let evidence = net.card().boxes.as_ref().and_then(|boxes| boxes.evidence.as_deref());
+    evidence.is_some_and(|said| said.contains("(\"yolov5\")") || said.contains("(\"yolov8\")"))
 }
 
 /// Whether a net has the classes of ImageNet and one for the background.

@@ -1,5 +1,5 @@
 //! Preprocessing and labels from an ONNX file's own metadata, as exporters write them: image metadata of the ONNX standard
-//! (docs/MetadataProps.md), Ultralytics' `names`, and keys named as the options of `load_model`.
+//! (docs/MetadataProps.md), Ultralytics' `names` and authorship, and keys named as the options of `load_model`.
 
 use super::labels::read_text;
 use super::photos::{self, Sidecar};
@@ -39,8 +39,32 @@ pub fn read(pairs: &[(String, String)], size: Size, channels: usize) -> Result<S
     if let Some(read) = read {
         found.preprocess = Some(read);
         found.notes.push("preprocessing from the file's own metadata".to_string());
+    } else if is_ultralytics(&value) {
+        let (made, note) = ultralytics(value("task").unwrap_or("detect"), size, channels)?;
+        found.preprocess = Some(made);
+        found.notes.push(note);
     }
     Ok(found)
+}
+
+/// Whether the metadata are those that Ultralytics' exporter writes.
+fn is_ultralytics<'a>(value: &dyn Fn(&str) -> Option<&'a str>) -> bool {
+    let begins = |key: &str| value(key).is_some_and(|text| text.trim().to_ascii_lowercase().starts_with("ultralytics"));
+    begins("author") || begins("description")
+}
+
+/// The preprocessing of Ultralytics' nets, which their files do not write down: RGB from 0 to 1. And a note on it.
+fn ultralytics(task: &str, size: Size, channels: usize) -> Result<(Preprocess, String)> {
+    let base = Preprocess::new(size, channels)?;
+    let (resize, way) = match task.trim() {
+        "classify" => (Resize::Short(size.height.max(size.width)), "the photo's centre is taken"),
+        _ => (Resize::Direct, "the whole photo is resized to the input's size, where Ultralytics adds grey borders"),
+    };
+    let note = format!(
+        "preprocessing as Ultralytics', whom the file's own metadata name: RGB from 0 to 1, which is assumed; {way} \
+         (options: preset, mean, std, scale, order, resize)"
+    );
+    Ok((Preprocess { resize, ..base }, note))
 }
 
 /// Mean and deviation by name, or the ONNX standard's pixel format and nominal range.
@@ -110,5 +134,20 @@ mod tests {
         let made = of(&[("mean", "[0.5, 0.4, 0.3]"), ("std", "0.2 0.2 0.1")]).preprocess.unwrap();
         assert_eq!((made.mean, made.std), (vec![0.5, 0.4, 0.3], vec![0.2, 0.2, 0.1]));
         assert!(of(&[("mean", "0.5"), ("stride", "32")]).preprocess.is_none());
+    }
+
+    #[test]
+    fn nets_of_ultralytics_take_pixels_from_0_to_1() {
+        for pair in [("author", "Ultralytics"), ("description", "Ultralytics YOLOv8n model trained on coco.yaml")] {
+            let found = of(&[pair, ("task", "segment"), ("stride", "32")]);
+            let made = found.preprocess.unwrap();
+            assert_eq!((made.scale, &made.mean[..], &made.std[..]), (1.0 / 255.0, &[0.0; 3][..], &[1.0; 3][..]));
+            assert_eq!((made.order, made.resize), (Order::Rgb, Resize::Direct));
+            assert!(found.notes[0].contains("assumed") && found.notes[0].contains("grey borders"), "{:?}", found.notes);
+        }
+        let said = of(&[("author", "Ultralytics"), ("mean", "[0.5, 0.4, 0.3]"), ("std", "0.2 0.2 0.1")]);
+        assert_eq!(said.preprocess.unwrap().mean, [0.5, 0.4, 0.3]);
+        let classes = of(&[("author", "Ultralytics"), ("task", "classify")]).preprocess.unwrap();
+        assert_eq!(classes.resize, Resize::Short(32));
     }
 }

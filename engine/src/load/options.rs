@@ -151,7 +151,7 @@ pub const OPTIONS: [LoadOption; 22] = [
     option(
         "boxes",
         "\"ssd\", \"retinanet\", \"yolov5\", \"yolov8\", \"fastestdet\", \"detr\", \"rtdetr\" or a map",
-        "how a detector's outputs are boxes; a map says it part by part, over what `like: \"ssd\"` or the shapes of the outputs say: scores and boxes (names of outputs), columns ([\"objectness\", \"box\", \"classes\"] in order), candidates (their axis), code (\"corners\", \"corners_yx\", \"center\", \"corner\", \"offsets\", \"cells\"), unit (\"fraction\", \"pixels\"), activation (\"none\", \"sigmoid\", \"softmax\"), background (a class; -1 for the last), powers ([objectness, class]), anchors, variances, score (the least), iou (above which of two the better one stays), limit, each_class (whether a candidate stands for every class with a score high enough), limit_per_class",
+        "how a detector's outputs are boxes; a map says it part by part, over what `like: \"ssd\"` or the shapes of the outputs say: scores and boxes (names of outputs), columns ([\"objectness\", \"box\", \"classes\"] in order), classes (how many; numbers behind them are left out), candidates (their axis), code (\"corners\", \"corners_yx\", \"center\", \"corner\", \"offsets\", \"cells\"), unit (\"fraction\", \"pixels\"), activation (\"none\", \"sigmoid\", \"softmax\"), background (a class; -1 for the last), powers ([objectness, class]), anchors, variances, score (the least), iou (above which of two the better one stays), limit, each_class (whether a candidate stands for every class with a score high enough), limit_per_class",
     ),
     option(
         "card",

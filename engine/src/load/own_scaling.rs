@@ -1,7 +1,7 @@
 //! The scaling of pixels inside a net, before its first layer: exports of Keras and of pipelines contain it, and must not get
-//! pixels that are scaled already.
+//! pixels that are scaled already. It is followed through resizing, cropping, padding, clipping and a split into channels.
 
-use crate::graph::op::Binary;
+use crate::graph::op::{Activation, Binary, Elementary};
 use crate::graph::{NodeId, Op};
 use crate::model::Model;
 use crate::tensor::to_f64;
@@ -11,6 +11,7 @@ use crate::tensor::to_f64;
 pub struct OwnScaling {
     factor: Vec<f64>,
     shift: Vec<f64>,
+    bounds: Bounds,
 }
 
 /// The range of pixel values that a net takes.
@@ -20,6 +21,149 @@ pub enum Range {
     Bytes,
     /// 0 to 1.
     Unit,
+    /// -1 to 1.
+    Signed,
+}
+
+/// What clipping says of the photo.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Bounds {
+    /// The range to which pixels are clipped as they come.
+    said: Option<Range>,
+    /// Whether bytes would be clipped.
+    cuts_bytes: bool,
+}
+
+/// One entry along the axis of channels: factor * x + shift of the photo's channel `from`, or of each channel alike.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Line {
+    from: Option<usize>,
+    factor: f64,
+    shift: f64,
+}
+
+/// A value whose entries are lines of the photo's channels.
+#[derive(Clone, Debug, PartialEq)]
+struct Lines {
+    /// The axis of the channels; none where all entries are the same line.
+    axis: Option<usize>,
+    /// A line for each entry of that axis, or one.
+    all: Vec<Line>,
+    bounds: Bounds,
+}
+
+/// The part of itself by which a factor of each place may vary and count as one.
+const VARIES: f64 = 0.1;
+
+/// What rounded constants may add to a bound.
+const SLACK: f64 = 1e-4;
+
+impl Lines {
+    fn of_photo(channels: usize) -> Self {
+        let all = (0..channels).map(|c| Line { from: Some(c), factor: 1.0, shift: 0.0 }).collect();
+        Lines { axis: Some(0), all, bounds: Bounds::default() }
+    }
+
+    fn is_plain(&self) -> bool {
+        self.all.iter().all(|l| l.factor == 1.0 && l.shift == 0.0)
+    }
+
+    /// The lines after a function of each entry and its constant.
+    fn with(&self, values: &[f64], change: impl Fn(Line, f64) -> Line) -> Self {
+        Lines { all: self.all.iter().zip(values).map(|(l, v)| change(*l, *v)).collect(), ..self.clone() }
+    }
+
+    fn moved(&self, by: &[f64], sign: f64) -> Self {
+        self.with(by, |l, v| Line { shift: l.shift + sign * v, ..l })
+    }
+
+    fn stretched(&self, by: &[f64]) -> Self {
+        self.with(by, |l, v| Line { factor: l.factor * v, shift: l.shift * v, ..l })
+    }
+
+    /// One number an entry from a constant of the shape `dims`, which broadcasts over `shape`: the mean over places. Where they
+    /// must not `vary`, none if they do.
+    fn constant(&self, values: &[f64], dims: &[usize], shape: &[usize], vary: bool) -> Option<Vec<f64>> {
+        let extra = dims.len().saturating_sub(shape.len());
+        if dims[..extra].iter().any(|n| *n != 1) {
+            return None;
+        }
+        let (dims, lead) = (&dims[extra..], shape.len().saturating_sub(dims.len()));
+        let at = self.axis.and_then(|a| a.checked_sub(lead)).filter(|a| dims[*a] > 1);
+        let (n, inner) = at.map_or((1, 1), |a| (dims[a], dims[a + 1..].iter().product()));
+        if n != 1 && n != self.all.len() {
+            return None;
+        }
+        let means = (0..n).map(|k| {
+            let own = || values.iter().enumerate().filter(|(i, _)| i / inner % n == k).map(|(_, v)| *v);
+            let mean = own().sum::<f64>() / own().count().max(1) as f64;
+            let reach = own().map(|v| (v - mean).abs()).fold(0.0, f64::max);
+            match reach == 0.0 {
+                true => own().next(),
+                false => (vary || reach <= VARIES * mean.abs()).then_some(mean),
+            }
+        });
+        let means = means.collect::<Option<Vec<f64>>>()?;
+        Some(if n == 1 { vec![means[0]; self.all.len()] } else { means })
+    }
+
+    /// The value behind a clip, where that leaves photos whose pixels are 0 to 1 as they are.
+    fn clipped(&self, low: f64, high: f64) -> Option<Self> {
+        let keeps = |most: f64| {
+            self.all.iter().all(|l| {
+                let ends = [l.shift, l.factor * most + l.shift];
+                ends.iter().all(|v| (low - SLACK..=high + SLACK).contains(v))
+            })
+        };
+        let said = match (self.is_plain(), low, high) {
+            (true, 0.0, 255.0) => Some(Range::Bytes),
+            (true, 0.0, 1.0) => Some(Range::Unit),
+            _ => self.bounds.said,
+        };
+        let cuts_bytes = self.bounds.cuts_bytes || !keeps(255.0);
+        keeps(1.0).then(|| Lines { bounds: Bounds { said, cuts_bytes }, ..self.clone() })
+    }
+
+    /// The value in another shape; none where its channels are no axis any more and have different lines.
+    fn reshaped(&self, from: &[usize], to: &[usize]) -> Option<Self> {
+        let Some(axis) = self.axis else { return Some(self.clone()) };
+        let before: usize = from[..axis].iter().product();
+        let kept = (0..to.len()).find(|a| to[*a] == from[axis] && to[..*a].iter().product::<usize>() == before);
+        if kept.is_some() {
+            return Some(Lines { axis: kept, ..self.clone() });
+        }
+        let first = *self.all.first()?;
+        let alike = self.all.iter().all(|l| (l.factor, l.shift) == (first.factor, first.shift));
+        let from = first.from.filter(|_| self.all.len() == 1);
+        alike.then(|| Lines { axis: None, all: vec![Line { from, ..first }], ..self.clone() })
+    }
+
+    /// Several values along an axis.
+    fn joined(parts: &[&Lines], widths: &[usize], axis: usize) -> Option<Self> {
+        let first = *parts.first()?;
+        let apart = |part: &&Lines| part.axis.is_some_and(|a| a != axis);
+        if parts.iter().any(apart) {
+            return parts.iter().all(|part| *part == first).then(|| first.clone());
+        }
+        let lines = parts.iter().zip(widths).flat_map(|(part, n)| match part.axis {
+            Some(_) => part.all.clone(),
+            None => vec![part.all[0]; *n],
+        });
+        let cuts_bytes = parts.iter().any(|part| part.bounds.cuts_bytes);
+        let said = first.bounds.said.filter(|_| parts.iter().all(|part| part.bounds.said == first.bounds.said));
+        Some(Lines { axis: Some(axis), all: lines.collect(), bounds: Bounds { said, cuts_bytes } })
+    }
+
+    /// The scaling by channel of the photo; none where a channel is left out, or scaled in two ways.
+    fn by_channel(&self, channels: usize) -> Option<OwnScaling> {
+        let of = |c: usize| {
+            let mut own = self.all.iter().filter(|l| l.from.is_none_or(|from| from == c));
+            let first = own.next()?;
+            own.all(|l| (l.factor, l.shift) == (first.factor, first.shift)).then_some((first.factor, first.shift))
+        };
+        let (factor, shift) = (0..channels).map(of).collect::<Option<Vec<_>>>()?.into_iter().unzip();
+        Some(OwnScaling { factor, shift, bounds: self.bounds })
+    }
 }
 
 impl OwnScaling {
@@ -27,69 +171,34 @@ impl OwnScaling {
     pub fn of(net: &Model) -> Option<OwnScaling> {
         let graph = net.graph();
         let &[channels, _, _] = net.input_shape() else { return None };
-        // Where each channel of the value so far stands in the photo.
-        let mut from: Vec<usize> = (0..channels).collect();
-        let mut line = OwnScaling { factor: vec![1.0; channels], shift: vec![0.0; channels] };
-        let plain = line.clone();
-        let mut at = graph.input();
-        while let Some(next) = only_reader(net, at) {
-            let node = graph.node(next);
-            let values = |param| {
-                let values = to_f64(net.weights().tensor(param)).ok()?;
-                match values.len() {
-                    1 => Some(vec![values[0]; channels]),
-                    n => (n == channels).then_some(values),
-                }
-            };
-            match &node.op {
-                Op::Identity | Op::Transpose(_) | Op::Reshape(_) => {}
-                Op::Select { axis, index } if node.shape[*axis] == channels && index.len() == channels => {
-                    let (order, old) = (index.to_vec(), line.clone());
-                    from = order.iter().map(|c| from.get(*c).copied()).collect::<Option<_>>()?;
-                    line.factor = order.iter().map(|c| old.factor[*c]).collect();
-                    line.shift = order.iter().map(|c| old.shift[*c]).collect();
-                }
-                Op::Binary(op) => {
-                    let other = node.inputs.iter().find(|i| **i != at)?;
-                    let Op::Constant(param) = graph.node(*other).op else { break };
-                    let Some(values) = values(param) else { break };
-                    let first = node.inputs[0] == *other;
-                    match (op, first) {
-                        (Binary::Add, _) => line.moved(&values, 1.0),
-                        (Binary::Sub, false) => line.moved(&values, -1.0),
-                        (Binary::Mul, _) => line.stretched(values.into_iter()),
-                        (Binary::Div, false) => line.stretched(values.into_iter().map(|v| 1.0 / v)),
-                        _ => break,
-                    }
-                }
-                Op::BatchNorm { scale, shift, mean, var, eps } => {
-                    let all = [*scale, *shift, *mean, *var].map(values);
-                    let [Some(scale), Some(shift), Some(mean), Some(var)] = all else { break };
-                    line.moved(&mean, -1.0);
-                    line.stretched(scale.iter().zip(&var).map(|(s, v)| s / (v + eps).sqrt()));
-                    line.moved(&shift, 1.0);
-                    // A layer with scales of its own is the first one.
-                    break;
-                }
-                _ => break,
+        let mut known: Vec<Option<Lines>> = graph.ids().map(|_| None).collect();
+        known[graph.input().0] = Some(Lines::of_photo(channels));
+        // The lines that layers take, and whether the layer has weights.
+        let mut taken: Vec<(bool, Lines)> = Vec::new();
+        for id in graph.ids().filter(|id| *id != graph.input()) {
+            let node = graph.node(id);
+            if node.inputs.iter().all(|input| known[input.0].is_none()) {
+                continue;
             }
-            at = next;
+            let next = after(net, id, &known);
+            match next {
+                // A layer with scales of its own is the first one.
+                Some(lines) if matches!(node.op, Op::BatchNorm { .. }) => taken.push((false, lines)),
+                Some(lines) => known[id.0] = Some(lines),
+                None => {
+                    let weighs =
+                        matches!(node.op, Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::Linear { .. } | Op::MatMul);
+                    taken.extend(node.inputs.iter().filter_map(|i| known[i.0].clone()).map(|lines| (weighs, lines)));
+                }
+            }
         }
-        let mut placed = line.clone();
-        for (c, to) in from.into_iter().enumerate() {
-            (placed.factor[to], placed.shift[to]) = (line.factor[c], line.shift[c]);
-        }
-        (line != plain).then_some(placed)
-    }
-
-    fn moved(&mut self, by: &[f64], sign: f64) {
-        self.shift.iter_mut().zip(by).for_each(|(s, b)| *s += sign * b);
-    }
-
-    fn stretched(&mut self, by: impl Iterator<Item = f64>) {
-        for ((f, s), b) in self.factor.iter_mut().zip(&mut self.shift).zip(by) {
-            (*f, *s) = (*f * b, *s * b);
-        }
+        let weighed = taken.iter().any(|(weighs, _)| *weighs);
+        let mut all =
+            taken.iter().filter(|(weighs, _)| *weighs == weighed).map(|(_, lines)| lines.by_channel(channels));
+        let first = all.next()??;
+        let agrees = all.all(|other| other.as_ref() == Some(&first));
+        let is_there = first.bounds.said.is_some() || first.factor.iter().any(|f| *f != 1.0);
+        (agrees && (is_there || first.shift.iter().any(|s| *s != 0.0))).then_some(first)
     }
 
     /// The value of each channel that becomes zero.
@@ -97,15 +206,27 @@ impl OwnScaling {
         self.factor.iter().zip(&self.shift).map(|(f, s)| -s / f).collect()
     }
 
-    /// What pixels must be so that their middle becomes about 0 and their spread about 1.
+    /// What pixels must be so that their middle becomes about 0 and their spread about 1, or bytes that are scaled again.
     pub fn takes(&self) -> Option<Range> {
         let centres = self.centres();
         let spreads: Vec<f64> = self.factor.iter().map(|f| 1.0 / f.abs()).collect();
         let all = |of: &[f64], low: f64, high: f64| of.iter().all(|v| (low..=high).contains(v));
-        if all(&spreads, 30.0, 300.0) || all(&centres, 40.0, 215.0) {
-            return Some(Range::Bytes);
+        if self.bounds.said.is_some() {
+            return self.bounds.said;
         }
-        (all(&spreads, 0.1, 0.6) && all(&centres, 0.2, 0.8)).then_some(Range::Unit)
+        if all(&spreads, 30.0, 300.0) || all(&centres, 40.0, 215.0) {
+            return (!self.bounds.cuts_bytes).then_some(Range::Bytes);
+        }
+        let from_unit = all(&spreads, 0.1, 0.6) && all(&centres, 0.2, 0.8);
+        let unit_to_bytes = all(&spreads, 1.0 / 300.0, 1.0 / 200.0) && all(&centres, -0.01, 0.8);
+        if from_unit || unit_to_bytes {
+            return Some(Range::Unit);
+        }
+        let moved = centres.iter().any(|c| *c < -0.01);
+        let from_signed = all(&spreads, 0.3, 0.7) && all(&centres, -0.25, 0.05) && moved;
+        let signed_to_bytes = all(&spreads, 1.0 / 150.0, 1.0 / 100.0) && all(&centres, -1.05, 0.05);
+        let signed_to_unit = all(&spreads, 1.9, 2.1) && all(&centres, -1.05, -0.95);
+        (from_signed || signed_to_bytes || signed_to_unit).then_some(Range::Signed)
     }
 
     /// Whether the means that it takes off rise from the first channel to the last as ImageNet's do from blue to red.
@@ -118,10 +239,62 @@ impl OwnScaling {
     }
 }
 
-/// The only node that takes a value.
-fn only_reader(net: &Model, id: NodeId) -> Option<NodeId> {
-    match net.graph().consumers(id) {
-        [only] => Some(*only),
+/// The lines that a node's value is, from those of its inputs; none where it is no line of the photo.
+fn after(net: &Model, id: NodeId, known: &[Option<Lines>]) -> Option<Lines> {
+    let graph = net.graph();
+    let node = graph.node(id);
+    let at = node.inputs.iter().position(|input| known[input.0].is_some())?;
+    let lines = known[node.inputs[at].0].as_ref()?;
+    let shape = &graph.node(node.inputs[at]).shape;
+    let same = |holds: bool| holds.then(|| lines.clone());
+    let values = |param| to_f64(net.weights().tensor(param)).ok();
+    match &node.op {
+        Op::Identity => same(true),
+        Op::Transpose(perm) => {
+            let axis = lines.axis.and_then(|axis| perm.iter().position(|from| *from == axis));
+            Some(Lines { axis, ..lines.clone() })
+        }
+        Op::Reshape(_) => lines.reshaped(shape, &node.shape),
+        Op::Resize { .. } | Op::AvgPool(_) => same(lines.axis.is_none_or(|axis| axis + 2 < shape.len())),
+        Op::Pad { pads, .. } => same(lines.axis.is_none_or(|axis| pads.get(axis) == Some(&(0, 0)))),
+        Op::Select { axis, index } if lines.axis == Some(*axis) => {
+            let all = index.iter().map(|c| lines.all.get(*c).copied()).collect::<Option<Vec<Line>>>()?;
+            Some(Lines { all, ..lines.clone() })
+        }
+        Op::Select { .. } => same(true),
+        Op::Concat { axis } => {
+            let parts = node.inputs.iter().map(|i| known[i.0].as_ref()).collect::<Option<Vec<&Lines>>>()?;
+            let widths: Vec<usize> = node.inputs.iter().map(|i| graph.node(*i).shape[*axis]).collect();
+            Lines::joined(&parts, &widths, *axis)
+        }
+        Op::Activation(Activation::Relu) => lines.clipped(0.0, f64::INFINITY),
+        Op::Activation(Activation::Clip { low, high }) => lines.clipped(*low, *high),
+        // Rounding leaves bytes as they are.
+        Op::Activation(Activation::Elementary(Elementary::Round | Elementary::Floor | Elementary::Truncate)) => {
+            same(lines.all.iter().all(|l| l.factor.abs() >= 1.0))
+        }
+        Op::Binary(op) => {
+            let other = *node.inputs.get(1 - at)?;
+            let Op::Constant(param) = graph.node(other).op else { return None };
+            if node.shape != *shape {
+                return None;
+            }
+            let sums = matches!(op, Binary::Add | Binary::Sub);
+            let by = lines.constant(&values(param)?, &graph.node(other).shape, shape, sums)?;
+            match (op, at) {
+                (Binary::Add, _) => Some(lines.moved(&by, 1.0)),
+                (Binary::Sub, 0) => Some(lines.moved(&by, -1.0)),
+                (Binary::Mul, _) => Some(lines.stretched(&by)),
+                (Binary::Div, 0) => Some(lines.stretched(&by.iter().map(|v| 1.0 / v).collect::<Vec<f64>>())),
+                _ => None,
+            }
+        }
+        Op::BatchNorm { scale, shift, mean, var, eps } => {
+            let of = |param| values(param).filter(|v| lines.axis == Some(0) && v.len() == lines.all.len());
+            let (scale, var) = (of(*scale)?, of(*var)?);
+            let by: Vec<f64> = scale.iter().zip(&var).map(|(s, v)| s / (v + eps).sqrt()).collect();
+            Some(lines.moved(&of(*mean)?, -1.0).stretched(&by).moved(&of(*shift)?, 1.0))
+        }
         _ => None,
     }
 }

@@ -233,6 +233,7 @@ fn range(values: &[f32]) -> String {
     let known = || values.iter().copied().filter(|v| v.is_finite()).map(f64::from);
     let (low, high) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
     match low {
+        _ if !values.is_empty() && values.iter().all(|v| v.is_nan()) => ", all NaN".to_string(),
         _ if low > high => String::new(),
         _ if low == high => format!(", all {}", short(low)),
         _ => format!(" from {} to {}", short(low), short(high)),

@@ -182,3 +182,24 @@ fn metadata_of_an_onnx_file_complete_its_card() {
     assert_eq!(net.card().class_name(0), "x");
     assert!(net.card().notes.iter().any(|n| n.contains("`labels.txt` beside the net")), "{:?}", net.card().notes);
 }
+
+/// Ultralytics' files say who wrote them, and their nets take pixels from 0 to 1.
+#[test]
+fn files_of_ultralytics_take_pixels_from_0_to_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    let graph = onnx_bytes::Graph::new(&[1, 3, 8, 8]).node(onnx_bytes::node("GlobalAveragePool", &["x"], &["y"]));
+    let said = [("author", "Ultralytics"), ("task", "detect"), ("stride", "32")];
+    std::fs::write(&path, graph.file_with(&["y"], 13, &said)).unwrap();
+    let load = |options: &LoadOptions| load_model(path.to_str().unwrap(), options, Path::new(""), &|_| ()).unwrap();
+    let net = load(&LoadOptions::default());
+    let photo = Image::filled(20, 30, [255, 51, 0]).unwrap();
+    let x = net.card().preprocess().unwrap().apply(&photo).unwrap();
+    let means = net.output(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    means.iter().zip([1.0, 0.2, 0.0]).for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{means:?}"));
+    assert!(net.card().notes.iter().any(|n| n.contains("as Ultralytics'")), "{:?}", net.card().notes);
+    let found = guess::complete(&net, &path, &LoadOptions::default()).unwrap();
+    assert!(found.options.is_empty(), "{:?}", found.options);
+    let own: LoadOptions = serde_json::from_value(json!({ "preset": "imagenet" })).unwrap();
+    assert_eq!(load(&own).card().preprocess().unwrap().mean, [0.485, 0.456, 0.406]);
+}

@@ -155,6 +155,15 @@ impl Graph {
         self.file_of(&[output], opset)
     }
 
+    /// The file with these outputs, and with metadata.
+    pub fn file_with(self, outputs: &[&str], opset: i64, metadata: &[(&str, &str)]) -> Vec<u8> {
+        let mut file = self.file_of(outputs, opset);
+        for (key, value) in metadata {
+            file.extend(block(14, &[block(1, key.as_bytes()), block(2, value.as_bytes())].concat()));
+        }
+        file
+    }
+
     /// The file with these outputs.
     pub fn file_of(self, outputs: &[&str], opset: i64) -> Vec<u8> {
         let outputs: Vec<u8> = outputs.iter().flat_map(|output| block(12, &value(output, &[]))).collect();

@@ -33,6 +33,8 @@ pub enum Closing {
     },
     /// The places of the largest or smallest of other numbers, which have no gradient.
     Place,
+    /// Numbers in order of their size, which belong to no class.
+    Sorted,
     /// Anything else.
     Raw,
 }
@@ -86,24 +88,29 @@ impl Range {
 const SLACK: f64 = 1e-6;
 
 impl Graph {
-    /// How the graph ends.
+    /// How the graph ends, before a [`Graph::last_step`].
     pub fn closing(&self, weights: &Weights) -> Closing {
+        let head = self.head();
+        if self.is_sorted(head) {
+            return Closing::Sorted;
+        }
         if self.closing_softmax().is_some() {
             return Closing::Softmax;
         }
-        if self.scores() != self.output() {
+        if self.scores() != head {
             return Closing::LogSigmoid;
         }
-        if self.is_place(self.output()) {
+        if self.is_place(head) {
             return Closing::Place;
         }
-        let outputs: usize = self.node(self.output()).shape.iter().product();
-        let range = self.range(self.output(), weights);
+        let outputs: usize = self.node(head).shape.iter().product();
+        let range = self.range(head, weights);
         match range.filter(|r| r.squashed) {
             Some(Range { low, high, shares, .. }) if low >= -SLACK && outputs > 1 && shares == outputs => {
                 Closing::Probability { low, high }
             }
             Some(r) if r.is_of_probabilities() => Closing::Probability { low: r.low, high: r.high },
+            Some(Range { low, high, .. }) if self.is_picture(head) => Closing::Value { low, high },
             // Several numbers of both signs may be logits that are kept small.
             Some(Range { low, high, .. }) if low >= -SLACK || outputs == 1 => Closing::Value { low, high },
             // The logit of one class has both signs; the scores of several may end in a rectifier.
@@ -112,22 +119,23 @@ impl Graph {
             {
                 Closing::Value { low, high }
             }
-            _ if self.is_unit_vector(self.output()) => Closing::Value { low: -1.0, high: 1.0 },
+            _ if self.is_unit_vector(head) => Closing::Value { low: -1.0, high: 1.0 },
             _ => Closing::Raw,
         }
     }
 
     /// The classes that the output may be of: its channels, where it is a map.
     fn classes(&self) -> usize {
-        let maps = self.map_layout(self.output()).filter(|l| l.shape[1] * l.shape[2] > 1);
-        maps.map_or_else(|| self.node(self.output()).shape.iter().product(), |l| l.shape[0])
+        let maps = self.map_layout(self.head()).filter(|l| l.shape[1] * l.shape[2] > 1);
+        maps.map_or_else(|| self.node(self.head()).shape.iter().product(), |l| l.shape[0])
     }
 
     /// Whether a node's values are positions from an [`Op::Order`], possibly reshaped.
     fn is_place(&self, id: NodeId) -> bool {
         let node = self.node(id);
+        let cast = matches!(node.op, Op::Activation(Activation::Elementary(Elementary::Truncate)));
         let laid_out = matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity | Op::Select { .. });
-        matches!(node.op, Op::Order { places: true, .. }) || laid_out && self.is_place(node.inputs[0])
+        matches!(node.op, Op::Order { places: true, .. }) || (laid_out || cast) && self.is_place(node.inputs[0])
     }
 
     /// Whether a node holds a vector divided by its Euclidean length.
@@ -156,14 +164,15 @@ impl Graph {
     /// heads of different meaning (objectness, boxes and classes of a detector; tasks of a multi-task net), over which no common
     /// softmax is taken. None where all branches end alike.
     pub fn joined(&self) -> Option<Vec<(usize, Ending)>> {
-        let join = self.node(self.through_shapes(self.output()));
+        let join = self.node(self.through_shapes(self.head()));
         let Op::Concat { axis } = join.op else { return None };
         let parts: Vec<(usize, Ending)> =
             join.inputs.iter().map(|id| (self.node(*id).shape[axis], self.ending(*id))).collect();
         parts.iter().any(|(_, ending)| *ending != parts[0].1).then_some(parts)
     }
 
-    fn ending(&self, id: NodeId) -> Ending {
+    /// How the values of a node end.
+    pub fn ending(&self, id: NodeId) -> Ending {
         let op = &self.node(self.through_shapes(id)).op;
         if matches!(op, Op::Softmax { .. }) {
             Ending::Softmax
@@ -175,7 +184,7 @@ impl Graph {
     }
 
     /// The node whose values `id` only reshapes.
-    fn through_shapes(&self, id: NodeId) -> NodeId {
+    pub fn through_shapes(&self, id: NodeId) -> NodeId {
         let node = self.node(id);
         match matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity) {
             true => self.through_shapes(node.inputs[0]),
@@ -226,7 +235,9 @@ impl Graph {
         match &node.op {
             Op::Softmax { log: false, axis } => Some(Range { shares: node.shape[*axis], ..Range::UNIT }),
             Op::Softmax { log: true, .. } | Op::Activation(Activation::LogSigmoid) => Some(Range::LOGARITHM),
-            Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. }) => Some(Range::UNIT),
+            Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. } | Activation::Step(_)) => {
+                Some(Range::UNIT)
+            }
             Op::Activation(Activation::Tanh) => Some(Range { low: -1.0, ..Range::UNIT }),
             Op::Activation(Activation::Exp) => Some(self.range_of_power(node.inputs[0])),
             Op::Activation(Activation::Relu | Activation::Softplus | Activation::Abs) => {

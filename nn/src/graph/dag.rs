@@ -96,10 +96,10 @@ impl Graph {
     }
 
     /// The node whose value holds the class scores: the input of the closing softmax or log-sigmoid, if there is one, else
-    /// the output.
+    /// the output, each before a [`Graph::last_step`].
     pub fn scores(&self) -> NodeId {
         let Some(softmax) = self.closing_softmax() else {
-            return self.closing_log_sigmoid().map_or(self.output, |id| self.node(id).inputs[0]);
+            return self.closing_log_sigmoid().map_or(self.head(), |id| self.node(id).inputs[0]);
         };
         let mut scores = self.node(softmax).inputs[0];
         // The softmax of a log-softmax is that softmax; that of a softmax is a function of its own.
@@ -111,12 +111,12 @@ impl Graph {
 
     /// The softmax that closes the net, if it has one.
     pub fn closing_softmax(&self) -> Option<NodeId> {
-        self.softmax_at(self.output).map(|(softmax, _)| softmax)
+        self.softmax_at(self.head()).map(|(softmax, _)| softmax)
     }
 
     /// The log-sigmoid that closes the net, if it has one.
     fn closing_log_sigmoid(&self) -> Option<NodeId> {
-        let mut id = self.output;
+        let mut id = self.head();
         while matches!(self.node(id).op, Op::Reshape(_) | Op::Identity) {
             id = self.node(id).inputs[0];
         }
@@ -128,7 +128,7 @@ impl Graph {
     fn competes(&self, softmax: NodeId, axis: usize) -> bool {
         let wide = |id: NodeId| self.node(id).shape.iter().filter(|n| **n > 1).count();
         let shape = &self.node(softmax).shape;
-        wide(softmax) == 0 || (shape[axis] > 1 && wide(softmax) <= wide(self.output))
+        wide(softmax) == 0 || (shape[axis] > 1 && wide(softmax) <= wide(self.head()))
     }
 
     /// The softmax whose values, or their logarithms, `id` holds, possibly reshaped, and whether they are logarithms.

@@ -13,6 +13,7 @@ mod dag;
 mod elementary;
 pub mod field;
 pub mod infer;
+pub mod last_step;
 mod mirror;
 pub mod op;
 mod origin;

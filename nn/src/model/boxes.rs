@@ -14,7 +14,7 @@ pub enum Column {
     Objectness,
     /// The box: four numbers.
     Box,
-    /// The classes: all that remain.
+    /// The classes: as many as `classes` says, else all that remain.
     Classes,
 }
 
@@ -74,6 +74,9 @@ pub struct BoxDecoding {
     pub boxes: Option<String>,
     /// What a candidate's numbers are, in order, where one output holds them all.
     pub columns: Vec<Column>,
+    /// How many classes there are; all numbers that remain unless given. Numbers behind the last of `columns` are left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
     /// The axis along which candidates lie, axes of one entry left out; the longer one unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidates: Option<usize>,
@@ -116,6 +119,7 @@ impl Default for BoxDecoding {
             scores: None,
             boxes: None,
             columns: vec![Column::Box, Column::Classes],
+            classes: None,
             candidates: None,
             code: BoxCode::Corners,
             unit: BoxUnit::Fraction,

@@ -68,7 +68,7 @@ impl Model {
         })?;
         self.single_head()?;
         let mut readout = Readout { outputs: layout.shape[0], ..self.readout() };
-        if readout.evidence == Evidence::Assumed {
+        if readout.evidence == Evidence::Assumed && readout.kind != OutputKind::Value {
             readout.kind = if readout.outputs == 1 { OutputKind::Sigmoid } else { OutputKind::Softmax };
         }
         if readout.kind == OutputKind::Value {

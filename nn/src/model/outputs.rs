@@ -156,10 +156,13 @@ impl Model {
         let closing = self.graph().closing(self.weights());
         let (kind, evidence) = match (self.card().output, closing) {
             (Some(kind), _) => (kind, Evidence::Card),
+            (None, Closing::Raw | Closing::Probability { .. }) if self.graph().draws() => {
+                (OutputKind::Value, Evidence::Assumed)
+            }
             (None, Closing::Softmax) => (OutputKind::Softmax, Evidence::Graph),
             (None, Closing::LogSigmoid) => (OutputKind::Sigmoid, Evidence::Graph),
             (None, Closing::Probability { .. }) => (OutputKind::Probability, Evidence::Graph),
-            (None, Closing::Value { .. } | Closing::Place) => (OutputKind::Value, Evidence::Graph),
+            (None, Closing::Value { .. } | Closing::Place | Closing::Sorted) => (OutputKind::Value, Evidence::Graph),
             (None, Closing::Raw) if outputs == 1 => (OutputKind::Sigmoid, Evidence::Assumed),
             (None, Closing::Raw) => (OutputKind::Softmax, Evidence::Assumed),
         };

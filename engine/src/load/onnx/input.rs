@@ -179,7 +179,7 @@ fn channels_last(
 
 /// Whether the channels come last, by the first operation over the input that distinguishes channels from positions.
 fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
-    const PASSED: [&str; 18] = [
+    const PASSED: [&str; 21] = [
         "Identity",
         "Cast",
         "Mul",
@@ -198,6 +198,10 @@ fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
         "QuantizeLinear",
         "DequantizeLinear",
         "Sigmoid",
+        // These work along any axes, so that they say nothing of them.
+        "Resize",
+        "Upsample",
+        "Slice",
     ];
     let (mut values, mut moved) = (BTreeSet::from([name]), false);
     for node in &links.nodes {
@@ -213,8 +217,6 @@ fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
             | "GlobalMaxPool"
             | "BatchNormalization"
             | "InstanceNormalization"
-            | "Resize"
-            | "Upsample"
             | "LRN"
             | "SpaceToDepth" => return Some(moved),
             "Transpose" => {

@@ -2,10 +2,11 @@
 
 use super::{CLASSES, SIDE, decoding, detector, ssd};
 use crate::builders::{Net, input};
-use convscope_engine::detect::{Detector, recognise};
+use convscope_engine::detect::{Detector, recognise, recognise_with};
 use convscope_engine::graph::Op;
 use convscope_engine::graph::op::{Activation, Window};
 use convscope_engine::inspect::Detect as _;
+use convscope_engine::model::Card;
 use convscope_engine::model::boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
 use convscope_engine::model::outputs::OutputKind;
 use convscope_engine::pass::Tap;
@@ -119,6 +120,72 @@ fn detectors_are_recognised_by_their_outputs() {
     );
     assert!(seen.evidence.unwrap().contains("24 candidates"));
     assert_eq!(recognise(&crate::builders::residual(0.1)), None);
+}
+
+/// A net for photos of 32 x 32 that gives these numbers for each of the 21 cells of YOLO's grids: the box 10, 20, 8, 6, then `parts`
+/// of so many equal numbers, each behind a sigmoid or not.
+fn yolo(parts: &[(usize, f64, bool)], rows: bool) -> Net {
+    let cells = if rows { 63 } else { 21 };
+    let mut n = Net::new(&[3, 32, 32], 0.0);
+    let mean = Op::Reduce { reduction: convscope_engine::graph::op::Reduction::Mean, axes: vec![1, 2], keep: false };
+    let mean = n.then("mean", mean);
+    let boxes: Vec<f64> = [10.0, 20.0, 8.0, 6.0].into_iter().flat_map(|v| vec![v; cells]).collect();
+    let all = std::iter::once((4, boxes, false)).chain(parts.iter().map(|(w, v, s)| (*w, vec![*v; w * cells], *s)));
+    let mut joined = Vec::new();
+    for (i, (width, values, squashed)) in all.enumerate() {
+        let weight = n.random(&format!("zero{i}"), &[values.len(), 3], 0.0, 0.0);
+        let dims = [values.len()];
+        let bias = n.b.param(&format!("values{i}"), tensor(values, &dims).unwrap()).unwrap();
+        n.add(&format!("fc{i}"), Op::Linear { weight, bias: Some(bias) }, &[mean]);
+        n.then(&format!("part{i}"), Op::Reshape(vec![width, cells]));
+        if rows {
+            n.then(&format!("turned{i}"), Op::Transpose(vec![1, 0]));
+        }
+        if squashed {
+            n.then(&format!("sigmoid{i}"), Op::Activation(Activation::Sigmoid));
+        }
+        joined.push(n.at);
+    }
+    n.add("out", Op::Concat { axis: usize::from(rows) }, &joined);
+    n
+}
+
+/// The first box of a net whose decoding is as recognised.
+fn first(model: Model, names: Option<usize>) -> convscope_engine::Result<convscope_engine::detect::Found> {
+    let seen = recognise_with(&model, names).unwrap();
+    let card = Card { boxes: Some(seen), ..model.card().clone() };
+    let x = tensor(vec![0.0f32; 3 * 32 * 32], &[1, 3, 32, 32]).unwrap();
+    Detector::new(&model.with_card(card)).and_then(|d| d.boxes(&x)).map(|found| found[0].clone())
+}
+
+#[test]
+fn masks_key_points_and_angles_behind_the_classes_are_no_classes() {
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    // Classes, then coefficients of masks; one class, then key points; classes, then an angle; classes alone.
+    for (parts, classes) in [
+        (vec![(2, 2.0, true), (8, 3.0, false)], 2),
+        (vec![(1, 2.0, true), (51, 12.0, false)], 1),
+        (vec![(5, 2.0, true), (1, 0.7, false)], 5),
+        (vec![(6, 2.0, true)], 6),
+    ] {
+        let found = first(yolo(&parts, false).model(), None).unwrap();
+        assert_eq!((found.classes.len(), found.class), (classes, 0));
+        assert!((found.score - sigmoid(2.0)).abs() < 1e-6, "{}", found.score);
+        assert_eq!(found.corners, [6.0, 17.0, 14.0, 23.0]);
+    }
+    let seen = recognise(&yolo(&[(2, 2.0, true), (8, 3.0, false)], false).model()).unwrap();
+    assert!(seen.evidence.unwrap().contains("8 further numbers"));
+    // Rows with an objectness, which the same sigmoid bounds.
+    let found = first(yolo(&[(4, 2.0, true), (32, 5.0, false)], true).model(), None).unwrap();
+    assert_eq!(found.classes.len(), 3);
+    assert!((found.score - sigmoid(2.0) * sigmoid(2.0)).abs() < 1e-6);
+    // Where the graph does not tell, the names of classes do.
+    let flat = || yolo(&[(6, 0.5, false)], false).model();
+    assert_eq!(first(flat(), Some(2)).unwrap().classes.len(), 2);
+    assert_eq!(first(flat(), None).unwrap().classes.len(), 6);
+    // Scores beyond 1 are refused, as long as nobody says how they are read.
+    let wrong = first(yolo(&[(6, 3.0, false)], false).model(), None).unwrap_err();
+    assert!(wrong.message.contains("3.000") && wrong.hint.unwrap().contains("classes: 2"), "{}", wrong.message);
 }
 
 /// Queries with a sigmoid's box and raw scores, beside an output of features of theirs.
