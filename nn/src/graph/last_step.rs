@@ -88,7 +88,7 @@ impl Graph {
         }
         let stride: usize = shape[axis + 1..].iter().product();
         let maps = self.map_layout(id).filter(|l| l.shape[1] * l.shape[2] > 1);
-        maps.is_some_and(|l| l.shape[0] == shape[axis] && l.strides[0] == stride && shape[axis] > 1)
+        maps.is_some_and(|l| l.shape[0] == shape[axis] && l.strides[0] == stride as isize && shape[axis] > 1)
     }
 
     /// Whether a node's values are those of a sigmoid or softmax, or some of them.
