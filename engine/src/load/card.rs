@@ -45,6 +45,8 @@ impl LoadRequest<'_> {
         } else if let Ok(maps) = said.class_maps() {
             card.notes.extend(maps.readout.note());
             card.notes.extend(picture_note(&said, maps.classes()));
+        } else if card.output.is_none() && said.graph().is_drawn() {
+            card.notes.extend(said.readout().note());
         }
         match said.graph().last_step() {
             Some((_, step)) => card.notes.push(step.note()),

@@ -81,6 +81,17 @@ impl Lines {
         self.with(by, |l, v| Line { factor: l.factor * v, shift: l.shift * v, ..l })
     }
 
+    /// The same lines, which have no axis of channels any more, along `axis` with an entry for each of the `channels`.
+    fn spread(&self, axis: usize, channels: usize) -> Self {
+        match (self.axis, &self.all[..]) {
+            (None, [line]) if line.from.is_none() => {
+                let all = (0..channels).map(|c| Line { from: Some(c), ..*line }).collect();
+                Lines { axis: Some(axis), all, bounds: self.bounds }
+            }
+            _ => self.clone(),
+        }
+    }
+
     /// One number an entry from a constant of the shape `dims`, which broadcasts over `shape`: the mean over places. Where they
     /// must not `vary`, none if they do.
     fn constant(&self, values: &[f64], dims: &[usize], shape: &[usize], vary: bool) -> Option<Vec<f64>> {
@@ -246,6 +257,7 @@ fn after(net: &Model, id: NodeId, known: &[Option<Lines>]) -> Option<Lines> {
     let at = node.inputs.iter().position(|input| known[input.0].is_some())?;
     let lines = known[node.inputs[at].0].as_ref()?;
     let shape = &graph.node(node.inputs[at]).shape;
+    let channels = net.input_shape().first().copied().unwrap_or(0);
     let same = |holds: bool| holds.then(|| lines.clone());
     let values = |param| to_f64(net.weights().tensor(param)).ok();
     match &node.op {
@@ -280,7 +292,12 @@ fn after(net: &Model, id: NodeId, known: &[Option<Lines>]) -> Option<Lines> {
                 return None;
             }
             let sums = matches!(op, Binary::Add | Binary::Sub);
-            let by = lines.constant(&values(param)?, &graph.node(other).shape, shape, sums)?;
+            let dims = &graph.node(other).shape;
+            // A number for each channel tells the axis that reshapes have hidden.
+            let own = (0..dims.len()).find(|a| dims[*a] == channels && dims.iter().product::<usize>() == channels);
+            let own = own.filter(|_| channels > 1).and_then(|a| (a + shape.len()).checked_sub(dims.len()));
+            let lines = &own.map_or_else(|| lines.clone(), |axis| lines.spread(axis, channels));
+            let by = lines.constant(&values(param)?, dims, shape, sums)?;
             match (op, at) {
                 (Binary::Add, _) => Some(lines.moved(&by, 1.0)),
                 (Binary::Sub, 0) => Some(lines.moved(&by, -1.0)),
@@ -290,6 +307,7 @@ fn after(net: &Model, id: NodeId, known: &[Option<Lines>]) -> Option<Lines> {
             }
         }
         Op::BatchNorm { scale, shift, mean, var, eps } => {
+            let lines = &if node.shape.first() == Some(&channels) { lines.spread(0, channels) } else { lines.clone() };
             let of = |param| values(param).filter(|v| lines.axis == Some(0) && v.len() == lines.all.len());
             let (scale, var) = (of(*scale)?, of(*var)?);
             let by: Vec<f64> = scale.iter().zip(&var).map(|(s, v)| s / (v + eps).sqrt()).collect();

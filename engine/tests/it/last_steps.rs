@@ -183,6 +183,7 @@ fn pictures_are_no_maps_of_classes() {
         let net = read(&drawn(end));
         assert_eq!(net.readout().kind, OutputKind::Value, "{end}");
         assert!(net.class_maps().is_err(), "{end}");
+        assert!(net.card().notes.iter().any(|n| n.contains("values, not probabilities")), "{:?}", net.card().notes);
         let said = read_with(&drawn(end), serde_json::json!({ "output": "sigmoid" }));
         assert!(said.class_maps().is_ok(), "{end}");
     }

@@ -3,7 +3,7 @@
 
 use super::dag::{Graph, NodeId};
 use super::elementary::Elementary;
-use super::op::{Activation, Op, Sampling};
+use super::op::{Activation, Binary, Op, Sampling};
 
 /// A step behind the scores of all classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,7 @@ impl Graph {
                 return ((largest || !places) && self.is_over_classes(before, axis)).then_some((before, step));
             }
             if matches!(node.op, Op::Activation(Activation::Step(_))) {
+                let before = self.before_difference(before);
                 return self.is_squashed(before).then_some((before, LastStep::Threshold));
             }
             if !is_passed(&node.op) {
@@ -78,6 +79,15 @@ impl Graph {
             id = self.node(id).inputs[0];
         }
         matches!(self.node(id).op, Op::Activation(Activation::Step(_)))
+    }
+
+    /// The node from which a constant is taken off, as comparisons do; else `id`.
+    fn before_difference(&self, id: NodeId) -> NodeId {
+        let node = self.node(id);
+        match (&node.inputs[..], matches!(node.op, Op::Binary(Binary::Sub))) {
+            (&[value, other], true) if matches!(self.node(other).op, Op::Constant(_)) => value,
+            _ => id,
+        }
     }
 
     /// Whether an axis is that of the classes: of the only one with several entries, or of a map's channels.
@@ -126,6 +136,11 @@ impl Graph {
     pub(super) fn is_picture(&self, id: NodeId) -> bool {
         let tanh = matches!(self.node(self.through_shapes(id)).op, Op::Activation(Activation::Tanh));
         tanh && self.map_layout(id).is_some_and(|l| l.shape[1] * l.shape[2] > 1 && matches!(l.shape[0], 1 | 3))
+    }
+
+    /// Whether the output is a picture, by the tanh that bounds it or by the list that it is drawn from.
+    pub fn is_drawn(&self) -> bool {
+        self.draws() || self.is_picture(self.head())
     }
 
     /// Whether the net draws a map of one channel or three from a list of numbers: there are no places to be classified.
