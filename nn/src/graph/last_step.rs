@@ -118,18 +118,23 @@ impl Graph {
     }
 
     /// Whether a node's values are numbers in order of size, or a function of each, where they are not the scores of classes.
-    pub(super) fn is_sorted(&self, id: NodeId) -> bool {
-        let node = self.node(id);
-        let passed = matches!(
-            node.op,
-            Op::Reshape(_)
-                | Op::Transpose(_)
-                | Op::Identity
-                | Op::Select { .. }
-                | Op::Activation(_)
-                | Op::Softmax { .. }
-        );
-        matches!(node.op, Op::Order { places: false, .. }) || passed && self.is_sorted(node.inputs[0])
+    pub(super) fn is_sorted(&self, mut id: NodeId) -> bool {
+        loop {
+            let node = self.node(id);
+            let passed = matches!(
+                node.op,
+                Op::Reshape(_)
+                    | Op::Transpose(_)
+                    | Op::Identity
+                    | Op::Select { .. }
+                    | Op::Activation(_)
+                    | Op::Softmax { .. }
+            );
+            if !passed {
+                return matches!(node.op, Op::Order { places: false, .. });
+            }
+            id = node.inputs[0];
+        }
     }
 
     /// Whether a node's values are a picture's: one channel or three that a tanh bounds.
