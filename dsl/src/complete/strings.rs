@@ -4,6 +4,7 @@ use super::{Candidate, call_around, chain, map_owner};
 use crate::script::loading;
 use crate::session::Session;
 use crate::source::{Class, Token};
+use convscope_engine::load::OPTIONS;
 use convscope_engine::load::fetch;
 use convscope_engine::load::zoo;
 use convscope_engine::probes::find;
@@ -64,10 +65,9 @@ fn for_option(
 ) -> Vec<Candidate> {
     match (owner, option) {
         ("load_model", "weights" | "labels") => return files(session, partial),
-        ("load_model", "interpolation") => return ["bicubic", "bilinear"].map(|w| simple(w, "value")).to_vec(),
-        ("load_model", "order") => return ["RGB", "BGR"].map(|w| simple(w, "value")).to_vec(),
-        ("load_model", "resize") => return vec![simple("direct", "value")],
-        ("load_model", "crop") => return vec![simple("center", "value")],
+        ("load_model", option) if !words_of(option).is_empty() => {
+            return words_of(option).into_iter().map(|w| simple(w, "value")).collect();
+        }
         ("plot", "mark") => return ["line", "bar", "point"].map(|w| simple(w, "value")).to_vec(),
         (_, "layer" | "layers") => {
             return chain::model(session, text, tokens).map_or_else(Vec::new, |m| layers(&m));
@@ -90,6 +90,12 @@ fn layers(model: &Model) -> Vec<Candidate> {
 
 fn classes(model: &Model) -> Vec<Candidate> {
     model.card().classes.iter().map(|c| simple(&c.name, "class")).collect()
+}
+
+/// The words that an option of `load_model` takes.
+fn words_of(option: &str) -> Vec<&'static str> {
+    let takes = OPTIONS.iter().find(|o| o.name == option).map_or("", |o| o.takes);
+    takes.split('"').skip(1).step_by(2).collect()
 }
 
 fn columns(session: &Session, name: &str) -> Vec<Candidate> {

@@ -61,7 +61,7 @@ impl Segment for Model {
             names: order.iter().map(|(c, n)| (*c, format!("{} {:.1} %", name(*c), percent(*n)))).collect(),
             photo: prepared.photo.clone(),
             placement: prepared.placement,
-            extent: None,
+            extent: maps.part,
             input: [height, width],
         };
         Ok(Artifact::new(format!("what {} sees where", self.card().name))
@@ -69,6 +69,7 @@ impl Segment for Model {
             .part(Part::Table("shares".into(), table(self, &maps, &scores, usize::MAX)))
             .array("classes", classes)
             .array("probability", probability)
+            .notes(maps.part_note())
             .notes(maps.readout.note()))
     }
 
@@ -93,7 +94,7 @@ impl Segment for Model {
             let prepared = Input::Image(image).prepared(self)?;
             let winners = maps.winners(&self.scores(&prepared.x)?[0]);
             for (at, winner) in winners.iter().enumerate() {
-                match truth.at(at, maps.size(), &prepared) {
+                match truth.at(at, &maps, &prepared) {
                     Some(class) if class < n => counts[class * n + winner] += 1,
                     Some(class) => {
                         return Err(Error::value(format!("class {class} in the mask of image {i}")).hint(format!(
@@ -142,6 +143,7 @@ impl Segment for Model {
             .array("counts", tensor(as_f32, &[n, n])?)
             .note("the mean is over the classes that are there or are found")
             .notes(report.note())
+            .notes(maps.part_note())
             .notes(maps.readout.note());
         if without > 0 {
             artifact = artifact.note(format!("{without} images without a mask are left out"));
@@ -179,11 +181,10 @@ impl Truth {
         Ok(Some(Truth { mask, label }))
     }
 
-    /// The true class at a place of a map of `size`; none where it is not counted.
-    fn at(&self, at: usize, [rows, columns]: [usize; 2], input: &Prepared) -> Option<usize> {
+    /// The true class at a place; none where it is not counted.
+    fn at(&self, at: usize, maps: &ClassMaps, input: &Prepared) -> Option<usize> {
         let [.., height, width] = *input.x.dims() else { return None };
-        let x = ((at % columns) as f64 + 0.5) * width as f64 / columns as f64;
-        let y = ((at / columns) as f64 + 0.5) * height as f64 / rows as f64;
+        let (x, y) = maps.position(at, [0.5, 0.5], [height, width]);
         let (x, y) = input.placement.as_ref().map_or((x, y), |p: &Placement| p.to_photo(x, y));
         let inside = x >= 0.0 && y >= 0.0 && x < self.mask.width as f64 && y < self.mask.height as f64;
         let value = inside.then(|| self.mask.values[y as usize * self.mask.width + x as usize])?;

@@ -173,11 +173,18 @@ impl Guess {
     /// For nets whose outputs are positions in the photo: resizes the whole photo, without a crop.
     fn show_whole_photo(&mut self, net: &Model) {
         if net.card().boxes.is_some() || net.class_maps().is_ok() {
-            self.options.insert("resize".into(), "direct".into());
-            self.notes.push(
-                "the whole photo is resized to the input's size, which is assumed of nets that find places in it (option: resize)"
-                    .into(),
-            );
+            let (resize, note) = match is_yolo(net) {
+                true => (
+                    "letterbox",
+                    "the whole photo goes in in its proportions, with grey borders (\"letterbox\"), which is assumed of nets with YOLO's boxes (option: resize)",
+                ),
+                false => (
+                    "direct",
+                    "the whole photo is resized to the input's size, which is assumed of nets that find places in it (option: resize)",
+                ),
+            };
+            self.options.insert("resize".into(), resize.into());
+            self.notes.push(note.into());
         }
     }
 }

@@ -58,7 +58,7 @@ fn ultralytics(task: &str, size: Size, channels: usize) -> Result<(Preprocess, S
     let base = Preprocess::new(size, channels)?;
     let (resize, way) = match task.trim() {
         "classify" => (Resize::Short(size.height.max(size.width)), "the photo's centre is taken"),
-        _ => (Resize::Direct, "the whole photo is resized to the input's size, where Ultralytics adds grey borders"),
+        _ => (Resize::Letterbox, "the whole photo in its proportions, with grey borders"),
     };
     let note = format!(
         "preprocessing as Ultralytics', whom the file's own metadata name: RGB from 0 to 1, which is assumed; {way} \
@@ -142,7 +142,7 @@ mod tests {
             let found = of(&[pair, ("task", "segment"), ("stride", "32")]);
             let made = found.preprocess.unwrap();
             assert_eq!((made.scale, &made.mean[..], &made.std[..]), (1.0 / 255.0, &[0.0; 3][..], &[1.0; 3][..]));
-            assert_eq!((made.order, made.resize), (Order::Rgb, Resize::Direct));
+            assert_eq!((made.order, made.resize), (Order::Rgb, Resize::Letterbox));
             assert!(found.notes[0].contains("assumed") && found.notes[0].contains("grey borders"), "{:?}", found.notes);
         }
         let said = of(&[("author", "Ultralytics"), ("mean", "[0.5, 0.4, 0.3]"), ("std", "0.2 0.2 0.1")]);

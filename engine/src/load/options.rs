@@ -32,7 +32,7 @@ pub struct LoadOptions {
     pub preset: Option<String>,
     /// The net's input in pixels.
     pub size: Option<Size>,
-    /// The short side before the crop, "direct" or "auto".
+    /// The short side before the crop, "direct", "letterbox" or "auto".
     pub resize: Option<Resize>,
     /// How values between pixels are interpolated.
     pub interpolation: Option<Interpolation>,
@@ -66,6 +66,12 @@ pub enum Layout {
     Nchw,
     /// Rows, columns, channels.
     Nhwc,
+    /// Channels, slices, rows, columns.
+    Ncdhw,
+    /// Slices, rows, columns, channels.
+    Ndhwc,
+    /// Frames, channels, rows, columns.
+    Ntchw,
 }
 
 /// Names of outputs, or where they are.
@@ -166,8 +172,8 @@ pub const OPTIONS: [LoadOption; 22] = [
     option("size", "pixels, or [rows, columns]", "the net's input, where the file leaves it open"),
     option(
         "resize",
-        "pixels, \"direct\" or \"auto\"",
-        "the short side before the centre crop; \"direct\" resizes to the input's size without a crop; \"auto\", the default where nothing is known, leaves a picture of the input's size as it is and takes others to round(size / 0.875)",
+        "pixels, \"direct\", \"letterbox\" or \"auto\"",
+        "the short side before the centre crop; \"direct\" resizes to the input's size without a crop; \"letterbox\" keeps the proportions of the whole photo and fills the rest with grey (114 of 255), as YOLO's nets are used; \"auto\", the default where nothing is known, leaves a picture of the input's size as it is and takes others to round(size / 0.875)",
     ),
     option(
         "interpolation",
@@ -181,7 +187,7 @@ pub const OPTIONS: [LoadOption; 22] = [
     option("std", "a number or one a channel", "what is divided by after scaling"),
     option(
         "layout",
-        "\"NCHW\" or \"NHWC\"",
+        "\"NCHW\" or \"NHWC\"; of volumes and videos \"NCDHW\", \"NDHWC\" or \"NTCHW\"",
         "the order of the axes of an ONNX file's input; default: inferred from the first convolution",
     ),
     option(

@@ -151,8 +151,7 @@ fn chosen(model: &Model, maps: &ClassMaps, index: usize, over: &Over, input: &Pr
     };
     // The centre of a place on the photo, or on the net's input where there is none.
     let centre = |at: usize, dx: f64, dy: f64| {
-        let x = ((at % columns) as f64 + dx) * width as f64 / columns as f64;
-        let y = ((at / columns) as f64 + dy) * height as f64 / rows as f64;
+        let (x, y) = maps.position(at, [dx, dy], [height, width]);
         input.placement.map_or((x, y), |p| p.to_photo(x, y))
     };
     let extent = input.photo.as_ref().map_or([width, height], |p| [p.width(), p.height()]);

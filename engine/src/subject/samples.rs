@@ -99,6 +99,9 @@ impl Samples {
         if bare(own) == bare(wanted) {
             return Ok(self.values().reshape(wanted)?);
         }
+        if model.graph().input_in_file().is_some_and(|(as_in_file, _)| own == as_in_file) {
+            return Ok(self.values().clone());
+        }
         let node = &model.graph().node(model.graph().input()).name;
         Err(Error::shape(format!(
             "`{}` is {}, the input `{node}` of `{}` takes {}",

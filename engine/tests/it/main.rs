@@ -86,4 +86,5 @@ mod suppression;
 mod table_filters;
 mod tables;
 mod transformers;
+mod videos;
 mod window_geometry;

@@ -5,10 +5,13 @@
 
 use crate::onnx_bytes::{Graph, node, read};
 use convscope_engine::graph::field::Field;
+use convscope_engine::inspect::Segment as _;
 use convscope_engine::params::LayerName;
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::all::GradCam;
 use convscope_engine::probes::find;
+use convscope_engine::show::Part;
+use convscope_engine::subject::Over;
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Artifact, Input, Job, Model, Subject, Tensor};
 use std::collections::BTreeMap;
@@ -48,17 +51,17 @@ fn net(before: impl Fn(Graph) -> Graph) -> Model {
     read(graph.file("y", 17))
 }
 
-fn mirrored(graph: Graph, axis: i64) -> Graph {
+fn mirrored(graph: Graph, from: &str, axis: i64) -> Graph {
     let graph = graph.ints("start", &[-1]).ints("end", &[i64::MIN + 1]).ints("axis", &[axis]).ints("step", &[-1]);
-    graph.node(node("Slice", &["x", "start", "end", "axis", "step"], &["moved"]))
+    graph.node(node("Slice", &[from, "start", "end", "axis", "step"], &["moved"]))
 }
 
 #[test]
 fn maps_behind_a_mirror_or_a_turn_lie_over_the_photo_as_it_was() {
     let nets = [
         ("as it is", net(|g| g.node(node("Identity", &["x"], &["moved"])))),
-        ("mirrored", net(|g| mirrored(g, 3))),
-        ("upside down", net(|g| mirrored(g, 2))),
+        ("mirrored", net(|g| mirrored(g, "x", 3))),
+        ("upside down", net(|g| mirrored(g, "x", 2))),
         ("turned over", net(|g| g.node(node("Transpose", &["x"], &["moved"]).ints("perm", &[0, 1, 3, 2])))),
     ];
     for (what, net) in &nets {
@@ -67,6 +70,82 @@ fn maps_behind_a_mirror_or_a_turn_lie_over_the_photo_as_it_was() {
             assert_eq!(hottest(&found), [row, column], "{what}");
         }
     }
+}
+
+/// Rows and columns 1 to 6 of 8.
+fn cropped(graph: Graph, to: &str) -> Graph {
+    let graph = graph.ints("corner", &[1, 1]).ints("opposite", &[7, 7]).ints("axes", &[2, 3]);
+    graph.node(node("Slice", &["x", "corner", "opposite", "axes"], &[to]))
+}
+
+/// A window of 3 x 3 that sees its centre only, without padding.
+fn valid(graph: Graph, from: &str, to: &str) -> Graph {
+    let window: Vec<f32> = (0..9).map(|i| f32::from(u8::from(i == 4))).collect();
+    graph.floats(&format!("{to}_w"), &[1, 1, 3, 3], &window).node(node("Conv", &[from, &format!("{to}_w")], &[to]))
+}
+
+#[test]
+fn the_map_of_a_net_that_crops_or_pads_lies_where_the_net_looks() {
+    let nets = [
+        ("cropped", net(|g| cropped(g, "moved")), [1, 7]),
+        ("windows without padding", net(|g| valid(valid(g, "x", "once"), "once", "moved")), [2, 6]),
+        (
+            "padded",
+            net(|g| g.ints("pads", &[0, 0, 2, 2, 0, 0, 2, 2]).node(node("Pad", &["x", "pads"], &["moved"]))),
+            [0, 8],
+        ),
+        ("cropped, then mirrored", net(|g| mirrored(cropped(g, "part"), "part", 3)), [1, 7]),
+    ];
+    for (what, net, [from, to]) in &nets {
+        for [row, column] in [[3, 2], [2, 5], [5, 4]] {
+            let found = grad_cam(net, Input::Tensor(pixel(row, column)));
+            assert_eq!(found.value().unwrap().dims(), [SIDE, SIDE], "{what}");
+            assert_eq!(hottest(&found), [row, column], "{what}");
+            let map = to_f64(found.value().unwrap()).unwrap();
+            let outside = |i: &usize| !(*from..*to).contains(&(i / SIDE)) || !(*from..*to).contains(&(i % SIDE));
+            assert!((0..SIDE * SIDE).filter(outside).all(|i| map[i] == 0.0), "{what}: {map:?}");
+            assert!(
+                found.notes.iter().any(|n| n.contains("lies over a part of the input")),
+                "{what}: {:?}",
+                found.notes
+            );
+        }
+    }
+    // A window with padding as wide as it needs lies over everything: nothing is said, and the map keeps its size.
+    let usual = grad_cam(&net(|g| g.node(node("Identity", &["x"], &["moved"]))), Input::Tensor(pixel(3, 2)));
+    assert!(!usual.notes.iter().any(|n| n.contains("part of the input")), "{:?}", usual.notes);
+}
+
+#[test]
+fn the_receptive_field_behind_a_crop_begins_there() {
+    let net = net(|g| valid(cropped(g, "part"), "part", "moved"));
+    let part = net.layer("moved").unwrap();
+    let Field::Local { size, stride, start, .. } = net.graph().fields()[part.0] else { panic!("no window") };
+    assert_eq!((size, stride, start), ([3, 3], [1, 1], [1, 1]));
+}
+
+#[test]
+fn the_places_of_a_map_of_classes_lie_where_their_windows_are() {
+    let window: Vec<f32> = (0..9).map(|i| f32::from(u8::from(i == 4))).collect();
+    let graph = Graph::new(&[1, 1, SIDE as i64, SIDE as i64])
+        .floats("w", &[2, 1, 3, 3], &[window.iter().map(|v| -v).collect::<Vec<f32>>(), window].concat())
+        .node(node("Conv", &["x", "w"], &["y"]));
+    let net = read(graph.file("y", 17));
+    let maps = net.class_maps().unwrap();
+    assert_eq!((maps.size(), maps.part), ([6, 6], Some([1.0, 1.0, 7.0, 7.0])));
+    let photo = Input::Tensor(pixel(3, 2));
+    let Part::ClassMap(shown) = net.segment(&photo).unwrap().parts.remove(0) else { panic!("no map of classes") };
+    assert_eq!(shown.extent, maps.part);
+    // The point in the middle of the bright pixel is the one place that sees it.
+    let at = Subject::pixel_class_at(&net, 1, Over::Point([2.5, 3.5]))
+        .unwrap()
+        .asked(&photo.prepared(&net).unwrap())
+        .unwrap();
+    let scores = at.scores(&net.forward(&pixel(3, 2), &at.tap().unwrap()).unwrap()).unwrap();
+    assert_eq!(scores, [1.0]);
+    let outside =
+        Subject::pixel_class_at(&net, 1, Over::Point([0.5, 3.5])).unwrap().asked(&photo.prepared(&net).unwrap());
+    assert!(outside.is_err(), "no place of the map lies there");
 }
 
 #[test]

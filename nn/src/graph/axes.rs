@@ -1,8 +1,8 @@
 //! The meaning of each axis of a node's value, traced from the input through transposes and reshapes, so that a map is found
 //! in any layout: channels x rows x columns, channels last, or a list of tokens.
 
+use super::cover::Cover;
 use super::dag::{Graph, Node, NodeId};
-use super::mirror::Mirror;
 use super::op::Op;
 
 /// The meaning of an axis.
@@ -58,12 +58,12 @@ impl MapLayout {
     }
 
     /// The same map read in the order of the input that the net has mirrored.
-    fn straightened(mut self, mirror: Mirror) -> Self {
+    fn straightened(mut self, cover: Cover) -> Self {
         // The slices of a volume lie one below the other: its rows cannot be read backwards by one stride.
         if self.depth > 1 {
             return self;
         }
-        for (axis, _) in [(1, mirror.rows), (2, mirror.columns)].into_iter().filter(|(_, is_mirrored)| *is_mirrored) {
+        for axis in [1, 2].into_iter().filter(|axis| cover.mirrored()[axis - 1]) {
             self.first = self.first.wrapping_add_signed((self.shape[axis] as isize - 1) * self.strides[axis]);
             self.strides[axis] = -self.strides[axis];
         }
@@ -118,9 +118,9 @@ impl Graph {
         let of =
             |(axes, node): (&Vec<Axis>, &Node)| layout(axes, &node.shape, images).filter(|_| node.shape.len() >= least);
         let axes = self.axes();
-        let mirrors = self.mirrors(&axes);
-        let straight = |(found, mirror): (Option<MapLayout>, Mirror)| found.map(|layout| layout.straightened(mirror));
-        axes.iter().zip(self.nodes()).map(of).zip(mirrors).map(straight).collect()
+        let covers = self.covers(&axes);
+        let straight = |(found, cover): (Option<MapLayout>, Cover)| found.map(|layout| layout.straightened(cover));
+        axes.iter().zip(self.nodes()).map(of).zip(covers).map(straight).collect()
     }
 
     fn axes_at(&self, id: NodeId, known: &[Vec<Axis>]) -> Vec<Axis> {

@@ -203,6 +203,16 @@ impl Graph {
             }
     }
 
+    /// The shape of one sample of the input as the file has it, and which of its axes is each axis of the net's; none where both have
+    /// the same order.
+    pub fn input_in_file(&self) -> Option<(&[usize], Vec<usize>)> {
+        let input = &self.node(self.input).name;
+        let turned = self.find(&format!("{input}/axes")).or_else(|| self.find(&format!("{input}/channels_last")))?;
+        let Op::Transpose(perm) = &self.node(turned).op else { return None };
+        let place = |axis: usize| perm.iter().position(|p| *p == axis).unwrap_or(axis);
+        Some((&self.node(turned).shape, (0..perm.len()).map(place).collect()))
+    }
+
     /// The nodes that `of` depends on, itself included, as flags by index.
     pub fn ancestors(&self, of: NodeId) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];

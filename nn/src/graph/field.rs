@@ -90,6 +90,13 @@ impl Graph {
                     {
                         local(size, stride, start, axes)
                     }
+                    Op::Select { axis, index } if evenly(index).is_some() => {
+                        let along =
+                            |a: usize| if axes[a] == Some(*axis) { evenly(index) } else { None }.unwrap_or((0, 1));
+                        let (from, step) = ([0, 1].map(|a| along(a).0), [0, 1].map(|a| along(a).1));
+                        let start = [0, 1].map(|a| start[a] + (from[a] * stride[a]) as isize);
+                        local(size, [0, 1].map(|a| stride[a] * step[a]), start, axes)
+                    }
                     Op::LayerNorm { axis, .. } if axes.iter().flatten().all(|a| a < axis) => {
                         local(size, stride, start, axes)
                     }
@@ -128,6 +135,13 @@ impl Graph {
             }
         }
     }
+}
+
+/// The first of evenly spaced, rising entries, and the step between them.
+fn evenly(index: &[usize]) -> Option<(usize, usize)> {
+    let first = *index.first()?;
+    let step = index.get(1).map_or(Some(1), |second| second.checked_sub(first))?;
+    (step > 0 && index.iter().enumerate().all(|(i, at)| *at == first + i * step)).then_some((first, step))
 }
 
 /// The axes of rows and columns after a reshape that leaves them as they are; a row by itself may come or go.

@@ -17,6 +17,9 @@ use super::resample::Interpolation;
 use super::{Image, PixelBox};
 use crate::error::{Error, Result};
 
+/// The grey around a photo in a letterbox, as Ultralytics has it.
+const GROUND: u8 = 114;
+
 /// The largest side of a net's input in pixels.
 const MAX_SIDE: usize = 8192;
 
@@ -119,6 +122,9 @@ impl Preprocess {
             .hint("crop it first, or load the net with `resize: \"direct\"`"));
         }
         let resized = image.resize(w, h, self.interpolation)?;
+        if self.resize == Resize::Letterbox {
+            return on_ground(&resized, self.size);
+        }
         let (left, top) = ((w - width) / 2, (h - height) / 2);
         resized.crop(PixelBox { left, top, width, height })
     }
@@ -186,9 +192,12 @@ impl Preprocess {
         let (w, h) = self.resized(image.width(), image.height());
         let (sx, sy) = (image.width() as f64 / w as f64, image.height() as f64 / h as f64);
         let Size { height, width } = self.size;
+        // A crop begins inside the resized photo, the ground of a letterbox before it.
+        let before =
+            |own: usize, input: usize| (own.saturating_sub(input) / 2) as f64 - (input.saturating_sub(own) / 2) as f64;
         Placement {
-            left: (w.saturating_sub(width) / 2) as f64 * sx,
-            top: (h.saturating_sub(height) / 2) as f64 * sy,
+            left: before(w, width) * sx,
+            top: before(h, height) * sy,
             width: width as f64 * sx,
             height: height as f64 * sy,
             input: self.size,
@@ -202,6 +211,12 @@ impl Preprocess {
         };
         match self.resize {
             Resize::Direct => (self.size.width, self.size.height),
+            Resize::Letterbox => {
+                let Size { height: rows, width: columns } = self.size;
+                let factor = (rows as f64 / height as f64).min(columns as f64 / width as f64);
+                let side = |own: usize, most: usize| ((own as f64 * factor).round_ties_even() as usize).clamp(1, most);
+                (side(width, columns), side(height, rows))
+            }
             Resize::Auto if (width, height) == (self.size.width, self.size.height) => (width, height),
             Resize::Auto => {
                 let short = Self::usual_short(self.size);
@@ -225,8 +240,19 @@ impl Preprocess {
     }
 }
 
+/// An image in the middle of a grey ground of `size`, a pixel nearer to the upper left corner where the sides are odd.
+fn on_ground(image: &Image, Size { height, width }: Size) -> Result<Image> {
+    let (left, top) = ((width - image.width()) / 2, (height - image.height()) / 2);
+    let mut pixels = vec![GROUND; 3 * width * height];
+    for (y, row) in image.pixels().chunks_exact(3 * image.width()).enumerate() {
+        let from = 3 * ((top + y) * width + left);
+        pixels[from..from + row.len()].copy_from_slice(row);
+    }
+    Image::new(width, height, pixels)
+}
+
 /// Where a net's input lies on the photo it was made from: the crop's rectangle in the photo's pixels, with resize and
-/// crop undone. Positions are continuous: a pixel `i` covers `i` to `i + 1`.
+/// crop undone; beyond the photo where the net's input has a ground around it. Positions are continuous: a pixel `i` covers `i` to `i + 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
     /// The rectangle's left edge on the photo.
@@ -324,6 +350,27 @@ mod tests {
         let direct = Preprocess { resize: Resize::Direct, ..p };
         let place = direct.place(&image);
         assert_eq!((place.left, place.top, place.width, place.height), (0.0, 0.0, 512.0, 1024.0));
+    }
+
+    #[test]
+    fn a_letterbox_holds_the_whole_photo_on_grey() {
+        let p = parse(r#"{"size": [8, 16], "resize": "letterbox", "interpolation": "nearest"}"#).unwrap();
+        let image = photo(10, 10);
+        let fitted = p.fit(&image).unwrap();
+        assert_eq!((fitted.width(), fitted.height()), (16, 8));
+        // 10 x 10 becomes 8 x 8 between columns 4 and 12.
+        let inner = image.resize(8, 8, Interpolation::Nearest).unwrap();
+        assert_eq!(fitted.crop(PixelBox { left: 4, top: 0, width: 8, height: 8 }).unwrap(), inner);
+        assert!([0, 3, 12, 15].iter().all(|x| (0..8).all(|y| fitted.pixel(*x, y).unwrap() == [114; 3])));
+        let place = p.place(&image);
+        assert_eq!((place.left, place.top, place.width, place.height), (-5.0, 0.0, 20.0, 10.0));
+        assert_eq!((place.to_photo(4.0, 0.0), place.to_photo(12.0, 8.0)), ((0.0, 0.0), (10.0, 10.0)));
+        // As Ultralytics: 1280 x 719 in 640 x 640 becomes 640 x 360 below 140 rows.
+        let p = parse(r#"{"size": 640, "resize": "letterbox"}"#).unwrap();
+        assert_eq!(p.resized(1280, 719), (640, 360));
+        assert_eq!(p.place(&photo(1280, 719)).to_input(0.0, 0.0).1, 140.0);
+        // A thread of an image keeps a pixel.
+        assert_eq!(p.resized(4000, 2), (640, 1));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct ClassMaps {
     pub layout: MapLayout,
     /// How the scores of one place are read.
     pub readout: Readout,
+    /// The part of the input that the maps lie over: top, left, bottom, right, px; none where that is all of it, within half a place.
+    pub part: Option<[f64; 4]>,
 }
 
 impl ClassMaps {
@@ -23,6 +25,21 @@ impl ClassMaps {
     /// Rows and columns.
     pub fn size(&self) -> [usize; 2] {
         [self.layout.shape[1], self.layout.shape[2]]
+    }
+
+    /// The position on an input of `size` (height, width) of a point of place `at`: (0, 0) is the place's upper left corner, (1, 1)
+    /// its lower right one. x, y, px.
+    pub fn position(&self, at: usize, [dx, dy]: [f64; 2], [height, width]: [usize; 2]) -> (f64, f64) {
+        let [rows, columns] = self.size();
+        let [top, left, bottom, right] = self.part.unwrap_or([0.0, 0.0, height as f64, width as f64]);
+        let x = left + ((at % columns) as f64 + dx) * (right - left) / columns as f64;
+        (x, top + ((at / columns) as f64 + dy) * (bottom - top) / rows as f64)
+    }
+
+    /// What a reader of the map should know of its place.
+    pub fn part_note(&self) -> Option<String> {
+        let [top, left, bottom, right] = self.part?.map(|v| (v * 10.0).round() / 10.0);
+        Some(format!("the net's map lies over rows {top} to {bottom} and columns {left} to {right} of its input only"))
     }
 
     /// Where in the raw output of one sample the score of a class at place `at` (row by row) lies.
@@ -75,6 +92,7 @@ impl Model {
             return Err(refused("holds values, not classes".into())
                 .hint("load_model(.., #{ output: \"softmax\" }) says what outputs are"));
         }
-        Ok(ClassMaps { layout, readout })
+        let tolerance = 0.5 / layout.shape[1].max(layout.shape[2]) as f64;
+        Ok(ClassMaps { layout, readout, part: self.graph().part_covered(self.graph().scores(), tolerance) })
     }
 }

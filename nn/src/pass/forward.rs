@@ -219,7 +219,8 @@ impl Model {
         x.dtype() == DType::F32 && self.dtype() == DType::F32
     }
 
-    /// `x` as a contiguous batch in the net's number type.
+    /// `x` as a contiguous batch in the net's number type. Where its axes are those of the file and not the net's (frames before
+    /// channels, channels last), they are put into the net's order.
     ///
     /// # Errors
     /// Where the shape is not that of the net's input.
@@ -229,6 +230,13 @@ impl Model {
             dims if dims == want => x.unsqueeze(0)?,
             [_, rest @ ..] if rest == want => x.clone(),
             dims => {
+                if let Some((as_in_file, order)) = self.graph().input_in_file() {
+                    let batch = if dims == as_in_file { x.unsqueeze(0)? } else { x.clone() };
+                    if batch.dims().get(1..) == Some(as_in_file) {
+                        let axes: Vec<usize> = std::iter::once(0).chain(order.iter().map(|a| a + 1)).collect();
+                        return Ok(batch.permute(axes)?.to_dtype(self.dtype())?.contiguous()?);
+                    }
+                }
                 let name = &self.card().name;
                 return Err(Error::shape(format!("`{name}` takes {want:?} (or a batch of it), got {dims:?}"))
                     .hint("`net.preprocess(image)` makes the tensor; `load_model(.., #{ size: .. })` sets the size"));

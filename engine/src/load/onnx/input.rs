@@ -1,13 +1,12 @@
 //! The shapes of the net's inputs: the dimensions that the file fixes, and values for those that it leaves open.
 
+use super::input_axes as axes;
 use super::links::{Links, name_of};
 use super::{Inlet, Options};
 use crate::error::did_you_mean;
 use crate::error::{Error, Result};
 use crate::limits::ONNX_VALUES;
-use crate::load::options::Layout;
 use rten_onnx::onnx::{DataType, ValueInfoProto};
-use std::collections::BTreeSet;
 
 /// What is known of an input.
 pub struct Input {
@@ -19,8 +18,9 @@ pub struct Input {
     pub lead: usize,
     /// The shape of one sample, as the file has it.
     pub sample: Vec<usize>,
-    /// Whether that is rows x columns x channels of a photo.
-    pub channels_last: bool,
+    /// Which of its axes are the channels, the slices of a volume, the rows and the columns, in this order; empty where they come in
+    /// this order.
+    pub order: Vec<usize>,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -80,14 +80,14 @@ pub fn further(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>, 
             .hint("export the net with a fixed shape of it")
     })?;
     let notes = kind_note(info).into_iter().collect();
-    Ok(Input { batch: first.batch, alone: false, lead: 0, sample, channels_last: false, notes })
+    Ok(Input { batch: first.batch, alone: false, lead: 0, sample, order: Vec::new(), notes })
 }
 
 /// What the file says of an input.
 pub fn inlet(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) -> Inlet {
     let (open, tensorflow) = match open_dims(info).get(1..) {
         Some(&[a, b, c]) => {
-            let (last, _) = channels_last(links, options, [a, b, c], name_of(info));
+            let (last, _) = axes::channels_last(links, options, [a, b, c], name_of(info));
             let places = if last { [a, b] } else { [b, c] };
             (places.iter().any(Option::is_none), last)
         }
@@ -122,12 +122,13 @@ pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) ->
     if batch.is_some_and(|n| n > ONNX_VALUES) {
         return Err(Error::format(format!("the input `{name}` has {} samples", batch.unwrap_or(0))));
     }
-    let (mut last, mut notes) = (false, Vec::new());
+    let (mut order, mut notes) = (Vec::new(), Vec::new());
     if let [a, b, c] = open[..] {
-        let (known, note) = channels_last(links, options, [a, b, c], name);
-        last = known;
+        let (channels_last, note) = axes::channels_last(links, options, [a, b, c], name);
+        if channels_last {
+            order = vec![2, 0, 1];
+        }
         notes.extend(note);
-        let channels_last = last;
         let at = if channels_last { [0, 1] } else { [1, 2] };
         if let Some(size) = options.size {
             fix(&mut open, at, size, name)?;
@@ -139,6 +140,10 @@ pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) ->
             return Err(Error::unsupported(format!("the input `{name}` leaves its height and width open"))
                 .hint("say them: load_model(.., #{ size: 224 })"));
         }
+    } else if let ([a, b, c, d], None) = (&open[..], options.size) {
+        let (known, note) = axes::of_volume(links, options, [*a, *b, *c, *d], name);
+        order = known;
+        notes.extend(note);
     } else if options.size.is_some() || options.layout.is_some() {
         let said = if options.size.is_some() { "size" } else { "layout" };
         return Err(Error::value(format!(
@@ -153,85 +158,7 @@ pub fn shape(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) ->
         return Err(Error::format(format!("the input `{name}` has shape {sample:?}")));
     }
     notes.extend(kind_note(info));
-    Ok(Input { batch, alone: false, lead: 1, sample, channels_last: last, notes })
-}
-
-/// Whether the input is rows x columns x channels, and a note where that is assumed: by the option, else by the first operation that
-/// distinguishes channels from positions, else by the sizes.
-fn channels_last(
-    links: &Links<'_>,
-    options: &Options<'_>,
-    [a, b, c]: [Option<usize>; 3],
-    name: &str,
-) -> (bool, Option<String>) {
-    if let Some(layout) = options.layout {
-        return (layout == Layout::Nhwc, None);
-    }
-    if let Some(last) = first_layout(links, name) {
-        return (last, None);
-    }
-    let last = matches!(c, Some(1 | 3)) && a.is_none_or(|a| a > 4) && b.is_none_or(|b| b > 4);
-    let note = format!(
-        "the input `{name}` is taken for rows x columns x channels; this is assumed, the option `layout` says it"
-    );
-    (last, last.then_some(note))
-}
-
-/// Whether the channels come last, by the first operation over the input that distinguishes channels from positions.
-fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
-    const PASSED: [&str; 21] = [
-        "Identity",
-        "Cast",
-        "Mul",
-        "Add",
-        "Sub",
-        "Div",
-        "Clip",
-        "Relu",
-        "Neg",
-        "Sqrt",
-        "Pow",
-        "Dropout",
-        "Max",
-        "Min",
-        "Pad",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "Sigmoid",
-        // These work along any axes, so that they say nothing of them.
-        "Resize",
-        "Upsample",
-        "Slice",
-    ];
-    let (mut values, mut moved) = (BTreeSet::from([name]), false);
-    for node in &links.nodes {
-        if !node.input.iter().any(|i| values.contains(i.as_str())) {
-            continue;
-        }
-        let op = node.op_type.as_deref().unwrap_or("");
-        match op {
-            "Conv"
-            | "MaxPool"
-            | "AveragePool"
-            | "GlobalAveragePool"
-            | "GlobalMaxPool"
-            | "BatchNormalization"
-            | "InstanceNormalization"
-            | "LRN"
-            | "SpaceToDepth" => return Some(moved),
-            "Transpose" => {
-                let perm = node.attribute.iter().find(|a| a.name.as_deref() == Some("perm")).map(|a| &a.ints[..]);
-                if moved || perm != Some(&[0, 3, 1, 2]) {
-                    return None;
-                }
-                moved = true;
-                values.extend(node.output.first().map(String::as_str));
-            }
-            op if PASSED.contains(&op) => values.extend(node.output.first().map(String::as_str)),
-            _ => return None,
-        }
-    }
-    None
+    Ok(Input { batch, alone: false, lead: 1, sample, order, notes })
 }
 
 /// A shape as text: 16 x any.
@@ -261,8 +188,5 @@ fn channels(links: &Links<'_>, name: &str) -> Option<usize> {
     let conv = |n: &&&rten_onnx::onnx::NodeProto| {
         n.op_type.as_deref() == Some("Conv") && n.input.first().map(String::as_str) == Some(name)
     };
-    let node = links.nodes.iter().find(conv)?;
-    let weight = links.initialisers.get(node.input.get(1)?.as_str())?;
-    let groups = node.attribute.iter().find(|a| a.name.as_deref() == Some("group")).and_then(|a| a.i).unwrap_or(1);
-    weight.dims.get(1)?.checked_mul(groups).and_then(|c| usize::try_from(c).ok())
+    axes::channels(links, links.nodes.iter().find(conv)?)
 }

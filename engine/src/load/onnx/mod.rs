@@ -19,6 +19,7 @@ mod functions;
 mod fused;
 mod indices;
 mod input;
+mod input_axes;
 mod integers;
 mod ints;
 mod layout;
@@ -223,7 +224,7 @@ fn read(
     let several = several_inputs(&model.inputs(), &further);
     let mut card = model.card().clone();
     card.notes.extend(several);
-    card.notes.extend(frames(model.graph()));
+    card.notes.extend(frames(model.graph()).filter(|_| shape.order.is_empty()));
     Ok(Read { model: model.with_card(card), left_out })
 }
 
@@ -300,13 +301,16 @@ fn translate(
     links.outputs.iter().for_each(|name| *readers.entry(name).or_default() += 1);
     let names = &links.names[links.nodes.len()];
     for ((info, name), shape) in links.inputs.iter().zip(names).zip(std::iter::once(shape).chain(further)) {
-        let input = if shape.channels_last {
-            // Photos are channels x rows x columns everywhere else.
-            let turned = [2, 0, 1].map(|axis| shape.sample[axis]).to_vec();
-            let input = reader.scope.builder.input(name, turned)?;
-            reader.scope.builder.add(&format!("{name}/channels_last"), Op::Transpose(vec![1, 2, 0]), &[input])?
-        } else {
+        let input = if shape.order.is_empty() {
             reader.scope.builder.input(name, shape.sample.clone())?
+        } else {
+            // Photos are channels x rows x columns everywhere else, volumes channels x slices x rows x columns.
+            let ours = shape.order.iter().map(|axis| shape.sample[*axis]).collect();
+            let input = reader.scope.builder.input(name, ours)?;
+            let place = |axis: usize| shape.order.iter().position(|a| *a == axis).unwrap_or(axis);
+            let as_in_file = Op::Transpose((0..shape.order.len()).map(place).collect());
+            let named = if shape.order == [2, 0, 1] { "channels_last" } else { "axes" };
+            reader.scope.builder.add(&format!("{name}/{named}"), as_in_file, &[input])?
         };
         reader.integers.note_input(input, input::kind(info));
         let input_name = links::name_of(info);

@@ -5,6 +5,7 @@
 use super::tokens::Attentions;
 use crate::error::{Error, Result};
 use crate::job::Job;
+use crate::model::Model;
 use crate::params::LayerName;
 use crate::pass::Tap;
 use crate::probe::Probe;
@@ -66,13 +67,13 @@ impl Attention {
         Ok((found, graph.node(node).name.clone(), heads))
     }
 
-    fn mean(&self, found: &Attentions, heads: &[Vec<f64>]) -> Result<Tensor> {
+    fn mean(&self, model: &Model, found: &Attentions, heads: &[Vec<f64>]) -> Result<Tensor> {
         let mut mean = vec![0.0; found.grid[0] * found.grid[1]];
         for head in heads {
             let map = found.on_grid(head, self.token);
             mean.iter_mut().zip(map).for_each(|(m, v)| *m += v / heads.len() as f64);
         }
-        tensor(mean.into_iter().map(|v| v as f32).collect(), &found.grid)
+        found.map(model, mean)
     }
 }
 
@@ -89,7 +90,7 @@ impl Probe for Attention {
             .map(|(i, map)| Ok(Tile { caption: format!("head {i}"), values: tensor(map.clone(), &found.grid)? }));
         let tiles = tiles.collect::<Result<Vec<_>>>()?;
         let scale = Scale::Sequential { low: Some(0.0), high: None };
-        let mean = self.mean(&found, &heads)?;
+        let mean = self.mean(model, &found, &heads)?;
         let [rows, columns] = found.grid;
         let matrices = heads.iter().flatten().map(|v| *v as f32).collect();
         let title = format!("attention of {name}");
@@ -101,13 +102,13 @@ impl Probe for Attention {
             .array("mean", mean)
             .array("matrices", tensor(matrices, &[heads.len(), found.tokens, found.tokens])?)
             .notes(self.token.map(|t| format!("the row of token {t} is shown")))
-            .note(found.note()))
+            .notes(found.notes(model)))
     }
 
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
         let one = |n: usize| {
             let (found, _, heads) = self.heads(target, &x.narrow(0, n, 1)?)?;
-            self.mean(&found, &heads)
+            self.mean(target.model()?, &found, &heads)
         };
         Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
     }

@@ -78,20 +78,20 @@ impl Probe for AttentionRollout {
         let prepared = input.prepared(model)?;
         let (found, product) = self.product(on, &prepared.x)?;
         let as_f32 = |values: Vec<f64>, dims: &[usize]| tensor(values.into_iter().map(|v| v as f32).collect(), dims);
-        let map = as_f32(found.on_grid(&product, None), &found.grid)?;
+        let map = found.map(model, found.on_grid(&product, None))?;
         let scale = Scale::Sequential { low: Some(0.0), high: None };
         let part = heat_map("attention_rollout", on, &prepared, &map, "share of a patch", scale, Style::Overlay)?;
         Ok(Artifact::new(format!("attention rollout in {}", model.card().name))
             .part(part)
             .array("attention_rollout", map)
             .array("product", as_f32(product, &[found.tokens, found.tokens])?)
-            .note(found.note()))
+            .notes(found.notes(model)))
     }
 
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
         let one = |n: usize| {
             let (found, product) = self.product(target, &x.narrow(0, n, 1)?)?;
-            tensor(found.on_grid(&product, None).into_iter().map(|v| v as f32).collect(), &found.grid)
+            found.map(target.model()?, found.on_grid(&product, None))
         };
         Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
     }

@@ -7,14 +7,12 @@ use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::graph::Op;
 use crate::graph::axes::MapLayout;
-use crate::graph::op::{Alignment, Sampling};
 use crate::job::Job;
-use crate::kernels::resize;
 use crate::model::Model;
 use crate::params::LayerName;
 use crate::pass::Tap;
 use crate::probe::Probe;
-use crate::probes::attribution;
+use crate::probes::attribution::{self, placed};
 use crate::rules::Rules;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
@@ -53,7 +51,9 @@ pub(super) fn shown(
     } else if values.iter().any(|v| !v.is_finite()) {
         artifact = artifact.note("the map is not finite: an activation or a gradient overflowed");
     }
-    Ok(artifact.note(format!("layer `{}`, {:?}", model.graph().node(node).name, map.dims())))
+    let name = &model.graph().node(node).name;
+    let layout = model.graph().map_layout(node).ok_or_else(|| Error::internal("a layer without maps"))?;
+    Ok(artifact.notes(placed::note(model, node)).note(format!("layer `{name}`, {:?}", places(model, layout))))
 }
 
 /// Whether all values of a layer are zero.
@@ -127,7 +127,7 @@ fn default_layer(model: &Model, target: &Subject, needed: &[bool]) -> Result<Opt
     Ok(maps.into_iter().rfind(|id| !steps[id.0]).map(|id| graph.before_steps(id)))
 }
 
-/// ReLU(weighted sum) for each sample: N x h x w.
+/// ReLU(weighted sum) for each sample, N x h x w, on the input ([`placed::on_input`]).
 pub(super) fn weighted(target: &Subject, node: NodeId, x: &Tensor, weigh: Weigh) -> Result<Tensor> {
     let model = target.model()?;
     let kept = target.nodes()?.into_iter().chain([node]).collect();
@@ -144,7 +144,7 @@ pub(super) fn weighted(target: &Subject, node: NodeId, x: &Tensor, weigh: Weigh)
         .flat_map(|[a, g]| weigh(&a, &g, h * w))
         .map(|v| v.max(0.0) as f32)
         .collect();
-    tensor(maps, &[&[n][..], &places(model, layout)].concat())
+    placed::on_input(model, node, tensor(maps, &[&[n][..], &places(model, layout)].concat())?)
 }
 
 /// The axes of a layer's map by themselves: rows and columns, samples of a signal, depth, rows and columns of a volume.
@@ -171,17 +171,4 @@ pub(super) fn sum_of(plane: usize, a: &[f64], weight: impl Fn(usize, usize) -> f
 pub(super) fn mean_gradient(a: &[f64], g: &[f64], plane: usize) -> Vec<f64> {
     let weights: Vec<f64> = g.chunks(plane).map(|c| c.iter().sum::<f64>() / plane as f64).collect();
     sum_of(plane, a, |k, _| weights[k])
-}
-
-/// Maps N x h x w enlarged bilinearly to N x height x width.
-pub(super) fn enlarge(maps: &Tensor, output: [usize; 2]) -> Result<Tensor> {
-    let (n, h, w) = maps.dims3()?;
-    let g = resize::Geometry {
-        input: [h, w],
-        output,
-        scale: [output[0] as f64 / h as f64, output[1] as f64 / w as f64],
-        sampling: Sampling::Linear,
-        alignment: Alignment::HalfPixel,
-    };
-    tensor(resize::forward(&g, &to_f32(maps)?), &[n, output[0], output[1]])
 }

@@ -2,7 +2,7 @@
 //!
 //! Selvaraju et al., "Grad-CAM", 2016, section 3.2.
 
-use super::cam;
+use super::{cam, placed};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::params::LayerName;
@@ -38,9 +38,9 @@ impl Probe for GuidedGradCam {
         let map = cam::weighted(target, node, x, cam::mean_gradient)?;
         let guided = attribution::input_signal(target, x, &Rules::guided_backprop())?;
         let large = match (x.dims(), map.dims()) {
-            (&[.., height, width], [_, _, _]) if x.rank() == 4 => cam::enlarge(&map, [height, width])?,
+            (&[.., height, width], [_, _, _]) if x.rank() == 4 => placed::enlarge(&map, [height, width], None)?,
             // A signal has one row.
-            (&[.., length], [_, _]) => cam::enlarge(&map.unsqueeze(1)?, [1, length])?.squeeze(1)?,
+            (&[.., length], [_, _]) => placed::enlarge(&map.unsqueeze(1)?, [1, length], None)?.squeeze(1)?,
             (other, _) => {
                 return Err(Error::subject(format!(
                     "`guided_grad_cam` takes images and signals, the input is {other:?}"

@@ -20,6 +20,7 @@ pub mod lrp;
 pub mod multi_crop;
 pub mod occluder;
 pub mod occlusion;
+mod placed;
 pub mod projections;
 pub mod recorded;
 pub mod rise;

@@ -180,7 +180,7 @@ fn plane_of(p: &Preprocess, photo: &Image) -> Result<Prepared> {
     let wider = |n: usize| (n as f64 / SHARE).round_ties_even() as usize;
     let (w, h) = (photo.width(), photo.height());
     let (columns, rows) = match p.resize {
-        Resize::Direct => (wider(width), wider(height)),
+        Resize::Direct | Resize::Letterbox => (wider(width), wider(height)),
         Resize::Auto | Resize::Short(_) => {
             let short = match p.resize {
                 Resize::Short(short) if short > height.max(width) => short,

@@ -2,7 +2,7 @@
 //!
 //! Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks", 2019.
 
-use super::cam;
+use super::{cam, placed};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::job::Job;
@@ -64,7 +64,8 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
             .hint("`grad_cam` and `layer_cam` take volumes"));
         }
     };
-    let masks = cam::enlarge(&value.squeeze(0)?, size)?.reshape([&[c][..], &x.dims()[2..]].concat())?;
+    let masks = placed::enlarge(&value.squeeze(0)?, size, placed::part(model, node))?
+        .reshape([&[c][..], &x.dims()[2..]].concat())?;
     let mut scores: Vec<f64> = Vec::with_capacity(c);
     let batch = job.through(model, 1, 2 * model.graph().peak_len() + x.elem_count(), 16);
     let tap = Tap::Only(target.nodes()?);
@@ -80,7 +81,8 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
     let weights = softmax::softmax(scores.len().max(1), 1, false, &scores);
     let a = to_f64(value)?;
     let map = cam::sum_of(h * w, &a[..weights.len() * h * w], |k, _| weights[k]);
-    tensor(map.into_iter().map(|v| v.max(0.0) as f32).collect::<Vec<_>>(), &cam::places(model, layout))
+    let map = tensor(map.into_iter().map(|v| v.max(0.0) as f32).collect::<Vec<_>>(), &cam::places(model, layout))?;
+    Ok(placed::on_input(model, node, map.unsqueeze(0)?)?.squeeze(0)?)
 }
 
 /// A map stretched to 0..1; a constant one becomes zero.

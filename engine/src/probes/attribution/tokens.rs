@@ -1,9 +1,10 @@
 //! The attention matrices of a net for images, and the positions of their tokens on the image.
 
+use super::placed;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::model::Model;
-use crate::tensor::to_f64;
+use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 
 /// The attention of a net in which every token attends to all tokens.
@@ -16,6 +17,8 @@ pub struct Attentions {
     pub grid: [usize; 2],
     /// Tokens before those of the grid.
     pub before: usize,
+    /// The last map whose positions became the tokens.
+    map: NodeId,
 }
 
 impl Attentions {
@@ -45,15 +48,15 @@ impl Attentions {
             let step = usize::try_from(layout.strides[2]).ok()?.max(1);
             let in_order = layout.strides[1] == (step * columns) as isize && rows * columns > 1;
             (in_order && all == channels * tokens && layout.first % step == 0)
-                .then(|| ([rows, columns], layout.first / step))
+                .then(|| ([rows, columns], layout.first / step, id))
         });
-        let Some((grid, before)) = grid else {
+        let Some((grid, before, map)) = grid else {
             return Err(refused(graph, last, &format!("{tokens} tokens that are no grid of the image"))
                 .hint("attention within windows, or over tokens that were pooled, is no map of the whole image: `grad_cam` and `lrp` are"));
         };
         let nodes: Vec<NodeId> =
             nodes.into_iter().filter(|id| size(graph, *id).is_ok_and(|(_, n)| n == tokens)).collect();
-        Ok(Attentions { nodes, tokens, grid, before })
+        Ok(Attentions { nodes, tokens, grid, before, map })
     }
 
     /// Values shaped as one of the softmaxes, of one input: head by head, row by row the weights that each token (row) gives to
@@ -75,6 +78,16 @@ impl Attentions {
         row[self.before..self.before + self.grid[0] * self.grid[1]].to_vec()
     }
 
+    /// Values on the grid as a map of the input, rows x columns of the grid, or of the input where the grid lies over a part of it.
+    ///
+    /// # Errors
+    /// Where there are not as many values as places.
+    pub fn map(&self, model: &Model, values: Vec<f64>) -> Result<Tensor> {
+        let [rows, columns] = self.grid;
+        let map = tensor(values.into_iter().map(|v| v as f32).collect::<Vec<f32>>(), &[1, rows, columns])?;
+        Ok(placed::on_input(model, self.map, map)?.squeeze(0)?)
+    }
+
     /// The product of two matrices of tokens.
     pub fn product(&self, a: &[f64], b: &[f64]) -> Vec<f64> {
         let n = self.tokens;
@@ -93,8 +106,8 @@ impl Attentions {
         (0..n * n).map(|i| f64::from(u8::from(i / n == i % n))).collect()
     }
 
-    /// What the map shows, for a note.
-    pub fn note(&self) -> String {
+    /// What the map shows, and where it lies, for notes.
+    pub fn notes(&self, model: &Model) -> Vec<String> {
         let [rows, columns] = self.grid;
         let others = self.tokens - rows * columns;
         let rest = match (others, self.before) {
@@ -103,7 +116,8 @@ impl Attentions {
             (n, 0) => format!("and {n} others; the mean over all tokens is shown"),
             (n, _) => format!("and {n} others, of which the first's row is shown"),
         };
-        format!("{} layers of attention over {rows} x {columns} patches {rest}", self.nodes.len())
+        let shown = format!("{} layers of attention over {rows} x {columns} patches {rest}", self.nodes.len());
+        placed::note(model, self.map).into_iter().chain([shown]).collect()
     }
 }
 

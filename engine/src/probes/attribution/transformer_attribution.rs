@@ -12,7 +12,6 @@ use crate::probes::attribution::coarse;
 use crate::rules::Rules;
 use crate::show::Artifact;
 use crate::subject::{Input, Subject};
-use crate::tensor::tensor;
 use candle_core::Tensor;
 
 crate::params! {
@@ -54,8 +53,7 @@ impl TransformerAttribution {
 
     fn map(&self, target: &Subject, x: &Tensor) -> Result<(Attentions, Tensor)> {
         let (found, relevance) = self.relevance(target, x)?;
-        let map = found.on_grid(&relevance, None).into_iter().map(|v| v as f32).collect();
-        let map = tensor(map, &found.grid)?;
+        let map = found.map(target.model()?, found.on_grid(&relevance, None))?;
         Ok((found, map))
     }
 }
@@ -65,7 +63,8 @@ impl Probe for TransformerAttribution {
         let prepared = input.prepared(on.model()?)?;
         let target = on.asked(&prepared)?;
         let (found, map) = self.map(&target, &prepared.x)?;
-        Ok(coarse("transformer_attribution", &target, &prepared, &map, "relevance of a patch")?.note(found.note()))
+        let shown = coarse("transformer_attribution", &target, &prepared, &map, "relevance of a patch")?;
+        Ok(shown.notes(found.notes(target.model()?)))
     }
 
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {

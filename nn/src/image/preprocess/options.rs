@@ -44,7 +44,7 @@ impl From<usize> for Size {
     }
 }
 
-/// How a photo is brought to a net's size; written as a number of pixels, `"direct"` or `"auto"`.
+/// How a photo is brought to a net's size; written as a number of pixels, `"direct"`, `"letterbox"` or `"auto"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ResizeOption", into = "ResizeOption")]
 pub enum Resize {
@@ -52,6 +52,8 @@ pub enum Resize {
     Short(usize),
     /// Both sides to the net's size, whatever the proportions; no crop.
     Direct,
+    /// The whole photo in its proportions, as large as fits, in the middle of a grey ground, as YOLO's nets are used.
+    Letterbox,
     /// A photo of the net's size as it is; others by the short side to round(size / 0.875), then a crop.
     Auto,
 }
@@ -70,10 +72,10 @@ impl TryFrom<ResizeOption> for Resize {
         match option {
             ResizeOption::Pixels(n) => Ok(Resize::Short(n)),
             ResizeOption::Word(word) if word.eq_ignore_ascii_case("direct") => Ok(Resize::Direct),
+            ResizeOption::Word(word) if word.eq_ignore_ascii_case("letterbox") => Ok(Resize::Letterbox),
             ResizeOption::Word(word) if word.eq_ignore_ascii_case("auto") => Ok(Resize::Auto),
-            ResizeOption::Word(word) => {
-                Err(Error::value(format!("resize is `{word}`")).hint("a number of pixels, \"direct\" or \"auto\""))
-            }
+            ResizeOption::Word(word) => Err(Error::value(format!("resize is `{word}`"))
+                .hint("a number of pixels, \"direct\", \"letterbox\" or \"auto\"")),
         }
     }
 }
@@ -83,6 +85,7 @@ impl From<Resize> for ResizeOption {
         match resize {
             Resize::Short(n) => ResizeOption::Pixels(n),
             Resize::Direct => ResizeOption::Word("direct".into()),
+            Resize::Letterbox => ResizeOption::Word("letterbox".into()),
             Resize::Auto => ResizeOption::Word("auto".into()),
         }
     }
