@@ -25,7 +25,7 @@ impl ClassMaps {
         [self.layout.shape[1], self.layout.shape[2]]
     }
 
-    /// Where in the raw output of one sample the score of a class at place `at` (row by row) lies.
+    /// The index, in the raw output of one sample, of a class's score at place `at` (counted row by row).
     pub fn index(&self, class: usize, at: usize) -> usize {
         let [_, _, columns] = self.layout.shape;
         self.layout.place(class, at / columns, at % columns)
