@@ -42,7 +42,7 @@ impl Broadcast {
         source
     }
 
-    /// A length such that that many neighbouring elements of the result read either neighbouring elements or all the same one, and
+    /// The length of runs of neighbouring elements of the result that read either neighbouring elements or all the same one, and
     /// whether it is the same one.
     fn run(&self) -> (usize, bool) {
         let mut len = 1;
