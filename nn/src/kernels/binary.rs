@@ -192,7 +192,7 @@ pub fn value<T: Real>(f: Binary, a: T, b: T) -> T {
     }
 }
 
-/// The derivatives by a and by b; a tie of max or min counts half for each, as in PyTorch.
+/// The derivatives with respect to a and b; a tie of max or min counts half for each, as in PyTorch.
 #[inline(always)]
 fn derivatives<T: Real>(f: Binary, a: T, b: T) -> (T, T) {
     let (zero, one, half) = (T::zero(), T::one(), T::of(0.5));
