@@ -18,7 +18,7 @@ of the copy by cosine distance; the best position is refined by a parabola. Raw 
 layer's positions. PCK@a is the share of points found within a times the longer side of the object's box (for photos, of the image).
 Errors are medians, in pixels of the net's input and in receptive fields.
 
-Localisation is much finer than the receptive field of all layers but the first. Raw patches do well where only the geometry changes a
+In all layers but the first, localisation is much finer than the receptive field. Raw patches do well where only the geometry changes a
 little, and are far worse than the middle layers where the light changes. HOG, which was designed for that, is best on the small
 shapes; on photos the deeper layers are best under rotation and under the change of light.
 

@@ -26,21 +26,21 @@ use std::sync::Arc;
 pub enum Family {
     /// What is in the net.
     Look,
-    /// Where in the image.
+    /// Where in the image the evidence is.
     Where,
-    /// Which images.
+    /// Which images excite a unit, or are alike to a layer.
     Images,
     /// Images made by ascent.
     Dream,
-    /// How much space survives.
+    /// How precisely a layer knows positions.
     Space,
-    /// How well, depending on what.
+    /// How well the net does, and what that depends on.
     Measure,
-    /// How to fool it.
+    /// How the net can be fooled.
     Fool,
-    /// Against people.
+    /// How the net compares with people.
     Humans,
-    /// How good is a map.
+    /// How good a map is.
     Judge,
 }
 

@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// Whether work over many inputs ends here: it says nothing of the input at which it came up.
+    /// Whether an error of this kind ends work over many inputs: it is not about the input at which it occurred.
     pub fn ends_work(self) -> bool {
         matches!(self, Kind::Unreachable | Kind::Interrupted)
     }

@@ -83,8 +83,8 @@ pub const AXES: usize = 32;
 /// Dictionaries inside dictionaries that are searched for a state_dict, and wrappers around all of a file's names.
 pub const NESTED: usize = 4;
 
-/// Bytes of a name that a file gives to what stands beside many values: a column, a category, a point, a node. It is held once a
-/// value.
+/// Bytes of a name that a file gives to what stands beside many values: a column, a category, a point, a node. The name is held
+/// once for each value.
 pub const NAME: usize = 4096;
 /// Folders that a search enters through links, all together.
 pub const LINKED_FOLDERS: usize = 10_000;

@@ -22,7 +22,7 @@ pub fn bind(library: &mut Library<'_>) {
     });
     library.getter(
         "artifact.inputs -> map",
-        "Its maps of each input by name, where a backward pass ran on a map of several inputs.",
+        "Its map of each input, by name, where a backward pass was given several inputs.",
         |a: &mut Artifact| {
             let arrays = a.data.iter().filter_map(|(k, v)| Some((k.strip_prefix("input ")?, v)));
             arrays.map(|(name, v)| (name.into(), Dynamic::from(v.clone()))).collect::<rhai::Map>()

@@ -55,7 +55,7 @@ pub fn bind(library: &mut Library<'_>) {
     library.getter("image.height -> number", "Rows.", |i: &mut Image| i.height() as i64);
     library.add(
         "image.resize(size: number) -> image",
-        "The shorter side brought to a size in px, or width and height.",
+        "The image resized: its shorter side to a size in px, or both sides to a width and a height.",
         |i: &mut Image, s: i64| resize_short(i, s).raise(),
     );
     library.add("image.resize(width: number, height: number) -> image", "", |i: &mut Image, w: i64, h: i64| {

@@ -18,7 +18,7 @@ pub fn bind(library: &mut Library<'_>) {
     library.getter("subject.name -> text", "What it is called in results.", |s: &mut Subject| s.to_string());
     library.getter(
         "subject.kind -> text",
-        "For a layer its operation (conv, relu, ..); else what it is.",
+        "For a layer its operation (conv2d, relu, ..); else what it is.",
         |s: &mut Subject| kind(s),
     );
     library.getter(

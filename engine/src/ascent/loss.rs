@@ -82,7 +82,7 @@ impl Objective for CrossEntropy {
     }
 }
 
-/// ln p of a class, and its derivative by the decision's numbers.
+/// ln p of a class, and its derivative with respect to the decision's numbers.
 fn log_probability(readout: Readout, decision: &[f64], class: usize) -> (f64, Vec<f64>) {
     let n = decision.len();
     let mut row = vec![0.0; n];

@@ -184,7 +184,7 @@ impl<'a> Ascent<'a> {
         self.keep_best && self.transforms.is_none() && self.schedule.is_none()
     }
 
-    /// The objective with priors, summed over the images, and its gradient by the parameters.
+    /// The objective with priors, summed over the images, and its gradient with respect to the parameters.
     fn evaluate(&self, params: &[f64], step: usize, job: &Job) -> Result<(f64, Vec<f64>)> {
         let images = self.parametrisation.images(params);
         let warps = self.transforms.draw(self.space.frame, job, self.label, step);

@@ -1,5 +1,5 @@
-//! Objectives: functions of a net's values, one value for each image, with the derivative by those values, which is the seed of a
-//! backward pass. Objectives can be added and scaled ([`Weighted`]).
+//! Objectives: functions of a net's values, one value for each image, with the derivative with respect to those values, which is the
+//! seed of a backward pass. Objectives can be added and scaled ([`Weighted`]).
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -15,7 +15,7 @@ use rayon::prelude::*;
 pub struct Measured {
     /// One value an image.
     pub values: Vec<f64>,
-    /// The derivative of their sum by the values of the nodes that were read.
+    /// The derivative of their sum with respect to the values of the nodes that were read.
     pub seed: Seed,
 }
 
@@ -40,7 +40,7 @@ pub trait Objective: Send + Sync {
     }
 }
 
-/// The objective of each image `x` (N x C x H x W in net units) and the gradient of their sum by `x`.
+/// The objective of each image `x` (N x C x H x W in net units) and the gradient of their sum with respect to `x`.
 ///
 /// # Errors
 /// As the passes.

@@ -12,7 +12,7 @@ pub trait Parametrisation: Send + Sync {
     /// The images of `params`, N x C x H x W.
     fn images(&self, params: &[f64]) -> Vec<f64>;
 
-    /// The gradient by the parameters, from `gradient` by the images.
+    /// The gradient with respect to the parameters, from `gradient`, that with respect to the images.
     fn pull(&self, params: &[f64], gradient: &[f64]) -> Vec<f64>;
 
     /// Projects parameters to their allowed range after a step.
@@ -86,7 +86,7 @@ impl Boxed<'_> {
         params.iter().map(|w| 127.5 * (libm::tanh(*w) + 1.0)).collect()
     }
 
-    /// The gradient by the parameters, from `gradient` by pixel values.
+    /// The gradient with respect to the parameters, from `gradient`, that with respect to pixel values.
     pub fn pull_pixels(params: &[f64], gradient: &[f64]) -> Vec<f64> {
         let slope = |w: &f64| {
             let t = libm::tanh(*w);

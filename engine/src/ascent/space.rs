@@ -104,7 +104,7 @@ impl Space {
         self.each_channel(x, |c, x| (x - self.offset[c]) / self.slope[c])
     }
 
-    /// A gradient by net units as one by pixel values.
+    /// A gradient with respect to net units as one with respect to pixel values.
     pub fn pull(&self, gradient: &[f64]) -> Vec<f64> {
         self.each_channel(gradient, |c, g| g * self.slope[c])
     }

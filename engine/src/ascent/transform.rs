@@ -86,7 +86,7 @@ impl Warp {
         })
     }
 
-    /// The gradient by the images, from `gradient` by the transformed images.
+    /// The gradient with respect to the images, from `gradient`, that with respect to the transformed images.
     pub fn pull(&self, gradient: &[f64]) -> Vec<f64> {
         let plane = self.frame.plane();
         self.each_plane(gradient, |_, g| {

@@ -2,9 +2,9 @@
 //!
 //! - A folder with sub-folders: each image's label is its sub-folder's name. A flat folder: no labels.
 //! - A pattern (`photos/*.jpg`, `**` for any depth): when the files lie in several folders, those name the labels.
-//! - A CSV table: `path` (relative to the table); `label`, `box` (left top width height), `mask` (a file; `class_mask`: its grey
-//!   values are class numbers) and `keypoints`
-//!   (`tip 3 4; left 5 6`) if they are there; every other column is an attribute, a number where all its values are.
+//! - A CSV table: `path` (relative to the table); `label`, `box` (left top width height), `mask` (a file), `class_mask` (a file whose
+//!   grey values are class numbers) and `keypoints` (`tip 3 4; left 5 6`) if they are there; every other column is an attribute, a
+//!   number where all its values are numbers.
 //! - A JSON file: COCO's annotations ([`super::coco`]), or a list of images ([`super::listed`]).
 //! - VOC's XML annotations: their folder, the one above it, one where images lie among them, or one file ([`super::voc`]).
 //! - ILSVRC's own folders, and Caltech-101's and 256's ([`super::ilsvrc`]).

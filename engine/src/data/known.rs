@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The position of an image's object.
+/// The annotations of an image's object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
     /// Every object that has a label and a box (left, top, width, height in pixels), crowds left out.

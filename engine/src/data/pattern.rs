@@ -1,6 +1,6 @@
 //! Looks through folders for files: whole folders, and patterns with `*`, `?`, `[..]` and `**`, by one rule. Hidden files
-//! and folders are left out (a pattern's part that begins with a dot means them), links are followed, and one that leads
-//! back to a folder around it ends there.
+//! and folders are left out (a pattern's part that begins with a dot means them). Links are followed, except those that lead
+//! back to a folder around them.
 
 use crate::error::{Error, Result};
 use crate::limits::{FOLDERS, LINKED_FOLDERS};

@@ -1,8 +1,8 @@
 //! Annotations as PASCAL VOC has them (Everingham et al. 2010) and labelImg writes them: one XML file an image, in a folder
 //! beside the images' or among them.
 //!
-//! An image's label and box are those of its largest object; `objects` (how many), `labels` (where there are several
-//! kinds), and of that object `difficult`, `truncated`, `occluded` and `pose`, become attributes, the middles of its parts
+//! An image's label and box are those of its largest object. `objects` (how many), `labels` (where there are several
+//! kinds), and of that object `difficult`, `truncated`, `occluded` and `pose` become attributes; the centres of its parts become
 //! named points. An image without an annotation has no label.
 
 use super::berkeley;
@@ -193,7 +193,7 @@ fn corners(object: Node) -> Result<[f64; 4]> {
     Ok([l - 1.0, t - 1.0, r - l + 1.0, b - t + 1.0])
 }
 
-/// The middles of an object's parts (VOC's persons have a head, hands and feet); of one name, the second is `hand 2`.
+/// The centres of an object's parts (VOC's persons have a head, hands and feet); of one name, the second is `hand 2`.
 fn parts(object: Node) -> Result<BTreeMap<String, (f64, f64)>> {
     let mut points = BTreeMap::new();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();

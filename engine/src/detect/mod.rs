@@ -15,7 +15,7 @@ use crate::pass::Tap;
 use crate::tensor::to_f64;
 use candle_core::Tensor;
 
-/// What a probability may lie beyond 0 and 1 in a quantised net.
+/// How far a probability may lie outside 0 to 1 in a quantised net.
 const BEYOND: f64 = 0.02;
 
 /// A box that a detector found.
@@ -250,8 +250,8 @@ impl Detector {
         Ok((&self.scores, place))
     }
 
-    /// The raw values behind a length of a box, `measure` of its corners in pixels of the net's input, each with the derivative by
-    /// it at this box.
+    /// The raw values behind a length of a box, `measure` of its corners in pixels of the net's input, each with the derivative of the
+    /// length with respect to it at this box.
     pub fn length_places(&self, found: &Found, measure: fn(&[f64; 4]) -> f64) -> (&Model, Vec<(usize, f64)>) {
         // Central differences: exact to rounding where a code is linear.
         let step = 1e-4;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Of each class, its images, and those of them whose label is the most probable class and among the five most probable.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hits {
-    /// Images, first, among five: a class each.
+    /// For each class: images, those with it as the most probable class, those with it among the five most probable.
     pub counts: Vec<[u64; 3]>,
     /// Images without a label.
     pub unlabelled: u64,

@@ -36,7 +36,7 @@ use photos::Sidecar;
 
 /// What `load_model` accepts, for hints.
 const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a path to an .onnx file, an architecture with \
-                     its weights (load_model(\"resnet18\", #{ weights: \"resnet18.pth\" })) \"hf:org/repo\" or \"hf:org/repo/file.onnx\"";
+                     its weights (load_model(\"resnet18\", #{ weights: \"resnet18.pth\" })), \"hf:org/repo\" or \"hf:org/repo/file.onnx\"";
 
 const TRANSFORMED: &str = "the layer `transform_input` maps the usual input to the one that the published weights expect; \
                            weights trained without it need #{ transform_input: false }";

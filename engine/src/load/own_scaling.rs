@@ -34,7 +34,7 @@ struct Bounds {
     cuts_bytes: bool,
 }
 
-/// One entry along the axis of channels: factor * x + shift of the photo's channel `from`, or of each channel alike.
+/// One entry along the axis of channels: factor * x + shift, where x is the photo's channel `from`, or each channel alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Line {
     from: Option<usize>,
@@ -42,7 +42,7 @@ struct Line {
     shift: f64,
 }
 
-/// A value whose entries are lines of the photo's channels.
+/// A value whose entries are affine functions ("lines") of the photo's channels.
 #[derive(Clone, Debug, PartialEq)]
 struct Lines {
     /// The axis of the channels; none where all entries are the same line.
@@ -52,7 +52,7 @@ struct Lines {
     bounds: Bounds,
 }
 
-/// The part of itself by which a factor of each place may vary and count as one.
+/// The share of its value by which a factor may vary over positions and still count as one factor.
 const VARIES: f64 = 0.1;
 
 /// What rounded constants may add to a bound.
@@ -178,7 +178,7 @@ impl Lines {
 }
 
 impl OwnScaling {
-    /// The scaling before the first layer of `net`; none where there is none, or where it is no line for each channel.
+    /// The scaling before the first layer of `net`; none where there is none, or where it is no affine function of each channel.
     pub fn of(net: &Model) -> Option<OwnScaling> {
         let graph = net.graph();
         let &[channels, _, _] = net.input_shape() else { return None };

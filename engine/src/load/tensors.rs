@@ -55,7 +55,7 @@ impl Bytes {
         Ok(Bytes::Mapped(Arc::new(map)))
     }
 
-    /// Returns the memory of a range that was copied to the system; a mapped file is read again if it is needed again.
+    /// Returns to the system the memory of a range that has been copied; a mapped file is read again if it is needed again.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
         if let Bytes::Mapped(map) = self {
@@ -67,7 +67,7 @@ impl Bytes {
     }
 }
 
-/// Returns the memory of a block that is not read again to the system, where that is possible; its values are lost.
+/// Returns to the system the memory of a block that is not read again, where that is possible; its values are lost.
 pub fn discard(block: &mut [u8]) {
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     {

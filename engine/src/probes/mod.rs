@@ -1,6 +1,10 @@
 //! The catalog of probes. A probe is one file in its family's folder with a [`params!`](crate::params!) block and a
 //! [`Probe`](crate::probe::Probe) impl, named by a line in the folder's `mod.rs` and by one in [`catalog`]. The script
 //! function, the reference, completion and the contract tests are made from these.
+//!
+//! The folders of the families ([`Family`](crate::probe::Family)): `Look` in `look`, `Where` in `attribution`, `Images` in
+//! `retrieval`, `Dream` in `synthesis`, `Space` in `spatial`, `Measure` in `measure`, `Fool` in `attack`, `Humans` in `people`,
+//! `Judge` in `judge`.
 
 pub mod attack;
 pub mod attribution;

@@ -27,7 +27,7 @@ pub struct BrokenRecord {
 }
 
 impl Broken {
-    /// None yet.
+    /// No images yet.
     pub fn new() -> Self {
         Self::default()
     }

@@ -138,7 +138,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Of nothing yet.
+    /// Of no values yet.
     pub fn new() -> Self {
         Self::default()
     }

@@ -44,7 +44,7 @@ pub enum Field {
 pub struct Fields(pub BTreeMap<String, Field>);
 
 impl Fields {
-    /// None.
+    /// No columns.
     pub fn new() -> Self {
         Self::default()
     }

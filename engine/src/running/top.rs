@@ -28,7 +28,7 @@ pub struct Top {
 }
 
 impl Top {
-    /// None yet.
+    /// No peaks yet.
     pub fn new(k: usize) -> Self {
         Top { k, peaks: Vec::with_capacity(k.min(64)) }
     }

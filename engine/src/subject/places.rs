@@ -85,7 +85,7 @@ pub struct Places {
     pub name: String,
     /// Indexes of values of one sample, each with its weight.
     pub weights: Arc<Vec<(usize, f64)>>,
-    /// What is watched.
+    /// The value that curves show.
     pub shown: Shown,
     /// The places of the map of classes, where it is one.
     pub at: Arc<Vec<usize>>,

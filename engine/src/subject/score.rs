@@ -166,7 +166,7 @@ impl Subject {
         Ok(sums)
     }
 
-    /// The derivative of each sample's score by its nodes' values: where a backward pass starts.
+    /// The derivative of each sample's score with respect to its nodes' values: where a backward pass starts.
     /// All subjects are linear in their nodes' values, so this does not depend on them.
     ///
     /// # Errors

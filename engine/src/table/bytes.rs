@@ -30,8 +30,8 @@ fn note(error: &Error) {
     }
 }
 
-/// Does `read`. Where it fails because a store did not answer, or because the work should end, its error is that: the
-/// readers of formats between know errors as texts alone.
+/// Runs `read`. Where it fails because a store did not answer, or because the work should end, that error is returned as it was:
+/// the readers of formats in between pass errors on as texts only.
 ///
 /// # Errors
 /// As `read`.
@@ -77,7 +77,7 @@ pub fn is_object(uri: &str) -> bool {
     uri.starts_with("s3://") || uri.starts_with("gs://")
 }
 
-/// That this build reads no buckets, and which does.
+/// The error that this build reads no buckets, and which build does.
 #[cfg(not(feature = "cloud"))]
 pub fn no_buckets(uri: &str) -> Error {
     if let Err(sealed) = crate::seal::may_connect(uri) {
@@ -145,7 +145,7 @@ impl Source {
         self.read_within(start, length, self.0.length)
     }
 
-    /// The same where what is read ahead of a file that is far away lies before `end`.
+    /// As [`Source::read_at`]; bytes that are read ahead in a remote file lie before `end`.
     ///
     /// # Errors
     /// As [`Source::read_at`].
@@ -182,20 +182,20 @@ impl Source {
         At { source: self.clone(), at: start, end: self.0.length }
     }
 
-    /// A part of it, to be read as a file of its own in the same places.
+    /// A part of it, to be read as a file of its own at the same positions.
     pub fn part(&self, range: Range<u64>) -> Part {
         Part { source: self.clone(), end: range.end.min(self.0.length) }
     }
 }
 
-/// Reads a source on from a place.
+/// A reader of a source from a position on.
 pub struct At {
     source: Source,
     at: u64,
     end: u64,
 }
 
-/// A file of which no more is read than up to some place.
+/// A source that is read up to a position only.
 #[derive(Clone)]
 pub struct Part {
     source: Source,

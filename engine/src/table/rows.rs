@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the pixels of a row are.
 pub enum Pixels {
-    /// Here: an image file's bytes.
+    /// The bytes of an image file, from the table itself.
     Bytes(Bytes),
     /// In a file: a path as the table gives it, relative to the table's own file, or an address.
     Path(String),
-    /// In that file.
+    /// In the file at this path.
     File(PathBuf),
 }
 
@@ -47,7 +47,8 @@ pub trait Rows: Send + Sync {
         row
     }
 
-    /// The filter as it is asked of these rows, and the rows among which those that fulfil it are: all, unless more is known.
+    /// The filter in the terms of these rows (names of classes as numbers, say), and the ranges of rows that may fulfil it: all
+    /// rows, unless statistics exclude some.
     ///
     /// # Errors
     /// Where a column of it is not there, or holds what no filter compares.
@@ -60,7 +61,7 @@ pub trait Rows: Send + Sync {
     fn value(&self, row: usize, name: &str) -> Result<Value>;
 }
 
-/// A filter as it is asked of some rows, and among which of them.
+/// A filter in the terms of some rows, and the ranges of rows that may fulfil it.
 pub type Prepared = (Filter, Vec<Range<usize>>);
 
 /// Which columns are read.
@@ -102,7 +103,7 @@ pub struct Blocks<T>(Mutex<VecDeque<(usize, Arc<Vec<T>>)>>);
 const KEPT: usize = 8;
 
 impl<T> Blocks<T> {
-    /// None yet.
+    /// No blocks yet.
     pub fn new() -> Self {
         Blocks(Mutex::default())
     }

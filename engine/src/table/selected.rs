@@ -1,4 +1,4 @@
-//! The rows of a file that fulfil a filter, counted from 0 as if the others were not there. Only where they stand is held, as runs.
+//! The rows of a file that fulfil a filter, counted from 0 as if the others were not there. Only their positions are held, as runs.
 
 use super::filter::{Filter, Value};
 use super::rows::{Pixels, Prepared, Rows};

@@ -1,11 +1,11 @@
-//! Reading ahead of a file that is far away, so that many small reads are one request.
+//! Reads ahead in a remote file, so that many small reads are one request.
 
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes asked for at once; twice as many each time where they are read on and on, up to the most.
+/// Bytes of a first request; in a sequential read each further one is twice as long, up to the most.
 const LEAST: u64 = 1 << 20;
 const MOST: u64 = 1 << 22;
 /// The end of a file, where Parquet has its footer: one request as well.
@@ -13,7 +13,7 @@ const END: u64 = 1 << 16;
 /// Windows that are kept, one for each place that is read on from.
 const KEPT: usize = 4;
 
-/// What parts of a file are asked for.
+/// A file whose parts can be requested.
 pub trait Ranges: Send + Sync {
     /// `length` bytes from `start` on, which the file has.
     ///
@@ -22,7 +22,7 @@ pub trait Ranges: Send + Sync {
     fn range(&self, start: u64, length: usize) -> Result<Bytes>;
 }
 
-/// A file with what was read of it last.
+/// A remote file with the windows that were read last.
 pub struct Ahead {
     file: Box<dyn Ranges>,
     length: u64,
@@ -32,7 +32,7 @@ pub struct Ahead {
 struct Window {
     first: u64,
     held: Bytes,
-    /// What is asked for where reading goes on behind it.
+    /// The length of the request for the bytes after it.
     next: u64,
 }
 
@@ -43,12 +43,12 @@ impl Window {
 }
 
 impl Ahead {
-    /// None read yet, of a file of that length.
+    /// A file of that length, of which nothing has been read yet.
     pub fn new(file: Box<dyn Ranges>, length: u64) -> Self {
         Ahead { file, length, windows: Mutex::default() }
     }
 
-    /// `length` bytes from `start` on; what is read with them lies before `end`.
+    /// `length` bytes from `start` on; bytes that are read ahead lie before `end`.
     ///
     /// # Errors
     /// Where they cannot be had.

@@ -12,9 +12,9 @@ pub enum Axis {
     Channel,
     /// Slices of a volume.
     Depth,
-    /// Rows of the image, of a slice.
+    /// Rows of the image or slice.
     Row,
-    /// Columns of the image, samples of a signal.
+    /// Columns of the image or slice, samples of a signal.
     Column,
     /// Rows x columns in one axis, row by row, after `before` entries that are no positions (a class token).
     Positions {
@@ -25,7 +25,7 @@ pub enum Axis {
         /// Entries before the first position.
         before: usize,
     },
-    /// Another, or unknown.
+    /// Any other, or unknown.
     Other,
 }
 
@@ -37,8 +37,8 @@ pub struct MapLayout {
     pub shape: [usize; 3],
     /// Slices: 1 but for a volume.
     pub depth: usize,
-    /// Values between neighbours along each; below zero where the net has mirrored its input, so that the map lies over the input as
-    /// it was.
+    /// Values between neighbours along each; negative where the net has mirrored its input, so that the map lies over the input as
+    /// it was before.
     pub strides: [isize; 3],
     /// Index of the first value: that of the first channel in the upper left corner.
     pub first: usize,
@@ -51,7 +51,7 @@ impl MapLayout {
         self.first == 0 && self.strides == [h * w, w, 1].map(|s| s as isize)
     }
 
-    /// Where in the value of one sample a channel has a row and column.
+    /// The index, in the value of one sample, of a channel's entry at a row and column.
     pub fn place(&self, channel: usize, row: usize, column: usize) -> usize {
         let [cs, hs, ws] = self.strides;
         (self.first as isize + channel as isize * cs + row as isize * hs + column as isize * ws) as usize
@@ -70,7 +70,7 @@ impl MapLayout {
         self
     }
 
-    /// Where in the value of one sample the positions of a channel lie, row by row.
+    /// The indices, in the value of one sample, of a channel's entries, row by row.
     pub fn places(&self, channel: usize) -> impl Iterator<Item = usize> + use<> {
         let (own, [_, h, w]) = (*self, self.shape);
         (0..h * w).map(move |at| own.place(channel, at / w, at % w))

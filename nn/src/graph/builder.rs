@@ -37,7 +37,7 @@ impl Builder {
     }
 
     /// An input of the net, of `shape` for one sample. The first that an output depends on is the one that questions are about
-    /// ([`Graph::input`]); the others are held at values ([`Model::given`](crate::model::Model::given)).
+    /// ([`Graph::input`]); the others are held at fixed values ([`Model::given`](crate::model::Model::given)).
     pub fn input(&mut self, name: &str, shape: Shape) -> Result<NodeId> {
         self.push(name, Op::Input, &[], shape)
     }

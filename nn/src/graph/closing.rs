@@ -1,6 +1,6 @@
 //! How a graph ends, as far as it can be proved from its operations: in a softmax or its logarithm, in the logarithm of sigmoids,
 //! in values that can only be probabilities (sigmoids, averages and scalings of softmaxes, 1 - p, parts of a sum), or in bounded
-//! values that can not be (a sigmoid times 120, an expected age, a vector of length 1, the place of the largest score).
+//! values that cannot be probabilities (a sigmoid times 120, an expected age, a vector of length 1, the index of the largest score).
 
 use super::class::Class;
 use super::dag::{Graph, NodeId};
@@ -31,7 +31,7 @@ pub enum Closing {
         /// Upper bound.
         high: f64,
     },
-    /// The places of the largest or smallest of other numbers, which have no gradient.
+    /// Indices of the largest or smallest of other numbers; they have no gradient.
     Place,
     /// Numbers in order of their size, which belong to no class.
     Sorted,

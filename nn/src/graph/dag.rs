@@ -25,8 +25,8 @@ pub struct Node {
     pub shape: Shape,
 }
 
-/// A directed acyclic graph with one output and one input that questions are about (others are held at values), topological by
-/// construction (see [`Builder`](super::Builder)).
+/// A directed acyclic graph with one output and one input that questions are about (others are held at fixed values), in topological
+/// order by construction (see [`Builder`](super::Builder)).
 #[derive(Clone, Debug)]
 pub struct Graph {
     pub(super) nodes: Vec<Node>,

@@ -144,7 +144,7 @@ fn evenly(index: &[usize]) -> Option<(usize, usize)> {
     (step > 0 && index.iter().enumerate().all(|(i, at)| *at == first + i * step)).then_some((first, step))
 }
 
-/// The axes of rows and columns after a reshape that leaves them as they are; a row by itself may come or go.
+/// The axes of rows and columns after a reshape that leaves them as they are; an axis of one row may be added or dropped.
 fn reshaped(axes: [Option<usize>; 2], from: &[usize], to: &[usize]) -> Option<[Option<usize>; 2]> {
     let (r, s) = (from.len(), to.len());
     let last = |shape: &[usize], back: usize| shape.len().checked_sub(back).map(|i| shape[i]);

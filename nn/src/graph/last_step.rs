@@ -1,5 +1,5 @@
-//! Steps behind a net's scores that say less than they do: sorting, the place of the largest, a threshold. What is asked of the
-//! net is asked before them.
+//! Last steps of a net that say less than the scores before them: sorting, the index of the largest, a threshold. Questions are about
+//! the scores before such a step.
 
 use super::dag::{Graph, NodeId};
 use super::elementary::Elementary;
@@ -15,7 +15,7 @@ pub enum LastStep {
         /// How many classes there are.
         of: usize,
     },
-    /// The places of the largest scores.
+    /// The indices of the largest scores.
     Places {
         /// How many classes there are.
         of: usize,
@@ -143,12 +143,12 @@ impl Graph {
         tanh && self.map_layout(id).is_some_and(|l| l.shape[1] * l.shape[2] > 1 && matches!(l.shape[0], 1 | 3))
     }
 
-    /// Whether the output is a picture, by the tanh that bounds it or by the list that it is drawn from.
+    /// Whether the output is a picture: a tanh bounds it, or the net draws it from a list of numbers.
     pub fn is_drawn(&self) -> bool {
         self.draws() || self.is_picture(self.head())
     }
 
-    /// Whether the net draws a map of one channel or three from a list of numbers: there are no places to be classified.
+    /// Whether the net draws a map of one channel or three from a list of numbers: there are no positions to be classified.
     pub fn draws(&self) -> bool {
         let list = matches!(self.node(self.input()).shape[..], [n] if n > 1);
         list && self

@@ -55,8 +55,8 @@ pub enum Binary {
     Prelu,
     /// a^b
     Pow,
-    /// b where the truth value a is not zero, else 0, also of a b that is infinite or no number: a choice as ONNX's Where makes it.
-    /// No gradient goes to a.
+    /// b where the truth value a is not zero, else 0, even where b is infinite or NaN: the choice that ONNX's Where makes. No gradient
+    /// goes to a.
     Gate,
 }
 
@@ -206,8 +206,8 @@ pub enum Op {
         /// The entries.
         index: Arc<[usize]>,
     },
-    /// The first `k` entries of an axis in order, or their places; of equal entries the first comes first. Places have no
-    /// gradient.
+    /// The first `k` entries of an axis in sorted order, or their indices; of equal entries the one with the lower index comes first.
+    /// Indices have no gradient.
     Order {
         /// The axis.
         axis: usize,
@@ -215,10 +215,10 @@ pub enum Op {
         k: usize,
         /// Whether the largest come first.
         largest: bool,
-        /// Whether the result is where they are, as numbers from 0.
+        /// Whether the result is their indices, from 0, instead of their values.
         places: bool,
     },
-    /// Entries of the first input along an axis, at the places that the second input holds; on the other axes both broadcast.
+    /// Entries of the first input along an axis, at the indices that the second input holds; on the other axes both broadcast.
     Pick {
         /// The axis.
         axis: usize,

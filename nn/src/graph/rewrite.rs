@@ -51,8 +51,8 @@ impl Graph {
         }
     }
 
-    /// The graph up to its scores with only that of class `index`, for which `layer` ([`Graph::class_layer`]) keeps only that row of
-    /// its weights. Nodes keep their numbers.
+    /// The graph up to its scores, with the score of class `index` only: `layer` ([`Graph::class_layer`]) keeps that class's row of its
+    /// weights. Nodes keep their ids.
     ///
     /// # Errors
     /// Where there is no such class.

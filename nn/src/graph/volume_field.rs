@@ -31,7 +31,7 @@ pub struct VolumeField {
     pub start: [isize; 3],
 }
 
-/// What is known of a node.
+/// What a node's units depend on, as [`super::field::Field`] over volumes.
 #[derive(Clone, Copy)]
 enum Reach {
     Nothing,
@@ -43,12 +43,12 @@ impl Graph {
     /// Whether windows of the net slide over all three axes of its input volume. Where none does, the volume may be frames of a video,
     /// each of which is an image of its own.
     pub fn slides_over_depth(&self) -> bool {
-        // Windows over images that stand side by side have the step that stacks them.
+        // A window over several images, stacked as the slices of a volume, comes after the step `NAME/volume` that stacks them.
         self.volumes.keys().any(|name| self.find(&format!("{name}/volume")).is_none())
     }
 
-    /// The receptive field of each node over the net's input volume; none where it is the whole input, or the net's input is no
-    /// volume.
+    /// The receptive field of each node over the net's input volume; none where the node depends on the whole input or on nothing
+    /// of it, or where the net's input is no volume.
     pub fn volume_fields(&self) -> Vec<Option<VolumeField>> {
         let mut known: Vec<Reach> = Vec::with_capacity(self.nodes().len());
         let volumes = self.is_over_volumes();

@@ -160,8 +160,8 @@ impl Image {
         }
     }
 
-    /// The same description around other pixels of the same or another size; mask and box as given, keypoints where
-    /// `moved` says, those that leave the image dropped.
+    /// The same description around other pixels of the same or another size, with the mask and box given and the keypoints
+    /// where `moved` puts them; those that leave the image are dropped.
     pub(super) fn with_pixels(
         &self,
         (width, height): (usize, usize),
@@ -229,7 +229,7 @@ impl Image {
     }
 
     /// Named points of the object, (x, y) in pixels with (0.5, 0.5) at the centre of the first pixel; they follow the
-    /// geometric edits, and those that leave the image go.
+    /// geometric edits, and those that leave the image are dropped.
     pub fn keypoints(&self) -> &BTreeMap<String, (f64, f64)> {
         &self.about.keypoints
     }

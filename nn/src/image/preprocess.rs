@@ -41,7 +41,7 @@ pub struct Preprocess {
     pub scale: f32,
     /// What is subtracted, one value a channel in the net's order, in units after scaling.
     pub mean: Vec<f32>,
-    /// What is divided by, one value a channel in the net's order, in units after scaling.
+    /// The divisor, one value a channel in the net's order, in units after scaling.
     pub std: Vec<f32>,
     /// 3, or 1 for nets that see grey (PIL's luma).
     pub channels: usize,

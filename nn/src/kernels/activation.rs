@@ -8,7 +8,7 @@ use crate::tensor::Real;
 /// sqrt(2 / pi), of the tanh form of GELU.
 const GELU_K: f64 = 0.797_884_560_802_865_4;
 
-/// f(x). It calls no function of the table again: what calls itself is not inlined, and does not become vectors.
+/// f(x). It does not call itself: a recursive function is not inlined, and loops over it do not become vectors.
 #[inline(always)]
 pub fn value<T: Real>(f: Activation, x: T) -> T {
     let (zero, one) = (T::zero(), T::one());

@@ -42,7 +42,7 @@ impl Broadcast {
         source
     }
 
-    /// A length such that that many neighbouring elements of the result read either neighbouring elements or all the same one, and
+    /// The length of runs of neighbouring elements of the result that read either neighbouring elements or all the same one, and
     /// whether it is the same one.
     fn run(&self) -> (usize, bool) {
         let mut len = 1;
@@ -192,7 +192,7 @@ pub fn value<T: Real>(f: Binary, a: T, b: T) -> T {
     }
 }
 
-/// The derivatives by a and by b; a tie of max or min counts half for each, as in PyTorch.
+/// The derivatives with respect to a and b; a tie of max or min counts half for each, as in PyTorch.
 #[inline(always)]
 fn derivatives<T: Real>(f: Binary, a: T, b: T) -> (T, T) {
     let (zero, one, half) = (T::zero(), T::one(), T::of(0.5));

@@ -19,7 +19,7 @@ pub struct Sorting {
 }
 
 impl Sorting {
-    /// The positions of the kept entries, in order: outer x k x inner. Of equal entries the first comes first.
+    /// The positions of the kept entries, in order: outer x k x inner. Of equal entries the one with the lower index comes first.
     pub fn places<T: Real>(&self, x: &[T]) -> Vec<usize> {
         let Sorting { len, inner, k, largest } = *self;
         let lines = x.len() / len;

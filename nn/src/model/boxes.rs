@@ -34,7 +34,7 @@ pub enum BoxCode {
     Corner,
     /// Offsets of centre and size from an anchor: x = ax + v0 d0 aw, w = aw e^(v2 d2).
     Offsets,
-    /// Of a map's cell: x = (column + tanh d0) / columns, w = sigmoid d2.
+    /// Relative to a cell of a map: x = (column + tanh d0) / columns, w = sigmoid d2.
     Cells,
 }
 
@@ -84,7 +84,7 @@ pub struct BoxDecoding {
     pub code: BoxCode,
     /// What a length of 1 is.
     pub unit: BoxUnit,
-    /// What becomes of raw scores.
+    /// The function that is applied to raw scores.
     pub activation: Squash,
     /// The class of the background; -1 is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]

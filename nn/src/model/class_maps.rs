@@ -42,7 +42,7 @@ impl ClassMaps {
         Some(format!("the net's map lies over rows {top} to {bottom} and columns {left} to {right} of its input only"))
     }
 
-    /// Where in the raw output of one sample the score of a class at place `at` (row by row) lies.
+    /// The index, in the raw output of one sample, of a class's score at place `at` (counted row by row).
     pub fn index(&self, class: usize, at: usize) -> usize {
         let [_, _, columns] = self.layout.shape;
         self.layout.place(class, at / columns, at % columns)

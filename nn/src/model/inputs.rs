@@ -1,4 +1,4 @@
-//! Nets with several inputs. Questions are about one of them, the asked input; the others are held at values, the same for every
+//! Nets with several inputs. Questions are about one of them, the asked input; the others are held at fixed values, the same for every
 //! sample, so that every probe of a net and an image takes such a net, too. Another input can be made the asked one.
 
 use super::Model;

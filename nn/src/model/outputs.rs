@@ -44,7 +44,7 @@ pub enum Evidence {
     Assumed,
 }
 
-/// How the row of a sample's raw scores is read.
+/// How a sample's row of raw scores is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Readout {
     /// What the scores are.
@@ -53,7 +53,7 @@ pub struct Readout {
     pub evidence: Evidence,
     /// Scores a sample.
     pub outputs: usize,
-    /// The probability of a certain class: 1, or 100 where the net's own probabilities are in percent.
+    /// The probability that stands for certainty: 1, or 100 where the net's own probabilities are in percent.
     pub whole: f64,
 }
 
@@ -77,7 +77,7 @@ impl Readout {
         if self.kind == OutputKind::Value { "value" } else { "probability" }
     }
 
-    /// One number a class whose largest is the prediction: the scores; for one output, those of the class and of its
+    /// One number for each class, of which the largest is the prediction: the scores; for one output, those of the class and of its
     /// complement.
     pub fn decision(&self, scores: &[f64]) -> Vec<f64> {
         match (self.is_binary(), self.kind) {
@@ -87,7 +87,7 @@ impl Readout {
         }
     }
 
-    /// The derivative by the scores, from one by [`Readout::decision`].
+    /// The derivative with respect to the scores, from the derivative with respect to [`Readout::decision`].
     pub fn to_scores(&self, derivative: &[f64]) -> Vec<f64> {
         match (self.is_binary(), self.kind) {
             (true, OutputKind::Sigmoid) => vec![derivative[0]],

@@ -40,7 +40,7 @@ pub struct Trace {
     pub(super) fusion: FusionPlan,
     tile: WinogradTile,
     values: Vec<Option<Tensor>>,
-    /// The number of its first sample in the batch.
+    /// The index in the batch of its first sample.
     first: usize,
     /// Where samples passed in groups, each group's trace; `values` then holds only the nodes that the tap names.
     pub(super) groups: Vec<Trace>,
@@ -110,7 +110,7 @@ impl Model {
         Ok(trace.get(id)?.clone())
     }
 
-    /// The convolution at `id` of `x`, N x C x H x W, times its gate, if any, with what is fused with it.
+    /// The result of the convolution at `id` and of what is fused with it, for `x`, N x C x H x W; a gate multiplies `x` first.
     pub(super) fn run_conv(
         &self,
         id: NodeId,
@@ -137,7 +137,7 @@ impl Model {
         tensor(y, &apply::with_batch(batch, &self.graph().node(id).shape))
     }
 
-    /// The linear layer at `id` of `x`, and its activation, where a sample has several rows.
+    /// The result of the linear layer at `id` and of its activation, for `x`; none where a sample has one row.
     pub(super) fn run_linear(&self, id: NodeId, x: &Tensor, activation: Option<Activation>) -> Result<Option<Tensor>> {
         let node = self.graph().node(id);
         let sizes = apply::linear_sizes(x.dims(), &node.shape);
@@ -170,7 +170,7 @@ impl Model {
         Ok(())
     }
 
-    /// The max pool at `pool` of the convolution at `id`, without a residual.
+    /// The result of the convolution at `id` and of the max pool at `pool` after it, without a residual.
     fn run_conv_max_pool(
         &self,
         id: NodeId,
@@ -193,7 +193,7 @@ impl Model {
         tensor(y, &apply::with_batch(x.dims()[0], &pool.shape))
     }
 
-    /// The depthwise convolution behind the pointwise one at `id`, without a residual.
+    /// The result of the pointwise convolution at `id` and of the depthwise one after it, without a residual.
     fn run_conv_depthwise(
         &self,
         id: NodeId,
@@ -281,7 +281,7 @@ impl Trace {
             .map_or(0, |t| t.dims()[0])
     }
 
-    /// The numbers of its samples in the whole batch, of which they may be a group.
+    /// The indices of its samples in the whole batch: all of them, or those of a group.
     pub fn samples(&self) -> Range<usize> {
         self.first..self.first + self.batch()
     }

@@ -113,8 +113,8 @@ impl Incremental {
         self.run_part(starts, 0..starts.len(), tiles)
     }
 
-    /// As [`Incremental::run`] for only `part` of the windows, to which `tiles` belong, with the bits that they have where all
-    /// are run together: kernels are chosen by the size of the windows of maps, which is that of the largest of all windows.
+    /// As [`Incremental::run`], for only the windows `part`, which hold `tiles`. The values have the bits of a run of all windows:
+    /// kernels are chosen by the size of the largest of all windows.
     ///
     /// # Errors
     /// As [`Incremental::run`].

@@ -1,10 +1,10 @@
-//! How far a change of a window reaches: through windows of convolutions and pools, unchanged through what computes each position
-//! from itself, and over the whole map through everything else.
+//! How far a change of a window reaches. Convolutions and pools enlarge the window, operations that compute each position from the
+//! same position of their inputs leave it as it is, and all others spread the change over the whole map.
 
 use super::window::Region;
 use crate::graph::{Graph, NodeId, Op};
 
-/// The share of a map from which on the whole map is recomputed.
+/// The share of a map that a window covers from which on the whole map is recomputed.
 const MAX_WINDOW_SHARE: f64 = 0.9;
 
 /// The part of a node's value that a change reaches.

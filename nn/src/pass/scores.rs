@@ -19,7 +19,8 @@ impl Model {
         Ok(flat.chunks(self.scores_len().max(1)).map(<[f64]>::to_vec).collect())
     }
 
-    /// One number a class of each sample whose largest is the prediction ([`Readout::decision`](crate::model::Readout::decision)).
+    /// For each sample one number for each class, of which the largest is the prediction
+    /// ([`Readout::decision`](crate::model::Readout::decision)).
     ///
     /// # Errors
     /// Where the output is a map or holds quantities; as [`Model::forward`].

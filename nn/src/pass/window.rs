@@ -37,7 +37,7 @@ pub struct Base<'a> {
 }
 
 impl Region<usize> {
-    /// The windows of outputs, in a map of `size`, that depend on inputs in these by a sliding kernel.
+    /// The windows of outputs, in a map of `size`, that a sliding kernel computes from inputs in these windows.
     pub fn outputs_of(&self, window: &Window, size: [usize; 2]) -> Self {
         let span = window.span();
         let before = [window.padding.top, window.padding.left];
@@ -67,7 +67,7 @@ impl Region<usize> {
         Region::covering(&spans, size)
     }
 
-    /// The windows of inputs that a sliding kernel reads for outputs in these; they may extend into the padding.
+    /// The windows of inputs that a sliding kernel reads for outputs in these windows; they may extend into the padding.
     pub fn inputs_of(&self, window: &Window) -> Region<isize> {
         let (span, padding) = (window.span(), [window.padding.top, window.padding.left]);
         let start = |s: &[usize; 2]| [0, 1].map(|a| (s[a] * window.stride[a]) as isize - padding[a] as isize);
@@ -77,7 +77,7 @@ impl Region<usize> {
         }
     }
 
-    /// Some of the windows, each as large as in all.
+    /// The windows numbered `part`; their size stays that of all.
     pub fn part(&self, part: &Range<usize>) -> Self {
         Region { starts: self.starts[part.clone()].to_vec(), size: self.size }
     }

@@ -23,13 +23,13 @@ pub fn bind(library: &mut Library<'_>) {
     reduction!("max", "The largest number, or along an axis.", |v| v[largest(v) as usize]);
     library.add(
         "tensor.argmax() -> number",
-        "The place of the largest number in the flattened tensor, or along an axis; the first of equals.",
+        "The index of the largest number in the flattened tensor, or along an axis; the first of equals.",
         |t: &mut Tensor| all(t, largest).map(|i| i as i64).raise(),
     );
     library.add("tensor.argmax(axis: number) -> tensor", "", |t: &mut Tensor, a: i64| along(t, a, largest).raise());
     library.add(
         "tensor.argmin() -> number",
-        "The place of the smallest number in the flattened tensor, or along an axis; the first of equals.",
+        "The index of the smallest number in the flattened tensor, or along an axis; the first of equals.",
         |t: &mut Tensor| all(t, smallest).map(|i| i as i64).raise(),
     );
     library.add("tensor.argmin(axis: number) -> tensor", "", |t: &mut Tensor, a: i64| along(t, a, smallest).raise());

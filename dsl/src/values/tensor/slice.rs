@@ -26,7 +26,7 @@ pub fn bind(library: &mut Library<'_>) {
     );
     library.add(
         "tensor.slice(parts: list) -> tensor",
-        "A part: for each axis an index (the axis goes), a range (0..3), or () for all.",
+        "A part: for each axis an index (the axis is dropped), a range (0..3), or () for all.",
         |t: &mut Tensor, parts: Array| part(t, &parts).raise(),
     );
     library.loops::<Tensor>(|tensor| {

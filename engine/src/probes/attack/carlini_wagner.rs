@@ -9,7 +9,7 @@ use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed, Target};
 
 crate::params! {
     /// The smallest perturbation in the 2-norm: min |x' - x|^2 + c max(margin to the aim, -confidence), x' = 255 (tanh w + 1) / 2
-    /// so that it never leaves the box, by Adam; the least c that succeeds by a binary search for each image.
+    /// so that it never leaves the box, by Adam. For each image a binary search finds the least c that succeeds.
     #[probe(
         family = Fool,
         source = "Carlini and Wagner 2016, sections 5 and 6.1",

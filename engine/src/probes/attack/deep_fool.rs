@@ -13,8 +13,9 @@ use crate::rules::Rules;
 use crate::tensor::{tensor, to_f64};
 
 crate::params! {
-    /// The smallest perturbation to the nearest decision boundary: the net is linearised, the image moved just across the
-    /// nearest boundary of the linearisation, until the prediction changes; then moved back as far as it stays changed.
+    /// The smallest perturbation that crosses a decision boundary: the net is linearised and the image is moved just across the
+    /// nearest boundary of the linearisation, again and again until the prediction changes. Then the image is moved back as far
+    /// as the prediction stays changed.
     #[probe(
         family = Fool,
         source = "Moosavi-Dezfooli, Fawzi, Frossard 2015, algorithm 2; max-norm: section 3.3",
@@ -27,7 +28,7 @@ crate::params! {
         norm: Norm = Norm::L2;
         /// Steps at most.
         steps: usize = 50, in 1..=10_000;
-        /// How many classes, those with the largest scores, have their boundaries considered.
+        /// Classes whose boundaries are considered: those with the largest scores.
         candidates: usize = 10, in 2..=10_000;
         /// The fraction of the perturbation by which each step goes beyond the boundary.
         overshoot: f64 = 0.02, in 0.0..=10.0;

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 crate::params! {
     /// A net's accuracy over a data set under an attack of growing strength, with Wilson 95 % intervals, judged on 8-bit
     /// pictures, and its mean confidence on the images that it gets wrong. Attacks without a budget (deep_fool,
-    /// carlini_wagner, lbfgs) run once; an image whose attack succeeds counts as wrong from the 2-norm of its perturbation on.
+    /// carlini_wagner, lbfgs) run once; an image whose attack succeeds counts as wrong at all strengths from the 2-norm of its
+    /// perturbation on.
     #[probe(
         family = Fool,
         source = "Goodfellow, Shlens, Szegedy 2014; Carlini et al. 2019, section 5",

@@ -9,7 +9,7 @@ use crate::job::Job;
 use crate::probes::attack::{Attack, AttackBatch, Norm, Perturbed, Target};
 
 crate::params! {
-    /// The smallest perturbation in the 2-norm: min c |r| + loss(x + r), x + r within 0 to 255, by L-BFGS; a line search for the
+    /// The smallest perturbation in the 2-norm: min c |r| + loss(x + r), x + r within 0 to 255, by L-BFGS. A line search finds the
     /// largest c whose minimiser succeeds. The loss is the cross-entropy of a target, or -log(1 - p) of the right class.
     #[probe(
         family = Fool,

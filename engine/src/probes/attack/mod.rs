@@ -195,7 +195,7 @@ impl AttackBatch<'_> {
         self.model.decisions(&self.space.input(self.model, pixels)?)
     }
 
-    /// An objective of images given as pixel values, and its gradient by them.
+    /// An objective of images given as pixel values, and its gradient with respect to them.
     ///
     /// # Errors
     /// As the passes.
@@ -204,7 +204,7 @@ impl AttackBatch<'_> {
         Ok((values, self.space.pull_input(&gradient)?))
     }
 
-    /// Calls `step` for each image of `pixels`, with its number and the objective's gradient by its pixel values.
+    /// Calls `step` for each image of `pixels`, with its number and the objective's gradient with respect to its pixel values.
     ///
     /// # Errors
     /// As the passes.

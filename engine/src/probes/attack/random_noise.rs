@@ -20,7 +20,7 @@ crate::params! {
     pub struct RandomNoise as "random_noise" {
         /// The size, pixel values (0 to 255); for "l2" the 2-norm over all values.
         eps: f64 = 8.0, in 0.0..=1e6;
-        /// How it is measured.
+        /// The norm that measures the size.
         norm: Norm = Norm::Linf;
     }
 }

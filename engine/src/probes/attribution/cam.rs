@@ -1,7 +1,7 @@
 //! What class activation maps share: the choice of the layer, the weighted sum of its maps, the artifact.
 //!
-//! Each class activation map is a file beside this one: a function of activations and gradients, given to `weighted`, or its own
-//! `attribute`.
+//! Each class activation map is a file beside this one. It gives a function of activations and gradients to `weighted`, or computes
+//! its map itself in `attribute`.
 
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -19,10 +19,10 @@ use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f32, to_f64};
 use candle_core::Tensor;
 
-/// How activations (C x h x w) and their gradients become one map, h x w.
+/// How activations (C x h x w) and their gradients become one map, h x w; `plane` is h * w.
 pub(super) type Weigh = fn(activations: &[f64], gradients: &[f64], plane: usize) -> Vec<f64>;
 
-/// The probe's map of one input, its size and layer in notes.
+/// The probe's map of one input; a note names the layer and the map's shape.
 ///
 /// # Errors
 /// As [`Probe::run`].
@@ -62,7 +62,10 @@ fn is_silent(model: &Model, node: NodeId, x: &Tensor) -> Result<bool> {
     Ok(to_f32(trace.get(node)?)?.iter().all(|v| *v == 0.0))
 }
 
-/// The layer given, or the usual one of the field ([`default_layer`]).
+/// The layer given, or the one that is usual for the net ([`default_layer`]).
+///
+/// # Errors
+/// Where the layer has no spatial map, the target does not depend on it, or it does not depend on the input.
 pub(super) fn layer(model: &Model, named: Option<&LayerName>, target: &Subject) -> Result<NodeId> {
     let needed = model.graph().ancestors(target.last_node()?);
     let node = match named {

@@ -12,7 +12,7 @@ use crate::subject::{Input, Subject};
 use candle_core::Tensor;
 
 crate::params! {
-    /// The data gradient dS/dI of a score by the preprocessed input, shown as the largest magnitude over channels.
+    /// The data gradient dS/dI of a score with respect to the preprocessed input, shown as the largest magnitude over channels.
     ///
     /// S is the raw class score before a softmax, a channel's spatial mean, one activation, a direction, or a sum of these.
     #[probe(

@@ -33,9 +33,9 @@ crate::params! {
     /// layer over all images is |b - a| / |a| in the Euclidean norm; its signal-to-noise ratio is -20 log10 of that, dB. The
     /// images that differ most are drawn first.
     ///
-    /// Arrays: `spearman` (a value an image, NaN where a map is constant), `agree` (1 where both predict the same class),
-    /// `layer_error`, `snr`, `cosine` (a value a layer), `maps` (images x 2 x rows x columns, where all are of one size: what
-    /// is ranked).
+    /// Arrays: `spearman` (one value an image, NaN where a map is constant), `agree` (1 where both predict the same class),
+    /// `layer_error`, `snr`, `cosine` (one value a layer), `maps` (images x 2 x rows x columns: the values that are ranked;
+    /// only where all maps are of one size).
     #[probe(
         family = Judge,
         source = "Spearman 1904; Adebayo et al. 2018, section 3.1",

@@ -26,8 +26,8 @@ crate::params! {
     pub struct Completeness as "completeness" {
         /// A probe that promises a sum: integrated_gradients or deep_lift.
         probe: ProbeArg = ProbeArg(Arc::new(IntegratedGradients::new()));
-        /// A map to judge in place of the probe's own, from the same subject and input: besides its sum, each of its values
-        /// must be the probe's.
+        /// A map to judge in place of the probe's own, from the same subject and input: its sum must be the promised one, and
+        /// each of its values must be that of the probe's own map.
         map: Option<Tensor> = None;
         /// The delta allowed, as a share of the promised sum; and, where a map is given, the largest difference between it and the
         /// probe's own as a share of that map's largest magnitude.

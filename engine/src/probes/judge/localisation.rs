@@ -31,8 +31,8 @@ crate::params! {
     /// class and among the most probable classes, with Wilson 95 % intervals, and the accuracy at every threshold of the map.
     ///
     /// Columns: `known class` requires the box only; `top 1` and `top k` require that the class is among the most probable,
-    /// too, as the challenge does; `MaxBoxAcc` thresholds the map (scaled to 0 to 1) instead of cutting, at the one best
-    /// threshold for all images, which makes it an upper bound. Arrays: `known`, `top_1`, `top`, `max_box_acc` (one value a
+    /// too, as the challenge does; `MaxBoxAcc` replaces the graph cut by a threshold on the map (scaled to 0 to 1), the one that
+    /// is best for all images, which makes it an upper bound. Arrays: `known`, `top_1`, `top`, `max_box_acc` (one value a
     /// probe), `iou` (probes x images, of the cut's boxes), `rank` (images: the class's place among the predictions, from 0),
     /// `curve` (probes x thresholds).
     #[probe(

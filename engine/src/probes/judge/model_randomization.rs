@@ -30,7 +30,7 @@ crate::params! {
     pub struct ModelRandomization as "model_randomization" {
         /// The probes whose maps are judged.
         probes: ProbeList = ProbeList::default();
-        /// Stages at most, spread evenly over the layers with weights; the last always has all randomised.
+        /// Stages at most, spread evenly over the layers with weights; in the last stage all layers are randomised.
         stages: usize = 12, in 1..=10_000;
     }
 }

@@ -39,7 +39,7 @@ crate::params! {
     pub struct Activations as "activations" {
         /// Channels shown at most; the array has all.
         channels: usize = 64, in 1..=4096;
-        /// How values become colours: "auto", "linear", "log" (symmetric-log) or "each" (every tile to its own largest).
+        /// How values become colours: "auto", "linear", "log" (symmetric-log) or "each" (each tile by its own largest value).
         scale: Colours = Colours::Auto;
     }
 }

@@ -41,7 +41,8 @@ crate::params! {
     ///
     /// The attribute is the data set's own, else measured: size, aspect, scale, position, brightness, contrast,
     /// colourfulness, sharpness, clutter. Arrays: `accuracy`, `low`, `high` (nets x bins, the interval drawn), `wilson_low`,
-    /// `wilson_high`, `bootstrap_low`, `bootstrap_high`, `counts`, `edges` (of a quantity), `p` and `trend` (a net each).
+    /// `wilson_high`, `bootstrap_low`, `bootstrap_high`, `counts`, `edges` (of a quantity's bins), `p` and `trend` (one value a
+    /// net).
     #[probe(
         family = Measure,
         source = "Russakovsky et al. 2014, section 6.3; Wilson 1927; Wilcoxon 1945; van Elteren 1960",

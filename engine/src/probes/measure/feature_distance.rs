@@ -21,9 +21,9 @@ use candle_core::Tensor;
 crate::params! {
     /// The Euclidean distance of each layer's feature vector from that of the unchanged image, at each level of one
     /// perturbation, as a share of the mean distance between two images. So layers can be compared; at 1 the changed image is
-    /// as far as another image.
+    /// as far from the unchanged one as another image is.
     ///
-    /// Arrays: `distance` (layers x levels, the mean over images, in that share), `each` (layers x levels x images, not scaled),
+    /// Arrays: `distance` (layers x levels, that share, the mean over images), `each` (layers x levels x images, not scaled),
     /// `between` (layers, the mean distance between two images), `values` (the levels).
     #[probe(
         family = Measure,

@@ -19,7 +19,7 @@ crate::params! {
     /// perturbation, for one or several nets, with intervals and McNemar's test against the unperturbed images.
     ///
     /// Arrays (nets x levels): `accuracy`, `low`, `high` (the interval drawn), `probability`, `agreement`, `p`; `values`
-    /// (the levels); `clean` (the accuracy on unperturbed images, a net each).
+    /// (the levels); `clean` (the accuracy on unperturbed images, one value a net).
     #[probe(
         family = Measure,
         source = "Zeiler, Fergus 2013, section 4.1; Hendrycks, Dietterich 2019; McNemar 1947",

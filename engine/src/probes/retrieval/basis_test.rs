@@ -33,7 +33,7 @@ crate::params! {
     pub struct BasisTest as "basis_test" {
         /// Images for each unit or direction: those with the largest activation.
         top: usize = 8, in 2..=1000;
-        /// Random directions; as many as there are channels where 0.
+        /// Random directions; 0 means as many as there are channels.
         directions: usize = 0, in 0..=100_000;
         /// Units and directions shown: those around the median.
         show: usize = 2, in 0..=50;

@@ -67,7 +67,7 @@ crate::params! {
         metric: Metric = Metric::Cosine;
         /// Queries shown, evenly spaced.
         show: usize = 6, in 0..=100;
-        /// The images of the input, where it is codes.
+        /// The images of the input, where the input is codes.
         data: Option<Dataset> = None;
         /// How a layer's positions are pooled.
         pool: Pool = Pool::Mean;

@@ -15,7 +15,8 @@ use crate::tensor::tensor;
 crate::params! {
     /// The principal components of codes: the directions along which they vary most.
     ///
-    /// Arrays: `scores` (N x k), `components` (k x D, orthonormal), `variances`, `explained` (shares of the whole), `mean`.
+    /// Arrays: `scores` (N x k), `components` (k x D, orthonormal), `variances`, `explained` (shares of the total variance),
+    /// `mean`.
     #[probe(
         family = Images,
         source = "Pearson 1901; Halko, Martinsson, Tropp 2011",
@@ -28,7 +29,7 @@ crate::params! {
         k: usize = 10, in 2..=1000;
         /// What the colours show.
         colour: Colour = Colour::Class;
-        /// The images of the input, where it is codes.
+        /// The images of the input, where the input is codes.
         data: Option<Dataset> = None;
         /// Whether the grid of images is drawn.
         images: bool = false;

@@ -36,7 +36,7 @@ crate::params! {
         early: usize = 250, in 0..=100_000;
         /// The early exaggeration.
         exaggeration: f64 = 12.0, in 1.0..=1000.0;
-        /// Steps after it.
+        /// Steps after the early exaggeration.
         steps: usize = 500, in 0..=100_000;
         /// Accuracy of the Barnes-Hut approximation: a square of the tree is opened if its side over its distance is larger
         /// than this; 0 is exact.
@@ -45,7 +45,7 @@ crate::params! {
         colour: Colour = Colour::Class;
         /// New images placed in the finished embedding, whose points stay; they are drawn with a ring.
         project: Option<Images> = None;
-        /// The images of the input, where it is codes.
+        /// The images of the input, where the input is codes.
         data: Option<Dataset> = None;
         /// Whether thumbnails and the grid of images are drawn.
         images: bool = true;

@@ -36,9 +36,10 @@ crate::params! {
     /// folds; a point has a detector for each label. A prediction is the position with the largest score s, or with the largest
     /// s^(1 - eta) p^eta, where s has passed the logistic function and p is the prior: a Gaussian about the point's position in
     /// the most similar training object (by the cosine of the last maps' features).
-    /// Arrays: `pck` (methods x without, with the prior x alphas), `prior` (alphas: the prior's mean alone), `error` (methods x
-    /// without, with; median, px of the photos), `x` and `y` (methods x without, with x points; px of the objects' inputs, NaN
-    /// where nothing was trained).
+    ///
+    /// Arrays: `pck` (methods x 2 x alphas; of the two, the first is without the prior, the second with it), `prior` (alphas: the
+    /// prior's mean alone), `error` (methods x 2; median, px of the photos), `x` and `y` (methods x 2 x points; px of the objects'
+    /// inputs, NaN where nothing was trained).
     #[probe(
         family = Space,
         source = "Long, Zhang, Darrell 2014, keypoint prediction, table 4; PCK of Yang and Ramanan 2013",

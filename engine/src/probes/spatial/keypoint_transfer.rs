@@ -45,7 +45,7 @@ crate::params! {
         alphas: Vec<f64> = vec![0.05, 0.1];
         /// Images used at most.
         images: usize = 20, in 1..=100_000;
-        /// Points an image at most, within the object's mask where that is known.
+        /// Points in an image at most, within the object's mask where that is known.
         points: usize = 30, in 1..=10_000;
         /// The side of raw patches and of HOG's squares, px of the net's input; 0 is twice the first layer's stride, at least 16.
         patch: usize = 0, in 0..=1024;

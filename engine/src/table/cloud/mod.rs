@@ -3,8 +3,8 @@
 //!
 //! Settings come from the environment, by the names that `object_store` gives them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
 //! AWS_REGION, AWS_ENDPOINT, AWS_ALLOW_HTTP, AWS_SKIP_SIGNATURE, .. and GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_SKIP_SIGNATURE, ..
-//! A request that a store does not answer is made again for a minute at most; then the work ends, for of what could not be
-//! asked nothing is known.
+//! A request that a store does not answer is repeated for a minute at most. Then the work ends, since nothing is known of the
+//! objects that were asked for.
 
 mod failure;
 
@@ -65,7 +65,7 @@ impl Object {
     /// The object at an address, and its length in bytes.
     ///
     /// # Errors
-    /// Where a seal keeps it out, there is none, one may not read it, or the store does not answer.
+    /// Where a seal forbids it, there is no such object, it may not be read, or the store does not answer.
     pub fn open(uri: &str) -> Result<(Self, u64)> {
         let (bucket, path) = place(uri)?;
         let (store, at) = (bucket.store.clone(), path.clone());
@@ -107,8 +107,8 @@ pub fn whole(uri: &str, most: u64) -> Result<Bytes> {
     read.map_err(|size| Error::format(format!("`{uri}`: a file of {size} bytes is larger than the limit of {most}")))
 }
 
-/// The addresses of the objects that a pattern matches, sorted as paths are. What is listed is what begins as the pattern does
-/// before its first wildcard.
+/// The addresses of the objects that a pattern matches, sorted as paths are. The keys that begin with the pattern's text before its
+/// first wildcard are listed.
 ///
 /// # Errors
 /// Where it is no pattern, or the bucket cannot be listed.

@@ -18,7 +18,7 @@ pub struct Epilogue<'a> {
     pub combine: Combine,
     /// The range that the combined value is clamped to.
     pub clamp: Clamp,
-    /// A function of the clamped value. Kernels apply it to results that they have just stored; `EpilogueRow` does not apply it.
+    /// A function of the clamped value. A kernel applies it to results that it has just stored (`activate`); `EpilogueRow` does not.
     pub activation: Option<Activation>,
 }
 

@@ -46,7 +46,7 @@ impl MaskedIm2col {
         Some(MaskedIm2col { plane: down * right * part, taps: problem.taps.iter().map(offset).collect(), width })
     }
 
-    /// The input with the rows and columns of each plane sorted by their remainder by the stride.
+    /// The input with the rows and columns of each plane sorted by their remainder modulo the stride.
     pub fn sort_by_stride(&self, problem: &ConvProblem, x: &[f32]) -> Vec<f32> {
         let ([h, w], [down, right], width) = (problem.input, problem.stride, self.width);
         let mut sorted = vec![0.0; x.len() / (h * w) * self.plane];

@@ -40,7 +40,7 @@ pub(super) fn pack_columns(problem: &ConvProblem, x: &[f32], block: ColumnBlock,
     }
 }
 
-/// The same problem over an input whose columns are sorted by their remainder by the stride: each plane becomes `stride`
+/// The same problem over an input whose columns are sorted by their remainder modulo the stride: each plane becomes `stride`
 /// narrower ones side by side, so that neighbouring outputs read neighbouring inputs. Also returns that input.
 pub(super) fn deinterleave_columns(problem: &ConvProblem, x: &[f32]) -> (ConvProblem, Vec<f32>) {
     let ([h, w], step) = (problem.input, problem.stride[1]);

@@ -1,10 +1,10 @@
 //! Convolution and its input gradient.
 //!
 //! In f32 both are implicit GEMM: the weights are packed once into panels of MR output channels (`prepacked`), the im2col
-//! columns of NR output positions are packed just before they are used (`im2col_runs`, `im2col_masked`; `gate` multiplies the input
-//! by one factor a channel meanwhile), one `microkernel` multiplies a panel by the columns, and an `epilogue` (residual, clamp,
-//! element-wise function) is applied before the result goes to memory. `gemm` is the loop around these. The input gradient runs the
-//! same code: it is one `problem` for each phase of the stride.
+//! columns of NR output positions are packed just before they are used (`im2col_runs`, `im2col_masked`; `gate` also multiplies the
+//! input by one factor for each channel), one `microkernel` multiplies a panel by the columns (`narrow` the last few of a tile), and an
+//! `epilogue` (residual, clamp, element-wise function) is applied before the result goes to memory. `gemm` is the loop around these.
+//! The input gradient runs the same code: it is one `problem` for each phase of the stride.
 //!
 //! Some layers have kernels of their own: 3 x 3 with stride 1 (`winograd`), few channels (`direct`), one input channel
 //! a group (`depthwise`), a pointwise layer together with the depthwise one after it (`expand_depthwise`), and a first layer

@@ -7,10 +7,11 @@ use crate::simd::lanes;
 
 /// Panels whose sums are kept in registers together.
 const PANELS: usize = 4;
-/// The largest number of columns that are computed so.
+/// The largest number of columns that are computed this way.
 pub(super) const MAX_COLUMNS: usize = 4;
 
-/// How many of the last of `count` columns are computed so: what is left of a vector, where that is at most a quarter of one.
+/// How many of the last of `count` columns are computed this way: the remainder modulo a vector's lanes, where that is at most a
+/// quarter of a vector.
 #[inline(always)]
 pub(super) fn narrow_columns(count: usize, lanes: usize) -> usize {
     let rest = count % lanes;

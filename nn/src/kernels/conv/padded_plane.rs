@@ -1,4 +1,4 @@
-//! A plane in a halo of padding, its rows and columns sorted by their remainder by the stride.
+//! A plane in a halo of padding, its rows and columns sorted by their remainder modulo the stride.
 //!
 //! Window positions are counted through the padded rows. Under one tap neighbouring positions then read neighbouring values, at
 //! a constant offset, however narrow the plane and whatever the stride. Positions that fall between the last of a row and the
@@ -12,7 +12,7 @@ use pulp::Simd;
 pub(in crate::kernels) struct PaddedPlane {
     /// Its sizes.
     pub shape: PaddedShape,
-    /// Where each row of the plane begins (at remainder 0 by the column stride); none where no window reads it.
+    /// Where each row of the plane begins (at remainder 0 modulo the column stride); none where no window reads it.
     rows: Vec<Option<usize>>,
     columns: ReadColumns,
 }
@@ -37,7 +37,7 @@ pub(in crate::kernels) struct PaddedShape {
     pub stride: [usize; 2],
     /// The topmost row and leftmost column that a tap reads at position (0, 0).
     pub origin: [isize; 2],
-    /// Padded rows and columns of each remainder by the stride.
+    /// Padded rows and columns of each remainder modulo the stride.
     pub size: [usize; 2],
 }
 

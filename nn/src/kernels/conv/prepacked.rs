@@ -1,5 +1,5 @@
 //! A convolution with prepacked weights: packed once in the order in which the kernels read them, run on many batches. The
-//! forward convolution and the input gradient have each their own form.
+//! forward convolution and the input gradient each have a form of their own.
 
 use super::depthwise::DepthwiseConv;
 use super::direct::DirectConv;

@@ -18,15 +18,15 @@ use std::collections::BTreeMap;
 /// A convolution or linear layer and what is computed with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fused {
-    /// The product of maps and a gate that is the input.
+    /// The product of maps and a gate, where the layer reads it; its kernel then computes the product, too.
     pub gate: Option<Gate>,
     /// The batch normalisation that is folded into the weights.
     pub norm: Option<NodeId>,
     /// The node whose value is added.
     pub residual: Option<NodeId>,
-    /// The clamp of the rectifier.
+    /// The clamp that the activation is, where it is a rectifier such as ReLU.
     pub clamp: Clamp,
-    /// Another function, of the result.
+    /// The activation, where it is no clamp.
     pub activation: Option<Activation>,
     /// The max pool after these.
     pub pool: Option<NodeId>,
@@ -43,24 +43,24 @@ pub struct Depthwise {
     pub conv: NodeId,
     /// The batch normalisation that is folded into its weights.
     pub norm: Option<NodeId>,
-    /// The clamp of the rectifier.
+    /// As [`Fused::clamp`].
     pub clamp: Clamp,
-    /// Another function, of the result.
+    /// As [`Fused::activation`].
     pub activation: Option<Activation>,
 }
 
-/// For every node which kernel computes it.
+/// Which kernel computes each node.
 #[derive(Clone, Debug)]
 pub struct FusionPlan {
-    /// For a convolution or linear layer what is fused with it.
+    /// What is fused with each convolution or linear layer.
     fused: Vec<Option<Fused>>,
-    /// For a fused node the last node of its kernel; only that one has a value.
+    /// The last node of each fused node's kernel; only that one has a value.
     output: Vec<Option<NodeId>>,
-    /// For a convolution that writes into a concatenation, where.
+    /// Where a convolution that writes into a concatenation writes.
     slots: Vec<Option<ConcatSlot>>,
     /// Attention by its last node.
     attention: BTreeMap<NodeId, FusedAttention>,
-    /// For a fused node before the one at which its kernel runs, that one.
+    /// The later node at which a fused node's kernel runs; none where it runs at the node itself or before it.
     runs_at: Vec<Option<NodeId>>,
 }
 
@@ -82,7 +82,7 @@ impl FusionPlan {
     }
 
     /// Fuses what can be fused, except that the nodes in `goals` keep values of their own. Without `is_last`, a backward pass
-    /// follows: what needs its input there, as max pools and smooth activations do, is not fused.
+    /// follows, and nodes whose inputs it needs, such as max pools and smooth activations, are not fused.
     pub fn new(graph: &Graph, goals: &[NodeId], is_last: bool) -> Self {
         let mut plan = FusionPlan::unfused(graph);
         let varies = graph.descendants(graph.input());
@@ -214,8 +214,8 @@ impl Fused {
         }
     }
 
-    /// This and all that follows the convolution or linear layer `layer` and can be one kernel with it, which runs at `at`.
-    /// Nodes that have no value then go to `inner`.
+    /// This and all that follows the convolution or linear layer `layer` and can be one kernel with it. The kernel runs at the node
+    /// `at`. The nodes that then have no value are added to `inner`.
     fn with_all(
         self,
         graph: &Graph,
@@ -309,7 +309,7 @@ impl Fused {
         }
     }
 
-    /// This and `next`, where that is an activation and the first.
+    /// This and `next`, where that is an activation and none is fused yet.
     fn with_activation(&self, graph: &Graph, next: NodeId) -> Option<Self> {
         let Op::Activation(f) = graph.node(next).op else { return None };
         self.activation.is_none().then_some(Fused { activation: Some(f), output: next, ..*self })

@@ -1,4 +1,4 @@
-//! LRP composites: which rule serves at which operation.
+//! LRP composites: which rule each operation has.
 //!
 //! They are those of Zennit (Anders et al. 2021), after Lapuschkin et al. 2017, Montavon et al. 2019 and Kohlbrenner et al.
 //! 2020. They expect batch normalisations to be folded into the layers before them ([`crate::pass::fold`]).

@@ -1,9 +1,9 @@
 //! Layer-wise relevance propagation: a rule distributes the relevance of an operation's outputs over its inputs in proportion to
 //! their contributions z_ij = x_i w_ij. Rules differ in which parts of x, w and the bias count.
 //!
-//! Which rule serves at which operation is decided in `composites`: layers by the composite, operations without weights by their
-//! [`Class`](crate::graph::Class). A new class does not compile until it has its rule there. [`LrpRule`] at an operation that is not
-//! linear is an error that names the node. Selections and rearrangements take the gradient, which conserves relevance there.
+//! `composites` decides which rule each operation has: the composite for layers, the [`Class`](crate::graph::Class) for operations
+//! without weights. A new class does not compile until its rule is decided there. An [`LrpRule`] at an operation that is not linear
+//! is an error that names the node. Selections and rearrangements take the gradient, which conserves relevance there.
 //!
 //! Bach, Binder, Montavon, Klauschen, Mueller, Samek, "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by
 //! Layer-Wise Relevance Propagation", 2015; Montavon, Binder, Lapuschkin, Samek, Mueller, "Layer-Wise Relevance

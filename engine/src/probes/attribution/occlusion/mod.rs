@@ -41,8 +41,8 @@ crate::params! {
         /// Side of the patch, px of the net's input, [rows, columns] or [depth, rows, columns]; 32 for inputs of 192 to 256 px
         /// unless given, in proportion for others.
         patch: Extent = Extent::InProportion;
-        /// Distance between positions, px of the net's input, [down, right] or one each axis of a volume; 8 for inputs of 192
-        /// to 256 px unless given, in proportion for others.
+        /// Distance between positions, px of the net's input, [down, right] or one for each axis of a volume; 8 for inputs of
+        /// 192 to 256 px unless given, in proportion for others.
         stride: Extent = Extent::InProportion;
         /// What the patch is filled with: "zero" (of the preprocessed input), "mean" (of this input, by channel), "grey" (pixel
         /// 127.5), or a colour [r, g, b] in 0-255.
