@@ -2,7 +2,7 @@
 
 use super::apply;
 use super::schedule::concat::ConcatBuffer;
-use super::schedule::fuse::{ConcatSlot, Depthwise, Fused, FusionPlan};
+use super::schedule::fuse::{ConcatSlot, Depthwise, FusedLayer, FusionPlan};
 use super::schedule::groups::BatchSchedule;
 use crate::error::{Context, Error, Result};
 use crate::graph::op::Activation;
@@ -115,7 +115,7 @@ impl Model {
         &self,
         id: NodeId,
         x: &Tensor,
-        fused: &Fused,
+        fused: &FusedLayer,
         gate: Option<&Tensor>,
         residual: Option<&Tensor>,
         tile: WinogradTile,
@@ -153,7 +153,7 @@ impl Model {
         &self,
         id: NodeId,
         x: &Tensor,
-        fused: &Fused,
+        fused: &FusedLayer,
         slot: ConcatSlot,
         concats: &mut ConcatBuffers,
         tile: WinogradTile,
@@ -175,7 +175,7 @@ impl Model {
         &self,
         id: NodeId,
         x: &Tensor,
-        fused: &Fused,
+        fused: &FusedLayer,
         pool: NodeId,
         tile: WinogradTile,
     ) -> Result<Tensor> {
@@ -198,7 +198,7 @@ impl Model {
         &self,
         id: NodeId,
         x: &Tensor,
-        fused: &Fused,
+        fused: &FusedLayer,
         depthwise: &Depthwise,
         tile: WinogradTile,
     ) -> Result<Tensor> {
@@ -313,7 +313,7 @@ impl Trace {
         let read = gate.map_or(node.inputs.to_vec(), |gate| vec![gate.maps]);
         let inputs = read.iter().map(|i| self.value_or_fused(*i)).collect::<Result<Vec<&Tensor>>>()?;
         let mut compute = || -> Result<Option<(NodeId, Tensor)>> {
-            let alone = Fused::alone(id);
+            let alone = FusedLayer::alone(id);
             let fused = self.fusion.fused_at(id).unwrap_or(&alone);
             if let (Op::Linear { .. }, [x]) = (&node.op, &inputs[..])
                 && model.is_f32(x)

@@ -5,7 +5,7 @@
 //! Explanations", SIGMOD 2019 (its exact part).
 
 use super::reach::{Reach, reach_of};
-use super::schedule::fuse::Fused;
+use super::schedule::fuse::FusedLayer;
 use super::window::{Base, Region, Windows};
 use super::{Tap, Trace, apply};
 use crate::error::{Context, Error, Result};
@@ -79,7 +79,7 @@ impl Incremental {
         reaches[graph.input().0] = Reach::Within(Region { starts: vec![start], size });
         let mut sum = [0, 0];
         for id in graph.ids().filter(|id| *id != graph.input() && !fusion.is_absorbed(*id)) {
-            let fused = fusion.fused_at(id).copied().unwrap_or(Fused::alone(id));
+            let fused = fusion.fused_at(id).copied().unwrap_or(FusedLayer::alone(id));
             let at = |read: NodeId| match &reaches[fusion.value_node(read).0] {
                 Reach::Nowhere => Reach::Nowhere,
                 Reach::Within(region) => Reach::Within(region),
@@ -233,7 +233,7 @@ impl Changed<'_> {
     fn compute_node(&mut self, id: NodeId) -> Result<(NodeId, NodeState)> {
         let base = &self.incremental.base;
         let node = base.model().graph().node(id);
-        let fused = base.fusion.fused_at(id).copied().unwrap_or(Fused::alone(id));
+        let fused = base.fusion.fused_at(id).copied().unwrap_or(FusedLayer::alone(id));
         let reads: Vec<NodeId> = node.inputs.iter().copied().chain(fused.residual).collect();
         if reads.iter().all(|i| matches!(self.state(*i), NodeState::Same)) {
             return Ok((fused.output, NodeState::Same));
@@ -255,7 +255,7 @@ impl Changed<'_> {
     }
 
     /// Recomputes the windows of `region`.
-    fn compute_window(&self, id: NodeId, fused: &Fused, region: Region<usize>) -> Result<NodeState> {
+    fn compute_window(&self, id: NodeId, fused: &FusedLayer, region: Region<usize>) -> Result<NodeState> {
         let model = self.incremental.base.model();
         let (graph, node) = (model.graph(), model.graph().node(id));
         let [h, w] = region.size;
@@ -338,7 +338,7 @@ impl Changed<'_> {
     }
 
     /// Recomputes the whole value.
-    fn compute_full(&self, id: NodeId, fused: &Fused) -> Result<NodeState> {
+    fn compute_full(&self, id: NodeId, fused: &FusedLayer) -> Result<NodeState> {
         let model = self.incremental.base.model();
         let node = model.graph().node(id);
         if let Op::Reduce { reduction, axes, .. } = &node.op

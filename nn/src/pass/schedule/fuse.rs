@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 /// A convolution or linear layer and what is computed with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fused {
+pub struct FusedLayer {
     /// The product of maps and a gate, where the layer reads it; its kernel then computes the product, too.
     pub gate: Option<Gate>,
     /// The batch normalisation that is folded into the weights.
@@ -43,9 +43,9 @@ pub struct Depthwise {
     pub conv: NodeId,
     /// The batch normalisation that is folded into its weights.
     pub norm: Option<NodeId>,
-    /// As [`Fused::clamp`].
+    /// As [`FusedLayer::clamp`].
     pub clamp: Clamp,
-    /// As [`Fused::activation`].
+    /// As [`FusedLayer::activation`].
     pub activation: Option<Activation>,
 }
 
@@ -53,7 +53,7 @@ pub struct Depthwise {
 #[derive(Clone, Debug)]
 pub struct FusionPlan {
     /// What is fused with each convolution or linear layer.
-    fused: Vec<Option<Fused>>,
+    fused: Vec<Option<FusedLayer>>,
     /// The last node of each fused node's kernel; only that one has a value.
     output: Vec<Option<NodeId>>,
     /// Where a convolution that writes into a concatenation writes.
@@ -81,9 +81,9 @@ impl FusionPlan {
         FusionPlan { fused: vec![None; n], output, slots, attention: BTreeMap::new(), runs_at }
     }
 
-    /// Fuses what can be fused, except that the nodes in `goals` keep values of their own. Without `is_last`, a backward pass
+    /// Fuses what can be fused, except that the nodes in `goals` keep values of their own. Without `forward_only`, a backward pass
     /// follows, and nodes whose inputs it needs, such as max pools and smooth activations, are not fused.
-    pub fn new(graph: &Graph, goals: &[NodeId], is_last: bool) -> Self {
+    pub fn new(graph: &Graph, goals: &[NodeId], forward_only: bool) -> Self {
         let mut plan = FusionPlan::unfused(graph);
         let varies = graph.descendants(graph.input());
         for id in graph.ids() {
@@ -91,7 +91,7 @@ impl FusionPlan {
             if plan.output[id.0].is_some() {
                 continue;
             }
-            if let Some(found) = FusedAttention::ending_at(graph, &varies, id, goals).filter(|_| is_last) {
+            if let Some(found) = FusedAttention::ending_at(graph, &varies, id, goals).filter(|_| forward_only) {
                 for inner in found.inner() {
                     (plan.output[inner.0], plan.runs_at[inner.0]) = (Some(id), Some(id));
                 }
@@ -99,21 +99,28 @@ impl FusionPlan {
                 continue;
             }
             let is_conv = matches!(node.op, Op::Conv2d(_) | Op::ConvTranspose2d(..));
-            let is_linear = matches!(node.op, Op::Linear { .. }) && node.shape.len() > 1 && is_last;
+            let is_linear = matches!(node.op, Op::Linear { .. }) && node.shape.len() > 1 && forward_only;
             if !is_conv && !is_linear {
                 continue;
             }
-            let gate = gate::before(graph, &varies, id, goals).filter(|_| is_last);
+            let gate = gate::before(graph, &varies, id, goals).filter(|_| forward_only);
             let mut inner = Vec::new();
-            let mut fused =
-                Fused { gate, ..Fused::alone(id) }.with_all(graph, &varies, [id, id], goals, is_last, &mut inner);
-            if let Some(conv) = fused.depthwise_after(graph, id, goals).filter(|_| is_last) {
+            let mut fused = FusedLayer { gate, ..FusedLayer::alone(id) }.with_all(
+                graph,
+                &varies,
+                [id, id],
+                goals,
+                forward_only,
+                &mut inner,
+            );
+            if let Some(conv) = fused.depthwise_after(graph, id, goals).filter(|_| forward_only) {
                 let mut behind = vec![fused.output];
-                let f = Fused::alone(conv).with_all(graph, &varies, [conv, id], goals, true, &mut behind);
+                let f = FusedLayer::alone(conv).with_all(graph, &varies, [conv, id], goals, true, &mut behind);
                 if f.residual.is_none() && f.pool.is_none() {
-                    let Fused { norm, clamp, activation, output, .. } = f;
+                    let FusedLayer { norm, clamp, activation, output, .. } = f;
                     inner.extend(behind);
-                    fused = Fused { depthwise: Some(Depthwise { conv, norm, clamp, activation }), output, ..fused };
+                    fused =
+                        FusedLayer { depthwise: Some(Depthwise { conv, norm, clamp, activation }), output, ..fused };
                 }
             }
             if let Some(gate) = fused.gate {
@@ -160,7 +167,7 @@ impl FusionPlan {
     }
 
     /// What is fused with the convolution or linear layer at `id`.
-    pub fn fused_at(&self, id: NodeId) -> Option<&Fused> {
+    pub fn fused_at(&self, id: NodeId) -> Option<&FusedLayer> {
         self.fused[id.0].as_ref()
     }
 
@@ -196,11 +203,20 @@ impl FusionPlan {
     }
 }
 
-impl Fused {
+impl FusedLayer {
     /// The node at `id` by itself.
     pub fn alone(id: NodeId) -> Self {
         let (clamp, pool) = (Clamp::None, None);
-        Fused { gate: None, norm: None, residual: None, clamp, activation: None, pool, depthwise: None, output: id }
+        FusedLayer {
+            gate: None,
+            norm: None,
+            residual: None,
+            clamp,
+            activation: None,
+            pool,
+            depthwise: None,
+            output: id,
+        }
     }
 
     /// `y` after the activation, where one is fused.
@@ -222,7 +238,7 @@ impl Fused {
         varies: &[bool],
         [layer, at]: [NodeId; 2],
         goals: &[NodeId],
-        is_last: bool,
+        forward_only: bool,
         inner: &mut Vec<NodeId>,
     ) -> Self {
         let is_linear = matches!(graph.node(layer).op, Op::Linear { .. });
@@ -232,8 +248,9 @@ impl Fused {
                 true => fused.with_activation(graph, next),
                 false => fused.with(graph, varies, layer, next),
             };
-            let is_ready = |f: &Fused| f.residual.is_none_or(|residual| residual < at);
-            let Some(more) = more.filter(|f| is_ready(f) && (is_last || (f.pool.is_none() && f.activation.is_none())))
+            let is_ready = |f: &FusedLayer| f.residual.is_none_or(|residual| residual < at);
+            let Some(more) =
+                more.filter(|f| is_ready(f) && (forward_only || (f.pool.is_none() && f.activation.is_none())))
             else {
                 break;
             };
@@ -260,15 +277,15 @@ impl Fused {
         let node = graph.node(next);
         let is_linear = self.clamp == Clamp::None && self.pool.is_none() && self.activation.is_none();
         match &node.op {
-            Op::BatchNorm { .. } if self.output == conv => Some(Fused { norm: Some(next), output: next, ..*self }),
+            Op::BatchNorm { .. } if self.output == conv => Some(FusedLayer { norm: Some(next), output: next, ..*self }),
             Op::Binary(Binary::Add) if is_linear && self.residual.is_none() => {
                 let residual = *node.inputs.iter().find(|i| **i != self.output)?;
                 let is_same_shape = graph.node(residual).shape == node.shape && graph.node(conv).shape == node.shape;
                 let is_ready = residual < conv && varies[residual.0];
-                (is_same_shape && is_ready).then_some(Fused { residual: Some(residual), output: next, ..*self })
+                (is_same_shape && is_ready).then_some(FusedLayer { residual: Some(residual), output: next, ..*self })
             }
             Op::Activation(f) if is_linear => match clamp_of(*f) {
-                Some(clamp) => Some(Fused { clamp, output: next, ..*self }),
+                Some(clamp) => Some(FusedLayer { clamp, output: next, ..*self }),
                 None => self.with_activation(graph, next),
             },
             Op::MaxPool(_)
@@ -279,7 +296,7 @@ impl Fused {
             {
                 let (Op::Conv2d(c), input) = (&graph.node(conv).op, graph.node(conv).inputs[0]) else { return None };
                 let g = conv_geometry(c, &with_batch(1, &graph.node(input).shape), &graph.node(conv).shape);
-                fusion_pays(&g).then_some(Fused { pool: Some(next), output: next, ..*self })
+                fusion_pays(&g).then_some(FusedLayer { pool: Some(next), output: next, ..*self })
             }
             Op::Input
             | Op::Constant(_)
@@ -312,7 +329,7 @@ impl Fused {
     /// This and `next`, where that is an activation and none is fused yet.
     fn with_activation(&self, graph: &Graph, next: NodeId) -> Option<Self> {
         let Op::Activation(f) = graph.node(next).op else { return None };
-        self.activation.is_none().then_some(Fused { activation: Some(f), output: next, ..*self })
+        self.activation.is_none().then_some(FusedLayer { activation: Some(f), output: next, ..*self })
     }
 }
 
