@@ -9,7 +9,7 @@ pub enum Class {
     /// The net's input and constants.
     Source,
     /// Linear in its input up to a bias, with weights: convolutions and fully connected layers.
-    Affine,
+    Weighted,
     /// Sums and averages, of its inputs or of positions of one input: add, subtract, average pool, mean, resize.
     Sum,
     /// Products of two values: multiply, divide, power, matrix product.
@@ -28,7 +28,7 @@ impl Class {
     /// All classes.
     pub const ALL: [Class; 8] = [
         Class::Source,
-        Class::Affine,
+        Class::Weighted,
         Class::Sum,
         Class::Product,
         Class::Elementwise,
@@ -41,7 +41,7 @@ impl Class {
     pub fn name(self) -> &'static str {
         match self {
             Class::Source => "sources",
-            Class::Affine => "affine layers",
+            Class::Weighted => "weighted layers",
             Class::Sum => "sums",
             Class::Product => "products",
             Class::Elementwise => "element-wise functions",
@@ -57,7 +57,7 @@ impl Op {
     pub fn class(&self) -> Class {
         match self {
             Op::Input | Op::Constant(_) => Class::Source,
-            Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::Linear { .. } => Class::Affine,
+            Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::Linear { .. } => Class::Weighted,
             Op::Binary(Binary::Add | Binary::Sub)
             | Op::AvgPool(_)
             | Op::Reduce { reduction: Reduction::Sum | Reduction::Mean, .. }

@@ -207,7 +207,7 @@ impl Graph {
         wanted[id.0] = true;
         for at in (0..=id.0).rev() {
             let node = self.node(NodeId(at));
-            if wanted[at] && !matches!(node.op.class(), Class::Source | Class::Affine | Class::Normalisation) {
+            if wanted[at] && !matches!(node.op.class(), Class::Source | Class::Weighted | Class::Normalisation) {
                 node.inputs.iter().for_each(|input| wanted[input.0] = true);
             }
         }

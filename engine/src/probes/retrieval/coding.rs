@@ -324,7 +324,7 @@ pub fn layer_of(on: &Subject, relu: bool) -> Result<NodeId> {
 /// The rectifier directly after a layer (or after its normalisation), or the layer where there is none.
 pub fn after_relu(graph: &Graph, node: NodeId) -> NodeId {
     let mut at = node;
-    if !matches!(graph.node(node).op.class(), Class::Affine | Class::Normalisation | Class::Sum | Class::Product) {
+    if !matches!(graph.node(node).op.class(), Class::Weighted | Class::Normalisation | Class::Sum | Class::Product) {
         return node;
     }
     while let [next] = graph.consumers(at) {

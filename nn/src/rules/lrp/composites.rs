@@ -75,6 +75,6 @@ fn weightless(class: Class) -> Option<Arc<dyn Rule>> {
         Class::Product => Some(Arc::new(SignalTakesAll)),
         Class::Elementwise | Class::Normalisation => Some(Arc::new(PassThrough)),
         // The gradient gives all to the winner and undoes the rearrangement; layers have the rules of the composite.
-        Class::Selection | Class::Rearrangement | Class::Source | Class::Affine => None,
+        Class::Selection | Class::Rearrangement | Class::Source | Class::Weighted => None,
     }
 }
