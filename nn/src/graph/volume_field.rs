@@ -33,7 +33,7 @@ pub struct VolumeField {
 
 /// What a node's units depend on, as [`super::field::Field`] over volumes.
 #[derive(Clone, Copy)]
-enum Reach {
+enum KnownField {
     Nothing,
     Local(VolumeField),
     Whole,
@@ -50,38 +50,38 @@ impl Graph {
     /// The receptive field of each node over the net's input volume; none where the node depends on the whole input or on nothing
     /// of it, or where the net's input is no volume.
     pub fn volume_fields(&self) -> Vec<Option<VolumeField>> {
-        let mut known: Vec<Reach> = Vec::with_capacity(self.nodes().len());
+        let mut known: Vec<KnownField> = Vec::with_capacity(self.nodes().len());
         let volumes = self.is_over_volumes();
         for id in self.ids().filter(|_| volumes) {
-            let reach = self.reach_at(id, &known);
-            known.push(reach);
+            let field = self.known_field(id, &known);
+            known.push(field);
         }
         let local = |id: NodeId| match known.get(id.0) {
-            Some(Reach::Local(field)) => Some(*field),
+            Some(KnownField::Local(field)) => Some(*field),
             _ => None,
         };
         self.ids().map(local).collect()
     }
 
-    fn reach_at(&self, id: NodeId, known: &[Reach]) -> Reach {
+    fn known_field(&self, id: NodeId, known: &[KnownField]) -> KnownField {
         let node = self.node(id);
         if let Some(window) = self.volumes.get(&node.name)
             && let Some(from) = self.find(&window.input).and_then(|from| known.get(from.0))
         {
             return match from {
-                Reach::Local(field) => Reach::Local(slide(window, field)),
-                other @ (Reach::Nothing | Reach::Whole) => *other,
+                KnownField::Local(field) => KnownField::Local(slide(window, field)),
+                other @ (KnownField::Nothing | KnownField::Whole) => *other,
             };
         }
         let before = node.inputs.iter().map(|i| known[i.0]).reduce(union);
         match (&node.op, before) {
             (Op::Input, _) if id == self.input() => {
-                Reach::Local(VolumeField { size: [1; 3], stride: [1; 3], start: [0; 3] })
+                KnownField::Local(VolumeField { size: [1; 3], stride: [1; 3], start: [0; 3] })
             }
-            (_, None | Some(Reach::Nothing)) => Reach::Nothing,
-            (Op::Activation(_) | Op::Binary(_) | Op::Identity | Op::BatchNorm { .. }, Some(reach)) => reach,
-            (Op::Concat { axis: 0 } | Op::Select { axis: 0, .. }, Some(reach)) => reach,
-            _ => Reach::Whole,
+            (_, None | Some(KnownField::Nothing)) => KnownField::Nothing,
+            (Op::Activation(_) | Op::Binary(_) | Op::Identity | Op::BatchNorm { .. }, Some(field)) => field,
+            (Op::Concat { axis: 0 } | Op::Select { axis: 0, .. }, Some(field)) => field,
+            _ => KnownField::Whole,
         }
     }
 }
@@ -97,16 +97,16 @@ fn slide(window: &VolumeWindow, field: &VolumeField) -> VolumeField {
 }
 
 /// The smallest field that contains both.
-fn union(a: Reach, b: Reach) -> Reach {
+fn union(a: KnownField, b: KnownField) -> KnownField {
     match (a, b) {
-        (Reach::Nothing, other) | (other, Reach::Nothing) => other,
-        (Reach::Local(a), Reach::Local(b)) if a.stride == b.stride => {
+        (KnownField::Nothing, other) | (other, KnownField::Nothing) => other,
+        (KnownField::Local(a), KnownField::Local(b)) if a.stride == b.stride => {
             let axes = [0, 1, 2];
             let start = axes.map(|i| a.start[i].min(b.start[i]));
             let end = |f: &VolumeField, i: usize| f.start[i] + f.size[i] as isize;
             let size = axes.map(|i| (end(&a, i).max(end(&b, i)) - start[i]) as usize);
-            Reach::Local(VolumeField { size, stride: a.stride, start })
+            KnownField::Local(VolumeField { size, stride: a.stride, start })
         }
-        _ => Reach::Whole,
+        _ => KnownField::Whole,
     }
 }
