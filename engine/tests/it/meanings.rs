@@ -77,7 +77,7 @@ fn behind(net: &Model, step: LastStep, case: &Value) -> Option<String> {
     order.sort_by(|a, b| got[*b].total_cmp(&got[*a]));
     let made: Vec<f64> = match step {
         LastStep::Sorted { kept, .. } => order[..kept].iter().map(|i| got[*i]).collect(),
-        LastStep::Places { .. } => order[..want.len()].iter().map(|i| *i as f64).collect(),
+        LastStep::Indices { .. } => order[..want.len()].iter().map(|i| *i as f64).collect(),
         LastStep::Threshold => return Some("no threshold is in these files".into()),
     };
     let off = made.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);

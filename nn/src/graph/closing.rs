@@ -100,7 +100,7 @@ impl Graph {
         if self.scores() != head {
             return Closing::LogSigmoid;
         }
-        if self.is_place(head) {
+        if self.is_index(head) {
             return Closing::Place;
         }
         let outputs: usize = self.node(head).shape.iter().product();
@@ -130,12 +130,12 @@ impl Graph {
         maps.map_or_else(|| self.node(self.head()).shape.iter().product(), |l| l.shape[0])
     }
 
-    /// Whether a node's values are positions from an [`Op::Order`], possibly reshaped.
-    fn is_place(&self, id: NodeId) -> bool {
+    /// Whether a node's values are indices from an [`Op::Order`], possibly reshaped.
+    fn is_index(&self, id: NodeId) -> bool {
         let node = self.node(id);
         let cast = matches!(node.op, Op::Activation(Activation::Elementary(Elementary::Truncate)));
         let laid_out = matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Identity | Op::Select { .. });
-        matches!(node.op, Op::Order { places: true, .. }) || (laid_out || cast) && self.is_place(node.inputs[0])
+        matches!(node.op, Op::Order { indices: true, .. }) || (laid_out || cast) && self.is_index(node.inputs[0])
     }
 
     /// Whether a node holds a vector divided by its Euclidean length.
@@ -305,7 +305,7 @@ impl Graph {
                 input(0).map(|r| Range { low: r.low.min(*value), high: r.high.max(*value), shares: 0, ..r })
             }
             Op::Reshape(_) | Op::Transpose(_) | Op::Identity => input(0),
-            Op::Select { .. } | Op::Order { places: false, .. } | Op::Pick { .. } | Op::Resize { .. } => {
+            Op::Select { .. } | Op::Order { indices: false, .. } | Op::Pick { .. } | Op::Resize { .. } => {
                 input(0).map(|r| Range { shares: 0, ..r })
             }
             Op::Input
@@ -320,7 +320,7 @@ impl Graph {
             | Op::Activation(_)
             | Op::MaxPool(_)
             | Op::AvgPool(_)
-            | Op::Order { places: true, .. }
+            | Op::Order { indices: true, .. }
             | Op::Pad { .. } => None,
         }
     }

@@ -16,7 +16,7 @@ pub enum LastStep {
         of: usize,
     },
     /// The indices of the largest scores.
-    Places {
+    Indices {
         /// How many classes there are.
         of: usize,
     },
@@ -31,7 +31,7 @@ impl LastStep {
             LastStep::Sorted { kept, of } => {
                 format!("the output is {kept} of {of} scores in order of size: the scores of all {of} classes are read")
             }
-            LastStep::Places { of } => format!(
+            LastStep::Indices { of } => format!(
                 "the output is the place of the largest score (argmax), which has no gradient: the {of} scores before it are read"
             ),
             LastStep::Threshold => {
@@ -56,10 +56,10 @@ impl Graph {
         loop {
             let node = self.node(id);
             let before = *node.inputs.first()?;
-            if let Op::Order { axis, k, largest, places } = node.op {
+            if let Op::Order { axis, k, largest, indices } = node.op {
                 let of = self.node(before).shape[axis];
-                let step = if places { LastStep::Places { of } } else { LastStep::Sorted { kept: k, of } };
-                return ((largest || !places) && self.is_over_classes(before, axis)).then_some((before, step));
+                let step = if indices { LastStep::Indices { of } } else { LastStep::Sorted { kept: k, of } };
+                return ((largest || !indices) && self.is_over_classes(before, axis)).then_some((before, step));
             }
             if matches!(node.op, Op::Activation(Activation::Step(_))) {
                 let before = self.before_difference(before);
@@ -131,7 +131,7 @@ impl Graph {
                     | Op::Softmax { .. }
             );
             if !passed {
-                return matches!(node.op, Op::Order { places: false, .. });
+                return matches!(node.op, Op::Order { indices: false, .. });
             }
             id = node.inputs[0];
         }

@@ -216,7 +216,7 @@ pub enum Op {
         /// Whether the largest come first.
         largest: bool,
         /// Whether the result is their indices, from 0, instead of their values.
-        places: bool,
+        indices: bool,
     },
     /// Entries of the first input along an axis, at the indices that the second input holds; on the other axes both broadcast.
     Pick {
@@ -282,8 +282,8 @@ impl Op {
             Op::Softmax { log: true, .. } => "log_softmax",
             Op::Concat { .. } => "concat",
             Op::Select { .. } => "select",
-            Op::Order { places: false, .. } => "sort",
-            Op::Order { places: true, .. } => "argsort",
+            Op::Order { indices: false, .. } => "sort",
+            Op::Order { indices: true, .. } => "argsort",
             Op::Pick { .. } => "pick",
             Op::Reshape(_) => "reshape",
             Op::Transpose(_) => "transpose",

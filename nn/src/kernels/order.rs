@@ -19,8 +19,8 @@ pub struct Sorting {
 }
 
 impl Sorting {
-    /// The positions of the kept entries, in order: outer x k x inner. Of equal entries the one with the lower index comes first.
-    pub fn places<T: Real>(&self, x: &[T]) -> Vec<usize> {
+    /// The indices of the kept entries, in order: outer x k x inner. Of equal entries the one with the lower index comes first.
+    pub fn indices<T: Real>(&self, x: &[T]) -> Vec<usize> {
         let Sorting { len, inner, k, largest } = *self;
         let lines = x.len() / len;
         let sorted: Vec<Vec<usize>> = (0..lines)
@@ -42,13 +42,13 @@ impl Sorting {
                 order
             })
             .collect();
-        let mut places = vec![0; lines * k];
+        let mut indices = vec![0; lines * k];
         for (line, order) in sorted.iter().enumerate() {
             for (i, place) in order.iter().enumerate() {
-                places[(line / inner * k + i) * inner + line % inner] = *place;
+                indices[(line / inner * k + i) * inner + line % inner] = *place;
             }
         }
-        places
+        indices
     }
 
     /// The kept entries themselves.
@@ -67,7 +67,7 @@ impl Sorting {
     fn sources<T: Real>(&self, x: &[T]) -> Vec<usize> {
         let Sorting { len, inner, k, .. } = *self;
         let source = |(i, place): (usize, usize)| i / (k * inner) * len * inner + place * inner + i % inner;
-        self.places(x).into_iter().enumerate().map(source).collect()
+        self.indices(x).into_iter().enumerate().map(source).collect()
     }
 }
 

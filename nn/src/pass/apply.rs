@@ -88,8 +88,8 @@ fn typed<T: Real>(op: &Op, x: &Tensor, inputs: &[&Tensor], weights: &Weights, sh
             );
         }
         Op::Select { axis, index } => rearrange::select(dims[axis + 1], dims[axis + 2..].iter().product(), index, &v),
-        Op::Order { places: false, .. } => sorting_of(op, dims)?.values(&v),
-        Op::Order { .. } => sorting_of(op, dims)?.places(&v).into_iter().map(|i| T::of(i as f64)).collect(),
+        Op::Order { indices: false, .. } => sorting_of(op, dims)?.values(&v),
+        Op::Order { .. } => sorting_of(op, dims)?.indices(&v).into_iter().map(|i| T::of(i as f64)).collect(),
         Op::Pick { axis } => {
             let to = with_batch(dims[0].max(inputs[1].dims()[0]), shape);
             let index = values::<T>(inputs[1])?;

@@ -87,7 +87,7 @@ fn typed<T: Real>(site: &Site<'_>, x: &Tensor) -> Result<SmallVec<[Tensor; 2]>> 
         Op::Select { axis, index } => {
             rearrange::select_adjoint(dims[axis + 1], dims[axis + 2..].iter().product(), index, &g)
         }
-        Op::Order { places: true, .. } => vec![T::zero(); v.len()],
+        Op::Order { indices: true, .. } => vec![T::zero(); v.len()],
         op @ Op::Order { .. } => sorting_of(op, dims)?.gradient(&v, &g),
         Op::Pick { axis } => {
             let index = values::<T>(site.inputs[1])?;

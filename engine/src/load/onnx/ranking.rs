@@ -15,13 +15,13 @@ pub fn top_k(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let k = k.and_then(|k| usize::try_from(k).ok()).ok_or_else(|| Error::format("the number of entries is missing"))?;
     let axis = s.axis(x, site.int("axis")?.unwrap_or(-1))?;
     let largest = site.int("largest")?.unwrap_or(1) != 0;
-    let order = |places| Op::Order { axis, k, largest, places };
+    let order = |indices| Op::Order { axis, k, largest, indices };
     let values = s.add(site, order(false), &[x])?;
-    let places = match site.outputs.get(1) {
+    let indices = match site.outputs.get(1) {
         Some(name) => Value::Act(s.push(name, order(true), &[x])?),
         None => Value::Absent,
     };
-    Ok(vec![Value::Act(values), places])
+    Ok(vec![Value::Act(values), indices])
 }
 
 /// ArgMax and ArgMin: where the largest or smallest entry of an axis is.
@@ -33,7 +33,7 @@ pub fn extreme(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         x = s.with_axis(site, x)?;
     }
     let axis = s.axis(x, said)?;
-    let order = Op::Order { axis, k: 1, largest: site.op == "ArgMax", places: true };
+    let order = Op::Order { axis, k: 1, largest: site.op == "ArgMax", indices: true };
     if last {
         // The first of equals from behind is the last.
         let n = s.sample(x)[axis];
@@ -64,7 +64,7 @@ pub fn hard_max(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if site.opset < 13 && shape[axis + 1..].iter().any(|n| *n != 1) {
         return Err(Error::unsupported("a hardmax over several axes, as before opset 13"));
     }
-    let place = s.step(site, "place", Op::Order { axis, k: 1, largest: true, places: true }, &[x])?;
+    let place = s.step(site, "place", Op::Order { axis, k: 1, largest: true, indices: true }, &[x])?;
     let marked = marks(s, site, place, axis, shape[axis], [0.0, 1.0])?;
     Ok(vec![Value::Act(s.add(site, Op::Identity, &[marked])?)])
 }

@@ -211,24 +211,24 @@ pub(super) fn gates(seen: &mut BTreeSet<&'static str>) {
     });
 }
 
-/// Entries in order and entries picked at computed places.
+/// Entries in order and entries picked by computed indices.
 pub(super) fn ranks(seen: &mut BTreeSet<&'static str>) {
     for axis in 0..3 {
         for (k, largest) in [(1, true), (3, true), (2, false), (4, false)] {
             check(&format!("order {axis} {k} {largest}"), MAP, WIDE, seen, |net, x| {
-                net.add(Op::Order { axis, k, largest, places: false }, &[x])
+                net.add(Op::Order { axis, k, largest, indices: false }, &[x])
             });
-            // The entries at the places are the entries in order; places alone have no slope.
+            // The entries at the indices are the entries in order; indices alone have no slope.
             check(&format!("pick {axis} {k} {largest}"), MAP, WIDE, seen, |net, x| {
-                let places = net.add(Op::Order { axis, k, largest, places: true }, &[x]);
+                let indices = net.add(Op::Order { axis, k, largest, indices: true }, &[x]);
                 let squares = net.add(Op::Activation(Activation::Pow(2.0)), &[x]);
-                net.add(Op::Pick { axis }, &[squares, places])
+                net.add(Op::Pick { axis }, &[squares, indices])
             });
         }
     }
     check("pick of a table", &[3, 4], WIDE, seen, |net, x| {
-        let places = net.add(Op::Order { axis: 1, k: 2, largest: true, places: true }, &[x]);
-        let line = net.add(Op::Reshape(vec![6, 1]), &[places]);
+        let indices = net.add(Op::Order { axis: 1, k: 2, largest: true, indices: true }, &[x]);
+        let line = net.add(Op::Reshape(vec![6, 1]), &[indices]);
         let table = net.constant(&[4, 5], 0.0, 1.0);
         let rows = net.add(Op::Pick { axis: 0 }, &[table, line]);
         let sums = net.add(Op::Reduce { reduction: Reduction::Sum, axes: vec![0], keep: true }, &[rows]);
