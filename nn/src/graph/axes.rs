@@ -214,17 +214,17 @@ impl Graph {
         self.node(self.input()).shape.len() == 4 && self.has_windows()
     }
 
-    /// The node that computed the map of `id`: `id` itself in a net over images. In nets over signals and volumes, steps that only
-    /// reshape a map are skipped, back to the layer that the file names.
-    pub fn before_steps(&self, mut id: NodeId) -> NodeId {
+    /// The node that computed the map of `id`: `id` itself in a net over images. In nets over signals and volumes, helper nodes that
+    /// only reshape a map are skipped, back to the layer that the file names.
+    pub fn before_helpers(&self, mut id: NodeId) -> NodeId {
         if self.is_over_images() {
             return id;
         }
         let layouts = self.map_layouts();
         while matches!(self.node(id).op, Op::Reshape(_)) {
             let before = self.node(id).inputs[0];
-            let own_step = self.node(before).name.starts_with(&format!("{}/", self.node(id).name));
-            if own_step || layouts[before.0].map(|l| l.shape) != layouts[id.0].map(|l| l.shape) {
+            let own_helper = self.node(before).name.starts_with(&format!("{}/", self.node(id).name));
+            if own_helper || layouts[before.0].map(|l| l.shape) != layouts[id.0].map(|l| l.shape) {
                 break;
             }
             id = before;

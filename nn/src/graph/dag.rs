@@ -225,15 +225,15 @@ impl Graph {
         needed
     }
 
-    /// The steps by which other nodes are computed, which the file does not name, as flags by index: those named after a later node,
-    /// as `lstm/seen 0` after `lstm`.
-    pub fn steps(&self) -> Vec<bool> {
+    /// The helper nodes, by which other nodes are computed and which the file does not name, as flags by index: those named after a
+    /// later node, as `lstm/seen 0` after `lstm`.
+    pub fn helper_nodes(&self) -> Vec<bool> {
         let places: BTreeMap<&str, NodeId> = self.ids().map(|id| (self.node(id).name.as_str(), id)).collect();
-        let is_step = |id: NodeId| {
+        let is_helper = |id: NodeId| {
             let name = &self.node(id).name;
             name.match_indices('/').any(|(end, _)| places.get(&name[..end]).is_some_and(|later| *later > id))
         };
-        self.ids().map(is_step).collect()
+        self.ids().map(is_helper).collect()
     }
 
     /// The nodes that depend on `of`, itself included, as flags by index.

@@ -249,13 +249,13 @@ impl Model {
             plain.is_some_and(|l| l.shape[1] * l.shape[2] > 1)
         };
         let score = self.graph.scores();
-        let (reached, steps) = (self.graph.descendants(self.graph.input()), self.graph.steps());
+        let (reached, helpers) = (self.graph.descendants(self.graph.input()), self.graph.helper_nodes());
         // A step behind the scores says less than they do.
         let behind = self.graph.last_step().map(|(head, _)| self.graph.descendants(head));
         let open = |id: &NodeId| behind.as_ref().is_none_or(|behind| !behind[id.0]);
-        let counts = |id: &NodeId| reached[id.0] && !steps[id.0] && *id != self.graph.input() && *id != score;
+        let counts = |id: &NodeId| reached[id.0] && !helpers[id.0] && *id != self.graph.input() && *id != score;
         let last = self.layers().filter(|id| maps(id) && counts(id) && open(id)).last();
-        last.map(|id| self.graph.before_steps(id))
+        last.map(|id| self.graph.before_helpers(id))
     }
 
     /// Number of raw outputs a sample.

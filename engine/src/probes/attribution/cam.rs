@@ -126,8 +126,8 @@ fn default_layer(model: &Model, target: &Subject, needed: &[bool]) -> Result<Opt
             }
         }
     }
-    let steps = graph.steps();
-    Ok(maps.into_iter().rfind(|id| !steps[id.0]).map(|id| graph.before_steps(id)))
+    let helpers = graph.helper_nodes();
+    Ok(maps.into_iter().rfind(|id| !helpers[id.0]).map(|id| graph.before_helpers(id)))
 }
 
 /// ReLU(weighted sum) for each sample, N x h x w, on the input ([`placed::on_input`]).
