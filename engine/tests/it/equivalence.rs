@@ -58,7 +58,7 @@ fn by_rows() -> Net {
 #[test]
 fn a_class_alone_has_the_gradient_that_it_has_among_others() {
     for (name, model) in [("maps", single(by_maps())), ("rows", single(by_rows()))] {
-        let alone = model.of_class(5).unwrap().unwrap();
+        let alone = model.one_class(5).unwrap().unwrap();
         assert_eq!(alone.output_len(), 1, "{name}");
         let x = noise(&[3, 3, 20, 18]);
         let class = Subject::class_at(&model, 5).unwrap();
@@ -91,7 +91,7 @@ fn classes_that_meet_are_not_taken_apart() {
     let second = added.then("relu2", Op::Activation(Activation::Relu));
     added.add("sum", Op::Binary(Binary::Add), &[first, second]);
     for net in [normed, over_channels, added] {
-        assert!(single(net).of_class(2).unwrap().is_none());
+        assert!(single(net).one_class(2).unwrap().is_none());
     }
 }
 

@@ -12,7 +12,7 @@ impl Model {
     ///
     /// # Errors
     /// Where a row cannot be taken from the weights.
-    pub fn of_class(&self, index: usize) -> Result<Option<Model>> {
+    pub fn one_class(&self, index: usize) -> Result<Option<Model>> {
         let Some(layer) = self.graph().class_layer() else { return Ok(None) };
         let (graph, weights) = self.graph().one_class(layer, index, self.weights())?;
         let pack_cache = Arc::new(PackCache::sharing(&self.pack_cache, layer));

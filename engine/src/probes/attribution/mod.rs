@@ -97,7 +97,7 @@ pub fn rectified(rules: &Rules, target: &Subject) -> Result<Option<String>> {
 /// The same subject; a class without the others' weights, where the net allows it.
 fn alone(target: &Subject) -> Result<Subject> {
     let Subject::Class { model, index } = target else { return Ok(target.clone()) };
-    Ok(match model.of_class(*index)? {
+    Ok(match model.one_class(*index)? {
         Some(model) => Subject::Class { model, index: 0 },
         None => target.clone(),
     })
