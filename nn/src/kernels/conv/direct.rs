@@ -4,12 +4,12 @@
 //!
 //! Positions in the halo between two rows are computed too, and dropped.
 
+use super::column_block::{OutputRun, Scatter};
 use super::epilogue::{Clamp, Combine, Epilogue};
 use super::microkernel::{MR, PanelGemm, RowOffsets, Tile, nr};
 use super::narrow::buffered_columns;
 use super::padded_plane::PaddedPlane;
 use super::problem::{ConvProblem, Operands, PackedProblem};
-use super::scatter::{OutputRun, Scatter};
 use super::scratch::{SCRATCH, grow};
 use crate::kernels::disjoint::DisjointSlice;
 use crate::simd::lanes;

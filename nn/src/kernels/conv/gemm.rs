@@ -1,5 +1,6 @@
 //! Tiled implicit GEMM: packs one block of im2col columns and multiplies it by the weight panels.
 
+use super::column_block::{ColumnBlock, OutputRun, Scatter};
 use super::epilogue::{Clamp, Combine, Epilogue};
 use super::gate::PackGated;
 use super::im2col_masked::{LanePositions, MaskedIm2col, PackColumns, SampleSpan};
@@ -7,7 +8,6 @@ use super::im2col_runs;
 use super::microkernel::{MR, PanelGemm, RowOffsets, Tile, nr};
 use super::narrow::{buffered_columns, narrow_columns};
 use super::problem::{ConvProblem, Operands};
-use super::scatter::{ColumnBlock, OutputRun, Scatter};
 use super::scratch::{SCRATCH, Scratch, grow};
 use crate::kernels::disjoint::DisjointSlice;
 use crate::simd::{arch, lanes};

@@ -1,10 +1,10 @@
 //! im2col packing by runs, for any shape: the columns of a block that read neighbouring inputs of one row are copied together;
 //! those that read the padding are zeros.
 
+use super::column_block::{ColumnBlock, OutputRun};
 use super::geometry::valid_range;
 use super::microkernel::nr;
 use super::problem::ConvProblem;
-use super::scatter::{ColumnBlock, OutputRun};
 use crate::simd::arch;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

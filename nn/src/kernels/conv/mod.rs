@@ -13,6 +13,7 @@
 //!
 //! In f64, which tests use as the reference, convolution is im2col and a matrix product (`reference`).
 
+mod column_block;
 mod conv_max_pool;
 mod depthwise;
 mod depthwise_rows;
@@ -30,7 +31,6 @@ pub(super) mod padded_plane;
 mod prepacked;
 mod problem;
 mod reference;
-mod scatter;
 mod scratch;
 mod winograd;
 
