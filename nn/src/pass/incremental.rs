@@ -4,9 +4,9 @@
 //! Nakandala, Kumar, Papakonstantinou, "Incremental and Approximate Inference for Faster Occlusion-based Deep CNN
 //! Explanations", SIGMOD 2019 (its exact part).
 
+use super::crop::{Base, Crops, Region};
 use super::reach::{Reach, reach_of};
 use super::schedule::fuse::FusedLayer;
-use super::window::{Base, Region, Windows};
 use super::{Tap, Trace, apply};
 use crate::error::{Context, Error, Result};
 use crate::graph::op::Reduction;
@@ -33,7 +33,7 @@ enum NodeState {
     /// Those of the base pass.
     Same,
     /// Those of the base pass except in a window.
-    Windows(Windows),
+    Crops(Crops),
     /// Computed in full, N x the node's shape.
     Full(Tensor),
 }
@@ -135,7 +135,7 @@ impl Incremental {
         let mut changed = Changed { incremental: self, count: n, states, all, part };
         let region = Region { starts: starts.to_vec(), size: [h, w] };
         let own = region.part(&changed.part);
-        changed.states[graph.input().0] = NodeState::Windows(Windows { region: own, data: tiles });
+        changed.states[graph.input().0] = NodeState::Crops(Crops { region: own, data: tiles });
         changed.all[graph.input().0] = Some(region);
         let mut needed = vec![false; graph.nodes().len()];
         for goal in &self.goals {
@@ -169,7 +169,7 @@ impl Changed<'_> {
         match self.state(id) {
             NodeState::Same => Ok(base.broadcast_as((self.count, 1, height, width))?.contiguous()?),
             NodeState::Full(value) => Ok(one(value)?),
-            NodeState::Windows(Windows { region, data }) => Windows { region: region.clone(), data: one(data)? }
+            NodeState::Crops(Crops { region, data }) => Crops { region: region.clone(), data: one(data)? }
                 .pasted_into(&Base { value: &base, size: [height, width] }),
         }
     }
@@ -215,7 +215,7 @@ impl Changed<'_> {
                 Ok(base.broadcast_as(dims)?.contiguous()?)
             }
             NodeState::Full(value) => Ok(value.clone()),
-            NodeState::Windows(w) => w.pasted_into(&self.base(id)?),
+            NodeState::Crops(crops) => crops.pasted_into(&self.base(id)?),
         }
     }
 
@@ -224,8 +224,8 @@ impl Changed<'_> {
         match self.state(id) {
             NodeState::Full(value) => Base { value, size: [value.dims()[2], value.dims()[3]] }.crop(region, fill, None),
             NodeState::Same => self.base(id)?.crop(region, fill, None),
-            NodeState::Windows(w) if w.is_region(region) => Ok(w.data.clone()),
-            NodeState::Windows(w) => self.base(id)?.crop(region, fill, Some(w)),
+            NodeState::Crops(crops) if crops.is_region(region) => Ok(crops.data.clone()),
+            NodeState::Crops(crops) => self.base(id)?.crop(region, fill, Some(crops)),
         }
     }
 
@@ -240,8 +240,8 @@ impl Changed<'_> {
         }
         let reach = |read| match self.state(read) {
             NodeState::Same => Reach::Nowhere,
-            NodeState::Windows(w) => {
-                Reach::Within(self.all[base.fusion.value_node(read).0].as_ref().unwrap_or(&w.region))
+            NodeState::Crops(crops) => {
+                Reach::Within(self.all[base.fusion.value_node(read).0].as_ref().unwrap_or(&crops.region))
             }
             NodeState::Full(_) => Reach::Everywhere,
         };
@@ -334,7 +334,7 @@ impl Changed<'_> {
                 apply::apply(op, &inputs.iter().collect::<Vec<_>>(), model.weights(), &shape)?
             }
         };
-        Ok(NodeState::Windows(Windows { region, data: fused.activated(data)? }))
+        Ok(NodeState::Crops(Crops { region, data: fused.activated(data)? }))
     }
 
     /// Recomputes the whole value.
@@ -342,11 +342,11 @@ impl Changed<'_> {
         let model = self.incremental.base.model();
         let node = model.graph().node(id);
         if let Op::Reduce { reduction, axes, .. } = &node.op
-            && let NodeState::Windows(w) = self.state(node.inputs[0])
+            && let NodeState::Crops(crops) = self.state(node.inputs[0])
             && axes[..] == [1, 2]
             && *reduction != Reduction::Max
         {
-            let sums = w.sums(&self.base(node.inputs[0])?, *reduction == Reduction::Mean)?;
+            let sums = crops.sums(&self.base(node.inputs[0])?, *reduction == Reduction::Mean)?;
             return Ok(NodeState::Full(tensor(sums, &apply::with_batch(self.count, &node.shape))?));
         }
         let inputs = node
@@ -357,7 +357,7 @@ impl Changed<'_> {
                 NodeState::Same if matches!(node.op, Op::Binary(_) | Op::MatMul) => {
                     Ok(self.incremental.base.value_or_fused(*i)?.clone())
                 }
-                NodeState::Same | NodeState::Windows(_) | NodeState::Full(_) => self.full(*i),
+                NodeState::Same | NodeState::Crops(_) | NodeState::Full(_) => self.full(*i),
             })
             .collect::<Result<Vec<_>>>()?;
         if let Op::Conv2d(_) | Op::ConvTranspose2d(..) = node.op {

@@ -4,6 +4,7 @@
 
 pub mod apply;
 mod backward;
+mod crop;
 pub mod fold;
 mod forward;
 mod incremental;
@@ -12,7 +13,6 @@ pub mod rule;
 pub(crate) mod schedule;
 mod scores;
 pub(crate) mod vjp;
-mod window;
 
 pub use backward::{Flow, Seed};
 pub use forward::{Tap, Trace};

@@ -1,7 +1,7 @@
 //! How far a change of a window reaches. Convolutions and pools enlarge the window, operations that compute each position from the
 //! same position of their inputs leave it as it is, and all others spread the change over the whole map.
 
-use super::window::Region;
+use super::crop::Region;
 use crate::graph::{Graph, NodeId, Op};
 
 /// The share of a map that a window covers from which on the whole map is recomputed.

@@ -1,4 +1,4 @@
-//! Windows of maps: where a change lies, which outputs of a sliding kernel it reaches, and how windows are cropped and pasted.
+//! Crops of maps: where a change lies, which outputs of a sliding kernel it reaches, and how windows are cropped and pasted.
 
 use crate::error::Result;
 use crate::graph::op::Window;
@@ -21,7 +21,7 @@ pub struct Region<I> {
 
 /// Values in windows of a map.
 #[derive(Clone, Debug)]
-pub struct Windows {
+pub struct Crops {
     /// Where the windows are.
     pub region: Region<usize>,
     /// N x C x h x w.
@@ -88,7 +88,7 @@ impl Region<usize> {
     }
 }
 
-impl Windows {
+impl Crops {
     /// Whether these windows are exactly those of `region`.
     pub fn is_region(&self, region: &Region<isize>) -> bool {
         let same = |(p, q): (&[usize; 2], &[isize; 2])| p[0] as isize == q[0] && p[1] as isize == q[1];
@@ -107,7 +107,7 @@ impl Windows {
     /// The sums (or means) over each whole map, in f64: the base's sum, minus the base's in the window, plus the window's own.
     ///
     /// # Errors
-    /// As [`Windows::pasted_into`].
+    /// As [`Crops::pasted_into`].
     pub fn sums(&self, base: &Base<'_>, mean: bool) -> Result<Vec<f32>> {
         let (old, new) = (values::<f32>(base.value)?, values::<f32>(&self.data)?);
         let ([height, width], [h, w]) = (base.size, self.region.size);
@@ -142,13 +142,13 @@ fn integral_image(map: &[f32], width: usize) -> Vec<f64> {
 }
 
 impl Base<'_> {
-    /// The values in `region`, N x C x h x w, with `windows` pasted over the maps first; `fill` outside the maps.
+    /// The values in `region`, N x C x h x w, with `crops` pasted over the maps first; `fill` outside the maps.
     ///
     /// # Errors
     /// Where the values are not contiguous in host memory.
-    pub fn crop(&self, region: &Region<isize>, fill: f32, windows: Option<&Windows>) -> Result<Tensor> {
+    pub fn crop(&self, region: &Region<isize>, fill: f32, crops: Option<&Crops>) -> Result<Tensor> {
         let x = values::<f32>(self.value)?;
-        let own = windows.map(|w| values::<f32>(&w.data)).transpose()?;
+        let own = crops.map(|c| values::<f32>(&c.data)).transpose()?;
         let ([height, width], [h, w]) = (self.size, region.size);
         let (n, plane) = (region.starts.len(), height * width);
         let channels = self.value.dims()[1];
@@ -158,9 +158,9 @@ impl Base<'_> {
             let [top, left] = region.starts[n];
             let map = &x[(if batched { n * channels } else { 0 } + c) * plane..][..plane];
             paste(out, [h, w], map, [height, width], [top, left], Some(fill));
-            if let (Some(windows), Some(own)) = (windows, &own) {
-                let [a, b] = windows.region.starts[n];
-                let [p, q] = windows.region.size;
+            if let (Some(crops), Some(own)) = (crops, &own) {
+                let [a, b] = crops.region.starts[n];
+                let [p, q] = crops.region.size;
                 let tile = &own[i * p * q..(i + 1) * p * q];
                 paste(out, [h, w], tile, [p, q], [top - a as isize, left - b as isize], None);
             }
