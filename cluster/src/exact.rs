@@ -2,7 +2,7 @@
 //! sums are exact until they are read.
 
 use crate::shards::failed;
-use convscope_engine::running::{ExactSum, Moments};
+use convscope_engine::accumulators::{ExactSum, Moments};
 use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StructArray};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type};
 use datafusion::common::ScalarValue;

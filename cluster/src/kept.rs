@@ -1,8 +1,8 @@
 //! The states of waves, kept in a folder until all are there.
 
 use crate::job::Work;
+use convscope_engine::accumulators::Covered;
 use convscope_engine::probes::merge_states;
-use convscope_engine::running::Covered;
 use convscope_engine::states::{Ledger, StateFile, merge};
 use convscope_engine::{Error, Result, regular};
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 //!
 //! No rhai, no Jupyter, no printing: those live in the crates above.
 
+pub mod accumulators;
 pub mod ascent;
 pub mod canonical;
 pub mod data;
@@ -19,7 +20,6 @@ pub mod probe;
 pub mod probes;
 pub mod recordings;
 pub mod run;
-pub mod running;
 pub mod seal;
 pub mod shapes;
 pub mod show;

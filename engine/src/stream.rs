@@ -2,11 +2,11 @@
 //!
 //! At most three batches are held, however many images there are. An image that cannot be read is skipped and named.
 
+use crate::accumulators::{Broken, Covered, State};
 use crate::data::{Dataset, Source};
 use crate::error::{Error, Kind, Result};
 use crate::job::Job;
 use crate::model::Model;
-use crate::running::{Broken, Covered, State};
 use crate::states::{Kept, Net, Question};
 use candle_core::Tensor;
 use rayon::prelude::*;

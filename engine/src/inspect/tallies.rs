@@ -1,8 +1,8 @@
 //! The counts behind accuracy and confusions: states that merge.
 
+use crate::accumulators::fields::index;
+use crate::accumulators::{Field, Fields, State};
 use crate::error::{Error, Result};
-use crate::running::fields::index;
-use crate::running::{Field, Fields, State};
 use std::collections::BTreeMap;
 
 /// Of each class, its images, and those of them whose label is the most probable class and among the five most probable.

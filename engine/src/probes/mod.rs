@@ -16,10 +16,10 @@ pub mod retrieval;
 pub mod spatial;
 pub mod synthesis;
 
+use crate::accumulators::{Fields, State};
 use crate::error::{Error, Result, did_you_mean};
 use crate::inspect::{Hits, Pairs};
 use crate::probe::Entry;
-use crate::running::{Fields, State};
 
 /// Makes [`catalog`] and [`all`] of one list.
 macro_rules! catalog {

@@ -4,8 +4,8 @@
 //! were joined from.
 
 use super::Question;
+use crate::accumulators::{Broken, BrokenRecord, Covered, Field, Fields};
 use crate::error::{Context, Error, Result};
-use crate::running::{Broken, BrokenRecord, Covered, Field, Fields};
 use crate::{atomic, regular};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -76,7 +76,7 @@ impl Entry {
     /// # Errors
     /// Where the record is damaged.
     pub fn gaps(&self) -> Result<Vec<std::ops::Range<usize>>> {
-        Ok(Covered::of(&self.covered)?.missing(0..crate::running::fields::index(self.question.images)?))
+        Ok(Covered::of(&self.covered)?.missing(0..crate::accumulators::fields::index(self.question.images)?))
     }
 }
 

@@ -5,8 +5,8 @@
 //! killed resumes with the missing images.
 
 use super::{Entry, Question, StateFile};
+use crate::accumulators::{Broken, Covered, State};
 use crate::error::{Context, Error, Result};
-use crate::running::{Broken, Covered, State};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! States of running statistics in files, so that many processes can share a data set, and one that was stopped can resume.
 //!
-//! A probe that streams a data set keeps a state that merges ([`crate::running::State`]). The [`Ledger`] of a job names the
+//! A probe that streams a data set keeps a state that merges ([`crate::accumulators::State`]). The [`Ledger`] of a job names the
 //! images that this process evaluates, the folder of intermediate states, and the states that exist already. A [`StateFile`]
 //! holds the states of all questions of a script with a description of each ([`Question`], [`Header`]).
 

@@ -5,8 +5,8 @@
 use super::bytes::{Source, honest, is_address};
 use super::filter::Filter;
 use super::sources::Format;
+use crate::accumulators::fields::index;
 use crate::error::{Context, Error, Result};
-use crate::running::fields::index;
 use crate::show::{Cell, Table};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;

@@ -2,6 +2,8 @@
 //!
 //! CS231n: "some activation maps may be all zero for many different inputs, which can indicate dead filters".
 
+use crate::accumulators::fields::index;
+use crate::accumulators::{Field, Fields, State};
 use crate::data::files::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -11,8 +13,6 @@ use crate::model::Model;
 use crate::params::Params as _;
 use crate::pass::Tap;
 use crate::probe::Probe;
-use crate::running::fields::index;
-use crate::running::{Field, Fields, State};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::stream::{StreamReport, fold, question, stream};
 use crate::subject::{Input, Subject};

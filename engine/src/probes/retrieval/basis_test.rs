@@ -219,7 +219,7 @@ impl BasisTest {
 }
 
 fn row(query: &Query, maxima: &TopActivations, q: usize, data: &Dataset) -> Result<Pictures> {
-    let picture = |p: &crate::running::Peak| -> Result<(Image, String)> {
+    let picture = |p: &crate::accumulators::Peak| -> Result<(Image, String)> {
         let image = data.get(p.image)?;
         let label = image.label().map_or_else(|| format!("{}", p.image), str::to_string);
         Ok((crate::probes::retrieval::coding::thumbnail(&image, 160)?, label))

@@ -1,9 +1,9 @@
 //! Which nets are right about each image, beside its attribute and its confound: a state that merges.
 
+use crate::accumulators::fields::index;
+use crate::accumulators::{Field, Fields, State};
 use crate::data::Attribute;
 use crate::error::{Error, Result};
-use crate::running::fields::index;
-use crate::running::{Field, Fields, State};
 
 /// One image: its attribute, its confound, and which nets are right.
 #[derive(Clone, Debug, PartialEq)]

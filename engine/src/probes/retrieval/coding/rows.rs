@@ -1,8 +1,8 @@
 //! The codes of some images of a data set, in the images' order: a state that merges.
 
+use crate::accumulators::fields::index;
+use crate::accumulators::{Field, Fields, State};
 use crate::error::{Error, Result};
-use crate::running::fields::index;
-use crate::running::{Field, Fields, State};
 
 /// Codes by image number.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,9 @@
 //! The running state of the top-k activations: as an array for scripts, as columns for state files.
 
 use super::Thinning;
+use crate::accumulators::fields::{read_moments, read_tops, write_moments, write_tops};
+use crate::accumulators::{Covered, Field, Fields, Moments, Peak, State, Top};
 use crate::error::{Error, Result};
-use crate::running::fields::{read_moments, read_tops, write_moments, write_tops};
-use crate::running::{Covered, Field, Fields, Moments, Peak, State, Top};
 use crate::tensor::{tensor, values};
 use candle_core::Tensor;
 
