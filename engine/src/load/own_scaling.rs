@@ -36,19 +36,19 @@ struct Bounds {
 
 /// One entry along the axis of channels: factor * x + shift, where x is the photo's channel `from`, or each channel alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Line {
+struct Affine {
     from: Option<usize>,
     factor: f64,
     shift: f64,
 }
 
-/// A value whose entries are affine functions ("lines") of the photo's channels.
+/// A value whose entries are affine functions of the photo's channels.
 #[derive(Clone, Debug, PartialEq)]
-struct Lines {
-    /// The axis of the channels; none where all entries are the same line.
+struct AffineChannels {
+    /// The axis of the channels; none where all entries are the same function.
     axis: Option<usize>,
-    /// A line for each entry of that axis, or one.
-    all: Vec<Line>,
+    /// The function of each entry of that axis, or of all.
+    all: Vec<Affine>,
     bounds: Bounds,
 }
 
@@ -58,35 +58,35 @@ const VARIES: f64 = 0.1;
 /// What rounded constants may add to a bound.
 const SLACK: f64 = 1e-4;
 
-impl Lines {
+impl AffineChannels {
     fn of_photo(channels: usize) -> Self {
-        let all = (0..channels).map(|c| Line { from: Some(c), factor: 1.0, shift: 0.0 }).collect();
-        Lines { axis: Some(0), all, bounds: Bounds::default() }
+        let all = (0..channels).map(|c| Affine { from: Some(c), factor: 1.0, shift: 0.0 }).collect();
+        AffineChannels { axis: Some(0), all, bounds: Bounds::default() }
     }
 
     fn is_plain(&self) -> bool {
-        self.all.iter().all(|l| l.factor == 1.0 && l.shift == 0.0)
+        self.all.iter().all(|e| e.factor == 1.0 && e.shift == 0.0)
     }
 
-    /// The lines after a function of each entry and its constant.
-    fn with(&self, values: &[f64], change: impl Fn(Line, f64) -> Line) -> Self {
-        Lines { all: self.all.iter().zip(values).map(|(l, v)| change(*l, *v)).collect(), ..self.clone() }
+    /// The value after a function of each entry and its constant.
+    fn with(&self, values: &[f64], change: impl Fn(Affine, f64) -> Affine) -> Self {
+        AffineChannels { all: self.all.iter().zip(values).map(|(e, v)| change(*e, *v)).collect(), ..self.clone() }
     }
 
     fn moved(&self, by: &[f64], sign: f64) -> Self {
-        self.with(by, |l, v| Line { shift: l.shift + sign * v, ..l })
+        self.with(by, |e, v| Affine { shift: e.shift + sign * v, ..e })
     }
 
     fn stretched(&self, by: &[f64]) -> Self {
-        self.with(by, |l, v| Line { factor: l.factor * v, shift: l.shift * v, ..l })
+        self.with(by, |e, v| Affine { factor: e.factor * v, shift: e.shift * v, ..e })
     }
 
-    /// The same lines, which have no axis of channels any more, along `axis` with an entry for each of the `channels`.
+    /// The same functions, which have no axis of channels any more, along `axis` with an entry for each of the `channels`.
     fn spread(&self, axis: usize, channels: usize) -> Self {
         match (self.axis, &self.all[..]) {
-            (None, [line]) if line.from.is_none() => {
-                let all = (0..channels).map(|c| Line { from: Some(c), ..*line }).collect();
-                Lines { axis: Some(axis), all, bounds: self.bounds }
+            (None, [entry]) if entry.from.is_none() => {
+                let all = (0..channels).map(|c| Affine { from: Some(c), ..*entry }).collect();
+                AffineChannels { axis: Some(axis), all, bounds: self.bounds }
             }
             _ => self.clone(),
         }
@@ -121,8 +121,8 @@ impl Lines {
     /// The value behind a clip, where that leaves photos whose pixels are 0 to 1 as they are.
     fn clipped(&self, low: f64, high: f64) -> Option<Self> {
         let keeps = |most: f64| {
-            self.all.iter().all(|l| {
-                let ends = [l.shift, l.factor * most + l.shift];
+            self.all.iter().all(|e| {
+                let ends = [e.shift, e.factor * most + e.shift];
                 ends.iter().all(|v| (low - SLACK..=high + SLACK).contains(v))
             })
         };
@@ -132,45 +132,45 @@ impl Lines {
             _ => self.bounds.said,
         };
         let cuts_bytes = self.bounds.cuts_bytes || !keeps(255.0);
-        keeps(1.0).then(|| Lines { bounds: Bounds { said, cuts_bytes }, ..self.clone() })
+        keeps(1.0).then(|| AffineChannels { bounds: Bounds { said, cuts_bytes }, ..self.clone() })
     }
 
-    /// The value in another shape; none where its channels are no axis any more and have different lines.
+    /// The value in another shape; none where its channels are no axis any more and have different functions.
     fn reshaped(&self, from: &[usize], to: &[usize]) -> Option<Self> {
         let Some(axis) = self.axis else { return Some(self.clone()) };
         let before: usize = from[..axis].iter().product();
         let kept = (0..to.len()).find(|a| to[*a] == from[axis] && to[..*a].iter().product::<usize>() == before);
         if kept.is_some() {
-            return Some(Lines { axis: kept, ..self.clone() });
+            return Some(AffineChannels { axis: kept, ..self.clone() });
         }
         let first = *self.all.first()?;
-        let alike = self.all.iter().all(|l| (l.factor, l.shift) == (first.factor, first.shift));
+        let alike = self.all.iter().all(|e| (e.factor, e.shift) == (first.factor, first.shift));
         let from = first.from.filter(|_| self.all.len() == 1);
-        alike.then(|| Lines { axis: None, all: vec![Line { from, ..first }], ..self.clone() })
+        alike.then(|| AffineChannels { axis: None, all: vec![Affine { from, ..first }], ..self.clone() })
     }
 
     /// Several values along an axis.
-    fn joined(parts: &[&Lines], widths: &[usize], axis: usize) -> Option<Self> {
+    fn joined(parts: &[&AffineChannels], widths: &[usize], axis: usize) -> Option<Self> {
         let first = *parts.first()?;
-        let apart = |part: &&Lines| part.axis.is_some_and(|a| a != axis);
+        let apart = |part: &&AffineChannels| part.axis.is_some_and(|a| a != axis);
         if parts.iter().any(apart) {
             return parts.iter().all(|part| *part == first).then(|| first.clone());
         }
-        let lines = parts.iter().zip(widths).flat_map(|(part, n)| match part.axis {
+        let entries = parts.iter().zip(widths).flat_map(|(part, n)| match part.axis {
             Some(_) => part.all.clone(),
             None => vec![part.all[0]; *n],
         });
         let cuts_bytes = parts.iter().any(|part| part.bounds.cuts_bytes);
         let said = first.bounds.said.filter(|_| parts.iter().all(|part| part.bounds.said == first.bounds.said));
-        Some(Lines { axis: Some(axis), all: lines.collect(), bounds: Bounds { said, cuts_bytes } })
+        Some(AffineChannels { axis: Some(axis), all: entries.collect(), bounds: Bounds { said, cuts_bytes } })
     }
 
     /// The scaling by channel of the photo; none where a channel is left out, or scaled in two ways.
     fn by_channel(&self, channels: usize) -> Option<OwnScaling> {
         let of = |c: usize| {
-            let mut own = self.all.iter().filter(|l| l.from.is_none_or(|from| from == c));
+            let mut own = self.all.iter().filter(|e| e.from.is_none_or(|from| from == c));
             let first = own.next()?;
-            own.all(|l| (l.factor, l.shift) == (first.factor, first.shift)).then_some((first.factor, first.shift))
+            own.all(|e| (e.factor, e.shift) == (first.factor, first.shift)).then_some((first.factor, first.shift))
         };
         let (factor, shift) = (0..channels).map(of).collect::<Option<Vec<_>>>()?.into_iter().unzip();
         Some(OwnScaling { factor, shift, bounds: self.bounds })
@@ -182,10 +182,10 @@ impl OwnScaling {
     pub fn of(net: &Model) -> Option<OwnScaling> {
         let graph = net.graph();
         let &[channels, _, _] = net.input_shape() else { return None };
-        let mut known: Vec<Option<Lines>> = graph.ids().map(|_| None).collect();
-        known[graph.input().0] = Some(Lines::of_photo(channels));
-        // The lines that layers take, and whether the layer has weights.
-        let mut taken: Vec<(bool, Lines)> = Vec::new();
+        let mut known: Vec<Option<AffineChannels>> = graph.ids().map(|_| None).collect();
+        known[graph.input().0] = Some(AffineChannels::of_photo(channels));
+        // What layers take, and whether the layer has weights.
+        let mut taken: Vec<(bool, AffineChannels)> = Vec::new();
         for id in graph.ids().filter(|id| *id != graph.input()) {
             let node = graph.node(id);
             if node.inputs.iter().all(|input| known[input.0].is_none()) {
@@ -194,18 +194,18 @@ impl OwnScaling {
             let next = after(net, id, &known);
             match next {
                 // A layer with scales of its own is the first one.
-                Some(lines) if matches!(node.op, Op::BatchNorm { .. }) => taken.push((false, lines)),
-                Some(lines) => known[id.0] = Some(lines),
+                Some(affine) if matches!(node.op, Op::BatchNorm { .. }) => taken.push((false, affine)),
+                Some(affine) => known[id.0] = Some(affine),
                 None => {
                     let weighs =
                         matches!(node.op, Op::Conv2d(_) | Op::ConvTranspose2d(..) | Op::Linear { .. } | Op::MatMul);
-                    taken.extend(node.inputs.iter().filter_map(|i| known[i.0].clone()).map(|lines| (weighs, lines)));
+                    taken.extend(node.inputs.iter().filter_map(|i| known[i.0].clone()).map(|affine| (weighs, affine)));
                 }
             }
         }
         let weighed = taken.iter().any(|(weighs, _)| *weighs);
         let mut all =
-            taken.iter().filter(|(weighs, _)| *weighs == weighed).map(|(_, lines)| lines.by_channel(channels));
+            taken.iter().filter(|(weighs, _)| *weighs == weighed).map(|(_, affine)| affine.by_channel(channels));
         let first = all.next()??;
         let agrees = all.all(|other| other.as_ref() == Some(&first));
         let is_there = first.bounds.said.is_some() || first.factor.iter().any(|f| *f != 1.0);
@@ -250,40 +250,40 @@ impl OwnScaling {
     }
 }
 
-/// The lines that a node's value is, from those of its inputs; none where it is no line of the photo.
-fn after(net: &Model, id: NodeId, known: &[Option<Lines>]) -> Option<Lines> {
+/// A node's value, from those of its inputs; none where it is no affine function of the photo's channels.
+fn after(net: &Model, id: NodeId, known: &[Option<AffineChannels>]) -> Option<AffineChannels> {
     let graph = net.graph();
     let node = graph.node(id);
     let at = node.inputs.iter().position(|input| known[input.0].is_some())?;
-    let lines = known[node.inputs[at].0].as_ref()?;
+    let affine = known[node.inputs[at].0].as_ref()?;
     let shape = &graph.node(node.inputs[at]).shape;
     let channels = net.input_shape().first().copied().unwrap_or(0);
-    let same = |holds: bool| holds.then(|| lines.clone());
+    let same = |holds: bool| holds.then(|| affine.clone());
     let values = |param| to_f64(net.weights().tensor(param)).ok();
     match &node.op {
         Op::Identity => same(true),
         Op::Transpose(perm) => {
-            let axis = lines.axis.and_then(|axis| perm.iter().position(|from| *from == axis));
-            Some(Lines { axis, ..lines.clone() })
+            let axis = affine.axis.and_then(|axis| perm.iter().position(|from| *from == axis));
+            Some(AffineChannels { axis, ..affine.clone() })
         }
-        Op::Reshape(_) => lines.reshaped(shape, &node.shape),
-        Op::Resize { .. } | Op::AvgPool(_) => same(lines.axis.is_none_or(|axis| axis + 2 < shape.len())),
-        Op::Pad { pads, .. } => same(lines.axis.is_none_or(|axis| pads.get(axis) == Some(&(0, 0)))),
-        Op::Select { axis, index } if lines.axis == Some(*axis) => {
-            let all = index.iter().map(|c| lines.all.get(*c).copied()).collect::<Option<Vec<Line>>>()?;
-            Some(Lines { all, ..lines.clone() })
+        Op::Reshape(_) => affine.reshaped(shape, &node.shape),
+        Op::Resize { .. } | Op::AvgPool(_) => same(affine.axis.is_none_or(|axis| axis + 2 < shape.len())),
+        Op::Pad { pads, .. } => same(affine.axis.is_none_or(|axis| pads.get(axis) == Some(&(0, 0)))),
+        Op::Select { axis, index } if affine.axis == Some(*axis) => {
+            let all = index.iter().map(|c| affine.all.get(*c).copied()).collect::<Option<Vec<Affine>>>()?;
+            Some(AffineChannels { all, ..affine.clone() })
         }
         Op::Select { .. } => same(true),
         Op::Concat { axis } => {
-            let parts = node.inputs.iter().map(|i| known[i.0].as_ref()).collect::<Option<Vec<&Lines>>>()?;
+            let parts = node.inputs.iter().map(|i| known[i.0].as_ref()).collect::<Option<Vec<&AffineChannels>>>()?;
             let widths: Vec<usize> = node.inputs.iter().map(|i| graph.node(*i).shape[*axis]).collect();
-            Lines::joined(&parts, &widths, *axis)
+            AffineChannels::joined(&parts, &widths, *axis)
         }
-        Op::Activation(Activation::Relu) => lines.clipped(0.0, f64::INFINITY),
-        Op::Activation(Activation::Clip { low, high }) => lines.clipped(*low, *high),
+        Op::Activation(Activation::Relu) => affine.clipped(0.0, f64::INFINITY),
+        Op::Activation(Activation::Clip { low, high }) => affine.clipped(*low, *high),
         // Rounding leaves bytes as they are.
         Op::Activation(Activation::Elementary(Elementary::Round | Elementary::Floor | Elementary::Truncate)) => {
-            same(lines.all.iter().all(|l| l.factor.abs() >= 1.0))
+            same(affine.all.iter().all(|e| e.factor.abs() >= 1.0))
         }
         Op::Binary(op) => {
             let other = *node.inputs.get(1 - at)?;
@@ -296,22 +296,23 @@ fn after(net: &Model, id: NodeId, known: &[Option<Lines>]) -> Option<Lines> {
             // A number for each channel tells the axis that reshapes have hidden.
             let own = (0..dims.len()).find(|a| dims[*a] == channels && dims.iter().product::<usize>() == channels);
             let own = own.filter(|_| channels > 1).and_then(|a| (a + shape.len()).checked_sub(dims.len()));
-            let lines = &own.map_or_else(|| lines.clone(), |axis| lines.spread(axis, channels));
-            let by = lines.constant(&values(param)?, dims, shape, sums)?;
+            let affine = &own.map_or_else(|| affine.clone(), |axis| affine.spread(axis, channels));
+            let by = affine.constant(&values(param)?, dims, shape, sums)?;
             match (op, at) {
-                (Binary::Add, _) => Some(lines.moved(&by, 1.0)),
-                (Binary::Sub, 0) => Some(lines.moved(&by, -1.0)),
-                (Binary::Mul, _) => Some(lines.stretched(&by)),
-                (Binary::Div, 0) => Some(lines.stretched(&by.iter().map(|v| 1.0 / v).collect::<Vec<f64>>())),
+                (Binary::Add, _) => Some(affine.moved(&by, 1.0)),
+                (Binary::Sub, 0) => Some(affine.moved(&by, -1.0)),
+                (Binary::Mul, _) => Some(affine.stretched(&by)),
+                (Binary::Div, 0) => Some(affine.stretched(&by.iter().map(|v| 1.0 / v).collect::<Vec<f64>>())),
                 _ => None,
             }
         }
         Op::BatchNorm { scale, shift, mean, var, eps } => {
-            let lines = &if node.shape.first() == Some(&channels) { lines.spread(0, channels) } else { lines.clone() };
-            let of = |param| values(param).filter(|v| lines.axis == Some(0) && v.len() == lines.all.len());
+            let affine =
+                &if node.shape.first() == Some(&channels) { affine.spread(0, channels) } else { affine.clone() };
+            let of = |param| values(param).filter(|v| affine.axis == Some(0) && v.len() == affine.all.len());
             let (scale, var) = (of(*scale)?, of(*var)?);
             let by: Vec<f64> = scale.iter().zip(&var).map(|(s, v)| s / (v + eps).sqrt()).collect();
-            Some(lines.moved(&of(*mean)?, -1.0).stretched(&by).moved(&of(*shift)?, 1.0))
+            Some(affine.moved(&of(*mean)?, -1.0).stretched(&by).moved(&of(*shift)?, 1.0))
         }
         _ => None,
     }
