@@ -35,7 +35,7 @@ fn note(error: &Error) {
 ///
 /// # Errors
 /// As `read`.
-pub fn honest<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn with_source_error<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     ENDING.take();
     read().map_err(|error| ENDING.take().unwrap_or(error))
 }

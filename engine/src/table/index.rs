@@ -2,7 +2,7 @@
 //!
 //! A path in it is relative to the index's own folder where the file lies below it. Consecutive shards of one file are parts of it.
 
-use super::bytes::{Source, honest, is_address};
+use super::bytes::{Source, is_address, with_source_error};
 use super::filter::Filter;
 use super::sources::Format;
 use crate::accumulators::fields::index;
@@ -75,7 +75,7 @@ fn relative(uri: &str, folder: &Path) -> Result<String> {
 /// # Errors
 /// Where the file cannot be read, or an index is damaged.
 pub fn decode(path: &str) -> Result<Option<Index>> {
-    honest(|| read(path))
+    with_source_error(|| read(path))
 }
 
 fn read(path: &str) -> Result<Option<Index>> {

@@ -22,7 +22,7 @@ mod windows;
 
 pub use self::dealing::Dealing;
 
-use self::bytes::{Source, honest, is_address, whole};
+use self::bytes::{Source, is_address, whole, with_source_error};
 use crate::data::{Attribute, Dataset, Generator, Image};
 use crate::error::{Context, Error, Result};
 use crate::limits::IMAGE_FILE;
@@ -139,7 +139,7 @@ pub fn shards_of(files: &[(String, Format)], options: &LoadTable, most: Option<u
             }
             continue;
         }
-        let rows = honest(|| open(uri, *format, &wanted)).context(|| format!("`{uri}`"))?.len();
+        let rows = with_source_error(|| open(uri, *format, &wanted)).context(|| format!("`{uri}`"))?.len();
         let most = most.unwrap_or(rows).max(1);
         for first_row in (0..rows).step_by(most) {
             let first_image = shards.last().map_or(0, |s| s.first_image + s.rows);
@@ -211,9 +211,11 @@ impl Rowed {
         if let Some((_, error)) = opened.failed.get(&file).filter(|(tries, _)| *tries >= TRIES) {
             return Err(error.clone());
         }
-        let made = honest(|| open(&shard.uri, shard.format, &self.wanted)).and_then(|rows| match row < rows.len() {
-            true => Ok(rows),
-            false => Err(Error::format(format!("has {} rows, the index says that it has more", rows.len()))),
+        let made = with_source_error(|| open(&shard.uri, shard.format, &self.wanted)).and_then(|rows| {
+            match row < rows.len() {
+                true => Ok(rows),
+                false => Err(Error::format(format!("has {} rows, the index says that it has more", rows.len()))),
+            }
         });
         match made.context(|| format!("`{}`", shard.uri)) {
             Ok(rows) => {

@@ -5,7 +5,7 @@
 mod cells;
 mod groups;
 
-use super::bytes::{Source, honest};
+use super::bytes::{Source, with_source_error};
 use super::filter::{Filter, Value};
 use super::rows::{IMAGES, LABELS, Pixels, Prepared, Rows, Wanted};
 use crate::data::Attribute;
@@ -162,7 +162,7 @@ impl Parquet {
             return Err(Error::format(why.clone()));
         }
         let mut read = || guarded(|| self.read_to(column, &mut cursor, (group, block), end - start));
-        match honest(|| read().map_err(|e| Error::format(e.to_string()))) {
+        match with_source_error(|| read().map_err(|e| Error::format(e.to_string()))) {
             Ok(()) => {}
             // It says nothing of the group.
             Err(e) if e.kind.ends_work() => {
