@@ -5,7 +5,7 @@
 
 use super::bytes::Source;
 use super::filter::{Filter, Value};
-use super::rows::{LABELS, Pixels, Prepared, Rows, Wanted};
+use super::rows::{ColumnChoice, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
 use crate::data::files::EXTENSIONS;
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ struct Sample {
 pub struct Archive {
     source: Source,
     samples: Vec<Sample>,
-    wanted: Wanted,
+    columns: ColumnChoice,
     filtered: Vec<Filtered>,
 }
 
@@ -49,12 +49,12 @@ impl Archive {
     ///
     /// # Errors
     /// Where it is no tar file, or a wanted member is in no sample.
-    pub fn open(source: Source, wanted: &Wanted) -> Result<Self> {
+    pub fn open(source: Source, columns: &ColumnChoice) -> Result<Self> {
         let damaged = |e: std::io::Error| Error::format(format!("a damaged tar file: {e}"));
         let mut tar = tar::Archive::new(source.reader(0));
         let mut all =
-            Archive { source: source.clone(), samples: Vec::new(), wanted: wanted.clone(), filtered: Vec::new() };
-        if let Some(filter) = &wanted.filter {
+            Archive { source: source.clone(), samples: Vec::new(), columns: columns.clone(), filtered: Vec::new() };
+        if let Some(filter) = &columns.filter {
             let numeric = |name: &str| filter.0.iter().any(|c| c.column == name && c.is_of_numbers());
             let one = |name: &str| Filtered { name: name.to_string(), numeric: numeric(name), is_there: false };
             all.filtered = filter.columns().into_iter().map(one).collect();
@@ -71,29 +71,29 @@ impl Archive {
             let (sample, member) = (name[..base + dot].to_string(), name[base + dot + 1..].to_ascii_lowercase());
             if key.as_ref() != Some(&sample) {
                 let (attributes, values) =
-                    (vec![None; wanted.attributes.len()], vec![Value::Nothing; all.filtered.len()]);
+                    (vec![None; columns.attributes.len()], vec![Value::Nothing; all.filtered.len()]);
                 all.samples.push(Sample { attributes, values, ..Sample::default() });
                 key = Some(sample);
             }
             let Some(current) = all.samples.last_mut() else { continue };
             let place = entry.raw_file_position();
-            if is_image(&member, wanted) {
+            if is_image(&member, columns) {
                 let length =
                     usize::try_from(entry.size()).map_err(|_| Error::format("a member that fits no memory"))?;
                 current.image.get_or_insert((place, length));
             } else if entry.size() <= TEXT
                 && (member == "json"
-                    || named(&member, wanted)
+                    || named(&member, columns)
                     || all.filtered.iter().any(|f| f.name.eq_ignore_ascii_case(&member)))
             {
                 let mut text = String::new();
                 if entry.read_to_string(&mut text).is_ok() {
-                    said(&member, text.trim(), (current, &mut all.filtered), wanted);
+                    said(&member, text.trim(), (current, &mut all.filtered), columns);
                 }
             }
             members.insert(member);
         }
-        let wants = wanted.image.iter().filter(|name| !members.contains(&name.to_ascii_lowercase()));
+        let wants = columns.image.iter().filter(|name| !members.contains(&name.to_ascii_lowercase()));
         if let Some(name) = wants.into_iter().next().filter(|_| !all.samples.is_empty()) {
             let there: Vec<&str> = members.iter().map(String::as_str).take(20).collect();
             return Err(Error::not_found(format!("no sample has a member `.{name}`"))
@@ -103,44 +103,44 @@ impl Archive {
     }
 }
 
-fn is_image(member: &str, wanted: &Wanted) -> bool {
-    match &wanted.image {
+fn is_image(member: &str, columns: &ColumnChoice) -> bool {
+    match &columns.image {
         Some(name) => member.eq_ignore_ascii_case(name),
         None => EXTENSIONS.contains(&member.rsplit('.').next().unwrap_or_default()),
     }
 }
 
 /// Whether a member is a label or an attribute.
-fn named(member: &str, wanted: &Wanted) -> bool {
-    let is_label = match &wanted.label {
+fn named(member: &str, columns: &ColumnChoice) -> bool {
+    let is_label = match &columns.label {
         Some(name) => member.eq_ignore_ascii_case(name),
         None => LABELS.contains(&member),
     };
-    is_label || wanted.attributes.iter().any(|a| a.eq_ignore_ascii_case(member))
+    is_label || columns.attributes.iter().any(|a| a.eq_ignore_ascii_case(member))
 }
 
 /// Reads a small member into a sample: a text by its name, or the fields of a JSON object by theirs.
-fn said(member: &str, text: &str, (sample, filtered): (&mut Sample, &mut [Filtered]), wanted: &Wanted) {
+fn said(member: &str, text: &str, (sample, filtered): (&mut Sample, &mut [Filtered]), columns: &ColumnChoice) {
     let fields: Vec<(String, Json)> = match serde_json::from_str(text) {
         Ok(Json::Object(fields)) if member == "json" => fields.into_iter().collect(),
         _ => vec![(member.to_string(), Json::String(text.to_string()))],
     };
     for (name, value) in fields {
-        let is_label = match &wanted.label {
+        let is_label = match &columns.label {
             Some(label) => name.eq_ignore_ascii_case(label),
             None => LABELS.contains(&name.as_str()),
         };
         if is_label && sample.label.is_none() {
             sample.label = match &value {
-                Json::Number(n) => n.as_i64().map_or(Some(n.to_string()), |i| wanted.name_of(i, &[])),
+                Json::Number(n) => n.as_i64().map_or(Some(n.to_string()), |i| columns.name_of(i, &[])),
                 Json::String(s) => match s.parse::<i64>() {
-                    Ok(i) => wanted.name_of(i, &[]),
+                    Ok(i) => columns.name_of(i, &[]),
                     Err(_) => Some(s.clone()).filter(|s| !s.is_empty()),
                 },
                 _ => None,
             };
         }
-        for (i, wished) in wanted.attributes.iter().enumerate() {
+        for (i, wished) in columns.attributes.iter().enumerate() {
             if wished.eq_ignore_ascii_case(&name) {
                 sample.attributes[i] = match &value {
                     Json::Number(n) => n.as_f64().map(Attribute::Number),
@@ -186,7 +186,7 @@ impl Rows for Archive {
     }
 
     fn attribute(&self, row: usize, name: &str) -> Result<Option<Attribute>> {
-        let at = self.wanted.attributes.iter().position(|a| a == name);
+        let at = self.columns.attributes.iter().position(|a| a == name);
         Ok(at.and_then(|i| self.samples.get(row)?.attributes[i].clone()))
     }
 

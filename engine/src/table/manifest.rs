@@ -4,7 +4,7 @@
 
 use super::bytes::{Source, is_object};
 use super::filter::{Filter, Value};
-use super::rows::{Blocks, IMAGES, LABELS, Pixels, Prepared, Rows, Wanted};
+use super::rows::{Blocks, ColumnChoice, IMAGES, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
 use crate::data::files::is_image;
 use crate::data::pattern::walk;
@@ -30,7 +30,7 @@ pub struct Manifest {
     /// The columns of the filter, and whether it compares them with numbers.
     filtered: Vec<(String, usize, bool)>,
     blocks: Blocks<StringRecord>,
-    wanted: Wanted,
+    columns: ColumnChoice,
 }
 
 fn damaged(e: csv::Error) -> Error {
@@ -42,7 +42,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Where it is no table, or lacks a column.
-    pub fn open(source: Source, wanted: &Wanted) -> Result<Self> {
+    pub fn open(source: Source, columns: &ColumnChoice) -> Result<Self> {
         let mut first = Vec::new();
         source.reader(0).take(1 << 16).read_to_end(&mut first).map_err(|e| Error::format(e.to_string()))?;
         let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
@@ -60,21 +60,21 @@ impl Manifest {
                     .hint(format!("{close}it has {}", header.join(", ")))
             })
         };
-        let path = match &wanted.image {
+        let path = match &columns.image {
             Some(name) => named("image", name)?,
             None => IMAGES.iter().find_map(|name| find(name)).ok_or_else(|| {
                 Error::not_found("no column of images")
                     .hint(format!("name it: load_table(.., #{{ image: \"NAME\" }}); it has {}", header.join(", ")))
             })?,
         };
-        let label = match &wanted.label {
+        let label = match &columns.label {
             Some(name) => Some(named("label", name)?),
             None => LABELS.iter().find_map(|name| find(name)),
         };
-        let attributes = wanted.attributes.iter().map(|name| Ok((name.clone(), named("attribute", name)?, true)));
+        let attributes = columns.attributes.iter().map(|name| Ok((name.clone(), named("attribute", name)?, true)));
         let mut attributes: Vec<(String, usize, bool)> = attributes.collect::<Result<_>>()?;
         let mut filtered = Vec::new();
-        if let Some(filter) = &wanted.filter {
+        if let Some(filter) = &columns.filter {
             for name in filter.columns() {
                 let numeric = filter.0.iter().any(|c| c.column == name && c.is_of_numbers());
                 filtered.push((name.to_string(), named("filter", name)?, numeric));
@@ -106,7 +106,7 @@ impl Manifest {
             attributes,
             filtered,
             blocks,
-            wanted: wanted.clone(),
+            columns: columns.clone(),
         })
     }
 
@@ -144,7 +144,7 @@ impl Rows for Manifest {
         let Some(column) = self.label else { return Ok(None) };
         let label = self.field(row, column)?;
         Ok(match label.parse::<i64>() {
-            Ok(i) if !self.wanted.names.is_empty() => self.wanted.name_of(i, &[]),
+            Ok(i) if !self.columns.names.is_empty() => self.columns.name_of(i, &[]),
             _ => Some(label).filter(|l| !l.is_empty()),
         })
     }

@@ -28,7 +28,7 @@ use crate::error::{Context, Error, Result};
 use crate::limits::IMAGE_FILE;
 use filter::Filter;
 use index::{Index, Shard};
-use rows::{Pixels, Rows, Wanted};
+use rows::{ColumnChoice, Pixels, Rows};
 use selected::Selected;
 use serde_json::{Value, json};
 use sources::Format;
@@ -68,7 +68,7 @@ struct Rowed {
     /// The file of each shard, by its number among different ones.
     files: Vec<usize>,
     total: usize,
-    wanted: Wanted,
+    columns: ColumnChoice,
     open: Mutex<Opened>,
     labels: OnceLock<Vec<String>>,
 }
@@ -101,8 +101,8 @@ pub fn load_table(names: &[String], base: &Path, options: &LoadTable) -> Result<
 /// Where there are none.
 pub fn of_shards(names: &[String], shards: Vec<Shard>, options: &LoadTable) -> Result<Dataset> {
     let total = shards.last().map_or(0, |s| s.first_image + s.rows);
-    let wanted = options.wanted()?;
-    if let Some(filter) = wanted.filter.as_ref().filter(|_| total == 0) {
+    let columns = options.columns()?;
+    if let Some(filter) = columns.filter.as_ref().filter(|_| total == 0) {
         return Err(Error::value(format!("no row of the table `{}` fulfils {filter}", names.join("`, `"))));
     }
     if total == 0 {
@@ -117,7 +117,7 @@ pub fn of_shards(names: &[String], shards: Vec<Shard>, options: &LoadTable) -> R
     let name = Path::new(name.trim_end_matches('/'))
         .file_stem()
         .map_or_else(|| name.to_string(), |s| s.to_string_lossy().into_owned());
-    let rowed = Rowed { shards, files, total, wanted, open: Mutex::default(), labels: OnceLock::new() };
+    let rowed = Rowed { shards, files, total, columns, open: Mutex::default(), labels: OnceLock::new() };
     Ok(Dataset::generated(name, Arc::new(rowed)))
 }
 
@@ -126,7 +126,7 @@ pub fn of_shards(names: &[String], shards: Vec<Shard>, options: &LoadTable) -> R
 /// # Errors
 /// Where a file is damaged or lacks a column.
 pub fn shards_of(files: &[(String, Format)], options: &LoadTable, most: Option<usize>) -> Result<Vec<Shard>> {
-    let wanted = options.wanted()?;
+    let columns = options.columns()?;
     let mut shards: Vec<Shard> = Vec::new();
     for (uri, format) in files {
         if *format == Format::Parquet
@@ -139,7 +139,7 @@ pub fn shards_of(files: &[(String, Format)], options: &LoadTable, most: Option<u
             }
             continue;
         }
-        let rows = with_source_error(|| open(uri, *format, &wanted)).context(|| format!("`{uri}`"))?.len();
+        let rows = with_source_error(|| open(uri, *format, &columns)).context(|| format!("`{uri}`"))?.len();
         let most = most.unwrap_or(rows).max(1);
         for first_row in (0..rows).step_by(most) {
             let first_image = shards.last().map_or(0, |s| s.first_image + s.rows);
@@ -155,7 +155,7 @@ pub fn shards_of(files: &[(String, Format)], options: &LoadTable, most: Option<u
 /// # Errors
 /// Where it was made with another filter.
 pub fn check_filter(list: &str, listed: &Index, options: &LoadTable) -> Result<()> {
-    let asked = options.wanted()?.filter.map(|filter| filter.to_string());
+    let asked = options.columns()?.filter.map(|filter| filter.to_string());
     if listed.filter == asked {
         return Ok(());
     }
@@ -168,22 +168,22 @@ pub fn check_filter(list: &str, listed: &Index, options: &LoadTable) -> Result<(
     .hint("the list counts the rows that are left: make it with the same one: convscope index --filter"))
 }
 
-fn open(uri: &str, format: Format, wanted: &Wanted) -> Result<Arc<dyn Rows>> {
+fn open(uri: &str, format: Format, columns: &ColumnChoice) -> Result<Arc<dyn Rows>> {
     let rows: Arc<dyn Rows> = match format {
-        Format::Parquet => Arc::new(parquet::Parquet::open(Source::open(uri)?, wanted)?),
-        Format::Csv => Arc::new(manifest::Manifest::open(Source::open(uri)?, wanted)?),
-        Format::Tar => Arc::new(archive::Archive::open(Source::open(uri)?, wanted)?),
+        Format::Parquet => Arc::new(parquet::Parquet::open(Source::open(uri)?, columns)?),
+        Format::Csv => Arc::new(manifest::Manifest::open(Source::open(uri)?, columns)?),
+        Format::Tar => Arc::new(archive::Archive::open(Source::open(uri)?, columns)?),
         Format::Folder => Arc::new(manifest::Folder::open(uri)?),
     };
-    match &wanted.filter {
+    match &columns.filter {
         Some(filter) => Ok(Arc::new(Selected::of(rows, filter)?)),
         None => Ok(rows),
     }
 }
 
 impl LoadTable {
-    fn wanted(&self) -> Result<Wanted> {
-        Ok(Wanted {
+    fn columns(&self) -> Result<ColumnChoice> {
+        Ok(ColumnChoice {
             image: self.image.clone(),
             label: self.label.clone(),
             attributes: self.attributes.clone(),
@@ -211,7 +211,7 @@ impl Rowed {
         if let Some((_, error)) = opened.failed.get(&file).filter(|(tries, _)| *tries >= TRIES) {
             return Err(error.clone());
         }
-        let made = with_source_error(|| open(&shard.uri, shard.format, &self.wanted)).and_then(|rows| {
+        let made = with_source_error(|| open(&shard.uri, shard.format, &self.columns)).and_then(|rows| {
             match row < rows.len() {
                 true => Ok(rows),
                 false => Err(Error::format(format!("has {} rows, the index says that it has more", rows.len()))),
@@ -237,7 +237,7 @@ impl Rowed {
         let (rows, row) = self.at(image)?;
         // What is known of the image is asked for apart, where nothing tells a label that cannot be read from one that is not there.
         rows.label(row).context(|| "its label")?;
-        for name in &self.wanted.attributes {
+        for name in &self.columns.attributes {
             rows.attribute(row, name).context(|| format!("its attribute `{name}`"))?;
         }
         match rows.pixels(row)? {
@@ -285,12 +285,12 @@ impl Generator for Rowed {
     }
 
     fn attributes(&self, index: usize) -> BTreeMap<String, Attribute> {
-        if self.wanted.attributes.is_empty() {
+        if self.columns.attributes.is_empty() {
             return BTreeMap::new();
         }
         let Ok((rows, row)) = self.at(index) else { return BTreeMap::new() };
         let one = |name: &String| Some((name.clone(), rows.attribute(row, name).ok()??));
-        self.wanted.attributes.iter().filter_map(one).collect()
+        self.columns.attributes.iter().filter_map(one).collect()
     }
 
     fn image(&self, index: usize) -> Result<Image> {
@@ -332,11 +332,11 @@ impl Generator for Rowed {
             0..=NAMED => json!(files),
             _ => json!(crate::digest::digest(json!(files).to_string().as_bytes())),
         };
-        let wanted = &self.wanted;
-        match &wanted.filter {
-            None => json!([files, wanted.image, wanted.label, wanted.attributes, wanted.names]),
+        let columns = &self.columns;
+        match &columns.filter {
+            None => json!([files, columns.image, columns.label, columns.attributes, columns.names]),
             Some(filter) => {
-                json!([files, wanted.image, wanted.label, wanted.attributes, wanted.names, filter.to_string()])
+                json!([files, columns.image, columns.label, columns.attributes, columns.names, filter.to_string()])
             }
         }
     }

@@ -64,9 +64,9 @@ pub trait Rows: Send + Sync {
 /// A filter in the terms of some rows, and the ranges of rows that may fulfil it.
 pub type Prepared = (Filter, Vec<Range<usize>>);
 
-/// Which columns are read.
+/// Which columns are read, and of which rows.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct ColumnChoice {
     /// The column of images; found by its name or type without it.
     pub image: Option<String>,
     /// The column of labels; `label` or `cls`, if there is one, without it.
@@ -84,7 +84,7 @@ pub const IMAGES: [&str; 8] = ["image", "img", "jpg", "png", "path", "file", "fi
 /// The usual names of columns of labels.
 pub const LABELS: [&str; 3] = ["label", "labels", "cls"];
 
-impl Wanted {
+impl ColumnChoice {
     /// The name of a label that is a number: of `known`, else of those that were given, else the number.
     pub fn name_of(&self, number: i64, known: &[String]) -> Option<String> {
         let names = if self.names.is_empty() { known } else { &self.names };

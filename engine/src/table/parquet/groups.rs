@@ -35,7 +35,7 @@ impl Parquet {
             };
             let about = schema.column(column.leaf);
             let is_label = self.label.as_ref().is_some_and(|label| label.leaf == column.leaf);
-            let names = if self.wanted.names.is_empty() { &self.names } else { &self.wanted.names };
+            let names = if self.columns.names.is_empty() { &self.names } else { &self.columns.names };
             let condition = condition.map(|literal| match literal {
                 Literal::Text(name) if is_label && is_whole(&about) => number_of(name, names),
                 other => Ok(other.clone()),

@@ -7,7 +7,7 @@ mod groups;
 
 use super::bytes::{Source, with_source_error};
 use super::filter::{Filter, Value};
-use super::rows::{IMAGES, LABELS, Pixels, Prepared, Rows, Wanted};
+use super::rows::{ColumnChoice, IMAGES, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
 use crate::error::{Error, Result, did_you_mean};
 use crate::limits::{ROWS, ROWS_A_BYTE};
@@ -42,7 +42,7 @@ pub struct Parquet {
     /// The columns of the filter.
     filtered: Vec<(String, Column)>,
     names: Vec<String>,
-    wanted: Wanted,
+    columns: ColumnChoice,
 }
 
 /// A leaf column and how far it was read.
@@ -70,7 +70,7 @@ impl Parquet {
     ///
     /// # Errors
     /// Where it is no Parquet file, or lacks a column.
-    pub fn open(source: Source, wanted: &Wanted) -> Result<Self> {
+    pub fn open(source: Source, columns: &ColumnChoice) -> Result<Self> {
         let file_length = source.length();
         let file = guarded(|| SerializedFileReader::new(source.clone())).map_err(damaged)?;
         let meta = file.metadata();
@@ -93,7 +93,7 @@ impl Parquet {
             let close = did_you_mean(name, tops.iter().map(String::as_str)).map_or(String::new(), |c| c + "; ");
             Error::not_found(format!("no {what} column `{name}`")).hint(format!("{close}it has {}", tops.join(", ")))
         };
-        let image = match &wanted.image {
+        let image = match &columns.image {
             Some(name) => name.clone(),
             None => {
                 let known = |name: &str| tops.iter().find(|t| t.eq_ignore_ascii_case(name)).cloned();
@@ -131,18 +131,18 @@ impl Parquet {
                 path = named.map(|leaf| column(leaf, PLAIN_BLOCK)).transpose()?;
             }
         }
-        let label = match &wanted.label {
+        let label = match &columns.label {
             Some(name) => Some(plain("label", name)?),
             None => LABELS.iter().find_map(|n| find(&[n])).map(|leaf| column(leaf, PLAIN_BLOCK)).transpose()?,
         };
-        let attributes = wanted.attributes.iter().map(|name| Ok((name.clone(), plain("attribute", name)?)));
+        let attributes = columns.attributes.iter().map(|name| Ok((name.clone(), plain("attribute", name)?)));
         let attributes = attributes.collect::<Result<Vec<_>>>()?;
-        let filtered = wanted.filter.iter().flat_map(|filter| filter.columns());
+        let filtered = columns.filter.iter().flat_map(|filter| filter.columns());
         let filtered = filtered.map(|name| Ok((name.to_string(), plain("filter", name)?)));
         let filtered = filtered.collect::<Result<Vec<_>>>()?;
         let label_name = label.as_ref().map(|c| leaves[c.leaf].path().string());
         let names = label_name.map(|name| class_names(&file, &name)).unwrap_or_default();
-        Ok(Parquet { source, starts, bytes, path, label, attributes, filtered, names, wanted: wanted.clone(), file })
+        Ok(Parquet { source, starts, bytes, path, label, attributes, filtered, names, columns: columns.clone(), file })
     }
 
     fn cell(&self, column: &Column, row: usize) -> Result<Cell> {
@@ -253,7 +253,7 @@ impl Rows for Parquet {
         Ok(match self.cell(column, row)? {
             Cell::Nothing => None,
             Cell::Bool(b) => Some(b.to_string()),
-            Cell::Int(i) => self.wanted.name_of(i, &self.names),
+            Cell::Int(i) => self.columns.name_of(i, &self.names),
             Cell::Single(x) => Some(x.to_string()),
             Cell::Number(x) => Some(x.to_string()),
             Cell::Bytes(bytes) => Some(text(&bytes)?).filter(|t| !t.is_empty()),
