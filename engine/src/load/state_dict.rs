@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::foreign;
 use super::pickle::{Id, Object, Pickle};
 use super::tensors::{Tensors, View};
-use super::torch::{Storage, Wanted};
+use super::torch::{Storage, StorageRef};
 use crate::error::{Context, Error, Result};
 use crate::limits::NESTED;
 
@@ -198,19 +198,19 @@ fn view(pickle: &Pickle, args: &[Id], storages: &BTreeMap<String, Storage>) -> R
     let wrong = || Error::format("the checkpoint's record of it is damaged");
     let [kept, offset, shape, strides, rest @ ..] = args else { return Err(wrong()) };
     let Object::Persistent(key) = pickle.get(*kept) else { return Err(wrong()) };
-    let wanted = Wanted::read(pickle, *key)?;
+    let reference = StorageRef::read(pickle, *key)?;
     let (Some(offset), Some(shape), Some(strides)) =
         (pickle.size(*offset), pickle.sizes(*shape), pickle.sizes(*strides))
     else {
         return Err(wrong());
     };
-    let storage = storages.get(&wanted.key).ok_or_else(|| Error::format("its values are not in the file"))?;
-    if storage.dtype != wanted.dtype {
+    let storage = storages.get(&reference.key).ok_or_else(|| Error::format("its values are not in the file"))?;
+    if storage.dtype != reference.dtype {
         return Err(wrong());
     }
-    let first = offset.checked_add(wanted.from).and_then(|n| n.checked_mul(wanted.dtype.bitsize() / 8));
+    let first = offset.checked_add(reference.from).and_then(|n| n.checked_mul(reference.dtype.bitsize() / 8));
     let start = first.and_then(|n| n.checked_add(storage.range.start)).ok_or_else(wrong)?;
-    let view = View::new(storage.bytes.clone(), start..storage.range.end, wanted.dtype, shape, strides)?;
+    let view = View::new(storage.bytes.clone(), start..storage.range.end, reference.dtype, shape, strides)?;
     // `torch._neg_view`: the sign is kept apart from the values.
     let negated = rest.get(2).and_then(|metadata| pickle.entry(*metadata, "neg")).map(|v| pickle.get(v));
     Ok(if negated == Some(&Object::Bool(true)) { view.negated() } else { view })

@@ -30,7 +30,7 @@ pub struct Storage {
 }
 
 /// A pickle's description of a storage.
-pub struct Wanted {
+pub struct StorageRef {
     /// Its kind of number.
     pub dtype: Dtype,
     /// Its name in the file.
@@ -89,10 +89,10 @@ pub fn read_zip(bytes: &Bytes, key: Option<&str>) -> Result<Tensors> {
     let stream = stream.get(range).ok_or_else(|| damaged(&"data.pkl lies beyond its end"))?;
     let pickle = Pickle::read(stream)?;
     let mut storages = BTreeMap::new();
-    for wanted in wanted(&pickle)?.into_values() {
-        let most = (wanted.len as u64).saturating_mul(dtype_size(wanted.dtype) as u64);
-        let (bytes, range) = entry(&format!("{root}data/{}", wanted.key), most.max(1 << 16))?;
-        storages.insert(wanted.key, Storage { bytes, range, dtype: wanted.dtype });
+    for storage in storage_refs(&pickle)?.into_values() {
+        let most = (storage.len as u64).saturating_mul(dtype_size(storage.dtype) as u64);
+        let (bytes, range) = entry(&format!("{root}data/{}", storage.key), most.max(1 << 16))?;
+        storages.insert(storage.key, Storage { bytes, range, dtype: storage.dtype });
     }
     state_dict::read(&pickle, &storages, key)
 }
@@ -117,12 +117,12 @@ pub fn read_legacy(bytes: &Bytes, key: Option<&str>) -> Result<Tensors> {
     next()?;
     let (pickle, _) = next()?;
     let (keys, mut at) = next()?;
-    let mut wanted = wanted(&pickle)?;
+    let mut refs = storage_refs(&pickle)?;
     let mut storages = BTreeMap::new();
     let cut = || Error::format("the checkpoint ends within its values").hint("the file is cut short; get it again");
     for key in keys.items(keys.root()).unwrap_or_default() {
         let key = keys.text(*key).ok_or_else(|| Error::format("a storage's key is no string"))?;
-        let about = wanted.remove(key).ok_or_else(|| Error::format(format!("storage `{key}` is used by nothing")))?;
+        let about = refs.remove(key).ok_or_else(|| Error::format(format!("storage `{key}` is used by nothing")))?;
         let count = bytes.get(at..at + 8).ok_or_else(cut)?;
         let count = count.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
         let len = usize::try_from(count).ok().and_then(|n| n.checked_mul(dtype_size(about.dtype))).ok_or_else(cut)?;
@@ -190,10 +190,10 @@ fn array(pickle: &Pickle, id: Id, bytes: &Bytes) -> Result<View> {
 }
 
 /// Every storage that the pickle refers to, by key.
-fn wanted(pickle: &Pickle) -> Result<BTreeMap<String, Wanted>> {
-    let mut all: BTreeMap<String, Wanted> = BTreeMap::new();
+fn storage_refs(pickle: &Pickle) -> Result<BTreeMap<String, StorageRef>> {
+    let mut all: BTreeMap<String, StorageRef> = BTreeMap::new();
     for key in pickle.persistent() {
-        let one = Wanted::read(pickle, key)?;
+        let one = StorageRef::read(pickle, key)?;
         match all.get_mut(&one.key) {
             Some(known) => known.len = known.len.max(one.len),
             None => drop(all.insert(one.key.clone(), one)),
@@ -202,7 +202,7 @@ fn wanted(pickle: &Pickle) -> Result<BTreeMap<String, Wanted>> {
     Ok(all)
 }
 
-impl Wanted {
+impl StorageRef {
     /// From `("storage", torch.FloatStorage, key, device, length[, (view's key, offset, length) or None])`.
     ///
     /// # Errors
@@ -228,7 +228,7 @@ impl Wanted {
             other => return Err(Error::unsupported(format!("values of type `{other}`"))),
         };
         let from = rest.first().and_then(|view| pickle.size(*pickle.items(*view)?.get(1)?)).unwrap_or(0);
-        Ok(Wanted { dtype, key: key.to_string(), len, from })
+        Ok(StorageRef { dtype, key: key.to_string(), len, from })
     }
 }
 
