@@ -20,27 +20,27 @@ use candle_core::Tensor;
 
 /// The queries: images, or codes.
 #[derive(Clone, Debug)]
-pub enum Wanted {
+pub enum Queries {
     /// Images.
     Images(Images),
     /// Codes, M x D, or one of D values.
     Codes(Tensor),
 }
 
-impl Param for Wanted {
+impl Param for Queries {
     fn form() -> Form {
         Form::words("an image, a list of images, a data set, or codes")
     }
     fn read(value: &Value) -> Result<Self> {
         match value {
-            Value::Tensor(t) => Ok(Wanted::Codes(t.clone())),
-            other => Images::read(other).map(Wanted::Images).map_err(|_| wrong_kind::<Self>(value)),
+            Value::Tensor(t) => Ok(Queries::Codes(t.clone())),
+            other => Images::read(other).map(Queries::Images).map_err(|_| wrong_kind::<Self>(value)),
         }
     }
     fn write(&self) -> Value {
         match self {
-            Wanted::Images(images) => images.write(),
-            Wanted::Codes(t) => Value::Tensor(t.clone()),
+            Queries::Images(images) => images.write(),
+            Queries::Codes(t) => Value::Tensor(t.clone()),
         }
     }
 }
@@ -62,7 +62,7 @@ crate::params! {
         /// Neighbours.
         k: usize = 7, in 1..=1000;
         /// The queries.
-        of: Option<Wanted> = None;
+        of: Option<Queries> = None;
         /// The distance between codes.
         metric: Metric = Metric::Cosine;
         /// Queries shown, evenly spaced.
@@ -87,8 +87,8 @@ impl Probe for Nearest {
         }
         let queries = match &self.of {
             None => None,
-            Some(Wanted::Images(Images(data))) => Some(Codes::of(on, &Input::Data(data.clone()), None, coding, job)?),
-            Some(Wanted::Codes(t)) => {
+            Some(Queries::Images(Images(data))) => Some(Codes::of(on, &Input::Data(data.clone()), None, coding, job)?),
+            Some(Queries::Codes(t)) => {
                 let rows = if t.rank() == 1 { t.unsqueeze(0)? } else { t.clone() };
                 Some(Codes::of(on, &Input::Tensor(rows), None, coding, job)?)
             }
