@@ -11,7 +11,7 @@ use crate::source::{Class, Token, tokens};
 use convscope_engine::load::OPTIONS;
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{catalog, find};
-use convscope_engine::table::Dealing;
+use convscope_engine::table::ClusterOptions;
 use std::collections::BTreeSet;
 
 /// One candidate.
@@ -151,7 +151,7 @@ impl Session {
             "figure" => simple(&crate::script::FIGURE),
             "slider" => simple(&crate::widgets::interact::SLIDER),
             "explore" => simple(&convscope_engine::probes::attribution::occluder::OPTIONS),
-            "cluster" => given(&Dealing::default().specs()),
+            "cluster" => given(&ClusterOptions::default().specs()),
             name => match (find(name), loading::specs(name)) {
                 (Ok(entry), _) => given(&entry.default_probe().specs()),
                 (_, Some(specs)) => given(&specs),

@@ -7,7 +7,7 @@ use convscope_engine::error::{Error, Result, did_you_mean};
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probe::{Family, Takes};
 use convscope_engine::probes::catalog;
-use convscope_engine::table::Dealing;
+use convscope_engine::table::ClusterOptions;
 use serde_json::json;
 use std::fmt::Write;
 
@@ -88,7 +88,7 @@ impl Reference {
             }
         }
         if let Some(entry) = entries.iter_mut().find(|e| e.name == "cluster") {
-            entry.options = Dealing::default().specs().iter().map(option).collect();
+            entry.options = ClusterOptions::default().specs().iter().map(option).collect();
         }
         for kind in kinds {
             entries.push(Entry { doc: kind.doc.into(), ..bare(kind.name, "kind", format!("values: {}", kind.name)) });

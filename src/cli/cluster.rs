@@ -8,7 +8,7 @@ use convscope_dsl::run::source::absolute;
 use convscope_dsl::run::states::ClusterRequest;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::states::StateFile;
-use convscope_engine::table::Dealing;
+use convscope_engine::table::ClusterOptions;
 use convscope_engine::{Error, Job, Kind, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,18 +44,18 @@ impl ClusterArgs {
     /// The request to the cluster, where one is named.
     pub fn request(&self, run: &Run, job: &Job) -> Result<Option<ClusterRequest>> {
         let Some(address) = &self.cluster else { return Ok(None) };
-        let mut dealing = Dealing::default();
+        let mut options = ClusterOptions::default();
         if let Some(shards) = &self.shards {
-            dealing.set("shards", &Value::Text(shards.clone()))?;
+            options.set("shards", &Value::Text(shards.clone()))?;
         }
         for (name, given) in [("rows", self.rows), ("wave", self.wave), ("partitions", self.partitions)] {
             if let Some(n) = given {
-                dealing.set(name, &Value::Int(n))?;
+                options.set(name, &Value::Int(n))?;
             }
         }
         Ok(Some(ClusterRequest {
             address: address.clone(),
-            dealing,
+            options,
             source: run.source.clone(),
             place: run.place.clone(),
             params: run.params.clone(),
@@ -73,20 +73,20 @@ pub fn ask(request: &ClusterRequest, quiet: bool) -> Result<StateFile> {
     let program = found()?;
     let out = request.place.outputs.join(STATES);
     std::fs::create_dir_all(&request.place.outputs).map_err(|e| Error::io(&request.place.outputs, &e))?;
-    let ClusterRequest { address, dealing, source, .. } = request;
+    let ClusterRequest { address, options, source, .. } = request;
     let mut command = Command::new(&program);
     command.args(["states", "-", "--cluster", address, "--name", &source.name, "--file", &source.file]);
     command.arg("--folder").arg(absolute(&request.place.inputs));
     command.arg("--out").arg(&out);
     command.args(["--seed", &request.seed.to_string(), "--memory", &(request.memory >> 20).to_string()]);
-    command.args(["--rows", &dealing.rows.to_string(), "--wave", &dealing.wave.to_string()]);
+    command.args(["--rows", &options.rows.to_string(), "--wave", &options.wave.to_string()]);
     for (name, value) in &request.params {
         command.args(["--param", &format!("{name}={value}")]);
     }
-    if let Some(shards) = &dealing.shards {
+    if let Some(shards) = &options.shards {
         command.arg("--shards").arg(absolute(Path::new(shards)));
     }
-    if let Some(partitions) = dealing.partitions {
+    if let Some(partitions) = options.partitions {
         command.args(["--partitions", &partitions.to_string()]);
     }
     if quiet {

@@ -10,7 +10,7 @@ use convscope_engine::digest::digest;
 use convscope_engine::error::Kind;
 use convscope_engine::run::Numerics;
 use convscope_engine::states::{Ledger, Listing, StateFile};
-use convscope_engine::table::Dealing;
+use convscope_engine::table::ClusterOptions;
 use convscope_engine::{Error, Job, Result};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -22,7 +22,7 @@ pub struct ClusterRequest {
     /// Where its scheduler listens: HOST:PORT.
     pub address: String,
     /// How the images are divided among tasks.
-    pub dealing: Dealing,
+    pub options: ClusterOptions,
     /// The script.
     pub source: Source,
     /// The folders of its files; the outputs' folder also holds what a resumed run needs.

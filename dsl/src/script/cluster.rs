@@ -7,7 +7,7 @@ use crate::library::Library;
 use crate::run::Run;
 use crate::run::states::{ClusterRequest, facts, ledger_of};
 use convscope_engine::params::Params;
-use convscope_engine::table::Dealing;
+use convscope_engine::table::ClusterOptions;
 use convscope_engine::{Error, Result, seal};
 use rhai::Map;
 
@@ -29,9 +29,9 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
 }
 
 fn ask(context: &Context, address: &str, given: &Map) -> Result<()> {
-    let mut dealing = Dealing::default();
+    let mut chosen = ClusterOptions::default();
     for (name, value) in options(given)? {
-        dealing.set(&name, &value)?;
+        chosen.set(&name, &value)?;
     }
     // A process that looks at some images, or is given the states of all, is what a cluster's work is made of.
     if context.job.ledger().is_some() || seal::is_held() {
@@ -44,7 +44,7 @@ fn ask(context: &Context, address: &str, given: &Map) -> Result<()> {
     let (place, params) = (context.place(), context.params());
     let request = ClusterRequest {
         address: address.to_string(),
-        dealing,
+        options: chosen,
         source: source.clone(),
         place: place.clone(),
         params: params.clone(),

@@ -7,7 +7,7 @@ mod archive;
 pub mod bytes;
 #[cfg(feature = "cloud")]
 mod cloud;
-mod dealing;
+mod cluster_options;
 pub mod filter;
 #[cfg(feature = "hub")]
 mod http;
@@ -20,7 +20,7 @@ pub mod sources;
 #[cfg(any(feature = "hub", feature = "cloud"))]
 mod windows;
 
-pub use self::dealing::Dealing;
+pub use self::cluster_options::ClusterOptions;
 
 use self::bytes::{Source, is_address, whole, with_source_error};
 use crate::data::{Attribute, Dataset, Generator, Image};

@@ -2,7 +2,7 @@
 
 crate::params! {
     /// How the images of a data set are divided among the tasks of a cluster.
-    pub struct Dealing as "cluster" {
+    pub struct ClusterOptions as "cluster" {
         /// The list of shards that `convscope index` wrote; without it a shard is `rows` images.
         shards: Option<String> = None;
         /// Images of a shard, where there is no list.
