@@ -3,7 +3,7 @@
 use crate::fault::Raise;
 use crate::library::Library;
 use convscope_engine::data::Dataset;
-use convscope_engine::inspect::Told as _;
+use convscope_engine::inspect::EvaluatePredictions as _;
 use convscope_engine::predictions::Predictions;
 use rhai::Dynamic;
 

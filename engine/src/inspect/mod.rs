@@ -5,16 +5,16 @@
 pub mod ablate;
 pub mod detection;
 pub mod evaluate;
+pub mod predicted;
 pub mod segmentation;
 mod shares;
 pub mod summary;
 mod tallies;
-pub mod told;
 
 pub use ablate::Ablate;
 pub use detection::Detect;
 pub use evaluate::Evaluate;
+pub use predicted::EvaluatePredictions;
 pub use segmentation::Segment;
 pub use summary::Summarise;
 pub use tallies::{Hits, Pairs};
-pub use told::Told;

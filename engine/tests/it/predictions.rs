@@ -5,7 +5,7 @@ use crate::builders::array;
 use convscope_engine::data::Dataset;
 use convscope_engine::humans::classes::ClassList;
 use convscope_engine::humans::trials::Labels;
-use convscope_engine::inspect::{Evaluate as _, Told as _};
+use convscope_engine::inspect::{Evaluate as _, EvaluatePredictions as _};
 use convscope_engine::params::Value;
 use convscope_engine::predictions::Predictions;
 use convscope_engine::probe::Probe;

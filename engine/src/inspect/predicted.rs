@@ -8,7 +8,7 @@ use crate::show::Artifact;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Accuracy and confusions of predictions.
-pub trait Told {
+pub trait EvaluatePredictions {
     /// As [`accuracy`](super::Evaluate::accuracy): `top5` only where an image has five guesses. Without `data` the truths are the
     /// file's own.
     ///
@@ -19,11 +19,11 @@ pub trait Told {
     /// As [`confusion`](super::Evaluate::confusion), of the first guesses.
     ///
     /// # Errors
-    /// As [`Told::accuracy`].
+    /// As [`EvaluatePredictions::accuracy`].
     fn confusion(&self, data: Option<&Dataset>) -> Result<Artifact>;
 }
 
-impl Told for Predictions {
+impl EvaluatePredictions for Predictions {
     fn accuracy(&self, data: Option<&Dataset>) -> Result<Artifact> {
         let known = Known::of(self, data)?;
         let five = self.most() >= 5;
@@ -72,9 +72,9 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn of(told: &'a Predictions, data: Option<&Dataset>) -> Result<Self> {
-        let data = data.unwrap_or(&told.data);
-        let (rows, note) = told.of(data)?;
+    fn of(predictions: &'a Predictions, data: Option<&Dataset>) -> Result<Self> {
+        let data = data.unwrap_or(&predictions.data);
+        let (rows, note) = predictions.of(data)?;
         let asked = rows.iter().flatten().count();
         let with = rows.iter().enumerate().filter_map(|(i, row)| {
             let row = (*row)?;
@@ -82,12 +82,17 @@ impl<'a> Known<'a> {
         });
         let with: Vec<(&Predicted, String)> = with.collect();
         if with.is_empty() {
-            return Err(Error::value(format!("the truth of no image that `{}` is about is known", told.name))
+            return Err(Error::value(format!("the truth of no image that `{}` is about is known", predictions.name))
                 .hint("a column `truth`, or a data set with labels: predictions.accuracy(data)"));
         }
         let without = asked - with.len();
         let left = (without > 0).then(|| format!("{without} images without a label are left out"));
-        Ok(Known { rows: with, notes: note.into_iter().chain(left).collect(), name: &told.name, of: data.name.clone() })
+        Ok(Known {
+            rows: with,
+            notes: note.into_iter().chain(left).collect(),
+            name: &predictions.name,
+            of: data.name.clone(),
+        })
     }
 
     fn title(&self, what: &str) -> String {
