@@ -74,7 +74,7 @@ pub struct Made {
 ///
 /// # Errors
 /// As the passes.
-pub fn wake(
+pub fn with_gradient(
     model: &Model,
     objective: &dyn Objective,
     parametrisation: &dyn Parametrisation,
@@ -110,7 +110,7 @@ pub fn zero_or_noise(
         return Ok((zero, false));
     }
     let faint = (0..len as u64).map(|i| 0.01 * noise.normal_at(i)).collect();
-    Ok((wake(model, objective, parametrisation, faint, len)?, true))
+    Ok((with_gradient(model, objective, parametrisation, faint, len)?, true))
 }
 
 impl<'a> Ascent<'a> {

@@ -3,7 +3,7 @@
 //! Olah et al., "The Building Blocks of Interpretability", Distill 2018; Johnson's and lucid's caricatures maximise the
 //! dot product with the image's code times a power of the cosine.
 
-use crate::ascent::{Adam, Alignment, Ascent, Fourier, Space, Transforms, wake};
+use crate::ascent::{Adam, Alignment, Ascent, Fourier, Space, Transforms, with_gradient};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::pass::Tap;
@@ -61,7 +61,7 @@ impl Probe for Caricature {
             ..Ascent::plain(model, &space, &objective, &fourier)
         };
         let start = fourier.start(1, &job.rng("caricature/start"));
-        let start = wake(model, &objective, &fourier, start, space.frame.len())?;
+        let start = with_gradient(model, &objective, &fourier, start, space.frame.len())?;
         let made = ascent.run(start, &mut Adam::new(self.rate), job)?;
         let code = Alignment { power: 0.0, ..objective };
         let length = crate::ascent::measure(model, &code, &to_f64(&prepared.x)?)?.0[0];

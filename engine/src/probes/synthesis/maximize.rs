@@ -3,7 +3,8 @@
 //! Olah, Mordvintsev, Schubert, "Feature Visualization", Distill 2017.
 
 use crate::ascent::{
-    Adam, Ascent, Diversity, Fourier, Objective, Parametrisation, Pixels, Score, Space, Transforms, Weighted, wake,
+    Adam, Ascent, Diversity, Fourier, Objective, Parametrisation, Pixels, Score, Space, Transforms, Weighted,
+    with_gradient,
 };
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -188,7 +189,7 @@ impl Maximize {
             label: "maximize",
             ..Ascent::plain(model, space, objective, parametrisation)
         };
-        let start = wake(model, objective, parametrisation, start, space.frame.len())?;
+        let start = with_gradient(model, objective, parametrisation, start, space.frame.len())?;
         ascent.run(start, &mut Adam::new(self.rate), job)
     }
 }
