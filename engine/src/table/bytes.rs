@@ -17,7 +17,7 @@ use super::cloud;
 #[cfg(feature = "hub")]
 use super::http::Remote;
 #[cfg(any(feature = "hub", feature = "cloud"))]
-use super::windows::Ahead;
+use super::ranges::Ahead;
 
 thread_local! {
     /// The error that ends the work, of the last read on this thread.
@@ -128,7 +128,7 @@ impl Source {
     }
 
     #[cfg(any(feature = "hub", feature = "cloud"))]
-    fn far(file: Box<dyn super::windows::Ranges>, length: u64) -> Self {
+    fn far(file: Box<dyn super::ranges::Ranges>, length: u64) -> Self {
         Source(Arc::new(Inner { length, from: From::Far(Ahead::new(file, length)) }))
     }
 

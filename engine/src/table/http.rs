@@ -3,7 +3,7 @@
 //! A request is repeated up to twice where the server is busy or breaks off. HTTPS_PROXY names a proxy; certificates are the
 //! system's.
 
-use super::windows::Ranges;
+use super::ranges::Ranges;
 use crate::error::{Error, Kind, Result};
 use crate::seal;
 use crate::signal::go_on;

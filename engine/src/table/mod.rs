@@ -14,11 +14,11 @@ mod http;
 pub mod index;
 mod manifest;
 mod parquet;
+#[cfg(any(feature = "hub", feature = "cloud"))]
+mod ranges;
 mod rows;
 mod selected;
 pub mod sources;
-#[cfg(any(feature = "hub", feature = "cloud"))]
-mod windows;
 
 pub use self::cluster_options::ClusterOptions;
 

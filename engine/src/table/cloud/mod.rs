@@ -8,7 +8,7 @@
 
 mod failure;
 
-use super::windows::Ranges;
+use super::ranges::Ranges;
 use crate::error::{Error, Kind, Result};
 use crate::seal;
 use crate::signal::go_on;

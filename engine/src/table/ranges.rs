@@ -10,7 +10,7 @@ const LEAST: u64 = 1 << 20;
 const MOST: u64 = 1 << 22;
 /// The end of a file, where Parquet has its footer: one request as well.
 const END: u64 = 1 << 16;
-/// Windows that are kept, one for each place that is read on from.
+/// Ranges that are kept, one for each place that is read on from.
 const KEPT: usize = 4;
 
 /// A file whose parts can be requested.
@@ -22,21 +22,21 @@ pub trait Ranges: Send + Sync {
     fn range(&self, start: u64, length: usize) -> Result<Bytes>;
 }
 
-/// A remote file with the windows that were read last.
+/// A remote file with the ranges that were read last.
 pub struct Ahead {
     file: Box<dyn Ranges>,
     length: u64,
-    windows: Mutex<VecDeque<Window>>,
+    ranges: Mutex<VecDeque<ReadRange>>,
 }
 
-struct Window {
+struct ReadRange {
     first: u64,
     held: Bytes,
     /// The length of the request for the bytes after it.
     next: u64,
 }
 
-impl Window {
+impl ReadRange {
     fn end(&self) -> u64 {
         self.first + self.held.len() as u64
     }
@@ -45,7 +45,7 @@ impl Window {
 impl Ahead {
     /// A file of that length, of which nothing has been read yet.
     pub fn new(file: Box<dyn Ranges>, length: u64) -> Self {
-        Ahead { file, length, windows: Mutex::default() }
+        Ahead { file, length, ranges: Mutex::default() }
     }
 
     /// `length` bytes from `start` on; bytes that are read ahead lie before `end`.
@@ -54,38 +54,38 @@ impl Ahead {
     /// Where they cannot be had.
     pub fn read(&self, start: u64, length: usize, end: u64) -> Result<Bytes> {
         let stop = start + length as u64;
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = match windows.iter().position(|w| w.first <= start && stop <= w.end()) {
-            Some(at) => windows.remove(at).ok_or_else(|| Error::internal("a window of a file was lost"))?,
+        let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        let range = match ranges.iter().position(|r| r.first <= start && stop <= r.end()) {
+            Some(at) => ranges.remove(at).ok_or_else(|| Error::internal("a range of a file was lost"))?,
             None => {
-                let before = windows.iter().position(|w| w.first <= start && start <= w.end());
-                self.further(before.and_then(|at| windows.remove(at)), start, (stop, end))?
+                let before = ranges.iter().position(|r| r.first <= start && start <= r.end());
+                self.further(before.and_then(|at| ranges.remove(at)), start, (stop, end))?
             }
         };
-        let at = usize::try_from(start - window.first).map_err(|_| Error::internal("a window of a file was lost"))?;
-        let part = window.held.slice(at..at + length);
-        if window.held.len() as u64 <= 2 * MOST {
-            windows.push_front(window);
-            windows.truncate(KEPT);
+        let at = usize::try_from(start - range.first).map_err(|_| Error::internal("a range of a file was lost"))?;
+        let part = range.held.slice(at..at + length);
+        if range.held.len() as u64 <= 2 * MOST {
+            ranges.push_front(range);
+            ranges.truncate(KEPT);
         }
         Ok(part)
     }
 
-    /// A window that holds `start` to `stop`, of which `before` holds the beginning; nothing is asked for twice.
-    fn further(&self, before: Option<Window>, start: u64, (stop, end): (u64, u64)) -> Result<Window> {
+    /// A range that holds `start` to `stop`, of which `before` holds the beginning; nothing is asked for twice.
+    fn further(&self, before: Option<ReadRange>, start: u64, (stop, end): (u64, u64)) -> Result<ReadRange> {
         let last = self.length.saturating_sub(END);
         let (from, size) = match &before {
-            Some(window) => (window.end(), window.next),
+            Some(range) => (range.end(), range.next),
             None => (if start >= last { last } else { start }, LEAST),
         };
         let to = from.saturating_add(size).min(end).max(stop).min(self.length);
         let length = usize::try_from(to - from).map_err(|_| Error::format("a part that fits no memory"))?;
         let new = self.file.range(from, length)?;
         let next = (2 * size).min(MOST);
-        let held = before.map(|w| w.held.slice((start - w.first) as usize..)).filter(|held| !held.is_empty());
+        let held = before.map(|r| r.held.slice((start - r.first) as usize..)).filter(|held| !held.is_empty());
         Ok(match held {
-            None => Window { first: from, held: new, next },
-            Some(held) => Window { first: start, held: [held, new].concat().into(), next },
+            None => ReadRange { first: from, held: new, next },
+            Some(held) => ReadRange { first: start, held: [held, new].concat().into(), next },
         })
     }
 }
@@ -124,13 +124,13 @@ mod tests {
         (0..10 << 20).step_by(8192).for_each(|at| read(at, 8192, 10 << 20));
         let mb = |n: u64| n << 20;
         assert_eq!(seen(), [(0, mb(1)), (mb(1), mb(3)), (mb(3), mb(7)), (mb(7), mb(10))]);
-        // Two places in turn, each with a window of its own.
+        // Two places in turn, each with a range of its own.
         for at in (0..1 << 20).step_by(1000) {
             read(mb(11) + at, 1000, mb(12) + 1000);
             read(mb(13) + at, 1000, mb(13) + 1_100_000);
         }
         assert_eq!(seen().len(), 4);
-        // More than a window in one go.
+        // More than a range in one go.
         read(mb(2), 6 << 20, length);
         assert_eq!(seen(), [(mb(2), mb(8))]);
         // What is there is not asked for again: a page's header, then the page.
