@@ -6,7 +6,7 @@ use crate::convert::options;
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
 use convscope_engine::data::ilsvrc;
-use convscope_engine::data::joined::About;
+use convscope_engine::data::join::About;
 use convscope_engine::data::{Dataset, Image, Signal, Volume, load_images, load_tensor};
 use convscope_engine::error::did_you_mean;
 use convscope_engine::load::Labels;

@@ -4,10 +4,10 @@
 //! Each object is an item: its label is the category, its box `visible_bounds`. Points that are not visible are left out; the
 //! attribute `hidden` says how many. Images are looked for as VOC's are, under any ending.
 
+use super::annotation::Annotation;
 use super::dataset::{Item, Listed};
 use super::files::{EXTENSIONS, extension, files_in};
 use super::image::Attribute;
-use super::known::Known;
 use super::voc::{found, one};
 use crate::error::{Error, Result};
 use crate::regular;
@@ -101,7 +101,7 @@ pub(super) fn item(path: &Path, root: Node) -> Result<Item> {
             Ok::<_, Error>([side(b, "xmin")? - 1.0, side(b, "ymin")? - 1.0, side(b, "width")?, side(b, "height")?])
         })
         .transpose()?;
-    item.known = Some(Arc::new(Known { keypoints, bounding_box, ..Known::default() }));
+    item.annotation = Some(Arc::new(Annotation { keypoints, bounding_box, ..Annotation::default() }));
     Ok(item)
 }
 

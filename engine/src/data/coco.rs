@@ -4,9 +4,9 @@
 //! there is no other; `objects` and `crowds` (how many), `area` (the object's share), `labels` (where there are several
 //! kinds) and `caption` become attributes. Identifiers may be whole numbers, also as text or with a fraction of zero.
 
+use super::annotation::{Annotation, Outline};
 use super::dataset::{Item, Listed, Source};
 use super::image::Attribute;
-use super::known::{Known, Outline};
 use super::runs::{Packed, Runs};
 use crate::error::{Context, Error, Result};
 use crate::limits;
@@ -22,7 +22,7 @@ const NAMED: usize = 4;
 #[derive(serde::Deserialize)]
 struct File {
     images: Vec<Picture>,
-    annotations: Vec<Annotation>,
+    annotations: Vec<CocoAnnotation>,
     #[serde(default)]
     categories: Vec<Category>,
 }
@@ -43,7 +43,7 @@ struct Category {
 }
 
 #[derive(serde::Deserialize)]
-struct Annotation {
+struct CocoAnnotation {
     id: Option<Id>,
     image_id: Option<Id>,
     category_id: Option<Id>,
@@ -99,7 +99,7 @@ pub fn coco(text: &str, base: &Path) -> Result<Listed> {
             return Err(Error::format(format!("two images have the id {id}")));
         }
     }
-    let mut objects: BTreeMap<&Id, Vec<&Annotation>> = BTreeMap::new();
+    let mut objects: BTreeMap<&Id, Vec<&CocoAnnotation>> = BTreeMap::new();
     let (mut nowhere, mut unnamed) = (Vec::new(), BTreeSet::new());
     let mut without = 0;
     for annotation in &file.annotations {
@@ -129,7 +129,7 @@ pub fn coco(text: &str, base: &Path) -> Result<Listed> {
         let ids = some(&mut unnamed.iter());
         listed.notes.push(format!("{without} annotations are of categories without a name (category_id {ids}, ..)"));
     }
-    let crowds = file.annotations.iter().any(Annotation::is_crowd);
+    let crowds = file.annotations.iter().any(CocoAnnotation::is_crowd);
     for image in &file.images {
         let own = image.id.as_ref().and_then(|id| objects.get(id)).map(Vec::as_slice).unwrap_or_default();
         listed.items.push(item(image, own, &categories, crowds, base)?);
@@ -137,7 +137,7 @@ pub fn coco(text: &str, base: &Path) -> Result<Listed> {
     Ok(listed)
 }
 
-impl Annotation {
+impl CocoAnnotation {
     fn is_crowd(&self) -> bool {
         self.iscrowd.is_some_and(|c| c.0 != 0.0)
     }
@@ -156,7 +156,7 @@ impl Annotation {
 
 fn item(
     image: &Picture,
-    own: &[&Annotation],
+    own: &[&CocoAnnotation],
     categories: &BTreeMap<&Id, &Category>,
     crowds: bool,
     base: &Path,
@@ -168,7 +168,7 @@ fn item(
     if crowds {
         item.attributes.insert("crowds".into(), number(own.iter().filter(|a| a.is_crowd()).count()));
     }
-    let category = |a: &Annotation| a.category_id.as_ref().and_then(|id| categories.get(id).copied());
+    let category = |a: &CocoAnnotation| a.category_id.as_ref().and_then(|id| categories.get(id).copied());
     let kinds: BTreeSet<&str> = own.iter().filter_map(|a| category(a)?.name.as_deref()).collect();
     if kinds.len() > 1 {
         let all: Vec<&str> = kinds.into_iter().collect();
@@ -178,7 +178,7 @@ fn item(
     if !captions.is_empty() {
         item.attributes.insert("caption".into(), Attribute::Text(captions.join(" | ")));
     }
-    let larger = |a: &Annotation, b: &Annotation| match (a.is_crowd(), b.is_crowd()) {
+    let larger = |a: &CocoAnnotation, b: &CocoAnnotation| match (a.is_crowd(), b.is_crowd()) {
         (true, false) => true,
         (false, true) => false,
         _ => b.size() > a.size(),
@@ -188,19 +188,20 @@ fn item(
     if let (Some(w), Some(h)) = (image.width, image.height) {
         item.attributes.insert("area".into(), Attribute::Number(largest.size() / (w.0 * h.0)));
     }
-    let mut known = of_object(largest, category(largest)).context(|| format!("{} of `{file}`", largest.shown()))?;
+    let mut annotation =
+        of_object(largest, category(largest)).context(|| format!("{} of `{file}`", largest.shown()))?;
     for object in own.iter().filter(|a| !a.is_crowd()) {
         if let (Some(name), Some(&[x, y, w, h])) =
             (category(object).and_then(|c| c.name.clone()), object.bbox.as_deref())
         {
-            known.objects.push((name, [x, y, w, h].map(|n| n.0)));
+            annotation.objects.push((name, [x, y, w, h].map(|n| n.0)));
         }
     }
-    item.known = (known != Known::default()).then(|| Arc::new(known));
+    item.annotation = (annotation != Annotation::default()).then(|| Arc::new(annotation));
     Ok(item)
 }
 
-fn of_object(object: &Annotation, category: Option<&Category>) -> Result<Known> {
+fn of_object(object: &CocoAnnotation, category: Option<&Category>) -> Result<Annotation> {
     let bounding_box = match object.bbox.as_deref() {
         None | Some([]) => None,
         Some(&[x, y, w, h]) if w.0 >= 0.0 && h.0 >= 0.0 => Some([x, y, w, h].map(|n| n.0)),
@@ -219,7 +220,7 @@ fn of_object(object: &Annotation, category: Option<&Category>) -> Result<Known> 
     let seen = places.chunks_exact(3).enumerate().filter(|(_, p)| p[2].0 > 0.0);
     let keypoints = seen.map(|(i, p)| (name(i), (p[0].0 + 0.5, p[1].0 + 0.5))).collect();
     let mask = object.segmentation.as_ref().map(outline).transpose()?.flatten();
-    Ok(Known { bounding_box, mask, keypoints, ..Known::default() })
+    Ok(Annotation { bounding_box, mask, keypoints, ..Annotation::default() })
 }
 
 fn values(numbers: &[Number]) -> Vec<f64> {

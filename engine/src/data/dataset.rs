@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::annotation::Annotation;
 use super::image::{Attribute, Image};
-use super::known::Known;
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ pub struct Item {
     /// What else is known about it.
     pub attributes: BTreeMap<String, Attribute>,
     /// The object's position, from an annotation file; nothing for images that contain it themselves.
-    pub known: Option<Arc<Known>>,
+    pub annotation: Option<Arc<Annotation>>,
 }
 
 /// Where an item's pixels are.
@@ -109,7 +109,7 @@ pub enum Source {
 impl Item {
     /// An unlabelled file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Item { source: Source::File(path.into()), label: None, attributes: BTreeMap::new(), known: None }
+        Item { source: Source::File(path.into()), label: None, attributes: BTreeMap::new(), annotation: None }
     }
 
     /// The image with its label and attributes; an error names the file.
@@ -119,8 +119,8 @@ impl Item {
             Source::Memory(image) => image.clone(),
             Source::Generated(generator, index) => generator.image(*index)?,
         };
-        let image = match &self.known {
-            Some(known) => known.onto(image)?,
+        let image = match &self.annotation {
+            Some(annotation) => annotation.onto(image)?,
             None => image,
         };
         Ok(image.with_label(self.label.clone()).with_attributes(self.attributes.clone()))
@@ -149,7 +149,7 @@ impl Item {
             label: generator.label(index),
             attributes: generator.attributes(index),
             source: Source::Generated(generator.clone(), index),
-            known: None,
+            annotation: None,
         }
     }
 }
@@ -157,7 +157,7 @@ impl Item {
 impl From<Image> for Item {
     fn from(image: Image) -> Self {
         let label = image.label().map(str::to_string);
-        Item { label, attributes: image.attributes().clone(), source: Source::Memory(image), known: None }
+        Item { label, attributes: image.attributes().clone(), source: Source::Memory(image), annotation: None }
     }
 }
 

@@ -5,7 +5,7 @@
 //! - A CSV table: `path` (relative to the table); `label`, `box` (left top width height), `mask` (a file), `class_mask` (a file whose
 //!   grey values are class numbers) and `keypoints` (`tip 3 4; left 5 6`) if they are there; every other column is an attribute, a
 //!   number where all its values are numbers.
-//! - A JSON file: COCO's annotations ([`super::coco`]), or a list of images ([`super::listed`]).
+//! - A JSON file: COCO's annotations ([`super::coco`]), or a list of images ([`super::json_list`]).
 //! - VOC's XML annotations: their folder, the one above it, one where images lie among them, or one file ([`super::voc`]).
 //! - ILSVRC's own folders, and Caltech-101's and 256's ([`super::ilsvrc`]).
 //! - Berkeley's annotations of named points, a folder a category ([`super::berkeley`]).
@@ -17,12 +17,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::annotation::{Annotation, Outline, four, points};
 use super::berkeley;
 pub use super::dataset::{Dataset, Item, Source};
 use super::ilsvrc;
 use super::image::Attribute;
-use super::known::{Known, Outline, four, points};
-use super::listed::json;
+use super::json_list::json;
 use super::pattern::{matching, walk};
 use super::records::{is_records, records};
 use super::voc;
@@ -190,7 +190,7 @@ fn table(path: &Path) -> Result<Vec<Item>> {
         };
         let text = |c: Option<usize>| c.map(|c| &row[c]).filter(|t| !t.is_empty());
         let place = || format!("row {} of `{}`", line + 1, path.display());
-        let known = Known {
+        let annotation = Annotation {
             bounding_box: text(places[0]).map(four).transpose().context(place)?,
             mask: match (text(places[3]), text(places[1])) {
                 (Some(classes), _) => Some(Outline::Classes(base.join(classes))),
@@ -203,7 +203,7 @@ fn table(path: &Path) -> Result<Vec<Item>> {
             source: Source::File(base.join(&row[path_column])),
             label: label_column.map(|c| row[c].to_string()).filter(|label| !label.is_empty()),
             attributes: attributes.iter().filter_map(value).collect(),
-            known: (known != Known::default()).then(|| Arc::new(known)),
+            annotation: (annotation != Annotation::default()).then(|| Arc::new(annotation)),
         })
     };
     rows.iter().enumerate().map(item).collect()

@@ -6,10 +6,10 @@
 //!   (numbers from 0, the classes sorted by WordNet id); or a table `ImageId,PredictionString` with classes and boxes.
 //! - `101_ObjectCategories` and `256_ObjectCategories` in a folder: Caltech's classes without the one of background.
 
+use super::annotation::Annotation;
 use super::dataset::{Dataset, Item, Listed};
 use super::files::{files_in, is_image};
 use super::ids::ImageIds;
-use super::known::Known;
 use super::voc;
 use crate::error::{Context, Error, Result};
 use crate::limits::TEXT;
@@ -139,7 +139,8 @@ pub fn with_truth(data: &Dataset, truth: &Path, names: Option<&Path>) -> Result<
                     Said::Objects(objects) => {
                         items[i].label = objects.first().map(|(class, _)| class.clone());
                         let bounding_box = objects.first().map(|(_, b)| *b);
-                        items[i].known = Some(Arc::new(Known { objects, bounding_box, ..Known::default() }));
+                        items[i].annotation =
+                            Some(Arc::new(Annotation { objects, bounding_box, ..Annotation::default() }));
                     }
                 }
             }
@@ -319,8 +320,8 @@ mod tests {
         let told = with_truth(&data, &put(folder.path(), "solution.csv", text), None).unwrap();
         let item = told.item(0).unwrap();
         assert_eq!(item.label.as_deref(), Some("n02119789"));
-        assert_eq!(item.known.as_ref().unwrap().objects.len(), 2);
-        assert_eq!(item.known.as_ref().unwrap().bounding_box, Some([2.0, 4.0, 10.0, 20.0]));
+        assert_eq!(item.annotation.as_ref().unwrap().objects.len(), 2);
+        assert_eq!(item.annotation.as_ref().unwrap().bounding_box, Some([2.0, 4.0, 10.0, 20.0]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Images, signals, volumes, preprocessing and data sets.
 
+pub mod annotation;
 pub mod berkeley;
 pub mod blur;
 pub mod coco;
@@ -7,9 +8,8 @@ pub mod dataset;
 pub mod files;
 pub mod ids;
 pub mod ilsvrc;
-pub mod joined;
-pub mod known;
-pub mod listed;
+pub mod join;
+pub mod json_list;
 pub mod measure;
 mod nifti;
 pub mod npy;

@@ -9,7 +9,7 @@
 use super::dataset::{Dataset, Generator};
 use super::ids::ImageIds;
 use super::image::{Attribute, Image, PixelBox};
-use super::joined::{attribute, objects};
+use super::join::{attribute, objects};
 use crate::error::{Context, Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};

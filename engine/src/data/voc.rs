@@ -5,11 +5,11 @@
 //! kinds), and of that object `difficult`, `truncated`, `occluded` and `pose` become attributes; the centres of its parts become
 //! named points. An image without an annotation has no label.
 
+use super::annotation::Annotation;
 use super::berkeley;
 use super::dataset::{Item, Listed};
 use super::files::{extension, files_in, is_image};
 use super::image::Attribute;
-use super::known::Known;
 use crate::error::{Context, Error, Result};
 use crate::limits::{TEXT, XML_ATTRIBUTES, XML_DEPTH};
 use crate::regular;
@@ -124,8 +124,12 @@ fn read(path: &Path, text: &str) -> Result<Item> {
                 item.attributes.insert(name.into(), number.unwrap_or(Attribute::Text(value)));
             }
         }
-        item.known =
-            Some(Arc::new(Known { objects: all, bounding_box: Some(bounds), keypoints: parts(object)?, mask: None }));
+        item.annotation = Some(Arc::new(Annotation {
+            objects: all,
+            bounding_box: Some(bounds),
+            keypoints: parts(object)?,
+            mask: None,
+        }));
     }
     Ok(item)
 }

@@ -98,7 +98,7 @@ impl Detect for Model {
         for i in job.steps("average precision", data.len()) {
             let Some(image) = report.take(i, data.get(i))? else { continue };
             let mut known: Vec<(String, [f64; 4])> =
-                data.item(i)?.known.as_ref().map_or_else(Vec::new, |k| k.objects.clone());
+                data.item(i)?.annotation.as_ref().map_or_else(Vec::new, |a| a.objects.clone());
             if known.is_empty()
                 && let (Some(label), Some(b)) = (image.label(), image.bounding_box())
             {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// The annotations of an image's object.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Known {
+pub struct Annotation {
     /// Every object that has a label and a box (left, top, width, height in pixels), crowds left out.
     pub objects: Vec<(String, [f64; 4])>,
     /// Left, top, width, height in pixels, not necessarily whole.
@@ -33,7 +33,7 @@ pub enum Outline {
     Runs(Runs),
 }
 
-impl Known {
+impl Annotation {
     /// The image with its annotations.
     ///
     /// # Errors
@@ -141,12 +141,12 @@ mod tests {
     #[test]
     fn polygons_and_boxes_come_onto_the_image() {
         let square = vec![(1.0, 1.0), (4.0, 1.0), (4.0, 3.0), (1.0, 3.0)];
-        let known = Known { mask: Some(Outline::Polygons(vec![square])), ..Known::default() };
-        let image = known.onto(Image::filled(6, 5, [0; 3]).unwrap()).unwrap();
+        let annotation = Annotation { mask: Some(Outline::Polygons(vec![square])), ..Annotation::default() };
+        let image = annotation.onto(Image::filled(6, 5, [0; 3]).unwrap()).unwrap();
         assert_eq!(image.mask().unwrap().values.iter().filter(|v| **v == 255).count(), 6);
         assert_eq!(image.bounding_box(), Some(PixelBox::new(1, 1, 3, 2)));
-        let known = Known { bounding_box: Some([0.5, 1.0, 2.2, 90.0]), ..Known::default() };
-        let image = known.onto(Image::filled(6, 5, [0; 3]).unwrap()).unwrap();
+        let annotation = Annotation { bounding_box: Some([0.5, 1.0, 2.2, 90.0]), ..Annotation::default() };
+        let image = annotation.onto(Image::filled(6, 5, [0; 3]).unwrap()).unwrap();
         assert_eq!(image.bounding_box(), Some(PixelBox::new(0, 1, 3, 4)));
     }
 

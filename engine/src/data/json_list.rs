@@ -1,10 +1,10 @@
 //! Plain lists of images in JSON: objects with `path` and any of `label`, `box` (left, top, width, height), `mask` (a file),
 //! `keypoints` (name: \[x, y\]), `attributes`; all other members of an object are attributes, too.
 
+use super::annotation::{Annotation, Outline};
 use super::coco::coco;
 use super::dataset::{Item, Listed};
 use super::image::Attribute;
-use super::known::{Known, Outline};
 use crate::error::{Context, Error, Result};
 use crate::limits::TEXT;
 use crate::regular;
@@ -46,20 +46,21 @@ fn item(object: &Map<String, Value>, base: &Path) -> Result<Item> {
     let file = object.get("path").or_else(|| object.get("file")).and_then(Value::as_str);
     let file = file.ok_or_else(|| Error::format("has no `path`"))?;
     let mut item = Item::file(base.join(file));
-    let mut known = Known::default();
+    let mut annotation = Annotation::default();
     for (name, v) in object.iter().filter(|(_, v)| !v.is_null()) {
         match name.as_str() {
             "path" | "file" => {}
             "label" => item.label = attribute(v).map(|a| a.to_string()),
             "box" => {
                 let four = numbers(v).and_then(|n| n.try_into().ok());
-                known.bounding_box = Some(four.ok_or_else(|| Error::format("`box` takes [left, top, width, height]"))?);
+                annotation.bounding_box =
+                    Some(four.ok_or_else(|| Error::format("`box` takes [left, top, width, height]"))?);
             }
             "mask" | "class_mask" => {
                 let file =
                     v.as_str().ok_or_else(|| Error::format(format!("`{name}` takes the path of an image file")))?;
                 let file = base.join(file);
-                known.mask = Some(if name == "mask" { Outline::File(file) } else { Outline::Classes(file) });
+                annotation.mask = Some(if name == "mask" { Outline::File(file) } else { Outline::Classes(file) });
             }
             "keypoints" => {
                 let points = v.as_object().ok_or_else(|| Error::format("`keypoints` takes {name: [x, y]}"))?;
@@ -67,7 +68,7 @@ fn item(object: &Map<String, Value>, base: &Path) -> Result<Item> {
                     let Some([x, y]) = numbers(place).and_then(|n| <[f64; 2]>::try_from(n).ok()) else {
                         return Err(Error::format(format!("keypoint `{name}` takes [x, y]")));
                     };
-                    known.keypoints.insert(name.clone(), (x, y));
+                    annotation.keypoints.insert(name.clone(), (x, y));
                 }
             }
             "attributes" => {
@@ -77,7 +78,7 @@ fn item(object: &Map<String, Value>, base: &Path) -> Result<Item> {
             _ => item.attributes.extend(attribute(v).map(|a| (name.clone(), a))),
         }
     }
-    item.known = (known != Known::default()).then(|| Arc::new(known));
+    item.annotation = (annotation != Annotation::default()).then(|| Arc::new(annotation));
     Ok(item)
 }
 
