@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// What was drawn.
 #[derive(Default)]
-pub struct Drawn {
+pub struct DrawnRun {
     /// What `run.json` says of it.
     pub shown: Vec<finished::Shown>,
     /// The parts of the report.
@@ -40,8 +40,8 @@ pub struct Drawn {
 ///
 /// # Errors
 /// Where a figure cannot be drawn or written, or an array cannot be read.
-pub fn drawn(events: &[Event], out: &Path, recording: Recording) -> Result<Drawn> {
-    let mut drawn = Drawn { room: viewer::ROOM, ..Drawn::default() };
+pub fn drawn(events: &[Event], out: &Path, recording: Recording) -> Result<DrawnRun> {
+    let mut drawn = DrawnRun { room: viewer::ROOM, ..DrawnRun::default() };
     let mut printed = String::new();
     let mut count = 0;
     for event in events {
@@ -65,7 +65,7 @@ pub fn drawn(events: &[Event], out: &Path, recording: Recording) -> Result<Drawn
     Ok(drawn)
 }
 
-impl Drawn {
+impl DrawnRun {
     /// Adds the thing that was shown as number `count`.
     fn add(&mut self, count: usize, shown: &Shown, out: &Path, recording: Recording) -> Result<()> {
         let artifact = match shown {

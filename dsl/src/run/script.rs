@@ -1,6 +1,6 @@
 //! Runs a script here: a session executes it, then its results become one record, figures and a report.
 
-use super::drawn::{Drawn, drawn};
+use super::drawn::{DrawnRun, drawn};
 use super::engine;
 use super::keep::Keep;
 use super::source::Source;
@@ -166,7 +166,7 @@ impl Run {
     fn record(
         &self,
         context: &Context,
-        drawn: &Drawn,
+        drawn: &DrawnRun,
         written: Vec<RunOutput>,
         recording: Recording,
     ) -> Result<Record> {
