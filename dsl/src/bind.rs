@@ -77,7 +77,7 @@ fn run(context: &Context, probe: &ProbeArg, on: &Dynamic, with: &Dynamic) -> Fal
 }
 
 fn run_each(context: &Context, probe: &ProbeArg, on: &Dynamic, with: &Dynamic, folder: &str) -> Fallible<Artifact> {
-    let mut files = crate::script::Folder::new(context, folder);
+    let mut files = crate::functions::Folder::new(context, folder);
     let mut ask = || -> Result<Artifact> { probe.ask_each(&subject(on)?, &input(with)?, &mut files, &context.job) };
     let artifact = ask().raise()?;
     if !artifact.complete && context.job.stopped() {

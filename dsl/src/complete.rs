@@ -4,8 +4,8 @@
 mod chain;
 mod strings;
 
+use crate::functions::loading;
 use crate::names::Sort;
-use crate::script::loading;
 use crate::session::Session;
 use crate::source::{Class, Token, tokens};
 use convscope_engine::load::OPTIONS;
@@ -147,8 +147,8 @@ impl Session {
                 .iter()
                 .map(|o| Candidate { text: o.name.to_string(), kind: "option", detail: o.takes.to_string() })
                 .collect(),
-            "plot" => simple(&crate::script::PLOT),
-            "figure" => simple(&crate::script::FIGURE),
+            "plot" => simple(&crate::functions::PLOT),
+            "figure" => simple(&crate::functions::FIGURE),
             "slider" => simple(&crate::widgets::interact::SLIDER),
             "explore" => simple(&convscope_engine::probes::attribution::occluder::OPTIONS),
             "cluster" => given(&ClusterOptions::default().specs()),

@@ -35,7 +35,7 @@ impl Session {
         let name = all[at].text(text);
         if let Some(value) = self.scope.get(name) {
             let kind = crate::convert::kind(value);
-            return Some(format!("{name}: {kind}\n  {}\n", crate::script::text(value)));
+            return Some(format!("{name}: {kind}\n  {}\n", crate::functions::text(value)));
         }
         let reference = self.reference();
         let found = reference.find(name).ok()?;

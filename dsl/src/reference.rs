@@ -1,8 +1,8 @@
 //! The reference: every probe from the catalog, every function, method and property as it was bound; as data, as text
 //! and as JSON.
 
+use crate::functions::loading;
 use crate::library::{Function, Kind};
-use crate::script::loading;
 use convscope_engine::error::{Error, Result, did_you_mean};
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probe::{Family, Takes};

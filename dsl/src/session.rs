@@ -77,7 +77,7 @@ impl Session {
         engine.disable_symbol("eval");
         let mut library = Library::new(&mut engine);
         crate::fault::bind(&mut library);
-        crate::script::bind(&mut library, &context);
+        crate::functions::bind(&mut library, &context);
         crate::values::bind(&mut library, &context);
         crate::widgets::bind(&mut library, &context);
         crate::bind::bind(&mut library, &context);
@@ -257,7 +257,7 @@ impl Session {
         if value.is_unit() {
             return CellResult::default();
         }
-        match crate::script::shown(value) {
+        match crate::functions::shown(value) {
             Ok(shown) => CellResult { value: Some(shown), ..CellResult::default() },
             Err(e) => failed(Diagnostic::of(e)),
         }

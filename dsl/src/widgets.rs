@@ -149,7 +149,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
 }
 
 fn view(context: &Context, value: &Dynamic) -> Result<()> {
-    let still = crate::script::shown(value)?;
+    let still = crate::functions::shown(value)?;
     let Shown::Artifact(artifact) = &still else {
         return Err(Error::value(format!("`view` shows an artifact, got {}", crate::convert::kind(value)))
             .hint("`show(value)` shows any value"));

@@ -1,7 +1,7 @@
 //! Completion inside quotes, by the call, option or index that the text is for.
 
 use super::{Candidate, call_around, chain, map_owner};
-use crate::script::loading;
+use crate::functions::loading;
 use crate::session::Session;
 use crate::source::{Class, Token};
 use convscope_engine::load::OPTIONS;

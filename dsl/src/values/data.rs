@@ -64,7 +64,7 @@ pub fn bind(library: &mut Library<'_>) {
 fn filter(context: &NativeCallContext<'_>, data: &Dataset, keep: &FnPtr) -> Fallible<Dataset> {
     let mut kept = Vec::new();
     for (i, item) in data.items().enumerate() {
-        if crate::script::truth(keep.call_within_context::<Dynamic>(context, (about(&item, i),))?)? {
+        if crate::functions::truth(keep.call_within_context::<Dynamic>(context, (about(&item, i),))?)? {
             kept.push(i);
         }
     }

@@ -105,7 +105,7 @@ fn push(table: &mut Table, row: &Map) -> Result<()> {
 fn filter(context: &NativeCallContext<'_>, table: &Table, keep: &FnPtr) -> Fallible<Table> {
     let mut kept = Table::new(table.columns().to_vec());
     for cells in table.rows() {
-        if crate::script::truth(keep.call_within_context::<Dynamic>(context, (row(table, cells),))?)? {
+        if crate::functions::truth(keep.call_within_context::<Dynamic>(context, (row(table, cells),))?)? {
             kept.push(cells.iter().cloned());
         }
     }

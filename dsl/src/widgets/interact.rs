@@ -160,7 +160,7 @@ fn interact(context: &Context, call: &NativeCallContext<'_>, function: FnPtr) ->
     if !context.output.moves() {
         let value = run()?;
         if !value.is_unit() {
-            context.output.show(&crate::script::shown(&value).raise()?);
+            context.output.show(&crate::functions::shown(&value).raise()?);
         }
         return Ok(());
     }
@@ -188,5 +188,5 @@ fn interact(context: &Context, call: &NativeCallContext<'_>, function: FnPtr) ->
 /// # Errors
 /// Where an image cannot be read.
 pub fn shown(value: &Dynamic, kept: &Kept) -> Result<Option<Shown>> {
-    if value.is_unit() { Ok(kept.shown.last().cloned()) } else { crate::script::shown(value).map(Some) }
+    if value.is_unit() { Ok(kept.shown.last().cloned()) } else { crate::functions::shown(value).map(Some) }
 }

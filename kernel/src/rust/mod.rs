@@ -141,7 +141,7 @@ impl PolyglotSession {
         let Value::Object(forms) = forms else { return Ok(None) };
         if forms.contains_key(OWN) {
             let value = self.rust().read("shown")?.dynamic();
-            return convscope_dsl::script::shown(&value).map(|shown| Some(bundle(&shown)));
+            return convscope_dsl::functions::shown(&value).map(|shown| Some(bundle(&shown)));
         }
         let trimmed = |v: &Value| v.as_str().map_or(v.clone(), |text| text.trim_end().into());
         let data: serde_json::Map<_, _> = forms.iter().map(|(mime, v)| (mime.clone(), trimmed(v))).collect();

@@ -124,8 +124,8 @@ fn figure(parts: &Array, options: &Map) -> Result<Artifact> {
         Some(v) => (number(v)? as usize).max(1),
     };
     let artifacts = parts.iter().map(|p| {
-        let made = crate::script::artifact(p)?;
-        made.map_or_else(|| Ok(Artifact::new("").part(Part::Text(crate::script::text(p)))), Ok)
+        let made = crate::functions::artifact(p)?;
+        made.map_or_else(|| Ok(Artifact::new("").part(Part::Text(crate::functions::text(p)))), Ok)
     });
     let artifacts = artifacts.collect::<Result<Vec<_>>>()?;
     Ok(Artifact::new(text_option(options, "title")?).part(Part::Figure(artifacts, columns)))

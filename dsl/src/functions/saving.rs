@@ -81,7 +81,7 @@ fn encoded(value: &Dynamic, path: &Path) -> Result<Encoded> {
     if let Some(table) = cast::<Table>(value) {
         return encode(&Saved::Table(&table), path);
     }
-    if let Some(artifact) = crate::script::artifact(value)? {
+    if let Some(artifact) = crate::functions::artifact(value)? {
         return encode(&Saved::Artifact(&artifact), path);
     }
     let numbers = if value.is_array() { value.clone() } else { Dynamic::from_array(vec![value.clone()]) };
