@@ -27,7 +27,9 @@ crate::params! {
         example = "mean_map().run(net, image)"
     )]
     pub struct MeanMap as "mean_map" {
-        /// The layer; the last one with maps unless given.
+        /// The layer; unless given, the last one with maps that the subject needs (for a box, before its score); where attention
+        /// mixes positions last, the normalisation before the attention; where the scores are a map, the last of the maps with
+        /// most channels.
         layer: Option<LayerName> = None;
         /// What the mean is multiplied by.
         factor: f64 = 1.0, in 0.0..=100.0;

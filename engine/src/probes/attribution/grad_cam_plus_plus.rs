@@ -21,7 +21,9 @@ crate::params! {
         example = "grad_cam_plus_plus().run(net, image)"
     )]
     pub struct GradCamPlusPlus as "grad_cam_plus_plus" {
-        /// The layer; the last one with maps unless given.
+        /// The layer; unless given, the last one with maps that the subject needs (for a box, before its score); where attention
+        /// mixes positions last, the normalisation before the attention; where the scores are a map, the last of the maps with
+        /// most channels.
         layer: Option<LayerName> = None;
     }
 }

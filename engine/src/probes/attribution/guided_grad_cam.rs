@@ -23,7 +23,9 @@ crate::params! {
         example = "guided_grad_cam().run(net, image)"
     )]
     pub struct GuidedGradCam as "guided_grad_cam" {
-        /// The layer of Grad-CAM; the last one with maps unless given.
+        /// The layer of Grad-CAM; unless given, the last one with maps that the subject needs (for a box, before its score); where
+        /// attention mixes positions last, the normalisation before the attention; where the scores are a map, the last of the maps
+        /// with most channels.
         layer: Option<LayerName> = None;
     }
 }

@@ -22,7 +22,9 @@ crate::params! {
         example = "layer_cam().run(net, image)"
     )]
     pub struct LayerCam as "layer_cam" {
-        /// The layer; the last one with maps unless given.
+        /// The layer; unless given, the last one with maps that the subject needs (for a box, before its score); where attention
+        /// mixes positions last, the normalisation before the attention; where the scores are a map, the last of the maps with
+        /// most channels.
         layer: Option<LayerName> = None;
     }
 }
