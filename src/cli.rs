@@ -123,6 +123,9 @@ pub struct RunArgs {
     quiet: bool,
 }
 
+/// How long a sealed process whose parent was killed has to save what is done.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// The memory limit, bytes, below which freed pages are returned to the system early.
 const SCARCE: u64 = 512 << 20;
 
@@ -150,6 +153,10 @@ impl RunArgs {
             }
             signal.stop();
             terminal::print_err("interrupted: finishing the step and saving what is done; once more ends at once");
+            if children::is_orphan() {
+                std::thread::sleep(GRACE);
+                std::process::exit(i32::from(INTERRUPTED));
+            }
         })
         .map_err(|e| Error::internal(format!("Ctrl-C: {e}")))?;
         Ok(job)

@@ -7,6 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 static ASKED: AtomicU32 = AtomicU32::new(0);
+/// The parent at the time of [`end_with_parent`].
+#[cfg(target_os = "linux")]
+static PARENT: AtomicU32 = AtomicU32::new(0);
 
 /// The number of requests to stop after which a process is killed.
 #[cfg(unix)]
@@ -101,8 +104,20 @@ fn ended(id: u32) -> std::io::Result<()> {
 /// Has the kernel ask this process to stop when its parent ends, for whatever reason; on Linux only.
 pub fn end_with_parent() {
     #[cfg(target_os = "linux")]
-    // SAFETY: this call of prctl reads two numbers.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM)
-    };
+    {
+        PARENT.store(std::os::unix::process::parent_id(), Ordering::SeqCst);
+        // SAFETY: this call of prctl reads two numbers.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+    }
+}
+
+/// Whether the parent of [`end_with_parent`] has ended, so that nobody can ask this process a second time.
+pub fn is_orphan() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let parent = PARENT.load(Ordering::SeqCst);
+        parent != 0 && parent != std::os::unix::process::parent_id()
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
 }
