@@ -86,12 +86,12 @@ fn maps_of_a_video_lie_at_their_frame() {
         for at in [[1, 2, 4], [3, 0, 5]] {
             let ours = clip(at);
             for x in [ours.clone(), ours.permute(file).unwrap().contiguous().unwrap()] {
-                let cam = GradCam::new().run(&class, &Input::Tensor(x.clone()), &Job::new()).unwrap();
-                let gradient = Gradient::new().run(&class, &Input::Tensor(x), &Job::new()).unwrap();
+                let gradient = Gradient::new().run(&class, &Input::Tensor(x.clone()), &Job::new()).unwrap();
                 assert_eq!(gradient.value().unwrap().dims(), [3, FRAMES, SIDE, SIDE], "{what}");
                 if what == "frame by frame" {
-                    continue;
+                    continue; // its layers hold a batch of frames, no map of the clip
                 }
+                let cam = GradCam::new().run(&class, &Input::Tensor(x), &Job::new()).unwrap();
                 assert_eq!(cam.value().unwrap().dims(), [FRAMES, SIDE, SIDE], "{what}");
                 let map = to_f64(cam.value().unwrap()).unwrap();
                 let best = (0..map.len()).fold(0, |best, i| if map[i] > map[best] { i } else { best });
