@@ -2,6 +2,7 @@
 //! do not fit. White space alone changes: the tokens stay as they are, comments, front matter and cells of other languages
 //! among them. A block, list or map that begins on a line of its own stays broken.
 
+mod continued;
 mod printer;
 mod spacing;
 mod tree;
@@ -22,7 +23,7 @@ impl Session {
     /// Where it cannot be read as a script: the diagnostic has the place.
     pub fn format(&self, file: &str, source: &str) -> Result<String, Box<Diagnostic>> {
         self.parsed(file, source)?;
-        let laid = laid_out(source);
+        let laid = settled(source);
         let same = self.parsed(file, &laid).is_ok() && texts(source) == texts(&laid);
         match same {
             true => Ok(laid),
@@ -62,6 +63,23 @@ impl Session {
         let runnable = crate::notebook::runnable(&known);
         self.compile(file, &crate::source::without_shebang(&runnable))
     }
+}
+
+/// How often a layout is laid out again until it stays.
+const PASSES: usize = 8;
+
+/// The layout that stays as it is when it is laid out again: where brackets began a line they stay broken, so that a first layout
+/// can lead to another one.
+fn settled(source: &str) -> String {
+    let mut laid = laid_out(source);
+    for _ in 0..PASSES {
+        let again = laid_out(&laid);
+        if again == laid {
+            break;
+        }
+        laid = again;
+    }
+    laid
 }
 
 /// The same script with other white space.
@@ -105,7 +123,7 @@ fn body(text: &str) -> String {
         Some(_) => text.split_at(text.find('\n').map_or(text.len(), |i| i + 1)),
         None => ("", text),
     };
-    format!("{head}{}", printer::printed(&tree::read(rest)))
+    format!("{head}{}", continued::moved(rest, printer::printed(&tree::read(rest))))
 }
 
 /// Whether a cell is in another language, or asks something of the notebook: `%%rust`, `%reset`.
@@ -122,7 +140,7 @@ fn texts(source: &str) -> Vec<String> {
     let source = source.replace("\r\n", "\n");
     let text = |t: crate::source::Token| match t.class {
         Class::Comment { .. } => t.text(&source).trim_end().to_string(),
-        _ => t.text(&source).to_string(),
+        _ => continued::read(&t, &source).into_owned(),
     };
     tokens(&source).into_iter().map(text).collect()
 }

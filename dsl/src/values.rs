@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod data;
 pub mod image;
+pub mod json;
 pub mod net;
 pub mod predictions;
 pub mod random;
@@ -26,4 +27,5 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     table::bind(library);
     artifact::bind(library);
     random::bind(library, context);
+    json::bind(library);
 }

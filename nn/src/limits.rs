@@ -132,6 +132,16 @@ pub const FOLDERS: usize = 64;
 pub const BUNDLE: u64 = 4 << 30;
 /// Bytes that a bundle may unpack to for each byte of the archive.
 pub const BUNDLE_RATIO: u64 = 200;
+/// An error where a bundle is larger than one may unpack to.
+///
+/// # Errors
+/// Then.
+pub fn bundle(bytes: u64) -> Result<()> {
+    let most = BUNDLE >> 30;
+    let refused = || Error::value(format!("a bundle of {} MB; the limit is {most} GB", bytes >> 20));
+    if bytes <= BUNDLE { Ok(()) } else { Err(refused()) }
+}
+
 /// Files in a bundle.
 pub const BUNDLE_FILES: usize = 100_000;
 

@@ -58,6 +58,23 @@ fn check(session: &Session, name: &str, source: &str) {
 }
 
 #[test]
+fn texts_that_go_on_in_the_next_line_keep_what_they_say() {
+    let session = session();
+    let sources = [
+        "if true {\nlet a = \"one \\\n        two\";\n}\n",
+        "let long = [\"first \\\n             second\", \"third \\\n  fourth\"];\n",
+        "        let a = \"far \\\n                     in\"; let b = \"x \\\n   y\";\n",
+        "fn f() { #{ a: \"one \\\n\n  two\" } }\n",
+    ];
+    for source in sources {
+        let laid = session.format("s", source).unwrap();
+        assert_eq!(session.format("s", &laid).unwrap(), laid, "{source}");
+        let [before, after] = [source, &laid].map(|source| session.tree("s", source).unwrap());
+        assert_eq!(without_places(&before), without_places(&after), "{source} became {laid}");
+    }
+}
+
+#[test]
 fn every_script_stays_the_same_script() {
     let session = session();
     for path in scripts() {

@@ -10,7 +10,7 @@ use super::temporary::Temporary;
 use super::verdict::{Status, Verdict};
 use convscope_engine::canonical;
 use convscope_engine::digest::{Digested, digest};
-use convscope_engine::limits::TEXT;
+use convscope_engine::limits::{self, TEXT};
 use convscope_engine::run::array::unpack;
 use convscope_engine::run::finished::{ARRAYS, is_inside};
 use convscope_engine::run::inputs::digest_prefix;
@@ -85,7 +85,9 @@ impl LockedRun {
             "rhai" | "ipynb" => path.with_extension("lock.json"),
             _ => path.to_path_buf(),
         };
-        let bytes = regular::read(&file, |_| Ok(())).map_err(|error| match file == path {
+        let packed = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip"));
+        let bytes = regular::read(&file, |bytes| if packed { limits::bundle(bytes) } else { TEXT.check(bytes) });
+        let bytes = bytes.map_err(|error| match file == path {
             true => error,
             false => error.hint(format!("`convscope lock {}` makes a lock", path.display())),
         })?;

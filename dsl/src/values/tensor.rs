@@ -136,17 +136,18 @@ fn reshape(t: &Tensor, shape: &Array) -> Result<Tensor> {
         .iter()
         .map(|d| d.as_int().map_err(|_| Error::value(format!("a size must be a whole number, got {}", kind(d)))));
     let sizes: Vec<i64> = sizes.collect::<Result<_>>()?;
-    let known: usize = sizes.iter().filter(|s| **s >= 0).map(|s| *s as usize).product();
     let wrong =
         || Error::shape(format!("{} values of shape {:?} do not fit the shape {sizes:?}", t.elem_count(), t.dims()));
+    let given = sizes.iter().filter(|s| **s >= 0);
+    let known = given.copied().try_fold(1usize, |n, s| n.checked_mul(s as usize)).ok_or_else(wrong)?;
     let free = sizes.iter().filter(|s| **s < 0).count();
     let rest = match free {
-        0 => 0,
+        0 => 1,
         1 if known > 0 && t.elem_count().is_multiple_of(known) => t.elem_count() / known,
         _ => return Err(wrong()),
     };
     let dims: Vec<usize> = sizes.iter().map(|s| if *s < 0 { rest } else { *s as usize }).collect();
-    if dims.iter().product::<usize>() != t.elem_count() {
+    if known * rest != t.elem_count() {
         return Err(wrong());
     }
     Ok(t.reshape(dims)?)

@@ -21,7 +21,7 @@ const OWN: [&str; 4] =
 const X32: i64 = 0x4000_0000;
 
 /// System calls that are refused: sockets; other programs; other processes; rights, owners and attributes of files, which
-/// landlock does not restrict; and calls that would evade either.
+/// landlock does not restrict; what processes of one machine share (its clock, its name, queues); and calls that would evade these.
 const REFUSED: &[libc::c_long] = &[
     libc::SYS_socket,
     libc::SYS_socketpair,
@@ -73,6 +73,42 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_swapon,
     libc::SYS_swapoff,
     libc::SYS_acct,
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setgroups,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
+    libc::SYS_capset,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+    libc::SYS_syslog,
+    libc::SYS_quotactl,
+    libc::SYS_mknodat,
+    libc::SYS_inotify_init1,
+    libc::SYS_fanotify_init,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
     #[cfg(target_arch = "x86_64")]
@@ -92,6 +128,27 @@ const REFUSED: &[libc::c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_kexec_file_load,
 ];
+
+/// System calls that are refused where their first argument names another process than this one.
+const OF_OTHERS: [libc::c_long; 9] = [
+    libc::SYS_tgkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_prlimit64,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setattr,
+    libc::SYS_migrate_pages,
+];
+
+/// Requests of `ioctl` that are refused: flags and attributes of a file (FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR).
+const REQUESTS: [u64; 2] = [0x4008_6602, 0x401c_5820];
+
+/// The newest system call that was looked at: what came after it does not exist for a sealed process.
+const NEWEST: libc::c_long = 451;
+/// How many numbers behind it are taken for calls.
+const NEWER: libc::c_long = 200;
 
 /// Asks the kernel to enforce `bounds` for this thread and those that it starts; returns what it enforces.
 ///
@@ -129,12 +186,21 @@ fn files(bounds: &Bounds) -> Result<bool> {
 fn calls() -> Result<bool> {
     let wrong = |e: &dyn std::fmt::Display| Error::internal(format!("seccomp: {e}"));
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else { return Ok(false) };
-    let processes =
-        SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64), 0);
-    let process = SeccompRule::new(vec![processes.map_err(|e| wrong(&e))?]).map_err(|e| wrong(&e))?;
+    let when = |argument, length: SeccompCmpArgLen, op, value| {
+        SeccompCondition::new(argument, length, op, value).map_err(|e| wrong(&e))
+    };
+    let rule = |conditions| SeccompRule::new(conditions).map_err(|e| wrong(&e));
     let mut refused: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
-    refused.insert(libc::SYS_clone, vec![process]);
-    let mut absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let process = SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64);
+    refused.insert(libc::SYS_clone, vec![rule(vec![when(0, SeccompCmpArgLen::Qword, process, 0)?])?]);
+    for call in OF_OTHERS {
+        let is_not = |id: u32| when(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(id));
+        refused.insert(call, vec![rule(vec![is_not(0)?, is_not(std::process::id())?])?]);
+    }
+    let asks = |request| rule(vec![when(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)?]);
+    refused.insert(libc::SYS_ioctl, REQUESTS.into_iter().map(asks).collect::<Result<_>>()?);
+    let newer = (NEWEST + 1..=NEWEST + NEWER).chain([libc::SYS_clone3]);
+    let mut absent: BTreeMap<i64, Vec<SeccompRule>> = newer.map(|call| (call, Vec::new())).collect();
     // The same calls by their other numbers, for kernels that serve programs of 32-bit pointers.
     #[cfg(target_arch = "x86_64")]
     for rules in [&mut refused, &mut absent] {

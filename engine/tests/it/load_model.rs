@@ -193,7 +193,7 @@ fn files_of_ultralytics_take_pixels_from_0_to_1() {
     std::fs::write(&path, graph.file_with(&["y"], 13, &said)).unwrap();
     let load = |options: &LoadOptions| load_model(path.to_str().unwrap(), options, Path::new(""), &|_| ()).unwrap();
     let net = load(&LoadOptions::default());
-    let photo = Image::filled(20, 30, [255, 51, 0]).unwrap();
+    let photo = Image::filled(24, 24, [255, 51, 0]).unwrap();
     let x = net.card().preprocess().unwrap().apply(&photo).unwrap();
     let means = net.output(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     means.iter().zip([1.0, 0.2, 0.0]).for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{means:?}"));
