@@ -5,8 +5,11 @@
 
 use crate::golden;
 use convscope_engine::data::Size;
+use convscope_engine::graph::Op;
+use convscope_engine::graph::op::Activation;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
+use convscope_engine::load::tensors::Tensors;
 use convscope_engine::load::zoo;
 use convscope_engine::pass::Tap;
 use convscope_engine::rules::Rules;
@@ -139,6 +142,51 @@ fn a_file_without_a_name_is_recognised_by_names_and_shapes() {
     entries.retain(|e| e["name"] != "layer3.1.bn2.weight");
     let error = recognise(&entries, "").unwrap_err();
     assert!(error.message.contains("fit no architecture"), "{error}");
+}
+
+/// The tensors of one of timm's nets by `tests/golden/weights/recognition.zip`, and its blocks where it has inverted residuals.
+fn of_timm(name: &str) -> (Vec<Value>, Value) {
+    let about = golden::json(&golden::path("weights/recognition.zip"), &format!("{name}.json"));
+    let entry = |row: &Value| serde_json::json!({"name": row[0], "shape": row[1]});
+    (about["tensors"].as_array().unwrap().iter().map(entry).collect(), about["blocks"].clone())
+}
+
+fn tensors(entries: &[Value]) -> Tensors {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.safetensors");
+    golden::write_weights(&path, entries);
+    Tensors::open_part(&path, None).unwrap()
+}
+
+/// Skips, strides, activations and epsilons of every block, as timm's own modules have them.
+#[test]
+fn blocks_of_inverted_residuals_are_those_of_timm() {
+    let mut checked = 0;
+    for name in golden::json(&golden::path("weights/recognition.zip"), "inverted.json").as_array().unwrap() {
+        let name = name.as_str().unwrap();
+        let (entries, blocks) = of_timm(name);
+        let how = zoo::How { dry: true, ..zoo::How::default() };
+        let built = zoo::architecture(name).unwrap().build(&tensors(&entries), [96, 96], how).unwrap();
+        let op = |node: String| built.graph.nodes().iter().find(|n| n.name == node).map(|n| &n.op);
+        for (block, want) in blocks.as_object().unwrap() {
+            assert_eq!(op(format!("{block}.add")).is_some(), want["skip"] == true, "{name}: {block}");
+            let conv = ["conv_dw", "conv_exp", "conv"].iter().find_map(|part| op(format!("{block}.{part}")));
+            let Some(Op::Conv2d(conv)) = conv else { panic!("{name}: {block} has no convolution") };
+            assert_eq!(conv.window.stride[0] as u64, want["stride"].as_u64().unwrap(), "{name}: {block}");
+            let Some(Op::BatchNorm { eps, .. }) = op(format!("{block}.bn1")) else { panic!("{name}: {block}") };
+            assert_eq!(Some(*eps), want["eps"].as_f64(), "{name}: {block}");
+            let activation = match want["activation"].as_str().unwrap() {
+                "SiLU" => Activation::Silu,
+                "ReLU" => Activation::Relu,
+                "ReLU6" => Activation::RELU6,
+                "Hardswish" => Activation::HardSwish,
+                other => panic!("{name}: {other}"),
+            };
+            assert_eq!(op(format!("{block}.act1")), Some(&Op::Activation(activation)), "{name}: {block}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 1000, "{checked}");
 }
 
 #[test]

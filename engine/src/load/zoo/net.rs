@@ -71,6 +71,13 @@ impl<'a> Net<'a> {
         self.tensors.shape(name)
     }
 
+    /// Where only names and shapes are asked for: whether the file has squeezes must be as the architecture has it.
+    pub fn disprove_squeezes(&mut self, expected: bool, leaf: &str) {
+        if self.dry && self.names().any(|name| name.ends_with(leaf)) != expected {
+            self.misfit("squeeze and excitation".to_string());
+        }
+    }
+
     /// Notes what does not fit the architecture.
     pub fn misfit(&mut self, what: String) {
         self.misfits.push(what);
