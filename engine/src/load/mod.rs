@@ -22,7 +22,7 @@ pub mod zoo;
 use std::path::Path;
 
 use self::tensors::Tensors;
-use self::zoo::{Built, How};
+use self::zoo::{Built, How, Recognised};
 use crate::data::preprocess::{Preprocess, Size};
 use crate::error::{Context, Error, Result, suggestions};
 use crate::model::{Card, Model, OutputKind};
@@ -147,9 +147,8 @@ impl LoadRequest<'_> {
                     return Err(error);
                 }
                 let tensors = Tensors::open_part(path, self.options.key.as_deref());
-                let found = tensors.as_ref().map(zoo::recognised).unwrap_or_default();
-                if let [first, others @ ..] = &found[..] {
-                    return self.recognised(first, others, path);
+                if let Some(found) = tensors.ok().as_ref().and_then(zoo::recognised) {
+                    return self.recognised(&found, path);
                 }
                 Err(Error::value(format!(
                     "`{file}` holds weights, whose names and shapes fit no architecture that is known"
@@ -163,26 +162,13 @@ impl LoadRequest<'_> {
     }
 
     /// A weight file whose names and shapes fit an architecture, or several.
-    fn recognised(
-        &self,
-        first: &zoo::Architecture,
-        others: &[&'static zoo::Architecture],
-        path: &Path,
-    ) -> Result<Model> {
-        let model = self.weights(first, path)?;
+    fn recognised(&self, found: &Recognised, path: &Path) -> Result<Model> {
+        let model = self.weights(found.architecture, path)?;
         let mut card = model.card().clone();
-        let mut note = format!("recognised as `{}` by the names and shapes of its tensors", first.name);
-        if !others.is_empty() {
-            let all: Vec<String> = others.iter().map(|a| format!("`{}`", a.name)).collect();
-            note.push_str(&format!(
-                "; {} has the same, with other activations, epsilon or padding, which a file does not say: \
-                 load_model(.., #{{ arch: \"{}\" }}) takes that",
-                all.join(", "),
-                others[0].name
-            ));
-        }
+        let note = found.note();
         (self.report)(&note);
         card.notes.insert(0, note);
+        card.name = found.name().into();
         Ok(model.with_card(card))
     }
 
@@ -298,11 +284,11 @@ impl LoadRequest<'_> {
                 true => Some(false),
                 false => None,
             });
-        let known = known.map_or_else(|| architecture.preprocess(), Ok)?;
+        let known = known.map_or_else(|| architecture.preprocess_of(&tensors), Ok)?;
         let size = self.options.size.unwrap_or(known.size);
         let how = How { transform_input, head: self.options.head_activation, dry: false };
         let built = architecture.build(&tensors, [size.height, size.width], how);
-        let Built { graph, weights, notes, headless } = built.context(|| format!("`{}`", path.display()))?;
+        let Built { graph, weights, notes, headless, .. } = built.context(|| format!("`{}`", path.display()))?;
         for note in tensors.notes.iter().cloned().chain(notes) {
             (self.report)(&format!("{}: {note}", architecture.name));
             card.notes.push(note);

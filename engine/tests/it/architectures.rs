@@ -5,8 +5,11 @@
 
 use crate::golden;
 use convscope_engine::data::Size;
+use convscope_engine::graph::Op;
+use convscope_engine::graph::op::Activation;
 use convscope_engine::load::LoadOptions;
 use convscope_engine::load::load_model;
+use convscope_engine::load::tensors::Tensors;
 use convscope_engine::load::zoo;
 use convscope_engine::pass::Tap;
 use convscope_engine::rules::Rules;
@@ -139,6 +142,143 @@ fn a_file_without_a_name_is_recognised_by_names_and_shapes() {
     entries.retain(|e| e["name"] != "layer3.1.bn2.weight");
     let error = recognise(&entries, "").unwrap_err();
     assert!(error.message.contains("fit no architecture"), "{error}");
+}
+
+/// The tensors of one of timm's nets by `tests/golden/weights/recognition.zip`, and its blocks where it has inverted residuals.
+fn of_timm(name: &str) -> (Vec<Value>, Value) {
+    let about = golden::json(&golden::path("weights/recognition.zip"), &format!("{name}.json"));
+    let entry = |row: &Value| serde_json::json!({"name": row[0], "shape": row[1]});
+    (about["tensors"].as_array().unwrap().iter().map(entry).collect(), about["blocks"].clone())
+}
+
+fn tensors(entries: &[Value]) -> Tensors {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.safetensors");
+    golden::write_weights(&path, entries);
+    Tensors::open_part(&path, None).unwrap()
+}
+
+/// Skips, strides, activations and epsilons of every block, as timm's own modules have them.
+#[test]
+fn blocks_of_inverted_residuals_are_those_of_timm() {
+    let mut checked = 0;
+    for name in golden::json(&golden::path("weights/recognition.zip"), "inverted.json").as_array().unwrap() {
+        let name = name.as_str().unwrap();
+        let (entries, blocks) = of_timm(name);
+        let how = zoo::How { dry: true, ..zoo::How::default() };
+        let built = zoo::architecture(name).unwrap().build(&tensors(&entries), [96, 96], how).unwrap();
+        let op = |node: String| built.graph.nodes().iter().find(|n| n.name == node).map(|n| &n.op);
+        for (block, want) in blocks.as_object().unwrap() {
+            assert_eq!(op(format!("{block}.add")).is_some(), want["skip"] == true, "{name}: {block}");
+            let conv = ["conv_dw", "conv_exp", "conv"].iter().find_map(|part| op(format!("{block}.{part}")));
+            let Some(Op::Conv2d(conv)) = conv else { panic!("{name}: {block} has no convolution") };
+            assert_eq!(conv.window.stride[0] as u64, want["stride"].as_u64().unwrap(), "{name}: {block}");
+            let Some(Op::BatchNorm { eps, .. }) = op(format!("{block}.bn1")) else { panic!("{name}: {block}") };
+            assert_eq!(Some(*eps), want["eps"].as_f64(), "{name}: {block}");
+            let activation = match want["activation"].as_str().unwrap() {
+                "SiLU" => Activation::Silu,
+                "ReLU" => Activation::Relu,
+                "ReLU6" => Activation::RELU6,
+                "Hardswish" => Activation::HardSwish,
+                other => panic!("{name}: {other}"),
+            };
+            assert_eq!(op(format!("{block}.act1")), Some(&Op::Activation(activation)), "{name}: {block}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 1000, "{checked}");
+}
+
+/// A file's number of values proves the name, or that only the family is proved.
+#[test]
+fn names_that_a_file_disproves_are_not_given() {
+    let found = |name: &str| zoo::recognised(&tensors(&of_timm(name).0)).unwrap();
+    let proved = [
+        "regnetx_002",
+        "regnety_002",
+        "regnetx_008",
+        "seresnet50",
+        "resnet50",
+        "resnet18d",
+        "resnet50d",
+        "mobilenetv2_050",
+        "mobilenetv3_large_075",
+        "mobilenetv3_large_100",
+        "mobilenetv3_small_100",
+        "mobilenetv3_rw",
+        "efficientnet_b0",
+        "efficientnet_lite0",
+        "efficientnet_lite2",
+        "efficientnet_el",
+        "semnasnet_050",
+        "mnasnet_small",
+        "convnext_tiny",
+        "densenet121",
+        "vit_base_patch16_224",
+        "vit_tiny_patch16_384",
+        "swin_tiny_patch4_window7_224",
+    ];
+    for name in proved {
+        let found = found(name);
+        assert_eq!((found.name(), found.exact), (name, true), "{}", found.note());
+    }
+    let families = [
+        ("resnet50c", "resnet50", "ResNet"),
+        ("seresnetaa50d", "resnet50d", "ResNet"),
+        ("seresnet18", "resnet18", "ResNet"),
+        ("tinynet_b", "efficientnet_b0", "inverted residuals"),
+    ];
+    for (name, read_as, family) in families {
+        let found = found(name);
+        assert_eq!((found.name(), found.exact), (family, false), "{name}");
+        assert!(found.note().contains(&format!("those of `{read_as}` are assumed")), "{name}: {}", found.note());
+    }
+    // Nets that share every tensor with a named one are named beside it.
+    for (name, read_as) in
+        [("resnetblur18", "resnet18"), ("resnetaa50", "resnet50"), ("efficientnet_blur_b0", "efficientnet_b0")]
+    {
+        let note = found(name).note();
+        assert!(note.contains(&format!("`{read_as}`")) && note.contains(&format!("`{name}`")), "{note}");
+    }
+    let names = |of: &[&zoo::Architecture]| of.iter().map(|a| a.name).collect::<Vec<_>>();
+    assert_eq!(names(&found("efficientnet_lite0").others), ["tf_efficientnet_lite0"]);
+    assert_eq!(names(&found("efficientnet_b0").others), ["tf_efficientnet_b0"]);
+    assert_eq!(names(&found("mobilenetv3_large_100").others), ["tf_mobilenetv3_large_100"]);
+    assert_eq!(names(&found("vit_base_patch16_224").prepared), ["deit_base_patch16_224"]);
+    assert!(found("regnety_002").others.is_empty() && found("resnet50").others.is_empty());
+}
+
+/// The number of classes, the input's channels and a prefix say nothing about which net it is.
+#[test]
+fn a_net_of_other_classes_and_channels_is_recognised_all_the_same() {
+    let (mut entries, _) = of_timm("regnety_002");
+    for entry in &mut entries {
+        match entry["name"].as_str().unwrap() {
+            "stem.conv.weight" => entry["shape"][1] = 1.into(),
+            "head.fc.weight" | "head.fc.bias" => entry["shape"][0] = 7.into(),
+            _ => {}
+        }
+        entry["name"] = format!("model.{}", entry["name"].as_str().unwrap()).into();
+    }
+    let found = zoo::recognised(&tensors(&entries)).unwrap();
+    assert_eq!((found.name(), found.exact), ("regnety_002", true));
+}
+
+/// timm's EfficientNet-Lite0 beside the port's of the same name: other padding and epsilon, other preprocessing.
+#[test]
+fn efficientnet_lite0_is_timms_where_the_file_has_timms_names() {
+    let (entries, _) = of_timm("efficientnet_lite0");
+    let net = load("efficientnet_lite0", &entries, LoadOptions::default()).unwrap();
+    let preprocess = net.card().preprocess().unwrap();
+    assert_eq!((preprocess.size.height, &preprocess.std[..]), (224, &[0.229, 0.224, 0.225][..]));
+    let stem = net.graph().nodes().iter().find(|n| n.name == "conv_stem").unwrap();
+    let Op::Conv2d(conv) = &stem.op else { panic!("{:?}", stem.op) };
+    assert_eq!((conv.window.padding.top, conv.window.padding.bottom), (1, 1));
+    assert!(net.card().notes.iter().all(|n| !n.contains("recognised")), "{:?}", net.card().notes);
+    // What is named by the caller is taken at its word; the file alone disproves a net with squeezes.
+    assert!(load("efficientnet_b0", &entries, LoadOptions::default()).is_ok());
+    let how = zoo::How { dry: true, ..zoo::How::default() };
+    assert!(zoo::architecture("efficientnet_b0").unwrap().build(&tensors(&entries), [224, 224], how).is_err());
 }
 
 #[test]

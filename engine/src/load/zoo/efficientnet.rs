@@ -99,8 +99,12 @@ fn mb_conv(net: &mut Net, name: &str, input: NodeId, stride: usize) -> Result<No
 }
 
 /// EfficientNet-Lite0 under the names of its PyTorch port: ReLU6, no squeeze and excitation, TensorFlow's "same" padding,
-/// batch normalisation with epsilon 0.001.
+/// batch normalisation with epsilon 0.001. Under timm's names timm's net, which pads all around and has epsilon 1e-5.
 pub fn lite0(net: &mut Net, size: [usize; 2]) -> Result<NodeId> {
+    if net.has("conv_stem.weight") {
+        let untold = timm::Untold { blocks: &STAGES.map(|stage| stage.0), widths: [32, 1280], ..timm::RELU6 };
+        return timm::inverted(net, size, &untold);
+    }
     net.eps = 1e-3;
     let input = net.input("_conv_stem", size)?;
     let stem = same(net, input, 3, 2);

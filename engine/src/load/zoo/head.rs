@@ -50,6 +50,7 @@ impl Net<'_> {
     /// classifier, one with none ends at the features.
     pub fn head(&mut self, module: &str, own: &[&str], x: NodeId) -> Result<NodeId> {
         let layers = self.layers(module);
+        self.classifier(module);
         own.iter().for_each(|layer| self.expect(layer));
         if layers.is_empty() {
             let features = self.channels(x);

@@ -15,6 +15,7 @@ mod mnasnet;
 mod mobilenet;
 mod names;
 mod net;
+mod recognise;
 mod regnet;
 mod resnet;
 mod shaped;
@@ -24,6 +25,7 @@ mod swin;
 mod timm;
 mod timm_names;
 mod torchvision;
+mod values;
 mod vit;
 
 use std::sync::LazyLock;
@@ -36,6 +38,7 @@ use crate::graph::{Graph, NodeId};
 use crate::load::tensors::Tensors;
 pub use head::HeadActivation;
 use net::Net;
+pub use recognise::{Recognised, recognised};
 
 /// Builds an architecture for an input of height and width, and returns the node of the raw output.
 type Write = fn(&mut Net, [usize; 2]) -> Result<NodeId>;
@@ -61,6 +64,8 @@ pub struct Built {
     pub notes: Vec<String>,
     /// Whether the file has no classifier, so that the outputs are features.
     pub headless: bool,
+    /// How many values it has outside the first convolution's weight and the classifier, running means and variances among them.
+    pub values: usize,
 }
 
 /// How photos become inputs.
@@ -85,15 +90,21 @@ pub struct Architecture {
     pub paper: &'static str,
     write: Write,
     recipe: Recipe,
+    /// The recipe of timm's weights, where timm calls another net so.
+    of_timm: Option<Recipe>,
 }
 
 impl Architecture {
     const fn new(name: &'static str, paper: &'static str, write: Write) -> Self {
-        Architecture { name, paper, write, recipe: Recipe::Torchvision(Interpolation::Bilinear) }
+        Architecture { name, paper, write, recipe: Recipe::Torchvision(Interpolation::Bilinear), of_timm: None }
     }
 
     const fn with(self, recipe: Recipe) -> Self {
         Architecture { recipe, ..self }
+    }
+
+    const fn or_timm(self, recipe: Recipe) -> Self {
+        Architecture { of_timm: Some(recipe), ..self }
     }
 }
 
@@ -125,23 +136,6 @@ pub fn architecture(name: &str) -> Result<&'static Architecture> {
             None => known,
         })
     })
-}
-
-/// The architectures that a file's names and shapes fit, the first at the size that it is made for, and of the others those
-/// that compute something else.
-pub fn recognised(tensors: &Tensors) -> Vec<&'static Architecture> {
-    let how = How { dry: true, ..How::default() };
-    let built = |a: &Architecture, size: [usize; 2]| {
-        a.build(tensors, size, how).ok().filter(|built| !built.headless).map(|built| built.graph)
-    };
-    let own = |a: &Architecture| a.preprocess().map(|p| [p.size.height, p.size.width]).unwrap_or([224, 224]);
-    let first = ARCHITECTURES.iter().find_map(|a| Some((a, own(a), built(a, own(a))?)));
-    let Some((first, size, graph)) = first else { return Vec::new() };
-    let differs = |a: &&Architecture| {
-        let ops = |g: &Graph| g.nodes().iter().map(|n| n.op.clone()).collect::<Vec<_>>();
-        !std::ptr::eq(*a, first) && built(a, size).is_some_and(|other| ops(&other) != ops(&graph))
-    };
-    std::iter::once(first).chain(ARCHITECTURES.iter().filter(differs)).collect()
 }
 
 impl Architecture {
@@ -191,8 +185,25 @@ impl Architecture {
     /// # Errors
     /// None that can occur; checked all the same.
     pub fn preprocess(&self) -> Result<Preprocess> {
+        self.recipe.preprocess()
+    }
+
+    /// How photos become inputs of the published weights whose names are the file's.
+    ///
+    /// # Errors
+    /// None that can occur; checked all the same.
+    pub fn preprocess_of(&self, tensors: &Tensors) -> Result<Preprocess> {
+        match self.of_timm {
+            Some(recipe) if recognise::has_stem_of_timm(tensors) => recipe.preprocess(),
+            _ => self.recipe.preprocess(),
+        }
+    }
+}
+
+impl Recipe {
+    fn preprocess(self) -> Result<Preprocess> {
         let (mean, std) = (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
-        Ok(match self.recipe {
+        Ok(match self {
             Recipe::Torchvision(interpolation) => Preprocess { interpolation, mean, std, ..Preprocess::new(224, 3)? },
             Recipe::Caffe => Preprocess {
                 order: Order::Bgr,

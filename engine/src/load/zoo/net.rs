@@ -40,6 +40,8 @@ pub struct Net<'a> {
     pub own_between: Activation,
     /// Whether only shapes are checked: parameters are not read.
     dry: bool,
+    /// The first convolution, and the module that is the classifier.
+    ends: [String; 2],
 }
 
 impl<'a> Net<'a> {
@@ -58,6 +60,7 @@ impl<'a> Net<'a> {
             same: false,
             own_between: Activation::Relu,
             dry: how.dry,
+            ends: Default::default(),
         }
     }
 
@@ -69,6 +72,29 @@ impl<'a> Net<'a> {
     /// The shape of a tensor of the file.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.shape(name)
+    }
+
+    /// Where only names and shapes are asked for: whether the file has squeezes must be as the architecture has it.
+    pub fn disprove_squeezes(&mut self, expected: bool, leaf: &str) {
+        if self.dry && self.names().any(|name| name.ends_with(leaf)) != expected {
+            self.misfit("squeeze and excitation".to_string());
+        }
+    }
+
+    /// Says which module is the classifier.
+    pub fn classifier(&mut self, module: &str) {
+        self.ends[1] = module.to_string();
+    }
+
+    /// How many values the net has that neither its input's channels nor its number of classes decide: those outside the
+    /// first convolution's weight and the classifier.
+    fn values(&self) -> usize {
+        let first = format!("{}.weight", self.ends[0]);
+        let within = |name: &str| {
+            name.strip_prefix(self.ends[1].as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let size = |name: &String| self.shape(name).map_or(0, |shape| shape.iter().product());
+        self.used.iter().filter(|name| **name != first && !within(name)).map(size).sum()
     }
 
     /// Notes what does not fit the architecture.
@@ -107,6 +133,7 @@ impl<'a> Net<'a> {
 
     /// The net's input of height and width `size`, with as many channels as the weight `first` takes (3 if it is missing).
     pub fn input(&mut self, first: &str, size: [usize; 2]) -> Result<NodeId> {
+        self.ends[0] = first.to_string();
         let channels = match self.tensors.shape(&format!("{first}.weight")) {
             Some(&[_, c, _, _]) => c,
             _ => 3,
@@ -310,8 +337,9 @@ impl<'a> Net<'a> {
             .collect();
         self.misfits.extend(left);
         if self.misfits.is_empty() {
+            let values = self.values();
             let (graph, weights) = self.builder.finish(output)?;
-            return Ok(Built { graph, weights, notes: self.notes, headless: self.headless });
+            return Ok(Built { graph, weights, notes: self.notes, headless: self.headless, values });
         }
         let count = self.misfits.len();
         let more = if count > LISTED { format!("\n  and {} more", count - LISTED) } else { String::new() };

@@ -26,6 +26,7 @@ pub fn caffe(net: &mut Net, size: [usize; 2]) -> Result<NodeId> {
             x = net.max_pool(&format!("pool{}", i + 2), x, Window::square(3, 2, 0), true)?;
         }
     }
+    net.classifier("conv10");
     let classes = net.outputs("conv10");
     x = net.conv("conv10", x, classes, Window::square(1, 1, 0))?;
     x = net.global_pool("pool10", x)?;
@@ -73,6 +74,7 @@ fn torchvision(net: &mut Net, size: [usize; 2], (out, kernel): (usize, usize), p
         x = net.flatten("flatten", x)?;
         return net.head("classifier", &["classifier.1"], x);
     }
+    net.classifier("classifier");
     let classes = net.outputs("classifier.1");
     x = net.conv("classifier.1", x, classes, Window::square(1, 1, 0))?;
     x = net.relu("classifier.2", x)?;

@@ -50,7 +50,7 @@ pub const TORCHVISION: &[Architecture] = &[
     Architecture::new("densenet169", DENSENET, |n, s| densenet::densenet(n, s, 64, 32, [6, 12, 32, 32])),
     Architecture::new("densenet201", DENSENET, |n, s| densenet::densenet(n, s, 64, 32, [6, 12, 48, 32])),
     Architecture::new("mobilenet_v2", MOBILENET2, mobilenet::mobilenet_v2),
-    Architecture::new("efficientnet_lite0", EFFICIENTNET, efficientnet::lite0).with(Recipe::Lite),
+    Architecture::new("efficientnet_lite0", EFFICIENTNET, efficientnet::lite0).with(Recipe::Lite).or_timm(cropped(224, 256, Interpolation::Bicubic)),
     // torchvision, and timm where it has the same name.
     Architecture::new("resnext50_32x4d", RESNEXT, |n, s| resnet::bottleneck(n, s, [3, 4, 6, 3], 32, 4)),
     Architecture::new("resnext101_32x8d", RESNEXT, |n, s| resnet::bottleneck(n, s, [3, 4, 23, 3], 32, 8)),
