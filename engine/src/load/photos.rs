@@ -72,12 +72,13 @@ pub fn with_options(
     };
     if let Some(size) = options.size {
         made.size = size;
-        if let Resize::Short(_) = made.resize {
+        if let Resize::Short(_) | Resize::Squash(_) = made.resize {
             made.resize = Preprocess::new(size, made.channels)?.resize;
         }
     }
     made.resize = options.resize.unwrap_or(made.resize);
     made.interpolation = options.interpolation.unwrap_or(made.interpolation);
+    made.rounding = options.rounding.unwrap_or(made.rounding);
     made.crop = options.crop.unwrap_or(made.crop);
     made.order = options.order.unwrap_or(made.order);
     made.scale = options.scale.unwrap_or(made.scale);
