@@ -5,7 +5,7 @@ use super::zoo::HeadActivation;
 use crate::data::Interpolation;
 use crate::data::preprocess::{Crop, Order, Resize, Rounding, Size};
 use crate::error::{Error, Result, did_you_mean};
-use crate::model::OutputKind;
+use crate::model::{Background, OutputKind};
 use serde::{Deserialize, Serialize};
 
 /// The options of `load_model`. Those of preprocessing replace what the net's card says, one by one.
@@ -22,6 +22,8 @@ pub struct LoadOptions {
     pub head_activation: Option<HeadActivation>,
     /// The names of the outputs.
     pub labels: Option<Labels>,
+    /// Which output is the background where there is one name less than outputs.
+    pub background: Option<Background>,
     /// What the raw outputs are.
     pub output: Option<OutputKind>,
     /// How boxes are decoded from the outputs.
@@ -133,7 +135,7 @@ const fn option(name: &'static str, takes: &'static str, doc: &'static str) -> L
 }
 
 /// Every option of `load_model`.
-pub const OPTIONS: [LoadOption; 23] = [
+pub const OPTIONS: [LoadOption; 24] = [
     option("weights", "a path", "the .pth or .safetensors file of a named architecture"),
     option("arch", "a name", "the architecture of a weight file given as a path"),
     option(
@@ -149,7 +151,12 @@ pub const OPTIONS: [LoadOption; 23] = [
     option(
         "labels",
         "a path, a list of names or \"imagenet\"",
-        "the names of the outputs: .txt, .csv, .json or a Python dict; n names for n + 1 outputs leave output 0 to the background",
+        "the names of the outputs: .txt, .csv, .json or a Python dict; n names for n + 1 outputs leave output 0 to the background, which a note says",
+    ),
+    option(
+        "background",
+        "0, -1 or \"none\"",
+        "which output is the background where there is one name less than outputs: the first or the last; \"none\" refuses such names",
     ),
     option(
         "output",
