@@ -28,7 +28,7 @@ pub use dataset::{Dataset, Generator, Item, Source};
 
 pub use files::load_images;
 pub use npy::load_tensor;
-pub use preprocess::{Crop, Order, Placement, Preprocess, Resize, Size};
+pub use preprocess::{Crop, Order, Placement, Preprocess, Resize, Rounding, Size};
 pub use resample::Interpolation;
 pub use signal::Signal;
 pub use volume::{Orientation, Volume};

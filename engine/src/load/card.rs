@@ -7,9 +7,9 @@ use crate::data::Orientation;
 use crate::data::preprocess::Preprocess;
 use crate::error::{Error, Result};
 use crate::graph::closing::Closing;
-use crate::model::Model;
 use crate::model::boxes::{BoxDecoding, DECODINGS};
 use crate::model::outputs::{Evidence, OutputKind};
+use crate::model::{Background, Card, Model};
 
 impl LoadRequest<'_> {
     /// The net with its `known` preprocessing and its labels, as the options change them; labels `beside` it name classes that
@@ -20,7 +20,11 @@ impl LoadRequest<'_> {
             (self.report)(&format!("{}: {note}", card.name));
             card.notes.push(note.clone());
         }
-        let (preprocess, assumed) = photos::with_options(known, self.options, model.input_shape())?;
+        // What was read beside the net is of the net's own size already.
+        let unsized_options = LoadOptions { size: None, ..self.options.clone() };
+        let is_read = known.is_some() && known == beside.preprocess;
+        let options = if is_read { &unsized_options } else { self.options };
+        let (preprocess, assumed) = photos::with_options(known, options, model.input_shape())?;
         card.preprocess = preprocess;
         card.notes.extend(assumed);
         card.output = self.options.output.or(card.output);
@@ -72,7 +76,7 @@ impl LoadRequest<'_> {
             None => {
                 let found = beside.labels.as_ref().filter(|_| card.classes.is_empty());
                 let Some(labels) = found else { return Ok(model.with_card(card)) };
-                if let Ok(named) = card.clone().with_labels(&with_nothing(labels.clone(), &said, outputs)?, outputs) {
+                if let Ok(named) = named(card.clone(), labels, &said, self.options.background) {
                     return Ok(model.with_card(named));
                 }
                 let n = labels.len();
@@ -85,22 +89,28 @@ impl LoadRequest<'_> {
             Some(Labels::Path(name)) if name.eq_ignore_ascii_case("imagenet") => fetch::imagenet_labels(self.report)?,
             Some(Labels::Path(path)) => labels::read_labels(&self.base.join(path))?,
         };
-        Ok(model.with_card(card.with_labels(&with_nothing(labels, &said, outputs)?, outputs)?))
+        Ok(model.with_card(named(card, &labels, &said, self.options.background)?))
     }
 }
 
-/// The labels of a detector's classes, with a name for the background class after them.
+/// The card with `labels` of the classes of `net`, whose boxes or the option say which class is the background.
 ///
 /// # Errors
-/// Where what a detector's card says does not fit its outputs.
-fn with_nothing(mut labels: Vec<String>, net: &Model, outputs: usize) -> Result<Vec<String>> {
-    if net.card().boxes.is_some() && labels.len() + 1 == outputs {
-        let nothing = crate::detect::Detector::new(net)?.background();
-        if nothing == Some(outputs - 1) {
-            labels.push("no object".into());
+/// Where the numbers of labels and classes do not fit, or what a detector's card says does not fit its outputs.
+pub(super) fn named(card: Card, labels: &[String], net: &Model, background: Option<Background>) -> Result<Card> {
+    let outputs = labelled(net)?;
+    let mut background = background;
+    if background.is_none() && net.card().boxes.is_some() && labels.len() + 1 == outputs {
+        match crate::detect::Detector::new(net)?.background() {
+            Some(0) => background = Some(Background::First),
+            Some(last) if last + 1 == outputs => {
+                let with_last: Vec<String> = labels.iter().cloned().chain(["no object".to_string()]).collect();
+                return card.with_labels(&with_last, outputs);
+            }
+            Some(_) | None => {}
         }
     }
-    Ok(labels)
+    card.with_labels_and(labels, outputs, background)
 }
 
 /// The name of a two-class net's single output, where no labels name it.

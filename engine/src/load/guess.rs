@@ -81,7 +81,7 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
         && let Some(labels) = &beside.labels
     {
         let classes = super::labelled(net)?;
-        let fits = net.card().clone().with_labels(labels, classes).is_ok();
+        let fits = super::card::named(net.card().clone(), labels, net, options.background).is_ok();
         match fits {
             true => {
                 guess.options.insert("labels".into(), serde_json::json!(labels));

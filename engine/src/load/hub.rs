@@ -15,9 +15,8 @@ use cache::Cache;
 use client::{Client, Failure, Found};
 pub use environment::Hub;
 
-use super::photos;
 use super::zoo::{self, Architecture};
-use crate::data::preprocess::Preprocess;
+use super::{configs, photos};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::seal::broker::Want;
 use crate::seal::{fetched_elsewhere, is_held};
@@ -29,7 +28,7 @@ pub struct Fetched {
     /// The architecture whose weights the file holds; an ONNX file needs none.
     pub architecture: Option<&'static Architecture>,
     /// How photos become inputs, where `config.json` says so.
-    pub preprocess: Option<Preprocess>,
+    pub reading: Option<configs::Reading>,
     /// The classes' names, where `config.json` lists them.
     pub labels: Option<Vec<String>>,
     /// The licence, where `config.json` names it.
@@ -75,7 +74,7 @@ pub fn fetch(hub: &Hub, id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
     let mut files = Repository { client, cache, id, repo, revision, report, unreachable };
     if let Some(name) = inside {
         let file = files.named(name)?;
-        return Ok(Fetched { file, architecture: None, preprocess: None, labels: None, license: String::new() });
+        return Ok(Fetched { file, architecture: None, reading: None, labels: None, license: String::new() });
     }
     let config = match files.file("config.json")? {
         Some(path) => {
@@ -95,7 +94,7 @@ pub fn fetch(hub: &Hub, id: &str, report: &dyn Fn(&str)) -> Result<Fetched> {
     Ok(Fetched {
         file,
         architecture,
-        preprocess: photos::timm(&config)?,
+        reading: configs::timm(&config, None)?,
         labels: photos::named(&config),
         license: config["pretrained_cfg"]["license"].as_str().unwrap_or_default().to_string(),
     })

@@ -1,8 +1,9 @@
 //! Preprocessing and labels from an ONNX file's own metadata, as exporters write them: image metadata of the ONNX standard
 //! (docs/MetadataProps.md), Ultralytics' `names` and authorship, and keys named as the options of `load_model`.
 
+use super::configs::{self, Reading};
 use super::labels::read_text;
-use super::photos::{self, Sidecar};
+use super::photos::Sidecar;
 use crate::data::preprocess::{Order, Preprocess, Resize, Size};
 use crate::error::Result;
 use serde_json::Value;
@@ -29,16 +30,16 @@ pub fn read(pairs: &[(String, String)], size: Size, channels: usize) -> Result<S
         }
     }
     let read = match value("preprocessing").or(value("pretrained_cfg")).map(serde_json::from_str::<Value>) {
-        Some(Ok(config)) => photos::timm(&config)?,
+        Some(Ok(config)) => configs::timm(&config, Some(size))?.filter(|read| read.preprocess.channels == channels),
         _ => None,
     };
     let read = match read {
         Some(read) => Some(read),
-        None => normalised(&value, size, channels)?,
+        None => normalised(&value, size, channels)?.map(|preprocess| Reading { preprocess, remarks: Vec::new() }),
     };
     if let Some(read) = read {
-        found.preprocess = Some(read);
-        found.notes.push("preprocessing from the file's own metadata".to_string());
+        found.notes.push(read.note("the file's own metadata"));
+        found.preprocess = Some(read.preprocess);
     } else if is_ultralytics(&value) {
         let (made, note) = ultralytics(value("task").unwrap_or("detect"), size, channels)?;
         found.preprocess = Some(made);

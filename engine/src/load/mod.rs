@@ -1,6 +1,7 @@
 //! `load_model`: from a name or a path to a net with its card.
 
 mod card;
+pub mod configs;
 pub mod fetch;
 mod foreign;
 pub mod guess;
@@ -241,18 +242,26 @@ impl LoadRequest<'_> {
     #[cfg(feature = "hub")]
     fn hub(&self, id: &str) -> Result<Model> {
         let fetched = hub::fetch(&hub::Hub::from_environment()?, id, self.report)?;
-        let card = Card { source: format!("hf:{id}"), license: fetched.license, ..Card::named(id) };
+        let mut card = Card { source: format!("hf:{id}"), license: fetched.license, ..Card::named(id) };
+        // What needs no remark is the repository's own and needs no note.
+        let note = fetched.reading.as_ref().filter(|r| !r.remarks.is_empty()).map(|r| r.note("its `config.json`"));
+        let known = fetched.reading.map(|reading| reading.preprocess);
         let model = match fetched.architecture {
-            Some(architecture) => self.architecture(architecture, card, &fetched.file, fetched.preprocess)?,
+            Some(architecture) => {
+                card.notes.extend(note);
+                self.architecture(architecture, card, &fetched.file, known)?
+            }
             None => {
-                let model = self.onnx(&fetched.file, fetched.preprocess)?;
+                let model = self.onnx(&fetched.file, known.clone())?;
                 let Card { name, source, license, .. } = card;
-                model.with_card(Card { name, source, license, ..model.card().clone() })
+                let mut card = Card { name, source, license, ..model.card().clone() };
+                card.notes.extend(note.filter(|_| card.preprocess == known));
+                model.with_card(card)
             }
         };
         match fetched.labels {
             Some(names) if self.options.labels.is_none() => {
-                let labelled = model.card().clone().with_labels(&names, labelled(&model)?);
+                let labelled = card::named(model.card().clone(), &names, &model, self.options.background);
                 Ok(labelled.map_or(model.clone(), |card| model.with_card(card)))
             }
             _ => Ok(model),

@@ -3,9 +3,9 @@
 use super::PRESETS;
 use super::zoo::HeadActivation;
 use crate::data::Interpolation;
-use crate::data::preprocess::{Crop, Order, Resize, Size};
+use crate::data::preprocess::{Crop, Order, Resize, Rounding, Size};
 use crate::error::{Error, Result, did_you_mean};
-use crate::model::OutputKind;
+use crate::model::{Background, OutputKind};
 use serde::{Deserialize, Serialize};
 
 /// The options of `load_model`. Those of preprocessing replace what the net's card says, one by one.
@@ -22,6 +22,8 @@ pub struct LoadOptions {
     pub head_activation: Option<HeadActivation>,
     /// The names of the outputs.
     pub labels: Option<Labels>,
+    /// Which output is the background where there is one name less than outputs.
+    pub background: Option<Background>,
     /// What the raw outputs are.
     pub output: Option<OutputKind>,
     /// How boxes are decoded from the outputs.
@@ -32,10 +34,12 @@ pub struct LoadOptions {
     pub preset: Option<String>,
     /// The net's input in pixels.
     pub size: Option<Size>,
-    /// The short side before the crop, "direct", "letterbox" or "auto".
+    /// The short side or both sides before the crop, "direct", "letterbox" or "auto".
     pub resize: Option<Resize>,
     /// How values between pixels are interpolated.
     pub interpolation: Option<Interpolation>,
+    /// How the sizes of resize and crop become whole numbers.
+    pub rounding: Option<Rounding>,
     /// Which part of the resized photo is the net's input.
     pub crop: Option<Crop>,
     /// The order of the input's channels.
@@ -131,7 +135,7 @@ const fn option(name: &'static str, takes: &'static str, doc: &'static str) -> L
 }
 
 /// Every option of `load_model`.
-pub const OPTIONS: [LoadOption; 22] = [
+pub const OPTIONS: [LoadOption; 24] = [
     option("weights", "a path", "the .pth or .safetensors file of a named architecture"),
     option("arch", "a name", "the architecture of a weight file given as a path"),
     option(
@@ -147,7 +151,12 @@ pub const OPTIONS: [LoadOption; 22] = [
     option(
         "labels",
         "a path, a list of names or \"imagenet\"",
-        "the names of the outputs: .txt, .csv, .json or a Python dict; n names for n + 1 outputs leave output 0 to the background",
+        "the names of the outputs: .txt, .csv, .json or a Python dict; n names for n + 1 outputs leave output 0 to the background, which a note says",
+    ),
+    option(
+        "background",
+        "0, -1 or \"none\"",
+        "which output is the background where there is one name less than outputs: the first or the last; \"none\" refuses such names",
     ),
     option(
         "output",
@@ -172,13 +181,18 @@ pub const OPTIONS: [LoadOption; 22] = [
     option("size", "pixels, or [rows, columns]", "the net's input, where the file leaves it open"),
     option(
         "resize",
-        "pixels, \"direct\", \"letterbox\" or \"auto\"",
-        "the short side before the centre crop; \"direct\" resizes to the input's size without a crop; \"letterbox\" keeps the proportions of the whole photo and fills the rest with grey (114 of 255), as YOLO's nets are used; \"auto\", the default where nothing is known, leaves a picture of the input's size as it is and takes others to round(size / 0.875)",
+        "pixels, [rows, columns], \"direct\", \"letterbox\" or \"auto\"",
+        "the short side before the centre crop; [rows, columns] resizes to these whatever the proportions, before the crop; \"direct\" resizes to the input's size without a crop; \"letterbox\" keeps the proportions of the whole photo and fills the rest with grey (114 of 255), as YOLO's nets are used; \"auto\", the default where nothing is known, leaves a picture of the input's size as it is and takes others to round(size / 0.875)",
     ),
     option(
         "interpolation",
         "\"bicubic\", \"bilinear\" or \"nearest\"",
         "the interpolation of the resize (default bicubic, as PIL)",
+    ),
+    option(
+        "rounding",
+        "\"nearest\", \"torchvision\" or \"transformers\"",
+        "how the long side of the resize and the offset of the crop become whole numbers: to the nearest and down (default), down and to the nearest (torchvision, timm), or both down (Hugging Face's transformers); a configuration of timm or transformers that is read says it",
     ),
     option("crop", "\"center\"", "which part of the resized photo the net sees"),
     option("order", "\"RGB\" or \"BGR\"", "the order of the input's channels"),
@@ -214,6 +228,7 @@ impl LoadOptions {
         self.preset.is_some()
             || self.resize.is_some()
             || self.interpolation.is_some()
+            || self.rounding.is_some()
             || self.crop.is_some()
             || self.order.is_some()
             || self.scale.is_some()

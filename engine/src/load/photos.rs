@@ -2,8 +2,7 @@
 //! of these decides.
 
 use super::options::LoadOptions;
-use super::{metadata, onnx};
-use crate::data::Interpolation;
+use super::{configs, metadata, onnx};
 use crate::data::preprocess::{Order, Preprocess, Resize, Size};
 use crate::error::{Error, Result};
 use crate::limits::TEXT;
@@ -72,12 +71,13 @@ pub fn with_options(
     };
     if let Some(size) = options.size {
         made.size = size;
-        if let Resize::Short(_) = made.resize {
+        if let Resize::Short(_) | Resize::Squash(_) = made.resize {
             made.resize = Preprocess::new(size, made.channels)?.resize;
         }
     }
     made.resize = options.resize.unwrap_or(made.resize);
     made.interpolation = options.interpolation.unwrap_or(made.interpolation);
+    made.rounding = options.rounding.unwrap_or(made.rounding);
     made.crop = options.crop.unwrap_or(made.crop);
     made.order = options.order.unwrap_or(made.order);
     made.scale = options.scale.unwrap_or(made.scale);
@@ -175,26 +175,33 @@ pub fn beside_of(net: &Path, size: Size, channels: usize, belongs: impl Fn(&Valu
     let onnx = net.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
     let mut found = if onnx { metadata::read(&onnx::metadata(net)?, size, channels)? } else { Sidecar::default() };
     let folder = net.parent().unwrap_or(Path::new(""));
+    let mut configurations = Vec::new();
     for name in &FILES[..2] {
-        let name = *name;
-        let path = folder.join(name);
-        let Ok(text) = regular::read_text(&path, |bytes| TEXT.check(bytes)) else { continue };
-        let Ok(config) = serde_json::from_str::<Value>(&text) else {
-            found.notes.push(format!("`{name}` beside the net is no JSON and is left out"));
-            continue;
-        };
-        if !belongs(&config) {
-            continue;
+        let Ok(text) = regular::read_text(&folder.join(name), |bytes| TEXT.check(bytes)) else { continue };
+        match serde_json::from_str::<Value>(&text) {
+            Ok(config) if belongs(&config) => configurations.push((*name, config)),
+            Ok(_) => {}
+            Err(_) => found.notes.push(format!("`{name}` beside the net is no JSON and is left out")),
         }
-        let read = match name {
-            "config.json" => timm(&config)?,
-            _ => transformers(&config, size)?,
+    }
+    let model_type = configurations.iter().find_map(|(_, config)| config["model_type"].as_str());
+    for (name, config) in &configurations {
+        let read = match *name {
+            "config.json" => configs::timm(config, Some(size))?,
+            _ => configs::transformers(config, model_type, size)?,
         };
-        if let (None, Some(read)) = (&found.preprocess, read) {
-            found.preprocess = Some(read);
-            found.notes.push(format!("preprocessing from `{name}` beside the net"));
+        match read {
+            Some(read) if found.preprocess.is_none() && read.preprocess.channels == channels => {
+                found.notes.push(read.note(&format!("`{name}` beside the net")));
+                found.preprocess = Some(read.preprocess);
+            }
+            Some(read) if found.preprocess.is_none() => found.notes.push(format!(
+                "`{name}` beside the net is for photos of {} channels, the net takes {channels}: how it preprocesses is left out",
+                read.preprocess.channels
+            )),
+            Some(_) | None => {}
         }
-        if let (None, Some(names)) = (&found.labels, named(&config)) {
+        if let (None, Some(names)) = (&found.labels, named(config)) {
             found.labels = Some(names);
             found.notes.push(format!("labels from `{name}` beside the net"));
         }
@@ -213,88 +220,12 @@ pub fn size_beside(net: &Path) -> Option<(Size, &'static str)> {
     FILES[..2].iter().find_map(|name| {
         let text = regular::read_text(&folder.join(name), |bytes| TEXT.check(bytes)).ok()?;
         let config: Value = serde_json::from_str(&text).ok()?;
-        let about = if config["pretrained_cfg"].is_object() { &config["pretrained_cfg"] } else { &config };
-        let whole = |value: &Value| value.as_u64().map(|n| n as usize).filter(|n| *n > 0);
-        let sides = |value: &Value| Some([whole(&value["height"])?, whole(&value["width"])?]);
-        let square = |value: &Value| whole(value).map(|n| [n, n]);
-        let timm = || match &about["input_size"].as_array()?[..] {
-            [_, height, width] => Some([whole(height)?, whole(width)?]),
-            _ => None,
-        };
-        let [height, width] = timm()
-            .or_else(|| sides(&config["crop_size"]))
-            .or_else(|| square(&config["crop_size"]))
-            .or_else(|| sides(&config["size"]))
-            .or_else(|| square(&config["size"]["shortest_edge"]))
-            .or_else(|| square(&config["size"]))?;
-        Some((Size { height, width }, *name))
+        configs::size_of(&config).map(|size| (size, *name))
     })
-}
-
-/// timm's `pretrained_cfg` (or the file itself): mean, std, input_size, interpolation, crop_pct.
-///
-/// # Errors
-/// Where its values cannot be computed with.
-pub fn timm(config: &Value) -> Result<Option<Preprocess>> {
-    let about = if config["pretrained_cfg"].is_object() { &config["pretrained_cfg"] } else { config };
-    let (Some(mean), Some(std), Some([_, height, width])) = (
-        numbers(&about["mean"]),
-        numbers(&about["std"]),
-        numbers(&about["input_size"]).as_deref().and_then(|s| <[f32; 3]>::try_from(s).ok()),
-    ) else {
-        return Ok(None);
-    };
-    let size = Size { height: height as usize, width: width as usize };
-    let share = about["crop_pct"].as_f64().filter(|p| (0.1..=1.0).contains(p)).unwrap_or(0.875);
-    let short = (size.height.max(size.width) as f64 / share).floor() as usize;
-    let interpolation = match about["interpolation"].as_str() {
-        Some("bilinear") => Interpolation::Bilinear,
-        Some("nearest") => Interpolation::Nearest,
-        _ => Interpolation::Bicubic,
-    };
-    let made = Preprocess { mean, std, interpolation, resize: Resize::Short(short), ..Preprocess::new(size, 3)? };
-    made.check()?;
-    Ok(Some(made))
-}
-
-/// The `preprocessor_config.json` of transformers: image_mean, image_std, rescale_factor, size, crop_size, resample.
-fn transformers(config: &Value, input: Size) -> Result<Option<Preprocess>> {
-    let (Some(mean), Some(std)) = (numbers(&config["image_mean"]), numbers(&config["image_std"])) else {
-        return Ok(None);
-    };
-    let whole = |value: &Value| value.as_u64().map(|n| n as usize);
-    let cropped = config["do_center_crop"].as_bool() == Some(true);
-    let short = whole(&config["size"]["shortest_edge"]).or_else(|| whole(&config["size"]));
-    let resize = match short {
-        _ if config["do_resize"].as_bool() == Some(false) => Resize::Auto,
-        Some(short) if cropped || short >= input.height.max(input.width) => Resize::Short(short),
-        _ => Resize::Direct,
-    };
-    let interpolation = match config["resample"].as_u64() {
-        Some(0) => Interpolation::Nearest,
-        Some(3) => Interpolation::Bicubic,
-        _ => Interpolation::Bilinear,
-    };
-    let scale = match config["do_rescale"].as_bool() {
-        Some(false) => 1.0,
-        _ => config["rescale_factor"].as_f64().unwrap_or(1.0 / 255.0) as f32,
-    };
-    let channels = mean.len();
-    let (mean, std) = match config["do_normalize"].as_bool() {
-        Some(false) => (vec![0.0; channels], vec![1.0; channels]),
-        _ => (mean, std),
-    };
-    let made = Preprocess { mean, std, scale, resize, interpolation, ..Preprocess::new(input, channels)? };
-    made.check()?;
-    Ok(Some(made))
 }
 
 /// Names of classes as transformers (`id2label`) and timm (`label_names`) write them.
 pub fn named(config: &Value) -> Option<Vec<String>> {
     let listed = [&config["id2label"], &config["label_names"], &config["pretrained_cfg"]["label_names"]];
     listed.into_iter().find(|v| !v.is_null()).and_then(|v| super::labels::from_json(&v.to_string()).ok())
-}
-
-fn numbers(value: &Value) -> Option<Vec<f32>> {
-    value.as_array()?.iter().map(|v| v.as_f64().map(|x| x as f32)).collect()
 }

@@ -84,6 +84,40 @@ fn options_make_a_card_for_a_net_that_has_none() {
     assert_eq!(net.card().class_name(0), "background");
 }
 
+/// Which output of one more than there are names is the background is a guess, which is said and can be said otherwise.
+#[test]
+fn the_background_is_assumed_or_said() {
+    let with = |background: serde_json::Value| {
+        let mut options = json!({"labels": ["cat", "dog"]});
+        if !background.is_null() {
+            options["background"] = background;
+        }
+        load(FIXED, "net.onnx", options)
+    };
+    let names = |net: &Model| (0..3).map(|i| net.card().class_name(i)).collect::<Vec<_>>();
+    let notes = |net: &Model| net.card().notes.iter().filter(|n| n.contains("background")).cloned().collect::<Vec<_>>();
+    let net = with(json!(null)).unwrap();
+    assert_eq!(names(&net), ["background", "cat", "dog"]);
+    assert!(
+        notes(&net)[0].starts_with("2 names for 3 outputs: output 0 is taken for the background"),
+        "{:?}",
+        notes(&net)
+    );
+    assert!(notes(&net)[0].contains("assumed") && notes(&net)[0].contains("`background: -1`"), "{:?}", notes(&net));
+    for (said, order) in [(0, ["background", "cat", "dog"]), (-1, ["cat", "dog", "background"])] {
+        let net = with(json!(said)).unwrap();
+        assert_eq!((names(&net), notes(&net)), (order.map(String::from).to_vec(), vec![]));
+    }
+    let error = with(json!("none")).unwrap_err();
+    assert!(error.message.contains("2 labels for 3 outputs") && error.hint.unwrap().contains("one label an output"));
+    let given = json!({"labels": ["cat", "dog"], "background": 2});
+    let error = LoadOptions::from_json(given.as_object().unwrap()).unwrap_err();
+    assert!(error.message.contains("option `background` of `load_model` takes 0, -1 or \"none\", got 2"), "{error}");
+    // As many names as outputs leave none to be the background.
+    let net = load(FIXED, "net.onnx", json!({"labels": ["a", "b", "c"], "background": -1})).unwrap();
+    assert_eq!(names(&net), ["a", "b", "c"]);
+}
+
 #[test]
 fn photos_pass_nets_whose_channels_come_last() {
     let net = load([0, 8, 10, 3], "net.onnx", json!({"scale": 1.0})).unwrap();

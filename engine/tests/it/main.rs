@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod builders;
+mod configurations;
 mod golden;
 mod onnx_bytes;
 mod own_process;

@@ -1,16 +1,18 @@
 //! How a photo becomes a net's input, and the way back.
 //!
 //! A net's card carries its [`Preprocess`], so that nobody guesses: short side to `resize`, centre crop to `size`,
-//! then x = (pixel * scale - mean) / std in the net's channel order. Sizes are rounded as PIL code does it: the long
-//! side to the nearest whole number, the crop's offset down. The convention for ImageNet nets is that of Krizhevsky
-//! et al. 2012, with the 0.875 that the reference implementations of the later nets share.
+//! then x = (pixel * scale - mean) / std in the net's channel order. Pixels are resampled as PIL does it, to the bit;
+//! how sizes are rounded is a convention of the code around it ([`Rounding`]). The convention for ImageNet nets is that of
+//! Krizhevsky et al. 2012, with the 0.875 that the reference implementations of the later nets share.
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 mod options;
+mod placement;
 
-pub use options::{Crop, Order, Resize, Size};
+pub use options::{Crop, Order, Resize, Rounding, Size};
+pub use placement::Placement;
 
 use self::options::Options;
 use super::resample::Interpolation;
@@ -33,6 +35,9 @@ pub struct Preprocess {
     pub resize: Resize,
     /// How values between pixels are interpolated.
     pub interpolation: Interpolation,
+    /// How the sizes of resize and crop become whole numbers; written only where it is not the default.
+    #[serde(default, skip_serializing_if = "Rounding::is_default")]
+    pub rounding: Rounding,
     /// Which part of the resized photo the net sees.
     pub crop: Crop,
     /// The order of the net's channels.
@@ -55,6 +60,7 @@ impl Preprocess {
             size,
             resize: Resize::Short(Self::usual_short(size)),
             interpolation: Interpolation::default(),
+            rounding: Rounding::default(),
             crop: Crop::default(),
             order: Order::default(),
             scale: 1.0 / 255.0,
@@ -83,17 +89,7 @@ impl Preprocess {
             return Err(Error::value(format!("a net with {} input channels takes no photos", self.channels))
                 .hint("photos have 3 channels or 1; give it tensors"));
         }
-        let side = height.max(width);
-        match self.resize {
-            Resize::Short(short) if short < side => {
-                let message = format!("a short side of {short} leaves no crop of {height} x {width}");
-                return Err(Error::value(message).hint(format!("`resize` of at least {side}, or \"direct\"")));
-            }
-            Resize::Short(short) if short > 2 * MAX_SIDE => {
-                return Err(Error::value(format!("a short side of {short} is above {}", 2 * MAX_SIDE)));
-            }
-            _ => {}
-        }
+        self.resize.check(self.size)?;
         for (name, values) in [("mean", &self.mean), ("std", &self.std)] {
             if values.len() != self.channels {
                 let (n, c) = (values.len(), self.channels);
@@ -125,7 +121,7 @@ impl Preprocess {
         if self.resize == Resize::Letterbox {
             return on_ground(&resized, self.size);
         }
-        let (left, top) = ((w - width) / 2, (h - height) / 2);
+        let (left, top) = (self.rounding.offset(w, width), self.rounding.offset(h, height));
         resized.crop(PixelBox { left, top, width, height })
     }
 
@@ -194,7 +190,7 @@ impl Preprocess {
         let Size { height, width } = self.size;
         // A crop begins inside the resized photo, the ground of a letterbox before it.
         let before =
-            |own: usize, input: usize| (own.saturating_sub(input) / 2) as f64 - (input.saturating_sub(own) / 2) as f64;
+            |own: usize, input: usize| self.rounding.offset(own, input) as f64 - (input.saturating_sub(own) / 2) as f64;
         Placement {
             left: before(w, width) * sx,
             top: before(h, height) * sy,
@@ -207,9 +203,10 @@ impl Preprocess {
     /// Width and height of a photo after the resize and before the crop.
     fn resized(&self, width: usize, height: usize) -> (usize, usize) {
         let in_proportion = |long: usize, short: usize, target: usize| {
-            ((long as f64 * target as f64 / short as f64).round_ties_even() as usize).max(target)
+            self.rounding.side(long as f64 * target as f64 / short as f64).max(target)
         };
         match self.resize {
+            Resize::Squash(to) => (to.width, to.height),
             Resize::Direct => (self.size.width, self.size.height),
             Resize::Letterbox => {
                 let Size { height: rows, width: columns } = self.size;
@@ -249,36 +246,6 @@ fn on_ground(image: &Image, Size { height, width }: Size) -> Result<Image> {
         pixels[from..from + row.len()].copy_from_slice(row);
     }
     Image::new(width, height, pixels)
-}
-
-/// Where a net's input lies on the photo it was made from: the crop's rectangle in the photo's pixels, with resize and
-/// crop undone; beyond the photo where the net's input has a ground around it. Positions are continuous: a pixel `i` covers `i` to `i + 1`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Placement {
-    /// The rectangle's left edge on the photo.
-    pub left: f64,
-    /// The rectangle's top edge on the photo.
-    pub top: f64,
-    /// The rectangle's width on the photo.
-    pub width: f64,
-    /// The rectangle's height on the photo.
-    pub height: f64,
-    /// The net's input that covers the rectangle.
-    pub input: Size,
-}
-
-impl Placement {
-    /// The position on the photo of a position on the net's input.
-    pub fn to_photo(&self, x: f64, y: f64) -> (f64, f64) {
-        let (w, h) = (self.input.width as f64, self.input.height as f64);
-        (self.left + x * self.width / w, self.top + y * self.height / h)
-    }
-
-    /// The position on the net's input of a position on the photo; outside the crop it lies outside the input.
-    pub fn to_input(&self, x: f64, y: f64) -> (f64, f64) {
-        let (w, h) = (self.input.width as f64, self.input.height as f64);
-        ((x - self.left) * w / self.width, (y - self.top) * h / self.height)
-    }
 }
 
 #[cfg(test)]
@@ -337,6 +304,43 @@ mod tests {
         let p = Preprocess::new(227, 3).unwrap();
         assert_eq!(p.resized(353, 640), (259, 470));
         assert!(p.place(&photo(353, 640)).top - 121.0 * 640.0 / 470.0 < 1e-9);
+    }
+
+    /// torchvision 0.29: Resize(67) of 512 x 341 gives 100 x 67 (exactly 100.6), and CenterCrop(64) of 99 x 66 begins at column
+    /// int(round(17.5)) = 18; transformers begins at int(17.5) = 17.
+    #[test]
+    fn sizes_are_rounded_by_the_convention_of_the_training_code() {
+        for (rounding, short, long, left) in [
+            (Rounding::Nearest, 67, 101, 18),
+            (Rounding::Torchvision, 67, 100, 18),
+            (Rounding::Torchvision, 66, 99, 18),
+            (Rounding::Transformers, 66, 99, 17),
+            (Rounding::Nearest, 66, 99, 17),
+            (Rounding::Torchvision, 78, 117, 26),
+        ] {
+            let p = Preprocess { rounding, resize: Resize::Short(short), ..Preprocess::new(64, 3).unwrap() };
+            let image = photo(512, 341);
+            assert_eq!(p.resized(512, 341), (long, short), "{rounding:?} {short}");
+            assert_eq!(p.resized(341, 512), (short, long), "{rounding:?} {short}");
+            let place = p.place(&image);
+            assert!((place.left - left as f64 * 512.0 / long as f64).abs() < 1e-9, "{rounding:?} {short}: {place:?}");
+            let resized = image.resize(long, short, Interpolation::Bicubic).unwrap();
+            let top = rounding.offset(short, 64);
+            let part = resized.crop(PixelBox { left, top, width: 64, height: 64 }).unwrap();
+            assert_eq!(p.fit(&image).unwrap(), part, "{rounding:?} {short}");
+        }
+    }
+
+    #[test]
+    fn a_squashed_photo_is_cropped() {
+        let p = parse(r#"{"size": 64, "resize": [73, 80]}"#).unwrap();
+        let image = photo(120, 90);
+        let resized = image.resize(80, 73, Interpolation::Bicubic).unwrap();
+        let part = resized.crop(PixelBox { left: 8, top: 4, width: 64, height: 64 }).unwrap();
+        assert_eq!(p.fit(&image).unwrap(), part);
+        let place = p.place(&image);
+        assert_eq!((place.left, place.width), (12.0, 96.0));
+        assert!((place.top - 4.0 * 90.0 / 73.0).abs() < 1e-12);
     }
 
     #[test]

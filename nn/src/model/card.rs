@@ -38,6 +38,50 @@ fn is_wordnet(text: &str) -> bool {
     text.len() == 9 && text.starts_with('n') && text[1..].bytes().all(|b| b.is_ascii_digit())
 }
 
+/// Which output is the background where there is one name less than outputs; written as 0, -1 or "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BackgroundOption", into = "BackgroundOption")]
+pub enum Background {
+    /// Output 0.
+    First,
+    /// The last output.
+    Last,
+    /// None: there have to be as many names as outputs.
+    Nowhere,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum BackgroundOption {
+    Output(i64),
+    Word(String),
+}
+
+impl TryFrom<BackgroundOption> for Background {
+    type Error = Error;
+
+    fn try_from(option: BackgroundOption) -> Result<Self> {
+        match option {
+            BackgroundOption::Output(0) => Ok(Background::First),
+            BackgroundOption::Output(-1) => Ok(Background::Last),
+            BackgroundOption::Word(word) if word.eq_ignore_ascii_case("none") => Ok(Background::Nowhere),
+            BackgroundOption::Output(_) | BackgroundOption::Word(_) => {
+                Err(Error::value("background is neither 0 (the first output), -1 (the last) nor \"none\""))
+            }
+        }
+    }
+}
+
+impl From<Background> for BackgroundOption {
+    fn from(background: Background) -> Self {
+        match background {
+            Background::First => BackgroundOption::Output(0),
+            Background::Last => BackgroundOption::Output(-1),
+            Background::Nowhere => BackgroundOption::Word("none".into()),
+        }
+    }
+}
+
 /// What is known of a net besides its graph and weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Card {
@@ -89,24 +133,42 @@ impl Card {
     ///
     /// # Errors
     /// Where the numbers fit neither way.
-    pub fn with_labels(mut self, labels: &[String], outputs: usize) -> Result<Self> {
-        let classes = labels.iter().map(|l| Class::from_label(l));
-        self.classes = if labels.len() == outputs {
-            classes.collect()
-        } else if labels.len() + 1 == outputs {
-            self.notes.push(format!(
-                "{} labels for {outputs} outputs: output 0 is taken for the background, output 1 for `{}`; give one label an output to say otherwise",
-                labels.len(),
-                labels.first().map_or("", String::as_str)
-            ));
-            std::iter::once(Class::from_label("background")).chain(classes).collect()
-        } else if labels.len() == 2 && outputs == 1 {
-            self.complement = Some(Class::from_label(&labels[0]));
-            vec![Class::from_label(&labels[1])]
-        } else {
-            return Err(Error::value(format!("{} labels for {outputs} outputs of `{}`", labels.len(), self.name))
-                .hint("give one label an output, or one less where output 0 is the background"));
-        };
+    pub fn with_labels(self, labels: &[String], outputs: usize) -> Result<Self> {
+        self.with_labels_and(labels, outputs, None)
+    }
+
+    /// As [`Card::with_labels`]; of n labels for n + 1 outputs, `background` says which output has none, where that is known.
+    ///
+    /// # Errors
+    /// As [`Card::with_labels`], and where n labels are to name n + 1 outputs of which none is the background.
+    pub fn with_labels_and(
+        mut self,
+        labels: &[String],
+        outputs: usize,
+        background: Option<Background>,
+    ) -> Result<Self> {
+        let n = labels.len();
+        let mut classes: Vec<Class> = labels.iter().map(|l| Class::from_label(l)).collect();
+        if n + 1 == outputs && background != Some(Background::Nowhere) {
+            let at = if background == Some(Background::Last) { n } else { 0 };
+            classes.insert(at, Class::from_label("background"));
+            if background.is_none() {
+                self.notes.push(format!(
+                    "{n} names for {outputs} outputs: output 0 is taken for the background, output 1 for `{}`, which is assumed; \
+                     `background: -1` takes the last output for it, `background: 0` says that it is so",
+                    labels.first().map_or("", String::as_str)
+                ));
+            }
+        } else if n == 2 && outputs == 1 {
+            self.complement = Some(classes.remove(0));
+        } else if n != outputs {
+            let hint = match background {
+                Some(Background::Nowhere) => "give one label an output",
+                Some(_) | None => "give one label an output, or one less where one output is the background",
+            };
+            return Err(Error::value(format!("{n} labels for {outputs} outputs of `{}`", self.name)).hint(hint));
+        }
+        self.classes = classes;
         Ok(self)
     }
 

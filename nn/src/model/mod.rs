@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 pub use boxes::{BoxCode, BoxDecoding, BoxUnit, Column};
-pub use card::{Card, Class};
+pub use card::{Background, Card, Class};
 pub use class_maps::ClassMaps;
 pub use inputs::NetInput;
 pub use outputs::{OutputKind, Readout};

@@ -180,15 +180,15 @@ fn plane_of(p: &Preprocess, photo: &Image) -> Result<Prepared> {
     let wider = |n: usize| (n as f64 / SHARE).round_ties_even() as usize;
     let (w, h) = (photo.width(), photo.height());
     let (columns, rows) = match p.resize {
-        Resize::Direct | Resize::Letterbox => (wider(width), wider(height)),
+        Resize::Squash(to) if to.height > height && to.width > width => (to.width, to.height),
+        Resize::Direct | Resize::Letterbox | Resize::Squash(_) => (wider(width), wider(height)),
         Resize::Auto | Resize::Short(_) => {
             let short = match p.resize {
                 Resize::Short(short) if short > height.max(width) => short,
                 _ => Preprocess::usual_short(p.size),
             };
-            let long = |long: usize, other: usize| {
-                ((long as f64 * short as f64 / other as f64).round_ties_even() as usize).max(short)
-            };
+            let long =
+                |long: usize, other: usize| p.rounding.side(long as f64 * short as f64 / other as f64).max(short);
             if w <= h { (short, long(h, w)) } else { (long(w, h), short) }
         }
     };

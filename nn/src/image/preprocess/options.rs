@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Preprocess;
+use super::{MAX_SIDE, Preprocess};
 use crate::error::{Error, Result};
 use crate::image::resample::Interpolation;
 
@@ -44,12 +44,15 @@ impl From<usize> for Size {
     }
 }
 
-/// How a photo is brought to a net's size; written as a number of pixels, `"direct"`, `"letterbox"` or `"auto"`.
+/// How a photo is brought to a net's size; written as a number of pixels, `[rows, columns]`, `"direct"`,
+/// `"letterbox"` or `"auto"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ResizeOption", into = "ResizeOption")]
 pub enum Resize {
     /// The short side to this many pixels, the long side in proportion, then a crop.
     Short(usize),
+    /// Both sides to these, whatever the proportions, then a crop.
+    Squash(Size),
     /// Both sides to the net's size, whatever the proportions; no crop.
     Direct,
     /// The whole photo in its proportions, as large as fits, in the middle of a grey ground, as YOLO's nets are used.
@@ -58,10 +61,36 @@ pub enum Resize {
     Auto,
 }
 
+impl Resize {
+    /// An error where it leaves no crop of `size`, or is too large to be computed.
+    pub(super) fn check(self, Size { height, width }: Size) -> Result<()> {
+        let side = height.max(width);
+        match self {
+            Resize::Short(short) if short < side => {
+                let message = format!("a short side of {short} leaves no crop of {height} x {width}");
+                Err(Error::value(message).hint(format!("`resize` of at least {side}, or \"direct\"")))
+            }
+            Resize::Short(short) if short > 2 * MAX_SIDE => {
+                Err(Error::value(format!("a short side of {short} is above {}", 2 * MAX_SIDE)))
+            }
+            Resize::Squash(to) if to.height < height || to.width < width => {
+                let message = format!("a photo of {} x {} leaves no crop of {height} x {width}", to.height, to.width);
+                Err(Error::value(message).hint("`resize` of at least these rows and columns, or \"direct\""))
+            }
+            Resize::Squash(to) if to.height.max(to.width) > 2 * MAX_SIDE => {
+                let message = format!("a photo of {} x {} has a side above {}", to.height, to.width, 2 * MAX_SIDE);
+                Err(Error::value(message))
+            }
+            Resize::Short(_) | Resize::Squash(_) | Resize::Direct | Resize::Letterbox | Resize::Auto => Ok(()),
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum ResizeOption {
     Pixels(usize),
+    Both([usize; 2]),
     Word(String),
 }
 
@@ -71,11 +100,12 @@ impl TryFrom<ResizeOption> for Resize {
     fn try_from(option: ResizeOption) -> Result<Self> {
         match option {
             ResizeOption::Pixels(n) => Ok(Resize::Short(n)),
+            ResizeOption::Both([height, width]) => Ok(Resize::Squash(Size { height, width })),
             ResizeOption::Word(word) if word.eq_ignore_ascii_case("direct") => Ok(Resize::Direct),
             ResizeOption::Word(word) if word.eq_ignore_ascii_case("letterbox") => Ok(Resize::Letterbox),
             ResizeOption::Word(word) if word.eq_ignore_ascii_case("auto") => Ok(Resize::Auto),
             ResizeOption::Word(word) => Err(Error::value(format!("resize is `{word}`"))
-                .hint("a number of pixels, \"direct\", \"letterbox\" or \"auto\"")),
+                .hint("a number of pixels, [rows, columns], \"direct\", \"letterbox\" or \"auto\"")),
         }
     }
 }
@@ -84,6 +114,7 @@ impl From<Resize> for ResizeOption {
     fn from(resize: Resize) -> Self {
         match resize {
             Resize::Short(n) => ResizeOption::Pixels(n),
+            Resize::Squash(to) => ResizeOption::Both([to.height, to.width]),
             Resize::Direct => ResizeOption::Word("direct".into()),
             Resize::Letterbox => ResizeOption::Word("letterbox".into()),
             Resize::Auto => ResizeOption::Word("auto".into()),
@@ -98,6 +129,43 @@ pub enum Crop {
     /// The middle.
     #[default]
     Center,
+}
+
+/// How the sizes of resize and crop become whole numbers. The codes that nets are trained with differ in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rounding {
+    /// The long side to the nearest whole number, the crop's offset down.
+    #[default]
+    Nearest,
+    /// As torchvision and timm: the long side down, the crop's offset to the nearest whole number (a half to the even one).
+    Torchvision,
+    /// As Hugging Face's transformers: the long side and the crop's offset down.
+    Transformers,
+}
+
+impl Rounding {
+    /// Whether it is the one that is meant where nothing is said.
+    pub(super) fn is_default(&self) -> bool {
+        *self == Rounding::default()
+    }
+
+    /// The long side of a resized photo, from its exact value in pixels.
+    pub fn side(self, exact: f64) -> usize {
+        match self {
+            Rounding::Nearest => exact.round_ties_even() as usize,
+            Rounding::Torchvision | Rounding::Transformers => exact as usize,
+        }
+    }
+
+    /// Where a centre crop of `part` pixels begins on a side of `own`; 0 where it is as long or longer.
+    pub(super) fn offset(self, own: usize, part: usize) -> usize {
+        let left = own.saturating_sub(part);
+        match self {
+            Rounding::Nearest | Rounding::Transformers => left / 2,
+            Rounding::Torchvision => (left as f64 / 2.0).round_ties_even() as usize,
+        }
+    }
 }
 
 /// The order of a net's input channels.
@@ -118,6 +186,7 @@ pub(super) struct Options {
     size: Size,
     resize: Option<Resize>,
     interpolation: Option<Interpolation>,
+    rounding: Option<Rounding>,
     crop: Option<Crop>,
     order: Option<Order>,
     scale: Option<f32>,
@@ -140,6 +209,7 @@ impl TryFrom<Options> for Preprocess {
         let made = Preprocess {
             resize: options.resize.unwrap_or(base.resize),
             interpolation: options.interpolation.unwrap_or_default(),
+            rounding: options.rounding.unwrap_or_default(),
             crop: options.crop.unwrap_or_default(),
             order: options.order.unwrap_or_default(),
             scale: options.scale.unwrap_or(base.scale),
@@ -177,6 +247,14 @@ mod tests {
             "{json}"
         );
         assert_eq!(parse(&json).unwrap(), p);
+        let p = parse(r#"{"size": 64, "resize": [73, 80], "rounding": "torchvision"}"#).unwrap();
+        assert_eq!((p.resize, p.rounding), (Resize::Squash(Size { height: 73, width: 80 }), Rounding::Torchvision));
+        let json = serde_json::to_string(&p).unwrap();
+        assert!(
+            json.contains(r#""resize":[73,80],"interpolation":"bicubic","rounding":"torchvision","crop""#),
+            "{json}"
+        );
+        assert_eq!(parse(&json).unwrap(), p);
     }
 
     #[test]
@@ -184,6 +262,7 @@ mod tests {
         for (json, part) in [
             (r#"{"size": 0}"#, "net input of 0 x 0"),
             (r#"{"size": 224, "resize": 100}"#, "a short side of 100 leaves no crop of 224 x 224"),
+            (r#"{"size": 224, "resize": [256, 200]}"#, "a photo of 256 x 200 leaves no crop of 224 x 224"),
             (r#"{"size": 224, "resize": "fit"}"#, "resize is `fit`"),
             (r#"{"size": 224, "std": [0.0, 1.0, 1.0]}"#, "std holds 0"),
             (r#"{"size": 224, "mean": [0.0, 1.0]}"#, "mean has 2 values for a net with 3 input channels"),
