@@ -54,6 +54,13 @@ fn inlet(path: &Path, options: &LoadOptions) -> Result<Inlet> {
     }
 }
 
+/// The labels in or beside the file of a net that takes photos, where they can be read.
+pub fn labels(net: &Model, path: &Path) -> Option<Vec<String>> {
+    let &[channels, height, width] = net.input_shape() else { return None };
+    let beside = || photos::beside(path, Size { height, width }, channels).ok();
+    path.is_file().then(beside)?.and_then(|beside| beside.labels)
+}
+
 /// The additions to `options` with which `net`, loaded from `path`, takes photos and names its classes.
 ///
 /// # Errors

@@ -284,9 +284,7 @@ fn after(net: &Model, id: NodeId, known: &[Option<AffineChannels>]) -> Option<Af
         // Rounding leaves bytes as they are.
         Op::Activation(Activation::Elementary(
             Elementary::Round | Elementary::Floor | Elementary::Truncate | Elementary::LowByte,
-        )) => {
-            same(affine.all.iter().all(|e| e.factor.abs() >= 1.0))
-        }
+        )) => same(affine.all.iter().all(|e| e.factor.abs() >= 1.0)),
         Op::Binary(op) => {
             let other = *node.inputs.get(1 - at)?;
             let Op::Constant(param) = graph.node(other).op else { return None };

@@ -42,7 +42,9 @@ fn bounds(builder: &Builder, id: NodeId, steps: usize) -> Option<(f64, f64)> {
     let input = |k: usize| bounds(builder, *node.inputs.get(k)?, steps.checked_sub(1)?);
     match &node.op {
         Op::Softmax { log: false, .. }
-        | Op::Activation(Activation::Step(_) | Activation::Sigmoid | Activation::HardSigmoid { .. }) => Some((0.0, 1.0)),
+        | Op::Activation(Activation::Step(_) | Activation::Sigmoid | Activation::HardSigmoid { .. }) => {
+            Some((0.0, 1.0))
+        }
         Op::Activation(Activation::Clip { low, high } | Activation::Quantise { low, high, .. }) => Some((*low, *high)),
         Op::Order { axis, indices: true, .. } => Some((0.0, builder.shape(node.inputs[0])[*axis] as f64 - 1.0)),
         Op::Constant(values) => {
