@@ -74,7 +74,7 @@ impl Question<'_> {
             let other = net.output_named(name)?;
             let fit = |names: &Vec<String>| other.card().classes.is_empty() && names.len() == other.scores_len();
             let labels = given.or(beside).filter(fit);
-            return Ok(Head { name: Some(name.to_string()), labels, notes: Vec::new(), net: other });
+            return Ok(Head { name: Some(name.to_string()), labels, notes: Vec::new(), net: other }.noted());
         }
         if net.card().boxes.is_some() {
             return Ok(Head::own(net));
