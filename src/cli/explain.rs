@@ -25,6 +25,9 @@ pub struct Explain {
     /// The class to explain, by name or index [default: the most probable one].
     #[arg(long, short, allow_hyphen_values = true)]
     class: Option<String>,
+    /// The output to explain, by name [default: the first, or one that ends in probabilities where nothing says what the first is].
+    #[arg(long, value_name = "NAME")]
+    head: Option<String>,
     /// What another input of the net is held at: an image, or a .npy file of one sample; may be repeated.
     #[arg(long, value_name = "NAME=FILE", value_parser = held)]
     given: Vec<(String, String)>,
@@ -44,7 +47,8 @@ impl Explain {
         let image = self.image.to_str().ok_or_else(|| Error::value("the image's path is not valid Unicode"))?;
         let stem = self.image.file_stem().map_or_else(|| "image".into(), |s| s.to_string_lossy().into_owned());
         let given = self.flags.given();
-        let question = Question { net: &self.net, given, image, class: self.class.as_deref(), held: &self.given };
+        let (class, head) = (self.class.as_deref(), self.head.as_deref());
+        let question = Question { net: &self.net, given, image, class, head, held: &self.given };
         // The net is looked at before the script runs it.
         self.work.bare_job()?;
         let (source, notes) = question.script(&print_err)?;

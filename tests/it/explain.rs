@@ -36,7 +36,12 @@ impl Bench {
 
     /// Puts an entry of `tests/golden/inputs` into the folder.
     fn golden(&self, entry: &str, name: &str) {
-        let zip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/inputs/inputs.zip");
+        self.entry("inputs/inputs.zip", entry, name);
+    }
+
+    /// Puts an entry of a zip file under `tests/golden` into the folder.
+    fn entry(&self, zip: &str, entry: &str, name: &str) {
+        let zip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(zip);
         let mut zip = zip::ZipArchive::new(std::fs::File::open(zip).unwrap()).unwrap();
         std::io::copy(&mut zip.by_name(entry).unwrap(), &mut std::fs::File::create(self.path(name)).unwrap()).unwrap();
     }
@@ -94,4 +99,46 @@ fn what_else_a_net_takes_is_given_by_name() {
     assert_eq!(code, 0, "{err}");
     let (code, _, err) = bench.run(&["explain", "twins.onnx", "shape.png", "--given", "right"]);
     assert!(code == 2 && err.contains("NAME=FILE"), "{err}");
+}
+
+#[test]
+fn maps_that_a_net_has_not_are_left_out() {
+    let bench = Bench::new();
+    for exporter in ["script", "dynamo"] {
+        bench.entry("meanings/meanings.zip", &format!("without_maps_{exporter}.onnx"), "net.onnx");
+        let (code, out, err) = bench.run(&["explain", "net.onnx", "shape.png"]);
+        assert_eq!(code, 0, "{err}");
+        assert!(
+            out.contains("occlusion") && err.contains("`grad_cam` is left out: `net` has no layer with maps"),
+            "{err}"
+        );
+        let report = bench.report("explain-shape");
+        assert!(report.contains("is left out: ") && report.contains("no layer with maps"));
+    }
+    // Other errors end it.
+    std::fs::write(bench.path("broken.png"), b"no picture").unwrap();
+    assert_eq!(bench.run(&["explain", "net.onnx", "broken.png", "--quiet"]).0, 1);
+}
+
+#[test]
+fn the_output_that_says_what_it_is_is_explained() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("three.txt"), "alpha\nbeta\ngamma\n").unwrap();
+    for exporter in ["script", "dynamo"] {
+        bench.entry("meanings/meanings.zip", &format!("features_first_{exporter}.onnx"), "net.onnx");
+        let (code, _, err) = bench.run(&["explain", "net.onnx", "shape.png"]);
+        assert_eq!(code, 0, "{err}");
+        assert!(err.contains("the 5 numbers of the first output `features`"), "{err}");
+        assert!(err.contains("the output `classes` is explained (option: head)"), "{err}");
+        let (code, _, err) = bench.run(&["explain", "net.onnx", "shape.png", "--head", "features"]);
+        assert!(code == 0 && !err.contains("is explained"), "{err}");
+        let (code, out, err) = bench.run(&["explain", "net.onnx", "shape.png", "--labels", "three.txt"]);
+        assert!(code == 0 && out.contains("beta"), "{out}{err}");
+        assert!(err.contains("the 3 labels fit the output `classes`"), "{err}");
+        let (code, _, err) = bench.run(&["explain", "net.onnx", "shape.png", "--head", "clases"]);
+        assert!(code == 1 && err.contains("no output `clases`"), "{err}");
+        // In a script the first output is the net's.
+        let (code, out, _) = bench.run(&["eval", "print(load_model(\"net.onnx\").classes.len())"]);
+        assert!(code == 0 && out.contains('5'), "{out}");
+    }
 }

@@ -1,10 +1,13 @@
 //! Writes the script of `convscope explain`: the usual probes of a net on an image, a signal or a volume.
 
+mod head;
+mod values;
+
+use self::head::refusal;
+use self::values::Values;
 use super::source::Source;
-use convscope_engine::graph::Op;
-use convscope_engine::graph::closing::Closing;
+use convscope_engine::load::LoadOptions;
 use convscope_engine::load::guess::{self, Guess};
-use convscope_engine::load::{LoadOptions, load_model};
 use convscope_engine::{Error, Model, Result};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -61,6 +64,8 @@ pub struct Question<'a> {
     pub image: &'a str,
     /// The class, by name or index; the most probable one where none is given.
     pub class: Option<&'a str>,
+    /// The output to explain, by name; where none is given the first, or one that says better what it is.
+    pub head: Option<&'a str>,
     /// What the net's other inputs are held at: an input's name, and an image or a `.npy` file of its numbers.
     pub held: &'a [(String, String)],
 }
@@ -71,7 +76,7 @@ impl Question<'_> {
     /// # Errors
     /// Where the net cannot be loaded, or a name has no form in a script.
     pub fn script(&self, report: &dyn Fn(&str)) -> Result<(Source, Vec<String>)> {
-        let NetQuery { options, notes, kind, head, form, values, all, score } = self.options(report)?;
+        let NetQuery { net, options, mut notes, kind, head, form, values, all, score } = self.options(report)?;
         let held = self.held()?;
         let named = match self.class {
             None => "top[0].index".to_string(),
@@ -118,7 +123,17 @@ impl Question<'_> {
             Form::Volume => ("load_volume", "show(image);\n", &OF_RECORDINGS[..]),
             Form::Numbers => ("load_tensor", "", &OF_NUMBERS[..]),
         };
-        let asked: String = probes.iter().map(|p| format!("show({p}().run(class, image));\n")).collect();
+        let mut asked = String::new();
+        for probe in probes {
+            match refusal(probe, &net) {
+                None => asked.push_str(&format!("show({probe}().run(class, image));\n")),
+                Some(why) => {
+                    let note = format!("`{probe}` is left out: {why}");
+                    asked.push_str(&format!("markdown({});\n", quoted(&note)?));
+                    notes.push(note);
+                }
+            }
+        }
         let source = format!(
             "{said}let net = load_model({}{options}){held}{head};\n\
              let image = {load}({});\n\
@@ -225,28 +240,41 @@ impl Question<'_> {
             options.size = Some(size);
             notes.push(note);
         }
-        let net = load_model(self.net, &options, Path::new(""), report)?;
+        let (net, given) = self.loaded(&options, report)?;
+        if given.is_some() {
+            all.remove("labels");
+            options.labels = None;
+        }
         self.all_given(&net)?;
         let form = self.form(&net);
         if !matches!(form, Form::Photo) && options.says_photos() {
             notes.push("options of preprocessing change nothing here: the input is given as numbers".to_string());
         }
-        let guess = match form {
-            Form::Signal | Form::Volume | Form::Numbers => Guess::default(),
-            Form::Photo => guess::complete(&net, path, &options)?,
+        let beside = match form {
+            Form::Photo if self.given.get("labels").is_none() => guess::labels(&net, path),
+            Form::Photo | Form::Signal | Form::Volume | Form::Numbers => None,
         };
+        let mut head = self.head(net, given, beside)?;
+        let net = &head.net;
+        let mut guess = match form {
+            Form::Signal | Form::Volume | Form::Numbers => Guess::default(),
+            Form::Photo => guess::complete(net, path, &options)?,
+        };
+        if head.name.is_some()
+            && let Some(names) = guess.options.remove("labels")
+        {
+            head.labels = head.labels.take().or(serde_json::from_value(names).ok());
+        }
+        let call = head.call()?;
         all.extend(guess.options);
-        let (net, head) = asked_head(net)?;
         let is_photo_note = |n: &str| n.starts_with("the options of preprocessing leave");
         let replaced = all.contains_key("preset") && !self.given.contains_key("preset");
-        let kept = net.card().notes.iter().filter(|n| concerns_reader(n) && !(replaced && is_photo_note(n)));
-        notes.extend(kept.cloned());
+        // What is said of the first output's labels is none of the other's.
+        let is_others = |n: &str| head.name.is_some() && n.contains("do not fit its");
+        let is_shown = |n: &str| concerns_reader(n) && !(replaced && is_photo_note(n)) && !is_others(n);
+        notes.extend(net.card().notes.iter().filter(|n| is_shown(n)).cloned());
         notes.extend(guess.notes);
-        let mut call = String::new();
-        if let Some(name) = head {
-            notes.push(format!("the first output has no scores; the output `{name}` is asked instead"));
-            call = format!(".output({})", quoted(&name)?);
-        }
+        notes.extend(head.notes.iter().cloned());
         let shape = &net.graph().node(net.graph().output()).shape;
         let kind = match (net.card().boxes.is_some(), net.labels_readout().is_ok(), net.class_maps().ok()) {
             (true, ..) => Kind::Boxes,
@@ -264,12 +292,14 @@ impl Question<'_> {
             false => format!(", {}", literal(&all.clone().into())?),
         };
         let score = net.card().boxes.as_ref().map_or(0.0, |boxes| boxes.score);
-        Ok(NetQuery { options, notes, kind, head: call, values: Values::of(&net), all, score, form })
+        Ok(NetQuery { values: Values::of(net), net: head.net, options, notes, kind, head: call, all, score, form })
     }
 }
 
 /// How a script loads a net.
 struct NetQuery {
+    /// The net at the output that is explained.
+    net: Model,
     /// The options as `load_model` takes them, after a comma.
     options: String,
     /// What was read beside the net or is assumed.
@@ -284,62 +314,6 @@ struct NetQuery {
     all: Map<String, Value>,
     /// The least score of a detector's boxes.
     score: f64,
-}
-
-/// Where the output's numbers stand, if they are no classes.
-struct Values {
-    layer: String,
-    shape: Vec<usize>,
-}
-
-impl Values {
-    /// The output, or the map that it is without its one channel.
-    fn of(net: &Model) -> Self {
-        let graph = net.graph();
-        let output = graph.node(graph.output());
-        let before = output.inputs.first().map(|id| graph.node(*id)).filter(|node| {
-            matches!(output.op, Op::Reshape(_)) && node.shape[..1] == [1] && node.shape[1..] == output.shape[..]
-        });
-        let node = before.filter(|node| node.shape.len() == 3).unwrap_or(output);
-        Values { layer: node.name.clone(), shape: node.shape.clone() }
-    }
-
-    /// The statements that find the largest number.
-    fn statements(&self) -> Result<String> {
-        Ok(format!("let out = net.layer({});\nlet place = net.forward(image).argmax();\n", quoted(&self.layer)?))
-    }
-
-    /// The largest number as a subject.
-    fn largest(&self) -> String {
-        match self.shape[..] {
-            [_, rows, columns] => {
-                format!("out.unit(place / {}, place / {columns} % {rows}, place % {columns})", rows * columns)
-            }
-            _ => "out.unit(place)".to_string(),
-        }
-    }
-}
-
-/// The net's own output, or where that is the place of the largest score the first other one with scores, and its name.
-///
-/// # Errors
-/// Where no output has scores.
-fn asked_head(net: Model) -> Result<(Model, Option<String>)> {
-    let is_place = |net: &Model| net.graph().closing(net.weights()) == Closing::Place;
-    if !is_place(&net) {
-        return Ok((net, None));
-    }
-    for name in net.output_names() {
-        let other = net.output_named(name)?;
-        if !is_place(&other) && other.scores_len() > 1 && other.labels_readout().is_ok() {
-            return Ok((other, Some(name.to_string())));
-        }
-    }
-    Err(Error::unsupported(format!(
-        "the output of `{}` is the place of the largest score (argmax), which has no gradient and no probabilities",
-        net.card().name
-    ))
-    .hint("export the net without that step, or cut it: onnx.utils.extract_model(\"net.onnx\", \"scores.onnx\", [input], [scores])"))
 }
 
 /// Whether a note of a net's card names an assumption, or the source of preprocessing or labels.

@@ -39,6 +39,11 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "The same net, read at another of its outputs.",
         |m: &mut Model, name: &str| m.output_named(name).raise(),
     );
+    library.add(
+        "net.output(name: text, labels: list) -> net",
+        "The same, with the names of that output's classes.",
+        |m: &mut Model, name: &str, labels: Array| output_labelled(m, name, labels).raise(),
+    );
     library.getter(
         "net.inputs -> list",
         "Its inputs, a map each: name, shape of one sample, asked (whether photos go there) and given (whether it is \
@@ -314,6 +319,14 @@ fn net_input(input: NetInput) -> Dynamic {
         ("given", input.is_held.into()),
     ];
     Dynamic::from_map(entries.into_iter().map(|(k, v)| (k.into(), v)).collect())
+}
+
+fn output_labelled(model: &Model, name: &str, labels: Array) -> Result<Model> {
+    let net = model.output_named(name)?;
+    let text = |v: Dynamic| v.into_string().map_err(|kind| Error::value(format!("a label is a text, got {kind}")));
+    let labels = labels.into_iter().map(text).collect::<Result<Vec<_>>>()?;
+    let card = net.card().clone().with_labels(&labels, convscope_engine::load::labelled(&net)?)?;
+    Ok(net.with_card(card))
 }
 
 fn given(model: &Model, map: Map) -> Result<Model> {

@@ -199,7 +199,10 @@ impl Objective for Escape {
         rows(trace, self.node, self.readout, &aims, |scores, _| {
             let kind = self.readout.kind;
             if kind == OutputKind::Probability || (kind == OutputKind::Sigmoid && !self.readout.is_binary()) {
-                let p = self.readout.of_decision(scores)[self.class];
+                let p = match kind {
+                    OutputKind::Probability => scores[self.class],
+                    _ => self.readout.of_decision(scores)[self.class],
+                };
                 let mut row = vec![0.0; scores.len()];
                 let whole = self.readout.whole;
                 let rest = (whole - p).max(f64::MIN_POSITIVE);

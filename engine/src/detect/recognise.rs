@@ -45,7 +45,7 @@ fn queries(model: &Model) -> Option<BoxDecoding> {
         named(model).into_iter().map(|(n, m)| (n, m.clone(), dims(&m))).collect();
     let is_called = |name: &str, parts: &[&str]| parts.iter().any(|part| name.to_lowercase().contains(part));
     let is_box = |(name, net, dims): &&(String, Model, Vec<usize>)| {
-        let ends = matches!(net.graph().closing(net.weights()), Closing::Probability { low, high } if low >= 0.0 && high <= 1.0);
+        let ends = matches!(net.graph().closing(net.weights()), Closing::Probability { low, high, .. } if low >= 0.0 && high <= 1.0);
         matches!(dims[..], [n, 4] if n > 4) && ends && (all.len() == 2 || is_called(name, &["box"]))
     };
     let (box_name, _, box_dims) = all.iter().find(is_box)?;

@@ -72,7 +72,7 @@ impl Evaluate for Model {
             table.push([self.card().class_name(i).into(), i.into(), shown[i].into()]);
         }
         if readout.is_binary() && k > 1 {
-            table.push([self.card().class_name(1).into(), Cell::Nothing, (readout.whole - shown[0]).into()]);
+            table.push([self.card().class_name(1).into(), Cell::Nothing, (readout.certainty() - shown[0]).into()]);
         }
         let missing = scores[0].iter().filter(|s| s.is_nan()).count();
         let note = (missing > 0).then(|| {

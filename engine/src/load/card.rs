@@ -57,6 +57,11 @@ impl LoadRequest<'_> {
             None if said.graph().is_threshold() => card
                 .notes
                 .push("the output is 0 or 1 by a threshold, which has no gradient: ask a net without that step".into()),
+            None if said.graph().is_sign() => {
+                card.notes.push(
+                    "the output is a sign, -1, 0 or 1, which has no gradient: ask a net without that step".into(),
+                );
+            }
             None => {}
         }
         let closing = said.graph().closing(said.weights());

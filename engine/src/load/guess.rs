@@ -54,6 +54,13 @@ fn inlet(path: &Path, options: &LoadOptions) -> Result<Inlet> {
     }
 }
 
+/// The labels in or beside the file of a net that takes photos, where they can be read.
+pub fn labels(net: &Model, path: &Path) -> Option<Vec<String>> {
+    let &[channels, height, width] = net.input_shape() else { return None };
+    let beside = || photos::beside(path, Size { height, width }, channels).ok();
+    path.is_file().then(beside)?.and_then(|beside| beside.labels)
+}
+
 /// The additions to `options` with which `net`, loaded from `path`, takes photos and names its classes.
 ///
 /// # Errors
@@ -111,7 +118,7 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
         guess.notes.extend(beside.notes.iter().filter(|n| n.starts_with("preprocessing")).cloned());
         return Ok(guess);
     }
-    let Inlet { bytes, tensorflow, .. } = inlet(path, options)?;
+    let Inlet { bytes, tensorflow, is_converted, .. } = inlet(path, options)?;
     let own = OwnScaling::of(net);
     let range = if bytes { Some(Range::Bytes) } else { own.as_ref().and_then(OwnScaling::takes) };
     let mut set = |name: &str, value: serde_json::Value| guess.options.insert(name.into(), value);
@@ -141,7 +148,12 @@ pub fn complete(net: &Model, path: &Path, options: &LoadOptions) -> Result<Guess
         }
         None if tensorflow => {
             set("preset", "tf".into());
-            "the file comes from TensorFlow, so pixels from -1 to 1 (the preset \"tf\") are assumed"
+            match is_converted {
+                true => "the file comes from TensorFlow, so pixels from -1 to 1 (the preset \"tf\") are assumed",
+                false => {
+                    "channels come last, as in most nets from TensorFlow, so pixels from -1 to 1 (the preset \"tf\") are assumed"
+                }
+            }
         }
         None if is_with_background(net) => {
             set("preset", "tf".into());

@@ -282,9 +282,9 @@ fn after(net: &Model, id: NodeId, known: &[Option<AffineChannels>]) -> Option<Af
         Op::Activation(Activation::Relu) => affine.clipped(0.0, f64::INFINITY),
         Op::Activation(Activation::Clip { low, high }) => affine.clipped(*low, *high),
         // Rounding leaves bytes as they are.
-        Op::Activation(Activation::Elementary(Elementary::Round | Elementary::Floor | Elementary::Truncate)) => {
-            same(affine.all.iter().all(|e| e.factor.abs() >= 1.0))
-        }
+        Op::Activation(Activation::Elementary(
+            Elementary::Round | Elementary::Floor | Elementary::Truncate | Elementary::LowByte,
+        )) => same(affine.all.iter().all(|e| e.factor.abs() >= 1.0)),
         Op::Binary(op) => {
             let other = *node.inputs.get(1 - at)?;
             let Op::Constant(param) = graph.node(other).op else { return None };

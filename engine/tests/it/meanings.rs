@@ -128,6 +128,21 @@ fn the_complement_of_percent_is_what_is_left_of_a_hundred() {
 }
 
 #[test]
+fn shares_of_a_constant_sum_are_divided_by_it() {
+    for (name, whole) in [("votes_dynamo", 2.0), ("votes_weighted_script", 1.5), ("votes_stacked_script", 2.0)] {
+        let (_, case) = cases("ends").into_iter().find(|(n, _)| n == name).unwrap();
+        let net = net(name, &LoadOptions::default());
+        let readout = net.readout();
+        assert_eq!((readout.whole, readout.certainty()), (whole, 1.0), "{name}");
+        let p = shown(&net, &given(&case));
+        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{name}: {p:?}");
+        assert!(readout.note().unwrap().contains(&format!("shares of {whole}")), "{:?}", readout.note());
+    }
+    // Two heads of one sum each are two heads.
+    assert_eq!(net("two_heads_dynamo", &LoadOptions::default()).readout().whole, 1.0);
+}
+
+#[test]
 fn nets_that_scale_pixels_themselves_get_them_as_they_are() {
     for (name, case) in cases("scalings") {
         let folder = tempfile::tempdir().unwrap();
@@ -149,6 +164,13 @@ fn nets_that_scale_pixels_themselves_get_them_as_they_are() {
         let order = found.options.get("order").map_or("RGB", |o| o.as_str().unwrap());
         assert_eq!(order, case["order"].as_str().unwrap(), "{name}");
         assert!(found.notes[0].contains("assumed") && found.notes[0].contains("options: preset"), "{:?}", found.notes);
+        let is_converted = name.starts_with("last_") && right == "signed";
+        assert_eq!(
+            found.notes[0].contains("the file comes from TensorFlow"),
+            is_converted,
+            "{name}: {:?}",
+            found.notes
+        );
         // An option that says nothing of what pixels become leaves the rest of the guess.
         let resize = LoadOptions::from_json(json!({ "resize": "direct" }).as_object().unwrap()).unwrap();
         assert_eq!(takes(&guessed(&resize)), right, "{name}");

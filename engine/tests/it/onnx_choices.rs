@@ -157,3 +157,43 @@ fn a_rectifier_before_a_bound_stays_a_layer() {
     // Only positive signals pass, where the input was positive.
     near(&to_f64(found.array_named("guided_backprop").unwrap()).unwrap(), &[1.0, 0.0, 0.0, 0.0], "guided backprop");
 }
+
+/// onnxruntime's values: windows that are rounded up sum what there is of the map, as ONNX defines the operator.
+#[test]
+fn a_power_pool_rounded_up_sums_what_its_windows_meet() {
+    let x: Vec<f32> = (0..36).map(|i| (i % 11) as f32 - 5.0).collect();
+    for (p, pads, right) in [
+        (2, [0, 0, 0, 0], [93.0, 69.0, 52.0, 72.0, 73.0, 47.0, 64.0, 68.0, 30.0]),
+        (1, [1, 1, 0, 0], [12.0, 18.0, 17.0, 15.0, 27.0, 30.0, 17.0, 29.0, 29.0]),
+    ] {
+        let pool = node("LpPool", &["x"], &["y"]).ints("kernel_shape", &[3, 3]).ints("strides", &[2, 2]);
+        let pool = pool.ints("pads", &pads).int("p", p).int("ceil_mode", 1);
+        let net = read(Graph::new(&[1, 1, 6, 6]).node(pool).file("y", 18));
+        let y = to_f64(&net.output(&tensor(x.clone(), &[1, 1, 6, 6]).unwrap()).unwrap()).unwrap();
+        assert_eq!(y.len(), 9);
+        for (got, right) in y.iter().zip(right) {
+            assert!((got.powi(p as i32) - right).abs() < 1e-3, "{y:?}");
+        }
+    }
+}
+
+/// onnxruntime's values, and NumPy's: of an integer that eight bits do not hold its lowest bits are left.
+#[test]
+fn a_cast_to_eight_bits_gives_what_they_hold() {
+    let x = [-3.8f32, 303.0, -0.5, 255.9, 256.0, -200.0, 127.5, 128.0, 1000.25, -129.0];
+    for (to, right) in [
+        (2, [253.0, 47.0, 0.0, 255.0, 0.0, 56.0, 127.0, 128.0, 232.0, 127.0]),
+        (3, [-3.0, 47.0, 0.0, -1.0, 0.0, 56.0, 127.0, -128.0, -24.0, 127.0]),
+    ] {
+        let cast = node("Cast", &["x"], &["i"]).int("to", to);
+        let net = read(Graph::new(&[1, 10]).node(cast).node(node("Cast", &["i"], &["y"]).int("to", 1)).file("y", 18));
+        let y = to_f64(&net.output(&tensor(x.to_vec(), &[1, 10]).unwrap()).unwrap()).unwrap();
+        assert_eq!(y, right, "type {to}");
+    }
+    // What fits stays a plain integer: a truth value, a clipped number, the place of the largest.
+    let truth = node("Greater", &["x", "zero"], &["t"]);
+    let net = Graph::new(&[1, 10]).floats("zero", &[], &[0.0]).node(truth);
+    let net =
+        read(net.node(node("Cast", &["t"], &["i"]).int("to", 2)).node(node("Identity", &["i"], &["y"])).file("y", 18));
+    assert!(!net.graph().nodes().iter().any(|n| n.op.kind() == "low_byte"));
+}

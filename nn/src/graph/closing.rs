@@ -1,11 +1,13 @@
 //! How a graph ends, as far as it can be proved from its operations: in a softmax or its logarithm, in the logarithm of sigmoids,
-//! in values that can only be probabilities (sigmoids, averages and scalings of softmaxes, 1 - p, parts of a sum), or in bounded
-//! values that cannot be probabilities (a sigmoid times 120, an expected age, a vector of length 1, the index of the largest score).
+//! in values that can only be probabilities (sigmoids, averages, scalings and merged classes of softmaxes, 1 - p, parts of a sum), or
+//! in values that cannot be probabilities (a sigmoid times 120, an expected age, a vector of length 1, distances, the index of the
+//! largest score).
 
-use super::class::Class;
 use super::dag::{Graph, NodeId};
 use super::elementary::Elementary;
-use super::op::{Activation, Binary, Border, Op, Reduction};
+use super::op::{Activation, Binary, Op, Reduction};
+use super::range::{Range, SLACK};
+use super::tail::Tail;
 use super::weights::Weights;
 use crate::tensor::to_f64;
 
@@ -23,8 +25,12 @@ pub enum Closing {
         low: f64,
         /// Upper bound.
         high: f64,
+        /// What stands for certainty: 1, 100 of percent, or the sum of all shares.
+        whole: f64,
     },
-    /// The same within other bounds: quantities.
+    /// Logarithms of the probabilities of exclusive classes.
+    LogProbability,
+    /// The same within other bounds, or distances: quantities.
     Value {
         /// Lower bound.
         low: f64,
@@ -61,32 +67,6 @@ impl Ending {
     }
 }
 
-/// The range of a node's values.
-#[derive(Clone, Copy)]
-struct Range {
-    low: f64,
-    high: f64,
-    /// Whether it follows from a sigmoid or softmax, not from constants alone.
-    squashed: bool,
-    /// How many entries together have the same sum for every input; 0 where that is not known.
-    shares: usize,
-}
-
-impl Range {
-    const UNIT: Range = Range { low: 0.0, high: 1.0, squashed: true, shares: 0 };
-    const POSITIVE: Range = Range { low: 0.0, high: f64::INFINITY, squashed: false, shares: 0 };
-    /// Logarithms of probabilities. Negated, they are costs: the best class has the smallest.
-    const LOGARITHM: Range = Range { low: f64::NEG_INFINITY, high: 0.0, squashed: true, shares: 0 };
-
-    /// Whether a probability, or one in percent, keeps within it.
-    fn is_of_probabilities(&self) -> bool {
-        self.low >= -SLACK && (self.high <= 1.0 + SLACK || (self.high - 100.0).abs() <= 100.0 * SLACK)
-    }
-}
-
-/// What rounded constants may add to a bound, as a part of it.
-const SLACK: f64 = 1e-6;
-
 impl Graph {
     /// How the graph ends, before a [`Graph::last_step`].
     pub fn closing(&self, weights: &Weights) -> Closing {
@@ -105,11 +85,10 @@ impl Graph {
         }
         let outputs: usize = self.node(head).shape.iter().product();
         let range = self.range(head, weights);
-        match range.filter(|r| r.squashed) {
-            Some(Range { low, high, shares, .. }) if low >= -SLACK && outputs > 1 && shares == outputs => {
-                Closing::Probability { low, high }
-            }
-            Some(r) if r.is_of_probabilities() => Closing::Probability { low: r.low, high: r.high },
+        if let Some(closing) = self.closing_logarithm(head, weights).or_else(|| self.bounded(head, range, weights)) {
+            return closing;
+        }
+        match range.filter(|r| r.squashed && (r.low.is_finite() || r.high.is_finite())) {
             Some(Range { low, high, .. }) if self.is_picture(head) => Closing::Value { low, high },
             // Several numbers of both signs may be logits that are kept small.
             Some(Range { low, high, .. }) if low >= -SLACK || outputs == 1 => Closing::Value { low, high },
@@ -119,9 +98,81 @@ impl Graph {
             {
                 Closing::Value { low, high }
             }
-            _ if self.is_unit_vector(head) => Closing::Value { low: -1.0, high: 1.0 },
+            _ if self.is_unit_vector(head) || self.is_sign() => Closing::Value { low: -1.0, high: 1.0 },
+            _ if self.is_distance(head, weights) => Closing::Value { low: 0.0, high: f64::INFINITY },
             _ => Closing::Raw,
         }
+    }
+
+    /// The closing of a node whose values can only be probabilities within their `range`, or quantities made of them; none for
+    /// others.
+    fn bounded(&self, id: NodeId, range: Option<Range>, weights: &Weights) -> Option<Closing> {
+        let whole_of = |high: f64| if high > 50.0 { 100.0 } else { 1.0 };
+        if let Some(r) = range.filter(|r| r.squashed && r.is_of_probabilities()) {
+            return Some(Closing::Probability { low: r.low, high: r.high, whole: whole_of(r.high) });
+        }
+        let outputs: usize = self.node(id).shape.iter().product();
+        let mut tail = Tail::of(self, weights, id)?;
+        let sum = if outputs > 1 { tail.sum().filter(|sum| *sum > SLACK) } else { None };
+        let all = tail.entries();
+        let known = all.map(|all| Range { low: all.low, high: all.high, squashed: true });
+        let Range { low, high, .. } = known.or(range.filter(|r| r.squashed))?;
+        let is_positive = |sum: f64| low >= -SLACK * sum.max(1.0);
+        if let Some(sum) = sum {
+            // Entries that can hold more than half of the sum are shares of it; others have sums of their own.
+            let is_share = high > sum / 2.0 * (1.0 + SLACK) && high <= sum * (1.0 + SLACK);
+            // Differences of neighbouring sigmoids sum to 1, and may lie below 0 by training alone.
+            let whole = match high <= 1.0 + SLACK {
+                true => (is_positive(sum) || sum == 1.0).then_some(1.0),
+                false => (is_positive(sum) && is_share).then_some(sum),
+            };
+            if let Some(whole) = whole {
+                return Some(Closing::Probability { low, high, whole });
+            }
+        }
+        let all = all.filter(|all| all.is_proved)?;
+        if all.is_event && (Range { low, high, squashed: true }).is_of_probabilities() {
+            return Some(Closing::Probability { low, high, whole: whole_of(high) });
+        }
+        (is_positive(1.0) || outputs == 1 || all.is_even).then_some(Closing::Value { low, high })
+    }
+
+    /// The closing of a logarithm of probabilities.
+    fn closing_logarithm(&self, head: NodeId, weights: &Weights) -> Option<Closing> {
+        let node = self.node(self.through_shapes(head));
+        let before = node.inputs.first().copied().filter(|_| node.op == Op::Activation(Activation::Log))?;
+        let Closing::Probability { high, .. } = self.bounded(before, self.range(before, weights), weights)? else {
+            return None;
+        };
+        let outputs: usize = self.node(before).shape.iter().product();
+        let is_exclusive = outputs > 1 && Tail::of(self, weights, before)?.sum().is_some_and(|sum| sum > SLACK);
+        Some(match is_exclusive {
+            true => Closing::LogProbability,
+            false => Closing::Value { low: f64::NEG_INFINITY, high: libm::log(high) },
+        })
+    }
+
+    /// Whether a node holds distances or lengths: sums of squares or of sizes, or functions of them that keep their order.
+    fn is_distance(&self, id: NodeId, weights: &Weights) -> bool {
+        let node = self.node(self.through_shapes(id));
+        let before = |k: usize| self.is_distance(node.inputs[k], weights);
+        if matches!(node.op, Op::Reduce { reduction: Reduction::Sum | Reduction::Mean, .. }) {
+            let each = self.node(self.through_shapes(node.inputs[0]));
+            let is_square = matches!(each.op, Op::Binary(Binary::Mul)) && each.inputs[0] == each.inputs[1];
+            return is_square || [Activation::Abs, Activation::Pow(2.0)].map(Op::Activation).contains(&each.op);
+        }
+        if matches!(node.op, Op::Binary(Binary::Add | Binary::Mul | Binary::Div | Binary::Max)) {
+            let Op::Constant(values) = self.node(node.inputs[1]).op else { return false };
+            return before(0) && to_f64(weights.tensor(values)).is_ok_and(|all| all.iter().all(|v| *v >= 0.0));
+        }
+        let keeps = matches!(
+            node.op,
+            Op::Activation(Activation::Sqrt | Activation::Relu | Activation::Clip { .. })
+                | Op::Concat { .. }
+                | Op::Select { .. }
+        );
+        let is_root = matches!(node.op, Op::Activation(Activation::Pow(exponent)) if exponent > 0.0);
+        (keeps || is_root) && (0..node.inputs.len()).all(before)
     }
 
     /// The classes that the output may be of: its channels, where it is a map.
@@ -191,176 +242,6 @@ impl Graph {
             false => id,
         }
     }
-
-    /// Whether `sum` is the sum of the entries of `id`, a list.
-    fn is_part_of_sum(&self, id: NodeId, sum: NodeId) -> bool {
-        let sum = self.node(self.through_shapes(sum));
-        let whole = matches!(sum.op, Op::Reduce { reduction: Reduction::Sum, .. });
-        whole
-            && sum.shape.iter().product::<usize>() == 1
-            && self.through_shapes(sum.inputs[0]) == self.through_shapes(id)
-    }
-
-    /// The range of a node's values; none where it is not known. Each node before it is visited once.
-    fn range(&self, id: NodeId, weights: &Weights) -> Option<Range> {
-        let mut wanted = vec![false; id.0 + 1];
-        wanted[id.0] = true;
-        for at in (0..=id.0).rev() {
-            let node = self.node(NodeId(at));
-            if wanted[at] && !matches!(node.op.class(), Class::Source | Class::Weighted | Class::Normalisation) {
-                node.inputs.iter().for_each(|input| wanted[input.0] = true);
-            }
-        }
-        let mut known = vec![None; id.0 + 1];
-        for at in (0..=id.0).filter(|at| wanted[*at]) {
-            known[at] = self.range_from(NodeId(at), &known, weights);
-        }
-        known[id.0]
-    }
-
-    /// The range of e to the power of a node's values.
-    fn range_of_power(&self, id: NodeId) -> Range {
-        let op = &self.node(id).op;
-        if let Op::Softmax { log: true, axis } = op {
-            return Range { shares: self.node(id).shape[*axis], ..Range::UNIT };
-        }
-        let probability = matches!(op, Op::Activation(Activation::LogSigmoid));
-        if probability { Range::UNIT } else { Range::POSITIVE }
-    }
-
-    /// The range of a node's values from those of its inputs; none where it is not known.
-    fn range_from(&self, id: NodeId, known: &[Option<Range>], weights: &Weights) -> Option<Range> {
-        let node = self.node(id);
-        let input = |k: usize| known[node.inputs[k].0];
-        match &node.op {
-            Op::Softmax { log: false, axis } => Some(Range { shares: node.shape[*axis], ..Range::UNIT }),
-            Op::Softmax { log: true, .. } | Op::Activation(Activation::LogSigmoid) => Some(Range::LOGARITHM),
-            Op::Activation(Activation::Sigmoid | Activation::HardSigmoid { .. } | Activation::Step(_)) => {
-                Some(Range::UNIT)
-            }
-            Op::Activation(Activation::Tanh) => Some(Range { low: -1.0, ..Range::UNIT }),
-            Op::Activation(Activation::Exp) => Some(self.range_of_power(node.inputs[0])),
-            Op::Activation(Activation::Relu | Activation::Softplus | Activation::Abs) => {
-                Some(input(0).filter(|r| r.low >= 0.0).unwrap_or(Range::POSITIVE))
-            }
-            Op::Activation(Activation::Sqrt) => Some(match input(0).filter(|r| r.low >= 0.0) {
-                Some(r) => Range { low: r.low.sqrt(), high: r.high.sqrt(), shares: 0, ..r },
-                None => Range::POSITIVE,
-            }),
-            Op::Activation(Activation::Reciprocal) => power(input(0)?, -1.0),
-            Op::Activation(Activation::Pow(exponent)) => power(input(0)?, *exponent),
-            Op::Activation(Activation::Clip { low, high }) => Some(match input(0) {
-                // What only lies beside the bounds by rounding keeps its sum.
-                Some(r) if *low <= r.low + SLACK && *high >= r.high - SLACK => r,
-                Some(r) => Range { low: r.low.max(*low), high: r.high.min(*high), shares: 0, ..r },
-                None => Range { low: *low, high: *high, squashed: *low == 0.0 && *high == 1.0, shares: 0 },
-            }),
-            Op::Activation(Activation::Neg) => input(0).map(|r| Range { low: -r.high, high: -r.low, ..r }),
-            Op::Activation(Activation::Elementary(f)) => {
-                let round: fn(f64) -> f64 = if *f == Elementary::Round {
-                    libm::rint
-                } else if *f == Elementary::Floor {
-                    libm::floor
-                } else if *f == Elementary::Ceil {
-                    libm::ceil
-                } else {
-                    return None;
-                };
-                input(0).map(|r| Range { low: round(r.low), high: round(r.high), ..r })
-            }
-            Op::Constant(id) => {
-                let values = to_f64(weights.tensor(*id)).ok()?;
-                let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-                let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                Some(Range { low, high, squashed: false, shares: 0 })
-            }
-            Op::Binary(Binary::Div) if self.is_part_of_sum(node.inputs[0], node.inputs[1]) => {
-                input(0).filter(|r| r.low >= 0.0).map(|_| Range { shares: node.shape.iter().product(), ..Range::UNIT })
-            }
-            Op::Binary(op) => combined(*op, input(0)?, input(1)?),
-            Op::Reduce { reduction: Reduction::Mean, axes, .. } => {
-                let shape = &self.node(node.inputs[0]).shape;
-                // A mean over other axes than that of the softmax keeps the sum.
-                input(0).map(|r| {
-                    let kept = shape.iter().enumerate().filter(|(a, _)| !axes.contains(a)).map(|(_, n)| *n);
-                    Range { shares: if kept.product::<usize>() == r.shares { r.shares } else { 0 }, ..r }
-                })
-            }
-            Op::Reduce { reduction: Reduction::Max, .. } => input(0).map(|r| Range { shares: 0, ..r }),
-            Op::Reduce { reduction: Reduction::Sum, axes, .. } => {
-                let shape = &self.node(node.inputs[0]).shape;
-                let n = axes.iter().map(|a| shape[*a]).product::<usize>() as f64;
-                input(0).map(|r| Range { low: n * r.low, high: n * r.high, shares: 0, ..r })
-            }
-            Op::Concat { .. } => {
-                let ranges = (0..node.inputs.len()).map(input).collect::<Option<Vec<Range>>>()?;
-                ranges.into_iter().reduce(|a, b| Range {
-                    low: a.low.min(b.low),
-                    high: a.high.max(b.high),
-                    squashed: a.squashed || b.squashed,
-                    shares: 0,
-                })
-            }
-            Op::Pad { border: Border::Constant(value), .. } => {
-                input(0).map(|r| Range { low: r.low.min(*value), high: r.high.max(*value), shares: 0, ..r })
-            }
-            Op::Reshape(_) | Op::Transpose(_) | Op::Identity => input(0),
-            Op::Select { .. } | Op::Order { indices: false, .. } | Op::Pick { .. } | Op::Resize { .. } => {
-                input(0).map(|r| Range { shares: 0, ..r })
-            }
-            Op::Input
-            | Op::Conv2d(_)
-            | Op::ConvTranspose2d(..)
-            | Op::Linear { .. }
-            | Op::MatMul
-            | Op::BatchNorm { .. }
-            | Op::LayerNorm { .. }
-            | Op::GroupNorm { .. }
-            | Op::LocalResponseNorm { .. }
-            | Op::Activation(_)
-            | Op::MaxPool(_)
-            | Op::AvgPool(_)
-            | Op::Order { indices: true, .. }
-            | Op::Pad { .. } => None,
-        }
-    }
-}
-
-/// The range of a power of values that are not negative.
-fn power(r: Range, exponent: f64) -> Option<Range> {
-    let (a, b) = (libm::pow(r.low, exponent), libm::pow(r.high, exponent));
-    (r.low >= 0.0).then(|| Range { low: a.min(b), high: a.max(b), shares: 0, ..r })
-}
-
-/// The range of a function of two values.
-fn combined(op: Binary, a: Range, b: Range) -> Option<Range> {
-    let squashed = a.squashed || b.squashed;
-    let one = |r: Range| !r.squashed && r.low == r.high;
-    let sums = matches!(op, Binary::Add | Binary::Sub);
-    let keeps_a = (sums || matches!(op, Binary::Mul | Binary::Div)) && one(b);
-    let keeps_b = matches!(op, Binary::Add | Binary::Mul) && one(a);
-    let shares = if sums && a.shares == b.shares || keeps_a {
-        a.shares
-    } else if keeps_b {
-        b.shares
-    } else {
-        0
-    };
-    let corners = |f: fn(f64, f64) -> f64| {
-        let all = [f(a.low, b.low), f(a.low, b.high), f(a.high, b.low), f(a.high, b.high)];
-        let low = all.iter().copied().fold(f64::INFINITY, f64::min);
-        Range { low, high: all.iter().copied().fold(f64::NEG_INFINITY, f64::max), squashed, shares }
-    };
-    match op {
-        Binary::Add => Some(corners(|a, b| a + b)),
-        Binary::Sub => Some(corners(|a, b| a - b)),
-        Binary::Mul => Some(corners(|a, b| a * b)),
-        Binary::Gate => Some(Range { low: b.low.min(0.0), high: b.high.max(0.0), squashed, shares: 0 }),
-        Binary::Div if b.low > 0.0 || b.high < 0.0 => Some(corners(|a, b| a / b)),
-        Binary::Max => Some(corners(f64::max)),
-        Binary::Min => Some(corners(f64::min)),
-        Binary::Div | Binary::Prelu | Binary::Pow => None,
-    }
 }
 
 #[cfg(test)]
@@ -378,6 +259,6 @@ mod tests {
             at = b.add(&format!("m{k}"), Op::Binary(Binary::Max), &[at, at]).unwrap();
         }
         let (graph, weights) = b.finish(at).unwrap();
-        assert_eq!(graph.closing(&weights), Closing::Probability { low: 0.0, high: 1.0 });
+        assert_eq!(graph.closing(&weights), Closing::Probability { low: 0.0, high: 1.0, whole: 1.0 });
     }
 }

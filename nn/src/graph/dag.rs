@@ -114,11 +114,15 @@ impl Graph {
         self.softmax_at(self.head()).map(|(softmax, _)| softmax)
     }
 
-    /// The log-sigmoid that closes the net, if it has one.
+    /// The log-sigmoid that closes the net, or the sigmoid before the logarithm that does, if it has one.
     fn closing_log_sigmoid(&self) -> Option<NodeId> {
         let mut id = self.head();
         while matches!(self.node(id).op, Op::Reshape(_) | Op::Identity) {
             id = self.node(id).inputs[0];
+        }
+        if matches!(self.node(id).op, Op::Activation(Activation::Log)) {
+            let sigmoid = self.node(id).inputs[0];
+            return matches!(self.node(sigmoid).op, Op::Activation(Activation::Sigmoid)).then_some(sigmoid);
         }
         matches!(self.node(id).op, Op::Activation(Activation::LogSigmoid)).then_some(id)
     }

@@ -33,6 +33,10 @@ pub enum Elementary {
     Round,
     /// The nearest integer towards zero.
     Truncate,
+    /// The integer towards zero modulo 256, from 0 to 255: what is left of it in eight bits.
+    LowByte,
+    /// The same from -128 to 127.
+    SignedByte,
     /// -1, 0 or 1
     Sign,
     /// 1 where x is not a number, else 0
@@ -43,7 +47,7 @@ pub enum Elementary {
 
 impl Elementary {
     /// All of them.
-    pub const ALL: [Elementary; 18] = [
+    pub const ALL: [Elementary; 20] = [
         Elementary::Sin,
         Elementary::Cos,
         Elementary::Tan,
@@ -59,6 +63,8 @@ impl Elementary {
         Elementary::Ceil,
         Elementary::Round,
         Elementary::Truncate,
+        Elementary::LowByte,
+        Elementary::SignedByte,
         Elementary::Sign,
         Elementary::IsNan,
         Elementary::IsInfinite,
@@ -82,6 +88,8 @@ impl Elementary {
             Elementary::Ceil => "ceil",
             Elementary::Round => "round",
             Elementary::Truncate => "truncate",
+            Elementary::LowByte => "low_byte",
+            Elementary::SignedByte => "signed_byte",
             Elementary::Sign => "sign",
             Elementary::IsNan => "is_nan",
             Elementary::IsInfinite => "is_infinite",
@@ -96,6 +104,8 @@ impl Elementary {
                 | Elementary::Ceil
                 | Elementary::Round
                 | Elementary::Truncate
+                | Elementary::LowByte
+                | Elementary::SignedByte
                 | Elementary::Sign
                 | Elementary::IsNan
                 | Elementary::IsInfinite

@@ -81,6 +81,15 @@ impl Graph {
         matches!(self.node(id).op, Op::Activation(Activation::Step(_)))
     }
 
+    /// Whether the output holds the signs of numbers, -1, 0 or 1, which have no gradient.
+    pub fn is_sign(&self) -> bool {
+        let mut id = self.output();
+        while is_passed(&self.node(id).op) {
+            id = self.node(id).inputs[0];
+        }
+        self.node(id).op == Op::Activation(Activation::Elementary(Elementary::Sign))
+    }
+
     /// The node from which a constant is taken off, as comparisons do; else `id`.
     fn before_difference(&self, id: NodeId) -> NodeId {
         let node = self.node(id);

@@ -23,6 +23,8 @@ pub fn value<T: Real>(f: Elementary, x: T) -> T {
         Elementary::Ceil => x.ceil(),
         Elementary::Round => x.round_ties_even(),
         Elementary::Truncate => x.trunc(),
+        Elementary::LowByte => x.trunc().rem_euclid(256.0),
+        Elementary::SignedByte => (x.trunc() + 128.0).rem_euclid(256.0) - 128.0,
         Elementary::Sign if x == 0.0 || x.is_nan() => x,
         Elementary::Sign => x.signum(),
         Elementary::IsNan => truth(x.is_nan()),

@@ -15,7 +15,7 @@ pub enum OutputKind {
     Softmax,
     /// Logits of independent labels, or the one logit of a class and its complement: probabilities are their sigmoids.
     Sigmoid,
-    /// Probabilities already, in the net's own unit (percent stay percent).
+    /// Probabilities already, in the net's own unit (percent stay percent), or shares of a constant sum, which is divided by.
     Probability,
     /// Quantities, as a regression gives: there are no probabilities.
     Value,
@@ -53,7 +53,7 @@ pub struct Readout {
     pub evidence: Evidence,
     /// Scores a sample.
     pub outputs: usize,
-    /// The probability that stands for certainty: 1, or 100 where the net's own probabilities are in percent.
+    /// The score that stands for certainty: 1, or 100 where the net's own probabilities are in percent, or the sum of all shares.
     pub whole: f64,
 }
 
@@ -68,8 +68,16 @@ impl Readout {
         match self.kind {
             OutputKind::Softmax => softmax::softmax(scores.len(), 1, false, scores),
             OutputKind::Sigmoid => scores.iter().map(|s| sigmoid(*s)).collect(),
+            OutputKind::Probability if self.whole != self.certainty() => {
+                scores.iter().map(|s| s / self.whole).collect()
+            }
             OutputKind::Probability | OutputKind::Value => scores.to_vec(),
         }
+    }
+
+    /// The probability that stands for certainty in what is shown: 100 where the net's own probabilities are in percent, else 1.
+    pub fn certainty(&self) -> f64 {
+        if self.whole == 100.0 { 100.0 } else { 1.0 }
     }
 
     /// The word for what is shown.
@@ -99,7 +107,7 @@ impl Readout {
     /// The probability of each class of [`Readout::decision`].
     pub fn probabilities(&self, scores: &[f64]) -> Vec<f64> {
         let shown = self.shown(scores);
-        if self.is_binary() { vec![shown[0], self.whole - shown[0]] } else { shown }
+        if self.is_binary() { vec![shown[0], self.certainty() - shown[0]] } else { shown }
     }
 
     /// The same from a row of [`Readout::decision`].
@@ -114,7 +122,13 @@ impl Readout {
         let way = match self.kind {
             OutputKind::Softmax => format!("probability: softmax over {outputs}"),
             OutputKind::Sigmoid => format!("probability: sigmoid of {outputs}"),
-            OutputKind::Probability if self.whole > 1.0 => "probability: the net's own output, in percent".to_string(),
+            OutputKind::Probability if self.whole == 100.0 => {
+                "probability: the net's own output, in percent".to_string()
+            }
+            OutputKind::Probability if self.whole != 1.0 => {
+                let whole = (self.whole * 1e4).round() / 1e4;
+                format!("probability: the net's own output, shares of {whole}, divided by it")
+            }
             OutputKind::Probability => "probability: the net's own output".to_string(),
             OutputKind::Value => "outputs are values, not probabilities".to_string(),
         };
@@ -160,14 +174,18 @@ impl Model {
                 (OutputKind::Value, Evidence::Assumed)
             }
             (None, Closing::Softmax) => (OutputKind::Softmax, Evidence::Graph),
+            // The softmax of logarithms of shares is the shares.
+            (None, Closing::LogProbability) => (OutputKind::Softmax, Evidence::Graph),
             (None, Closing::LogSigmoid) => (OutputKind::Sigmoid, Evidence::Graph),
             (None, Closing::Probability { .. }) => (OutputKind::Probability, Evidence::Graph),
             (None, Closing::Value { .. } | Closing::Place | Closing::Sorted) => (OutputKind::Value, Evidence::Graph),
             (None, Closing::Raw) if outputs == 1 => (OutputKind::Sigmoid, Evidence::Assumed),
             (None, Closing::Raw) => (OutputKind::Softmax, Evidence::Assumed),
         };
-        let percent = matches!(closing, Closing::Probability { high, .. } if high > 50.0);
-        let whole = if percent && kind == OutputKind::Probability { 100.0 } else { 1.0 };
+        let whole = match closing {
+            Closing::Probability { whole, .. } if kind == OutputKind::Probability => whole,
+            _ => 1.0,
+        };
         Readout { kind, evidence, outputs, whole }
     }
 

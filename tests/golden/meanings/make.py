@@ -2,13 +2,15 @@
 write them, with what their outputs mean.
 
     pip install -r ../zoo/requirements.txt
-    python make.py
+    python make.py            # all
+    python make.py --missing  # keeps the files that are there, which another version of PyTorch wrote
 
 `cases.json` lists them: `kind` is what is proved or assumed ("softmax", "sigmoid", "probability", "value", "place", "map"),
 `shown` what a prediction must show of each output, computed in f64 from onnxruntime's output by the formula beside the net's
 end below. NAME.onnx; the input is given by the formula of golden.py (`x`). Nets that scale pixels themselves come with the
 range of pixels that they take and the order of their channels. `open` leaves rows and columns open, `label_first` has the
-winning class for its first output and probabilities for its second.
+winning class for its first output and probabilities for its second; `features_first` has features for its first; `without_maps`
+has only fully connected layers.
 """
 import json, os, sys, warnings, zipfile
 
@@ -68,6 +70,19 @@ def parts(z):
     return z / z.sum(1, keepdim=True)
 
 
+def differences(q):
+    """Probabilities of the grades of an ordinal regression, from those of more than each grade."""
+    return torch.cat([1 - q[:, :1], q[:, :-1] - q[:, 1:], q[:, -1:]], 1)
+
+
+# Class by column: groups of classes, events that overlap, other classes by chance, centres of bins, a layer's weights.
+GROUPS = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1], [0, 1]])
+MARGINS = torch.tensor([[1.0, 0, 1], [1, 0, 0], [0, 1, 1], [0, 1, 0], [0, 1, 1]])
+NOISE = 0.75 * torch.eye(5) + 0.05
+BINS = (3 * torch.arange(5.0) - 6).view(5, 1)
+HIDDEN = torch.tensor([[1.25, -0.5, 0.75], [-2.0, 1.0, 0.5], [0.5, 1.5, -1.0], [2.5, -0.25, 1.0], [-0.75, 0.5, 2.0]])
+PROTOTYPES = torch.tensor([[0.5, -1, 2, 0, 1], [1, 1, -2, 0.5, 0], [0, 2, 1, -1, -0.5], [-1, 0.5, 0, 2, 1]])
+
 # name: (outputs, end(scores, scores of the mirrored input), kind, what is shown of the output)
 ENDS = {
     'one': (1, lambda z, m: z, 'sigmoid', sigmoid),
@@ -102,7 +117,7 @@ ENDS = {
     'clamped': (5, lambda z, m: soft(z).clamp(1e-7, 1 - 1e-7), 'probability', same),
     'mirrored': (5, lambda z, m: (soft(z) + soft(m())) / 2, 'probability', same),
     'stacked': (5, lambda z, m: torch.stack([soft(z), soft(m())]).mean(0), 'probability', same),
-    'votes': (5, lambda z, m: soft(z) + soft(m()), 'probability', same),
+    'votes': (5, lambda z, m: soft(z) + soft(m()), 'probability', lambda y: y / 2),
     'geometric': (5, lambda z, m: parts((soft(z) * soft(m())).sqrt()), 'probability', same),
     'evidence': (5, lambda z, m: parts(F.softplus(z) + 1), 'probability', same),
     'parts': (5, lambda z, m: parts(F.relu(z) + 1e-3), 'probability', same),
@@ -129,6 +144,39 @@ ENDS = {
     'embedding': (7, lambda z, m: F.normalize(z, dim=1), 'value', same),
     'winner': (5, lambda z, m: z.argmax(1), 'place', same),
     'winner_kept': (5, lambda z, m: soft(z).argmax(1, keepdim=True), 'place', same),
+    'votes_weighted': (5, lambda z, m: soft(z) + 0.5 * soft(m()), 'probability', lambda y: y / 1.5),
+    'votes_stacked': (5, lambda z, m: torch.stack([soft(z), soft(m())]).sum(0), 'probability', lambda y: y / 2),
+    'two_heads': (5, lambda z, m: torch.cat([soft(z), soft(m())], 1), 'probability', same),
+    'expected_product': (5, lambda z, m: soft(z) @ (10 * torch.arange(5.0)).view(5, 1), 'value', same),
+    'expected_fraction': (5, lambda z, m: soft(z) @ (torch.arange(5.0) / 4).view(5, 1), 'value', same),
+    'expected_conv': (5, lambda z, m: F.conv2d(soft(z[:, :, None, None], 1), torch.arange(5.0).view(1, 5, 1, 1)), 'value', same),
+    'angles': (5, lambda z, m: torch.cat([soft(z) @ BINS, soft(m()) @ BINS], 1), 'value', same),
+    'merged': (5, lambda z, m: soft(z) @ GROUPS, 'probability', same),
+    'merged_linear': (5, lambda z, m: F.linear(soft(z), GROUPS.T), 'probability', same),
+    'merged_conv': (5, lambda z, m: F.conv2d(soft(z[:, :, None, None], 1), GROUPS.T[:, :, None, None]), 'probability', same),
+    'merged_sums': (5, lambda z, m: torch.cat([soft(z)[:, :2].sum(1, True), soft(z)[:, 2:].sum(1, True)], 1), 'probability', same),
+    'marginals': (5, lambda z, m: soft(z) @ MARGINS, 'probability', same),
+    'noise': (5, lambda z, m: soft(z) @ NOISE, 'probability', same),
+    'cumulated': (5, lambda z, m: soft(z).cumsum(1), 'probability', same),
+    'cumulated_products': (5, lambda z, m: torch.exp(torch.log(torch.sigmoid(z)).cumsum(1)), 'probability', same),
+    'ordinal': (4, lambda z, m: differences(torch.sigmoid(z)), 'probability', same),
+    'ordinal_padded': (4, lambda z, m: F.pad(torch.sigmoid(z), (1, 0), value=1.0) - F.pad(torch.sigmoid(z), (0, 1)), 'probability', same),
+    'noisy_or': (5, lambda z, m: 1 - torch.exp(torch.log(1 - torch.sigmoid(z)).sum(1, keepdim=True)), 'probability', same),
+    'log_of_mean': (5, lambda z, m: torch.log((soft(z) + soft(m())) / 2), 'softmax', np.exp),
+    'log_of_clamped': (5, lambda z, m: torch.log(soft(z).clamp(1e-5, 1.0)), 'softmax', np.exp),
+    'log_of_sigmoid': (5, lambda z, m: torch.log(torch.sigmoid(z)), 'sigmoid', np.exp),
+    'cost_written': (5, lambda z, m: -torch.log(soft(z)), 'value', same),
+    'entropy': (5, lambda z, m: -(soft(z) * torch.log(soft(z))).sum(1, keepdim=True), 'value', same),
+    'logit_of_probability': (1, lambda z, m: torch.log(torch.sigmoid(z)) - torch.log(1 - torch.sigmoid(z)), 'sigmoid', sigmoid),
+    'distances': (5, lambda z, m: ((z[:, None] - PROTOTYPES) ** 2).sum(2), 'value', same),
+    'distances_root': (5, lambda z, m: ((z[:, None] - PROTOTYPES) ** 2).sum(2).sqrt(), 'value', same),
+    'distances_norm': (5, lambda z, m: torch.linalg.vector_norm(z[:, None] - PROTOTYPES, dim=2), 'value', same),
+    'distances_sizes': (5, lambda z, m: (z[:, None] - PROTOTYPES).abs().sum(2), 'value', same),
+    'distances_negative': (5, lambda z, m: -((z[:, None] - PROTOTYPES) ** 2).sum(2), 'softmax', softmax),
+    'sign': (5, lambda z, m: torch.sign(z), 'value', same),
+    'hidden_sigmoid': (5, lambda z, m: torch.sigmoid(z) @ HIDDEN, 'softmax', softmax),
+    'hidden_sigmoid_one': (5, lambda z, m: torch.sigmoid(z) @ HIDDEN[:, :1], 'sigmoid', sigmoid),
+    'hidden_softmax': (5, lambda z, m: soft(z) @ HIDDEN, 'softmax', softmax),
 }
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -181,9 +229,53 @@ def exported(net, x, path, exporter, writer='pytorch', **options):
     return open(path, 'rb').read()
 
 
+def further(files, path):
+    """A net without maps, and one whose first output is a vector of features."""
+    torch.manual_seed(5)
+    grey, colours = torch.zeros(1, 1, 32, 32), torch.zeros(1, 3, 32, 32)
+    for exporter in ('script', 'dynamo'):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(1024, 4), nn.ReLU(), nn.Linear(4, 3)).eval()
+        files.setdefault(f'without_maps_{exporter}.onnx', exported(net, grey, path, exporter))
+        net = Body(5, lambda z, m: (z, soft(z[:, 1:4]))).eval()
+        names = dict(output_names=['features', 'classes'])
+        files.setdefault(f'features_first_{exporter}.onnx', exported(net, colours, path, exporter, **names))
+
+
+def add_missing():
+    path = os.path.join(HERE, 'meanings.zip')
+    with zipfile.ZipFile(path) as z:
+        files = {name: z.read(name) for name in z.namelist()}
+    about = json.loads(files.pop('cases.json'))
+    recipe = dict(shape=[1, 3, SIDE, SIDE], seed=7, scale=2.0, shift=0.0)
+    x, net_path, ends = golden.values(recipe), os.path.join(HERE, 'net.onnx'), []
+    for at, (name, (n, end, kind, shown)) in enumerate(ENDS.items()):
+        torch.manual_seed(at)
+        net = Body(n, lambda z, m, end=end: end(z, m)).eval()
+        for exporter in ('script', 'dynamo'):
+            file = f'{name}_{exporter}.onnx'
+            if file not in files:
+                files[file] = exported(net, torch.tensor(x), net_path, exporter)
+            y = ort.InferenceSession(files[file], providers=['CPUExecutionProvider']).run(None, {'x': x})[0]
+            ends.append(dict(name=f'{name}_{exporter}', kind=kind, x=recipe,
+                             shown=[float(v) for v in shown(y.astype('f8').ravel())]))
+    further(files, net_path)
+    os.remove(net_path)
+    write(files, dict(about, ends=ends))
+
+
+def write(files, about):
+    path = os.path.join(HERE, 'meanings.zip')
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as z:
+        for name, data in [('cases.json', json.dumps(about, indent=0).encode()), *sorted(files.items())]:
+            z.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED, 9)
+    print(len(about['ends']), 'ends,', len(about['scalings']), 'scalings,', os.path.getsize(path) // 1024, 'KB')
+
+
 def main():
     warnings.simplefilter('ignore')
     files, ends, scalings = {}, [], []
+    if '--missing' in sys.argv:
+        return add_missing()
     path = os.path.join(HERE, 'net.onnx')
     recipe = dict(shape=[1, 3, SIDE, SIDE], seed=7, scale=2.0, shift=0.0)
     x = golden.values(recipe)
@@ -221,13 +313,9 @@ def main():
     net = Body(5, lambda z, m: (z.argmax(1), soft(z))).eval()
     for exporter in ('script', 'dynamo'):
         files[f'label_first_{exporter}.onnx'] = exported(net, torch.tensor(golden.values(recipe)), path, exporter)
+    further(files, path)
     os.remove(path)
-    about = dict(ends=ends, scalings=scalings)
-    path = os.path.join(HERE, 'meanings.zip')
-    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=9) as z:
-        for name, data in [('cases.json', json.dumps(about, indent=0).encode()), *sorted(files.items())]:
-            z.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED, 9)
-    print(len(ends), 'ends,', len(scalings), 'scalings,', os.path.getsize(path) // 1024, 'KB')
+    write(files, dict(ends=ends, scalings=scalings))
 
 
 if __name__ == '__main__':

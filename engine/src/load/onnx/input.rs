@@ -93,7 +93,7 @@ pub fn inlet(links: &Links<'_>, info: &ValueInfoProto, options: &Options<'_>) ->
         }
         _ => (false, false),
     };
-    Inlet { open, bytes: kind(info) == DataType::UINT8, tensorflow }
+    Inlet { open, bytes: kind(info) == DataType::UINT8, tensorflow, is_converted: false }
 }
 
 /// The type of an input's numbers.

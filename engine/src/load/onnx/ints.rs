@@ -125,9 +125,11 @@ pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let size = s.step(site, "size", Op::Activation(Activation::Abs), &[x])?;
             Ok(vec![Value::Act(s.activation(site, Activation::Step(0.0), size)?)])
         }
-        Value::Act(x) if matches!(to, DataType::INT64 | DataType::INT32 | DataType::INT8 | DataType::UINT8) => {
-            let whole = Activation::Elementary(Elementary::Truncate);
-            Ok(vec![Value::Act(s.activation(site, whole, *x)?)])
+        Value::Act(x) if matches!(to, DataType::INT64 | DataType::INT32) => {
+            Ok(vec![Value::Act(s.activation(site, Activation::Elementary(Elementary::Truncate), *x)?)])
+        }
+        Value::Act(x) if matches!(to, DataType::INT8 | DataType::UINT8) => {
+            Ok(vec![Value::Act(super::bytes::cast(s, site, *x, to == DataType::INT8)?)])
         }
         Value::Floats(_) if real => super::pointwise::identity(s, site),
         Value::Ints(v) if real => {
@@ -139,12 +141,16 @@ pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         Value::Ints(v) => {
             let truth = |d: &Dim| match d {
                 Dim::Known(v) if to == DataType::BOOL => Dim::Known(i64::from(*v != 0)),
+                Dim::Known(v) => Dim::Known(super::bytes::held(*v, to)),
                 other => *other,
             };
             Ok(vec![Value::Ints(Ints { dims: v.dims.clone(), values: v.values.iter().map(truth).collect() })])
         }
         Value::Floats(c) => {
-            let whole = |v: f64| Dim::Known(if to == DataType::BOOL { i64::from(v != 0.0) } else { v.trunc() as i64 });
+            let whole = |v: f64| {
+                let is_true = i64::from(v != 0.0);
+                Dim::Known(if to == DataType::BOOL { is_true } else { super::bytes::held(v.trunc() as i64, to) })
+            };
             let values = to_f64(&c.tensor)?.into_iter().map(whole).collect();
             Ok(vec![Value::Ints(Ints { dims: c.tensor.dims().to_vec(), values })])
         }

@@ -6,6 +6,7 @@
 
 mod attention;
 mod blobs;
+mod bytes;
 mod choice;
 mod constants;
 mod control;
@@ -106,8 +107,10 @@ pub struct Inlet {
     pub open: bool,
     /// Whether it takes bytes.
     pub bytes: bool,
-    /// Whether the net comes from TensorFlow: the file's writer says so, or its channels come last and PyTorch did not write it.
+    /// Whether the net is taken for TensorFlow's: the file's writer says so, or its channels come last and PyTorch did not write it.
     pub tensorflow: bool,
+    /// Whether a converter of TensorFlow's nets wrote it.
+    pub is_converted: bool,
 }
 
 /// The information on its input of the file at `path`, without translating its nodes.
@@ -124,7 +127,7 @@ pub fn inlet(path: &Path, options: &Options<'_>) -> Result<Inlet> {
         let writer = model.producer_name.as_deref().unwrap_or_default();
         let converted = ["tf2onnx", "keras2onnx"].iter().any(|name| writer.starts_with(name));
         let tensorflow = converted || inlet.tensorflow && writer != "pytorch";
-        Ok(Inlet { tensorflow, ..inlet })
+        Ok(Inlet { tensorflow, is_converted: converted, ..inlet })
     };
     read().context(|| format!("`{}`", path.display()))
 }

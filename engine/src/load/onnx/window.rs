@@ -42,6 +42,17 @@ impl Slide {
         }
     }
 
+    /// Adds the entries behind that windows rounded up over `sizes` reach.
+    fn fill(&mut self, sizes: &[usize]) {
+        for (a, size) in sizes.iter().enumerate() {
+            let ((before, after), stride, span) = (self.pads[a], self.stride[a], self.span(a));
+            let Some(reach) = (size + before + after + stride - 1).checked_sub(span) else { continue };
+            // A last window that would start behind the map is dropped.
+            let last = (reach / stride).min((size + before).saturating_sub(1) / stride);
+            self.pads[a].1 = after.max((last * stride + span).saturating_sub(size + before));
+        }
+    }
+
     /// The same window with an axis of one entry before the others.
     pub fn raised(&self) -> Slide {
         let before = |list: &[usize]| [&[1], list].concat();
@@ -196,7 +207,13 @@ fn pool_counting(s: &mut Scope, site: &Site<'_>, op: fn(Pool) -> Op, counting: O
         return Err(too_many(&kernel));
     }
     let x = spatial(s, site, n)?;
-    let (slide, ceil) = slide(s, site, x, &kernel)?;
+    let (mut slide, mut ceil) = slide(s, site, x, &kernel)?;
+    if ceil && counting.is_some() {
+        // What windows reach beyond the map is zeros of their sums, so that every mean is of a whole window.
+        let shape = s.sample(x);
+        slide.fill(&shape[shape.len() - n..]);
+        ceil = false;
+    }
     if slide.dilation.iter().any(|d| *d != 1) && matches!(auto_pad(site)?, Auto::SameUpper | Auto::SameLower) {
         return Err(Error::unsupported(format!("attribute `auto_pad` with dilations {:?}", slide.dilation))
             .hint("ONNX and onnxruntime disagree on the output's size: export the net with `pads`"));

@@ -45,7 +45,7 @@ fn word(norm: super::Norm) -> &'static str {
 fn seen(inputs: &AttackInputs, scores: &[f64]) -> (usize, f64, String) {
     let class = argmax(scores);
     let readout = inputs.model.readout();
-    let probability = readout.of_decision(scores)[class] / readout.whole;
+    let probability = readout.of_decision(scores)[class] / readout.certainty();
     (class, probability, format!("{} {}", inputs.model.card().class_name(class), percent(probability)))
 }
 

@@ -57,6 +57,14 @@ pub(super) fn shown(
     Ok(artifact.notes(placed::note(model, node)).note(format!("layer `{name}`, {:?}", places(model, layout))))
 }
 
+/// The layer whose maps class activation maps of `target` take where none is named.
+///
+/// # Errors
+/// Where no layer has maps, or the target does not depend on it, or it does not depend on the input.
+pub fn usual_layer(target: &Subject) -> Result<NodeId> {
+    layer(target.model()?, None, target)
+}
+
 /// Whether all values of a layer are zero.
 fn is_silent(model: &Model, node: NodeId, x: &Tensor) -> Result<bool> {
     let trace = model.forward(x, &Tap::Only(vec![node]))?;

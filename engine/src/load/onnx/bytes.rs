@@ -1,0 +1,79 @@
+//! Casts to integers of eight bits. ONNX leaves open what becomes of a number that they cannot hold: onnxruntime, as NumPy, keeps the
+//! lowest eight bits of its integer.
+
+use super::scope::Scope;
+use super::site::Site;
+use super::value::Act;
+use crate::error::Result;
+use crate::graph::op::{Activation, Binary, Elementary, Sampling};
+use crate::graph::{Builder, NodeId, Op};
+use crate::tensor::to_f64;
+use rten_onnx::onnx::DataType;
+
+/// How many integers eight bits hold.
+const KINDS: f64 = 256.0;
+
+/// How many operations back the bounds of a value are looked for.
+const STEPS: usize = 12;
+
+/// What a constant integer becomes in the type `to`.
+pub fn held(value: i64, to: DataType) -> i64 {
+    match to {
+        DataType::UINT8 => i64::from(value as u8),
+        DataType::INT8 => i64::from(value as i8),
+        _ => value,
+    }
+}
+
+/// The integer of a computed value, modulo 256 where it may lie beyond those from 0 to 255, or with a sign from -128 to 127.
+pub fn cast(s: &mut Scope, site: &Site<'_>, x: Act, is_signed: bool) -> Result<Act> {
+    let (least, f) = match is_signed {
+        true => (-KINDS / 2.0, Elementary::SignedByte),
+        false => (0.0, Elementary::LowByte),
+    };
+    let fits = |(low, high): (f64, f64)| low > least - 1.0 && high < least + KINDS;
+    let f = if bounds(&s.builder, x.id, STEPS).is_some_and(fits) { Elementary::Truncate } else { f };
+    s.activation(site, Activation::Elementary(f), x)
+}
+
+/// The bounds of a value, where a few operations before it show them.
+fn bounds(builder: &Builder, id: NodeId, steps: usize) -> Option<(f64, f64)> {
+    let node = builder.node(id);
+    let input = |k: usize| bounds(builder, *node.inputs.get(k)?, steps.checked_sub(1)?);
+    match &node.op {
+        Op::Softmax { log: false, .. }
+        | Op::Activation(Activation::Step(_) | Activation::Sigmoid | Activation::HardSigmoid { .. }) => {
+            Some((0.0, 1.0))
+        }
+        Op::Activation(Activation::Clip { low, high } | Activation::Quantise { low, high, .. }) => Some((*low, *high)),
+        Op::Order { axis, indices: true, .. } => Some((0.0, builder.shape(node.inputs[0])[*axis] as f64 - 1.0)),
+        Op::Constant(values) => {
+            let all = to_f64(builder.weights().tensor(*values)).ok()?;
+            let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+            Some((low, all.iter().copied().fold(f64::NEG_INFINITY, f64::max)))
+        }
+        Op::Binary(op) => {
+            let f: fn(f64, f64) -> f64 = match op {
+                Binary::Add => |a, b| a + b,
+                Binary::Sub => |a, b| a - b,
+                Binary::Mul => |a, b| a * b,
+                Binary::Max => f64::max,
+                Binary::Min => f64::min,
+                Binary::Div | Binary::Prelu | Binary::Pow | Binary::Gate => return None,
+            };
+            let ((a, b), (c, d)) = (input(0)?, input(1)?);
+            let corners = [f(a, c), f(a, d), f(b, c), f(b, d)];
+            let low = corners.iter().copied().fold(f64::INFINITY, f64::min);
+            Some((low, corners.iter().copied().fold(f64::NEG_INFINITY, f64::max)))
+        }
+        Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Identity
+        | Op::Select { .. }
+        | Op::Resize { sampling: Sampling::Nearest, .. }
+        | Op::Activation(Activation::Elementary(
+            Elementary::Truncate | Elementary::Round | Elementary::Floor | Elementary::Ceil,
+        )) => input(0),
+        _ => None,
+    }
+}
