@@ -106,28 +106,55 @@ fn dims(model: &Model) -> Vec<usize> {
     shape.iter().copied().skip_while(|n| *n == 1).collect()
 }
 
+/// Boxes beside scores of as many candidates. Of several outputs that might be the scores, as where key points are a third, the one that
+/// ends in probabilities, or is called so.
 fn two(model: &Model) -> Option<BoxDecoding> {
     let named = named(model);
-    if named.len() != 2 {
-        return None;
-    }
-    let boxes = named.iter().position(|(_, m)| matches!(dims(m)[..], [n, 4] if n >= FEWEST))?;
-    let ((box_name, box_net), (name, net)) = (&named[boxes], named.get(1 - boxes)?);
+    let is_box = |(_, m): &&(String, Model)| matches!(dims(m)[..], [n, 4] if n >= FEWEST);
+    let mut all = named.iter().filter(is_box);
+    // Of boxes on several grids none is all.
+    let (box_name, box_net) = all.next().filter(|first| {
+        let others: Vec<&(String, Model)> = all.collect();
+        others.is_empty() || (named.len() == 2 && others.iter().all(|o| o.0 != first.0))
+    })?;
     let n = dims(box_net)[0];
-    let classes = match dims(net)[..] {
-        [m] if m == n => 1,
-        [m, c] if m == n => c,
-        _ => return None,
+    let counts = |m: &Model| match dims(m)[..] {
+        [m] if m == n => Some(1),
+        [m, c] if m == n => Some(c),
+        _ => None,
     };
+    let beside: Vec<&(String, Model)> =
+        named.iter().filter(|(name, m)| name != box_name && counts(m).is_some()).collect();
+    let (name, net) = match beside[..] {
+        [only] => only,
+        _ => {
+            let ends =
+                |m: &Model| matches!(m.graph().closing(m.weights()), Closing::Softmax | Closing::Probability { .. });
+            let sure: Vec<&(String, Model)> = beside.iter().copied().filter(|(_, m)| ends(m)).collect();
+            let called = |name: &str| {
+                ["score", "conf", "cls", "class", "prob"].iter().any(|part| name.to_lowercase().contains(part))
+            };
+            let of_name: Vec<&(String, Model)> = beside.iter().copied().filter(|(name, _)| called(name)).collect();
+            match (&sure[..], &of_name[..]) {
+                ([one], _) | ([], [one]) => *one,
+                _ => return None,
+            }
+        }
+    };
+    let classes = counts(net)?;
     let closing = net.graph().closing(net.weights());
     let background = (closing == Closing::Softmax && classes > 1).then_some(0);
     let activation = if closing == Closing::Raw { Squash::Sigmoid } else { Squash::None };
     let evidence = format!(
-        "the outputs `{name}` and `{box_name}` are taken for {n} candidates' scores{} and boxes (corners in fractions of the input)",
+        "the outputs `{name}` and `{box_name}` are taken for {n} candidates' scores{} and boxes (corners in fractions of the input{})",
         match (background, activation) {
             (Some(_), _) => " (class 0: nothing is there)",
             (None, Squash::Sigmoid) => " (logits)",
             _ => "",
+        },
+        match named.len() {
+            2 => "",
+            _ => "; other outputs are left out, and offsets from anchors need `anchors` and a `code`",
         }
     );
     Some(BoxDecoding {
