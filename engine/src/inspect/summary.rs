@@ -16,6 +16,7 @@ impl Summarise for Model {
         let graph = self.graph();
         let card = self.card();
         let (fields, volumes) = (graph.fields(), graph.volume_fields());
+        let unfollowed = graph.unfollowed_fields();
         let mut table =
             Table::new(["layer", "kind", "output shape", "parameters", "FLOPs", "receptive field", "stride"]);
         let mut flops = 0;
@@ -26,6 +27,7 @@ impl Summarise for Model {
                 // A signal has one row.
                 Field::Local { size, stride, axes: [None, _], .. } => (sides(&size[1..]), sides(&stride[1..])),
                 Field::Local { size, stride, .. } => (sides(&size), sides(&stride)),
+                Field::Whole if unfollowed[id.0] => ("not followed".into(), String::new()),
                 Field::Whole => ("whole".into(), String::new()),
                 Field::Nothing => (String::new(), String::new()),
             };

@@ -59,6 +59,30 @@ impl Graph {
         self.fields()[id.0]
     }
 
+    /// Whether the receptive field of each node is taken to be whole ([`Field::Whole`]) only because the net enlarges, rearranges or joins
+    /// maps in a way that is not followed.
+    pub fn unfollowed_fields(&self) -> Vec<bool> {
+        let fields = self.fields();
+        let is_list = |id: NodeId| self.node(id).shape.iter().filter(|n| **n > 1).count() <= 1;
+        let mut all = Vec::with_capacity(fields.len());
+        for id in self.ids() {
+            let node = self.node(id);
+            let is_local = |k: &NodeId| matches!(fields[k.0], Field::Local { .. });
+            // A value that sees everything, or one of all places, leaves nothing open.
+            let mixes = match node.op {
+                Op::Linear { .. } => node.inputs.iter().all(|k| is_list(*k)),
+                ref op if matches!(op, Op::Reduce { .. } | Op::Reshape(_)) => is_list(id),
+                ref op if matches!(op, Op::LayerNorm { .. } | Op::Softmax { .. }) => node.inputs.iter().any(is_local),
+                ref op => matches!(op, Op::MatMul | Op::GroupNorm { .. }),
+            };
+            let is_open = |k: &NodeId| all.get(k.0) == Some(&true);
+            let sees_all = node.inputs.iter().any(|k| fields[k.0] == Field::Whole && !is_open(k));
+            let is_lost = node.inputs.iter().any(|k| is_local(k) || is_open(k));
+            all.push(fields[id.0] == Field::Whole && !mixes && !sees_all && is_lost);
+        }
+        all
+    }
+
     fn field_at(&self, id: NodeId, known: &[Field]) -> Field {
         let node = self.node(id);
         let before = node.inputs.iter().map(|i| known[i.0]).reduce(union);
