@@ -59,8 +59,8 @@ impl Segment for Model {
             title: "the class that wins at each place".into(),
             values: classes.clone(),
             names: order.iter().map(|(c, n)| (*c, format!("{} {:.1} %", name(*c), percent(*n)))).collect(),
-            photo: prepared.photo.clone(),
-            placement: prepared.placement,
+            photo: prepared.photo.clone().filter(|_| maps.is_placed),
+            placement: prepared.placement.filter(|_| maps.is_placed),
             extent: maps.part,
             input: [height, width],
         };
@@ -81,6 +81,13 @@ impl Segment for Model {
 
     fn pixel_accuracy(&self, data: &Dataset, job: &Job) -> Result<Artifact> {
         let maps = self.class_maps()?;
+        if !maps.is_placed {
+            return Err(Error::subject(format!(
+                "where the map of classes of `{}` lies on the input is not known, so no mask can be compared with it",
+                self.card().name
+            ))
+            .hint("the net moves places in a way that is not followed"));
+        }
         let n = winning(&maps);
         // Places by true class (rows) and winner (columns).
         let mut counts = vec![0u64; n * n];

@@ -154,6 +154,18 @@ fn chosen(model: &Model, maps: &ClassMaps, index: usize, over: &Over, input: &Pr
         let (x, y) = maps.position(at, [dx, dy], [height, width]);
         input.placement.map_or((x, y), |p| p.to_photo(x, y))
     };
+    let by_position = match over {
+        Over::Whole | Over::Predicted => false,
+        Over::Mask(size, _) => **size != [rows, columns],
+        Over::Region(_) | Over::Point(_) => true,
+    };
+    if by_position && !maps.is_placed {
+        return Err(Error::subject(format!(
+            "where the map of classes of `{}` lies on the input is not known, since the net moves places in a way that is not followed",
+            model.card().name
+        ))
+        .hint(format!("a mask of the map's own {rows} x {columns} places chooses among them; without one all count")));
+    }
     let extent = input.photo.as_ref().map_or([width, height], |p| [p.width(), p.height()]);
     let class = || model.card().class_name(index);
     let kept: Vec<usize> = match over {
@@ -201,8 +213,14 @@ fn chosen(model: &Model, maps: &ClassMaps, index: usize, over: &Over, input: &Pr
             .collect(),
     };
     if kept.is_empty() {
+        let ((left, top), (right, bottom)) = (centre(0, 0.0, 0.0), centre(rows * columns - 1, 1.0, 1.0));
+        let px = |v: f64| (v * 10.0).round() / 10.0;
         return Err(Error::subject(format!("no place of the map of `{}` lies {over}", class())).hint(format!(
-            "the map has {rows} x {columns} places over {} x {} px ({}); positions count from the left and from above",
+            "the map has {rows} x {columns} places from ({}, {}) to ({}, {}) of {} x {} px ({}); positions count from the left and from above",
+            px(left),
+            px(top),
+            px(right),
+            px(bottom),
             extent[0],
             extent[1],
             if input.photo.is_some() { "the photo" } else { "the net's input" }

@@ -49,6 +49,7 @@ mod load_model;
 mod localisation;
 mod lrp_conservation;
 mod lrp_rules;
+mod map_covers;
 mod map_diagnosis;
 mod map_elites;
 mod map_places;

@@ -1,9 +1,9 @@
 //! The meaning of each axis of a node's value, traced from the input through transposes and reshapes, so that a map is found
 //! in any layout: channels x rows x columns, channels last, or a list of tokens.
 
-use super::cover::Cover;
 use super::dag::{Graph, Node, NodeId};
 use super::op::Op;
+use super::places::Places;
 
 /// The meaning of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +58,12 @@ impl MapLayout {
     }
 
     /// The same map read in the order of the input that the net has mirrored.
-    fn straightened(mut self, cover: Cover) -> Self {
+    fn straightened(mut self, mirrored: [bool; 2]) -> Self {
         // The slices of a volume lie one below the other: its rows cannot be read backwards by one stride.
         if self.depth > 1 {
             return self;
         }
-        for axis in [1, 2].into_iter().filter(|axis| cover.mirrored()[axis - 1]) {
+        for axis in [1, 2].into_iter().filter(|axis| mirrored[axis - 1]) {
             self.first = self.first.wrapping_add_signed((self.shape[axis] as isize - 1) * self.strides[axis]);
             self.strides[axis] = -self.strides[axis];
         }
@@ -92,9 +92,19 @@ impl MapLayout {
 impl Graph {
     /// The meaning of the axes of every node's value.
     pub fn axes(&self) -> Vec<Vec<Axis>> {
+        self.axes_by(self.places().as_deref())
+    }
+
+    /// The same, given the places of all nodes.
+    pub(super) fn axes_by(&self, places: Option<&[Places]>) -> Vec<Vec<Axis>> {
         let mut all: Vec<Vec<Axis>> = Vec::with_capacity(self.nodes().len());
         for id in self.ids() {
-            let axes = self.axes_at(id, &all);
+            let mut axes = self.axes_at(id, &all);
+            if let (Op::Reshape(_), Some(places)) = (&self.node(id).op, places) {
+                // Patches that are cut by a reshape are a grid.
+                let unknown = axes.iter_mut().enumerate().filter(|(_, axis)| **axis == Axis::Other);
+                unknown.for_each(|(k, axis)| *axis = places[id.0].patches(k).unwrap_or(Axis::Other));
+            }
             all.push(axes);
         }
         all
@@ -117,10 +127,12 @@ impl Graph {
         let least = if self.is_over_volumes() { 4 } else { 0 };
         let of =
             |(axes, node): (&Vec<Axis>, &Node)| layout(axes, &node.shape, images).filter(|_| node.shape.len() >= least);
-        let axes = self.axes();
-        let covers = self.covers(&axes);
-        let straight = |(found, cover): (Option<MapLayout>, Cover)| found.map(|layout| layout.straightened(cover));
-        axes.iter().zip(self.nodes()).map(of).zip(covers).map(straight).collect()
+        let places = self.places();
+        let axes = self.axes_by(places.as_deref());
+        let mirrored = self.mirrored(&axes, places.as_deref());
+        let straight =
+            |(found, turned): (Option<MapLayout>, [bool; 2])| found.map(|layout| layout.straightened(turned));
+        axes.iter().zip(self.nodes()).map(of).zip(mirrored).map(straight).collect()
     }
 
     fn axes_at(&self, id: NodeId, known: &[Vec<Axis>]) -> Vec<Axis> {

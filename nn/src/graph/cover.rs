@@ -1,212 +1,170 @@
-//! Which part of the input a map lies over: a net may crop, pad or mirror its input, and windows without padding lose its border.
+//! Which part of the input a map lies over: a net may crop, pad, mirror or roll its input, and windows without padding lose its
+//! border. What is not followed is said to be unknown.
 
-use super::axes::Axis;
+use super::atoms::{Atom, is_free, line_of};
+use super::axes::{Axis, MapLayout};
 use super::dag::{Graph, NodeId};
-use super::op::{Op, Window};
+use super::line::{Line, Piece};
+use super::op::Op;
+use super::places::Places;
 
-/// Where the outer edges of a map lie on the input, px. Where a net has mirrored its input, the first edge lies behind the last.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Cover {
-    /// The upper edge of the first row and the lower edge of the last.
-    pub rows: [f64; 2],
-    /// The left edge of the first column and the right edge of the last.
-    pub columns: [f64; 2],
+/// Where a map lies on the input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MapPlace {
+    /// Over all of it.
+    Whole,
+    /// Over a rectangle: top, left, bottom, right, px, below 0 or beyond the input where the net pads it.
+    Part([f64; 4]),
+    /// In pieces along rows, and along columns, in the order of the map's rows and columns, as behind a roll.
+    Pieces([Vec<Piece>; 2]),
+    /// The net moves places at this node in a way that is not followed.
+    Unknown(NodeId),
 }
 
-impl Cover {
-    /// Whether the map's rows, and its columns, run against the input's.
-    pub fn mirrored(&self) -> [bool; 2] {
-        [self.rows, self.columns].map(|[first, last]| first > last)
-    }
-
-    /// Top, left, bottom, right on the input, px.
-    fn rectangle(&self) -> [f64; 4] {
-        let [[t, b], [l, r]] = [self.rows, self.columns].map(ordered);
-        [t, l, b, r]
-    }
-
-    /// The smallest one that contains both; what joins a mirrored and a straight map is straight.
-    fn with(self, other: Self) -> Self {
-        let hull = |a: [f64; 2], b: [f64; 2]| {
-            let (c, d) = (ordered(a), ordered(b));
-            let both = [c[0].min(d[0]), c[1].max(d[1])];
-            if a[0] > a[1] && b[0] > b[1] { [both[1], both[0]] } else { both }
-        };
-        Cover { rows: hull(self.rows, other.rows), columns: hull(self.columns, other.columns) }
-    }
-
-    /// The same with the edges along an axis of rows or columns cut anew.
-    fn cut(mut self, axis: Axis, change: impl Fn([f64; 2]) -> [f64; 2]) -> Self {
-        match axis {
-            Axis::Row => self.rows = change(self.rows),
-            Axis::Column => self.columns = change(self.columns),
-            Axis::Positions { .. } => (self.rows, self.columns) = (change(self.rows), change(self.columns)),
-            Axis::Channel | Axis::Depth | Axis::Other => {}
-        }
-        self
-    }
-}
+/// The lines of a map's rows and columns, where each is known or there is none.
+type Lines = [Option<Line>; 2];
 
 impl Graph {
-    /// The rectangle of the input that the map of a node lies over: top, left, bottom, right, px, below 0 or beyond the input where
-    /// the net pads it. None where the map lies over the whole input, within `tolerance` (a share of its sides). A map whose windows
+    /// Where the map of a node lies on the input. It is whole within `tolerance` (a share of the input's sides). A map whose windows
     /// overlap or have strides is taken to fill the input that they slide over, as is usual.
-    pub fn part_covered(&self, id: NodeId, tolerance: f64) -> Option<[f64; 4]> {
-        let size = self.sides();
-        let found = self.covers(&self.axes())[id.0].rectangle();
-        let whole = [0.0, 0.0, size[0], size[1]];
-        let is_off = |k: usize| (found[k] - whole[k]).abs() > tolerance * size[k % 2] + 1e-9;
-        (self.is_plane() && (0..4).any(is_off)).then_some(found)
-    }
-
-    /// The cover of every node's map, given all nodes' axes.
-    pub(super) fn covers(&self, axes: &[Vec<Axis>]) -> Vec<Cover> {
-        let [rows, columns] = self.sides();
-        let whole = Cover { rows: [0.0, rows], columns: [0.0, columns] };
-        let mut all: Vec<Cover> = Vec::with_capacity(axes.len());
-        for id in self.ids() {
-            let is_map = |k: &&NodeId| axes[k.0].iter().any(|a| !matches!(a, Axis::Channel | Axis::Other));
-            let before = self.node(id).inputs.iter().filter(is_map).map(|k| all[k.0]).reduce(Cover::with);
-            all.push(before.map_or(whole, |before| self.cover_at(id, before, axes)));
-        }
-        all
-    }
-
-    fn cover_at(&self, id: NodeId, before: Cover, axes: &[Vec<Axis>]) -> Cover {
-        let node = self.node(id);
-        let Some(input) = node.inputs.first() else { return before };
-        let (from, of) = (&self.node(*input).shape, &axes[input.0]);
-        let windows = |reach: &dyn Fn(usize) -> [f64; 2]| {
-            // Windows slide over the last two axes.
-            let first = from.len().saturating_sub(2);
-            (first..from.len()).fold(before, |cover, a| {
-                let n = from[a] as f64;
-                cover.cut(of[a], |edges| along(edges, reach(a - first).map(|v| v / n)))
-            })
+    pub fn map_place(&self, id: NodeId, tolerance: f64) -> MapPlace {
+        let Some(places) = self.places() else { return MapPlace::Whole };
+        let Some(lines) = self.lines(&self.axes_by(Some(&places))[id.0], &places[id.0]) else {
+            return MapPlace::Unknown(self.lost_at(id, &places));
         };
+        let size = self.sides();
+        let edges = [0, 1].map(|a| lines[a].as_ref().map_or(Some([0.0, size[a]]), Line::edges));
+        let [Some([t, b]), Some([l, r])] = edges.map(|e| e.map(|[a, b]| [a.min(b), a.max(b)])) else {
+            let pieces = |a: usize| lines[a].as_ref().map_or_else(|| whole(size[a]), |line| line.pieces().to_vec());
+            return MapPlace::Pieces([pieces(0), pieces(1)]);
+        };
+        let (found, whole) = ([t, l, b, r], [0.0, 0.0, size[0], size[1]]);
+        let is_off = |k: usize| (found[k] - whole[k]).abs() > tolerance * size[k % 2] + 1e-9;
+        if (0..4).any(is_off) { MapPlace::Part(found) } else { MapPlace::Whole }
+    }
+
+    /// The rectangle of the input that the map of a node lies over, where that is known and not all of it ([`Graph::map_place`]).
+    pub fn part_covered(&self, id: NodeId, tolerance: f64) -> Option<[f64; 4]> {
+        match self.map_place(id, tolerance) {
+            MapPlace::Part(part) => Some(part),
+            MapPlace::Whole | MapPlace::Pieces(_) | MapPlace::Unknown(_) => None,
+        }
+    }
+
+    /// Whether the rows, and the columns, of every node's map run against the input's.
+    pub(super) fn mirrored(&self, axes: &[Vec<Axis>], places: Option<&[Places]>) -> Vec<[bool; 2]> {
+        let Some(places) = places else { return vec![[false; 2]; axes.len()] };
+        let falls = |line: Option<Line>| line.and_then(|l| l.edges()).is_some_and(|[first, last]| first > last);
+        axes.iter().zip(places).map(|(axes, place)| self.lines(axes, place).unwrap_or_default().map(falls)).collect()
+    }
+
+    /// The lines of a value's rows and columns; none where one of them is not known.
+    fn lines(&self, axes: &[Axis], places: &Places) -> Option<Lines> {
+        let Places::Known(dims) = places else { return None };
+        let mut lines = Lines::default();
+        for (axis, dim) in axes.iter().zip(dims.iter()) {
+            let parts = match axis {
+                Axis::Row => [Some(&dim[..]), None],
+                Axis::Column => [None, Some(&dim[..])],
+                Axis::Positions { before, .. } => {
+                    let inner = match &dim[..] {
+                        [Atom::List { before: ahead, inner, .. }] if ahead == before => inner,
+                        [Atom::List { .. }] => return None,
+                        _ if *before > 0 && !is_free(dim) => return None,
+                        _ => dim,
+                    };
+                    match &inner[..] {
+                        [rows, columns] => [Some(std::slice::from_ref(rows)), Some(std::slice::from_ref(columns))],
+                        inner if is_free(inner) => continue,
+                        // Rows or columns of one entry leave no part.
+                        [Atom::Along { axis: 0, .. }] => [Some(&inner[..]), None],
+                        [Atom::Along { .. }] => [None, Some(&inner[..])],
+                        _ => return None,
+                    }
+                }
+                Axis::Channel | Axis::Depth | Axis::Other => continue,
+            };
+            for (at, part) in parts.into_iter().enumerate() {
+                let Some(part) = part.filter(|part| !is_free(part)) else { continue };
+                lines[at] = Some(line_of(part).filter(|(own, _)| *own == at)?.1);
+            }
+        }
+        Some(lines)
+    }
+
+    /// Whether a value is a list of places of the input, row by row, possibly with several entries for each: it holds no scores of
+    /// classes beside each other.
+    pub fn is_list_of_places(&self, id: NodeId) -> bool {
+        let shape = &self.node(id).shape;
+        let mut long = (0..shape.len()).filter(|k| shape[*k] > 1);
+        let (Some(axis), None) = (long.next(), long.next()) else { return false };
+        if self.ends_in_a_vector(id) {
+            return false;
+        }
+        let Some(places) = self.places() else { return false };
+        let Places::Known(dims) = &places[id.0] else { return false };
+        let parts = match &dims[axis][..] {
+            [Atom::List { inner, .. }] => inner,
+            _ => &dims[axis],
+        };
+        let along = |wanted: usize| parts.iter().any(|a| matches!(a, Atom::Along { axis, .. } if *axis == wanted));
+        matches!(parts.first(), Some(Atom::Along { .. })) && along(0) && along(1)
+    }
+
+    /// Whether a value comes of a layer that mixes all places, seen without tracing the whole graph.
+    fn ends_in_a_vector(&self, mut id: NodeId) -> bool {
+        let keeps = |op: &Op| matches!(op, Op::Reshape(_) | Op::Identity | Op::Activation(_) | Op::Softmax { .. });
+        while let (true, Some(before)) = (keeps(&self.node(id).op), self.node(id).inputs.first()) {
+            id = *before;
+        }
+        let node = self.node(id);
+        let is_list = |k: &NodeId| self.node(*k).shape.iter().filter(|n| **n > 1).count() <= 1;
         match &node.op {
-            Op::Conv2d(c) => windows(&|a| slid(c.window, a, node.shape[1 + a], from[1 + a])),
-            Op::MaxPool(p) | Op::AvgPool(p) => windows(&|a| slid(p.window, a, node.shape[1 + a], from[1 + a])),
-            Op::ConvTranspose2d(c, _) => windows(&|a| spread(c.window, a, node.shape[1 + a], from[1 + a])),
-            Op::Pad { pads, .. } => (0..from.len()).fold(before, |cover, a| {
-                let (n, (head, tail)) = (from[a] as f64, pads[a]);
-                cover.cut(of[a], |edges| along(edges, [-(head as f64) / n, 1.0 + tail as f64 / n]))
-            }),
-            Op::Select { axis, index } => match selected(index, from[*axis]) {
-                Some(part) => before.cut(of[*axis], |edges| along(edges, part)),
-                None => before,
-            },
-            Op::Input
-            | Op::Constant(_)
-            | Op::Linear { .. }
-            | Op::MatMul
-            | Op::BatchNorm { .. }
-            | Op::LayerNorm { .. }
-            | Op::GroupNorm { .. }
-            | Op::LocalResponseNorm { .. }
-            | Op::Activation(_)
-            | Op::Binary(_)
-            | Op::Reduce { .. }
-            | Op::Softmax { .. }
-            | Op::Concat { .. }
-            | Op::Order { .. }
-            | Op::Pick { .. }
-            | Op::Reshape(_)
-            | Op::Transpose(_)
-            | Op::Resize { .. }
-            | Op::Identity => before,
+            Op::Reduce { axes, .. } => axes.len() > 1,
+            op => matches!(op, Op::Linear { .. }) && node.inputs.iter().all(|k| is_list(k)),
         }
     }
 
-    /// Whether the input has rows and columns, or samples, and no slices.
-    fn is_plane(&self) -> bool {
-        matches!(self.node(self.input()).shape.len(), 2 | 3)
+    /// The layout of a value that is one map written as a list, row by row, without an axis of channels.
+    pub fn listed_map(&self, id: NodeId) -> Option<MapLayout> {
+        let (axes, shape) = (&self.axes()[id.0], &self.node(id).shape);
+        let mut long = (0..shape.len()).filter(|k| shape[*k] > 1);
+        let (axis, None) = (long.next()?, long.next()) else { return None };
+        let Axis::Positions { rows, columns, before: 0 } = axes[axis] else { return None };
+        let strides = [shape[axis], columns, 1].map(|s| s as isize);
+        (rows * columns == shape[axis]).then_some(MapLayout { shape: [1, rows, columns], depth: 1, strides, first: 0 })
     }
 
-    /// Rows and columns of the input; a signal has one row.
-    fn sides(&self) -> [f64; 2] {
-        match self.node(self.input()).shape[..] {
-            [_, rows, columns] => [rows as f64, columns as f64],
-            [_, columns] => [1.0, columns as f64],
-            _ => [1.0, 1.0],
+    /// The node by which the places of the map of `id` were lost.
+    fn lost_at(&self, id: NodeId, places: &[Places]) -> NodeId {
+        let is_placed = |id: NodeId| match &places[id.0] {
+            Places::Known(dims) => dims.iter().flatten().any(|a| matches!(a, Atom::Along { .. } | Atom::List { .. })),
+            Places::Moved(_) => false,
+        };
+        let reached = self.descendants(self.input());
+        let mut at = id;
+        loop {
+            if let Places::Moved(by) = &places[at.0] {
+                return self.named(*by);
+            }
+            let mut inputs = self.node(at).inputs.iter().copied().filter(|k| reached[k.0]);
+            let Some(before) = inputs.clone().find(|k| !is_placed(*k)).or_else(|| inputs.next()) else { break };
+            if is_placed(before) {
+                break;
+            }
+            at = before;
         }
+        self.named(at)
+    }
+
+    /// The node that the file names, of which `id` is a helper.
+    fn named(&self, id: NodeId) -> NodeId {
+        let name = &self.node(id).name;
+        let owner = |(end, _): (usize, &str)| self.find(&name[..end]).filter(|later| *later > id);
+        name.match_indices('/').find_map(owner).unwrap_or(id)
     }
 }
 
-fn ordered([a, b]: [f64; 2]) -> [f64; 2] {
-    [a.min(b), a.max(b)]
-}
-
-/// The edges of a part of an axis, given in shares of it.
-fn along([first, last]: [f64; 2], part: [f64; 2]) -> [f64; 2] {
-    part.map(|share| if share == 1.0 { last } else { first + share * (last - first) })
-}
-
-/// The part of an axis of `n` entries that evenly spaced entries of it stand for, in shares; a step stands for all that it skips.
-/// None for entries in no order.
-fn selected(index: &[usize], n: usize) -> Option<[f64; 2]> {
-    let (first, last) = (*index.first()?, *index.last()?);
-    let step = index.get(1).map_or(1, |second| first.abs_diff(*second));
-    let even = |pair: &[usize]| pair[0].abs_diff(pair[1]) == step && (pair[1] > pair[0]) == (last > first);
-    if step == 0 || !index.windows(2).all(even) {
-        return None;
-    }
-    let (low, high) = (first.min(last) / step * step, (first.max(last) / step * step + step).min(n));
-    let [low, high] = [low, high].map(|edge| edge as f64 / n as f64);
-    Some(if last < first { [high, low] } else { [low, high] })
-}
-
-/// The edges of the result of sliding windows along axis `a`, in entries of the input of `n`. An edge within half a step of the
-/// input's is the input's.
-fn slid(w: Window, a: usize, out: usize, n: usize) -> [f64; 2] {
-    let (span, step) = (w.span()[a] as f64, w.stride[a] as f64);
-    let padding = [w.padding.top, w.padding.left][a] as f64;
-    let first = (span - step) / 2.0 - padding;
-    snapped([first, first + out as f64 * step], n, step / 2.0)
-}
-
-/// The same for a transposed convolution.
-fn spread(w: Window, a: usize, out: usize, n: usize) -> [f64; 2] {
-    let (span, step) = (w.span()[a] as f64, w.stride[a] as f64);
-    let padding = [w.padding.top, w.padding.left][a] as f64;
-    let first = (padding - (span - step) / 2.0) / step;
-    snapped([first, first + out as f64 / step], n, 0.5)
-}
-
-fn snapped([first, last]: [f64; 2], n: usize, within: f64) -> [f64; 2] {
-    let n = n as f64;
-    [if first.abs() <= within { 0.0 } else { first }, if (last - n).abs() <= within { n } else { last }]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn usual_windows_fill_what_they_slide_over() {
-        for (n, k, s, p) in
-            [(224, 7, 2, 3), (112, 3, 2, 1), (56, 3, 1, 1), (14, 2, 2, 0), (224, 16, 16, 0), (55, 3, 2, 0)]
-        {
-            let window = Window::square(k, s, p);
-            let out = (n + 2 * p - k) / s + 1;
-            assert_eq!(slid(window, 0, out, n), [0.0, n as f64], "{k} x {k}, step {s}, padding {p}");
-        }
-        // Without padding a window of 5 loses two entries at each edge.
-        assert_eq!(slid(Window::square(5, 1, 0), 1, 24, 28), [2.0, 26.0]);
-        assert_eq!(spread(Window::square(4, 2, 1), 0, 28, 14), [0.0, 14.0]);
-        // A window of 64 that steps by 32 reaches half a step beyond.
-        assert_eq!(spread(Window::square(96, 32, 0), 0, 96 + 32, 2), [-1.0, 3.0]);
-    }
-
-    #[test]
-    fn a_selection_is_a_part_of_its_axis() {
-        let of = |range: &[usize]| selected(range, 8);
-        assert_eq!(of(&[2, 3, 4, 5]), Some([0.25, 0.75]));
-        assert_eq!(of(&[7, 6, 5, 4, 3, 2, 1, 0]), Some([1.0, 0.0]));
-        // Every other row: a map of half the size over all of it, from either row on.
-        assert_eq!(of(&[0, 2, 4, 6]), Some([0.0, 1.0]));
-        assert_eq!(of(&[1, 3, 5, 7]), Some([0.0, 1.0]));
-        assert_eq!(of(&[0, 1, 3]), None);
-        assert_eq!(of(&[3]), Some([3.0 / 8.0, 0.5]));
-    }
+fn whole(side: f64) -> Vec<Piece> {
+    vec![Piece { cells: 1, edges: [0.0, side] }]
 }

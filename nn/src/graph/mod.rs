@@ -4,6 +4,7 @@
 #![warn(clippy::wildcard_enum_match_arm)] // a new operation: the compiler lists the matches that must say what it is there
 
 pub mod activation;
+mod atoms;
 pub mod axes;
 pub mod builder;
 pub mod class;
@@ -15,8 +16,10 @@ mod elementary;
 pub mod field;
 pub mod infer;
 pub mod last_step;
+mod line;
 pub mod op;
 mod origin;
+mod places;
 pub mod rewrite;
 mod volume_field;
 pub mod weights;
@@ -24,8 +27,10 @@ pub mod window;
 
 pub use builder::Builder;
 pub use class::Class;
+pub use cover::MapPlace;
 pub use dag::{Graph, Node, NodeId, Shape};
 pub use field::Field;
+pub use line::Piece;
 pub use op::{Op, ParamId};
 pub use volume_field::{VolumeField, VolumeWindow};
 pub use weights::Weights;

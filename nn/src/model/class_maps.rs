@@ -3,6 +3,7 @@
 use super::Model;
 use super::outputs::{Evidence, OutputKind, Readout};
 use crate::error::{Error, Result};
+use crate::graph::MapPlace;
 use crate::graph::axes::MapLayout;
 
 /// Where the scores of a net's classes lie in its raw output, and how those of one place are read.
@@ -14,6 +15,8 @@ pub struct ClassMaps {
     pub readout: Readout,
     /// The part of the input that the maps lie over: top, left, bottom, right, px; none where that is all of it, within half a place.
     pub part: Option<[f64; 4]>,
+    /// Whether the maps lie on the input in a known place, in one piece.
+    pub is_placed: bool,
 }
 
 impl ClassMaps {
@@ -38,6 +41,11 @@ impl ClassMaps {
 
     /// What a reader of the map should know of its place.
     pub fn part_note(&self) -> Option<String> {
+        if !self.is_placed {
+            return Some(
+                "the net moves places in a way that is not followed: where the map of classes lies on the input is not known".into(),
+            );
+        }
         let [top, left, bottom, right] = self.part?.map(|v| (v * 10.0).round() / 10.0);
         Some(format!("the net's map lies over rows {top} to {bottom} and columns {left} to {right} of its input only"))
     }
@@ -76,7 +84,11 @@ impl Model {
         if self.card().boxes.is_some() {
             return Err(refused("holds boxes, not a map of classes".into()).hint("`net.boxes(image)` lists them"));
         }
-        let layout = self.graph().map_layout(self.graph().scores()).filter(|l| l.shape[1] * l.shape[2] > 1);
+        let scores = self.graph().scores();
+        let layout = self.graph().map_layout(scores).filter(|l| l.shape[1] * l.shape[2] > 1);
+        // A list of places is the map of one class.
+        let is_open = self.leaves_classes_open();
+        let layout = layout.or_else(|| self.graph().listed_map(scores).filter(|_| is_open));
         let layout = layout.ok_or_else(|| {
             let dims = node.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
             refused(format!("is no map of classes: its shape is {dims}")).hint(
@@ -88,11 +100,19 @@ impl Model {
         if readout.evidence == Evidence::Assumed && readout.kind != OutputKind::Value {
             readout.kind = if readout.outputs == 1 { OutputKind::Sigmoid } else { OutputKind::Softmax };
         }
+        if readout.kind == OutputKind::Softmax && readout.outputs == 1 && readout.evidence == Evidence::Graph {
+            return Err(refused("is a distribution over places, not over classes".into()));
+        }
         if readout.kind == OutputKind::Value {
             return Err(refused("holds values, not classes".into())
                 .hint("load_model(.., #{ output: \"softmax\" }) says what outputs are"));
         }
         let tolerance = 0.5 / layout.shape[1].max(layout.shape[2]) as f64;
-        Ok(ClassMaps { layout, readout, part: self.graph().part_covered(self.graph().scores(), tolerance) })
+        let (part, is_placed) = match self.graph().map_place(self.graph().scores(), tolerance) {
+            MapPlace::Whole => (None, true),
+            MapPlace::Part(part) => (Some(part), true),
+            MapPlace::Pieces(_) | MapPlace::Unknown(_) => (None, false),
+        };
+        Ok(ClassMaps { layout, readout, part, is_placed })
     }
 }

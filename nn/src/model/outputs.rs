@@ -218,8 +218,22 @@ impl Model {
             ))
             .hint("a map of classes: `net.pixel_class(class)` and `net.segment(image)`; boxes: `net.boxes(image)`; `net.forward(x)` gives it as it is"));
         }
+        if self.leaves_classes_open() && self.graph().is_list_of_places(self.graph().scores()) {
+            let n = self.scores_len();
+            return Err(Error::subject(format!(
+                "the output of `{}` is a list of {n} places of the input, not one score a class",
+                self.card().name
+            ))
+            .hint("one score a place is a map of one class: `net.pixel_class(class)` and `net.segment(image)`; a detector's scores: load_model(.., #{ boxes: .. }) and `net.boxes(image)`; load_model(.., #{ output: \"softmax\" }) or another kind takes places for classes"));
+        }
         self.single_head()?;
         Ok(self.readout())
+    }
+
+    /// Whether neither the card nor its names of classes say that the entries of a list are classes.
+    pub(super) fn leaves_classes_open(&self) -> bool {
+        self.card().output.is_none()
+            && (self.card().classes.is_empty() || self.card().classes.len() != self.scores_len())
     }
 
     /// Number of raw class scores.

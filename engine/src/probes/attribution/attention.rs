@@ -94,7 +94,15 @@ impl Probe for Attention {
         let [rows, columns] = found.grid;
         let matrices = heads.iter().flatten().map(|v| *v as f32).collect();
         let title = format!("attention of {name}");
-        let part = heat_map("attention", on, &prepared, &mean, "mean over heads", scale, Style::Overlay)?;
+        let part = heat_map(
+            "attention",
+            on,
+            &found.ground(model, &prepared),
+            &mean,
+            "mean over heads",
+            scale,
+            Style::Overlay,
+        )?;
         Ok(Artifact::new(format!("{title} in {}", model.card().name))
             .part(part)
             .part(Part::Grid(Grid { title, tiles, columns: None, label: "attention".into(), scale }))

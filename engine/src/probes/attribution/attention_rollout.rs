@@ -80,7 +80,15 @@ impl Probe for AttentionRollout {
         let as_f32 = |values: Vec<f64>, dims: &[usize]| tensor(values.into_iter().map(|v| v as f32).collect(), dims);
         let map = found.map(model, found.on_grid(&product, None))?;
         let scale = Scale::Sequential { low: Some(0.0), high: None };
-        let part = heat_map("attention_rollout", on, &prepared, &map, "share of a patch", scale, Style::Overlay)?;
+        let part = heat_map(
+            "attention_rollout",
+            on,
+            &found.ground(model, &prepared),
+            &map,
+            "share of a patch",
+            scale,
+            Style::Overlay,
+        )?;
         Ok(Artifact::new(format!("attention rollout in {}", model.card().name))
             .part(part)
             .array("attention_rollout", map)

@@ -39,7 +39,8 @@ pub(super) fn shown(
     let model = target.model()?;
     let node = layer(model, named, &target)?;
     let map = probe.attribute(&target, &prepared.x, job)?.squeeze(0)?;
-    let mut artifact = attribution::coarse(probe.name(), &target, &prepared, &map, "weighted sum of the layer's maps")?;
+    let ground = placed::ground(model, node, &prepared);
+    let mut artifact = attribution::coarse(probe.name(), &target, &ground, &map, "weighted sum of the layer's maps")?;
     let values = to_f32(&map)?;
     if to_f32(&prepared.x)?.iter().any(|v| !v.is_finite()) {
         artifact = artifact.note("the input holds values that are not finite, so the map tells nothing");

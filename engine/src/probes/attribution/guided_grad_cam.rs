@@ -4,6 +4,7 @@
 
 use super::{cam, placed};
 use crate::error::{Error, Result};
+use crate::graph::MapPlace;
 use crate::job::Job;
 use crate::params::LayerName;
 use crate::probe::Probe;
@@ -32,7 +33,10 @@ crate::params! {
 
 impl Probe for GuidedGradCam {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        attribution::of_input(self, on, input, job)
+        let artifact = attribution::of_input(self, on, input, job)?;
+        let target = on.asked(&input.prepared(on.model()?)?)?;
+        let model = target.model()?;
+        Ok(artifact.notes(placed::note(model, cam::layer(model, self.layer.as_ref(), &target)?)))
     }
 
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
@@ -40,9 +44,13 @@ impl Probe for GuidedGradCam {
         let map = cam::weighted(target, node, x, cam::mean_gradient)?;
         let guided = attribution::input_signal(target, x, &Rules::guided_backprop())?;
         let large = match (x.dims(), map.dims()) {
-            (&[.., height, width], [_, _, _]) if x.rank() == 4 => placed::enlarge(&map, [height, width], None)?,
+            (&[.., height, width], [_, _, _]) if x.rank() == 4 => {
+                placed::enlarge(&map, [height, width], &MapPlace::Whole)?
+            }
             // A signal has one row.
-            (&[.., length], [_, _]) => placed::enlarge(&map.unsqueeze(1)?, [1, length], None)?.squeeze(1)?,
+            (&[.., length], [_, _]) => {
+                placed::enlarge(&map.unsqueeze(1)?, [1, length], &MapPlace::Whole)?.squeeze(1)?
+            }
             (other, _) => {
                 return Err(Error::subject(format!(
                     "`guided_grad_cam` takes images and signals, the input is {other:?}"

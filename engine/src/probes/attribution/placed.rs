@@ -2,34 +2,61 @@
 //! padding over a small one, they lie over a part, and are laid there.
 
 use crate::error::Result;
-use crate::graph::NodeId;
 use crate::graph::op::{Alignment, Sampling};
+use crate::graph::{MapPlace, NodeId, Piece};
 use crate::kernels::resize;
 use crate::model::Model;
+use crate::subject::Prepared;
 use crate::tensor::{tensor, to_f32};
 use candle_core::Tensor;
 
 /// The share of the input's sides by which a layer's map may miss its edges and still be taken to lie over all of it.
 const TOLERANCE: f64 = 0.04;
 
-/// The part of the input that a layer's map lies over: top, left, bottom, right, px; none where that is all of it.
-pub(super) fn part(model: &Model, node: NodeId) -> Option<[f64; 4]> {
-    model.graph().part_covered(node, TOLERANCE)
+/// Where a layer's map lies on the input.
+pub(super) fn place(model: &Model, node: NodeId) -> MapPlace {
+    model.graph().map_place(node, TOLERANCE)
 }
 
-/// Maps of a layer, N x its rows x columns or N x its samples: as they are where the layer lies over the whole input, else over the
-/// input at their place, zero elsewhere.
+/// What is drawn on: the input with its photo, or without where it is not known where on it the layer's map lies.
+pub(super) fn ground(model: &Model, node: NodeId, prepared: &Prepared) -> Prepared {
+    match place(model, node) {
+        MapPlace::Unknown(_) => Prepared { photo: None, placement: None, ..prepared.clone() },
+        MapPlace::Whole | MapPlace::Part(_) | MapPlace::Pieces(_) => prepared.clone(),
+    }
+}
+
+/// Maps of a layer, N x its rows x columns or N x its samples: as they are where the layer lies over the whole input or in places that
+/// are not known, else over the input at their place, zero elsewhere.
 pub(super) fn on_input(model: &Model, node: NodeId, maps: Tensor) -> Result<Tensor> {
-    match (part(model, node), maps.dims(), model.input_shape()) {
-        (Some(part), [_, _, _], &[_, height, width]) => enlarge(&maps, [height, width], Some(part)),
-        (Some(part), [_, _], &[_, length]) => Ok(enlarge(&maps.unsqueeze(1)?, [1, length], Some(part))?.squeeze(1)?),
+    let place = place(model, node);
+    match (&place, maps.dims(), model.input_shape()) {
+        (MapPlace::Whole | MapPlace::Unknown(_), _, _) => Ok(maps),
+        (_, [_, _, _], &[_, height, width]) => enlarge(&maps, [height, width], &place),
+        (_, [_, _], &[_, length]) => Ok(enlarge(&maps.unsqueeze(1)?, [1, length], &place)?.squeeze(1)?),
         _ => Ok(maps),
     }
 }
 
 /// What a reader of the map should know of its place.
 pub(super) fn note(model: &Model, node: NodeId) -> Option<String> {
-    let [top, left, bottom, right] = part(model, node)?;
+    let [top, left, bottom, right] = match place(model, node) {
+        MapPlace::Whole => return None,
+        MapPlace::Part(part) => part,
+        MapPlace::Pieces(_) => {
+            return Some(
+                "the net puts rows or columns in another order, as a roll does; the map is drawn in that of the input"
+                    .into(),
+            );
+        }
+        MapPlace::Unknown(at) => {
+            let name = &model.graph().node(at).name;
+            return Some(format!(
+                "the net moves places in a way that is not followed (`{name}`): where the map lies on the input is not known, and it is \
+                 drawn by itself"
+            ));
+        }
+    };
     let px = |v: f64| (v * 10.0).round() / 10.0;
     let over = match model.input_shape() {
         [_, height, width] => format!(
@@ -46,22 +73,27 @@ pub(super) fn note(model: &Model, node: NodeId) -> Option<String> {
     ))
 }
 
-/// Maps N x h x w enlarged bilinearly to N x height x width: over all of it, or over a part (top, left, bottom, right), with zeros
-/// around it.
-pub(super) fn enlarge(maps: &Tensor, output: [usize; 2], part: Option<[f64; 4]>) -> Result<Tensor> {
+/// Maps N x h x w enlarged bilinearly to N x height x width: over all of it, or over its parts that they lie over, with zeros around
+/// them.
+pub(super) fn enlarge(maps: &Tensor, output: [usize; 2], place: &MapPlace) -> Result<Tensor> {
     let (n, h, w) = maps.dims3()?;
     let dims = [n, output[0], output[1]];
-    let Some([top, left, bottom, right]) = part else {
-        let g = resize::Geometry {
-            input: [h, w],
-            output,
-            scale: [output[0] as f64 / h as f64, output[1] as f64 / w as f64],
-            sampling: Sampling::Linear,
-            alignment: Alignment::HalfPixel,
-        };
-        return tensor(resize::forward(&g, &to_f32(maps)?), &dims);
+    let one = |cells, edges| vec![Piece { cells, edges }];
+    let [down, across] = match place {
+        MapPlace::Whole | MapPlace::Unknown(_) => {
+            let g = resize::Geometry {
+                input: [h, w],
+                output,
+                scale: [output[0] as f64 / h as f64, output[1] as f64 / w as f64],
+                sampling: Sampling::Linear,
+                alignment: Alignment::HalfPixel,
+            };
+            return tensor(resize::forward(&g, &to_f32(maps)?), &dims);
+        }
+        MapPlace::Part([top, left, bottom, right]) => [one(h, [*top, *bottom]), one(w, [*left, *right])],
+        MapPlace::Pieces(pieces) => pieces.clone(),
     };
-    let (rows, columns) = (taps(output[0], h, [top, bottom]), taps(output[1], w, [left, right]));
+    let (rows, columns) = (taps(output[0], h, &down), taps(output[1], w, &across));
     let values = to_f32(maps)?;
     let mut out = vec![0.0; n * output[0] * output[1]];
     for (map, out) in values.chunks(h * w).zip(out.chunks_mut(output[0] * output[1])) {
@@ -77,15 +109,22 @@ pub(super) fn enlarge(maps: &Tensor, output: [usize; 2], part: Option<[f64; 4]>)
     tensor(out, &dims)
 }
 
-/// For each of `to` positions the two of `from` cells between `edges` that it interpolates, and the weight of the second; none
-/// outside the edges.
-fn taps(to: usize, from: usize, [first, last]: [f64; 2]) -> Vec<Option<(usize, usize, f32)>> {
-    let at = |i: usize| {
-        let cell = (i as f64 + 0.5 - first) / (last - first) * from as f64;
-        let inside = (0.0..=from as f64).contains(&cell);
-        let place = (cell - 0.5).clamp(0.0, (from - 1) as f64);
+/// For each of `to` positions the two of `from` cells, in the first piece that it lies in, between which it interpolates, and the weight
+/// of the second; none outside the pieces. One piece holds all cells.
+fn taps(to: usize, from: usize, pieces: &[Piece]) -> Vec<Option<(usize, usize, f32)>> {
+    let within = |i: usize, start: usize, n: usize, [first, last]: [f64; 2]| {
+        let cell = (i as f64 + 0.5 - first) / (last - first) * n as f64;
+        let inside = (0.0..=n as f64).contains(&cell);
+        let place = (cell - 0.5).clamp(0.0, (n - 1) as f64);
         let low = place.floor() as usize;
-        inside.then(|| (low, (low + 1).min(from - 1), (place - low as f64) as f32))
+        inside.then(|| (start + low, start + (low + 1).min(n - 1), (place - low as f64) as f32))
     };
-    (0..to).map(at).collect()
+    if let [piece] = pieces {
+        return (0..to).map(|i| within(i, 0, from, piece.edges)).collect();
+    }
+    let starts: Vec<usize> =
+        pieces.iter().scan(0, |at, piece| Some(std::mem::replace(at, *at + piece.cells))).collect();
+    let find =
+        |i: usize| pieces.iter().zip(&starts).find_map(|(piece, start)| within(i, *start, piece.cells, piece.edges));
+    (0..to).map(find).collect()
 }

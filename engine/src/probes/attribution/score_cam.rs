@@ -66,7 +66,7 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
             .hint("`grad_cam` and `layer_cam` take volumes"));
         }
     };
-    let masks = placed::enlarge(&value.squeeze(0)?, size, placed::part(model, node))?
+    let masks = placed::enlarge(&value.squeeze(0)?, size, &placed::place(model, node))?
         .reshape([&[c][..], &x.dims()[2..]].concat())?;
     let mut scores: Vec<f64> = Vec::with_capacity(c);
     let batch = job.through(model, 1, 2 * model.graph().peak_len() + x.elem_count(), 16);

@@ -4,6 +4,7 @@ use super::placed;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::model::Model;
+use crate::subject::Prepared;
 use crate::tensor::{tensor, to_f64};
 use candle_core::Tensor;
 
@@ -86,6 +87,11 @@ impl Attentions {
         let [rows, columns] = self.grid;
         let map = tensor(values.into_iter().map(|v| v as f32).collect::<Vec<f32>>(), &[1, rows, columns])?;
         Ok(placed::on_input(model, self.map, map)?.squeeze(0)?)
+    }
+
+    /// What a map is drawn on: the input, without its photo where it is not known where on it the grid lies.
+    pub fn ground(&self, model: &Model, prepared: &Prepared) -> Prepared {
+        placed::ground(model, self.map, prepared)
     }
 
     /// The product of two matrices of tokens.

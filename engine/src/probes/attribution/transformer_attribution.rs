@@ -63,7 +63,13 @@ impl Probe for TransformerAttribution {
         let prepared = input.prepared(on.model()?)?;
         let target = on.asked(&prepared)?;
         let (found, map) = self.map(&target, &prepared.x)?;
-        let shown = coarse("transformer_attribution", &target, &prepared, &map, "relevance of a patch")?;
+        let shown = coarse(
+            "transformer_attribution",
+            &target,
+            &found.ground(target.model()?, &prepared),
+            &map,
+            "relevance of a patch",
+        )?;
         Ok(shown.notes(found.notes(target.model()?)))
     }
 
