@@ -6,7 +6,6 @@
 use crate::onnx_bytes::{Graph, node, read};
 use convscope_engine::detect::recognise;
 use convscope_engine::graph::MapPlace;
-use convscope_engine::probe::Probe as _;
 use convscope_engine::probes::find;
 use convscope_engine::tensor::{tensor, to_f64};
 use convscope_engine::{Artifact, Input, Job, Model, Subject, Tensor};

@@ -145,7 +145,8 @@ fn the_places_of_a_map_of_classes_lie_where_their_windows_are() {
     assert_eq!(scores, [1.0]);
     let outside =
         Subject::pixel_class_at(&net, 1, Over::Point([0.5, 3.5])).unwrap().asked(&photo.prepared(&net).unwrap());
-    assert!(outside.is_err(), "no place of the map lies there");
+    let hint = outside.err().and_then(|e| e.hint).unwrap();
+    assert!(hint.contains("6 x 6 places from (1, 1) to (7, 7) of 8 x 8 px"), "{hint}");
 }
 
 #[test]

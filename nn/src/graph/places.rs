@@ -43,9 +43,10 @@ impl Graph {
         let mut all: Vec<Places> = Vec::with_capacity(self.nodes().len());
         for id in self.ids() {
             let moved = self.node(id).inputs.iter().find(|k| matches!(all[k.0], Places::Moved(_)));
-            let places = match moved {
-                Some(input) => all[input.0].clone(),
-                None => self.places_at(id, &all),
+            let places = match (moved, self.deformed(id, &all)) {
+                (_, Some(dims)) => Places::Known(dims.into()),
+                (Some(input), None) => all[input.0].clone(),
+                (None, None) => self.places_at(id, &all),
             };
             all.push(places);
         }
@@ -87,7 +88,6 @@ impl Graph {
             | Op::Activation(_)
             | Op::Softmax { .. }
             | Op::Identity => return Places::Known(of(0)),
-            Op::Conv2d(_) if self.find(&format!("{}/offsets", node.name)).is_some() => self.deformed(id, all),
             Op::Conv2d(c) => slide(&of(0), from(), shape, c.window, self.sides(), &|a| {
                 slid(c.window, a, shape[1 + a], from()[1 + a])
             }),
@@ -239,10 +239,13 @@ impl Graph {
     /// The axes behind a deformable convolution, whose windows lie around their usual places.
     fn deformed(&self, id: NodeId, all: &[Places]) -> Option<Vec<Dim>> {
         let node = self.node(id);
-        let flat = self.find(&format!("{}/flat", node.name))?;
-        let input = *self.node(flat).inputs.first()?;
-        let (from, dims) = (&self.node(input).shape, known(&all[input.0]));
-        dims.iter().zip(from).zip(&node.shape).map(|((dim, n), to)| resized(dim, *n, *to)).collect()
+        let Op::Conv2d(_) = node.op else { return None };
+        self.find(&format!("{}/offsets", node.name))?;
+        let input = *self.node(self.find(&format!("{}/flat", node.name))?).inputs.first()?;
+        let Places::Known(dims) = &all[input.0] else { return None };
+        let from = &self.node(input).shape;
+        let resized = |((dim, n), to): ((&Dim, &usize), &usize)| resized(dim, *n, *to);
+        dims.iter().zip(from).zip(&node.shape).map(resized).collect()
     }
 }
 
