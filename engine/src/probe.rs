@@ -152,7 +152,17 @@ pub trait Probe: Params + Described + Any + Send + Sync + fmt::Debug {
         Ok(Some((x - (sum / baselines.len().max(1) as f64)?)?))
     }
 
-    /// One of the probe's maps as one importance for each pixel of an input of `size`, row by row: larger is more important.
+    /// One of the probe's maps of `target`, laid over the whole input where it lies over a part of it: a layer's map in a net that
+    /// crops or pads.
+    ///
+    /// # Errors
+    /// As [`Probe::attribute`].
+    fn on_input(&self, _target: &Subject, map: Tensor) -> Result<Tensor> {
+        Ok(map)
+    }
+
+    /// One of the probe's maps ([`Probe::on_input`]) as one importance for each pixel of an input of `size`, row by row: larger is
+    /// more important.
     ///
     /// # Errors
     /// Where the map has no position on the input.

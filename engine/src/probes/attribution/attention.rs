@@ -5,7 +5,6 @@
 use super::tokens::Attentions;
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::model::Model;
 use crate::params::LayerName;
 use crate::pass::Tap;
 use crate::probe::Probe;
@@ -67,13 +66,13 @@ impl Attention {
         Ok((found, graph.node(node).name.clone(), heads))
     }
 
-    fn mean(&self, model: &Model, found: &Attentions, heads: &[Vec<f64>]) -> Result<Tensor> {
+    fn mean(&self, found: &Attentions, heads: &[Vec<f64>]) -> Result<Tensor> {
         let mut mean = vec![0.0; found.grid[0] * found.grid[1]];
         for head in heads {
             let map = found.on_grid(head, self.token);
             mean.iter_mut().zip(map).for_each(|(m, v)| *m += v / heads.len() as f64);
         }
-        found.map(model, mean)
+        found.map(mean)
     }
 }
 
@@ -90,7 +89,7 @@ impl Probe for Attention {
             .map(|(i, map)| Ok(Tile { caption: format!("head {i}"), values: tensor(map.clone(), &found.grid)? }));
         let tiles = tiles.collect::<Result<Vec<_>>>()?;
         let scale = Scale::Sequential { low: Some(0.0), high: None };
-        let mean = self.mean(model, &found, &heads)?;
+        let mean = self.mean(&found, &heads)?;
         let [rows, columns] = found.grid;
         let matrices = heads.iter().flatten().map(|v| *v as f32).collect();
         let title = format!("attention of {name}");
@@ -98,7 +97,7 @@ impl Probe for Attention {
             "attention",
             on,
             &found.ground(model, &prepared),
-            &mean,
+            &found.on_input(model, mean.clone())?,
             "mean over heads",
             scale,
             Style::Overlay,
@@ -116,8 +115,13 @@ impl Probe for Attention {
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
         let one = |n: usize| {
             let (found, _, heads) = self.heads(target, &x.narrow(0, n, 1)?)?;
-            self.mean(target.model()?, &found, &heads)
+            self.mean(&found, &heads)
         };
         Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn on_input(&self, target: &Subject, map: Tensor) -> Result<Tensor> {
+        let model = target.model()?;
+        Attentions::of(model, model.graph().output())?.on_input(model, map)
     }
 }

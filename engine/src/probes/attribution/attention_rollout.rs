@@ -78,13 +78,13 @@ impl Probe for AttentionRollout {
         let prepared = input.prepared(model)?;
         let (found, product) = self.product(on, &prepared.x)?;
         let as_f32 = |values: Vec<f64>, dims: &[usize]| tensor(values.into_iter().map(|v| v as f32).collect(), dims);
-        let map = found.map(model, found.on_grid(&product, None))?;
+        let map = found.map(found.on_grid(&product, None))?;
         let scale = Scale::Sequential { low: Some(0.0), high: None };
         let part = heat_map(
             "attention_rollout",
             on,
             &found.ground(model, &prepared),
-            &map,
+            &found.on_input(model, map.clone())?,
             "share of a patch",
             scale,
             Style::Overlay,
@@ -99,8 +99,13 @@ impl Probe for AttentionRollout {
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
         let one = |n: usize| {
             let (found, product) = self.product(target, &x.narrow(0, n, 1)?)?;
-            found.map(target.model()?, found.on_grid(&product, None))
+            found.map(found.on_grid(&product, None))
         };
         Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn on_input(&self, target: &Subject, map: Tensor) -> Result<Tensor> {
+        let model = target.model()?;
+        Attentions::of(model, model.graph().output())?.on_input(model, map)
     }
 }

@@ -40,7 +40,9 @@ pub(super) fn shown(
     let node = layer(model, named, &target)?;
     let map = probe.attribute(&target, &prepared.x, job)?.squeeze(0)?;
     let ground = placed::ground(model, node, &prepared);
-    let mut artifact = attribution::coarse(probe.name(), &target, &ground, &map, "weighted sum of the layer's maps")?;
+    let drawn = placed::on_input(model, node, map.clone())?;
+    let label = "weighted sum of the layer's maps";
+    let mut artifact = attribution::coarse(probe.name(), &target, &ground, [&map, &drawn], label)?;
     let values = to_f32(&map)?;
     if to_f32(&prepared.x)?.iter().any(|v| !v.is_finite()) {
         artifact = artifact.note("the input holds values that are not finite, so the map tells nothing");
@@ -63,6 +65,15 @@ pub(super) fn shown(
 /// Where no layer has maps, or the target does not depend on it, or it does not depend on the input.
 pub fn usual_layer(target: &Subject) -> Result<NodeId> {
     layer(target.model()?, None, target)
+}
+
+/// A map of the layer ([`layer`]) laid over the whole input.
+///
+/// # Errors
+/// As [`layer`].
+pub(super) fn on_input(named: Option<&LayerName>, target: &Subject, map: Tensor) -> Result<Tensor> {
+    let model = target.model()?;
+    placed::on_input(model, layer(model, named, target)?, map)
 }
 
 /// Whether all values of a layer are zero.
@@ -139,7 +150,7 @@ fn default_layer(model: &Model, target: &Subject, needed: &[bool]) -> Result<Opt
     Ok(maps.into_iter().rfind(|id| !helpers[id.0]).map(|id| graph.before_helpers(id)))
 }
 
-/// ReLU(weighted sum) for each sample, N x h x w, on the input ([`placed::on_input`]).
+/// ReLU(weighted sum) for each sample: N x h x w.
 pub(super) fn weighted(target: &Subject, node: NodeId, x: &Tensor, weigh: Weigh) -> Result<Tensor> {
     let model = target.model()?;
     let kept = target.nodes()?.into_iter().chain([node]).collect();
@@ -156,7 +167,7 @@ pub(super) fn weighted(target: &Subject, node: NodeId, x: &Tensor, weigh: Weigh)
         .flat_map(|[a, g]| weigh(&a, &g, h * w))
         .map(|v| v.max(0.0) as f32)
         .collect();
-    placed::on_input(model, node, tensor(maps, &[&[n][..], &places(model, layout)].concat())?)
+    tensor(maps, &[&[n][..], &places(model, layout)].concat())
 }
 
 /// The axes of a layer's map by themselves: rows and columns, samples of a signal, depth, rows and columns of a volume.

@@ -37,4 +37,8 @@ impl Probe for GradCam {
         let node = cam::layer(target.model()?, self.layer.as_ref(), target)?;
         cam::weighted(target, node, x, cam::mean_gradient)
     }
+
+    fn on_input(&self, target: &Subject, map: Tensor) -> Result<Tensor> {
+        cam::on_input(self.layer.as_ref(), target, map)
+    }
 }

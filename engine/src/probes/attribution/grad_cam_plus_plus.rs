@@ -37,6 +37,10 @@ impl Probe for GradCamPlusPlus {
         let node = cam::layer(target.model()?, self.layer.as_ref(), target)?;
         cam::weighted(target, node, x, higher_order)
     }
+
+    fn on_input(&self, target: &Subject, map: Tensor) -> Result<Tensor> {
+        cam::on_input(self.layer.as_ref(), target, map)
+    }
 }
 
 /// Grad-CAM++ with the score taken as its exponential, whose higher derivatives are powers of the gradient.

@@ -41,7 +41,9 @@ impl Probe for GuidedGradCam {
 
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
         let node = cam::layer(target.model()?, self.layer.as_ref(), target)?;
-        let map = cam::weighted(target, node, x, cam::mean_gradient)?;
+        let raw = cam::weighted(target, node, x, cam::mean_gradient)?;
+        let laid = |n: usize| placed::on_input(target.model()?, node, raw.get(n)?);
+        let map = Tensor::stack(&(0..x.dims()[0]).map(laid).collect::<Result<Vec<_>>>()?, 0)?;
         let guided = attribution::input_signal(target, x, &Rules::guided_backprop())?;
         let large = match (x.dims(), map.dims()) {
             (&[.., height, width], [_, _, _]) if x.rank() == 4 => {

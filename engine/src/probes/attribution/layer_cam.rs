@@ -38,6 +38,10 @@ impl Probe for LayerCam {
         let node = cam::layer(target.model()?, self.layer.as_ref(), target)?;
         cam::weighted(target, node, x, element_wise)
     }
+
+    fn on_input(&self, target: &Subject, map: Tensor) -> Result<Tensor> {
+        cam::on_input(self.layer.as_ref(), target, map)
+    }
 }
 
 fn element_wise(a: &[f64], g: &[f64], plane: usize) -> Vec<f64> {

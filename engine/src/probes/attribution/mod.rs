@@ -171,13 +171,19 @@ fn has_channels(prepared: &Prepared, map: &Tensor) -> bool {
     }
 }
 
-/// The artifact of a coarse, non-negative map over the whole input: a class activation map.
+/// The artifact of a coarse, non-negative map: a class activation map, and the same as it lies over the whole input.
 ///
 /// # Errors
 /// Where the target has no net.
-pub fn coarse(name: &str, target: &Subject, prepared: &Prepared, map: &Tensor, label: &str) -> Result<Artifact> {
+pub fn coarse(
+    name: &str,
+    target: &Subject,
+    prepared: &Prepared,
+    [map, drawn]: [&Tensor; 2],
+    label: &str,
+) -> Result<Artifact> {
     let scale = Scale::Sequential { low: Some(0.0), high: None };
-    let part = heat_map(name, target, prepared, map, label, scale, Style::Overlay)?;
+    let part = heat_map(name, target, prepared, drawn, label, scale, Style::Overlay)?;
     Ok(titled(name, target)?.part(part).array(name, map.clone()))
 }
 

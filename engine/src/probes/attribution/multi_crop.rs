@@ -151,7 +151,8 @@ impl MultiCrop {
             let n = batch.min(crops.places.len() - from);
             let maps = self.probe.0.attribute(target, &crops.x.narrow(0, from, n)?, job)?;
             for (i, ([top, left], flipped)) in crops.places[from..from + n].iter().enumerate() {
-                let mut map = self.probe.0.importance(&maps.get(i)?, [height, width])?;
+                let laid = self.probe.0.on_input(target, maps.get(i)?)?;
+                let mut map = self.probe.0.importance(&laid, [height, width])?;
                 if *flipped {
                     map.chunks_mut(width).for_each(<[f64]>::reverse);
                 }

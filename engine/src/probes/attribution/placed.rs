@@ -26,15 +26,15 @@ pub(super) fn ground(model: &Model, node: NodeId, prepared: &Prepared) -> Prepar
     }
 }
 
-/// Maps of a layer, N x its rows x columns or N x its samples: as they are where the layer lies over the whole input or in places that
-/// are not known, else over the input at their place, zero elsewhere.
-pub(super) fn on_input(model: &Model, node: NodeId, maps: Tensor) -> Result<Tensor> {
+/// A layer's map, its rows x columns or its samples: as it is where the layer lies over the whole input or in places that are not
+/// known, else over the input at its place, zero elsewhere.
+pub(super) fn on_input(model: &Model, node: NodeId, map: Tensor) -> Result<Tensor> {
     let place = place(model, node);
-    match (&place, maps.dims(), model.input_shape()) {
-        (MapPlace::Whole | MapPlace::Unknown(_), _, _) => Ok(maps),
-        (_, [_, _, _], &[_, height, width]) => enlarge(&maps, [height, width], &place),
-        (_, [_, _], &[_, length]) => Ok(enlarge(&maps.unsqueeze(1)?, [1, length], &place)?.squeeze(1)?),
-        _ => Ok(maps),
+    match (&place, map.rank(), model.input_shape()) {
+        (MapPlace::Whole | MapPlace::Unknown(_), _, _) => Ok(map),
+        (_, 2, &[_, height, width]) => Ok(enlarge(&map.unsqueeze(0)?, [height, width], &place)?.squeeze(0)?),
+        (_, 1, &[_, length]) => Ok(enlarge(&map.reshape((1, 1, ()))?, [1, length], &place)?.flatten_all()?),
+        _ => Ok(map),
     }
 }
 

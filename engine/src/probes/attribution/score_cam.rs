@@ -45,6 +45,10 @@ impl Probe for ScoreCam {
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::stack(&maps, 0)?)
     }
+
+    fn on_input(&self, target: &Subject, map: Tensor) -> Result<Tensor> {
+        cam::on_input(self.layer.as_ref(), target, map)
+    }
 }
 
 /// Score-CAM of one input: weights are the softmax over channels of the score under each normalised map as a mask.
@@ -84,7 +88,7 @@ fn masked_scores(target: &Subject, node: NodeId, x: &Tensor, job: &Job) -> Resul
     let a = to_f64(value)?;
     let map = cam::sum_of(h * w, &a[..weights.len() * h * w], |k, _| weights[k]);
     let map = tensor(map.into_iter().map(|v| v.max(0.0) as f32).collect::<Vec<_>>(), &cam::places(model, layout))?;
-    Ok(placed::on_input(model, node, map.unsqueeze(0)?)?.squeeze(0)?)
+    Ok(map)
 }
 
 /// A map stretched to 0..1; a constant one becomes zero.

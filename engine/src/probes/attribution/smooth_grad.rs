@@ -54,7 +54,8 @@ impl Probe for SmoothGrad {
         let prepared = input.prepared(model)?;
         let target = on.asked(&prepared)?;
         let (map, done) = self.average(&target, &prepared.x, job)?;
-        let artifact = attribution::saliency("smooth_grad", &target, &prepared, &map.squeeze(0)?)?;
+        let map = self.probe.0.on_input(&target, map.squeeze(0)?)?;
+        let artifact = attribution::saliency("smooth_grad", &target, &prepared, &map)?;
         Ok(artifact
             .note(format!("{} of {done} noisy copies, noise {}", self.probe.0.name(), self.noise))
             .reached(done, self.samples))
@@ -65,6 +66,10 @@ impl Probe for SmoothGrad {
             .map(|n| Ok(self.average(target, &x.narrow(0, n, 1)?, job)?.0))
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&maps, 0)?)
+    }
+
+    fn on_input(&self, target: &Subject, map: Tensor) -> Result<Tensor> {
+        self.probe.0.on_input(target, map)
     }
 
     fn multiplied_by(&self, target: &Subject, x: &Tensor, job: &Job) -> Result<Option<Tensor>> {

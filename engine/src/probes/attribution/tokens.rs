@@ -79,14 +79,20 @@ impl Attentions {
         row[self.before..self.before + self.grid[0] * self.grid[1]].to_vec()
     }
 
-    /// Values on the grid as a map of the input, rows x columns of the grid, or of the input where the grid lies over a part of it.
+    /// Values on the grid as a map, rows x columns of the grid.
     ///
     /// # Errors
     /// Where there are not as many values as places.
-    pub fn map(&self, model: &Model, values: Vec<f64>) -> Result<Tensor> {
-        let [rows, columns] = self.grid;
-        let map = tensor(values.into_iter().map(|v| v as f32).collect::<Vec<f32>>(), &[1, rows, columns])?;
-        Ok(placed::on_input(model, self.map, map)?.squeeze(0)?)
+    pub fn map(&self, values: Vec<f64>) -> Result<Tensor> {
+        tensor(values.into_iter().map(|v| v as f32).collect::<Vec<f32>>(), &self.grid)
+    }
+
+    /// A map laid over the whole input.
+    ///
+    /// # Errors
+    /// Where it is no map of the grid.
+    pub fn on_input(&self, model: &Model, map: Tensor) -> Result<Tensor> {
+        placed::on_input(model, self.map, map)
     }
 
     /// What a map is drawn on: the input, without its photo where it is not known where on it the grid lies.

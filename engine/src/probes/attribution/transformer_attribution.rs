@@ -53,7 +53,7 @@ impl TransformerAttribution {
 
     fn map(&self, target: &Subject, x: &Tensor) -> Result<(Attentions, Tensor)> {
         let (found, relevance) = self.relevance(target, x)?;
-        let map = found.map(target.model()?, found.on_grid(&relevance, None))?;
+        let map = found.map(found.on_grid(&relevance, None))?;
         Ok((found, map))
     }
 }
@@ -67,7 +67,7 @@ impl Probe for TransformerAttribution {
             "transformer_attribution",
             &target,
             &found.ground(target.model()?, &prepared),
-            &map,
+            [&map, &found.on_input(target.model()?, map.clone())?],
             "relevance of a patch",
         )?;
         Ok(shown.notes(found.notes(target.model()?)))
@@ -76,5 +76,10 @@ impl Probe for TransformerAttribution {
     fn attribute(&self, target: &Subject, x: &Tensor, _job: &Job) -> Result<Tensor> {
         let one = |n: usize| Ok(self.map(target, &x.narrow(0, n, 1)?)?.1);
         Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn on_input(&self, target: &Subject, map: Tensor) -> Result<Tensor> {
+        let model = target.model()?;
+        Attentions::of(model, target.last_node()?)?.on_input(model, map)
     }
 }

@@ -46,7 +46,7 @@ impl Probe for Compare {
         for i in job.steps("compare", self.probes.0.len()) {
             let probe = self.probes.0[i].0.as_ref();
             let raw = probe.attribute(&target, &prepared.x, job)?;
-            let importance = probe.importance(&raw.squeeze(0)?, [height, width])?;
+            let importance = probe.importance(&probe.on_input(&target, raw.squeeze(0)?)?, [height, width])?;
             let largest = importance.iter().fold(0.0f64, |m, v| m.max(v.abs()));
             let shares: Vec<f32> =
                 importance.iter().map(|v| if largest > 0.0 { (v.max(0.0) / largest) as f32 } else { 0.0 }).collect();

@@ -156,7 +156,8 @@ impl CompareNets {
         for (net, prepared) in [a, b].into_iter().zip(&prepared) {
             let target = Subject::class_at(net, class[0])?;
             let map = self.probe.0.attribute(&target, &prepared.x, &job.quiet())?.squeeze(0)?;
-            drawn.push(self.importance(&map, prepared)?);
+            let laid = self.probe.0.on_input(&target, map.clone())?;
+            drawn.push(self.importance(&laid, prepared)?);
             maps.push(plane(&map)?);
         }
         if job.stopped() {

@@ -60,7 +60,7 @@ impl Param for ProbeList {
 pub fn pixels(probe: &dyn Probe, target: &Subject, x: &Tensor, job: &Job) -> Result<Vec<f64>> {
     let map = probe.attribute(target, x, job)?.squeeze(0)?;
     let [_, _, height, width] = *x.dims() else { return Err(Error::subject("maps are judged over images")) };
-    probe.importance(&map, [height, width])
+    probe.importance(&probe.on_input(target, map)?, [height, width])
 }
 
 /// What is watched of each of the inputs `x` ([`Subject::watched`]): a class's probability, any other subject's score.

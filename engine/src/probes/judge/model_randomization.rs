@@ -46,8 +46,9 @@ impl Probe for ModelRandomization {
         };
         let [.., height, width] = *prepared.x.dims() else { return Err(Error::subject("maps are judged over images")) };
         let maps = |model: &Model, probe: &dyn Probe| -> Result<[Vec<f64>; 2]> {
-            let raw = probe.attribute(&Subject::class_at(model, index)?, &prepared.x, job)?.squeeze(0)?;
-            Ok([probe.importance(&raw, [height, width])?, to_f64(&raw)?])
+            let target = Subject::class_at(model, index)?;
+            let raw = probe.attribute(&target, &prepared.x, job)?.squeeze(0)?;
+            Ok([probe.importance(&probe.on_input(&target, raw.clone())?, [height, width])?, to_f64(&raw)?])
         };
         let originals = self.probes.0.iter().map(|p| maps(model, p.0.as_ref())).collect::<Result<Vec<_>>>()?;
         let layers = with_weights(model);
