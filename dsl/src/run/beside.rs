@@ -79,7 +79,12 @@ pub fn check_own_outputs(opened: &LockedRun, lock_file: &Path) -> Result<(), Ref
 }
 
 /// The files of a bundle are those that its list says.
-pub(super) fn check_list(name: &str, list: &serde_json::Value, files: &archive::Files, lock: &Lock) -> Result<(), Refusal> {
+pub(super) fn check_list(
+    name: &str,
+    list: &serde_json::Value,
+    files: &archive::Files,
+    lock: &Lock,
+) -> Result<(), Refusal> {
     let entries = list.get("files").and_then(serde_json::Value::as_object);
     let entries = entries.ok_or_else(|| tampered(BUNDLE, "it lists no files"))?;
     if let Some(other) = files.keys().find(|k| *k != BUNDLE && !entries.contains_key(*k)) {

@@ -198,7 +198,9 @@ impl LockedRun {
         let lock_name = said("lock");
         let lock = read_lock(&lock_name, files.get(&lock_name).ok_or_else(|| missing(&lock_name))?)?;
         check_list(name, &list, &files, &lock)?;
-        if said("convscope") == env!("CARGO_PKG_VERSION") && archive::write(&files).is_ok_and(|again| digest(&again) != read) {
+        if said("convscope") == env!("CARGO_PKG_VERSION")
+            && archive::write(&files).is_ok_and(|again| digest(&again) != read)
+        {
             return Err(
                 tampered(name, "its files are whole, but the archive around them was changed or packed anew").into()
             );

@@ -77,7 +77,9 @@ pub fn read(bytes: &[u8]) -> Result<Files> {
         let read = entry.take(size + 1).read_to_end(&mut content);
         read.map_err(|e| Error::format(format!("the archive's `{name}` is damaged: {e}")))?;
         if content.len() as u64 != size {
-            return Err(Error::format(format!("the archive's `{name}` is damaged: it has not the size that it declares")));
+            return Err(Error::format(format!(
+                "the archive's `{name}` is damaged: it has not the size that it declares"
+            )));
         }
         if !spelled.insert(name.to_ascii_lowercase()) || files.insert(name.clone(), content).is_some() {
             return Err(Error::format(format!("the archive holds `{name}` twice")));
@@ -198,8 +200,10 @@ mod tests {
         let declared = PACKED.most() + PACKED.most() / 2;
         if declared < u64::from(u32::MAX) {
             let padding = vec![7u8; usize::try_from(declared / BUNDLE_RATIO).unwrap() + 1];
-            let mut lying =
-                packed(&[("a", b"some bytes", CompressionMethod::Deflated), ("b", &padding, CompressionMethod::Stored)]);
+            let mut lying = packed(&[
+                ("a", b"some bytes", CompressionMethod::Deflated),
+                ("b", &padding, CompressionMethod::Stored),
+            ]);
             let entry = lying.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
             let size = declared as u32 - padding.len() as u32;
             lying[entry + 24..entry + 28].copy_from_slice(&size.to_le_bytes());

@@ -94,8 +94,10 @@ impl Entry {
             broken.ranges().iter().any(|range| (range.start as u64..range.end as u64).contains(image))
         });
         match outside || !counted || !named {
-            true => Err(Error::format("the head is damaged: the images that could not be read are not among those covered")
-                .hint("compute it again")),
+            true => {
+                Err(Error::format("the head is damaged: the images that could not be read are not among those covered")
+                    .hint("compute it again"))
+            }
             false => Ok(()),
         }
     }
@@ -184,7 +186,8 @@ impl StateFile {
         }
         let header: Header =
             serde_json::from_value(about).map_err(|e| Error::format(format!("a damaged head: {e}")))?;
-        let whole = header.head.len() == BLANK.len() && digest(text.replacen(&header.head, BLANK, 1).as_bytes()) == header.head;
+        let whole =
+            header.head.len() == BLANK.len() && digest(text.replacen(&header.head, BLANK, 1).as_bytes()) == header.head;
         if !whole && header.version != BEFORE {
             return Err(Error::format("the head is damaged: its digest is another").hint("compute it again"));
         }
