@@ -25,6 +25,7 @@ mod repl;
 mod run;
 mod sealed;
 mod shard;
+pub mod stdout;
 pub mod terminal;
 mod verify;
 

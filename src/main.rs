@@ -10,6 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // A defect in native code becomes an error message of the run; the default hook would print a trace before it.
     std::panic::set_hook(Box::new(|_| {}));
+    cli::stdout::replace_closed();
     cli::allocator::retain_freed();
     let arguments = match cli::arguments() {
         Ok(arguments) => arguments,

@@ -29,10 +29,14 @@ pub struct Share {
 
 /// What gzip and deflate may unpack to, all of a file's parts together (IDX.gz, compressed checkpoints).
 pub const UNPACKED: Share = Share { what: "unpacked data", share: 4 };
-/// A text that is read whole: annotations (COCO, VOC, lists), tables, labels, locks.
+/// A text that is read whole: annotations (COCO, VOC, lists), tables, labels, reports.
 pub const TEXT: Share = Share { what: "a text file", share: 4 };
 /// A list of labels, each of which takes far more than its text.
 pub const LABELS: Share = Share { what: "a list of labels", share: 128 };
+/// A lock, or the list of a bundle's files: JSON, which takes many times its text once it is read.
+pub const LOCK: Share = Share { what: "a lock", share: 16 };
+/// A bundle, and what is in it once it is unpacked.
+pub const PACKED: Share = Share { what: "a bundle", share: 2 };
 /// An array in a file (`.npy`), in f32.
 pub const ARRAY: Share = Share { what: "an array", share: 2 };
 /// The labels of a data set's records in one file, a byte each.
@@ -128,20 +132,10 @@ pub const XML_DEPTH: usize = 64;
 /// Folders inside folders that are looked through for images.
 pub const FOLDERS: usize = 64;
 
-/// Bytes that a bundle may unpack to.
+/// Bytes that a bundle may unpack to, however much the memory.
 pub const BUNDLE: u64 = 4 << 30;
 /// Bytes that a bundle may unpack to for each byte of the archive.
 pub const BUNDLE_RATIO: u64 = 200;
-/// An error where a bundle is larger than one may unpack to.
-///
-/// # Errors
-/// Then.
-pub fn bundle(bytes: u64) -> Result<()> {
-    let most = BUNDLE >> 30;
-    let refused = || Error::value(format!("a bundle of {} MB; the limit is {most} GB", bytes >> 20));
-    if bytes <= BUNDLE { Ok(()) } else { Err(refused()) }
-}
-
 /// Files in a bundle.
 pub const BUNDLE_FILES: usize = 100_000;
 

@@ -65,6 +65,8 @@ class Verdict:
     engine: list = field(default_factory=list)
     #: How many outputs were compared.
     outputs: int = 0
+    #: The outputs that were compared by another rule than ``bits``: ``output``, ``rule``, and ``same_bits``.
+    rules: list = field(default_factory=list)
 
     def __bool__(self):
         return self.status == "same"

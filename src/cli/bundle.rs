@@ -10,6 +10,7 @@ use convscope_dsl::run::bundle::files;
 use convscope_dsl::run::locking::lock_file;
 use convscope_dsl::run::verdict::judged;
 use convscope_dsl::run::{Ended, LockedRun, Locking, Made, Status};
+use convscope_engine::limits::set_memory;
 use convscope_engine::run::archive;
 use convscope_engine::{Error, Result, atomic};
 use std::path::PathBuf;
@@ -25,6 +26,9 @@ pub struct Bundle {
     /// The size, MB, above which the archive holds an input's digest instead of the input.
     #[arg(long, default_value_t = 64, value_name = "MB")]
     max_input: u64,
+    /// The memory for reading what is given, MB; its run has the memory that the lock says.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=1 << 20), value_name = "MB")]
+    memory: u64,
     #[command(flatten)]
     sealing: SealArgs,
     /// Report no progress.
@@ -36,6 +40,7 @@ impl Bundle {
     /// Writes the archive; the exit code.
     pub fn main(self) -> Result<u8> {
         super::pass_signals_on();
+        set_memory(self.memory << 20);
         let terminal = Terminal::new(Mode::Record, !self.quiet);
         let allowed = self.sealing.allowed("bundle", &self.what);
         let script = matches!(self.what.extension().and_then(|e| e.to_str()), Some("rhai" | "ipynb"));

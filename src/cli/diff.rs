@@ -7,6 +7,7 @@ use super::{INTERRUPTED, own_out_folder};
 use clap::Args;
 use convscope_dsl::run::differences::{Outputs, compared};
 use convscope_dsl::run::{Ended, LockedRun, Refusal, Rerun, Sealing, Source};
+use convscope_engine::limits::set_memory;
 use convscope_engine::seal::quoted;
 use convscope_engine::show::{Report, Section, draw, html_within, to_html, to_text, viewer};
 use convscope_engine::{Error, Result, atomic};
@@ -23,6 +24,9 @@ pub struct Diff {
     /// The folder for diff.html and its figures [default: convscope-out/diff].
     #[arg(long, short)]
     out: Option<PathBuf>,
+    /// The memory for reading what is given, MB; its run has the memory that the lock says.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=1 << 20), value_name = "MB")]
+    memory: u64,
     #[command(flatten)]
     sealing: SealArgs,
     /// Report no progress and print nothing.
@@ -34,6 +38,7 @@ impl Diff {
     /// Draws; the exit code.
     pub fn main(self) -> Result<u8> {
         super::pass_signals_on();
+        set_memory(self.memory << 20);
         let mut both = Vec::new();
         for what in [&self.a, &self.b] {
             match self.outputs(what) {

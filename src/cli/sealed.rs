@@ -8,6 +8,7 @@ use clap::Args;
 use convscope_dsl::run::rerun::{Sealed, killed, param_text, program};
 use convscope_dsl::run::source::{absolute, folder};
 use convscope_dsl::run::{Allowed, LockedRun, Sealing, Source};
+use convscope_engine::limits::set_memory;
 use convscope_engine::seal::{Seal, children, close, go_offline, quoted};
 use convscope_engine::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -84,6 +85,9 @@ impl RunScript {
             self.sealing.is_unsealed()?;
         }
         super::pass_signals_on();
+        if let Some(memory) = self.work.memory {
+            set_memory(memory << 20);
+        }
         let command = if self.is_packed() { "run" } else { "run --sealed" };
         let allowed = self.sealing.allowed(command, &self.script);
         if self.is_packed() {

@@ -3,7 +3,7 @@
 //! without end is stopped.
 
 use super::bars::Bars;
-use super::cluster;
+use super::{cluster, stdout};
 use convscope_dsl::run::states::ClusterRequest;
 use convscope_dsl::{Output, Shown};
 use convscope_engine::job::Signal;
@@ -53,7 +53,8 @@ pub fn has_given_up() -> bool {
 /// The error where something for stdout was lost.
 pub fn lost() -> Option<Error> {
     let hint = "what was saved is there; only what was printed is lost";
-    LOST.get().map(|e| Error::new(Kind::Io, format!("the output could not be written: {e}")).hint(hint))
+    let why = |e: &std::io::Error| if stdout::was_closed() { "stdout is closed".to_string() } else { e.to_string() };
+    LOST.get().map(|e| Error::new(Kind::Io, format!("the output could not be written: {}", why(e))).hint(hint))
 }
 
 /// Writes a line to stderr; its control characters are written out.

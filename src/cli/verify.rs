@@ -8,6 +8,7 @@ use clap::Args;
 use convscope_dsl::run::locked_run::check_own_outputs;
 use convscope_dsl::run::verdict::{failed, judged};
 use convscope_dsl::run::{Ended, LockedRun, Refusal, Status, Verdict};
+use convscope_engine::limits::set_memory;
 use convscope_engine::{Error, Result};
 use std::path::PathBuf;
 
@@ -22,6 +23,9 @@ pub struct Verify {
     /// The number of threads [default: all cores]. Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// The memory for reading what is given, MB; its run has the memory that the lock says.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=1 << 20), value_name = "MB")]
+    memory: u64,
     #[command(flatten)]
     sealing: SealArgs,
     /// Print the verdict as JSON.
@@ -36,6 +40,7 @@ impl Verify {
     /// Verifies; the exit code.
     pub fn main(self) -> Result<u8> {
         super::pass_signals_on();
+        set_memory(self.memory << 20);
         let verdict = match self.verdict() {
             Ok(Some(verdict)) => verdict,
             Ok(None) => return Ok(INTERRUPTED),

@@ -259,6 +259,22 @@ fn output_that_cannot_be_written_is_an_error() {
         let output = bench.command(arguments).stdout(full).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        // A closed stdout.
+        let program = env!("CARGO_BIN_EXE_convscope");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$0\" \"$@\" >&-", program]).args(arguments).current_dir(bench.folder.path());
+        let output = shell.env("CONVSCOPE_CACHE", bench.path("cache")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?} with stdout closed: {said}");
+        assert!(!arguments.contains(&"eval") || said.contains("stdout is closed"), "{said}");
+    }
+    // What prints nothing is done, and a stdout that throws everything away is none that is closed.
+    for (line, code) in [("eval 'let a = 1;' >&-", 0), ("eval 1 >/dev/null", 0), ("eval 1 1<>/dev/null", 0)] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("\"$0\" {line}"), env!("CARGO_BIN_EXE_convscope")]);
+        let output = shell.current_dir(bench.folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
     }
 }
 

@@ -116,6 +116,9 @@ fn answers_that_make_no_sense_are_refused_and_not_kept() {
         ("place", json!("../0")),
         ("labeller", json!("  ")),
         ("labeller", json!("a\nb")),
+        ("labeller", json!("\u{200b}")),
+        ("labeller", json!("ann\u{200b}")),
+        ("labeller", json!("\u{202e}nna")),
         ("labeller", json!("x".repeat(61))),
         ("id", json!("short")),
         ("id", json!("with spaces in it")),
@@ -130,6 +133,75 @@ fn answers_that_make_no_sense_are_refused_and_not_kept() {
     assert_eq!(server.with("POST", &format!("/{}/api/answer", server.token), &headers, &long).status, 413);
     assert_eq!(server.post("api/undo", &json!({ "id": "undo-0001", "labeller": "ann" })).status, 404);
     assert!(lines(folder.path()).is_empty());
+}
+
+#[test]
+fn an_id_stands_for_one_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &SHAPES);
+    let one = answer("one", 0, "star");
+    assert_eq!(server.post("api/answer", &one).status, 200);
+    for (key, value) in
+        [("guesses", json!(["ring"])), ("place", json!(1)), ("labeller", json!("bob")), ("time_s", json!(2))]
+    {
+        let mut other = one.clone();
+        other[key] = value;
+        let reply = server.post("api/answer", &other);
+        assert_eq!(reply.status, 409, "{key}");
+        assert!(reply.json()["error"].as_str().unwrap().contains("answer-one"), "{}", reply.json());
+    }
+    assert_eq!(server.post("api/undo", &json!({ "id": "answer-one", "labeller": "ann" })).status, 409);
+    assert_eq!(lines(folder.path()).len(), 1);
+    // The same again is acknowledged again, and so is the same taking back; another person's is none.
+    assert_eq!(server.post("api/answer", &one).json()["done"], 1);
+    let back = |who: &str| json!({ "id": "undo-0001", "labeller": who });
+    assert_eq!(server.post("api/undo", &back("ann")).status, 200);
+    assert_eq!(server.post("api/undo", &back("ann")).status, 200);
+    assert_eq!(server.post("api/undo", &back("bob")).status, 409);
+    let mut other = answer("two", 1, "star");
+    other["id"] = json!("undo-0001");
+    assert_eq!(server.post("api/answer", &other).status, 409);
+    assert_eq!(lines(folder.path()).len(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_acknowledged_while_the_file_is_not_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &SHAPES);
+    let (path, aside) = (folder.path().join("labels.jsonl"), folder.path().join("aside.jsonl"));
+    let one = answer("one", 0, "star");
+    assert_eq!(server.post("api/answer", &one).status, 200);
+    let refused = |part: &str| {
+        for (what, body) in [
+            ("api/answer", &answer("two", 1, "ring")),
+            ("api/answer", &one),
+            ("api/undo", &json!({ "id": "undo-0001", "labeller": "ann" })),
+        ] {
+            let reply = server.post(what, body);
+            assert_eq!(reply.status, 500, "{part}: {body}");
+            let told = reply.json();
+            assert!(told["error"].as_str().unwrap().contains(part) && told["hint"].is_string(), "{told}");
+        }
+    };
+    std::fs::rename(&path, &aside).unwrap();
+    refused("was moved, deleted or replaced");
+    assert!(!path.exists());
+    std::fs::copy(&aside, &path).unwrap();
+    refused("was moved, deleted or replaced");
+    std::fs::rename(&aside, &path).unwrap();
+    assert_eq!(server.post("api/answer", &answer("two", 1, "ring")).json()["done"], 2);
+    let whole = std::fs::read(&path).unwrap();
+    let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+    std::fs::write(&path, &whole[..first]).unwrap();
+    refused("another program changed it");
+    assert_eq!(std::fs::read(&path).unwrap(), whole[..first], "nothing is written behind the end");
+    server.kill();
+    // It goes on with the file that is there.
+    let server = Server::start(folder.path(), &SHAPES);
+    assert_eq!(server.get("api/next?labeller=ann").json()["done"], 1);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(server.post("api/answer", &answer("three", 2, "ring")).status, 500);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Opens a locked run, given as a lock, a bundle, a report, a script with its lock beside it, or a run's folder. Files that
 //! were changed are reported here, before anything runs.
 
+use super::beside::{check_list, check_outputs, whole_outputs};
 use super::bundle::FILES;
 use super::gather::resolve_base;
 use super::rerun::{Rerun, param_text};
@@ -10,15 +11,15 @@ use super::temporary::Temporary;
 use super::verdict::{Status, Verdict};
 use convscope_engine::canonical;
 use convscope_engine::digest::{Digested, digest};
-use convscope_engine::limits::{self, TEXT};
-use convscope_engine::run::array::unpack;
-use convscope_engine::run::finished::{ARRAYS, is_inside};
+use convscope_engine::limits::{LOCK, PACKED, TEXT};
 use convscope_engine::run::inputs::digest_prefix;
 use convscope_engine::run::{Content, Input, Lock, archive};
 use convscope_engine::show::sealed;
 use convscope_engine::{Error, Kind, Result, atomic, regular};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+
+pub use super::beside::check_own_outputs;
 
 /// The list of a bundle's files, sealed.
 pub const BUNDLE: &str = "bundle.json";
@@ -40,6 +41,8 @@ pub struct LockedRun {
     pub whole: BTreeMap<String, Content>,
     /// A report's parts.
     pub parts: Option<Vec<String>>,
+    /// The parts of the report that a bundle holds.
+    pub(super) bundled: Option<Vec<String>>,
     /// What belongs to the script and may be read by it.
     pub(super) roots: Vec<PathBuf>,
     /// What the user allows besides.
@@ -68,7 +71,7 @@ impl From<Verdict> for Refusal {
     }
 }
 
-fn tampered(culprit: &str, how: impl Into<String>) -> Verdict {
+pub(super) fn tampered(culprit: &str, how: impl Into<String>) -> Verdict {
     Verdict::of(Status::Tampered, culprit, how)
 }
 
@@ -86,14 +89,20 @@ impl LockedRun {
             _ => path.to_path_buf(),
         };
         let packed = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip"));
-        let bytes = regular::read(&file, |bytes| if packed { limits::bundle(bytes) } else { TEXT.check(bytes) });
+        let sealed = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+        let most = match (packed, sealed) {
+            (true, _) => PACKED,
+            (_, true) => LOCK,
+            (false, false) => TEXT,
+        };
+        let bytes = regular::read(&file, |bytes| most.check(bytes));
         let bytes = bytes.map_err(|error| match file == path {
             true => error,
             false => error.hint(format!("`convscope lock {}` makes a lock", path.display())),
         })?;
         let name = file.display().to_string();
         let mut opened = if bytes.starts_with(b"PK") {
-            LockedRun::bundle(&name, &bytes)?
+            LockedRun::bundle(&name, bytes)?
         } else if bytes.trim_ascii_start().starts_with(b"<") {
             LockedRun::report(&file, &bytes, inputs)?
         } else {
@@ -103,6 +112,7 @@ impl LockedRun {
             LockedRun::script(lock, script, base)?
         };
         opened.allowed = allowed.clone();
+        opened.said_by_script()?;
         opened.checked(inputs)?.gathered()
     }
 
@@ -134,6 +144,7 @@ impl LockedRun {
             base: PathBuf::new(),
             whole: BTreeMap::new(),
             parts: None,
+            bundled: None,
             roots: Vec::new(),
             allowed: Allowed::default(),
             unpacked: None,
@@ -167,10 +178,18 @@ impl LockedRun {
         Ok(LockedRun { script, base, parts, roots, unpacked: Some(unpacked), ..LockedRun::of(lock, source) })
     }
 
-    fn bundle(name: &str, bytes: &[u8]) -> Result<Self, Refusal> {
-        let files = archive::read(bytes).map_err(|e| tampered(name, e.message))?;
+    fn bundle(name: &str, bytes: Vec<u8>) -> Result<Self, Refusal> {
+        let mut files = match archive::read(&bytes) {
+            Ok(files) => files,
+            Err(e) if e.kind == Kind::Unsupported => return Err(e.context(format!("`{name}`")).into()),
+            Err(e) => return Err(tampered(name, e.message).into()),
+        };
+        // The archive is written again below, so that the one that was read is not held beside it.
+        let read = digest(&bytes);
+        drop(bytes);
         let missing = |part: &str| tampered(name, format!("the bundle has no `{part}`"));
         let list = files.get(BUNDLE).ok_or_else(|| missing(BUNDLE))?;
+        LOCK.check(list.len() as u64).map_err(|e| e.context(format!("`{BUNDLE}` in `{name}`")))?;
         let list = canonical::unsealed(list).map_err(|e| tampered(BUNDLE, e.message))?;
         let said = |key: &str| list.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_string();
         if !files.contains_key(&said("script")) {
@@ -179,7 +198,9 @@ impl LockedRun {
         let lock_name = said("lock");
         let lock = read_lock(&lock_name, files.get(&lock_name).ok_or_else(|| missing(&lock_name))?)?;
         check_list(name, &list, &files, &lock)?;
-        if said("convscope") == env!("CARGO_PKG_VERSION") && archive::write(&files).is_ok_and(|again| again != bytes) {
+        if said("convscope") == env!("CARGO_PKG_VERSION")
+            && archive::write(&files).is_ok_and(|again| digest(&again) != read)
+        {
             return Err(
                 tampered(name, "its files are whole, but the archive around them was changed or packed anew").into()
             );
@@ -189,15 +210,7 @@ impl LockedRun {
         let script = unpacked.path().join(said("script"));
         let base = folder(&script);
         let mut opened = LockedRun::script(lock, script, base)?;
-        for name in opened.lock.outputs.iter().map(|entry| &entry.name) {
-            if let Some(raw) = files.get(&format!("outputs/{name}")) {
-                opened.whole.insert(name.clone(), Content::of_file(name, raw));
-            }
-        }
-        if let Some(arrays) = files.get(&format!("outputs/{ARRAYS}")) {
-            let arrays = unpack(arrays).map_err(|e| tampered(ARRAYS, e.message))?;
-            opened.whole.extend(arrays.into_iter().map(|(name, array)| (name, Content::Array(array))));
-        }
+        (opened.whole, opened.bundled) = whole_outputs(&opened.lock, &mut files)?;
         opened.roots = vec![unpacked.path().join(FILES)];
         opened.unpacked = Some(unpacked);
         Ok(opened)
@@ -251,10 +264,14 @@ impl LockedRun {
 }
 
 fn read_lock(name: &str, bytes: &[u8]) -> Result<Lock, Refusal> {
+    LOCK.check(bytes.len() as u64).map_err(|e| e.context(format!("`{name}`")))?;
     let lock = Lock::read(bytes).map_err(|e| match e.kind {
         Kind::Unsupported => Refusal::from(e.context(format!("`{name}`"))),
         _ => tampered(name, format!("the lock: {}", e.message)).into(),
     })?;
+    if let Some((culprit, how)) = lock.contradiction() {
+        return Err(tampered(&culprit, how).into());
+    }
     // A script lies beside its lock, whatever a stranger's lock says.
     let script = lock.script.as_ref().map_or("", |s| s.path.as_str());
     let mut parts = Path::new(script).components();
@@ -283,56 +300,4 @@ fn changed(input: &Input, base: &Path) -> Option<Verdict> {
         Ok(Some(how)) => verdict(format!("the input is another one: {how}")),
         Err(e) => verdict(format!("the input: {e} (`--inputs DIR` names a folder that holds it)")),
     }
-}
-
-/// Files beside a report that its lock knows must be as they were.
-fn check_outputs(lock: &Lock, folder: &Path) -> Result<(), Refusal> {
-    for entry in lock.outputs.iter().filter(|entry| is_inside(&entry.name)) {
-        let file = folder.join(&entry.name);
-        if file.is_file() && Digested::read(&entry.name, &file)?.blake3 != entry.blake3 {
-            let file = file.display().to_string();
-            return Err(tampered(&file, "the output was changed after the run wrote it").into());
-        }
-    }
-    Ok(())
-}
-
-/// Files of the run that a lock was made of, where its folder still holds their report, must be as they were.
-///
-/// # Errors
-/// A verdict that names the one that is not.
-pub fn check_own_outputs(opened: &LockedRun, lock_file: &Path) -> Result<(), Refusal> {
-    let name = Path::new("convscope-out").join(&opened.source.name);
-    let Ok(text) = opened.lock.text() else { return Ok(()) };
-    for out in [name.clone(), folder(lock_file).join(&name)] {
-        let Ok(page) = regular::read(&out.join("report.html"), |bytes| TEXT.check(bytes)) else { continue };
-        let own = sealed::read(&page).ok().and_then(|report| report.lock) == Some(text.clone());
-        if own {
-            check_outputs(&opened.lock, &out)?;
-        }
-    }
-    Ok(())
-}
-
-/// The files of a bundle are those that its list says.
-fn check_list(name: &str, list: &serde_json::Value, files: &archive::Files, lock: &Lock) -> Result<(), Refusal> {
-    let entries = list.get("files").and_then(serde_json::Value::as_object);
-    let entries = entries.ok_or_else(|| tampered(BUNDLE, "it lists no files"))?;
-    if let Some(other) = files.keys().find(|k| *k != BUNDLE && !entries.contains_key(*k)) {
-        return Err(tampered(other, format!("`{name}` does not list this file")).into());
-    }
-    for (path, said) in entries {
-        let Some(bytes) = files.get(path) else {
-            return Err(tampered(path, "the bundle lists this file and has it not").into());
-        };
-        if said.as_str() == Some(&digest(bytes)) {
-            continue;
-        }
-        let input = lock.inputs.iter().find(|i| Path::new(path).ends_with(i.path.trim_start_matches("../")));
-        return Err(match input.filter(|_| path.starts_with("files/")) {
-            Some(input) => Verdict::of(Status::Input, &input.path, "the bundle's input is another one").into(),
-            None => tampered(path, "the file was changed after the bundle was made").into(),
-        });
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@
 //! [`Source`] is a script with its front matter, [`Run`] runs it here, [`Rerun`] in a process of its own, [`Locking`] twice
 //! for a lock, and a [`LockedRun`] is a run that somebody locked, ready to be run again and compared.
 
+mod beside;
 pub mod bundle;
 pub mod cells;
 pub mod differences;

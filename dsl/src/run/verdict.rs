@@ -3,10 +3,16 @@
 use super::locked_run::LockedRun;
 use super::rerun::Failure;
 use convscope_engine::Result;
+use convscope_engine::canonical::canonical;
+use convscope_engine::digest::Digested;
+use convscope_engine::run::compare::rule_of;
 use convscope_engine::run::inputs::digest_prefix;
-use convscope_engine::run::{Difference, Finished, Record, compare};
+use convscope_engine::run::{Difference, Finished, Record, Rule, compare};
 use convscope_engine::show::sealed::heading;
 use serde::Serialize;
+
+/// Outputs that are named which were compared by another rule than `bits`; the others are counted.
+const RULES_SAID: usize = 20;
 
 /// The verdict; the number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +52,20 @@ pub struct Verdict {
     pub engine: Vec<String>,
     /// How many outputs were compared.
     pub outputs: usize,
+    /// The outputs that were compared by another rule than `bits`, as the script's front matter says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Ruled>,
+}
+
+/// An output that was compared by another rule than `bits`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ruled {
+    /// The output.
+    pub output: String,
+    /// The rule.
+    pub rule: Rule,
+    /// Whether its bits are the same all the same.
+    pub same_bits: bool,
 }
 
 impl Verdict {
@@ -59,6 +79,7 @@ impl Verdict {
             difference: None,
             engine: Vec::new(),
             outputs: 0,
+            rules: Vec::new(),
         }
     }
 
@@ -76,6 +97,13 @@ impl Verdict {
         let mut out = format!("{word}: {culprit}{}\n", self.message.trim_end());
         for line in &self.engine {
             out += &format!("  {line}\n");
+        }
+        for Ruled { output, rule, same_bits } in self.rules.iter().take(RULES_SAID) {
+            let bits = if *same_bits { "the same" } else { "others" };
+            out += &format!("  `{output}` was compared by `{rule}`, as the script says; its bits are {bits}\n");
+        }
+        if let Some(more) = self.rules.len().checked_sub(RULES_SAID).filter(|more| *more > 0) {
+            out += &format!("  {more} more outputs were compared by rules of the script (--json lists all)\n");
         }
         out
     }
@@ -96,6 +124,17 @@ pub fn judged(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
     if let Some((culprit, how)) = other_input(lock, new) {
         return Ok(verdict(Status::Input, &culprit, how));
     }
+    // Of the engine and the machine that made the lock everything is known that follows from the script.
+    let is_own = lock.noted_engine(&new.engine, &new.numerics).is_empty();
+    if let Some((culprit, how)) = other_said(lock, new) {
+        return Ok(verdict(Status::Tampered, &culprit, how));
+    }
+    if let Some((culprit, how)) = other_names(lock, new, is_own) {
+        return Ok(verdict(if is_own { Status::Tampered } else { Status::Differs }, &culprit, how));
+    }
+    if let Some((culprit, how)) = other_copies(lock, new) {
+        return Ok(verdict(Status::Tampered, &culprit, how));
+    }
     if let Some(other) = differs(locked, finished, false)? {
         if lock.other_engine(&new.engine, &new.numerics).is_empty() {
             return Ok(other.verdict(verdict));
@@ -105,14 +144,16 @@ pub fn judged(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
             None => {
                 let n = lock.outputs.len();
                 let message = format!("all {n} outputs are the same within tolerances, their bits are others:");
-                Verdict { culprit: None, ..verdict(Status::OtherEngine, "", message) }
+                let rules = ruled(lock, new, true);
+                Verdict { culprit: None, rules, ..verdict(Status::OtherEngine, "", message) }
             }
         });
     }
     // A figure that was edited by someone who mended the report's digests is not what the script draws; another engine may
     // lay out its reports otherwise.
-    if let Some(i) = locked.parts.as_ref().and_then(|parts| other_part(parts, &finished.sections)) {
-        let what = locked.parts.iter().flatten().nth(i).map_or_else(String::new, |p| heading(p));
+    let parts = locked.parts.as_ref().or(locked.bundled.as_ref());
+    if let Some(i) = parts.and_then(|parts| other_part(parts, &finished.sections)) {
+        let what = parts.into_iter().flatten().nth(i).map_or_else(String::new, |p| heading(p));
         let message = format!("part {} of the report (\"{what}\") is not what the script draws", i + 1);
         if lock.engine == new.engine {
             return Ok(verdict(Status::Tampered, "report.html", message));
@@ -142,7 +183,59 @@ fn same(lock: &Record, new: &Record, verdict: impl Fn(Status, &str, String) -> V
         lock.threads,
         new.threads.first().copied().unwrap_or_default()
     );
-    Verdict { culprit: None, ..verdict(Status::Same, "", message) }
+    Verdict { culprit: None, rules: ruled(lock, new, false), ..verdict(Status::Same, "", message) }
+}
+
+/// The outputs that are compared by another rule than `bits`, here or `elsewhere`.
+fn ruled(lock: &Record, new: &Record, elsewhere: bool) -> Vec<Ruled> {
+    let by_rule = lock.outputs.iter().map(|entry| (entry, rule_of(entry, elsewhere)));
+    let others = by_rule.filter(|(_, rule)| *rule != Rule::Bits);
+    let ruled = others.map(|(entry, rule)| Ruled {
+        output: entry.name.clone(),
+        rule,
+        same_bits: new.output(&entry.name).is_some_and(|output| output.blake3 == entry.blake3),
+    });
+    ruled.collect()
+}
+
+/// The first parameter or module of a lock that is not the one of the new run, and how.
+fn other_said(lock: &Record, new: &Record) -> Option<(String, String)> {
+    let text = |params: &Record, name: &str| params.params.get(name).map(canonical);
+    let mut names = lock.params.keys().chain(new.params.keys());
+    if let Some(name) = names.find(|name| text(lock, name) != text(new, name)) {
+        let said = |value: Option<String>| value.unwrap_or_else(|| "none".into());
+        let how = format!(
+            "the lock gives this parameter the value {}, the script uses {}",
+            said(text(lock, name)),
+            said(text(new, name))
+        );
+        return Some((name.clone(), how));
+    }
+    let known = |module: &&Digested| lock.modules.iter().any(|locked| locked.blake3 == module.blake3);
+    let module = new.modules.iter().find(|module| !known(module))?;
+    Some((module.path.clone(), "the script imports this module and its lock does not list it".into()))
+}
+
+/// The first output that one has and the other has not, or, where `in_order`, has at another place; and how.
+fn other_names(lock: &Record, new: &Record, in_order: bool) -> Option<(String, String)> {
+    if let Some(missing) = lock.outputs.iter().find(|entry| new.output(&entry.name).is_none()) {
+        return Some((missing.name.clone(), "this output was locked and did not come out".into()));
+    }
+    if let Some(more) = new.outputs.iter().find(|output| lock.output(&output.name).is_none()) {
+        return Some((more.name.clone(), "this output came out and was not locked".into()));
+    }
+    let mut pairs = lock.outputs.iter().zip(&new.outputs).filter(|_| in_order);
+    let (entry, _) = pairs.find(|(entry, output)| entry.name != output.name)?;
+    Some((entry.name.clone(), "the lock lists the outputs in another order than they come out".into()))
+}
+
+/// The first output of the same digest that the lock describes otherwise than the new run, and how.
+fn other_copies(lock: &Record, new: &Record) -> Option<(String, String)> {
+    lock.outputs.iter().find_map(|entry| {
+        let output = new.output(&entry.name).filter(|output| output.blake3 == entry.blake3)?;
+        let what = entry.described_otherwise(output)?;
+        Some((entry.name.clone(), format!("the lock contradicts itself: {what} is not the output's")))
+    })
 }
 
 /// The first input or net that is not the one that was locked, and how.
@@ -174,6 +267,9 @@ fn other_input(lock: &Record, new: &Record) -> Option<(String, String)> {
             let how = format!("the net has other weights: BLAKE3 {was} was locked, {is} was found");
             return Some((net.spec.clone(), how));
         }
+        if !lock.nets.iter().any(|known| known.spec == net.spec) {
+            return Some((net.spec.clone(), "the script loads this net now and did not when it was locked".into()));
+        }
     }
     None
 }
@@ -182,32 +278,27 @@ fn other_input(lock: &Record, new: &Record) -> Option<(String, String)> {
 struct Other {
     culprit: String,
     message: String,
-    difference: Option<Difference>,
+    difference: Difference,
 }
 
 impl Other {
     fn verdict(self, verdict: impl Fn(Status, &str, String) -> Verdict) -> Verdict {
-        Verdict { difference: self.difference, ..verdict(Status::Differs, &self.culprit, self.message) }
+        Verdict { difference: Some(self.difference), ..verdict(Status::Differs, &self.culprit, self.message) }
     }
 }
 
-/// The first output that differs, by bits (or as the script says) or `elsewhere` within tolerances.
+/// The first output of those that both have that differs, by bits (or as the script says) or `elsewhere` within tolerances.
 fn differs(locked: &LockedRun, finished: &Finished, elsewhere: bool) -> Result<Option<Other>> {
     let (lock, new) = (&locked.lock, &finished.record);
-    let other =
-        |culprit: &str, message: String, difference| Some(Other { culprit: culprit.into(), message, difference });
     for (i, entry) in lock.outputs.iter().enumerate() {
-        let Some(output) = new.output(&entry.name) else {
-            return Ok(other(&entry.name, "this output was locked and did not come out".into(), None));
-        };
+        let Some(output) = new.output(&entry.name) else { continue };
         let content = || finished.content(&entry.name);
         if let Some(difference) = compare(entry, locked.whole.get(&entry.name), output, content, elsewhere)? {
             let message = format!("output {} of {}: {}", i + 1, lock.outputs.len(), difference.how);
-            return Ok(other(&entry.name, message, Some(difference)));
+            return Ok(Some(Other { culprit: entry.name.clone(), message, difference }));
         }
     }
-    let more = new.outputs.iter().find(|o| lock.output(&o.name).is_none());
-    Ok(more.and_then(|more| other(&more.name, "this output came out and was not locked".into(), None)))
+    Ok(None)
 }
 
 /// The first part of a report that is drawn otherwise.

@@ -1,111 +1,25 @@
 //! The file of a labelling session: one JSON object a line, only ever appended to. A line is on the disk before its answer
-//! is acknowledged, and an answer that is sent twice (its acknowledgement was lost) is there once.
+//! is acknowledged, in the file that has the session's name, and an answer that is sent twice (its acknowledgement was lost) is there
+//! once.
 
-use crate::error::{Context, Error, Result};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions, TryLockError};
+use crate::error::{Context, Error, Kind, Result};
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// One person's answer for one image.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
-    /// Made by the page: the same answer sent again has the same one.
-    pub id: String,
-    /// Who answered.
-    pub labeller: String,
-    /// The image, as [`super::ImageIds`] names it.
-    pub image: String,
-    /// The classes guessed, the first guess first; none where the image was skipped.
-    pub guesses: Vec<String>,
-    /// Whether the image was skipped.
-    #[serde(default)]
-    pub skipped: bool,
-    /// The time for the answer, seconds, without the time that the page was hidden.
-    #[serde(default)]
-    pub time_s: Option<f64>,
-    /// Whether the right class was shown after each answer.
-    #[serde(default)]
-    pub training: bool,
-    /// When the answer came, seconds since 1970 (UTC).
-    #[serde(default)]
-    pub at: f64,
-}
+pub use super::entries::{Answer, Entry, PointAnswer, Tag};
 
-/// The kinds of error of a wrong answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Tag {
-    /// Made by the page.
-    pub id: String,
-    /// The reviewer.
-    pub by: String,
-    /// Whose error it is: a labeller or a net.
-    pub subject: String,
-    /// The image.
-    pub image: String,
-    /// Names of [`super::taxonomy::KINDS`]; an empty list removes earlier ones.
-    pub kinds: Vec<String>,
-    /// When, seconds since 1970 (UTC).
-    #[serde(default)]
-    pub at: f64,
-}
-
-/// Where one person saw the named points of one image.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PointAnswer {
-    /// Made by the page: the same answer sent again has the same one.
-    pub id: String,
-    /// Who answered.
-    pub labeller: String,
-    /// The image, as [`super::ImageIds`] names it.
-    pub image: String,
-    /// The place of each point in pixels of the image, from its top left corner (the first pixel's centre is 0.5, 0.5), or none where
-    /// it is not visible.
-    pub points: BTreeMap<String, Option<[f64; 2]>>,
-    /// Whether the image was skipped.
-    #[serde(default)]
-    pub skipped: bool,
-    /// How long the image was looked at, seconds; the time that the page was hidden is not counted.
-    #[serde(default)]
-    pub time_s: Option<f64>,
-    /// When the answer came, seconds since 1970 (UTC).
-    #[serde(default)]
-    pub at: f64,
-}
-
-/// One line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Entry {
-    /// An answer.
-    Answer(Answer),
-    /// An answer that is places of points.
-    Points(PointAnswer),
-    /// An answer is taken back.
-    Undo {
-        /// Made by the page.
-        id: String,
-        /// The answer's.
-        of: String,
-        /// When, seconds since 1970 (UTC).
-        #[serde(default)]
-        at: f64,
-    },
-    /// The kinds of an error.
-    Tag(Tag),
-}
-
-impl Entry {
-    /// Made by the page, so that nothing is written twice.
-    pub fn id(&self) -> &str {
-        match self {
-            Entry::Answer(Answer { id, .. })
-            | Entry::Points(PointAnswer { id, .. })
-            | Entry::Undo { id, .. }
-            | Entry::Tag(Tag { id, .. }) => id,
-        }
-    }
+/// What became of an entry that was to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Appended {
+    /// It is in the file now.
+    New,
+    /// It was there already.
+    Known,
+    /// Another entry has its id: nothing was added.
+    Taken,
 }
 
 /// A session's file, open for appending by this process alone.
@@ -131,7 +45,7 @@ impl Log {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(crate::Kind::Io, format!("`{}` is in use by another session", path.display()))
+                return Err(Error::new(Kind::Io, format!("`{}` is in use by another session", path.display()))
                     .hint("end that one, or name another file with --out; several people can label in one session"));
             }
             Err(TryLockError::Error(e)) => return Err(wrong(e)),
@@ -168,31 +82,85 @@ impl Log {
         self.ids.contains(id)
     }
 
+    /// The entry with this id.
+    pub fn find(&self, id: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.id() == id)
+    }
+
+    /// An error unless the file that has the session's name is the one that is open, as long as it was left: another program may have
+    /// moved, deleted, replaced or changed it.
+    ///
+    /// # Errors
+    /// Then; the hint says what to do.
+    pub fn in_place(&self) -> Result<()> {
+        let path = self.path.display();
+        let moved = || {
+            Error::new(Kind::Io, format!("`{path}` was moved, deleted or replaced while the session has it open")).hint(
+                "put it back; or end the session and start it again, which then goes on with the file that is there",
+            )
+        };
+        let there = match std::fs::metadata(&self.path) {
+            Ok(there) => there,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(moved()),
+            Err(e) => return Err(Error::io(&self.path, &e)),
+        };
+        let open = self.file.metadata().map_err(|e| Error::io(&self.path, &e))?;
+        if !is_same(&there, &open) {
+            return Err(moved());
+        }
+        if open.len() != self.len {
+            let message = format!("`{path}` has {} bytes, the session left it with {}", open.len(), self.len);
+            return Err(Error::new(Kind::Io, format!("{message}: another program changed it"))
+                .hint("end the session and start it again, which then goes on with the file as it is"));
+        }
+        Ok(())
+    }
+
     /// Adds an entry and waits until it is on the disk; one that is there already is not added again.
     ///
     /// # Errors
-    /// Where it could not be written: the file is then as it was.
-    pub fn append(&mut self, entry: Entry) -> Result<()> {
-        if self.holds(entry.id()) {
-            return Ok(());
+    /// Where it could not be written (the file is then as it was), or the file is not in its place ([`Log::in_place`]).
+    pub fn append(&mut self, entry: Entry) -> Result<Appended> {
+        self.in_place()?;
+        if let Some(known) = self.holds(entry.id()).then(|| self.find(entry.id())).flatten() {
+            return Ok(if known.says(&entry) { Appended::Known } else { Appended::Taken });
         }
         let mut line = serde_json::to_string(&entry).map_err(|e| Error::internal(e.to_string()))?;
         line.push('\n');
+        let before = self.len;
         let written = self
             .file
-            .seek(SeekFrom::Start(self.len))
+            .seek(SeekFrom::Start(before))
             .and_then(|_| self.file.write_all(line.as_bytes()))
-            .and_then(|()| self.file.sync_data());
-        if let Err(e) = written {
-            // What was written of the line goes again; if that fails too, the next start cuts it off.
-            let _ = self.file.set_len(self.len);
-            return Err(Error::io(&self.path, &e));
-        }
+            .and_then(|()| self.file.sync_data())
+            .map_err(|e| Error::io(&self.path, &e));
         self.len += line.len() as u64;
+        // It may have lost its place while it was written.
+        if let Err(e) = written.and_then(|()| self.in_place()) {
+            self.len = before;
+            // What was written of the line goes again; if that fails too, the next start cuts it off.
+            if self.file.metadata().is_ok_and(|open| open.len() > before) {
+                let _ = self.file.set_len(before);
+            }
+            return Err(e);
+        }
         self.ids.insert(entry.id().to_string());
         self.entries.push(entry);
-        Ok(())
+        Ok(Appended::New)
     }
+}
+
+/// Whether both are the same file.
+#[cfg(unix)]
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Whether both can be the same file: elsewhere one that is open can be neither moved nor deleted.
+#[cfg(not(unix))]
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    (a.len(), a.created().ok()) == (b.len(), b.created().ok())
 }
 
 /// A new file survives a crash only when its folder's entry does.
@@ -274,20 +242,56 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
         let mut log = Log::open(&path).unwrap();
-        log.append(answer("1", "ann", "a.png", "star")).unwrap();
-        log.append(answer("2", "ann", "b.png", "ring")).unwrap();
-        log.append(answer("2", "ann", "b.png", "ring")).unwrap();
+        assert_eq!(log.append(answer("1", "ann", "a.png", "star")).unwrap(), Appended::New);
+        assert_eq!(log.append(answer("2", "ann", "b.png", "ring")).unwrap(), Appended::New);
+        assert_eq!(log.append(answer("2", "ann", "b.png", "ring")).unwrap(), Appended::Known);
+        assert_eq!(log.append(answer("2", "bob", "b.png", "ring")).unwrap(), Appended::Taken);
         assert!(Log::open(&path).unwrap_err().message.contains("in use"));
         drop(log);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 2);
         let mut log = Log::open(&path).unwrap();
         assert!(log.holds("1") && log.holds("2") && !log.holds("3"));
-        log.append(Entry::Undo { id: "3".into(), of: "2".into(), at: 0.0 }).unwrap();
+        let undo = |at: f64| Entry::Undo { id: "3".into(), of: "2".into(), at };
+        assert_eq!(log.append(undo(0.0)).unwrap(), Appended::New);
+        assert_eq!(log.append(undo(9.0)).unwrap(), Appended::Known, "the time that it comes at is not what it says");
         assert_eq!(standing(log.entries()).iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["1"]);
-        log.append(answer("4", "ann", "a.png", "ring")).unwrap();
-        log.append(answer("5", "bob", "a.png", "cross")).unwrap();
+        assert_eq!(log.append(answer("4", "ann", "a.png", "ring")).unwrap(), Appended::New);
+        assert_eq!(log.append(answer("5", "bob", "a.png", "cross")).unwrap(), Appended::New);
         assert_eq!(standing(log.entries()).iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["4", "5"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_appended_to_a_file_that_lost_its_place_or_was_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, aside) = (folder.path().join("labels.jsonl"), folder.path().join("aside.jsonl"));
+        let mut log = Log::open(&path).unwrap();
+        let one = || answer("1", "ann", "a.png", "star");
+        assert_eq!(log.append(one()).unwrap(), Appended::New);
+        let whole = std::fs::read(&path).unwrap();
+        let refused = |log: &mut Log, part: &str| {
+            for entry in [answer("2", "ann", "b.png", "ring"), one()] {
+                let error = log.append(entry).unwrap_err();
+                assert!(error.message.contains(part) && error.hint.is_some(), "{part}: {error}");
+            }
+        };
+        std::fs::rename(&path, &aside).unwrap();
+        refused(&mut log, "moved, deleted or replaced");
+        std::fs::copy(&aside, &path).unwrap();
+        refused(&mut log, "moved, deleted or replaced");
+        assert_eq!((std::fs::read(&aside).unwrap(), std::fs::read(&path).unwrap()), (whole.clone(), whole.clone()));
+        // Put back, it is gone on with.
+        std::fs::rename(&aside, &path).unwrap();
+        assert_eq!(log.append(answer("3", "ann", "c.png", "ring")).unwrap(), Appended::New);
+        let more = std::fs::read(&path).unwrap();
+        for changed in [&whole[..], &[], &[&more[..], b"\n"].concat()] {
+            std::fs::write(&path, changed).unwrap();
+            refused(&mut log, "another program changed it");
+            assert_eq!(std::fs::read(&path).unwrap(), changed);
+        }
+        std::fs::remove_file(&path).unwrap();
+        refused(&mut log, "moved, deleted or replaced");
     }
 
     #[test]

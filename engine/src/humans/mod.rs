@@ -5,6 +5,7 @@
 //! Scale Visual Recognition Challenge", 2014, section 6.4.
 
 pub mod classes;
+mod entries;
 pub mod log;
 pub mod points;
 pub mod taxonomy;
@@ -13,6 +14,6 @@ pub mod trials;
 
 pub use crate::data::ids::ImageIds;
 pub use classes::Classes;
-pub use log::{Answer, Entry, Log, PointAnswer, Tag};
+pub use log::{Answer, Appended, Entry, Log, PointAnswer, Tag};
 pub use tree::Tree;
 pub use trials::{Trial, Trials};

@@ -1,8 +1,8 @@
 //! The zip archive of a bundle. The same files give the same bytes. Reading one never writes outside its folder, refuses two
 //! files of the same name, and never unpacks more than its limits.
 
-use crate::error::{Error, Result};
-use crate::limits::{BUNDLE, BUNDLE_FILES as FILES, BUNDLE_RATIO};
+use crate::error::{Error, Kind, Result};
+use crate::limits::{BUNDLE, BUNDLE_FILES as FILES, BUNDLE_RATIO, PACKED};
 use crate::zipped;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read, Write};
@@ -39,7 +39,8 @@ pub fn write(files: &Files) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// Where it is damaged, holds a path that leads out of its folder or is there twice, or unpacks to more than
-/// [`BUNDLE`] bytes or much more than its own size.
+/// [`BUNDLE`] bytes or much more than its own size; where it unpacks to more than the memory allows ([`Kind::Unsupported`], and the
+/// hint says how to raise that). The sizes that it declares are added up before anything is unpacked.
 pub fn read(bytes: &[u8]) -> Result<Files> {
     let damaged = |e: zip::result::ZipError| Error::format(format!("a damaged zip archive: {e}"));
     let mut zip = zipped::open(bytes)?;
@@ -53,8 +54,15 @@ pub fn read(bytes: &[u8]) -> Result<Files> {
         return Err(Error::format("an archive whose files share bytes, as those of zip bombs do"));
     }
     let room = BUNDLE.min((bytes.len() as u64).saturating_mul(BUNDLE_RATIO));
+    let mut declared = 0u64;
+    for i in 0..zip.len() {
+        declared = declared.saturating_add(zip.by_index_raw(i).map_err(damaged)?.size());
+    }
+    if declared > room {
+        return Err(Error::format(format!("the archive unpacks to more than {room} bytes")));
+    }
+    PACKED.check(declared).map_err(|e| Error { kind: Kind::Unsupported, ..e })?;
     let (mut files, mut spelled) = (Files::new(), BTreeSet::new());
-    let mut total = 0;
     for i in 0..zip.len() {
         let entry = zip.by_index(i).map_err(damaged)?;
         let name = entry.name().map_err(damaged)?.into_owned();
@@ -64,12 +72,14 @@ pub fn read(bytes: &[u8]) -> Result<Files> {
         if !plain(&name) || !entry.is_file() {
             return Err(Error::format(format!("the archive's `{name}` leads out of its folder or is no plain file")));
         }
-        let mut content = Vec::new();
-        let read = entry.take(room - total + 1).read_to_end(&mut content);
+        let size = entry.size();
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        let read = entry.take(size + 1).read_to_end(&mut content);
         read.map_err(|e| Error::format(format!("the archive's `{name}` is damaged: {e}")))?;
-        total += content.len() as u64;
-        if total > room {
-            return Err(Error::format(format!("the archive unpacks to more than {room} bytes")));
+        if content.len() as u64 != size {
+            return Err(Error::format(format!(
+                "the archive's `{name}` is damaged: it has not the size that it declares"
+            )));
         }
         if !spelled.insert(name.to_ascii_lowercase()) || files.insert(name.clone(), content).is_some() {
             return Err(Error::format(format!("the archive holds `{name}` twice")));
@@ -173,5 +183,33 @@ mod tests {
         refused(&flipped, "damaged");
         refused(&whole[..whole.len() - 5], "not a whole zip file");
         refused(b"PK\x03\x04", "not a whole zip file");
+    }
+
+    #[test]
+    fn sizes_are_what_they_are_declared_to_be_and_within_the_memory() {
+        // In the directory at the end, behind its mark: CRC at 16, packed size at 20, size at 24.
+        let whole = packed(&[("a", b"some bytes", CompressionMethod::Deflated)]);
+        let entry = whole.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+        for size in [3u32, 11, 900] {
+            let mut lying = whole.clone();
+            lying[entry + 24..entry + 28].copy_from_slice(&size.to_le_bytes());
+            let error = read(&lying).unwrap_err();
+            assert!(error.message.contains("damaged") || error.message.contains("overlap"), "{size}: {error}");
+        }
+        // Half as much again as the share of the memory, declared and within the ratio: refused before it is unpacked.
+        let declared = PACKED.most() + PACKED.most() / 2;
+        if declared < u64::from(u32::MAX) {
+            let padding = vec![7u8; usize::try_from(declared / BUNDLE_RATIO).unwrap() + 1];
+            let mut lying = packed(&[
+                ("a", b"some bytes", CompressionMethod::Deflated),
+                ("b", &padding, CompressionMethod::Stored),
+            ]);
+            let entry = lying.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+            let size = declared as u32 - padding.len() as u32;
+            lying[entry + 24..entry + 28].copy_from_slice(&size.to_le_bytes());
+            let error = read(&lying).unwrap_err();
+            assert_eq!(error.kind, Kind::Unsupported, "{error}");
+            assert!(error.hint.is_some_and(|hint| hint.contains("--memory")));
+        }
     }
 }

@@ -84,7 +84,7 @@ impl Array {
     }
 
     fn block(&self) -> usize {
-        self.values.len().div_ceil(BLOCKS).max(1)
+        block_of(self.values.len())
     }
 
     /// The first eight bytes of each block's digest.
@@ -97,6 +97,26 @@ impl Array {
     pub fn in_block(&self, i: usize) -> std::ops::Range<usize> {
         let start = i * self.block();
         start..(start + self.block()).min(self.values.len())
+    }
+}
+
+/// Values in a block of an array of `n` values.
+fn block_of(n: usize) -> usize {
+    n.div_ceil(BLOCKS).max(1)
+}
+
+/// Blocks of an array of `n` values.
+pub(super) fn blocks_of(n: usize) -> usize {
+    n.div_ceil(block_of(n))
+}
+
+/// Bytes of a number of a type; nothing where no array has that type.
+pub(super) fn width(dtype: &str) -> Option<usize> {
+    match dtype {
+        "<f8" | "<i8" => Some(8),
+        "<f4" | "<u4" => Some(4),
+        "|u1" => Some(1),
+        _ => None,
     }
 }
 

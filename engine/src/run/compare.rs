@@ -2,6 +2,7 @@
 //! it is and how many units in the last place it has.
 
 use super::array::Array;
+use super::inputs::digest_prefix;
 use super::output::{Content, RunOutput, Stats, sketch};
 use super::rule::Rule;
 use crate::error::Result;
@@ -61,7 +62,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The first difference between a locked output and a new one, or nothing. `whole` is the locked output with all its
+/// The first difference between a locked output and a new one, or nothing. Digests are compared first: equal ones are no
+/// difference, and under `bits` other ones always are, whatever the lock's copies say. `whole` is the locked output with all its
 /// values, where it is available; `elsewhere` says that engine or numerics are not the lock's, so that equal bits cannot be
 /// required. `content` is called only where the digests differ.
 ///
@@ -74,16 +76,35 @@ pub fn compare(
     content: impl FnOnce() -> Result<Content>,
     elsewhere: bool,
 ) -> Result<Option<Difference>> {
-    let rule = match (elsewhere, entry.elsewhere) {
-        (true, Some(rule)) => rule,
-        _ => entry.rule,
-    };
+    let rule = rule_of(entry, elsewhere);
     if rule == Rule::Ignore || entry.blake3 == new.blake3 {
         return Ok(None);
     }
+    let by_bits = rule == Rule::Bits && !elsewhere;
+    let found = by_content(entry, whole, new, &content()?, (rule, elsewhere))?;
+    Ok(found.or_else(|| by_bits.then(|| other_digest(entry, new))))
+}
+
+/// How an output is compared here, or `elsewhere`: with another engine or kind of processor than the lock's.
+pub fn rule_of(entry: &RunOutput, elsewhere: bool) -> Rule {
+    entry.elsewhere.filter(|_| elsewhere).unwrap_or(entry.rule)
+}
+
+fn other_digest(entry: &RunOutput, new: &RunOutput) -> Difference {
+    let [was, is] = [&entry.blake3, &new.blake3].map(|digest| digest_prefix(digest));
+    Difference::said(&entry.name, format!("BLAKE3 {was} was locked, {is} was found"))
+}
+
+fn by_content(
+    entry: &RunOutput,
+    whole: Option<&Content>,
+    new: &RunOutput,
+    content: &Content,
+    (rule, elsewhere): (Rule, bool),
+) -> Result<Option<Difference>> {
     let name = &entry.name;
     let by_bits = rule == Rule::Bits && !elsewhere;
-    Ok(match &content()? {
+    Ok(match content {
         Content::Array(array) => {
             if entry.shape.as_ref() != Some(&array.shape) || entry.dtype.as_ref() != Some(&array.dtype) {
                 return Ok(Some(other_form(entry, array)));

@@ -3,7 +3,7 @@
 use super::record::Record;
 use crate::canonical::{sealed, unsealed};
 use crate::error::{Context, Error, Result};
-use crate::limits::TEXT;
+use crate::limits::LOCK;
 use crate::regular;
 use std::path::Path;
 
@@ -47,7 +47,7 @@ impl Record {
     /// # Errors
     /// As [`Record::read`], and where it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let text = regular::read(path, |bytes| TEXT.check(bytes))?;
+        let text = regular::read(path, |bytes| LOCK.check(bytes))?;
         Record::read(&text).context(|| format!("`{}`", path.display()))
     }
 }

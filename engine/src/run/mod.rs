@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod array;
 pub mod compare;
+mod consistent;
 pub mod finished;
 pub mod inputs;
 pub mod lock;

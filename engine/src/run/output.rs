@@ -13,9 +13,11 @@ use std::path::Path;
 /// Values of an array that are kept by default; of longer arrays evenly spaced values are kept.
 pub const KEPT: usize = 4096;
 /// Bytes of a text that is kept.
-const TEXT: usize = 16 << 10;
+pub(super) const TEXT: usize = 16 << 10;
 /// Rows and columns of the small picture that is kept of an image.
 const SKETCH: usize = 16;
+/// Bytes of that picture.
+pub(super) const SKETCHED: usize = 3 * SKETCH * SKETCH;
 
 /// The whole content of an output.
 #[derive(Clone, Debug)]
@@ -156,7 +158,7 @@ fn said(text: &str) -> RunOutput {
 /// The means of an image's colours in so many rows and columns.
 pub fn sketch(image: &Image) -> Vec<u8> {
     let (w, h) = (image.width(), image.height());
-    let mut out = Vec::with_capacity(3 * SKETCH * SKETCH);
+    let mut out = Vec::with_capacity(SKETCHED);
     let cut = |i: usize, n: usize| (i * n / SKETCH).min(n - 1)..((i + 1) * n).div_ceil(SKETCH).clamp(1, n);
     for row in 0..SKETCH {
         for column in 0..SKETCH {

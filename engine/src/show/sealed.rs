@@ -3,6 +3,7 @@
 
 use crate::digest::digest;
 use crate::error::{Error, Result};
+use crate::limits::LOCK;
 use base64::Engine as _;
 
 const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -83,6 +84,7 @@ pub fn read(page: &[u8]) -> Result<Sealed> {
     let script = decode("script", script)?;
     let lock = meta(page, "lock").map(|text| decode("lock", text)).transpose()?;
     if let Some(lock) = &lock {
+        LOCK.check(lock.len() as u64)?;
         let value = crate::canonical::unsealed(lock.as_bytes()).map_err(|_| damaged("the lock in the report"))?;
         if value.pointer("/script/blake3").and_then(serde_json::Value::as_str) != Some(&digest(script.as_bytes())) {
             return Err(damaged("the script in the report"));

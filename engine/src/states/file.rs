@@ -1,10 +1,11 @@
 //! A state file: a .safetensors file whose metadata, JSON under the key `convscope`, describes its columns.
 //!
 //! Column `values` of the second question is the tensor `2/values`. The same states give the same bytes, whatever shards they
-//! were joined from.
+//! were joined from. One digest covers the columns, one the metadata (since version 2 of the layout; files of version 1 are read, too).
 
 use super::Question;
 use crate::accumulators::{Broken, BrokenRecord, Covered, Field, Fields};
+use crate::digest::digest;
 use crate::error::{Context, Error, Result};
 use crate::{atomic, regular};
 use safetensors::SafeTensors;
@@ -16,7 +17,11 @@ use std::path::Path;
 /// The name of the format in the file's header.
 pub const FORMAT: &str = "convscope state";
 /// The version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// The version that had no digest of the metadata.
+const BEFORE: u32 = 1;
+/// What stands for the metadata's digest while that is computed.
+const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// States of a question that are held before they are joined.
 const AT_ONCE: usize = 32;
 /// The metadata's one name.
@@ -35,6 +40,9 @@ pub struct Header {
     pub questions: Vec<Entry>,
     /// BLAKE3 of the columns, hexadecimal.
     pub blake3: String,
+    /// BLAKE3 of the metadata's text with zeros in the place of this digest, hexadecimal; none in files of version 1.
+    #[serde(default)]
+    pub head: String,
 }
 
 /// A question of a state file.
@@ -65,6 +73,35 @@ pub struct StateFile {
 }
 
 impl Entry {
+    /// Whether the images that it covers, and those that could not be read, are ranges within the data set.
+    ///
+    /// # Errors
+    /// Where a range is empty, turned round or beyond the last image, or an image is there twice.
+    fn check(&self) -> Result<()> {
+        for ranges in [&self.covered, &self.broken.images] {
+            if let Some([start, end]) = ranges.iter().find(|[start, end]| start >= end || *end > self.question.images) {
+                return Err(Error::format(format!(
+                    "the head is damaged: {start} to {end} is no range of {} images",
+                    self.question.images
+                ))
+                .hint("compute it again"));
+            }
+        }
+        let (covered, broken) = (Covered::of(&self.covered)?, Covered::of(&self.broken.images)?);
+        let outside = broken.ranges().iter().any(|range| !covered.missing(range.clone()).is_empty());
+        let counted = broken.count() as u64 == self.broken.count;
+        let named = self.broken.said.iter().all(|(image, _)| {
+            broken.ranges().iter().any(|range| (range.start as u64..range.end as u64).contains(image))
+        });
+        match outside || !counted || !named {
+            true => {
+                Err(Error::format("the head is damaged: the images that could not be read are not among those covered")
+                    .hint("compute it again"))
+            }
+            false => Ok(()),
+        }
+    }
+
     /// An entry of that state.
     pub fn new(question: Question, kind: &str, covered: &Covered, broken: &Broken, fields: Fields) -> Self {
         let digest = question.digest();
@@ -99,14 +136,17 @@ impl StateFile {
             entry.fields.0.iter().map(move |(name, field)| (format!("{}/{name}", i + 1), raw(field)))
         });
         let columns: Vec<(String, Raw)> = columns.collect();
-        let header = Header {
+        let mut header = Header {
             format: FORMAT.into(),
             version: VERSION,
             facts: self.facts.clone(),
             questions: self.entries.clone(),
             blake3: content(columns.iter().map(|(name, (_, _, bytes))| (name.as_str(), &bytes[..]))),
+            head: BLANK.into(),
         };
-        let text = serde_json::to_string(&header).map_err(|e| Error::internal(e.to_string()))?;
+        let text = |header: &Header| serde_json::to_string(header).map_err(|e| Error::internal(e.to_string()));
+        header.head = digest(text(&header)?.as_bytes());
+        let text = text(&header)?;
         let views = columns
             .iter()
             .map(|(name, (dtype, n, bytes))| Ok((name, TensorView::new(*dtype, vec![*n], bytes).map_err(wrong)?)))
@@ -137,15 +177,20 @@ impl StateFile {
         if about["format"] != FORMAT {
             return Err(Error::format("is a .safetensors file without states").hint(hint));
         }
-        if about["version"] != VERSION {
+        if about["version"] != VERSION && about["version"] != BEFORE {
             return Err(Error::unsupported(format!(
-                "is a state file of version {}, this program reads version {VERSION}",
+                "is a state file of version {}, this program reads versions {BEFORE} and {VERSION}",
                 about["version"]
             ))
             .hint("compute all states with one version of convscope"));
         }
         let header: Header =
             serde_json::from_value(about).map_err(|e| Error::format(format!("a damaged head: {e}")))?;
+        let whole =
+            header.head.len() == BLANK.len() && digest(text.replacen(&header.head, BLANK, 1).as_bytes()) == header.head;
+        if !whole && header.version != BEFORE {
+            return Err(Error::format("the head is damaged: its digest is another").hint("compute it again"));
+        }
         let tensors = SafeTensors::deserialize(bytes).map_err(none)?;
         let mut columns: Vec<(String, TensorView<'_>)> = tensors.tensors();
         columns.sort_by(|a, b| a.0.cmp(&b.0));
@@ -167,6 +212,7 @@ impl StateFile {
                     Error::format("the head is damaged: a question's digest is another").hint("compute it again")
                 );
             }
+            entry.check()?;
         }
         Ok(StateFile { facts: header.facts, entries })
     }
@@ -224,6 +270,11 @@ pub fn merge(
         for (i, entry) in file.entries.iter_mut().enumerate() {
             if let Some(known) = known {
                 known.entries[i].question.check(&entry.question, &place)?;
+                if entry.kind != known.entries[i].kind {
+                    let (here, there) = (&known.entries[i].kind, &entry.kind);
+                    return Err(Error::format(format!("`{place}` holds a state of kind `{there}`, not `{here}`"))
+                        .hint("all shards are computed with one version of convscope; compute the state again"));
+                }
             }
             for [start, end] in &entry.covered {
                 let before = owners[i].range(..end).next_back().filter(|(_, (last, _))| last > start);

@@ -127,7 +127,7 @@ fn the_blog_s_numbers_follow_from_its_counts() {
                     kinds: vec![kind.into()],
                     at: 0.0,
                 };
-                log.append(Entry::Tag(tag)).unwrap();
+                let _ = log.append(Entry::Tag(tag)).unwrap();
                 i += 1;
             }
         }

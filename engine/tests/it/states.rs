@@ -152,7 +152,7 @@ fn what_does_not_belong_together_is_refused_by_name() {
     changed[last] ^= 1;
     assert!(StateFile::of(&changed).unwrap_err().message.contains("damaged"));
     assert!(StateFile::of(&bytes[..last]).is_err());
-    let version = b"\\\"version\\\":1";
+    let version = b"\\\"version\\\":2";
     let at = bytes.windows(version.len()).position(|w| w == version).unwrap() + version.len() - 1;
     let mut later = bytes.clone();
     later[at] = b'9';
@@ -165,4 +165,69 @@ fn what_does_not_belong_together_is_refused_by_name() {
     assert!(e.is_ok(), "pca asks for codes, which have a state");
     let e = model.predict_all(&input.data().unwrap(), &job).unwrap_err();
     assert!(e.message.contains("keeps no state that merges") && e.hint.is_some(), "{e}");
+}
+
+/// The bytes of a state file whose metadata was changed, by someone who also makes its digest `again` or not.
+fn edited(bytes: &[u8], again: bool, change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let n = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut head: serde_json::Value = serde_json::from_slice(&bytes[8..8 + n]).unwrap();
+    let text = head["__metadata__"]["convscope"].as_str().unwrap();
+    let mut about: serde_json::Value = serde_json::from_str(text).unwrap();
+    change(&mut about);
+    if again {
+        about["head"] = "0".repeat(64).into();
+        about["head"] = convscope_engine::digest::digest(about.to_string().as_bytes()).into();
+    }
+    head["__metadata__"]["convscope"] = about.to_string().into();
+    let head = head.to_string();
+    [&(head.len() as u64).to_le_bytes(), head.as_bytes(), &bytes[8 + n..]].concat()
+}
+
+#[test]
+fn the_head_of_a_state_is_covered_by_a_digest_and_names_images_of_the_data_set() {
+    let (a, b) = (shard(0..20, 0), shard(20..IMAGES, 0));
+    let bytes = a.bytes().unwrap();
+    assert_eq!(StateFile::of(&edited(&bytes, true, |_| {})).unwrap(), a);
+    let refused = |again: bool, place: &str, value: serde_json::Value| {
+        let changed = edited(&bytes, again, |about| *about.pointer_mut(place).unwrap() = value);
+        StateFile::of(&changed).unwrap_err().message
+    };
+    let broken = |count: u64, images: &[[u64; 2]]| serde_json::json!({ "count": count, "images": images, "said": [] });
+    for (place, value) in [
+        ("/questions/0/covered", serde_json::json!([[0, 19]])),
+        ("/questions/1/kind", "codes 2".into()),
+        ("/questions/2/broken", broken(1, &[[3, 4]])),
+        ("/facts", serde_json::json!({ "the engine": "two" })),
+    ] {
+        assert_eq!(refused(false, place, value), "the head is damaged: its digest is another", "{place}");
+    }
+    for (covered, part) in [
+        (serde_json::json!([[40, 20]]), "40 to 20 is no range of 45 images"),
+        (serde_json::json!([[u64::MAX, u64::MAX]]), "is no range of 45 images"),
+        (serde_json::json!([[0, 46]]), "0 to 46 is no range of 45 images"),
+        (serde_json::json!([[7, 7]]), "7 to 7 is no range of 45 images"),
+        (serde_json::json!([[0, 10], [5, 20]]), "counted already"),
+    ] {
+        let message = refused(true, "/questions/0/covered", covered);
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    for wrong in [broken(1, &[[30, 31]]), broken(5, &[[3, 4]]), broken(0, &[[3, 3]])] {
+        let message = refused(true, "/questions/2/broken", wrong);
+        assert!(message.starts_with("the head is damaged"), "{message}");
+    }
+    // A state of another kind joins no other, and none is made of a kind that no probe has.
+    let unknown = edited(&b.bytes().unwrap(), true, |about| about["questions"][1]["kind"] = "zzz".into());
+    let unknown = StateFile::of(&unknown).unwrap();
+    let message = joined(&[("a", &a), ("b", &unknown)]).unwrap_err().message;
+    assert!(message.contains("`b` holds a state of kind `zzz`, not `codes 1`"), "{message}");
+    assert!(joined(&[("b", &unknown)]).unwrap_err().message.contains("`zzz`"));
+    // Version 1 had no digest of the head; version 2 is not read without one.
+    let without = |version: u32| {
+        edited(&bytes, false, |about| {
+            about.as_object_mut().unwrap().remove("head");
+            about["version"] = version.into();
+        })
+    };
+    assert_eq!(StateFile::of(&without(1)).unwrap(), a);
+    assert!(StateFile::of(&without(2)).unwrap_err().message.contains("its digest is another"));
 }

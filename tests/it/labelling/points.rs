@@ -52,6 +52,9 @@ fn clicks_outlive_the_server_and_become_a_data_set() {
     assert_eq!((&told["done"], told["next"].as_array().unwrap().len()), (&json!(1), 2));
     // The acknowledgement was lost and the page sends it again.
     assert_eq!(server.post("api/points", &answer("one", first, &places)).json()["done"], 1);
+    // Other places under its id are none that were kept.
+    let other = json!({ "eye 1": [3.25, 5.0], "eye 2": null, "nose": [0.0, 30.0] });
+    assert_eq!(server.post("api/points", &answer("one", first, &other)).status, 409);
     let second = told["next"][0].as_u64().unwrap();
     assert_eq!(server.post("api/points", &answer("two", second, &places)).status, 200);
     server.kill();

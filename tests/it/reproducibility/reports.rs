@@ -34,7 +34,7 @@ fn a_report_holds_and_an_edited_figure_is_noticed() {
 }
 
 /// The page with the digests of its parts and of itself computed anew.
-fn resealed(page: &str) -> String {
+pub fn resealed(page: &str) -> String {
     let digest = |text: &str| convscope::digest::digest(text.as_bytes());
     let meta = |name: &str| {
         let open = format!("<meta name=\"convscope-{name}\" content=\"");

@@ -1,7 +1,7 @@
 //! The requests of the labelling page. Before an answer is given, no response reveals what an image shows: images are named
 //! by their place in the session's order.
 
-use super::session::{LabelSession, Progress};
+use super::session::{LabelSession, Progress, Refused};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -14,24 +14,32 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// An error as the page shows it.
-pub struct ApiError(Error);
+pub struct ApiError(Refused);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = match self.0.kind {
-            Kind::NotFound => StatusCode::NOT_FOUND,
-            Kind::Value | Kind::Subject | Kind::Shape => StatusCode::UNPROCESSABLE_ENTITY,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        let (status, error) = match self.0 {
+            Refused::Taken(error) => (StatusCode::CONFLICT, error),
+            Refused::Error(error) => {
+                let status = match error.kind {
+                    Kind::NotFound => StatusCode::NOT_FOUND,
+                    Kind::Value | Kind::Subject | Kind::Shape => StatusCode::UNPROCESSABLE_ENTITY,
+                    _ => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                (status, error)
+            }
         };
-        (status, Json(json!({ "error": self.0.message, "hint": self.0.hint }))).into_response()
+        (status, Json(json!({ "error": error.message, "hint": error.hint }))).into_response()
     }
 }
 
 /// Runs `f` on a thread that may block on the disk.
-pub async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T, ApiError> {
+pub async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, ApiError> {
     match tokio::task::spawn_blocking(f).await {
         Ok(done) => done.map_err(ApiError),
-        Err(e) => Err(ApiError(Error::internal(e.to_string()))),
+        Err(e) => Err(ApiError(Error::internal(e.to_string()).into())),
     }
 }
 
@@ -203,7 +211,7 @@ pub async fn examples(
 ) -> Result<Response, ApiError> {
     blocking(move || match session.examples.strip(class)? {
         Some(strip) => Ok(image_response("image/jpeg", strip.to_vec())),
-        None => Err(Error::not_found(format!("no examples of class {class}"))),
+        None => Err(Error::not_found(format!("no examples of class {class}")).into()),
     })
     .await
 }

@@ -5,6 +5,7 @@
 
 mod api;
 mod examples;
+mod names;
 pub mod points;
 mod predictions;
 mod review;

@@ -2,7 +2,8 @@
 //! the other pages are, one line each on the disk before the page goes on; a table that `load_images` reads is written beside them.
 
 use super::api::{ApiError, blocking, image_response};
-use super::session::{checked_id, checked_name, now};
+use super::names::checked_name;
+use super::session::{Refused, checked_id, now};
 use crate::Page;
 use crate::server::fixed;
 use axum::extract::{Path as At, Query, State};
@@ -11,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use convscope_engine::data::Dataset;
 use convscope_engine::humans::points::{standing, table};
-use convscope_engine::humans::{Entry, ImageIds, Log, PointAnswer};
+use convscope_engine::humans::{Appended, Entry, ImageIds, Log, PointAnswer};
 use convscope_engine::random::Stream;
 use convscope_engine::{Error, Result, atomic};
 use serde::Deserialize;
@@ -164,63 +165,73 @@ impl PointSession {
     /// Keeps an answer to the image at `place`: it is on the disk when this returns. Sent again, it is kept once.
     ///
     /// # Errors
-    /// Where it makes no sense, or the disk does not take it.
-    fn answer(&self, mut answer: PointAnswer, place: usize) -> Result<()> {
+    /// Where it makes no sense, its id stands for another answer, or the disk does not take it.
+    fn answer(&self, mut answer: PointAnswer, place: usize) -> Result<(), Refused> {
         let index = self.index(place)?;
         answer.labeller = checked_name(&answer.labeller)?;
         answer.image = self.ids.name(index).to_string();
         answer.at = now();
         checked_id(&answer.id)?;
         if answer.time_s.is_some_and(|t| !(0.0..=1e7).contains(&t)) {
-            return Err(Error::value("a time that is no time"));
+            return Err(Error::value("a time that is no time").into());
         }
         match answer.skipped {
             true if !answer.points.is_empty() => {
-                return Err(Error::value("an answer holds points, or the image is skipped"));
+                return Err(Error::value("an answer holds points, or the image is skipped").into());
             }
             true => {}
             false => {
                 if let Some(missing) = self.names.iter().find(|n| !answer.points.contains_key(*n)) {
-                    return Err(Error::value(format!("nothing is said of the point `{missing}`")));
+                    return Err(Error::value(format!("nothing is said of the point `{missing}`")).into());
                 }
                 if let Some(odd) = answer.points.keys().find(|n| !self.names.contains(n)) {
-                    return Err(Error::not_found(format!("no point `{odd}`")));
+                    return Err(Error::not_found(format!("no point `{odd}`")).into());
                 }
                 let [width, height] = self.size(index)?;
                 let inside = |[x, y]: [f64; 2]| (0.0..=width as f64).contains(&x) && (0.0..=height as f64).contains(&y);
                 if let Some((name, _)) = answer.points.iter().find(|(_, place)| !place.is_none_or(inside)) {
                     return Err(Error::value(format!(
                         "the point `{name}` is not on the image of {width} x {height} pixels"
-                    )));
+                    ))
+                    .into());
                 }
             }
         }
-        locked(&self.log).append(Entry::Points(answer))
+        let id = answer.id.clone();
+        match locked(&self.log).append(Entry::Points(answer))? {
+            Appended::New | Appended::Known => Ok(()),
+            Appended::Taken => Err(Refused::taken(&id)),
+        }
     }
 
     /// Takes back the last answer of `name`: the place of its image and its points. Sent again, nothing more is taken back.
     ///
     /// # Errors
-    /// Where there is no answer, or the disk does not take it.
-    fn undo(&self, name: &str, id: &str) -> Result<(usize, Clicked)> {
+    /// Where there is no answer, the id stands for something else, or the disk does not take it.
+    fn undo(&self, name: &str, id: &str) -> Result<(usize, Clicked), Refused> {
         checked_id(id)?;
         let mut log = locked(&self.log);
-        let sent_before = log.entries().iter().find_map(|e| match e {
-            Entry::Undo { id: own, of, .. } if own == id => Some(of.clone()),
-            _ => None,
-        });
-        let back = match &sent_before {
-            Some(of) => log.entries().iter().find_map(|e| match e {
-                Entry::Points(a) if a.id == *of => Some(a.clone()),
-                _ => None,
-            }),
-            None if log.holds(id) => return Err(Error::value("that is no undo")),
-            None => standing(log.entries()).into_iter().rfind(|a| a.labeller == name).cloned(),
+        let back = match log.find(id) {
+            // What is taken back already is told again; an id that stands for something else is taken.
+            Some(known) => {
+                let of = if let Entry::Undo { of, .. } = known { log.find(of) } else { None };
+                let Some(Entry::Points(answer)) = of else { return Err(Refused::taken(id)) };
+                if answer.labeller != name {
+                    return Err(Refused::taken(id));
+                }
+                log.in_place()?;
+                answer.clone()
+            }
+            None => {
+                let last = standing(log.entries()).into_iter().rfind(|a| a.labeller == name).cloned();
+                let last = last.ok_or_else(|| Error::not_found(format!("{name} has given no answer to take back")))?;
+                let undo = Entry::Undo { id: id.to_string(), of: last.id.clone(), at: now() };
+                if log.append(undo)? == Appended::Taken {
+                    return Err(Refused::taken(id));
+                }
+                last
+            }
         };
-        let back = back.ok_or_else(|| Error::not_found(format!("{name} has given no answer to take back")))?;
-        if sent_before.is_none() {
-            log.append(Entry::Undo { id: id.to_string(), of: back.id.clone(), at: now() })?;
-        }
         let index = self.ids.index(&back.image);
         let place = self.order.iter().position(|i| Some(*i) == index);
         Ok((place.ok_or_else(|| Error::internal("an answer about no image"))?, back.points))

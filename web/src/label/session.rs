@@ -1,9 +1,10 @@
 //! A labelling session: the next image of each person, over an append-only log of answers.
 
 use super::examples::Examples;
+use super::names::checked_name;
 use super::predictions::Predictions;
 use convscope_engine::data::Dataset;
-use convscope_engine::humans::{Answer, Classes, Entry, ImageIds, Log, Tag, Tree};
+use convscope_engine::humans::{Answer, Appended, Classes, Entry, ImageIds, Log, Tag, Tree};
 use convscope_engine::random::Stream;
 use convscope_engine::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +57,29 @@ struct SessionState {
 struct Person {
     answers: Vec<Answer>,
     seen: BTreeSet<String>,
+}
+
+/// Why something that was sent is not kept.
+#[derive(Debug)]
+pub enum Refused {
+    /// It makes no sense, or the disk does not take it.
+    Error(Error),
+    /// Its id stands for something else.
+    Taken(Error),
+}
+
+impl Refused {
+    /// The id stands for something else.
+    pub(super) fn taken(id: &str) -> Self {
+        let error = Error::value(format!("the id `{id}` stands for something else that was sent"));
+        Refused::Taken(error.hint("nothing was kept; load the page again, which makes a new id"))
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Refused::Error(error)
+    }
 }
 
 /// How far a person is.
@@ -153,8 +177,8 @@ impl LabelSession {
     /// Keeps an answer to the image at `place`: it is on the disk when this returns. Sent again, it is kept once.
     ///
     /// # Errors
-    /// Where it makes no sense, or the disk does not take it.
-    pub fn answer(&self, mut answer: Answer, place: usize) -> Result<()> {
+    /// Where it makes no sense, its id stands for another answer, or the disk does not take it.
+    pub fn answer(&self, mut answer: Answer, place: usize) -> Result<(), Refused> {
         let index = *self.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
         answer.labeller = checked_name(&answer.labeller)?;
         answer.image = self.ids.name(index).to_string();
@@ -166,21 +190,22 @@ impl LabelSession {
                 "{} guesses, at most {} are taken",
                 answer.guesses.len(),
                 self.settings.guesses
-            )));
+            ))
+            .into());
         }
         if answer.skipped != answer.guesses.is_empty() {
-            return Err(Error::value("an answer holds guesses, or the image is skipped"));
+            return Err(Error::value("an answer holds guesses, or the image is skipped").into());
         }
         let mut chosen = BTreeSet::new();
         for guess in &mut answer.guesses {
             let class = self.classes.index(guess)?;
             if !chosen.insert(class) {
-                return Err(Error::value(format!("`{guess}` is guessed twice")));
+                return Err(Error::value(format!("`{guess}` is guessed twice")).into());
             }
             *guess = self.classes.name(class).to_string();
         }
         if answer.time_s.is_some_and(|t| !(0.0..=1e7).contains(&t)) {
-            return Err(Error::value("a time that is no time"));
+            return Err(Error::value("a time that is no time").into());
         }
         self.write(Entry::Answer(answer))
     }
@@ -188,29 +213,26 @@ impl LabelSession {
     /// Takes back the last answer of `name`: the place of its image and its guesses. Sent again, nothing more is taken back.
     ///
     /// # Errors
-    /// Where there is no answer, or the disk does not take it.
-    pub fn undo(&self, name: &str, id: &str) -> Result<(usize, Vec<String>)> {
+    /// Where there is no answer, the id stands for something else, or the disk does not take it.
+    pub fn undo(&self, name: &str, id: &str) -> Result<(usize, Vec<String>), Refused> {
         checked_id(id)?;
         let last = {
             let state = self.state();
-            if state.log.holds(id) {
-                let of = state.log.entries().iter().find_map(|e| match e {
-                    Entry::Undo { id: own, of, .. } if own == id => Some(of.clone()),
-                    _ => None,
-                });
-                let back = state.log.entries().iter().find_map(|e| match (e, &of) {
-                    (Entry::Answer(a), Some(of)) if a.id == *of => Some(a.clone()),
-                    _ => None,
-                });
-                return back
-                    .map(|a| self.place_and_guesses(&a))
-                    .unwrap_or_else(|| Err(Error::value("that is no undo")));
+            if let Some(known) = state.log.find(id) {
+                let of = if let Entry::Undo { of, .. } = known { state.log.find(of) } else { None };
+                // What is taken back already is told again; an id that stands for something else is taken.
+                let Some(Entry::Answer(answer)) = of else { return Err(Refused::taken(id)) };
+                if answer.labeller != name {
+                    return Err(Refused::taken(id));
+                }
+                state.log.in_place()?;
+                return Ok(self.place_and_guesses(answer)?);
             }
             let person = state.people.get(name).and_then(|p| p.answers.last()).cloned();
             person.ok_or_else(|| Error::not_found(format!("{name} has given no answer to take back")))?
         };
         self.write(Entry::Undo { id: id.to_string(), of: last.id.clone(), at: now() })?;
-        self.place_and_guesses(&last)
+        Ok(self.place_and_guesses(&last)?)
     }
 
     fn place_and_guesses(&self, answer: &Answer) -> Result<(usize, Vec<String>)> {
@@ -222,24 +244,25 @@ impl LabelSession {
     /// Saves the kinds of error of an answer.
     ///
     /// # Errors
-    /// Where a kind is none, or the disk does not take it.
-    pub fn tag(&self, mut tag: Tag, place: usize) -> Result<()> {
+    /// Where a kind is none, the id stands for something else, or the disk does not take it.
+    pub fn tag(&self, mut tag: Tag, place: usize) -> Result<(), Refused> {
         let index = *self.order.get(place).ok_or_else(|| Error::not_found(format!("no image {place}")))?;
         tag.image = self.ids.name(index).to_string();
         tag.by = checked_name(&tag.by)?;
         tag.at = now();
         checked_id(&tag.id)?;
         if let Some(wrong) = tag.kinds.iter().find(|k| convscope_engine::humans::taxonomy::find(k).is_none()) {
-            return Err(Error::not_found(format!("no kind of error `{wrong}`")));
+            return Err(Error::not_found(format!("no kind of error `{wrong}`")).into());
         }
         self.write(Entry::Tag(tag))
     }
 
-    fn write(&self, entry: Entry) -> Result<()> {
+    fn write(&self, entry: Entry) -> Result<(), Refused> {
         let mut state = self.state();
-        if !state.log.holds(entry.id()) {
-            state.log.append(entry.clone())?;
-            apply(&mut state.people, &entry);
+        match state.log.append(entry.clone())? {
+            Appended::New => apply(&mut state.people, &entry),
+            Appended::Known => {}
+            Appended::Taken => return Err(Refused::taken(entry.id())),
         }
         Ok(())
     }
@@ -277,15 +300,6 @@ fn apply(people: &mut BTreeMap<String, Person>, entry: &Entry) {
         }
         Entry::Tag(_) | Entry::Points(_) => {}
     }
-}
-
-/// A person's name as it is kept: without spaces around it, not empty, at most 60 letters, nothing that hides.
-pub(super) fn checked_name(name: &str) -> Result<String> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
-        return Err(Error::value("a name has 1 to 60 letters"));
-    }
-    Ok(name.to_string())
 }
 
 pub(super) fn checked_id(id: &str) -> Result<()> {
