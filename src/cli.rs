@@ -29,7 +29,7 @@ pub mod stdout;
 pub mod terminal;
 mod verify;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use convscope_dsl::Front;
 use convscope_engine::seal::{children, real};
 use convscope_engine::{Error, Job, Kind, Result};
@@ -269,8 +269,22 @@ fn pass_signals_on() {
 
 /// The arguments of the command line; where it asks for help or is invalid, prints the help or the error and returns the exit code.
 pub fn arguments() -> std::result::Result<Arguments, u8> {
-    Arguments::try_parse().map_err(|said| match said.print() {
+    let parsed = || {
+        let mut command = with_negatives(Arguments::command());
+        let found = command.try_get_matches_from_mut(std::env::args_os())?;
+        Arguments::from_arg_matches(&found).map_err(|e| e.format(&mut command))
+    };
+    parsed().map_err(|said| match said.print() {
         Ok(()) => u8::try_from(said.exit_code()).unwrap_or(USAGE),
         Err(_) => FAILED,
     })
+}
+
+/// The same commands; `-1` behind an option is the option's value, of which its parser says what is wrong.
+fn with_negatives(command: clap::Command) -> clap::Command {
+    let allowed = |arg: Arg| {
+        let takes = !arg.is_positional() && arg.get_action().takes_values();
+        if takes { arg.allow_negative_numbers(true) } else { arg }
+    };
+    command.mut_args(allowed).mut_subcommands(with_negatives)
 }

@@ -8,8 +8,11 @@ pub const STACK: usize = 256 << 20;
 
 /// The longest text that a script may make, bytes, and the fraction of the memory limit that a text may take: values made from
 /// a text take many times as much.
-const TEXT: usize = 64 << 20;
+pub const TEXT: usize = 64 << 20;
 const TEXT_SHARE: u64 = 16;
+
+/// What to do where a list or text grows too large.
+pub const RAISES: &str = "what lists and texts may take follows the memory, which `--memory` sets, up to 64 MB a text";
 
 /// The entries of the longest list that a script may make, and the bytes of memory that there must be for each: an entry takes
 /// 16, and a sum of two lists copies both.

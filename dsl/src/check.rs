@@ -75,12 +75,13 @@ impl Session {
     /// The errors of constructing the script's probes, where all their arguments are constants.
     fn probes(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
         let all: Vec<Token> = tokens(source);
+        let own: BTreeSet<&str> = names.names.iter().map(|n| n.name.as_str()).collect();
         let mut found = Vec::new();
         let mut done = 0;
         for (i, token) in all.iter().enumerate() {
             let name = token.text(source);
             let called = all.get(i + 1).is_some_and(|t| t.text(source) == "(");
-            let own = names.names.iter().any(|n| n.name == name);
+            let own = own.contains(name);
             let member = i > 0 && matches!(all[i - 1].text(source), "." | "?." | "::" | "fn");
             if i < done || token.class != Class::Word || !called || member || own || find(name).is_err() {
                 continue;
@@ -93,9 +94,12 @@ impl Session {
                 continue;
             }
             done = close;
-            let (line, column) = line_column(source, token.at.start);
             let call = &source[token.at.start..all[close].at.end];
-            // In its place, so that messages name it.
+            if self.engine.eval_expression::<Dynamic>(call).is_ok() {
+                continue;
+            }
+            let (line, column) = line_column(source, token.at.start);
+            // Again in its place, so that messages name it.
             let text = format!("{}{}{call}", "\n".repeat(line - 1), " ".repeat(column - 1));
             if let Err(error) = self.engine.eval_expression::<Dynamic>(&text) {
                 found.push(Diagnostic::at(&Origin::new(file, source), &Origins::new(), &error, &self.known()));

@@ -38,7 +38,10 @@ impl<T, E: Into<Error>> Raise<T> for Result<T, E> {
 /// The engine error inside a rhai error, if it carries one.
 pub fn carried(error: &EvalAltResult) -> Option<Error> {
     match error {
-        EvalAltResult::ErrorRuntime(value, _) => value.clone().try_cast::<Caught>().map(|c| c.0),
+        // What ends a script, and cannot be caught.
+        EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => {
+            value.clone().try_cast::<Caught>().map(|c| c.0)
+        }
         EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => {
             carried(inner)
         }

@@ -10,6 +10,7 @@ mod talking;
 pub use compose::{FIGURE, PLOT};
 pub use saving::Folder;
 
+use crate::bounds::TEXT;
 use crate::context::Context;
 use crate::convert::{cast, kind};
 use crate::fault::{Fallible, Raise, raise};
@@ -110,19 +111,53 @@ pub fn truth(answer: Dynamic) -> Fallible<bool> {
 pub fn shown(value: &Dynamic) -> Result<Shown> {
     Ok(match artifact(value)? {
         Some(a) => Shown::Artifact(Box::new(a)),
-        None => Shown::Text(text(value)),
+        None => {
+            let mut out = String::new();
+            match written(value, &mut out) {
+                true => Shown::Text(out),
+                false => return Err(Error::value(format!("a text of more than {} MB is not shown", TEXT >> 20))),
+            }
+        }
     })
 }
 
-/// A value as a text, as `print` writes it.
+/// A value as a text, as `print` writes it; cut off where it is too long for one.
 pub fn text(value: &Dynamic) -> String {
+    let mut out = String::new();
+    written(value, &mut out);
+    out
+}
+
+/// Adds a value's text. Whether there is room for more.
+fn written(value: &Dynamic, out: &mut String) -> bool {
     if let Some(list) = value.read_lock::<Array>() {
-        return format!("[{}]", list.iter().map(text).collect::<Vec<_>>().join(", "));
+        out.push('[');
+        for (i, item) in list.iter().enumerate() {
+            out.push_str(if i == 0 { "" } else { ", " });
+            if !written(item, out) {
+                return false;
+            }
+        }
+        out.push(']');
+    } else if let Some(map) = value.read_lock::<Map>() {
+        out.push_str(if map.is_empty() { "#{" } else { "#{ " });
+        for (i, (key, item)) in map.iter().enumerate() {
+            out.push_str(if i == 0 { "" } else { ", " });
+            out.push_str(key);
+            out.push_str(": ");
+            if !written(item, out) {
+                return false;
+            }
+        }
+        out.push_str(if map.is_empty() { "}" } else { " }" });
+    } else {
+        out.push_str(&one(value));
     }
-    if let Some(map) = value.read_lock::<Map>() {
-        let entries: Vec<String> = map.iter().map(|(k, v)| format!("{k}: {}", text(v))).collect();
-        return if entries.is_empty() { "#{}".into() } else { format!("#{{ {} }}", entries.join(", ")) };
-    }
+    out.len() <= TEXT
+}
+
+/// The text of a value that holds no others.
+fn one(value: &Dynamic) -> String {
     if let Some(t) = cast::<Tensor>(value) {
         return crate::values::tensor::describe(&t);
     }

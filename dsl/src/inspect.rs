@@ -5,6 +5,27 @@ use crate::session::Session;
 use crate::source::{Class, closing, tokens};
 use rhai::ParseErrorType;
 
+/// Words that the language has for itself, though its parser lets a script declare some of them.
+const OWN: [&str; 17] = [
+    "import",
+    "export",
+    "as",
+    "private",
+    "global",
+    "Fn",
+    "call",
+    "curry",
+    "debug",
+    "eval",
+    "is_def_fn",
+    "is_def_var",
+    "is_shared",
+    "print",
+    "take",
+    "this",
+    "type_of",
+];
+
 /// Whether a text can be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
@@ -42,6 +63,12 @@ impl Session {
         Some(found.iter().map(|e| e.text()).collect::<Vec<_>>().join("\n"))
     }
 
+    /// Whether a word can be the name of a variable, a function or a module of a script.
+    pub fn can_be_named(&self, word: &str) -> bool {
+        let declared = format!("let {word} = 1; {word} + 1; import \"a\" as {word}; fn {word}(a) {{ a }} {word}(1)");
+        !OWN.contains(&word) && self.engine.compile(declared).is_ok()
+    }
+
     /// Whether `source` can be run or is incomplete.
     pub fn completeness(&self, source: &str) -> Completeness {
         let all = tokens(source);
@@ -61,7 +88,7 @@ impl Session {
         if all.iter().any(open) || depth > 0 {
             return Completeness::Incomplete;
         }
-        match self.engine.compile(source) {
+        match crate::compiled::compiled(&self.engine, source) {
             Ok(_) => Completeness::Complete,
             Err(e) if matches!(e.err_type(), ParseErrorType::UnexpectedEOF) => Completeness::Incomplete,
             Err(_) => Completeness::Invalid,

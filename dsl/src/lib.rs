@@ -6,6 +6,7 @@
 pub mod bind;
 mod bounds;
 mod check;
+mod compiled;
 pub mod complete;
 pub mod context;
 pub mod convert;
@@ -21,6 +22,7 @@ pub mod library;
 mod memory;
 pub mod modules;
 pub mod names;
+mod natives;
 pub mod notebook;
 pub mod output;
 pub mod reference;

@@ -29,7 +29,7 @@ impl Modules {
         let bytes = regular::read(&full, |bytes| TEXT.check(bytes)).map_err(|_| missing())?;
         let source = String::from_utf8(bytes).map_err(|_| missing())?;
         self.context.module(name, &source);
-        let mut ast = engine.compile(crate::source::without_shebang(&source).as_ref()).map_err(|e| {
+        let mut ast = crate::compiled::compiled(engine, &crate::source::without_shebang(&source)).map_err(|e| {
             Box::new(EvalAltResult::ErrorInModule(name.to_string(), Box::new(EvalAltResult::from(e)), at))
         })?;
         ast.set_source(name);

@@ -1,8 +1,12 @@
 //! Resolves the names of a script: where variables, parameters, functions and imported modules are declared and used. It
 //! reads tokens, so that it also works on an incomplete script.
 
+mod scopes;
+
 use crate::complete::KEYWORDS;
 use crate::source::{Class, Token, interpolations, tokens};
+use scopes::Scopes;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The sort of a name's declaration.
@@ -86,7 +90,11 @@ impl Names {
                 reader.function(&all, i);
             }
         }
-        reader.scopes.push(Scope::default());
+        for (i, name) in reader.names.iter().enumerate() {
+            // Of functions with one name the first is what a call means.
+            reader.called.entry(&source[name.at.clone()]).or_insert(i);
+        }
+        reader.enter(Vec::new(), None);
         let marks = |t: &Token| !matches!(t.class, Class::Comment { .. }) || t.text(source).starts_with("// %%");
         reader.read(&tokens(source).into_iter().filter(marks).collect::<Vec<_>>(), 0);
         Names { names: reader.names, strangers: reader.strangers, items: reader.items }
@@ -100,13 +108,6 @@ impl Names {
 
 fn code(tokens: Vec<Token>) -> Vec<Token> {
     tokens.into_iter().filter(|t| !matches!(t.class, Class::Comment { .. })).collect()
-}
-
-#[derive(Default)]
-struct Scope {
-    names: Vec<usize>,
-    /// A function's: what is outside is not seen.
-    function: Option<String>,
 }
 
 #[derive(Default)]
@@ -124,7 +125,9 @@ struct Reader<'s> {
     names: Vec<Name>,
     strangers: Vec<Stranger>,
     items: Vec<(usize, Range<usize>)>,
-    scopes: Vec<Scope>,
+    scopes: Scopes<'s>,
+    /// The functions of the script.
+    called: BTreeMap<&'s str, usize>,
     /// What the next block declares, and the function that it is of.
     coming: (Vec<usize>, Option<String>),
 }
@@ -155,36 +158,33 @@ impl<'s> Reader<'s> {
     }
 
     fn declare(&mut self, at: &Range<usize>, sort: Sort) -> usize {
-        let top = self.scopes.len() == 1 && sort != Sort::Parameter;
+        let top = self.scopes.depth() == 1 && sort != Sort::Parameter;
         let made = self.name(at, sort, top);
         self.names.push(made);
         self.names.len() - 1
     }
 
-    /// The variable or module of a name, as seen from here.
-    fn seen(&self, name: &str) -> Option<usize> {
-        for scope in self.scopes.iter().rev() {
-            if let Some(found) = scope.names.iter().rev().find(|i| self.names[**i].name == name) {
-                return Some(*found);
-            }
-            if scope.function.is_some() {
-                return None;
-            }
-        }
-        None
+    /// Begins a scope with names.
+    fn enter(&mut self, names: Vec<usize>, function: Option<String>) {
+        self.scopes.enter(function);
+        self.see(names);
     }
 
-    fn enter(&mut self, names: Vec<usize>, function: Option<String>) {
-        self.scopes.push(Scope { names, function });
+    /// Makes names seen in the innermost scope.
+    fn see(&mut self, names: Vec<usize>) {
+        let source = self.source;
+        for name in names {
+            self.scopes.declare(&source[self.names[name].at.clone()], name);
+        }
     }
 
     /// Ends a statement, a value or brackets: closures end, and what was declared is seen from here on.
     fn end(&mut self, open: &mut Open<'s>, statement: bool) {
         for _ in 0..std::mem::take(&mut open.closures) {
-            self.scopes.pop();
+            self.scopes.leave();
         }
-        if statement && let Some(scope) = self.scopes.last_mut() {
-            scope.names.append(&mut open.waiting);
+        if statement {
+            self.see(std::mem::take(&mut open.waiting));
         }
     }
 
@@ -234,8 +234,8 @@ impl<'s> Reader<'s> {
                     }
                     ")" | "]" | "}" => {
                         self.end(&mut open, false);
-                        if open.bracket == "{" && self.scopes.len() > 1 {
-                            self.scopes.pop();
+                        if open.bracket == "{" && self.scopes.depth() > 1 {
+                            self.scopes.leave();
                         }
                         open = opens.pop().unwrap_or_default();
                     }
@@ -264,8 +264,8 @@ impl<'s> Reader<'s> {
         }
         while let Some(mut open) = opens.pop() {
             self.end(&mut open, false);
-            if open.bracket == "{" && self.scopes.len() > 1 {
-                self.scopes.pop();
+            if open.bracket == "{" && self.scopes.depth() > 1 {
+                self.scopes.leave();
             }
         }
     }
@@ -333,13 +333,13 @@ impl<'s> Reader<'s> {
             return 1;
         }
         if next == "::" {
-            if let Some(module) = self.seen(text) {
+            if let Some(module) = self.scopes.seen(text) {
                 self.names[module].uses.push(at);
                 self.items.extend(all.get(i + 2).map(|t| (module, t.at.clone())));
             }
             return 3;
         }
-        match self.seen(text) {
+        match self.scopes.seen(text) {
             Some(found) => self.names[found].uses.push(at),
             None if next == "(" || next == "!" => self.call(at, false),
             None => self.stranger(at, false),
@@ -356,16 +356,15 @@ impl<'s> Reader<'s> {
 
     /// A call, or a mention by `Fn`, of a function.
     fn call(&mut self, at: Range<usize>, quiet: bool) {
-        let name = &self.source[at.clone()];
-        match self.names.iter_mut().find(|n| n.sort == Sort::Function && n.name == name) {
-            Some(function) => function.uses.push(at),
+        match self.called.get(&self.source[at.clone()]) {
+            Some(function) => self.names[*function].uses.push(at),
             None if quiet => {}
             None => self.stranger(at, true),
         }
     }
 
     fn stranger(&mut self, at: Range<usize>, called: bool) {
-        let inside = self.scopes.iter().rev().find_map(|s| s.function.clone());
+        let inside = self.scopes.function();
         self.strangers.push(Stranger { at, called, inside });
     }
 
@@ -377,13 +376,13 @@ impl<'s> Reader<'s> {
             inner.iter_mut().for_each(|t| t.at = t.at.start + start..t.at.end + start);
             self.enter(Vec::new(), None);
             self.read(&inner, depth + 1);
-            self.scopes.pop();
+            self.scopes.leave();
         }
     }
 }
 
 /// Whether a value is still to come behind `previous`, so that a bar begins a closure.
-fn awaits(previous: &str) -> bool {
+pub(crate) fn awaits(previous: &str) -> bool {
     let word = previous.starts_with(|c: char| c.is_alphanumeric() || c == '_' || "\"'`".contains(c));
     let keyword = matches!(previous, "return" | "in" | "else" | "throw");
     !matches!(previous, ")" | "]" | "}") && (!word || keyword)

@@ -33,6 +33,11 @@ pub trait Output: Send + Sync {
         self.print(text);
     }
 
+    /// The error that ends the script, where it printed and showed more than is kept.
+    fn too_much(&self) -> Option<Error> {
+        None
+    }
+
     /// Asks the user for a line.
     ///
     /// # Errors

@@ -7,21 +7,29 @@ mod outcome;
 mod stack;
 
 pub use outcome::CellResult;
-use outcome::{defect, ends_quietly, failed, stopped};
+use outcome::{defect, ends_quietly, failed, stopped, text_too_long};
 
 use crate::bounds::{free, limits};
+use crate::compiled::compiled_below;
 use crate::context::{Context, Place};
 use crate::depth::Sounding;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
+use crate::fault::Caught;
 use crate::library::{Function, Kind, Library};
 use crate::memory::Watch;
+use crate::natives::TooLong;
 use crate::output::{Output, Shown};
-use convscope_engine::Job;
+use convscope_engine::error::Kind as ErrorKind;
+use convscope_engine::{Error, Job};
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
+
+/// Lines that are read again, all together, because they lie before a cell: each cell is parsed with as many empty lines before it
+/// as the script has, so that places are those of the script. A million take 20 ms.
+const READ_AGAIN: u64 = 1 << 26;
 
 /// One rhai engine with its variables and functions.
 pub struct Session {
@@ -33,6 +41,9 @@ pub struct Session {
     context: Context,
     defined: AST,
     origins: Origins,
+    /// The names in the scope, as the last cell left it.
+    held: BTreeSet<String>,
+    too_long: TooLong,
     watch: Arc<Mutex<Watch>>,
     sounding: Arc<Mutex<Sounding>>,
 }
@@ -49,11 +60,14 @@ impl Session {
         let context = Context::new(job, output);
         let mut engine = Engine::new();
         limits(&mut engine, context.job.memory);
+        crate::compiled::bind(&mut engine);
         let printer = context.output.clone();
         engine.on_print(move |text| printer.print(text));
         let printer = context.output.clone();
         engine.on_debug(move |text, _, _| printer.debug(text));
-        let signal = context.job.signal.clone();
+        let too_long = TooLong::default();
+        crate::natives::bind(&mut engine, &too_long);
+        let (signal, asked, grew) = (context.job.signal.clone(), context.output.clone(), too_long.clone());
         let watch = Arc::new(Mutex::new(Watch::new()));
         let watched = watch.clone();
         let sounding = Arc::new(Mutex::new(Sounding::new()));
@@ -70,6 +84,10 @@ impl Session {
             if signal.is_set() {
                 return Some(Dynamic::UNIT);
             }
+            let over = grew.load(Ordering::Relaxed).then(text_too_long).or_else(|| asked.too_much());
+            if let Some(error) = over {
+                return Some(Dynamic::from(Caught(error)));
+            }
             let full = watched.lock().unwrap_or_else(PoisonError::into_inner).is_full(step);
             full.then(|| crate::memory::FULL.into())
         });
@@ -83,8 +101,8 @@ impl Session {
         crate::bind::bind(&mut library, &context);
         let (functions, kinds) = library.finish();
         let (scope, defined, origins) = (Scope::new(), AST::empty(), Origins::default());
-        let foreign = BTreeSet::new();
-        Session { engine, scope, functions, kinds, foreign, context, defined, origins, watch, sounding }
+        let (foreign, held) = (BTreeSet::new(), BTreeSet::new());
+        Session { engine, scope, functions, kinds, foreign, context, defined, origins, held, too_long, watch, sounding }
     }
 
     /// The state that the session's functions share: the job, the folders, what was read and written.
@@ -136,28 +154,45 @@ impl Session {
     /// Runs a script that has cells one by one; `show` receives the value of each. Messages name the lines of the whole script.
     /// All cells are parsed before the first one runs, and functions are available in all of them.
     pub fn run_cells(&mut self, file: &str, source: &str, show: &dyn Fn(&Shown)) -> CellResult {
-        let mut line = 0;
+        let source = &*crate::source::without_shebang(source);
+        let (mut lines, mut read_again) = (0, 0u64);
         let mut parts = Vec::new();
         for cell in crate::notebook::cells(source) {
             let text = format!("{}{}", cell.marker, cell.body);
-            let lines = text.matches('\n').count();
+            let own = text.matches('\n').count();
             if cell.kind == crate::notebook::Kind::Code {
-                parts.push(format!("{}{text}", "\n".repeat(line)));
+                parts.push((lines, text));
+                read_again += lines as u64;
             }
-            line += lines;
+            lines += own;
         }
-        for part in &parts {
-            if let Err(diagnostic) = self.compile(file, &crate::source::without_shebang(part)) {
-                return failed(*diagnostic);
+        if read_again > READ_AGAIN {
+            let error =
+                Error::value(format!("a script of {} cells in {lines} lines is too long for cells", parts.len()));
+            return failed(Diagnostic::of(
+                error.hint("take out the markers `// %%`, or split the script into several"),
+            ));
+        }
+        let mut trees = Vec::with_capacity(parts.len());
+        for (lines, text) in parts {
+            match self.compile_below(file, &text, lines) {
+                Ok(tree) => trees.push((tree, ends_quietly(&text))),
+                Err(diagnostic) => return failed(*diagnostic),
             }
         }
-        if let Ok(whole) = self.compile(file, &crate::notebook::runnable(source)) {
-            let origin = Origin::new(file, source);
-            self.origins.extend(whole.iter_functions().map(|f| (f.name.to_string(), origin.clone())));
-            self.defined = whole.clone_functions_only();
+        let origin = Origin::new(file, source);
+        match self.compile(file, &crate::notebook::runnable(source)) {
+            Ok(whole) => {
+                self.origins.extend(whole.iter_functions().map(|f| (f.name.to_string(), origin.clone())));
+                self.defined = whole.clone_functions_only();
+            }
+            Err(diagnostic) if diagnostic.kind == ErrorKind::Value => return failed(*diagnostic),
+            // Each cell can be read; what two declare is that of the later one from then on.
+            Err(_) => {}
         }
-        for part in parts {
-            let result = self.run(file, &part);
+        for (tree, quiet) in trees {
+            let ran = self.on_a_stack(|session| session.run_tree(file, tree, quiet, &origin));
+            let result = ran.unwrap_or_else(|diagnostic| failed(*diagnostic));
             if let Some(value) = &result.value {
                 show(value);
             }
@@ -182,42 +217,47 @@ impl Session {
     /// Resets the limits on memory and depth at the start of a cell or a call.
     fn begin(&self) {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).begin();
+        self.too_long.store(false, Ordering::Relaxed);
         *self.sounding.lock().unwrap_or_else(PoisonError::into_inner) = Sounding::new();
     }
 
     fn run_here(&mut self, file: &str, source: &str) -> CellResult {
-        let mut ast = match self.compile(file, source) {
-            Ok(ast) => ast,
-            Err(diagnostic) => return failed(*diagnostic),
-        };
-        ast.set_source(file);
-        let origin = Origin::new(file, source);
-        self.origins.extend(ast.iter_functions().map(|f| (f.name.to_string(), origin.clone())));
-        let whole = self.defined.merge(&ast);
+        match self.compile(file, source) {
+            Ok(tree) => self.run_tree(file, tree, ends_quietly(source), &Origin::new(file, source)),
+            Err(diagnostic) => failed(*diagnostic),
+        }
+    }
+
+    /// Runs what was compiled; `quiet` says that its value is not asked for.
+    fn run_tree(&mut self, file: &str, tree: AST, quiet: bool, origin: &Origin) -> CellResult {
+        self.origins.extend(tree.iter_functions().map(|f| (f.name.to_string(), origin.clone())));
         let before = self.scope.len();
         let parameters = |f: rhai::ScriptFnMetadata<'_>| {
             (f.name.to_string(), f.params.iter().map(|name| name.to_string()).collect::<Vec<_>>())
         };
-        self.context.widgets(|widgets| widgets.define(ast.iter_functions().map(parameters)));
+        self.context.widgets(|widgets| widgets.define(tree.iter_functions().map(parameters)));
+        self.defined.combine(tree);
+        self.defined.set_source(file);
         self.begin();
         let signal = self.context.job.signal.clone();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            signal.during(|| self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole))
+            signal.during(|| self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &self.defined))
         }));
-        self.defined = whole.clone_functions_only();
+        self.defined.clear_statements();
         let result = match outcome {
-            Ok(Ok(_)) if ends_quietly(source) => CellResult::default(),
+            Ok(Ok(_)) if self.too_long.load(Ordering::Relaxed) => failed(Diagnostic::of(text_too_long())),
+            Ok(Ok(_)) if quiet => CellResult::default(),
             Ok(Ok(value)) => self.worth(&value),
             Ok(Err(error)) => {
                 if crate::memory::filled(&error) || crate::depth::is_too_deep(&error) {
                     // What the cell made is what was too much; without this the next cell would end the same way.
                     self.scope.rewind(before);
                 }
-                self.ended(&origin, &error)
+                self.ended(origin, &error)
             }
             Err(panic) => failed(Diagnostic::of(defect(panic.as_ref()))),
         };
-        self.compact();
+        self.compact(before);
         let interrupted = self.context.job.stopped();
         // A call that ended early gave what it had; the cell is not done all the same.
         let error = result.error.or_else(|| interrupted.then(stopped));
@@ -225,20 +265,28 @@ impl Session {
     }
 
     pub(crate) fn compile(&self, file: &str, source: &str) -> Result<AST, Box<Diagnostic>> {
-        let unclosed = crate::source::tokens(source)
-            .into_iter()
-            .any(|t| t.class == crate::source::Class::Comment { closed: false });
-        if unclosed {
-            let error = rhai::ParseError(Box::new(rhai::ParseErrorType::UnexpectedEOF), rhai::Position::NONE);
-            return Err(Box::new(Diagnostic::parse(file, source, &error, &self.known())));
-        }
-        self.engine.compile(source).map_err(|e| Box::new(Diagnostic::parse(file, source, &e, &self.known())))
+        self.compile_below(file, source, 0)
+    }
+
+    /// Compiles a part of a script with `lines` before it: places are those within the script.
+    fn compile_below(&self, file: &str, source: &str, lines: usize) -> Result<AST, Box<Diagnostic>> {
+        let all = crate::source::tokens(source);
+        let unclosed = all.iter().any(|t| t.class == crate::source::Class::Comment { closed: false });
+        let compiled = match unclosed {
+            true => Err(rhai::ParseError(Box::new(rhai::ParseErrorType::UnexpectedEOF), rhai::Position::NONE)),
+            false => compiled_below(&self.engine, source, &all, lines),
+        };
+        compiled.map_err(|e| {
+            let source = "\n".repeat(lines) + source;
+            Box::new(Diagnostic::parse(file, &source, &e, &self.known()))
+        })
     }
 
     /// Forgets the variables, constants, functions and imports of earlier cells, and with them the nets they held.
     pub fn reset(&mut self) {
         free(std::mem::take(&mut self.scope), std::mem::replace(&mut self.defined, AST::empty()));
         self.origins = Origins::default();
+        self.held = BTreeSet::new();
         self.context.widgets(crate::widgets::Widgets::reset);
     }
 
@@ -270,8 +318,22 @@ impl Session {
         }
     }
 
-    /// Forgets the shadowed values of variables that were declared again, which would keep nets in memory.
-    fn compact(&mut self) {
+    /// Forgets the shadowed values of variables that were declared again, which would keep nets in memory. The scope held `before`
+    /// variables when the cell began.
+    fn compact(&mut self, before: usize) {
+        let added = self.scope.len().saturating_sub(before);
+        // Only what was added can hide a variable, where nothing else changed the scope since the last cell.
+        if self.held.len() == before
+            && self.scope.iter_raw().take(added).all(|(name, _, _)| self.held.insert(name.to_string()))
+            && self.held.len() == self.scope.len()
+        {
+            return;
+        }
+        self.forget_shadowed();
+        self.held = self.scope.iter_raw().map(|(name, _, _)| name.to_string()).collect();
+    }
+
+    fn forget_shadowed(&mut self) {
         // From the last declared to the first.
         let mut seen = BTreeSet::new();
         let latest: Vec<bool> = self.scope.iter_raw().map(|(name, _, _)| seen.insert(name.to_string())).collect();

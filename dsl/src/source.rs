@@ -82,7 +82,7 @@ fn token_within(rest: &str, first: char, depth: usize) -> (Class, usize) {
     match first {
         '/' if rest.starts_with("//") => (Class::Comment { closed: true }, while_(&|c| c != '\n')),
         '/' if rest.starts_with("/*") => block_comment(rest),
-        '#' if rest.trim_start_matches('#').starts_with('"') => raw(rest),
+        '#' if hashes(rest).is_some() => raw(rest),
         '"' | '\'' | '`' => quoted(rest, first, depth),
         c if c.is_alphabetic() || c == '_' => (Class::Word, while_(&|c| c.is_alphanumeric() || c == '_')),
         c if c.is_ascii_digit() => (Class::Number, number(rest)),
@@ -119,9 +119,16 @@ fn number(rest: &str) -> usize {
     end
 }
 
+/// How many `#` stand before the quote of a raw text; nothing where none begins.
+fn hashes(rest: &str) -> Option<usize> {
+    const MOST: usize = 256;
+    let count = rest.bytes().take(MOST).take_while(|b| *b == b'#').count();
+    rest[count..].starts_with('"').then_some(count)
+}
+
 /// A raw text: `#"` up to `"#`, with as many `#` at its end as at its begin.
 fn raw(rest: &str) -> (Class, usize) {
-    let hashes = rest.len() - rest.trim_start_matches('#').len();
+    let hashes = hashes(rest).unwrap_or(0);
     let end = format!("\"{}", &rest[..hashes]);
     match rest[hashes + 1..].find(&end) {
         Some(at) => (Class::Text { closed: true }, hashes + 1 + at + end.len()),

@@ -348,7 +348,7 @@ fn rename(desk: &Desk, document: &Document, cursor: usize, new: &str) -> Answer 
     if new.is_empty() || !letters || new.starts_with(|c: char| c.is_ascii_digit()) || new.chars().all(|c| c == '_') {
         return refused(format!("`{new}` is no name: names are made of a to z, A to Z, 0 to 9 and _"));
     }
-    if KEYWORDS.contains(&new) || ["import", "export", "as", "private", "global", "Fn"].contains(&new) {
+    if KEYWORDS.contains(&new) || !desk.session.can_be_named(new) {
         return refused(format!("`{new}` is a word of the language"));
     }
     prepare(document, cursor)?;

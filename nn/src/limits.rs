@@ -42,6 +42,17 @@ pub const ARRAY: Share = Share { what: "an array", share: 2 };
 /// The labels of a data set's records in one file, a byte each.
 pub const RECORDS: Share = Share { what: "records", share: 8 };
 
+/// What a script prints and shows, as far as it is kept for the record and the report, each of which holds it again.
+pub const PRINTED: Share = Share { what: "what the script prints and shows", share: 16 };
+/// A page of a Parquet file, unpacked.
+pub const PAGE: Share = Share { what: "a page of a Parquet column", share: 2 };
+/// The pages of a column in a row group of a Parquet file, unpacked one after another.
+pub const CHUNK: Share = Share { what: "a column of a Parquet row group", share: 1 };
+/// Times its own size that a column of a row group may unpack to where that is more than [`CHUNK`]: images do not shrink so far.
+pub const CHUNK_RATIO: u64 = 64;
+/// The values of a block of a Parquet column's rows.
+pub const BLOCK: Share = Share { what: "a block of rows of a Parquet column", share: 2 };
+
 impl Share {
     /// The limit, bytes.
     pub fn most(self) -> u64 {
@@ -59,7 +70,7 @@ impl Share {
         let size = bytes.map_or(String::new(), |b| format!(" of {} MB", b.div_ceil(1 << 20)));
         let needed = bytes.map_or(2 * (memory() >> 20), |b| b.div_ceil(1 << 20).saturating_mul(self.share));
         Error::format(format!("{}{size}, more than the limit of {most} MB", self.what))
-            .hint(format!("the limit follows the memory: `--memory {needed}` would do, if the file is what you expect"))
+            .hint(format!("the limit follows the memory: `--memory {needed}` would do, if that is what you expect"))
     }
 }
 

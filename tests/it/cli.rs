@@ -458,3 +458,31 @@ fn a_printed_tensor_counts_what_is_no_number() {
         assert_eq!(bench.run(&["eval", &format!("print(load_tensor(\"{name}.npy\"))")]).1, text);
     }
 }
+
+#[test]
+fn negative_numbers_are_told_to_be_out_of_range() {
+    let bench = Bench::new();
+    for (option, value) in [("--threads", "-1"), ("--seed", "-1"), ("--memory", "-2.5")] {
+        let (code, _, said) = bench.run(&["eval", "1 + 1", option, value]);
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains(&format!("invalid value '{value}' for '{option}")), "{said}");
+    }
+}
+
+#[test]
+fn what_a_script_prints_and_shows_follows_the_memory() {
+    let bench = Bench::new();
+    // A text of 524,288 bytes, of which a report holds one and a half at 16 MB.
+    bench.file(
+        "text.rhai",
+        "let t = \"x\"; for i in 0..19 { t += t; }\nfor i in 0..10 { print(t); }\nsave(tensor([1.0]), \"late.npy\");\n",
+    );
+    bench.file("show.rhai", "for i in 0..100000 { show(i); }\nsave(tensor([1.0]), \"late.npy\");\n");
+    for script in ["text", "show"] {
+        let (code, _, said) = bench.run(&["run", &format!("{script}.rhai"), "--memory", "16"]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("what the script prints and shows") && said.contains("limit of 1 MB"), "{said}");
+        assert!(said.contains("`--memory 32` would do"), "{said}");
+        assert!(!exists(&bench.path(&format!("convscope-out/{script}")), "late.npy"));
+    }
+}

@@ -164,3 +164,74 @@ fn names_can_be_inspected_and_wholeness_told() {
         assert_eq!(session.completeness(source), expected, "{source}");
     }
 }
+
+#[test]
+fn an_import_that_nothing_uses_is_loaded_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("there.rhai"), "fn one() { 1 }").unwrap();
+    std::fs::write(folder.path().join("throws.rhai"), "throw \"read\";").unwrap();
+    let mut session = Session::new(Job::new(), Arc::new(Silent));
+    session.set_place(Place { inputs: folder.path().into(), outputs: folder.path().into() });
+    for import in ["import \"missing\" as m;", "import \"throws\" as m;"] {
+        for code in [
+            import.to_string(),
+            format!("if true {{ {import} }}"),
+            format!("fn f() {{ if 1 > 0 {{ {import} }} }} f();"),
+        ] {
+            assert!(session.run_cell(&code).error.is_some(), "{code}");
+        }
+        let caught = session.run_cell(&format!("let c = 0; try {{ {import} }} catch (e) {{ c = 1; }} c"));
+        assert!(format!("{:?}", caught.value).contains('1'), "{import}: {caught:?}");
+    }
+    assert!(session.run_cell("if true { import \"there\" as m; }").error.is_none());
+    let modules = session.context().modules();
+    assert!(modules.contains_key("there.rhai") && modules.contains_key("throws.rhai"), "{:?}", modules.keys());
+}
+
+/// Each of these took minutes where the time grew with the square of the length.
+#[test]
+fn time_grows_with_the_length_of_a_script() {
+    let cases = (0..60_000).map(|i| format!("{i} => 1")).collect::<Vec<_>>().join(", ");
+    let functions: String = (0..5_000).map(|i| format!("fn a{i}() {{ 1 }}\n")).collect();
+    let scripts = [
+        ("statements", "1;".repeat(400_000)),
+        ("blocks", "{ } ".repeat(100_000)),
+        ("cases", format!("switch 1 {{ {cases} }}")),
+        ("a name", "a".repeat(2_000_000)),
+        ("signs", "#".repeat(200_000)),
+        ("cells", "// %%\n1\n".repeat(4_000)),
+        ("functions", functions),
+    ];
+    for (name, source) in scripts {
+        let begun = std::time::Instant::now();
+        let mut session = Session::new(Job::new(), Arc::new(Silent));
+        let _ = match source.starts_with("// %%") {
+            true => session.run_cells(name, &source, &|_| {}),
+            false => session.run_script(name, &source),
+        };
+        let _ = (session.check(name, &source), session.format(name, &source));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(90), "{name}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn scripts_that_ask_too_much_of_the_parser_say_so() {
+    let mut session = Session::new(Job::new(), Arc::new(Silent));
+    let lets: String = (0..20_000).map(|i| format!("let a{i} = 1;\n")).collect();
+    let error = session.run_script("lets", &lets).error.unwrap();
+    assert!(error.message.starts_with("the script declares more names at once"), "{error}");
+    assert!(error.spot.is_some() && error.hint.is_some(), "{error}");
+    let cells = "// %%\n1\n".repeat(20_000);
+    let error = session.run_cells("cells", &cells, &|_| {}).error.unwrap();
+    assert!(error.message.contains("20000 cells in 40000 lines") && error.hint.is_some(), "{error}");
+}
+
+#[test]
+fn errors_in_cells_name_the_lines_of_the_script_and_later_functions_are_there() {
+    let mut session = Session::new(Job::new(), Arc::new(Silent));
+    let source = "#!/usr/bin/env convscope\n// %%\nlet a = late(1);\n// %% [markdown]\n// A text.\n// %%\nfn late(x) { x + 1 }\na + nothing\n";
+    let error = session.run_cells("s.rhai", source, &|_| {}).error.unwrap();
+    assert!(error.to_string().contains("s.rhai:8:5"), "{error}");
+    let error = session.run_cells("s.rhai", "// %%\n1;\n// %%\n\nlet = 2;\n", &|_| {}).error.unwrap();
+    assert!(error.to_string().contains("s.rhai:5:"), "{error}");
+}

@@ -274,6 +274,27 @@ fn imports_are_followed_and_renamed_with_what_they_import() {
     let asked = json!({ "textDocument": { "uri": here }, "position": place, "newName": "average" });
     let edits = editor.ask("textDocument/rename", asked);
     assert_eq!(edits["result"]["changes"].as_object().unwrap().len(), 3, "{edits}");
+    // Words that the language has for itself, or keeps for later.
+    for word in [
+        "let",
+        "goto",
+        "module",
+        "sync",
+        "var",
+        "match",
+        "static",
+        "eval",
+        "is_def_var",
+        "print",
+        "type_of",
+        "Fn",
+        "this",
+    ] {
+        let asked = json!({ "textDocument": { "uri": here }, "position": place, "newName": word });
+        let answer = editor.ask("textDocument/rename", asked);
+        let said = answer["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(said, format!("`{word}` is a word of the language"), "{answer}");
+    }
     assert_eq!(editor.leave(), 0);
 }
 

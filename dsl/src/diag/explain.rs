@@ -101,7 +101,7 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
                 w if w.contains("map") => "a map",
                 _ => "a text",
             };
-            say(Kind::Value, format!("{what} grew too large"), None)
+            say(Kind::Value, format!("{what} grew too large"), Some(crate::bounds::RAISES.into()))
         }
         terminated if crate::memory::filled(terminated) => {
             let hint = "what the cell made is gone; variables of earlier cells are as they were left";
@@ -267,6 +267,12 @@ fn parsing(error: &ParseErrorType, source: &str) -> Words {
     use ParseErrorType as P;
     if tokens(source).iter().any(|t| t.class == Class::Comment { closed: false }) {
         return (Kind::Format, "a comment `/*` that does not end".into(), Some("close it with `*/`".into()));
+    }
+    if let P::BadInput(LexError::Runtime(text)) = error
+        && text.starts_with(crate::compiled::TOO_MANY)
+    {
+        let hint = "declare variables in functions or blocks of their own; read large maps from a file";
+        return (Kind::Value, text.clone(), Some(hint.into()));
     }
     let (message, hint) = match error {
         P::Reserved(word) if word.starts_with(|c: char| c.is_alphabetic()) => {

@@ -4,6 +4,7 @@ use super::WIDTH;
 use super::spacing::{Place, Role, places};
 use super::tree::{Group, Inside, Item, Node};
 use crate::source::Class;
+use std::cell::Cell;
 
 const STEP: usize = 4;
 /// An element that is at most so long is short: a list of many such is filled line by line.
@@ -13,7 +14,7 @@ const MANY: usize = 6;
 
 /// The text of a script's or cell's items, each on a line of its own.
 pub fn printed(items: &[Item<'_>]) -> String {
-    let mut printer = Printer { out: String::new() };
+    let mut printer = Printer { out: String::new(), counted: Cell::new((0, 0)) };
     printer.lines(items, 0, true);
     if !printer.out.is_empty() {
         printer.out.push('\n');
@@ -23,12 +24,21 @@ pub fn printed(items: &[Item<'_>]) -> String {
 
 struct Printer {
     out: String,
+    /// A byte of the text, and the characters before it in its line.
+    counted: Cell<(usize, usize)>,
 }
 
 impl Printer {
     fn column(&self) -> usize {
-        let line = self.out.rfind('\n').map_or(0, |i| i + 1);
-        self.out[line..].chars().count()
+        // Text is only added, so that what was counted stays.
+        let (at, before) = self.counted.get();
+        let more = &self.out[at..];
+        let column = match more.rfind('\n') {
+            Some(i) => more[i + 1..].chars().count(),
+            None => before + more.chars().count(),
+        };
+        self.counted.set((self.out.len(), column));
+        column
     }
 
     fn fits(&self, text: &str, rest: usize) -> bool {

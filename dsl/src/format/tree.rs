@@ -220,6 +220,10 @@ impl<'s> Reader<'s> {
 
     /// Whether a statement or case that has come so far ends here without a mark: with its block.
     fn is_whole(&self, inside: Inside, nodes: &[Node<'s>]) -> bool {
+        // First what is known at once: this is asked of each part.
+        if !nodes.last().is_some_and(Node::is_block) {
+            return false;
+        }
         let nodes = match inside {
             Inside::Statements => nodes,
             Inside::Cases => match nodes.iter().position(|n| n.text() == "=>") {
@@ -230,9 +234,6 @@ impl<'s> Reader<'s> {
         };
         let code = |n: &&Node<'s>| !matches!(n.first().class, Class::Comment { .. });
         let Some(first) = nodes.iter().find(code) else { return false };
-        if !nodes.last().is_some_and(Node::is_block) {
-            return false;
-        }
         let mut next = self.tokens[self.at..].iter().filter(|t| !matches!(t.class, Class::Comment { .. }));
         let next = next.next().map_or("", |t| &self.source[t.at.clone()]);
         match first.text() {

@@ -1,5 +1,6 @@
 //! Runs the cells of a script one by one and keeps what they print and show as a notebook has it.
 
+use super::keep::Kept;
 use super::source::Source;
 use crate::context::Place;
 use crate::diag::Diagnostic;
@@ -8,7 +9,7 @@ use crate::output::{Output, Shown};
 use crate::session::Session;
 use base64::Engine as _;
 use convscope_engine::show::{TextStyle, png, to_html, to_text};
-use convscope_engine::{Job, Result};
+use convscope_engine::{Error, Job, Result};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// # Errors
 /// Where a result cannot be drawn.
 pub fn fill(source: &Source, notebook: &mut Value, out: PathBuf) -> Result<Option<(usize, Diagnostic)>> {
-    let kept = Arc::new(Kept::default());
+    let kept = Arc::new(Filled::default());
     let mut job = Job::new();
     job.seed = source.front.seed.unwrap_or(0);
     let mut session = Session::new(job, kept.clone());
@@ -54,16 +55,23 @@ pub fn fill(source: &Source, notebook: &mut Value, out: PathBuf) -> Result<Optio
 
 /// Keeps what cells print and show as Jupyter's outputs.
 #[derive(Default)]
-struct Kept(Mutex<Vec<Value>>);
+struct Filled(Mutex<Vec<Value>>, Kept);
 
-impl Kept {
+impl Filled {
     fn take(&self) -> Vec<Value> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Output for Kept {
+impl Output for Filled {
+    fn too_much(&self) -> Option<Error> {
+        self.1.too_much()
+    }
+
     fn print(&self, line: &str) {
+        if !self.1.printed(line) {
+            return;
+        }
         let mut outputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match outputs.last_mut().and_then(|o| o.get_mut("text")).and_then(Value::as_array_mut) {
             Some(text) => text.push(format!("{line}\n").into()),
@@ -72,6 +80,9 @@ impl Output for Kept {
     }
 
     fn show(&self, shown: &Shown) {
+        if !self.1.shown(shown) {
+            return;
+        }
         let made = forms(shown).unwrap_or_else(|e| json!({ "data": { "text/plain": e.to_string() }, "metadata": {} }));
         let mut outputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         outputs.push(made);

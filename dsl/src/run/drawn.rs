@@ -40,7 +40,7 @@ pub struct DrawnRun {
 ///
 /// # Errors
 /// Where a figure cannot be drawn or written, or an array cannot be read.
-pub fn drawn(events: &[Event], out: &Path, recording: Recording) -> Result<DrawnRun> {
+pub fn drawn(events: Vec<Event>, out: &Path, recording: Recording) -> Result<DrawnRun> {
     let mut drawn = DrawnRun { room: viewer::ROOM, ..DrawnRun::default() };
     let mut printed = String::new();
     let mut count = 0;
@@ -51,11 +51,14 @@ pub fn drawn(events: &[Event], out: &Path, recording: Recording) -> Result<Drawn
                 if !text.trim().is_empty() {
                     drawn.sections.push(drawn_section(&Section::Text(text.trim_end_matches('\n').to_string()))?);
                 }
-                printed += text;
+                match printed.is_empty() {
+                    true => printed = text,
+                    false => printed += &text,
+                }
             }
             Event::Shown(shown) => {
                 count += 1;
-                drawn.add(count, shown, out, recording)?;
+                drawn.add(count, &shown, out, recording)?;
             }
         }
     }

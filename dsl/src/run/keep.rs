@@ -2,9 +2,11 @@
 
 use crate::output::{Output, Shown};
 use crate::run::states::ClusterRequest;
-use convscope_engine::Result;
 use convscope_engine::data::Image;
+use convscope_engine::limits::PRINTED;
 use convscope_engine::states::StateFile;
+use convscope_engine::{Error, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One output of a script.
@@ -16,16 +18,46 @@ pub enum Event {
     Shown(Shown),
 }
 
+/// Bytes that what is shown takes beside its text: its parts of the record and of the report.
+const BESIDE: usize = 512;
+
+/// How much was kept, bytes; a report holds it several times.
+#[derive(Default)]
+pub struct Kept(AtomicU64);
+
+impl Kept {
+    /// Counts a text that was printed. Whether there was room for it.
+    pub fn printed(&self, text: &str) -> bool {
+        self.add(text.len())
+    }
+
+    /// Counts what was shown. Whether there was room for it.
+    pub fn shown(&self, shown: &Shown) -> bool {
+        let text = if let Shown::Text(text) = shown { text.len() } else { 0 };
+        self.add(text + BESIDE)
+    }
+
+    fn add(&self, bytes: usize) -> bool {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed).saturating_add(bytes as u64) <= PRINTED.most()
+    }
+
+    /// The error for more than there is room for.
+    pub fn too_much(&self) -> Option<Error> {
+        PRINTED.check(self.0.load(Ordering::Relaxed)).err()
+    }
+}
+
 /// An output that keeps what it forwards.
 pub struct Keep {
     inner: Arc<dyn Output>,
     events: Mutex<Vec<Event>>,
+    kept: Kept,
 }
 
 impl Keep {
     /// An output that forwards to `inner`.
     pub fn new(inner: Arc<dyn Output>) -> Self {
-        Keep { inner, events: Mutex::default() }
+        Keep { inner, events: Mutex::default(), kept: Kept::default() }
     }
 
     /// What was forwarded, in order.
@@ -34,6 +66,9 @@ impl Keep {
     }
 
     fn printed(&self, text: &str) {
+        if !self.kept.printed(text) {
+            return;
+        }
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         match events.last_mut() {
             Some(Event::Printed(before)) => before.push_str(text),
@@ -50,12 +85,19 @@ impl Output for Keep {
 
     fn show(&self, shown: &Shown) {
         self.inner.show(shown);
+        if !self.kept.shown(shown) {
+            return;
+        }
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(Event::Shown(shown.clone()));
     }
 
     fn write(&self, text: &str) {
         self.printed(text);
         self.inner.write(text);
+    }
+
+    fn too_much(&self) -> Option<Error> {
+        self.kept.too_much()
     }
 
     fn debug(&self, text: &str) {

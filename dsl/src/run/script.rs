@@ -141,7 +141,7 @@ impl Run {
         let (session, recording) = (&executed.session, executed.recording);
         let out = &self.place.outputs;
         std::fs::create_dir_all(out).map_err(|e| Error::io(out, &e))?;
-        let made = drawn(&executed.kept.take(), out, recording)?;
+        let made = drawn(executed.kept.take(), out, recording)?;
         let written = session.context().written();
         let saved = written.iter().map(|output| output.name.clone()).collect();
         let record = self.record(session.context(), &made, written, recording)?;

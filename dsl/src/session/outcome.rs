@@ -27,6 +27,11 @@ pub(super) fn stopped() -> Diagnostic {
     Diagnostic::of(Error::new(Kind::Interrupted, "interrupted"))
 }
 
+/// The error for a text that was not made because it would be too long.
+pub(super) fn text_too_long() -> Error {
+    Error::value("a text grew too large").hint(crate::bounds::RAISES)
+}
+
 pub(super) fn failed(error: Diagnostic) -> CellResult {
     CellResult { error: Some(error), ..CellResult::default() }
 }

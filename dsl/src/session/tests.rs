@@ -104,3 +104,72 @@ fn constants_and_the_latest_values_are_kept() {
     assert!(format!("{:?}", session.run_cell("[C, x, y]").value).contains("[1, 6, 3]"));
     assert!(session.run_cell("C = 2").error.unwrap().message.contains("constant"));
 }
+
+#[test]
+fn pieces_of_a_text_are_counted_before_they_are_made() {
+    let mut job = Job::new();
+    // Lists of 1,048,576 entries, texts of 4 MB.
+    job.memory = 64 << 20;
+    let mut session = Session::new(job, Arc::new(Silent));
+    let made = session.run_cell("let t = `ab`; let w = `a `; for i in 0..20 { t += t; w += w; }");
+    assert!(made.error.is_none(), "{made:?}");
+    let calls = [
+        "split(``)",
+        "split(`b`)",
+        "split('b')",
+        "split_rev(`b`)",
+        "split_rev('b')",
+        "split(`b`, 1000000)",
+        "to_chars()",
+    ];
+    for call in calls.map(|call| format!("t.{call}")).into_iter().chain(["w.split()".to_string()]) {
+        let error = session.run_cell(&call).error.unwrap_or_else(|| panic!("{call}"));
+        assert_eq!(error.message, "a list grew too large", "{call}");
+        assert!(error.hint.is_some_and(|h| h.contains("`--memory`")), "{call}");
+    }
+    assert!(format!("{:?}", session.run_cell("t.split(`b`, 3).len()").value).contains('3'));
+    for call in ["t.pad(5000000, 'x')", "t.pad(2100000, `éé`); t.pad(3500000, 'é')"] {
+        assert_eq!(session.run_cell(call).error.unwrap().message, "a text grew too large", "{call}");
+    }
+}
+
+#[test]
+fn lists_whose_text_would_be_too_long_are_not_written() {
+    let mut job = Job::new();
+    job.memory = 64 << 20;
+    let mut session = Session::new(job, Arc::new(Silent));
+    assert!(session.run_cell("let a = []; a.pad(1000000, 123456789); let m = #{ a: a };").error.is_none());
+    for code in
+        ["print(a); 1", "a.to_string(); 1", "`${a}`; 1", "(`` + a).len()", "to_debug(m)", "try { print(a) } catch {} 1"]
+    {
+        let result = session.run_cell(code);
+        assert_eq!(result.error.map(|e| e.message).as_deref(), Some("a text grew too large"), "{code}");
+    }
+    // The next cell begins anew.
+    assert!(format!("{:?}", session.run_cell("a.len()").value).contains("1000000"));
+}
+
+#[test]
+fn shadowed_values_are_forgotten_whoever_declared_them() {
+    let mut session = session();
+    assert!(session.run_cell("let a = 1; let b = 2;").error.is_none());
+    // As a cell of another language does.
+    session.scope.push_dynamic("c", Dynamic::from(3_i64));
+    assert!(session.run_cell("let a = 4;").error.is_none());
+    assert!(session.run_cell("let c = 5; let d = 6;").error.is_none());
+    assert_eq!(session.scope.len(), 5);
+    assert!(format!("{:?}", session.run_cell("[kept, a, b, c, d]").value).contains("[7, 4, 2, 5, 6]"));
+    session.reset();
+    assert!(session.run_cell("let a = 1;").error.is_none());
+    assert_eq!(session.variables(), ["a"]);
+}
+
+#[test]
+fn a_map_that_holds_itself_is_no_json() {
+    let mut session = session();
+    for call in ["to_json(m)", "m.to_json()"] {
+        let error = session.run_cell(&format!("let m = #{{}}; let g = || m; m.a = g; {call}")).error;
+        assert!(error.as_ref().is_some_and(|e| e.message.contains("JSON")), "{call}: {error:?}");
+    }
+    assert!(has_kept(&mut session));
+}

@@ -39,6 +39,9 @@ impl Json {
                 [] => self.value(&name, level),
                 held => self.list(std::iter::once(&name).chain(held), level),
             }
+        } else if value.is_locked() {
+            // `m.to_json()` holds the lock of `m`, and a closure in `m` holds `m`: to wait for it would have no end.
+            Err(Error::value("a map that is held by a closure in it is no JSON"))
         } else {
             // One value is JSON as rhai has it; one that JSON does not know is its type's name.
             let one = serde_json::to_string(value).unwrap_or_else(|_| "null".into());

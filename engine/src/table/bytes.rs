@@ -30,7 +30,13 @@ fn note(error: &Error) {
     }
 }
 
-/// Runs `read`. Where it fails because a store did not answer, or because the work should end, that error is returned as it was:
+/// Makes `error` the one with which [`with_source_error`] ends, whatever is said of it in between.
+pub fn end_with(error: Error) {
+    ENDING.set(Some(error));
+}
+
+/// Runs `read`. Where it fails because a store did not answer, the work should end, or a size is over its limit, that error is
+/// returned as it was:
 /// the readers of formats in between pass errors on as texts only.
 ///
 /// # Errors

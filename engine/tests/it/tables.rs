@@ -1,9 +1,15 @@
 //! Tables as data sets: what formats give, what is read, what is broken, and by ranges from a server.
 
+use crate::own_process;
 use convscope_engine::data::{Attribute, Dataset, Image};
 use convscope_engine::params::{Params, Value};
 use convscope_engine::table::{LoadTable, index, load_table, of_shards, shards_of, sources};
+use parquet::basic::{Compression, GzipLevel};
+use parquet::data_type::ByteArrayType;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -257,4 +263,63 @@ fn addresses_are_read_by_ranges() {
     assert!(e.message.contains("404"), "{e}");
     let e = load_table(&[format!("{address}/whole.parquet")], Path::new(""), &LoadTable::default()).unwrap_err();
     assert!(e.message.contains("does not serve parts") && e.hint.is_some(), "{e}");
+}
+
+/// A Parquet file of one image of `length` zeros, packed with gzip.
+fn zeros(path: &Path, length: usize) {
+    let schema = Arc::new(parse_message_type("message m { required binary image; }").unwrap());
+    let packed = Compression::GZIP(GzipLevel::default());
+    let properties = WriterProperties::builder().set_compression(packed).set_dictionary_enabled(false);
+    // No statistics: they would hold the image.
+    let properties = properties.set_statistics_enabled(EnabledStatistics::None).build();
+    let mut file =
+        SerializedFileWriter::new(std::fs::File::create(path).unwrap(), schema, Arc::new(properties)).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&[vec![0; length].into()], None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    file.close().unwrap();
+}
+
+/// The groups of seven bits of a number of Thrift's compact protocol, of which four take up to 67,108,863.
+fn four_groups(number: u32) -> [u8; 4] {
+    let number = 2 * number;
+    [0, 7, 14, 21].map(|shift| (number >> shift) as u8 & 0x7f | if shift < 21 { 0x80 } else { 0 })
+}
+
+#[test]
+fn pages_that_unpack_to_more_than_the_memory_are_not_unpacked() {
+    let test = "tables::pages_that_unpack_to_more_than_the_memory_are_not_unpacked";
+    let Some(_) = own_process::part() else {
+        return own_process::passes(&mut own_process::again(test, "pages"));
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let length = 16 << 20;
+    zeros(&path, length);
+    let error = || load("a.parquet", folder.path(), &LoadTable::default()).get(0).unwrap_err();
+    // At the memory that there is by default it is read, and is no image.
+    assert!(error().message.contains("not an image"), "{}", error());
+    // 32 MB: pages of 16 MB. The value has its length before it.
+    convscope_engine::limits::set_memory(32 << 20);
+    let said = error();
+    assert!(said.message.contains("a page of a Parquet column of 17 MB, more than the limit of 16 MB"), "{said}");
+    assert!(!said.message.contains("damaged"), "{said}");
+    assert!(said.hint.is_some_and(|h| h.contains("`--memory 34`")));
+    convscope_engine::limits::set_memory(36 << 20);
+    assert!(error().message.contains("not an image"), "{}", error());
+    // A column that states more than the memory, and more than its bytes can hold.
+    convscope_engine::limits::set_memory(8 << 20);
+    let said = error();
+    assert!(said.message.contains("a column of a Parquet row group of 17 MB, more than the limit of 8 MB"), "{said}");
+    // A header that states less than the page unpacks to.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let stated = four_groups(length as u32 + 4);
+    let at = bytes.windows(4).position(|w| w == stated).unwrap();
+    bytes[at..at + 4].copy_from_slice(&four_groups(2 << 20));
+    std::fs::write(&path, &bytes).unwrap();
+    convscope_engine::limits::set_memory(20 << 20);
+    let said = error();
+    assert!(said.message.contains("a page of a Parquet column of 11 MB, more than the limit of 10 MB"), "{said}");
 }

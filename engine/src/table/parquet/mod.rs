@@ -4,14 +4,16 @@
 
 mod cells;
 mod groups;
+mod pages;
 
 use super::bytes::{Source, with_source_error};
 use super::filter::{Filter, Value};
 use super::rows::{ColumnChoice, IMAGES, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
 use crate::error::{Error, Result, did_you_mean};
-use crate::limits::{ROWS, ROWS_A_BYTE};
+use crate::limits::{BLOCK, ROWS, ROWS_A_BYTE};
 use cells::{Cell, read, skip};
+use pages::Pages;
 use parquet::basic::{ConvertedType, LogicalType, SortOrder, Type as Physical};
 use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::ParquetError;
@@ -62,7 +64,7 @@ struct Cursor {
     /// Group, block, cells.
     kept: VecDeque<(usize, usize, Vec<Cell>)>,
     /// A group that cannot be read from that block on, and why.
-    broken: Option<(usize, usize, String)>,
+    broken: Option<(usize, usize, Error)>,
 }
 
 impl Parquet {
@@ -159,7 +161,7 @@ impl Parquet {
             && *g == group
             && block >= *b
         {
-            return Err(Error::format(why.clone()));
+            return Err(why.clone());
         }
         let mut read = || guarded(|| self.read_to(column, &mut cursor, (group, block), end - start));
         match with_source_error(|| read().map_err(|e| Error::format(e.to_string()))) {
@@ -170,10 +172,12 @@ impl Parquet {
                 return Err(e);
             }
             Err(e) => {
-                let why = format!("row group {group} is damaged: {}", e.message);
+                // What is over a limit has a hint, and need not be damaged.
+                let what = if e.hint.is_some() { "" } else { " is damaged" };
+                let why = e.context(format!("row group {group}{what}"));
                 let at = cursor.next.min(block);
                 (cursor.reader, cursor.broken) = (None, Some((group, at, why.clone())));
-                return Err(Error::format(why));
+                return Err(why);
             }
         }
         let found = cursor.kept.iter().find(|(g, b, _)| (*g, *b) == (group, block));
@@ -203,8 +207,14 @@ impl Parquet {
             let n = column.block.min(rows - cursor.next * column.block);
             let cells = read(&mut reader, n, self.max_definition(column), column.unsigned)?;
             let next = cursor.next;
+            let bytes = held(&cells);
+            pages::passed_on(BLOCK.check(bytes))?;
             cursor.kept.push_front((group, next, cells));
             cursor.kept.truncate(KEPT);
+            while cursor.kept.len() > 1 && cursor.kept.iter().map(|(.., cells)| held(cells)).sum::<u64>() > BLOCK.most()
+            {
+                cursor.kept.pop_back();
+            }
             cursor.next += 1;
         }
         cursor.reader = Some(reader);
@@ -218,6 +228,8 @@ impl Parquet {
         let chunk = about.column(leaf);
         let (start, length) = chunk.byte_range();
         let part = self.source.part(start..start.saturating_add(length));
+        let part = Pages::new(part, chunk.compression(), length);
+        pages::passed_on(part.may_be(chunk.uncompressed_size()))?;
         let rows = usize::try_from(about.num_rows())?;
         let pages = SerializedPageReader::new(Arc::new(part), chunk, rows, None)?;
         Ok(get_column_reader(meta.file_metadata().schema_descr().column(leaf), Box::new(pages)))
@@ -287,6 +299,11 @@ impl Rows for Parquet {
             Cell::Bytes(bytes) => Value::Text(text(&bytes)?),
         })
     }
+}
+
+/// The bytes of texts and images in cells.
+fn held(cells: &[Cell]) -> u64 {
+    cells.iter().map(|cell| if let Cell::Bytes(bytes) = cell { bytes.len() as u64 } else { 0 }).sum()
 }
 
 /// What the Parquet reader gives; a panic of it at a damaged file is an error as others are.

@@ -1,0 +1,89 @@
+//! What is declared as seen from a place: blocks within blocks, and functions, which see nothing of what is around them.
+
+use std::collections::BTreeMap;
+
+/// The scopes that are open.
+#[derive(Default)]
+pub struct Scopes<'s> {
+    open: Vec<Scope<'s>>,
+    /// Those of functions: what is outside of the last is not seen.
+    functions: Vec<usize>,
+    /// Where a name is declared: scope and number, the innermost last.
+    declared: BTreeMap<&'s str, Vec<(usize, usize)>>,
+}
+
+#[derive(Default)]
+struct Scope<'s> {
+    names: Vec<&'s str>,
+    /// The function that it is of.
+    function: Option<String>,
+}
+
+impl<'s> Scopes<'s> {
+    /// How many are open.
+    pub fn depth(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The number of a name, as seen from here.
+    pub fn seen(&self, name: &str) -> Option<usize> {
+        let (scope, found) = self.declared.get(name)?.last()?;
+        (*scope >= self.functions.last().copied().unwrap_or(0)).then_some(*found)
+    }
+
+    /// The function that is open.
+    pub fn function(&self) -> Option<String> {
+        self.open[*self.functions.last()?].function.clone()
+    }
+
+    /// Begins a scope, of a function where one is named.
+    pub fn enter(&mut self, function: Option<String>) {
+        if function.is_some() {
+            self.functions.push(self.open.len());
+        }
+        self.open.push(Scope { names: Vec::new(), function });
+    }
+
+    /// Declares a name with its number in the innermost scope.
+    pub fn declare(&mut self, name: &'s str, number: usize) {
+        let Some(within) = self.open.len().checked_sub(1) else { return };
+        self.declared.entry(name).or_default().push((within, number));
+        self.open[within].names.push(name);
+    }
+
+    /// Ends the innermost scope.
+    pub fn leave(&mut self) {
+        let Some(scope) = self.open.pop() else { return };
+        if scope.function.is_some() {
+            self.functions.pop();
+        }
+        for name in scope.names {
+            self.declared.get_mut(name).map(Vec::pop);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_innermost_scope_and_of_no_other_function() {
+        let mut scopes = Scopes::default();
+        scopes.enter(None);
+        scopes.declare("a", 0);
+        scopes.declare("a", 1);
+        scopes.enter(None);
+        scopes.declare("a", 2);
+        assert_eq!((scopes.seen("a"), scopes.seen("b"), scopes.function()), (Some(2), None, None));
+        scopes.leave();
+        assert_eq!(scopes.seen("a"), Some(1));
+        scopes.enter(Some("f".into()));
+        scopes.declare("b", 3);
+        scopes.enter(None);
+        assert_eq!((scopes.seen("a"), scopes.seen("b"), scopes.function()), (None, Some(3), Some("f".into())));
+        scopes.leave();
+        scopes.leave();
+        assert_eq!((scopes.seen("a"), scopes.seen("b"), scopes.depth()), (Some(1), None, 1));
+    }
+}
