@@ -246,6 +246,7 @@ impl Session {
         self.defined.clear_statements();
         let result = match outcome {
             Ok(Ok(_)) if self.too_long.load(Ordering::Relaxed) => failed(Diagnostic::of(text_too_long())),
+            Ok(Ok(_)) if let Some(error) = self.context.output.too_much() => failed(Diagnostic::of(error)),
             Ok(Ok(_)) if quiet => CellResult::default(),
             Ok(Ok(value)) => self.worth(&value),
             Ok(Err(error)) => {

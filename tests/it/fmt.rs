@@ -64,7 +64,7 @@ fn texts_that_go_on_in_the_next_line_keep_what_they_say() {
         "if true {\nlet a = \"one \\\n        two\";\n}\n",
         "let long = [\"first \\\n             second\", \"third \\\n  fourth\"];\n",
         "        let a = \"far \\\n                     in\"; let b = \"x \\\n   y\";\n",
-        "fn f() { #{ a: \"one \\\n\n  two\" } }\n",
+        "fn f() { #{ a: \"one \\\n  two\" } }\n",
     ];
     for source in sources {
         let laid = session.format("s", source).unwrap();

@@ -76,6 +76,10 @@ impl Output for Stage {
         self.inner.debug(text);
     }
 
+    fn too_much(&self) -> Option<Error> {
+        self.inner.too_much()
+    }
+
     fn ask(&self, prompt: &str) -> Result<String> {
         if self.kept().is_some() {
             return Err(Error::unsupported("`input`: a widget's function cannot ask").hint("ask before, in the cell"));
