@@ -303,7 +303,8 @@ def write(lines):
     table = ['| nets | exporter | files | load | agree |', '| --- | --- | --- | --- | --- |']
     table += [f'| {KINDS[g]} | {EXPORTERS[k]} | {n} | {a} | {b} |' for (g, k), (n, a, b) in rows.items()]
     total = [sum(r[i] for r in rows.values()) for i in range(3)]
-    table += [f'| all | | {total[0]} | {total[1]} | {total[2]} |', '', '| not among them | exporter | why |', '| --- | --- | --- |', *reasons]
+    table += [f'| all | | {total[0]} | {total[1]} | {total[2]} |', '',
+              'Those that do not load, or do not agree:', '', '| net | exporter | why |', '| --- | --- | --- |', *reasons]
     path = os.path.join(HERE, 'nets.md')
     text = open(path).read()
     start, end = '<!-- made by nets.py -->\n', '<!-- end -->'

@@ -36,9 +36,10 @@ def shrink(source, target, width):
 
 
 def twins(code):
-    """The same code, showing narrow what it shows; what has no look, as a table, stays as it is."""
+    """The same code, showing narrow what it shows, and one below the other what it shows in columns; what has no look, as a table,
+    stays as it is."""
     narrow = f'show({{ let it = \\2; try {{ it.look("light", #{{ width: {TWIN} }}) }} catch {{ it }} }});'
-    return SHOWN.sub(rf"\1{narrow}", code)
+    return SHOWN.sub(rf"\1{narrow}", re.sub(r"#\{ columns: \d+ \}", "#{ columns: 1 }", code))
 
 
 def thumbnail(target, folder):

@@ -19,6 +19,7 @@ from posixpath import normpath, relpath
 from blocks import HERE, NARROW, ROOT, fetches, program, run, said, stage
 
 SCRIPTS = ROOT / "scripts"
+SMALL = "The upper part of a figure, made small. The script's report has all figures, whole."
 FENCE = re.compile(r"(?ms)^```(\S*)[^\n]*\n(.*?)^```[ \t]*$")
 
 
@@ -42,7 +43,7 @@ def entry(e):
     if e["options"]:
         lines.append("| option | takes | default | what it is |\n| --- | --- | --- | --- |")
         for o in e["options"]:
-            takes = o["takes"] + (f", {o['range']}" if o["range"] else "")
+            takes = f"{o['takes'].removesuffix(' from 0')}, {o['range']}" if o["range"] else o["takes"]
             default = "" if o["default"] is None else f"`{spelled(o['default'])}`"
             cells = [f"`{o['name']}`", takes, default, " ".join(o["doc"].split())]
             lines[-1] += "\n| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
@@ -57,12 +58,25 @@ def spelled(default):
     """A default as a script writes it."""
     if isinstance(default, dict):
         if "name" in default:
-            options = default.get("options") or {}
+            options = {k: v for k, v in (default.get("options") or {}).items() if v is not None}
             return f"{default['name']}({spelled(options) if options else ''})"
         return "#{ " + ", ".join(f"{k}: {spelled(v)}" for k, v in default.items()) + " }" if default else "#{}"
     if isinstance(default, list):
         return "[" + ", ".join(map(spelled, default)) + "]"
     return json.dumps(default, ensure_ascii=False)
+
+
+def joined(entries):
+    """The entries, those of one name as one: a property and a function."""
+    names = {}
+    for e in entries:
+        if e["name"] in names:
+            first = names[e["name"]]
+            first["signatures"] += e["signatures"]
+            first["doc"] += f"\n\n{e['doc']}"
+        else:
+            names[e["name"]] = e
+    return names.values()
 
 
 def reference(number):
@@ -78,7 +92,7 @@ def reference(number):
         path = f"book/reference/{slug(title)}.md"
         for e in found:
             places.setdefault(e["name"], f"{path}#{slug(e['name'])}")
-        content = f"# {title}\n\n" + "\n\n".join(map(entry, found)) + "\n"
+        content = f"# {title}\n\n" + "\n\n".join(map(entry, joined(found))) + "\n"
         pages.append(chapter(title, path, content, number + [i]))
     return pages, places
 
@@ -86,13 +100,13 @@ def reference(number):
 # The gallery.
 
 def gallery(number):
-    """A chapter for each script: what it says of itself, its text, and the picture where one is committed."""
+    """A chapter for each script: its text, and the picture where one is committed, which is small and may be a figure's upper part."""
     pages = []
     for i, script in enumerate(sorted(SCRIPTS.glob("*.rhai")), 1):
         source = script.read_text()
         pictures = sorted((HERE / "img/gallery").glob(f"{script.stem}*.webp"))
         shown = [p for p in pictures if re.fullmatch(rf"{script.stem}(-\d+)?", p.stem)]
-        picture = f"![A figure of this script](../img/gallery/{shown[0].name})\n\n" if shown else ""
+        picture = f"![A figure of this script](../img/gallery/{shown[0].name})\n\n*{SMALL}*\n\n" if shown else ""
         pages.append(chapter(script.stem, f"book/gallery/{script.stem}.md",
                              f"# {script.stem}\n\n{picture}```sh\nconvscope run scripts/{script.name}\n```\n\n```rhai\n{source}```\n",
                              number + [i]))
@@ -111,7 +125,8 @@ def outside_code(text, change):
 
 
 def linked(path, text, places):
-    """Links that lead to scripts go to the gallery, others out of docs/ become text, names in code go to the reference."""
+    """Links that lead to scripts go to the gallery, others out of docs/ become text, names in code go to the reference; not in
+    headings, nor in indented code."""
     folder = str(PurePosixPath(path).parent)
 
     def link(m):
@@ -139,7 +154,7 @@ def linked(path, text, places):
     def change(plain):
         plain = re.sub(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)", link, plain)
         lines = plain.split("\n")
-        named = (line if line.startswith("#") else re.sub(r"(?<![\[`])`([\w./]+(?:\(\))?)`(?![\]`])", name, line) for line in lines)
+        named = (line if line.startswith(("#", "    ")) else re.sub(r"(?<![\[`])`([\w./]+(?:\(\))?)`(?![\]`])", name, line) for line in lines)
         return "\n".join(named)
 
     return outside_code(text, change)

@@ -1,12 +1,19 @@
-// Tables of sentences are marked, with each cell's column, for narrow screens (book.css). And colours for rhai, which the highlighter
-// of mdBook does not know: words, numbers, comments, texts with `${ }`.
+// Tables of sentences and of options are marked, with each cell's column, for narrow screens (book.css). Names of options and arrows
+// in code are marked, too: they are not broken at their hyphens; calls in tables break at dots and brackets. And colours for rhai,
+// which the highlighter of mdBook does not know: words, numbers, comments, texts with `${ }`.
 (function () {
     document.querySelectorAll(".content table").forEach(function (table) {
         var columns = Array.from(table.querySelectorAll("thead th"), function (cell) { return cell.textContent; });
         var cells = Array.from(table.querySelectorAll("tbody td"));
-        if (!columns.some(Boolean) || !cells.some(function (cell) { return cell.textContent.length > 36; })) return;
+        var long = cells.some(function (cell) { return cell.textContent.length > 36; });
+        if (!columns.some(Boolean) || !(long || columns[0] === "option")) return;
         table.classList.add("sentences");
         cells.forEach(function (cell) { cell.dataset.column = columns[cell.cellIndex]; });
+    });
+    document.querySelectorAll(".content :not(pre) > code, .content pre > code.language-text").forEach(function (code) {
+        if (code.children.length) return;
+        var text = code.innerHTML.replace(/--[\w-]+|-&gt;/g, '<span class="whole">$&</span>');
+        code.innerHTML = code.closest("td") ? text.replace(/[.(](?=[a-z_])/gi, "$&<wbr>") : text;
     });
 })();
 (function () {
