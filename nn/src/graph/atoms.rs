@@ -41,7 +41,7 @@ impl Atom {
                 let inner = inner.iter().map(Atom::reversed).collect::<Option<_>>()?;
                 Some(Atom::List { before: *after, after: *before, inner })
             }
-            other => Some(other.clone()),
+            Atom::Free(_) | Atom::Other(_) => Some(self.clone()),
         }
     }
 }

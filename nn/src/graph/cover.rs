@@ -119,10 +119,10 @@ impl Graph {
         }
         let node = self.node(id);
         let is_list = |k: &NodeId| self.node(*k).shape.iter().filter(|n| **n > 1).count() <= 1;
-        match &node.op {
-            Op::Reduce { axes, .. } => axes.len() > 1,
-            op => matches!(op, Op::Linear { .. }) && node.inputs.iter().all(|k| is_list(k)),
+        if let Op::Reduce { axes, .. } = &node.op {
+            return axes.len() > 1;
         }
+        matches!(node.op, Op::Linear { .. }) && node.inputs.iter().all(is_list)
     }
 
     /// The layout of a value that is one map written as a list, row by row, without an axis of channels.

@@ -69,11 +69,15 @@ impl Graph {
             let node = self.node(id);
             let is_local = |k: &NodeId| matches!(fields[k.0], Field::Local { .. });
             // A value that sees everything, or one of all places, leaves nothing open.
-            let mixes = match node.op {
-                Op::Linear { .. } => node.inputs.iter().all(|k| is_list(*k)),
-                ref op if matches!(op, Op::Reduce { .. } | Op::Reshape(_)) => is_list(id),
-                ref op if matches!(op, Op::LayerNorm { .. } | Op::Softmax { .. }) => node.inputs.iter().any(is_local),
-                ref op => matches!(op, Op::MatMul | Op::GroupNorm { .. }),
+            let op = &node.op;
+            let mixes = if matches!(op, Op::Linear { .. }) {
+                node.inputs.iter().all(|k| is_list(*k))
+            } else if matches!(op, Op::Reduce { .. } | Op::Reshape(_)) {
+                is_list(id)
+            } else if matches!(op, Op::LayerNorm { .. } | Op::Softmax { .. }) {
+                node.inputs.iter().any(is_local)
+            } else {
+                matches!(op, Op::MatMul | Op::GroupNorm { .. })
             };
             let is_open = |k: &NodeId| all.get(k.0) == Some(&true);
             let sees_all = node.inputs.iter().any(|k| fields[k.0] == Field::Whole && !is_open(k));

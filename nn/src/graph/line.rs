@@ -167,7 +167,7 @@ impl Line {
         let n = self.cells();
         let times = index.iter().take_while(|i| **i == index[0]).count();
         let is_repeated = times > 1
-            && index.len() % times == 0
+            && index.len().is_multiple_of(times)
             && index.chunks(times).all(|c| c.iter().all(|i| *i == c[0]))
             && index.chunks(times).zip(index.chunks(times).skip(1)).all(|(a, b)| a[0] != b[0]);
         if is_repeated {
@@ -271,6 +271,7 @@ fn snapped([first, last]: [f64; 2], n: usize, within: f64) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

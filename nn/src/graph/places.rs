@@ -193,7 +193,9 @@ impl Graph {
             return Some(along(axis, line.clone()));
         }
         let each = a.iter().zip(b).map(|pair| match pair {
-            (Atom::Along { .. }, Atom::Along { .. }) => self.nearer(&[pair.0.clone()], &[pair.1.clone()])?.pop(),
+            (Atom::Along { .. }, Atom::Along { .. }) => {
+                self.nearer(std::slice::from_ref(pair.0), std::slice::from_ref(pair.1))?.pop()
+            }
             (Atom::List { before, after, inner }, Atom::List { before: ahead, inner: others, .. })
                 if before == ahead =>
             {
