@@ -25,14 +25,25 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
             cells.fold(head, f64::max) + 2.0 * PAD
         })
         .collect();
-    let widths = share(&natural, width);
+    // A number that is cut is another number.
+    let least: Vec<f64> = (0..natural.len())
+        .map(|c| match is_of_numbers(table, c) {
+            true => {
+                rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans)).fold(NARROWEST - 2.0 * PAD, f64::max)
+                    + 2.0 * PAD
+            }
+            false => NARROWEST,
+        })
+        .zip(&natural)
+        .map(|(least, natural)| least.min(*natural))
+        .collect();
+    let widths = share(&natural, &least, width);
     let total: f64 = widths.iter().sum();
     let mut scene = Scene::new(total, LINE * (rows.len() as f64 + 1.0) + 4.0);
     let mut left = 0.0;
     for (c, wide) in widths.iter().enumerate() {
-        let right = table.rows().iter().any(|r| r[c].number().is_some())
-            && table.rows().iter().all(|r| r[c].number().is_some() || r[c] == Cell::Nothing);
-        let (x, anchor) = if right { (left + wide - PAD, Anchor::End) } else { (left + PAD, Anchor::Start) };
+        let (x, anchor) =
+            if is_of_numbers(table, c) { (left + wide - PAD, Anchor::End) } else { (left + PAD, Anchor::Start) };
         let room = wide - 2.0 * PAD;
         let head = font::abbreviate(&table.columns()[c], SIZE * 1.05, room + 1.0);
         scene.add(Item::Letters(Letters { bold: true, ..letters(x, 14.0, &head, SIZE, INK, anchor) }));
@@ -64,30 +75,51 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
     scene
 }
 
+/// Whether a column holds numbers and nothing else.
+fn is_of_numbers(table: &Table, column: usize) -> bool {
+    let mut cells = table.rows().iter().map(|r| &r[column]);
+    cells.clone().any(|c| c.number().is_some()) && cells.all(|c| c.number().is_some() || *c == Cell::Nothing)
+}
+
 fn shown(cell: &Cell) -> String {
     let text = cell.text();
     if cell.number().is_some() { text.replace('-', "−") } else { text }
 }
 
-/// Widths of the columns within `width`: natural where they fit, else the widest give way first; columns for which
-/// there is no room at all are left out.
-fn share(natural: &[f64], width: f64) -> Vec<f64> {
-    let count = natural.len().min((width / NARROWEST).floor().max(1.0) as usize);
-    let natural = &natural[..count];
-    if natural.iter().sum::<f64>() <= width {
-        return natural.to_vec();
+/// Widths of the columns within `width`: natural where they fit, else the widest give way first, but no column to less than `least`.
+/// Columns for which there is no room at all are left out.
+fn share(natural: &[f64], least: &[f64], width: f64) -> Vec<f64> {
+    let most = natural.len().min((width / NARROWEST).floor().max(1.0) as usize);
+    let count = (1..=most).rev().find(|n| least[..*n].iter().sum::<f64>() <= width).unwrap_or(1);
+    let (natural, least) = (&natural[..count], &least[..count]);
+    let mut is_least = vec![false; count];
+    loop {
+        let (least_ones, open): (Vec<usize>, Vec<usize>) = (0..count).partition(|i| is_least[*i]);
+        let room = width - least_ones.iter().map(|i| least[*i]).sum::<f64>();
+        let cap = cap(open.iter().map(|i| natural[*i]).collect(), room);
+        let short: Vec<usize> = open.into_iter().filter(|i| natural[*i].min(cap) < least[*i]).collect();
+        if short.is_empty() {
+            return (0..count).map(|i| if is_least[i] { least[i] } else { natural[i].min(cap) }).collect();
+        }
+        short.into_iter().for_each(|i| is_least[i] = true);
     }
-    let mut sorted = natural.to_vec();
-    sorted.sort_by(f64::total_cmp);
+}
+
+/// The width to which the widest columns are cut so that all fit into `width`.
+fn cap(mut natural: Vec<f64>, width: f64) -> f64 {
+    if natural.iter().sum::<f64>() <= width {
+        return f64::INFINITY;
+    }
+    natural.sort_by(f64::total_cmp);
     let (mut left, mut cap) = (width, width);
-    for (i, w) in sorted.iter().enumerate() {
-        cap = left / (count - i) as f64;
+    for (i, w) in natural.iter().enumerate() {
+        cap = left / (natural.len() - i) as f64;
         if *w > cap {
             break;
         }
         left -= w;
     }
-    natural.iter().map(|w| w.min(cap)).collect()
+    cap
 }
 
 #[cfg(test)]
@@ -96,8 +128,17 @@ mod tests {
 
     #[test]
     fn the_widest_columns_give_way() {
-        assert_eq!(share(&[50.0, 60.0], 200.0), [50.0, 60.0]);
-        assert_eq!(share(&[50.0, 500.0, 400.0], 250.0), [50.0, 100.0, 100.0]);
-        assert_eq!(share(&[100.0; 50], 440.0).len(), 10);
+        let texts = |natural: &[f64], width| share(natural, &vec![44.0; natural.len()], width);
+        assert_eq!(texts(&[50.0, 60.0], 200.0), [50.0, 60.0]);
+        assert_eq!(texts(&[50.0, 500.0, 400.0], 250.0), [50.0, 100.0, 100.0]);
+        assert_eq!(texts(&[100.0; 50], 440.0).len(), 10);
+    }
+
+    #[test]
+    fn numbers_keep_their_width() {
+        // A text of 200 gives way to two numbers of 80; what has no room beside them is left out.
+        assert_eq!(share(&[200.0, 80.0, 80.0], &[44.0, 80.0, 80.0], 220.0), [60.0, 80.0, 80.0]);
+        assert_eq!(share(&[200.0, 80.0, 80.0], &[44.0, 80.0, 80.0], 150.0), [70.0, 80.0]);
+        assert_eq!(share(&[90.0, 90.0], &[80.0, 44.0], 140.0), [80.0, 60.0]);
     }
 }
