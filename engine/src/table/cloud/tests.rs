@@ -226,7 +226,7 @@ fn shards_are_read_by_ranges_of_the_columns_that_are_asked_for() {
         let (a, b) = (far.get(i).unwrap(), local.get(i).unwrap());
         assert_eq!((a.encode_png().unwrap(), a.label()), (b.encode_png().unwrap(), b.label()), "{i}");
     }
-    let file = SerializedFileReader::new(bytes::Bytes::from(bytes.clone())).unwrap();
+    let file = SerializedFileReader::new(Bytes::from(bytes.clone())).unwrap();
     let unused = |at: u64| {
         let mut groups = file.metadata().row_groups().iter();
         groups.any(|g| {
