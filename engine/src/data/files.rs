@@ -32,6 +32,8 @@ use crate::regular;
 
 /// The extensions of image files.
 pub const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "bmp", "gif", "webp", "tif", "tiff"];
+/// Those of photos that are not read. They belong to a data set, so that they are counted and named as damaged ones are.
+pub const UNREAD: [&str; 5] = ["heic", "heif", "avif", "jxl", "jp2"];
 
 /// The data set that `from` names: a folder, a pattern with `*`, `?` or `[..]`, a `.csv` table, a `.json` or `.xml` file of
 /// annotations, a file of records, or one image file.
@@ -108,7 +110,12 @@ pub(super) fn extension(path: &Path) -> String {
 /// Whether a file is an image by its name, and not a hidden one.
 pub fn is_image(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-    !hidden && EXTENSIONS.contains(&extension(path).as_str())
+    !hidden && is_photo(&extension(path))
+}
+
+/// Whether an extension is one of photos, be they read or not.
+pub fn is_photo(extension: &str) -> bool {
+    EXTENSIONS.contains(&extension) || UNREAD.contains(&extension)
 }
 
 fn folder(root: &Path) -> Result<Vec<Item>> {

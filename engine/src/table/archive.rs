@@ -7,7 +7,7 @@ use super::bytes::Source;
 use super::filter::{Filter, Value};
 use super::rows::{ColumnChoice, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
-use crate::data::files::EXTENSIONS;
+use crate::data::files::is_photo;
 use crate::error::{Error, Result};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -106,7 +106,7 @@ impl Archive {
 fn is_image(member: &str, columns: &ColumnChoice) -> bool {
     match &columns.image {
         Some(name) => member.eq_ignore_ascii_case(name),
-        None => EXTENSIONS.contains(&member.rsplit('.').next().unwrap_or_default()),
+        None => is_photo(member.rsplit('.').next().unwrap_or_default()),
     }
 }
 

@@ -3,25 +3,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use crate::images::drawn;
 use crate::{golden, onnx_bytes};
 use convscope_engine::Model;
-use convscope_engine::data::{Image, Interpolation, Order, Resize, Rounding, Size};
+use convscope_engine::data::{Interpolation, Order, Resize, Rounding, Size};
 use convscope_engine::load::{LoadOptions, configs, guess, load_model};
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// The side of the golden inputs.
 const SIDE: usize = 12;
-
-/// The same formula as `drawn` in `tests/golden/preprocessing/make.py`.
-fn drawn(width: usize, height: usize) -> Image {
-    let colour = |x: usize, y: usize| {
-        let checks = ((x / 5 + y / 7) % 2) * 120;
-        [x * 7 + y * 3 + checks, x * y / 3 + checks, x * 2 + y * 5 + x * x / 9].map(|v| (v % 256) as u8)
-    };
-    let pixels = (0..width * height).flat_map(|i| colour(i % width, i / width)).collect();
-    Image::new(width, height, pixels).unwrap()
-}
 
 /// A net that gives the mean of each channel of its input, in a folder with these files.
 fn beside(folder: &Path, files: &[(&str, &Value)], options: &Value) -> Model {

@@ -175,3 +175,17 @@ fn idx_images_find_their_labels_gzipped_or_not() {
     std::fs::write(&plain, &images[..20]).unwrap();
     assert!(load_images(&plain).unwrap_err().message.contains("ends too early"));
 }
+
+/// Photos as telephones take them: none is left out in silence.
+#[test]
+fn photos_of_formats_that_are_not_read_are_counted_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = Image::filled(8, 8, [9, 9, 9]).unwrap();
+    seen.save_png(folder.path().join("a.png")).unwrap();
+    std::fs::write(folder.path().join("b.heic"), [&b"\0\0\0\x18ftypheic"[..], &[0; 40]].concat()).unwrap();
+    let data = load_images(folder.path()).unwrap();
+    assert_eq!(data.len(), 2);
+    let refused = data.get(1).unwrap_err();
+    assert!(refused.message.contains("b.heic`: a HEIC photo, which is not read"), "{refused}");
+    assert!(refused.hint.as_deref().is_some_and(|h| h.contains("PNG or JPEG")), "{refused:?}");
+}

@@ -12,8 +12,8 @@ fn pil(name: &str) -> PathBuf {
     golden::path("pil").join(name)
 }
 
-/// The same formula as `drawn` in `tests/golden/pil/make.py`.
-fn drawn(width: usize, height: usize) -> Image {
+/// The same formula as `drawn` in `tests/golden/pil/make.py` and `tests/golden/preprocessing/make.py`.
+pub fn drawn(width: usize, height: usize) -> Image {
     let colour = |x: usize, y: usize| {
         let checks = ((x / 5 + y / 7) % 2) * 120;
         [x * 7 + y * 3 + checks, x * y / 3 + checks, x * 2 + y * 5 + x * x / 9].map(|v| (v % 256) as u8)

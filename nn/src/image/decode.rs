@@ -15,12 +15,13 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::Image;
+use super::{Image, foreign};
 use crate::error::{Context, Error, Kind, Result};
 use crate::limits::{DECODER, IMAGE_FILE, PIXELS};
 use crate::{reads, regular};
 
 const KNOWN: &str = "PNG, JPEG, BMP, GIF, WebP and TIFF are known";
+const CONVERTED: &str = "save it as PNG or JPEG first; PNG, JPEG, BMP, GIF, WebP and TIFF are read";
 
 /// A PNG file with its closing chunk, which some programs leave out: all pixels are there without it.
 fn png_with_end(bytes: &[u8]) -> Cow<'_, [u8]> {
@@ -77,8 +78,9 @@ impl Image {
             return Err(Error::format("the file is empty").hint("is a download or a copy unfinished?"));
         }
         let known = if tiff::is_tiff(bytes) { Some(ImageFormat::Tiff) } else { image::guess_format(bytes).ok() };
-        let format = known.filter(ImageFormat::reading_enabled).ok_or_else(|| {
-            Error::format(format!("not an image: the file starts with {}", beginning(bytes))).hint(KNOWN)
+        let format = known.filter(ImageFormat::reading_enabled).ok_or_else(|| match foreign::format(bytes) {
+            Some(what) => Error::format(format!("{what}, which is not read")).hint(CONVERTED),
+            None => Error::format(format!("not an image: the file starts with {}", beginning(bytes))).hint(KNOWN),
         })?;
         if format == ImageFormat::Tiff
             && let Some(decoded) = tiff::read(bytes)?

@@ -5,6 +5,7 @@
 
 pub mod decode;
 pub mod edit;
+mod foreign;
 pub mod preprocess;
 pub mod resample;
 
