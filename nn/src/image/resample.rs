@@ -158,12 +158,11 @@ fn taps(n: usize, m: usize, support: f64, filter: fn(f64) -> f64) -> Vec<Taps> {
     (0..m).map(at).collect()
 }
 
-/// Positions are summed up step by step, as PIL does it, which decides where a position lies between two pixels.
+/// A position that lies exactly between two pixels takes the later one. PIL adds up steps in floating point, so that its sum may lie on
+/// either side there.
 fn nearest(n: usize, m: usize) -> Vec<Taps> {
-    let step = n as f64 / m as f64;
-    let places = std::iter::successors(Some(step * 0.5), |place| Some(place + step));
-    let at = |place: f64| Taps { first: (place as usize).min(n - 1), weights: vec![1 << FRACTION_BITS] };
-    places.take(m).map(at).collect()
+    let at = |i: usize| Taps { first: (2 * i + 1) * n / (2 * m), weights: vec![1 << FRACTION_BITS] };
+    (0..m).map(at).collect()
 }
 
 fn bilinear(x: f64) -> f64 {
