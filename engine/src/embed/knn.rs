@@ -1,7 +1,10 @@
 //! Exact nearest neighbours by matrix products: candidates from f32 products with their error bound, distances again in f64.
 
 use crate::kernels::matmul::{Matrix, matmul};
+use crate::simd::arch;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 crate::choice! {
     /// The distance between two codes.
@@ -36,8 +39,10 @@ impl Neighbours {
     }
 }
 
-/// Queries whose products are computed at a time.
-const BLOCK: usize = 64;
+/// Queries whose products are computed at a time, at most: the base is packed anew for each block.
+const BLOCK: usize = 512;
+/// Blocks that few queries are cut into, for all threads to have some.
+const BLOCKS: usize = 16;
 
 /// The `k` nearest rows of `base` (n x d) for each row of `queries` (m x d); `None` asks for each row's neighbours among
 /// the others. `k` is at most the number of rows. Exact for any finite values: a row is left out only where the error bound of
@@ -47,10 +52,11 @@ pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric
     let k = k.min(if itself { n.saturating_sub(1) } else { n });
     let scaling = Scaling::of(base, queries, d, metric);
     let rows = scaling.rows(base, d);
-    let asked = queries.map_or_else(|| rows.clone(), |q| scaling.rows(q, d));
+    let asked = queries.map_or(Cow::Borrowed(&rows), |q| Cow::Owned(scaling.rows(q, d)));
     let norms: Vec<f64> = rows.par_chunks(d.max(1)).map(norm).collect();
+    let per_block = (asked.len() / d.max(1)).div_ceil(BLOCKS).clamp(1, BLOCK);
     let blocks: Vec<Vec<(u32, f64)>> = asked
-        .par_chunks(BLOCK * d.max(1))
+        .par_chunks(per_block * d.max(1))
         .enumerate()
         .map(|(b, block)| {
             let m = block.len() / d;
@@ -58,7 +64,7 @@ pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric
             matmul(m, n, d, &mut products, n, false, Matrix::rows(block, d), Matrix::rows(&rows, d).transposed());
             let mut found = Vec::with_capacity(m * k);
             for (r, products) in products.chunks(n).enumerate() {
-                let i = b * BLOCK + r;
+                let i = b * per_block + r;
                 let query = &block[r * d..(r + 1) * d];
                 let exact = |j: u32| match metric {
                     Metric::Cosine => squared(query, &rows[j as usize * d..][..d]),
@@ -86,14 +92,102 @@ fn candidates(products: &[f32], query: f64, norms: &[f64], d: usize, k: usize, o
     if k == 0 {
         return Vec::new();
     }
-    let unit = (d as f64 + 8.0) * 2f64.powi(-24);
-    let distance = |j: usize| norms[j] - 2.0 * f64::from(products[j]);
-    let error = |j: usize| unit * (query + norms[j]);
-    let others = || (0..norms.len()).filter(|j| Some(*j) != own);
-    let mut most: Vec<f64> = others().map(|j| distance(j) + error(j)).collect();
-    let (_, kth, _) = most.select_nth_unstable_by(k - 1, f64::total_cmp);
-    let kth = *kth;
-    others().filter(|j| distance(*j) - error(*j) <= kth).map(|j| j as u32).collect()
+    let bounds = Bounds { products, norms, query, unit: (d as f64 + 8.0) * 2f64.powi(-24), own };
+    let buckets = arch().dispatch(bounds);
+    // k buckets hold a row each that is at most so far: the k nearest are, too.
+    let far = kth(buckets.iter().map(|b| b.upper).collect(), k);
+    let within = |j: &usize| bounds.at(*j).upper <= far;
+    let uppers = bounds.of_buckets(&buckets, |b| b.upper <= far).filter(within).map(|j| bounds.at(j).upper).collect();
+    let kth = kth(uppers, k);
+    let maybe = |j: &usize| bounds.at(*j).lower <= kth;
+    bounds.of_buckets(&buckets, |b| b.lower <= kth).filter(maybe).map(|j| j as u32).collect()
+}
+
+/// The `k`th smallest value; infinity where there are fewer.
+fn kth(mut values: Vec<f64>, k: usize) -> f64 {
+    if values.len() < k {
+        return f64::INFINITY;
+    }
+    *values.select_nth_unstable_by(k - 1, f64::total_cmp).1
+}
+
+/// Rows whose least bounds are found together.
+const BUCKET: usize = 16;
+
+/// A squared distance, less the query's own length, lies between these.
+#[derive(Clone, Copy)]
+struct Bound {
+    lower: f64,
+    upper: f64,
+}
+
+/// The bounds of a query's squared distances.
+#[derive(Clone, Copy)]
+struct Bounds<'a> {
+    products: &'a [f32],
+    norms: &'a [f64],
+    query: f64,
+    /// The relative error.
+    unit: f64,
+    /// The query's own row, which is infinitely far.
+    own: Option<usize>,
+}
+
+impl Bounds<'_> {
+    #[inline(always)]
+    fn of(&self, product: f32, norm: f64) -> Bound {
+        let (distance, error) = (norm - 2.0 * f64::from(product), self.unit * (self.query + norm));
+        Bound { lower: distance - error, upper: distance + error }
+    }
+
+    fn at(&self, j: usize) -> Bound {
+        if Some(j) == self.own {
+            return Bound { lower: f64::INFINITY, upper: f64::INFINITY };
+        }
+        self.of(self.products[j], self.norms[j])
+    }
+
+    /// The other rows in the buckets that `pass`.
+    fn of_buckets(&self, buckets: &[Bound], pass: impl Fn(&Bound) -> bool) -> impl Iterator<Item = usize> {
+        let passing = buckets.iter().enumerate().filter(move |(_, b)| pass(b));
+        let (n, own) = (self.norms.len(), self.own);
+        passing.flat_map(move |(b, _)| b * BUCKET..((b + 1) * BUCKET).min(n)).filter(move |j| Some(*j) != own)
+    }
+}
+
+impl WithSimd for Bounds<'_> {
+    /// The least bounds of each bucket.
+    type Output = Vec<Bound>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<Bound> {
+        let (products, _) = self.products.as_chunks::<BUCKET>();
+        let (norms, _) = self.norms.as_chunks::<BUCKET>();
+        let mut out: Vec<Bound> = Vec::with_capacity(self.norms.len().div_ceil(BUCKET));
+        for (products, norms) in products.iter().zip(norms) {
+            // Eight minima side by side.
+            let mut least = [[f64::INFINITY; 8]; 2];
+            for (products, norms) in products.as_chunks::<8>().0.iter().zip(norms.as_chunks::<8>().0) {
+                for l in 0..8 {
+                    let bound = self.of(products[l], norms[l]);
+                    least[0][l] = if bound.lower < least[0][l] { bound.lower } else { least[0][l] };
+                    least[1][l] = if bound.upper < least[1][l] { bound.upper } else { least[1][l] };
+                }
+            }
+            let [lower, upper] = least.map(|v| v.into_iter().fold(f64::INFINITY, f64::min));
+            out.push(Bound { lower, upper });
+        }
+        // The last rows that fill no bucket, and the query's own bucket, in which it must not count.
+        let apart = [(out.len() * BUCKET < self.norms.len()).then_some(out.len()), self.own.map(|own| own / BUCKET)];
+        for bucket in apart.into_iter().flatten() {
+            let rows = bucket * BUCKET..((bucket + 1) * BUCKET).min(self.norms.len());
+            let least = rows.map(|j| self.at(j)).fold(Bound { lower: f64::INFINITY, upper: f64::INFINITY }, |a, b| {
+                Bound { lower: a.lower.min(b.lower), upper: a.upper.min(b.upper) }
+            });
+            if bucket < out.len() { out[bucket] = least } else { out.push(least) }
+        }
+        out
+    }
 }
 
 /// A row's squared length.
@@ -101,7 +195,21 @@ fn norm(row: &[f32]) -> f64 {
     row.iter().map(|v| f64::from(*v).powi(2)).sum()
 }
 
+/// The squared distances of a row from each of `rows`.
+pub fn squared_from(row: &[f32], rows: &[f32]) -> Vec<f64> {
+    struct Distances<'a>(&'a [f32], &'a [f32]);
+    impl WithSimd for Distances<'_> {
+        type Output = Vec<f64>;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> Vec<f64> {
+            self.1.chunks_exact(self.0.len().max(1)).map(|other| squared(self.0, other)).collect()
+        }
+    }
+    arch().dispatch(Distances(row, rows))
+}
+
 /// The squared distance of two rows.
+#[inline(always)]
 pub fn squared(a: &[f32], b: &[f32]) -> f64 {
     // Four sums in a fixed pattern, so that the compiler may use vector registers.
     let mut sums = [0f64; 4];
