@@ -3,6 +3,8 @@
 //! Points are sorted in Morton order in each iteration. The tree is one array in depth-first order; each node has the index of
 //! the node after its subtree, so that a traversal needs no stack.
 
+use crate::simd::arch;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// A node: the points of a square.
@@ -22,7 +24,14 @@ struct Node {
 /// A tree over points in the plane.
 pub struct Quadtree {
     nodes: Vec<Node>,
+    /// The points' numbers in Morton order, where neighbours are near.
+    order: Vec<u32>,
 }
+
+/// Points whose forces one traversal computes side by side, in the lanes of vectors.
+const SIDE_BY_SIDE: usize = 8;
+/// Traversals that one task makes at least.
+const TRAVERSALS: usize = 8;
 
 /// The depth from which on points count as equal.
 const DEEPEST: u32 = 31;
@@ -48,7 +57,8 @@ impl Quadtree {
             })
             .collect();
         order.par_sort_unstable();
-        let mut tree = Quadtree { nodes: Vec::with_capacity(2 * points.len()) };
+        let numbers = order.iter().map(|(_, i)| *i).collect();
+        let mut tree = Quadtree { nodes: Vec::with_capacity(2 * points.len()), order: numbers };
         let theta = theta.max(1e-9);
         tree.build(&order, points, 2 * (DEEPEST - 1), side / theta);
         tree
@@ -90,6 +100,29 @@ impl Quadtree {
         (node.x, node.y, node.skip) = (x / count, y / count, skip);
     }
 
+    /// [`Self::repulsion`] of each of the tree's `points`. Eight neighbours share a traversal, and a square is opened for all
+    /// of them where it must be for one, so that no approximation is coarser than a point's own.
+    pub fn repulsions(&self, points: &[[f64; 2]]) -> Vec<([f64; 2], f64)> {
+        let groups: Vec<Forces> = self
+            .order
+            .par_chunks(SIDE_BY_SIDE)
+            .with_min_len(TRAVERSALS)
+            .map(|group| {
+                // The last group is filled up with its first point.
+                let lane = |l: usize| points[group[if l < group.len() { l } else { 0 }] as usize];
+                let axis = |a: usize| std::array::from_fn(|l| lane(l)[a]);
+                arch().dispatch(Traversal { nodes: &self.nodes, x: axis(0), y: axis(1) })
+            })
+            .collect();
+        let mut out = vec![([0.0; 2], 0.0); points.len()];
+        for (group, forces) in self.order.chunks(SIDE_BY_SIDE).zip(groups) {
+            for (l, i) in group.iter().enumerate() {
+                out[*i as usize] = ([forces.x[l], forces.y[l]], forces.z[l]);
+            }
+        }
+        out
+    }
+
     /// For a point: sum of q^2 (p - p_j) over all points, and sum of q, with q = 1 / (1 + |p - p_j|^2). The point itself,
     /// where it is one of the tree's, adds nothing to the first and 1 to the second.
     pub fn repulsion(&self, [x, y]: [f64; 2]) -> ([f64; 2], f64) {
@@ -111,6 +144,57 @@ impl Quadtree {
             at = node.skip as usize;
         }
         ([fx, fy], z)
+    }
+}
+
+/// One traversal for points that are near each other: a square is opened where any of them must open it.
+struct Traversal<'a> {
+    nodes: &'a [Node],
+    x: [f64; SIDE_BY_SIDE],
+    y: [f64; SIDE_BY_SIDE],
+}
+
+/// The forces on the points of a traversal, and their sums of q.
+struct Forces {
+    x: [f64; SIDE_BY_SIDE],
+    y: [f64; SIDE_BY_SIDE],
+    z: [f64; SIDE_BY_SIDE],
+}
+
+impl WithSimd for Traversal<'_> {
+    type Output = Forces;
+
+    // Plain loops over the lanes: the compiler makes vectors of them, and no bit depends on their width.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Forces {
+        let Traversal { nodes, x, y } = self;
+        let zero = [0.0; SIDE_BY_SIDE];
+        let mut forces = Forces { x: zero, y: zero, z: zero };
+        let mut at = 0;
+        while let Some(node) = nodes.get(at) {
+            let (mut dx, mut dy, mut d) = (zero, zero, zero);
+            let mut opened = 0u64;
+            for l in 0..SIDE_BY_SIDE {
+                dx[l] = x[l] - node.x;
+                dy[l] = y[l] - node.y;
+                d[l] = dx[l] * dx[l] + dy[l] * dy[l];
+                opened |= u64::from(d[l] < node.near);
+            }
+            if opened != 0 {
+                at += 1;
+                continue;
+            }
+            for l in 0..SIDE_BY_SIDE {
+                let q = 1.0 / (1.0 + d[l]);
+                let nq = node.count * q;
+                forces.z[l] += nq;
+                let force = nq * q;
+                forces.x[l] += force * dx[l];
+                forces.y[l] += force * dy[l];
+            }
+            at = node.skip as usize;
+        }
+        forces
     }
 }
 
@@ -137,8 +221,9 @@ mod tests {
         points.push(points[3]);
         for (theta, tolerance) in [(0.0, 1e-9), (0.5, 0.05)] {
             let tree = Quadtree::new(&points, theta);
-            for p in &points {
-                let ([fx, fy], z) = tree.repulsion(*p);
+            let together = tree.repulsions(&points);
+            for (p, forces) in points.iter().zip(together).flat_map(|(p, f)| [(p, tree.repulsion(*p)), (p, f)]) {
+                let ([fx, fy], z) = forces;
                 let (mut want, mut all, mut size) = ([0.0; 2], 0.0, 0.0);
                 for o in &points {
                     let d = [p[0] - o[0], p[1] - o[1]];

@@ -5,6 +5,8 @@ use super::knn::Neighbours;
 use super::perplexity::{Sparse, joint};
 use super::quadtree::Quadtree;
 use crate::job::Job;
+use crate::simd::arch;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// How the embedding is found.
@@ -101,34 +103,63 @@ pub(super) fn advance(
 
 /// A quarter of the gradient of the divergence for each point, and the normaliser Z of the embedding's similarities.
 fn gradient(p: &Sparse, points: &[[f64; 2]], exaggeration: f64, theta: f64) -> (Vec<[f64; 2]>, f64) {
-    let tree = Quadtree::new(points, theta);
-    let parts: Vec<([f64; 2], [f64; 2], f64)> = points
+    let repulsions = Quadtree::new(points, theta).repulsions(points);
+    let z = repulsions.iter().map(|(_, z)| z - 1.0).sum::<f64>().max(f64::MIN_POSITIVE);
+    let gradient = points
         .par_iter()
+        .zip(&repulsions)
         .enumerate()
         .with_min_len(CHUNK)
-        .map(|(i, y)| {
-            let (away, z) = tree.repulsion(*y);
-            let mut toward = [0.0; 2];
-            for e in p.starts[i]..p.starts[i + 1] {
-                let other = points[p.columns[e] as usize];
-                let d = [y[0] - other[0], y[1] - other[1]];
-                let pull = p.values[e] / (1.0 + d[0] * d[0] + d[1] * d[1]);
-                toward[0] += pull * d[0];
-                toward[1] += pull * d[1];
-            }
-            (toward, away, z - 1.0)
+        .map(|(i, (y, (away, _)))| {
+            let row = p.starts[i]..p.starts[i + 1];
+            let (columns, values) = (&p.columns[row.clone()], &p.values[row]);
+            let toward = arch().dispatch(Attraction { of: *y, columns, values, points });
+            [0, 1].map(|a| exaggeration * toward[a] - away[a] / z)
         })
         .collect();
-    let z = parts.iter().map(|p| p.2).sum::<f64>().max(f64::MIN_POSITIVE);
-    let gradient = parts.iter().map(|(t, a, _)| [0, 1].map(|i| exaggeration * t[i] - a[i] / z)).collect();
     (gradient, z)
+}
+
+/// Neighbours whose pulls are computed side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+/// The pull of a point's neighbours: sum of p q (y - y_j), with q = 1 / (1 + |y - y_j|^2).
+struct Attraction<'a> {
+    of: [f64; 2],
+    columns: &'a [u32],
+    values: &'a [f64],
+    points: &'a [[f64; 2]],
+}
+
+impl WithSimd for Attraction<'_> {
+    type Output = [f64; 2];
+
+    // Plain loops over the lanes: the compiler makes vectors of them, and no bit depends on their width.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> [f64; 2] {
+        let zero = [0.0; SIDE_BY_SIDE];
+        let (mut sx, mut sy) = (zero, zero);
+        for (columns, values) in self.columns.chunks(SIDE_BY_SIDE).zip(self.values.chunks(SIDE_BY_SIDE)) {
+            // Lanes that are left over stay at a distance of 0 and pull by 0.
+            let (mut dx, mut dy, mut p) = (zero, zero, zero);
+            for (l, (column, value)) in columns.iter().zip(values).enumerate() {
+                let other = self.points[*column as usize];
+                (dx[l], dy[l], p[l]) = (self.of[0] - other[0], self.of[1] - other[1], *value);
+            }
+            for l in 0..SIDE_BY_SIDE {
+                let pull = p[l] / (1.0 + (dx[l] * dx[l] + dy[l] * dy[l]));
+                sx[l] += pull * dx[l];
+                sy[l] += pull * dy[l];
+            }
+        }
+        [sx.iter().sum(), sy.iter().sum()]
+    }
 }
 
 /// sum of p ln(p / q).
 fn divergence(p: &Sparse, points: &[[f64; 2]], theta: f64) -> f64 {
-    let tree = Quadtree::new(points, theta);
-    let z: Vec<f64> = points.par_iter().with_min_len(CHUNK).map(|y| tree.repulsion(*y).1 - 1.0).collect();
-    let z: f64 = z.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    let repulsions = Quadtree::new(points, theta).repulsions(points);
+    let z = repulsions.iter().map(|(_, z)| z - 1.0).sum::<f64>().max(f64::MIN_POSITIVE);
     let mut sum = 0.0;
     for (i, y) in points.iter().enumerate() {
         for e in p.starts[i]..p.starts[i + 1] {
