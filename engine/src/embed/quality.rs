@@ -1,8 +1,10 @@
 //! Quality measures of an embedding (Kobak and Berens 2019; Venna and Kaski 2001), which every figure prints.
 
-use super::knn::{Metric, Neighbours, nearest, squared};
+use super::knn::{Metric, Neighbours, nearest, squared, squared_from};
+use crate::random::Stream;
 use crate::stats::spearman;
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Quality measures of an embedding.
 #[derive(Clone, Copy, Debug)]
@@ -17,30 +19,52 @@ pub struct Quality {
     pub k: usize,
 }
 
-/// Rows whose ranks are looked up, and pairs that are correlated, come from at most so many points, evenly spaced.
-const SAMPLE: usize = 1000;
+/// Points whose neighbours' ranks are looked up, at most, drawn at random.
+const RANKED: usize = 1000;
+/// Points between which distances are correlated, at most, drawn from these.
+const CORRELATED: usize = 400;
 
-/// The figures of `points` for codes whose neighbours (at least k each) are `near`.
-pub fn quality(codes: &[f32], d: usize, near: &Neighbours, points: &[[f64; 2]], metric: Metric) -> Quality {
-    let n = points.len();
-    let k = 10.min(near.k).min(n.saturating_sub(1));
+/// At most `most` of `n` numbers, drawn without regard to their order (data may repeat a pattern), in that order.
+fn sample(n: usize, most: usize) -> Vec<usize> {
+    if n <= most {
+        return (0..n).collect();
+    }
+    let mut some = Stream::new(0, "sample").permutation(n);
+    some.truncate(most);
+    some.sort_unstable();
+    some
+}
+
+/// The neighbours in the plane by which an embedding is judged: ten of each point, or as many as `near` has of its code.
+pub fn nearest_in_plane(points: &[[f64; 2]], near: &Neighbours) -> Neighbours {
     let flat: Vec<f32> = points.iter().flat_map(|p| p.map(|v| v as f32)).collect();
-    let plane = nearest(&flat, 2, None, k, Metric::Euclidean);
+    nearest(&flat, 2, None, 10.min(near.k), Metric::Euclidean)
+}
+
+/// The figures of `points`, whose [`nearest_in_plane`] are `plane`, for codes whose neighbours are `near`.
+pub fn quality(
+    codes: &[f32],
+    d: usize,
+    (near, plane): (&Neighbours, &Neighbours),
+    points: &[[f64; 2]],
+    metric: Metric,
+) -> Quality {
+    let (n, k) = (points.len(), plane.k);
     let kept: usize = (0..n).map(|i| plane.of(i).iter().filter(|j| near.of(i)[..k].contains(j)).count()).sum();
-    let sample: Vec<usize> = (0..n.min(SAMPLE)).map(|i| i * n / n.min(SAMPLE)).collect();
+    let ranked = sample(n, RANKED);
     let scaled = unit(codes, d, metric);
     let row = |i: usize| &scaled[i * d..(i + 1) * d];
-    let costs: Vec<f64> = sample
+    let costs: Vec<f64> = ranked
         .par_iter()
         .map(|i| {
-            let all: Vec<f64> = (0..n).map(|j| squared(row(*i), row(j))).collect();
+            let all = squared_from(row(*i), &scaled);
             let rank = |j: usize| (0..n).filter(|o| o != i && (all[*o], *o) < (all[j], j)).count() + 1;
             plane.of(*i).iter().map(|j| rank(*j as usize).saturating_sub(k) as f64).sum()
         })
         .collect();
-    let worst = sample.len() as f64 * k as f64 * (2.0 * n as f64 - 3.0 * k as f64 - 1.0).max(1.0);
+    let worst = ranked.len() as f64 * k as f64 * (2.0 * n as f64 - 3.0 * k as f64 - 1.0).max(1.0);
     let (mut high, mut low) = (Vec::new(), Vec::new());
-    let few: Vec<usize> = sample.iter().step_by(sample.len().div_ceil(400).max(1)).copied().collect();
+    let few: Vec<usize> = sample(ranked.len(), CORRELATED).into_iter().map(|i| ranked[i]).collect();
     for (a, i) in few.iter().enumerate() {
         for j in &few[..a] {
             high.push(squared(row(*i), row(*j)).sqrt());
@@ -80,15 +104,16 @@ pub fn votes(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Vec<Optio
 }
 
 /// Rows of length 1 where angles count.
-fn unit(codes: &[f32], d: usize, metric: Metric) -> Vec<f32> {
-    let mut out = codes.to_vec();
-    if metric == Metric::Cosine {
-        out.par_chunks_mut(d.max(1)).for_each(|row| {
-            let length = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt().max(1e-300);
-            row.iter_mut().for_each(|v| *v = (f64::from(*v) / length) as f32);
-        });
+fn unit(codes: &[f32], d: usize, metric: Metric) -> Cow<'_, [f32]> {
+    if metric == Metric::Euclidean {
+        return Cow::Borrowed(codes);
     }
-    out
+    let mut out = codes.to_vec();
+    out.par_chunks_mut(d.max(1)).for_each(|row| {
+        let length = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt().max(1e-300);
+        row.iter_mut().for_each(|v| *v = (f64::from(*v) / length) as f32);
+    });
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -102,11 +127,14 @@ mod tests {
         let codes: Vec<f32> = (0..400u64).map(|i| stream.normal_at(i) as f32).collect();
         let near = nearest(&codes, 2, None, 10, Metric::Euclidean);
         let points: Vec<[f64; 2]> = codes.chunks(2).map(|p| [f64::from(p[0]) * 3.0, f64::from(p[1]) * 3.0]).collect();
-        let q = quality(&codes, 2, &near, &points, Metric::Euclidean);
+        let judged = |points: &[[f64; 2]]| {
+            quality(&codes, 2, (&near, &nearest_in_plane(points, &near)), points, Metric::Euclidean)
+        };
+        let q = judged(&points);
         assert!(q.preserved > 0.999 && q.trustworthiness > 0.9999 && q.distances > 0.9999, "{q:?}");
         let order = Stream::new(2, "order").permutation(200);
         let shuffled: Vec<[f64; 2]> = order.iter().map(|i| points[*i]).collect();
-        let q = quality(&codes, 2, &near, &shuffled, Metric::Euclidean);
+        let q = judged(&shuffled);
         assert!(q.preserved < 0.12 && q.trustworthiness < 0.6 && q.distances.abs() < 0.2, "{q:?}");
     }
 

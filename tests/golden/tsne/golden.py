@@ -1,4 +1,4 @@
-"""Writes tsne.json: how well openTSNE keeps the neighbours of generated codes (pip install openTSNE).
+"""Writes tsne.json: how well openTSNE keeps the neighbours of generated codes (pip install openTSNE==1.0.4).
 
 The codes follow from integer hashes, so that the Rust test makes the same ones (engine/tests/it/embedding.rs).
 Run: python3 tests/golden/tsne/golden.py
@@ -42,9 +42,22 @@ def preserved(high, low, k=10):
     return float(np.mean([len(set(p) & set(q)) / k for p, q in zip(a, b)]))
 
 
+def trustworthiness(high, low, k=10, most=1000):
+    """Venna and Kaski 2001, over `most` points drawn at random."""
+    n, high, low = len(high), high.astype(np.float64), low.astype(np.float64)
+    some = np.random.default_rng(0).permutation(n)[:most]
+    cost = 0.0
+    for i in some:
+        rank = np.empty(n, int)
+        rank[np.argsort(np.where(np.arange(n) == i, -1.0, ((high - high[i]) ** 2).sum(1)), kind="stable")] = np.arange(n)
+        near = np.argsort(np.where(np.arange(n) == i, -1.0, ((low - low[i]) ** 2).sum(1)), kind="stable")[1 : k + 1]
+        cost += np.maximum(rank[near] - k, 0).sum()
+    return float(1 - 2 * cost / (len(some) * k * (2 * n - 3 * k - 1)))
+
+
 def main():
     out = {"made_by": f"openTSNE {openTSNE.__version__}, 2 jobs, perplexity 30, seed 0", "sets": []}
-    for n, d in [(1000, 64), (5000, 512)]:
+    for n, d in [(1000, 64), (5000, 512), (20000, 512)]:
         x = codes(n, d)
         start = time.time()
         y = openTSNE.TSNE(perplexity=30, n_jobs=2, random_state=0).fit(x)
@@ -54,6 +67,7 @@ def main():
             "d": d,
             "sum": float(x.astype(np.float64).sum()),
             "preserved": round(preserved(x, np.asarray(y)), 4),
+            "trustworthiness": round(trustworthiness(x, np.asarray(y)), 4),
             "kl": round(float(y.kl_divergence), 4),
         })
         print(out["sets"][-1], f"{seconds:.1f} s")

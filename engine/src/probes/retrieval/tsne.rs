@@ -75,7 +75,8 @@ impl Probe for Tsne {
             theta: self.theta,
         };
         let found = tsne::embed(&near, tsne::start(&codes.values, codes.d), &settings, job);
-        let kept = quality::quality(&codes.values, codes.d, &near, &found.points, self.metric);
+        let plane = quality::nearest_in_plane(&found.points, &near);
+        let kept = quality::quality(&codes.values, codes.d, (&near, &plane), &found.points, self.metric);
         let colours = groups(&codes, self.colour, on.model().ok())?;
         let title = format!("t-SNE of {n} codes{}", codes.place());
         let mut table = Table::new(["figure", "value", "means"]);
@@ -95,7 +96,6 @@ impl Probe for Tsne {
         ];
         let (_, labels) = codes.labels();
         let flat: Vec<f32> = found.points.iter().flat_map(|p| p.map(|v| v as f32)).collect();
-        let plane = nearest(&flat, 2, None, kept.k, Metric::Euclidean);
         if let Some(share) = quality::purity(&plane, kept.k, &labels) {
             let before = quality::purity(&near, kept.k, &labels).unwrap_or(share);
             let means = format!("share of a point's {} neighbours of its class; among the codes {before:.3}", kept.k);
