@@ -33,6 +33,8 @@ pub use planes::{Plane, smooth, window as grey_window};
 pub const WIDTH: f64 = 900.0;
 /// So many galleries below each other are drawn two in a row.
 const GALLERIES: usize = 4;
+/// The most pictures of a gallery that is drawn on half of the width.
+const HALF_A_ROW: usize = 9;
 /// White between parts.
 const GAP: f64 = 18.0;
 /// The narrowest column of artifacts side by side.
@@ -192,9 +194,9 @@ fn whole(artifact: &Artifact, width: f64, outermost: bool, look: Look) -> Result
 }
 
 /// An artifact's parts, galleries that follow each other together where they would make a page too high to look at: those are
-/// drawn two in a row.
+/// drawn two in a row. One of many pictures needs the whole width.
 pub fn runs(parts: &[Part]) -> Vec<&[Part]> {
-    let gallery = |p: &Part| matches!(p, Part::Pictures(_));
+    let gallery = |p: &Part| matches!(p, Part::Pictures(p) if p.images.len() <= HALF_A_ROW);
     let mut out: Vec<&[Part]> = Vec::new();
     for run in parts.chunk_by(|a, b| gallery(a) && gallery(b)) {
         if run.len() >= GALLERIES { out.push(run) } else { out.extend(run.chunks(1)) }
