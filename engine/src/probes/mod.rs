@@ -80,6 +80,8 @@ catalog! {
     people::compare_with_humans::CompareWithHumans,
     people::shape_bias::ShapeBias,
     measure::accuracy_by_attribute::AccuracyByAttribute,
+    measure::accuracy_by_class::AccuracyByClass,
+    measure::multi_label_accuracy::MultiLabelAccuracy,
     measure::calibration::Calibration,
     measure::perturbation_sweep::PerturbationSweep,
     measure::linear_probe::LinearProbe,

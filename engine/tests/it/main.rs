@@ -76,6 +76,7 @@ mod real_nets;
 mod recordings;
 mod rectifier_rules;
 mod retrieval;
+mod right_answers;
 mod rise;
 mod score_cam;
 mod sealing;
