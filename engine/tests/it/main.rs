@@ -91,3 +91,4 @@ mod tables;
 mod transformers;
 mod videos;
 mod window_geometry;
+mod zoo_files;

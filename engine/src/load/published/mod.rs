@@ -231,3 +231,6 @@ impl LoadRequest<'_> {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests;
