@@ -123,7 +123,9 @@ impl MultiLabelAccuracy {
             let value = Attribute::Text(own.clone().unwrap_or_default());
             Ok(Some(Known { value, within: None, right: vec![own.into_iter().collect(), answers] }))
         };
-        let classes: BTreeSet<String> = right.iter().flatten().cloned().chain(data.labels()).collect();
+        let part = job.ledger().map(|ledger| ledger.part_of(data.len(), &data.name)).transpose()?;
+        let labels = data.labels_in(part.unwrap_or(0..data.len()))?;
+        let classes: BTreeSet<String> = right.iter().flatten().cloned().chain(labels).collect();
         let (probe, classes) = ((self.name(), self.settings()), classes.into_iter().collect());
         Ask { probe, top: 1, lists: 2, classes, known: &known }.of(on, data, job)
     }
