@@ -81,6 +81,7 @@ catalog! {
     people::shape_bias::ShapeBias,
     measure::accuracy_by_attribute::AccuracyByAttribute,
     measure::accuracy_by_class::AccuracyByClass,
+    measure::accuracy_by_factor::AccuracyByFactor,
     measure::multi_label_accuracy::MultiLabelAccuracy,
     measure::calibration::Calibration,
     measure::perturbation_sweep::PerturbationSweep,

@@ -11,6 +11,7 @@ use convscope_engine::params::{Params as _, Value};
 use convscope_engine::predictions::Predictions;
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::measure::accuracy_by_class::AccuracyByClass;
+use convscope_engine::probes::measure::accuracy_by_factor::{AccuracyByFactor, Factors};
 use convscope_engine::probes::measure::multi_label_accuracy::{Answers, MultiLabelAccuracy};
 use convscope_engine::probes::people::compare_with_humans::CompareWithHumans;
 use convscope_engine::shapes::net::load;
@@ -128,6 +129,36 @@ fn a_net_and_its_predictions_have_the_same_accuracies() {
     let strange = MultiLabelAccuracy::new().answers(Answers::Lists(vec![vec!["zebra".into()]; 90]));
     let error = strange.run(&Subject::Model(net), &Input::Data(data), &job).unwrap_err().to_string();
     assert!(error.contains("no class `zebra`") && error.contains("the right classes of `shapes`"), "{error}");
+}
+
+/// Ten images, four errors: three on the four that have the first factor, one on the two that have the second.
+#[test]
+fn error_ratios_are_errors_with_a_factor_over_errors_on_all() {
+    let mut text = String::from("image,truth,prediction,pose,darker,never,size\n");
+    for (i, (right, pose, darker)) in
+        [(0, 1, 0), (0, 1, 0), (0, 1, 1), (1, 1, 1), (0, 0, 0)].into_iter().chain([(1, 0, 0); 5]).enumerate()
+    {
+        writeln!(text, "{i}.jpg,cat,{},{pose},{darker},0,{i}", if right == 1 { "cat" } else { "dog" }).unwrap();
+    }
+    let told = read("told", &text);
+    let data = told.data.clone();
+    let found = ask(&AccuracyByFactor::new(), vec![told.clone()], &data).unwrap();
+    close(&found, "overall", &[0.4]);
+    close(&found, "counts", &[4.0, 2.0]);
+    close(&found, "error", &[0.75, 0.5]);
+    close(&found, "ratio", &[0.75 / 0.4, 0.5 / 0.4]);
+    let names: Vec<String> = table(&found, "error ratios").column("factor").unwrap().iter().map(|c| c.text()).collect();
+    assert_eq!(names, ["pose", "darker"], "an attribute that nothing has is no factor, one of other values neither");
+    // A quantity above a limit: images 3 to 9, of which one is wrong.
+    let limits = Factors::Above([("size".to_string(), 2.0)].into());
+    let found = ask(&AccuracyByFactor::new().factors(limits), vec![told.clone()], &data).unwrap();
+    close(&found, "error", &[1.0 / 7.0]);
+    let strange = AccuracyByFactor::new().factors(Factors::Names(vec!["pos".into()]));
+    let error = ask(&strange, vec![told.clone()], &data).unwrap_err();
+    assert!(error.message.contains("no factor `pos`") && error.hint.unwrap().contains("did you mean `pose`"));
+    let bare = Dataset::new("bare", vec![Item::file("0.jpg")]);
+    let error = ask(&AccuracyByFactor::new(), vec![told], &bare).unwrap_err();
+    assert!(error.message.contains("`bare` has no factor") && error.hint.unwrap().contains("imagenet_x"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod accuracy_by_attribute;
 pub mod accuracy_by_class;
+pub mod accuracy_by_factor;
 pub mod calibration;
 pub mod cka;
 pub mod feature_distance;
