@@ -270,6 +270,14 @@ fn files_of_the_zoo_get_the_cards_of_their_graphs() {
         assert_eq!(net.card().preprocess().unwrap().order, Order::Bgr);
         assert_eq!(net.card().class_index("n00000007").unwrap(), 7);
         assert_eq!(net.card().class_index("synonym 7").unwrap(), 7);
+        // Layers go by the papers' names, though the file has names for values alone.
+        for layer in if name == "googlenet" {
+            ["inception_5b/5x5/relu", "loss3/classifier"]
+        } else {
+            ["fire9/expand3x3/relu", "conv10"]
+        } {
+            assert!(net.layer(layer).is_ok(), "{name} has no `{layer}`");
+        }
         // A class's score is what enters the closing softmax.
         let scores = net.graph().scores();
         assert!(scores != net.graph().output(), "{name}: the softmax is not peeled");
