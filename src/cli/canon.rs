@@ -1,11 +1,14 @@
 //! `convscope canon`: reproduces the figures and tables of the papers for a net and its images. Each paper's script lies in
 //! scripts/canon/ and is part of the program; it is written beside its report, where users can change it and run it again.
 
+mod index;
+
 use super::terminal::print_err;
 use super::{FAILED, INTERRUPTED, RunArgs};
 use clap::Args;
 use convscope_engine::error::did_you_mean;
 use convscope_engine::{Error, Result, atomic};
+use index::{Paper, page};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,8 +75,7 @@ impl Canon {
             None => PAPERS.to_vec(),
             Some(name) => vec![paper(name)?],
         };
-        let mut rows = String::new();
-        let mut code = 0;
+        let (mut made, mut code) = (Vec::new(), 0);
         for (name, title, script) in papers {
             print_err(&format!("{name}: {title}"));
             let ended = self.run(name, script)?;
@@ -84,15 +86,10 @@ impl Canon {
                 print_err(&format!("{name} ended with code {ended}; the others go on"));
                 code = FAILED;
             }
-            let said = if ended == 0 { "" } else { " (ended early; its report says why)" };
-            rows += &format!("<li><a href=\"{name}/report.html\">{title}</a>{said}</li>\n");
+            made.push(Paper { name, title, ended: ended == 0 });
         }
-        let page = format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>The canon</title>\n<h1>The canon, on {}</h1>\n<ul>\n{rows}</ul>\n</html>\n",
-            escaped(&self.net)
-        );
         let index = self.out.join("index.html");
-        atomic::write(&index, page.as_bytes())?;
+        atomic::write(&index, page(&self.net, &made, &self.out).as_bytes())?;
         print_err(&format!("reports: {}", index.display()));
         Ok(code)
     }
@@ -179,8 +176,4 @@ fn absolute(path: &Path) -> String {
 /// A net's file from the root on; a name as it is, even where a folder is called so.
 fn net(spec: &str) -> String {
     if Path::new(spec).is_file() { absolute(Path::new(spec)) } else { spec.to_string() }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -38,6 +38,9 @@ fn every_paper_gives_a_report_with_its_numbers() {
         assert!(report.contains("numbers beside ours") && !report.contains("src=\"http"), "{paper}");
         let rows = numbers(&place.join("numbers.csv"));
         assert!(!rows.is_empty(), "{paper} has no number");
+        let missing = rows.iter().filter(|r| r[6].starts_with("not made: ")).count();
+        let told = format!("{} numbers are made, {missing} lack something", rows.len() - missing);
+        assert!(index.contains(&told), "{paper}: {told}");
         for row in rows {
             // A number of ours, or the paper's alone, or a reason why there is none.
             let has = !row[3].is_empty() || !row[2].is_empty();
