@@ -100,7 +100,8 @@ fn photos(folder: &Path) {
         }
         writeln!(regions, "{name},8,8,56,56,{i}").unwrap();
     }
-    let classes = data.labels().iter().fold(String::from("class,letters\n"), |t, l| t + &format!("{l},{}\n", l.len()));
+    let mut classes = String::from("class,letters\n");
+    data.labels().iter().for_each(|label| writeln!(classes, "{label},{}", label.len()).unwrap());
     let files = [("classes.csv", classes), ("labels.jsonl", people), ("regions.csv", regions)];
     for (name, text) in files.into_iter().chain([("answers.json", serde_json::Value::from(answers).to_string())]) {
         std::fs::write(folder.join(name), text).unwrap();
