@@ -334,6 +334,22 @@ fn the_digits_net_computes_what_its_definition_says() {
     assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9, "digits exclude each other");
 }
 
+/// Labels of another net in the same folder do not take the place of its own.
+#[test]
+fn labels_of_another_net_beside_the_file_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mnist-7.onnx"), mnist()).unwrap();
+    for (lines, name, note) in
+        [(1000, "7", "the 1000 labels beside the net do not fit its 10 outputs"), (10, "line 7", "labels")]
+    {
+        let text: String = (0..lines).map(|i| format!("line {i}\n")).collect();
+        std::fs::write(folder.path().join("labels.txt"), text).unwrap();
+        let net = load_model("mnist-7.onnx", &LoadOptions::default(), folder.path(), &|_| {}).unwrap();
+        assert_eq!(net.card().class_name(7), name, "{lines} lines");
+        assert!(is_noted(&net, note), "{:?}", net.card().notes);
+    }
+}
+
 /// 5 x 5 with two zeros around, a bias a map, negative values cut off.
 fn convolved(x: &[f32], maps: usize, side: usize, weight: &[f32], bias: &[f32]) -> Vec<f32> {
     let at = |c: usize, y: isize, x_: isize| {
