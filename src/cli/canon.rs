@@ -1,11 +1,14 @@
 //! `convscope canon`: reproduces the figures and tables of the papers for a net and its images. Each paper's script lies in
 //! scripts/canon/ and is part of the program; it is written beside its report, where users can change it and run it again.
 
+mod index;
+
 use super::terminal::print_err;
 use super::{FAILED, INTERRUPTED, RunArgs};
 use clap::Args;
 use convscope_engine::error::did_you_mean;
 use convscope_engine::{Error, Result, atomic};
+use index::{Paper, page};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,6 +47,14 @@ pub struct Canon {
     /// A folder, table or pattern of labelled images [default: generated images for `shapes`, else the sample photos].
     #[arg(long)]
     data: Option<PathBuf>,
+    /// A file with what else is known of the images of `--data`: `classes`, `attributes`, `truth`, `classes_by_number`, `answers`
+    /// or `proposals` as load_images takes them, or `labels`, people's answers by `convscope label`. May be given several times.
+    #[arg(long, value_name = "NAME=FILE", value_parser = known, requires = "data")]
+    with: Vec<(String, PathBuf)>,
+    /// A second net, for what papers compare between two: transfer, shared mistakes, the best net of each class [default: the
+    /// same net without a channel].
+    #[arg(long)]
+    other: Option<String>,
     /// The most images that are used.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(4..))]
     images: u32,
@@ -64,8 +75,7 @@ impl Canon {
             None => PAPERS.to_vec(),
             Some(name) => vec![paper(name)?],
         };
-        let mut rows = String::new();
-        let mut code = 0;
+        let (mut made, mut code) = (Vec::new(), 0);
         for (name, title, script) in papers {
             print_err(&format!("{name}: {title}"));
             let ended = self.run(name, script)?;
@@ -76,17 +86,26 @@ impl Canon {
                 print_err(&format!("{name} ended with code {ended}; the others go on"));
                 code = FAILED;
             }
-            let said = if ended == 0 { "" } else { " (ended early; its report says why)" };
-            rows += &format!("<li><a href=\"{name}/report.html\">{title}</a>{said}</li>\n");
+            made.push(Paper { name, title, ended: ended == 0 });
         }
-        let page = format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>The canon</title>\n<h1>The canon, on {}</h1>\n<ul>\n{rows}</ul>\n</html>\n",
-            escaped(&self.net)
-        );
         let index = self.out.join("index.html");
-        atomic::write(&index, page.as_bytes())?;
+        atomic::write(&index, page(&self.net, &made, &self.out).as_bytes())?;
         print_err(&format!("reports: {}", index.display()));
         Ok(code)
+    }
+
+    /// The parameters that scripts may ask for.
+    fn params(&self) -> Vec<(String, String)> {
+        let data = self.data.as_deref().map(absolute).unwrap_or_default();
+        let given = [
+            ("net", net(&self.net)),
+            ("data", data),
+            ("n", self.images.to_string()),
+            ("steps", self.steps.to_string()),
+            ("other", self.other.as_deref().map(net).unwrap_or_default()),
+        ];
+        let given = given.into_iter().map(|(name, value)| (name.to_string(), value));
+        given.chain(self.with.iter().map(|(name, file)| (name.clone(), absolute(file)))).collect()
     }
 
     fn run(&self, name: &str, script: &str) -> Result<u8> {
@@ -97,15 +116,11 @@ impl Canon {
         let program = std::env::current_exe().map_err(|e| Error::io(Path::new("convscope"), &e))?;
         let mut command = Command::new(program);
         command.arg("run").arg("--out").arg(&folder);
-        let data = self.data.as_deref().map(absolute).unwrap_or_default();
-        let given = [
-            ("net", absolute(Path::new(&self.net))),
-            ("data", data),
-            ("n", self.images.to_string()),
-            ("steps", self.steps.to_string()),
-        ];
-        for (param, value) in given.iter().filter(|(param, _)| script.contains(&format!("param(\"{param}\""))) {
-            command.arg("--param").arg(format!("{param}={value}"));
+        for (param, value) in self.params() {
+            let asked = format!("param(\"{param}\"");
+            if script.contains(&asked) || SHARED.contains(&asked) {
+                command.arg("--param").arg(format!("{param}={value}"));
+            }
         }
         for (flag, value) in [
             ("--seed", self.work.seed.map(|v| v.to_string())),
@@ -124,6 +139,24 @@ impl Canon {
     }
 }
 
+/// The files that `--with` takes.
+const KNOWN: [&str; 7] = ["classes", "attributes", "truth", "classes_by_number", "answers", "proposals", "labels"];
+
+/// The name and the file of a `--with`.
+fn known(text: &str) -> std::result::Result<(String, PathBuf), String> {
+    let Some((name, file)) = text.split_once('=') else {
+        return Err("write NAME=FILE, such as classes=attributes.csv".into());
+    };
+    if !KNOWN.contains(&name) {
+        let close = did_you_mean(name, KNOWN).map_or(String::new(), |c| c + " ");
+        return Err(format!("no file `{name}` is known; {close}there are {}", KNOWN.join(", ")));
+    }
+    if !Path::new(file).is_file() {
+        return Err(format!("there is no file `{file}`"));
+    }
+    Ok((name.to_string(), PathBuf::from(file)))
+}
+
 /// The paper called `name`.
 fn paper(name: &str) -> Result<(&'static str, &'static str, &'static str)> {
     let names = || PAPERS.iter().map(|p| p.0);
@@ -140,6 +173,7 @@ fn absolute(path: &Path) -> String {
     there.to_string_lossy().into_owned()
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// A net's file from the root on; a name as it is, even where a folder is called so.
+fn net(spec: &str) -> String {
+    if Path::new(spec).is_file() { absolute(Path::new(spec)) } else { spec.to_string() }
 }

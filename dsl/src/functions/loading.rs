@@ -54,6 +54,8 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
          class); `attributes`, a table or JSON lines of attributes by image, such as ImageNet-X's; `truth`, ILSVRC's file of \
          ground truth (a class's number a line, or a file's name and the number), with `classes_by_number`, the names by number \
          (the devkit's map_clsloc.txt, or synset_words.txt); \
+         `answers`, lists of right classes an image, such as ReaL's real.json (JSON, JSON lines or a table of image and answers), for \
+         `multi_label_accuracy`; \
          `proposals`, a table or JSON lines of regions (image; left, top, width, height, or x1, y1, x2, y2, or box), each of which becomes \
          an image of the data set.",
         move |from: &str, options: Map| data(&shared, from, &options).raise(),
@@ -203,7 +205,7 @@ fn unknown(function: &str, name: &str, known: &[&str]) -> Error {
 
 /// The data set, all its files noted as read.
 fn data(context: &Context, from: &str, given: &Map) -> Result<Dataset> {
-    let known = ["classes", "attributes", "truth", "classes_by_number", "proposals"];
+    let known = ["classes", "attributes", "truth", "answers", "classes_by_number", "proposals"];
     let mut files = std::collections::BTreeMap::new();
     for (name, value) in options(given)? {
         match value {
@@ -216,8 +218,11 @@ fn data(context: &Context, from: &str, given: &Map) -> Result<Dataset> {
     let mut data = load_images(context.input(from)?)?;
     if let Some(truth) = files.get("truth") {
         data = ilsvrc::with_truth(&data, truth, files.get("classes_by_number").map(PathBuf::as_path))?;
-    } else if files.contains_key("classes_by_number") {
-        return Err(Error::value("option `classes_by_number` of `load_images` goes with `truth`"));
+    } else if files.contains_key("classes_by_number") && !files.contains_key("answers") {
+        return Err(Error::value("option `classes_by_number` of `load_images` goes with `truth` or `answers`"));
+    }
+    if let Some(answers) = files.get("answers") {
+        data = data.with_answers(answers, files.get("classes_by_number").map(PathBuf::as_path))?;
     }
     for (name, about) in [("classes", About::Classes), ("attributes", About::Images)] {
         if let Some(table) = files.get(name) {

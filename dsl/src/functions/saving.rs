@@ -25,7 +25,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     );
 }
 
-/// A folder below `--out` whose files are recorded as those of `save` are.
+/// A folder below `--out` whose files are recorded as those of `save` are. One called `NAME.parquet` is a Parquet table in parts.
 pub struct Folder {
     context: Context,
     name: String,
@@ -50,6 +50,10 @@ impl maps::Folder for Folder {
 
     fn has(&self, name: &str) -> Result<bool> {
         Ok(self.context.output_path(&format!("{}/{name}", self.name))?.is_file())
+    }
+
+    fn in_columns(&self) -> bool {
+        Path::new(&self.name).extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"))
     }
 
     fn write(&mut self, name: &str, file: Encoded) -> Result<()> {

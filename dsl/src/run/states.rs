@@ -91,7 +91,8 @@ pub fn of_part(
 /// The error where a script asks nothing whose state can be kept.
 pub fn keeps_none(script: &str) -> Error {
     Error::value(format!("`{script}` asks nothing whose state can be kept")).hint(
-        "`max_activating`, `codes`, `sparsity`, `accuracy_by_attribute`, `net.accuracy(data)` and `net.confusion(data)` keep states",
+        "`max_activating`, `codes`, `sparsity`, `accuracy_by_attribute`, `accuracy_by_class`, `accuracy_by_factor`, `multi_label_accuracy`, \
+         `net.accuracy(data)` and `net.confusion(data)` keep states",
     )
 }
 

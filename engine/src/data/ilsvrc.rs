@@ -213,7 +213,7 @@ fn read(text: &str) -> Result<Truth> {
 }
 
 /// The classes' WordNet ids by their numbers: `n02119789 1 kit_fox` says its number, else it is the line's, from 0.
-fn by_number(file: &Path, from_one: bool) -> Result<BTreeMap<usize, String>> {
+pub(super) fn by_number(file: &Path, from_one: bool) -> Result<BTreeMap<usize, String>> {
     let at = || format!("`{}`", file.display());
     let text = regular::read_text(file, |bytes| TEXT.check(bytes))?;
     let mut names = BTreeMap::new();

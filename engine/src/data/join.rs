@@ -34,7 +34,7 @@ impl About {
 }
 
 /// Attributes by key.
-type Rows = BTreeMap<String, BTreeMap<String, Attribute>>;
+pub(super) type Rows = BTreeMap<String, BTreeMap<String, Attribute>>;
 
 impl Dataset {
     /// The same images with the attributes of a table's rows. Images without a row keep what they have; a note counts them and
@@ -67,16 +67,22 @@ impl Dataset {
             let more = if missing.len() > 5 { ", .." } else { "" };
             notes.push(format!("{} {what} have no row in {}: {some}{more}", missing.len(), at()));
         }
+        Ok(self.with_rows(about, found).with_notes(notes))
+    }
+
+    /// The same images with more attributes: rows by label in lower case, or by the images' numbers. Notes are left out.
+    pub(super) fn with_rows(&self, about: About, found: Rows) -> Self {
         if self.is_generated() {
-            let made = Joined { inner: self.clone(), about, found, identity: crate::digest::digest(&identity(&rows)) };
-            return Ok(Dataset::generated(self.name.clone(), Arc::new(made)).with_notes(notes));
+            let identity = crate::digest::digest(&identity(&found));
+            let made = Joined { inner: self.clone(), about, found, identity };
+            return Dataset::generated(self.name.clone(), Arc::new(made));
         }
         let items = self.items().enumerate().map(|(i, item)| {
             let mut item = item.into_owned();
             add(&mut item.attributes, key_of(about, i, item.label.as_deref()), &found);
             item
         });
-        Ok(Dataset::new(self.name.clone(), items.collect()).with_notes(notes))
+        Dataset::new(self.name.clone(), items.collect())
     }
 }
 

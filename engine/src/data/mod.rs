@@ -1,6 +1,7 @@
 //! Images, signals, volumes, preprocessing and data sets.
 
 pub mod annotation;
+pub mod answers;
 pub mod berkeley;
 pub mod blur;
 pub mod coco;

@@ -2,21 +2,22 @@
 //!
 //! A run into a folder resumes: maps of the same question that are already there are not computed again.
 
+mod sink;
+
 use super::{Family, ProbeArg, Takes};
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::show::{Artifact, Cell, Encoded, Part, Saved, Table, encode};
+use crate::show::{Artifact, Cell, Encoded, Part};
 use crate::stream::StreamReport;
 use crate::subject::{Input, Subject};
-use candle_core::Tensor;
-use std::path::Path;
+use sink::Sink;
 
 /// Images of the contact sheet.
 const SHOWN: usize = 24;
 /// Their columns.
 const COLUMNS: usize = 4;
-/// The file that says which question a folder answers.
-const QUESTION: &str = "maps.json";
+/// The file that says which question a folder answers; readers of Parquet tables pass over names with an underscore.
+const QUESTION: [&str; 2] = ["maps.json", "_maps.json"];
 
 /// Where the maps of a data set go.
 pub trait Folder {
@@ -32,6 +33,11 @@ pub trait Folder {
     /// Where the folder cannot be read.
     fn has(&self, name: &str) -> Result<bool>;
 
+    /// Whether maps are kept as parts of a Parquet table, many a file: such a folder is a table for readers of Parquet.
+    fn in_columns(&self) -> bool {
+        false
+    }
+
     /// Writes a file whole or not at all.
     ///
     /// # Errors
@@ -45,7 +51,8 @@ pub fn takes_each(probe: &ProbeArg) -> bool {
     about.family == Family::Where && about.input == Takes::One
 }
 
-/// The maps of every image: written to `folder`, one `.npy` an image and a table `maps.csv`, or stacked as the array `maps`.
+/// The maps of every image: written to `folder`, one `.npy` an image and a table `maps.csv`, or as the parts of a Parquet table
+/// (image, name, label, map of, channels, rows, columns, map: a list of f32, row-major), or stacked as the array `maps`.
 ///
 /// # Errors
 /// Where the probe is none that asks "where", the folder holds the maps of another question, or the maps do not fit in memory.
@@ -62,91 +69,50 @@ pub fn over(
             .hint("probes of the family \"where does it look\" do; others take a data set as a whole"));
     }
     job.whole_data(name)?;
-    let data = input.data()?;
+    let (data, model) = (input.data()?, on.model()?);
     let question = serde_json::json!({
         "probe": probe.0.settings(),
         "subject": on.to_string(),
-        "weights": on.model()?.weights_digest()?,
-        "data": data.name,
+        "weights": model.weights_digest()?,
+        "data": data.identity(),
         "images": data.len(),
         "seed": job.seed,
     });
     if let Some(folder) = folder.as_deref_mut() {
         begin(folder, &question)?;
     }
-    let mut table = Table::new(["image", "name", "label", "map", "file"]);
-    let (mut sheet, mut stacked, mut report, mut found) =
-        (Vec::new(), Vec::<Tensor>::new(), StreamReport::default(), 0);
-    let digits = data.len().saturating_sub(1).max(1).to_string().len();
+    let mut sink = Sink::new(folder, data.len(), model.input_shape().iter().product());
+    let (mut sheet, mut report, mut found) = (Vec::new(), StreamReport::default(), 0);
     for i in job.steps(name, data.len()) {
-        let file = format!("{i:0digits$}.npy");
-        let there = folder.as_deref().map(|f| f.has(&file)).transpose()?.unwrap_or(false);
+        let there = sink.has(i)?;
         let item = data.item(i)?;
-        let mut row: Vec<Cell> =
-            vec![i.into(), item.caption(i).into(), item.label.clone().map_or(Cell::Nothing, Cell::from)];
+        let known = [i.into(), item.caption(i).into(), item.label.clone().map_or(Cell::Nothing, Cell::from)];
         if there && i >= SHOWN {
             report.reached += 1;
             found += 1;
-            row.extend([Cell::Nothing, file.into()]);
-            table.push(row);
+            sink.skip(i, known);
             continue;
         }
-        let Some(photo) = report.take(i, data.get(i))? else { continue };
-        let made = probe.0.run(on, &Input::Image(photo), &job.quiet())?;
-        if job.stopped() && !made.complete {
-            report.reached -= 1;
-            break;
-        }
-        found += usize::from(there);
-        row.push(made.title.as_str().into());
-        match folder.as_deref_mut() {
-            Some(folder) => {
-                if !there {
-                    folder.write(&file, encode(&Saved::Tensor(made.value()?), Path::new(&file))?)?;
-                }
-                row.push(file.into());
+        if let Some(photo) = report.take(i, data.get(i))? {
+            let made = probe.0.run(on, &Input::Image(photo), &job.quiet())?;
+            if job.stopped() && !made.complete {
+                report.reached -= 1;
+                break;
             }
-            None => {
-                let map = made.value()?.clone();
-                let bytes = 4 * map.elem_count() as u64 * data.len() as u64;
-                if bytes > job.memory {
-                    return Err(Error::value(format!(
-                        "the maps of {} images take {:.1} GB, the ceiling is {:.1} GB",
-                        data.len(),
-                        bytes as f64 / 1e9,
-                        job.memory as f64 / 1e9
-                    ))
-                    .hint("name a folder: `probe.run(subject, data, \"maps\")` writes them there one by one"));
-                }
-                stacked.push(map);
-                row.push(Cell::Nothing);
+            found += usize::from(there);
+            sink.put(i, known, &made.title, made.value()?, job)?;
+            if sheet.len() < SHOWN {
+                let parts = made.parts.into_iter().take(1).collect();
+                sheet.push(Artifact { title: item.caption(i), parts, complete: true, ..Artifact::default() });
             }
         }
-        if sheet.len() < SHOWN {
-            let first = made.parts.into_iter().next();
-            sheet.push(Artifact {
-                title: item.caption(i),
-                parts: first.into_iter().collect(),
-                complete: true,
-                ..Artifact::default()
-            });
-        }
-        table.push(row);
+        sink.end(i)?;
     }
     report.check()?;
+    let (mut artifact, table) = sink.finish(Artifact::new(""))?;
     let count = table.len();
-    if let Some(folder) = folder {
-        folder.write("maps.csv", encode(&Saved::Table(&table), Path::new("maps.csv"))?)?;
-    }
-    let mut artifact = Artifact::new(format!("{name} of {on} over {count} images"))
-        .part(Part::Figure(sheet, COLUMNS))
-        .part(Part::Table("maps".into(), table));
-    if let Some(first) = stacked.first() {
-        artifact = match stacked.iter().all(|m| m.dims() == first.dims()) {
-            true => artifact.array("maps", Tensor::stack(&stacked, 0)?),
-            false => artifact.note("the maps differ in size, so there is no array of all; a folder holds each"),
-        };
-    }
+    artifact.title = format!("{name} of {on} over {count} images");
+    artifact = artifact.part(Part::Figure(sheet, COLUMNS)).part(Part::Table("maps".into(), table));
     if found > 0 {
         artifact = artifact.note(format!("{found} maps were there already"));
     }
@@ -158,9 +124,10 @@ pub fn over(
 
 /// Notes the question in an empty folder; an error where another one was noted.
 fn begin(folder: &mut dyn Folder, question: &serde_json::Value) -> Result<()> {
-    if let Some(bytes) = folder.read(QUESTION)? {
+    let file = QUESTION[usize::from(folder.in_columns())];
+    if let Some(bytes) = folder.read(file)? {
         let noted: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|e| Error::format(format!("{QUESTION}: {e}")))?;
+            serde_json::from_slice(&bytes).map_err(|e| Error::format(format!("{file}: {e}")))?;
         if noted == *question {
             return Ok(());
         }
@@ -172,5 +139,5 @@ fn begin(folder: &mut dyn Folder, question: &serde_json::Value) -> Result<()> {
             .hint("name another folder, or remove this one"));
     }
     let bytes = (question.to_string() + "\n").into_bytes();
-    folder.write(QUESTION, Encoded { bytes, picture: None })
+    folder.write(file, Encoded { bytes, picture: None })
 }

@@ -25,6 +25,8 @@ enum Values {
     Floats(Vec<f32>),
     /// Rows of this many f32.
     Lists(usize, Vec<f32>),
+    /// Rows of f32, each as long as its number says.
+    Ragged(Vec<usize>, Vec<f32>),
     Bools(Vec<Option<bool>>),
     Ints(Vec<Option<i64>>),
     Doubles(Vec<Option<f64>>),
@@ -74,6 +76,22 @@ pub fn of_artifact(artifact: &Artifact) -> Result<Vec<u8>> {
     for (name, tensor) in artifact.data.iter().filter(|(_, t)| t.dims().first().copied() == rows) {
         columns.push(array(name, tensor)?);
     }
+    write(columns, None)
+}
+
+/// The bytes of a file with a table's columns and, behind them, a column of lists: a tensor's values a row, row-major. Tensors may
+/// differ in shape, and none is empty.
+///
+/// # Errors
+/// Where two columns have one name, there are not as many tensors as rows, or one holds no value.
+pub fn of_lists(table: &Table, name: &str, tensors: &[Tensor]) -> Result<Vec<u8>> {
+    if tensors.len() != table.len() || tensors.iter().any(|t| t.elem_count() == 0) {
+        return Err(Error::internal(format!("{} lists for {} rows, or an empty one", tensors.len(), table.len())));
+    }
+    let lengths = tensors.iter().map(Tensor::elem_count).collect();
+    let values = tensors.iter().map(to_f32).collect::<Result<Vec<_>>>()?.concat();
+    let mut columns = cells(table);
+    columns.push(Column { name: name.to_string(), values: Values::Ragged(lengths, values) });
     write(columns, None)
 }
 
@@ -148,7 +166,7 @@ impl Column {
                 .with_converted_type(ConvertedType::UTF8)
                 .with_logical_type(Some(LogicalType::String))
                 .build()?,
-            Values::Lists(..) => {
+            Values::Lists(..) | Values::Ragged(..) => {
                 let element = leaf("element", Physical::FLOAT, Repetition::REQUIRED).build()?;
                 let list = Type::group_type_builder("list")
                     .with_repetition(Repetition::REPEATED)
@@ -177,6 +195,11 @@ impl Values {
             Values::Lists(width, v) => {
                 // A repetition level of zero starts a row; the definition level says that there is an element.
                 let starts: Vec<i16> = (0..v.len()).map(|i| i16::from(i % width != 0)).collect();
+                let there = vec![1; v.len()];
+                to.typed::<FloatType>().write_batch(v, Some(&there), Some(&starts)).map(|_| ())
+            }
+            Values::Ragged(lengths, v) => {
+                let starts: Vec<i16> = lengths.iter().flat_map(|n| (0..*n).map(|i| i16::from(i > 0))).collect();
                 let there = vec![1; v.len()];
                 to.typed::<FloatType>().write_batch(v, Some(&there), Some(&starts)).map(|_| ())
             }

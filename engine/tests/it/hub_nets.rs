@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate::{golden, own_process};
+use crate::{golden, own_process, zoo_files};
 use convscope_engine::data::{Interpolation, Resize, Size};
 use convscope_engine::load::{LoadOptions, load_model};
 use convscope_engine::{Kind, Model, Result};
@@ -66,6 +66,7 @@ fn a_repository_is_loaded_and_kept() {
         ("/org/net/resolve/main/model.safetensors", std::fs::read(&weights).unwrap()),
         ("/org/other/resolve/main/config.json", other.as_bytes().to_vec()),
         ("/org/zoo/resolve/main/vision/classification/model/twin-7.onnx", std::fs::read(twin()).unwrap()),
+        ("/org/zoo/resolve/main/vision/classification/mnist/model/mnist-7.onnx", zoo_files::mnist()),
         ("/api/models/org/zoo/tree/main", zoo.as_bytes().to_vec()),
         ("/api/models/org/other/tree/main", listing.as_bytes().to_vec()),
     ]
@@ -110,6 +111,10 @@ fn loads_from_the_hub() {
     assert_eq!((net.input_shape(), net.output_len()), (local.input_shape(), local.output_len()));
     assert_eq!(net.weights_digest().unwrap(), local.weights_digest().unwrap());
     assert_eq!(net.card().source, file);
+    // A net of a paper gets its card there, too.
+    let digits = load("hf:org/zoo/vision/classification/mnist/model/mnist-7.onnx@main", plain()).unwrap();
+    assert!(digits.card().notes.iter().any(|n| n.contains("this is `mnist` of the ONNX model zoo")));
+    assert_eq!((digits.card().class_name(3), digits.card().preprocess().unwrap().channels), ("3".to_string(), 1));
     let error = load("hf:org/zoo/vision/classification/model/twin-8.onnx", plain()).unwrap_err();
     assert!(error.kind == Kind::NotFound && error.hint.is_some_and(|h| h.contains("twin-7.onnx")));
     assert!(load("hf:org/zoo/../twin-7.onnx", plain()).unwrap_err().message.contains("no path of a file"));

@@ -205,3 +205,87 @@ fn a_stopped_run_goes_on_where_it_was() {
     let probe = find("multi_crop").unwrap().build(&[], &flips).unwrap();
     assert!(probe.ask_each(&on, &input, &mut files, &job).unwrap_err().message.contains("other probe"));
 }
+
+/// Files in memory that are the parts of a Parquet table.
+#[derive(Default)]
+struct Columns(Files);
+
+impl maps::Folder for Columns {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.0.read(name)
+    }
+    fn has(&self, name: &str) -> Result<bool> {
+        self.0.has(name)
+    }
+    fn in_columns(&self) -> bool {
+        true
+    }
+    fn write(&mut self, name: &str, file: Encoded) -> Result<()> {
+        self.0.write(name, file)
+    }
+}
+
+/// The image's number, the map's shape and its values, of each row of a part.
+fn rows(part: &[u8]) -> Vec<(i64, [i64; 3], Vec<f32>)> {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::{ListAccessor, RowAccessor};
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, part).unwrap();
+    let reader = SerializedFileReader::new(file).unwrap();
+    let row = |row: parquet::record::Row| {
+        let list = row.get_list(7).unwrap();
+        let values = (0..list.len()).map(|i| list.get_float(i).unwrap()).collect();
+        (row.get_long(0).unwrap(), [4, 5, 6].map(|c| row.get_long(c).unwrap()), values)
+    };
+    reader.get_row_iter(None).unwrap().map(|r| row(r.unwrap())).collect()
+}
+
+/// In parts of a Parquet table: a stopped run goes on with the part that was not full.
+#[test]
+fn parts_of_a_table_hold_the_maps_and_a_stopped_run_goes_on() {
+    let mut large = Net::new(&[3, 512, 512], 0.1);
+    large.head(4);
+    let model = large.model().with_card(card(4, 3, [512, 512]));
+    let (on, input) = (Subject::class_at(&model, 0).unwrap(), Input::Data(set(36)));
+    let (asked, job) = (Arc::new(AtomicUsize::new(0)), Job::new());
+    let counting = |stop_at: usize| {
+        let (asked, job) = (asked.clone(), job.clone());
+        Planted::by(move |_, x| {
+            if asked.fetch_add(1, Ordering::SeqCst) + 1 == stop_at {
+                job.signal.stop();
+            }
+            x.clone()
+        })
+    };
+    let mut table = Columns::default();
+    let first = counting(33).ask_each(&on, &input, &mut table, &job).unwrap();
+    assert!(!first.complete && first.notes.iter().any(|n| n.contains("the last 3 maps")), "{:?}", first.notes);
+    // Ten maps of 3 x 512 x 512 are a part.
+    let parts = |of: &Columns| of.0.0.keys().filter(|k| k.ends_with(".parquet")).cloned().collect::<Vec<_>>();
+    assert_eq!(parts(&table), ["part-0.parquet", "part-1.parquet", "part-2.parquet"]);
+    job.signal.reset();
+    asked.store(0, Ordering::SeqCst);
+    let second = counting(usize::MAX).ask_each(&on, &input, &mut table, &job).unwrap();
+    assert!(second.complete && second.notes.iter().any(|n| n == "30 maps were there already"), "{:?}", second.notes);
+    // All but those that are there and not shown.
+    assert_eq!(asked.load(Ordering::SeqCst), 36 - 6);
+    assert_eq!(parts(&table).len(), 4);
+    assert_eq!(second.table().unwrap().len(), 36);
+    for (part, name) in parts(&table).iter().enumerate() {
+        let all = rows(&table.0.0[name]);
+        assert_eq!(all.len(), if part < 3 { 10 } else { 6 });
+        for (k, (image, shape, values)) in all.iter().enumerate() {
+            assert_eq!((*image, *shape), ((10 * part + k) as i64, [3, 512, 512]));
+            assert_eq!(values.len(), 3 * 512 * 512);
+        }
+    }
+    let (_, _, values) = &rows(&table.0.0["part-2.parquet"])[4];
+    let Input::Data(data) = &input else { panic!() };
+    let want = to_f64(&model.card().preprocess().unwrap().apply(&data.get(24).unwrap()).unwrap()).unwrap();
+    assert!(values.iter().zip(&want).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-5));
+    // Each part is read again by others as a table; another question does not mix with it.
+    let other = Subject::class_at(&model, 1).unwrap();
+    let error = counting(usize::MAX).ask_each(&other, &input, &mut table, &job).unwrap_err();
+    assert!(error.message.contains("another question: other subject"), "{error}");
+    assert!(table.0.0.contains_key("_maps.json") && !table.0.0.contains_key("maps.csv"));
+}

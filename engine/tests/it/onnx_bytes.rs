@@ -85,9 +85,10 @@ impl Node {
     }
 }
 
-/// A graph with the input `x`.
+/// A graph with the input `x`, or one called otherwise.
 pub struct Graph {
     parts: Vec<u8>,
+    name: String,
     input: Vec<i64>,
     /// Inputs behind `x`.
     further: Vec<u8>,
@@ -96,7 +97,13 @@ pub struct Graph {
 impl Graph {
     /// An empty graph over an input of this shape, -1 for an open axis.
     pub fn new(input: &[i64]) -> Self {
-        Graph { parts: Vec::new(), input: input.to_vec(), further: Vec::new() }
+        Graph { parts: Vec::new(), name: "x".into(), input: input.to_vec(), further: Vec::new() }
+    }
+
+    /// With another name of its first input.
+    pub fn called(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// With another input behind `x`.
@@ -167,7 +174,7 @@ impl Graph {
     /// The file with these outputs.
     pub fn file_of(self, outputs: &[&str], opset: i64) -> Vec<u8> {
         let outputs: Vec<u8> = outputs.iter().flat_map(|output| block(12, &value(output, &[]))).collect();
-        let graph = [self.parts, block(11, &value("x", &self.input)), self.further, outputs].concat();
+        let graph = [self.parts, block(11, &value(&self.name, &self.input)), self.further, outputs].concat();
         [whole(1, 8), block(7, &graph), block(8, &[block(1, b""), whole(2, opset)].concat())].concat()
     }
 }

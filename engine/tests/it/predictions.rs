@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::builders::array;
-use convscope_engine::data::Dataset;
+use convscope_engine::data::{Dataset, Item};
 use convscope_engine::humans::classes::ClassList;
 use convscope_engine::humans::trials::Labels;
 use convscope_engine::inspect::{Evaluate as _, EvaluatePredictions as _};
@@ -13,6 +13,7 @@ use convscope_engine::probes::attribution::gradient::Gradient;
 use convscope_engine::probes::measure::accuracy_by_attribute::AccuracyByAttribute;
 use convscope_engine::probes::measure::calibration::Calibration;
 use convscope_engine::probes::people::compare_with_humans::CompareWithHumans;
+use convscope_engine::probes::people::shape_bias::ShapeBias;
 use convscope_engine::shapes::net::load;
 use convscope_engine::shapes::{Shapes, shapes};
 use convscope_engine::{Artifact, Input, Job, Subject};
@@ -114,6 +115,23 @@ fn calibration_is_its_formula() {
     close("mce", below.max(above));
     close("brier", (0.04 + 0.36 + 0.16 + 0.04 + 1.0) / 5.0);
     assert_eq!(array(&found, "counts"), [2.0, 3.0]);
+}
+
+/// Decisions for the shape, for the texture, for neither, and none: a shape bias of a half.
+#[test]
+fn predictions_decide_between_shape_and_texture_without_an_image() {
+    let text = "image,prediction\nstar1-ring1.png,star\nring2-star2.png,star\nheart1-star3.png,circle\n";
+    let names = ["star1-ring1.png", "ring2-star2.png", "heart1-star3.png", "ring3-heart2.png", "star4-star5.png"];
+    let data = Dataset::new("cues", names.iter().map(|n| Item::file(format!("f/{n}"))).collect());
+    let classes = ["star", "ring", "heart", "circle"].map(str::to_string).to_vec();
+    let probe = ShapeBias::new().classes(ClassList::Names(classes));
+    let told = Subject::Predictions(vec![read(text)]);
+    let found = probe.run(&told, &Input::Data(data.clone()), &Job::new()).unwrap();
+    assert_eq!(array(&found, "bias"), [0.5]);
+    assert!(found.notes.iter().any(|n| n.contains("2 of 5 images have no prediction")), "{:?}", found.notes);
+    let strange = Subject::Predictions(vec![read("image,prediction\nstar1-ring1.png,zebra\n")]);
+    let error = probe.run(&strange, &Input::Data(data), &Job::new()).unwrap_err().to_string();
+    assert!(error.contains("a prediction of `shapes`") && error.contains("no class `zebra`"), "{error}");
 }
 
 #[test]

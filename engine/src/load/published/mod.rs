@@ -223,6 +223,15 @@ impl LoadRequest<'_> {
             found.preprocess = Some(card.preprocess(net).map_err(|e| e.context(format!("the card `{}`", card.name)))?);
             beside.notes.push(format!("photos: {}", card.photos_note()));
         }
+        // A folder of several nets has the labels of one of them.
+        let outputs = net.output_len();
+        if let Some(others) = beside.labels.take_if(|labels| unlike.is_none() && labels.len() != outputs) {
+            beside.notes.retain(|note| !note.starts_with("labels"));
+            beside.notes.push(format!(
+                "the {} labels beside the net do not fit its {outputs} outputs and are left out",
+                others.len()
+            ));
+        }
         if beside.labels.is_none() && self.options.labels.is_none() {
             let (names, note) = card.class_names(self.report);
             beside.labels = names;
@@ -231,3 +240,6 @@ impl LoadRequest<'_> {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use std::ops::Range;
 mod bins;
 mod seen;
 
-use bins::Bins;
+pub use bins::Bins;
 pub use seen::{Answers, Seen};
 
 crate::choice! {

@@ -1,10 +1,14 @@
 //! The predictions of several nets for the images of a data set, in one pass over it: what the probes of this family share.
 
 pub mod accuracy_by_attribute;
+pub mod accuracy_by_class;
+pub mod accuracy_by_factor;
 pub mod calibration;
 pub mod cka;
 pub mod feature_distance;
+pub mod judged;
 pub mod linear_probe;
+pub mod multi_label_accuracy;
 pub mod perturb;
 pub mod perturbation_sweep;
 
@@ -94,27 +98,38 @@ pub fn batch(nets: &[Model], job: &Job) -> usize {
     nets.iter().map(|n| job.through(n, 1, 2 * n.graph().peak_len(), 16)).min().unwrap_or(1)
 }
 
-/// A net's answers to a batch of prepared images whose labels are these classes.
+/// The place of class `class` in the order of `scores`, largest first and equal ones by index, from 0.
+pub fn rank(scores: &[f64], class: usize) -> usize {
+    let own = scores[class];
+    (0..scores.len()).filter(|c| scores[*c] > own || (scores[*c] == own && *c < class)).count()
+}
+
+/// One row of numbers for each of a batch of prepared images, of which the largest is the net's decision.
 ///
 /// # Errors
-/// As the forward pass.
-pub fn answers(net: &Model, rows: &[Tensor], labels: &[Option<usize>]) -> Result<Vec<Answer>> {
+/// As the forward pass, and where the net's outputs are no classes.
+pub fn decisions(net: &Model, rows: &[Tensor]) -> Result<Vec<Vec<f64>>> {
     let node = net.graph().scores();
     let trace = net.forward(&Tensor::stack(rows, 0)?, &Tap::Only(vec![node]))?;
     let scores = to_f64(trace.get(node)?)?;
     let readout = net.classes_readout()?;
-    let one = |(raw, label): (&[f64], &Option<usize>)| {
-        let scores = readout.decision(raw);
-        let before = |l: usize| {
-            (0..scores.len()).filter(|c| scores[*c] > scores[l] || (scores[*c] == scores[l] && *c < l)).count()
-        };
-        let (class, probabilities) = (argmax(&scores), readout.probabilities(raw));
+    Ok(scores.chunks(scores.len() / rows.len()).map(|raw| readout.decision(raw)).collect())
+}
+
+/// A net's answers to a batch of prepared images whose labels are these classes.
+///
+/// # Errors
+/// As [`decisions`].
+pub fn answers(net: &Model, rows: &[Tensor], labels: &[Option<usize>]) -> Result<Vec<Answer>> {
+    let readout = net.classes_readout()?;
+    let one = |(scores, label): (Vec<f64>, &Option<usize>)| {
+        let (class, probabilities) = (argmax(&scores), readout.of_decision(&scores));
         Answer {
             class,
-            rank: label.map(before),
+            rank: label.map(|l| rank(&scores, l)),
             probability: label.map(|l| probabilities[l]),
             confidence: probabilities.get(class).copied().unwrap_or(f64::NAN),
         }
     };
-    Ok(scores.chunks(scores.len() / rows.len()).zip(labels).map(one).collect())
+    Ok(decisions(net, rows)?.into_iter().zip(labels).map(one).collect())
 }

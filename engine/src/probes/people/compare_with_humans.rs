@@ -8,6 +8,7 @@ pub mod judges;
 mod pairs;
 mod show;
 mod soft;
+mod together;
 
 use crate::error::{Error, Result};
 use crate::humans::classes::ClassList;
@@ -29,8 +30,9 @@ crate::params! {
     /// Nets choose among the same classes as people; only images with a person's answer count. Arrays: `top1`, each subject's
     /// share of right first guesses, people first, in the order of the table; `top5`, the shares of right answers among five
     /// guesses; `z`, `p`, `mcnemar` (chi-squared), `mcnemar_p` (exact) and `error_consistency`, one value for each pair, in the
-    /// order of the tables of pairs. In the table of common errors, overlap is Jaccard's index of the errors, consistency is
-    /// Cohen's kappa over right and wrong, and kappa is that over the classes of the first guesses.
+    /// order of the tables of pairs; `together`, of the images that at least two people answered, the shares on which any of them
+    /// is right with the first guess, and among five. In the table of common errors, overlap is Jaccard's index of the errors,
+    /// consistency is Cohen's kappa over right and wrong, and kappa is that over the classes of the first guesses.
     #[probe(
         family = Humans,
         source = "Russakovsky et al. 2014, section 6.4; Geirhos, Meding, Wichmann 2020",
@@ -103,6 +105,8 @@ impl Probe for CompareWithHumans {
         {
             artifact = artifact.part(part);
         }
+        let together = together::of(&panel);
+        artifact.parts.extend(together.iter().map(|t| t.part.clone()));
         artifact = soft::compare(&self.soft, &panel, data, &keys, &classes, artifact)?;
         let column = |f: &dyn Fn(&pairs::Pair) -> Option<f64>| {
             let values: Vec<f64> = found.iter().map(|p| f(p).unwrap_or(f64::NAN)).collect();
@@ -111,6 +115,9 @@ impl Probe for CompareWithHumans {
         let mut artifact = artifact
             .array("top1", tensor(subjects.top1.clone(), &[subjects.top1.len()])?)
             .array("top5", tensor(subjects.top5.clone(), &[subjects.top5.len()])?);
+        if let Some(together) = together {
+            artifact = artifact.array("together", tensor(together.shares.to_vec(), &[2])?);
+        }
         if !found.is_empty() {
             artifact = artifact
                 .array("error_consistency", column(&|p| p.counts.error_consistency())?)

@@ -10,6 +10,7 @@ use crate::humans::trials::{Columns, Labels};
 use crate::humans::{Classes, ImageIds, Trials};
 use crate::inspect::Evaluate as _;
 use crate::job::Job;
+use crate::predictions::Predictions;
 use crate::probe::Probe;
 use crate::probes::people::compare_with_humans::{classes, nets};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
@@ -27,7 +28,7 @@ crate::params! {
     #[probe(
         family = Humans,
         source = "Geirhos et al. 2018, section 2",
-        subjects = "a net or a list of nets",
+        subjects = "a net or a list of nets, or predictions",
         input = Data,
         example = "shape_bias().run(net, data)"
     )]
@@ -44,7 +45,10 @@ crate::params! {
 
 impl Probe for ShapeBias {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
-        let nets = nets(on)?;
+        let (nets, said) = match on {
+            Subject::Predictions(all) => (Vec::new(), all.clone()),
+            other => (nets(other)?, Vec::new()),
+        };
         let Input::Data(data) = input else {
             return Err(Error::subject(format!("a data set is asked for, got {}", input.kind()))
                 .hint("images with a shape and a texture: load_images(\"cue-conflict/images\")"));
@@ -80,6 +84,11 @@ impl Probe for ShapeBias {
             }
             note = note.or(report.note());
             tallies.push(tally);
+        }
+        for told in &said {
+            let (tally, missing) = predicted(told, data, &places, &conflicts, &classes)?;
+            tallies.push(tally);
+            note = note.or(missing);
         }
         let made = artifact(&tallies, &conflicts, &classes, &data.name)?;
         Ok(made.notes(note).reached(done, nets.len() * places.len()))
@@ -117,6 +126,24 @@ impl ShapeBias {
         }
         Ok(tallies)
     }
+}
+
+/// The decisions of a classifier of which only the predictions are known, and a note on images without one.
+fn predicted(
+    told: &Predictions,
+    data: &Dataset,
+    places: &[usize],
+    conflicts: &[Cues],
+    classes: &Classes,
+) -> Result<(Tally, Option<String>)> {
+    let (rows, note) = told.of(data)?;
+    let mut tally = Tally::new(told.name.clone(), "net", classes.len());
+    for (place, cue) in places.iter().zip(conflicts) {
+        let Some(guess) = rows[*place].and_then(|row| row.guesses.first()) else { continue };
+        let class = classes.index(guess).map_err(|e| e.context(format!("a prediction of `{}`", told.name)))?;
+        tally.count(cue, Some(class));
+    }
+    Ok((tally, note))
 }
 
 /// The classes of an image's shape and texture.

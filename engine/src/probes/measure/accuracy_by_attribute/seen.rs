@@ -40,6 +40,11 @@ impl Answers {
         Answers { nets, images: Vec::new(), seen: Vec::new(), without: 0 }
     }
 
+    /// The images' numbers, what is known of each, and how many are without a label or the attribute.
+    pub fn into_parts(self) -> (Vec<usize>, Vec<Seen>, u64) {
+        (self.images, self.seen, self.without)
+    }
+
     /// An image behind all others.
     pub fn push(&mut self, image: usize, seen: Seen) {
         self.images.push(image);
