@@ -72,7 +72,7 @@ pub fn over(
         "seed": job.seed,
     });
     if let Some(folder) = folder.as_deref_mut() {
-        begin(folder, &question)?;
+        begin(folder, QUESTION, "maps", &question)?;
     }
     let mut table = Table::new(["image", "name", "label", "map", "file"]);
     let (mut sheet, mut stacked, mut report, mut found) =
@@ -156,21 +156,24 @@ pub fn over(
     Ok(artifact.notes(report.note()).reached(report.reached, data.len()))
 }
 
-/// Notes the question in an empty folder; an error where another one was noted.
-fn begin(folder: &mut dyn Folder, question: &serde_json::Value) -> Result<()> {
-    if let Some(bytes) = folder.read(QUESTION)? {
+/// Notes the question whose answer a folder gets, in its file `name`; `what` is that answer, in words.
+///
+/// # Errors
+/// Where another question was noted there.
+pub fn begin(folder: &mut dyn Folder, name: &str, what: &str, question: &serde_json::Value) -> Result<()> {
+    if let Some(bytes) = folder.read(name)? {
         let noted: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|e| Error::format(format!("{QUESTION}: {e}")))?;
+            serde_json::from_slice(&bytes).map_err(|e| Error::format(format!("{name}: {e}")))?;
         if noted == *question {
             return Ok(());
         }
-        let differs: Vec<&str> = ["probe", "subject", "weights", "data", "images", "seed"]
+        let differs: Vec<&str> = ["probe", "subject", "weights", "data", "images", "seed", "layout"]
             .into_iter()
             .filter(|key| noted[key] != question[key])
             .collect();
-        return Err(Error::value(format!("the folder holds maps of another question: other {}", differs.join(", ")))
+        return Err(Error::value(format!("the folder holds {what} of another question: other {}", differs.join(", ")))
             .hint("name another folder, or remove this one"));
     }
     let bytes = (question.to_string() + "\n").into_bytes();
-    folder.write(QUESTION, Encoded { bytes, picture: None })
+    folder.write(name, Encoded { bytes, picture: None })
 }

@@ -58,6 +58,7 @@ mod maps_of_data;
 mod max_activating;
 mod meanings;
 mod model_randomization;
+mod mosaic;
 mod mutants;
 mod onnx_choices;
 mod onnx_files;
