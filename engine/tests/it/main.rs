@@ -34,6 +34,7 @@ mod fetched_nets;
 mod figures;
 mod filters;
 mod gradients;
+mod hog;
 mod hub_answers;
 mod hub_nets;
 mod image_forms;
