@@ -41,6 +41,10 @@ pub struct Canon {
     /// One paper: zeiler, simonyan, szegedy, girshick, russakovsky, mahendran, long, nguyen, goodfellow [default: all].
     #[arg(long)]
     paper: Option<String>,
+    /// A second net, for what transfers between nets: another architecture, or the same trained on other images [default: the net
+    /// without one of its channels].
+    #[arg(long)]
+    other: Option<String>,
     /// A folder, table or pattern of labelled images [default: generated images for `shapes`, else the sample photos].
     #[arg(long)]
     data: Option<PathBuf>,
@@ -100,6 +104,7 @@ impl Canon {
         let data = self.data.as_deref().map(absolute).unwrap_or_default();
         let given = [
             ("net", absolute(Path::new(&self.net))),
+            ("other", self.other.as_deref().map(|o| absolute(Path::new(o))).unwrap_or_default()),
             ("data", data),
             ("n", self.images.to_string()),
             ("steps", self.steps.to_string()),
