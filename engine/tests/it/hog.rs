@@ -27,7 +27,7 @@ fn cells(x: &[f64], [h, w]: [usize; 2]) -> Vec<f64> {
     let mut cells = vec![0.0; DIRECTIONS * rows * columns];
     for (y, c) in (0..h as isize).flat_map(|y| (0..w as isize).map(move |c| (y, c))) {
         let (dx, dy) = (luma(y, c + 1) - luma(y, c - 1), luma(y + 1, c) - luma(y - 1, c));
-        let (strength, turn) = (dx.hypot(dy), dy.atan2(dx).rem_euclid(TAU) / TAU * DIRECTIONS as f64);
+        let (strength, turn) = (libm::hypot(dx, dy), libm::atan2(dy, dx).rem_euclid(TAU) / TAU * DIRECTIONS as f64);
         for k in 0..DIRECTIONS {
             let apart = (turn - k as f64).abs();
             let share = (1.0 - apart.min(DIRECTIONS as f64 - apart)).max(0.0);
