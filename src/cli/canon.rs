@@ -45,6 +45,9 @@ pub struct Canon {
     /// without one of its channels].
     #[arg(long)]
     other: Option<String>,
+    /// Weight files of one net during its training, in their order, separated by commas: for the figures over epochs.
+    #[arg(long, value_delimiter = ',')]
+    epochs: Vec<String>,
     /// A folder, table or pattern of labelled images [default: generated images for `shapes`, else the sample photos].
     #[arg(long)]
     data: Option<PathBuf>,
@@ -105,6 +108,7 @@ impl Canon {
         let given = [
             ("net", absolute(Path::new(&self.net))),
             ("other", self.other.as_deref().map(|o| absolute(Path::new(o))).unwrap_or_default()),
+            ("epochs", self.epochs.iter().map(|file| absolute(Path::new(file))).collect::<Vec<_>>().join(",")),
             ("data", data),
             ("n", self.images.to_string()),
             ("steps", self.steps.to_string()),
