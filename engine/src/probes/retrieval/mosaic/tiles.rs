@@ -49,10 +49,11 @@ pub fn write(probe: &MosaicOf, on: &Subject, laid: &Laid, folder: &mut dyn Folde
         "layout": blake3::hash(layout.as_bytes()).to_hex().to_string(),
     });
     begin(folder, "mosaic.json", "tiles", &question)?;
-    let mut work =
-        Work { laid, levels, held: held(laid, side), folder, steps: job.steps("mosaic: tiles", total), done: 0 };
-    let whole = work.tile(0, 0, 0)?;
-    let done = work.done;
+    let (whole, done) = {
+        let steps = job.steps("mosaic: tiles", total);
+        let mut work = Work { laid, levels, held: held(laid, side), folder: &mut *folder, steps, done: 0 };
+        (work.tile(0, 0, 0)?, work.done)
+    };
     let mut table = Table::new(["level", "width", "height", "tiles", "page"]);
     for z in 0..=levels.deepest() {
         let ([width, height], [rows, columns]) = (levels.size(z), levels.tiles(z));

@@ -16,10 +16,13 @@ use crate::space::{FeatureMap, Lattice};
 /// Positions along the longer side of the input.
 const POSITIONS: usize = 24;
 
+/// Descriptors of squares of so many px on a lattice.
+type Describe = fn(&Image, Lattice, usize) -> FeatureMap;
+
 /// A descriptor, the target's values of it, and what came of the other images.
 pub struct Dense {
     pub name: &'static str,
-    describe: fn(&Image, Lattice, usize) -> FeatureMap,
+    describe: Describe,
     side: usize,
     target: FeatureMap,
     pub misses: Misses,
@@ -38,7 +41,7 @@ impl Dense {
             stride: [stride as f64; 2],
             field: [side; 2],
         };
-        let make = |(name, describe): (&'static str, fn(&Image, Lattice, usize) -> FeatureMap)| Dense {
+        let make = |name: &'static str, describe: Describe| Dense {
             name,
             describe,
             side,
@@ -46,7 +49,7 @@ impl Dense {
             misses: Misses::default(),
             aligned: Vec::new(),
         };
-        [("HOG", hog as fn(&Image, Lattice, usize) -> FeatureMap), ("SIFT", sift)].into_iter().map(make).collect()
+        vec![make("HOG", hog), make("SIFT", sift)]
     }
 
     /// Aligns another image with the target.
