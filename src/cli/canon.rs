@@ -51,6 +51,9 @@ pub struct Canon {
     /// A folder, table or pattern of labelled images [default: generated images for `shapes`, else the sample photos].
     #[arg(long)]
     data: Option<PathBuf>,
+    /// A file of regions of the images of `--data`, as selective search gives them: for the strongest regions of Girshick et al.
+    #[arg(long, requires = "data")]
+    proposals: Option<PathBuf>,
     /// The most images that are used.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(4..))]
     images: u32,
@@ -109,6 +112,7 @@ impl Canon {
             ("net", absolute(Path::new(&self.net))),
             ("other", self.other.as_deref().map(|o| absolute(Path::new(o))).unwrap_or_default()),
             ("epochs", self.epochs.iter().map(|file| absolute(Path::new(file))).collect::<Vec<_>>().join(",")),
+            ("proposals", self.proposals.as_deref().map(absolute).unwrap_or_default()),
             ("data", data),
             ("n", self.images.to_string()),
             ("steps", self.steps.to_string()),
