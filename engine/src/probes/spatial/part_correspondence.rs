@@ -85,7 +85,7 @@ impl Probe for PartCorrespondence {
         }
         let names: Vec<&str> = nodes.iter().map(|n| model.graph().node(*n).name.as_str()).collect();
         let made = match &names[..] {
-            [one] if self.layers.is_empty() => report(model, one, &groups, done),
+            [one] if self.layers.is_empty() => of_layer(model, one, &groups, done),
             several => of_layers(model, several, &groups, done),
         };
         made.map(|a| a.notes(report.note()).reached(done, images))
@@ -242,7 +242,7 @@ fn explained(artifact: Artifact) -> Artifact {
         .note("intervals treat images, not pairs, as independent")
 }
 
-fn report(model: &Model, name: &str, groups: &[Group], images: usize) -> Result<Artifact> {
+fn of_layer(model: &Model, name: &str, groups: &[Group], images: usize) -> Result<Artifact> {
     let all = deltas(groups, 0, images);
     let mut table = Table::new(["part", "delta", "low", "high", "images"]);
     all.iter().for_each(|d| table.push(d.cells()));

@@ -147,7 +147,7 @@ fn distances(grid: &Cells, codes: &[f32], d: usize) -> Distances {
         (Some(a), Some(b)) => squared(code(a), code(b)).sqrt(),
         _ => f64::NAN,
     };
-    let cells = || (0..grid.rows * grid.columns);
+    let cells = || 0..grid.rows * grid.columns;
     Distances {
         right: cells().filter(|i| i % grid.columns + 1 < grid.columns).map(|i| between(i, i + 1)).collect(),
         down: cells().filter(|i| i / grid.columns + 1 < grid.rows).map(|i| between(i, i + grid.columns)).collect(),
