@@ -37,7 +37,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "Runs a probe of the family \"where does it look\" on every image of a data set and writes each map as .npy \
          into a folder relative to `--out`, with a table maps.csv; a folder called NAME.parquet becomes a Parquet table in \
          parts. Maps of the same question that the folder holds already are kept, so that a run that was stopped resumes. \
-         Without a folder the maps are stacked as the array `maps`.",
+         Without a folder the maps are stacked as the array `maps`. `mosaic` writes the tiles and pages of its picture.",
         move |probe: ProbeArg, on: Dynamic, with: Dynamic, folder: &str| run_each(&shared, &probe, &on, &with, folder),
     );
     library.getter("probe.name -> text", "The technique's name.", |p: &mut ProbeArg| p.0.name().to_string());

@@ -128,6 +128,21 @@ pub trait Probe: Params + Described + Any + Send + Sync + fmt::Debug {
         Ok(Tensor::stack(&(0..x.dims()[0]).map(one).collect::<Result<Vec<_>>>()?, 0)?)
     }
 
+    /// Runs the probe and writes what it makes into a folder, piece by piece: for results that are too large to hold. `None` where the
+    /// probe makes nothing of the kind; a probe of the family "where" has its maps of a data set written by [`maps::over`].
+    ///
+    /// # Errors
+    /// As [`Probe::run`], and those of writing.
+    fn run_into(
+        &self,
+        _on: &Subject,
+        _input: &Input,
+        _folder: &mut dyn maps::Folder,
+        _job: &Job,
+    ) -> Result<Option<Artifact>> {
+        Ok(None)
+    }
+
     /// The rules of the backward pass, where the probe is one.
     fn rules(&self) -> Option<Rules> {
         None
@@ -241,12 +256,17 @@ impl ProbeArg {
         inputs::of_others(self, &on, &own, artifact, job).map_err(named)
     }
 
-    /// Runs the probe on every image of a data set, as [`maps::over`] does, and writes its maps into a folder.
+    /// Runs the probe into a folder, as [`Probe::run_into`] or [`maps::over`] does.
     ///
     /// # Errors
-    /// As [`maps::over`]; the message begins with the probe's name.
+    /// As these; the message begins with the probe's name.
     pub fn ask_each(&self, on: &Subject, input: &Input, folder: &mut dyn maps::Folder, job: &Job) -> Result<Artifact> {
-        self.labelled(maps::over(self, on, input, Some(folder), job), on, input, job)
+        let made = match self.0.run_into(on, input, folder, job) {
+            Ok(None) => maps::over(self, on, input, Some(folder), job),
+            Ok(Some(artifact)) => Ok(artifact),
+            Err(error) => Err(error),
+        };
+        self.labelled(made, on, input, job)
     }
 
     /// The artifact with its settings, not complete where the job was interrupted; an error names the probe.

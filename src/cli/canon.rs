@@ -44,6 +44,13 @@ pub struct Canon {
     /// One paper: zeiler, simonyan, szegedy, girshick, russakovsky, mahendran, long, nguyen, goodfellow [default: all].
     #[arg(long)]
     paper: Option<String>,
+    /// A second net, for what is compared between two (transfer, shared mistakes, the best net of each class): another architecture,
+    /// or the same trained on other images [default: the net without one of its channels].
+    #[arg(long)]
+    other: Option<String>,
+    /// Weight files of one net during its training, in their order, separated by commas: for the figures over epochs.
+    #[arg(long, value_delimiter = ',')]
+    epochs: Vec<String>,
     /// A folder, table or pattern of labelled images [default: generated images for `shapes`, else the sample photos].
     #[arg(long)]
     data: Option<PathBuf>,
@@ -51,10 +58,6 @@ pub struct Canon {
     /// or `proposals` as load_images takes them, or `labels`, people's answers by `convscope label`. May be given several times.
     #[arg(long, value_name = "NAME=FILE", value_parser = known, requires = "data")]
     with: Vec<(String, PathBuf)>,
-    /// A second net, for what papers compare between two: transfer, shared mistakes, the best net of each class [default: the
-    /// same net without a channel].
-    #[arg(long)]
-    other: Option<String>,
     /// The most images that are used.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(4..))]
     images: u32,
@@ -103,6 +106,7 @@ impl Canon {
             ("n", self.images.to_string()),
             ("steps", self.steps.to_string()),
             ("other", self.other.as_deref().map(net).unwrap_or_default()),
+            ("epochs", self.epochs.iter().map(|file| absolute(Path::new(file))).collect::<Vec<_>>().join(",")),
         ];
         let given = given.into_iter().map(|(name, value)| (name.to_string(), value));
         given.chain(self.with.iter().map(|(name, file)| (name.clone(), absolute(file)))).collect()

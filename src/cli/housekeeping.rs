@@ -2,6 +2,7 @@
 
 use super::terminal::{print_err, print_out};
 use clap::{Args, Subcommand};
+use convscope_engine::load::EMBEDDED;
 use convscope_engine::load::fetch;
 use convscope_engine::load::fetch::cache::{cache_clear, cache_dir, cache_list};
 use convscope_engine::load::published::NETS;
@@ -44,7 +45,7 @@ impl Models {
         let architectures: Vec<_> = zoo::ARCHITECTURES.iter().map(|a| (a.name, a.paper)).collect();
         if self.json {
             let all = serde_json::json!({
-                "embedded": ["shapes"],
+                "embedded": EMBEDDED.map(|(name, _)| name),
                 "fetched": fetch::models(),
                 "cards": NETS.iter().map(|n| serde_json::json!({ "name": n.name, "what": n.what, "address": n.address() })).collect::<Vec<_>>(),
                 "architectures": architectures.iter().map(|(n, p)| serde_json::json!({ "name": n, "paper": p })).collect::<Vec<_>>(),
@@ -52,8 +53,10 @@ impl Models {
             print_out(&(serde_json::to_string_pretty(&all).map_err(|e| Error::internal(e.to_string()))? + "\n"));
             return Ok(());
         }
-        let mut out =
-            String::from("embedded\n  shapes                a small net for generated images of textured shapes\n");
+        let mut out = String::from("embedded\n");
+        for (name, what) in EMBEDDED {
+            out += &format!("  {name:<21} {what}\n");
+        }
         out += "\nfetched by name\n";
         for net in fetch::models() {
             out += &format!("  {:<21} {}; {:.1} MB, {}\n", net.name, net.what, net.bytes as f64 / 1e6, net.license);

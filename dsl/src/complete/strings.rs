@@ -4,9 +4,9 @@ use super::{Candidate, call_around, chain, map_owner};
 use crate::functions::loading;
 use crate::session::Session;
 use crate::source::{Class, Token};
-use convscope_engine::load::OPTIONS;
 use convscope_engine::load::fetch;
 use convscope_engine::load::zoo;
+use convscope_engine::load::{EMBEDDED, OPTIONS};
 use convscope_engine::probes::find;
 use convscope_engine::show::Table;
 use convscope_engine::{Artifact, Model};
@@ -106,7 +106,7 @@ fn columns(session: &Session, name: &str) -> Vec<Candidate> {
 }
 
 fn nets(session: &Session, partial: &str) -> Vec<Candidate> {
-    let known = std::iter::once("shapes").chain(fetch::models().iter().map(|m| m.name));
+    let known = EMBEDDED.iter().map(|(name, _)| *name).chain(fetch::models().iter().map(|m| m.name));
     let mut found: Vec<Candidate> = known.map(|n| simple(n, "net")).collect();
     found.extend(zoo::ARCHITECTURES.iter().map(|a| simple(a.name, "net")));
     found.extend(files(session, partial));

@@ -314,7 +314,7 @@ fn doc() -> String {
         "A trained net, by its name or from a file. The name is one of:
 
 \
-         - \"shapes\", the embedded net, or a known one (`convscope models` lists them)
+         - \"shapes\", the embedded net, \"hog\", histograms of oriented gradients as a net, or a known one (`convscope models` lists them)
 \
          - an .onnx file
 \

@@ -6,6 +6,7 @@ use super::locking::report;
 use crate::front::Declared;
 use convscope_engine::canonical;
 use convscope_engine::digest::digest;
+use convscope_engine::load::EMBEDDED;
 use convscope_engine::run::archive::Files;
 use convscope_engine::run::array::pack;
 use convscope_engine::run::finished::ARRAYS;
@@ -49,7 +50,9 @@ pub fn files(opened: &LockedRun, finished: &Finished, max_input: u64) -> Result<
         }
     }
     let by_name = |net: &Pinned| {
-        net.spec != "shapes" && net.options.get("weights").is_none() && !opened.base.join(&net.spec).is_file()
+        !EMBEDDED.iter().any(|(name, _)| *name == net.spec)
+            && net.options.get("weights").is_none()
+            && !opened.base.join(&net.spec).is_file()
     };
     for (i, net) in lock.nets.iter().enumerate().filter(|(_, net)| by_name(net)) {
         let about = serde_json::json!({

@@ -5,6 +5,7 @@
 // Indices are the formulas' letters here.
 #![allow(clippy::needless_range_loop)]
 
+pub mod cells;
 pub mod grid;
 pub mod knn;
 pub mod pca;

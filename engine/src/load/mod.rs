@@ -5,6 +5,7 @@ pub mod configs;
 pub mod fetch;
 mod foreign;
 pub mod guess;
+pub mod hog;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod labels;
@@ -35,14 +36,20 @@ pub use options::{Labels, Layout, LoadOption, LoadOptions, OPTIONS, PerChannel};
 pub use photos::PRESETS;
 use photos::Sidecar;
 
+/// The nets that need no file: what each is.
+pub const EMBEDDED: [(&str, &str); 2] = [
+    ("shapes", "a small net for generated images of textured shapes"),
+    ("hog", "histograms of oriented gradients as a net, without training"),
+];
+
 /// What `load_model` accepts, for hints.
-const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a path to an .onnx file, an architecture with \
+const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", \"hog\", a path to an .onnx file, an architecture with \
                      its weights (load_model(\"resnet18\", #{ weights: \"resnet18.pth\" })), \"hf:org/repo\" or \"hf:org/repo/file.onnx\"";
 
 const TRANSFORMED: &str = "the layer `transform_input` maps the usual input to the one that the published weights expect; \
                            weights trained without it need #{ transform_input: false }";
 
-/// Loads a net: a known net's name, "shapes", an architecture's name with `weights`, a path, `hf:org/repo`, or one of its
+/// Loads a net: a known net's name, "shapes" or "hog", an architecture's name with `weights`, a path, `hf:org/repo`, or one of its
 /// ONNX files, `hf:org/repo/path/to/file.onnx`. Paths are relative to `base`. `report` gets a line for everything that is fetched.
 ///
 /// # Errors
@@ -63,6 +70,10 @@ pub fn load_model(spec: &str, options: &LoadOptions, base: &Path, report: &dyn F
     }
     if spec == "shapes" {
         let net = options.size.map_or_else(shapes::load, shapes::load_sized)?;
+        return request.finished(&net, net.card().preprocess.clone(), &Sidecar::default());
+    }
+    if spec == "hog" {
+        let net = hog::net(options.size)?;
         return request.finished(&net, net.card().preprocess.clone(), &Sidecar::default());
     }
     if fetch::models().iter().any(|m| m.name == spec) {
@@ -318,8 +329,8 @@ impl LoadRequest<'_> {
 }
 
 fn unknown(spec: &str) -> Error {
-    let names =
-        fetch::models().iter().map(|m| m.name).chain(zoo::ARCHITECTURES.iter().map(|a| a.name)).chain(["shapes"]);
+    let names = fetch::models().iter().map(|m| m.name).chain(zoo::ARCHITECTURES.iter().map(|a| a.name));
+    let names = names.chain(EMBEDDED.iter().map(|(name, _)| *name));
     let close = suggestions(spec, names);
     let close: Vec<String> = close.iter().map(|c| format!("`{c}`")).collect();
     let forms = format!("load_model takes {FORMS}");

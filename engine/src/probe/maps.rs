@@ -79,7 +79,7 @@ pub fn over(
         "seed": job.seed,
     });
     if let Some(folder) = folder.as_deref_mut() {
-        begin(folder, &question)?;
+        begin(folder, QUESTION[usize::from(folder.in_columns())], "maps", &question)?;
     }
     let mut sink = Sink::new(folder, data.len(), model.input_shape().iter().product());
     let (mut sheet, mut report, mut found) = (Vec::new(), StreamReport::default(), 0);
@@ -122,22 +122,24 @@ pub fn over(
     Ok(artifact.notes(report.note()).reached(report.reached, data.len()))
 }
 
-/// Notes the question in an empty folder; an error where another one was noted.
-fn begin(folder: &mut dyn Folder, question: &serde_json::Value) -> Result<()> {
-    let file = QUESTION[usize::from(folder.in_columns())];
-    if let Some(bytes) = folder.read(file)? {
+/// Notes the question whose answer a folder gets, in its file `name`; `what` is that answer, in words.
+///
+/// # Errors
+/// Where another question was noted there.
+pub fn begin(folder: &mut dyn Folder, name: &str, what: &str, question: &serde_json::Value) -> Result<()> {
+    if let Some(bytes) = folder.read(name)? {
         let noted: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|e| Error::format(format!("{file}: {e}")))?;
+            serde_json::from_slice(&bytes).map_err(|e| Error::format(format!("{name}: {e}")))?;
         if noted == *question {
             return Ok(());
         }
-        let differs: Vec<&str> = ["probe", "subject", "weights", "data", "images", "seed"]
+        let differs: Vec<&str> = ["probe", "subject", "weights", "data", "images", "seed", "layout"]
             .into_iter()
             .filter(|key| noted[key] != question[key])
             .collect();
-        return Err(Error::value(format!("the folder holds maps of another question: other {}", differs.join(", ")))
+        return Err(Error::value(format!("the folder holds {what} of another question: other {}", differs.join(", ")))
             .hint("name another folder, or remove this one"));
     }
     let bytes = (question.to_string() + "\n").into_bytes();
-    folder.write(file, Encoded { bytes, picture: None })
+    folder.write(name, Encoded { bytes, picture: None })
 }

@@ -68,6 +68,7 @@ catalog! {
     retrieval::basis_test::BasisTest,
     retrieval::codes::CodesOf,
     retrieval::tsne::Tsne,
+    retrieval::mosaic::MosaicOf,
     retrieval::pca::PcaOf,
     retrieval::nearest::Nearest,
     spatial::correspondence::Correspondence,

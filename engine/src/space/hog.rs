@@ -6,8 +6,8 @@ use super::features::{FeatureMap, Lattice, described};
 use crate::data::Image;
 use crate::data::measure::luma;
 
-const CELLS: usize = 4;
-const ORIENTATIONS: usize = 8;
+pub(super) const CELLS: usize = 4;
+pub(super) const ORIENTATIONS: usize = 8;
 
 /// An image's luma gradients: strength and direction (in orientations, 0 to 8) of each pixel.
 pub struct Gradients {
@@ -33,6 +33,17 @@ impl Gradients {
             }
         }
         Gradients { width, height, strength, direction }
+    }
+
+    /// Width and height, px.
+    pub(super) fn size(&self) -> [usize; 2] {
+        [self.width, self.height]
+    }
+
+    /// Strength and direction of the pixel in column `x` and row `y`.
+    pub(super) fn at(&self, x: usize, y: usize) -> (f32, f32) {
+        let i = y * self.width + x;
+        (self.strength[i], self.direction[i])
     }
 
     /// The descriptor of the square of `side` px about (x, y): 128 values, of length 1 unless all is flat.
@@ -62,7 +73,8 @@ impl Gradients {
     }
 }
 
-fn scale(v: &mut [f32]) {
+/// At length 1, unless all is flat.
+pub(super) fn scale(v: &mut [f32]) {
     let length = v.iter().map(|v| v * v).sum::<f32>().sqrt();
     if length > 1e-6 {
         v.iter_mut().for_each(|v| *v /= length);

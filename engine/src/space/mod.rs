@@ -6,6 +6,7 @@ pub mod features;
 pub mod graph_cut;
 pub mod hog;
 pub mod matching;
+pub mod sift;
 pub mod svm;
 pub mod warp;
 

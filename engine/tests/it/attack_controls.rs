@@ -177,3 +177,24 @@ fn shared_mistakes_are_counted() {
     }
     assert_eq!((both[1], same[1]), (by_hand, alike));
 }
+
+/// The control has each attacked picture's size, and the net that judges it is the same.
+#[test]
+fn noise_of_the_same_size_is_judged_beside_the_attack() {
+    let (one, two) = (small("conv"), small("other"));
+    let data = photos(&one, 12);
+    let fgsm = probe("fgsm", &[("eps", Value::Float(60.0))]);
+    let plain = find("transfer_matrix").unwrap().build(&[Value::from(fgsm.clone())], &Default::default()).unwrap();
+    let options = [("control".to_string(), Value::Bool(true))].into();
+    let asked = find("transfer_matrix").unwrap().build(&[Value::from(fgsm)], &options).unwrap();
+    let on = Subject::Models(vec![one, two]);
+    let (without, found) = (ask(&plain, &on, &data), ask(&asked, &on, &data));
+    assert!(without.array_named("control").is_err() && without.table().unwrap().columns().len() == 10);
+    assert_eq!(array(&found, "shares"), array(&without, "shares"), "the control changes no answer");
+    let (control, told) = (array(&found, "control"), found.table().unwrap());
+    let (by_noise, of) = (column(told, "by noise"), column(told, "of"));
+    for i in 0..4 {
+        assert!((control[i] - by_noise[i] / of[i]).abs() < 1e-6 && by_noise[i] <= of[i], "{control:?}");
+    }
+    assert!(control[0] < array(&found, "shares")[0], "noise fools less than the attack of its size: {control:?}");
+}

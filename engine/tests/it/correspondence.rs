@@ -72,6 +72,27 @@ fn alignment_brings_named_points_nearer() {
     assert!(after < before, "{after} after, {before} before");
 }
 
+/// Dense descriptors find a shift that is known: every image is the first, moved by whole pixels.
+#[test]
+fn descriptors_without_a_net_align_what_was_only_moved() {
+    let model = load().unwrap();
+    let layer = Subject::layer(&model, "conv3/relu").unwrap();
+    let scene = arrows(1).get(0).unwrap();
+    let data = Dataset::from_images("moved", [0, 6, -6].map(|dx| scene.shift(dx, 0)));
+    let probe = Alignment::new().smooth(0.005);
+    let plain = probe.run(&layer, &Input::Data(data.clone()), &Job::new()).unwrap();
+    let found = probe.baselines(true).run(&layer, &Input::Data(data), &Job::new()).unwrap();
+    for name in ["dx", "pck", "error"] {
+        assert_eq!(array(&found, name), array(&plain, name), "baselines change nothing else");
+    }
+    assert!(plain.array_named("pck_sift").is_err());
+    let before = array(&found, "error_before")[0];
+    assert!((before - 6.0).abs() < 1e-4, "{before}");
+    for name in ["error_hog", "error_sift"] {
+        assert!(array(&found, name)[0] < 0.5 * before, "{name}: {:?}", array(&found, name));
+    }
+}
+
 #[test]
 fn named_points_are_told_apart_by_features_better_than_by_chance_and_transferred_between_images() {
     let net = Subject::Model(load().unwrap());

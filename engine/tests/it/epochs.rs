@@ -89,6 +89,17 @@ fn alignment_is_that_of_its_definition() {
     assert_eq!(all.array_named("cka").unwrap().dims(), [2, 3, 3]);
     let tiles = array(&all, "cka");
     assert!((tiles[1] - found[0]).abs() < 1e-6 && (tiles[9 + 1] - found[3]).abs() < 1e-6);
+    // Names may be given, one a net.
+    let named = |names: &[&str]| {
+        let nets = vec![net(1, 8), net(2, 8), net(3, 8)];
+        let probe = Cka::new()
+            .layers(vec![LayerName("relu".into())])
+            .names(names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
+        probe.run(&Subject::Models(nets), &Input::Data(data.clone()), &Job::new())
+    };
+    let text = named(&["e1", "e2", "e3"]).unwrap().table().unwrap().rows()[1][2].text();
+    assert_eq!(text, "e2");
+    assert!(named(&["e1"]).unwrap_err().message.contains("1 names for 3 nets"));
 }
 
 #[test]

@@ -5,8 +5,13 @@ use crate::builders::{Net, Planted, array, card, column, table};
 use convscope_engine::data::image::PixelBox;
 use convscope_engine::data::{Dataset, Image};
 use convscope_engine::probe::{Probe, ProbeArg};
+use convscope_engine::probes::attribution::saliency_box::SaliencyBox;
+use convscope_engine::probes::find;
 use convscope_engine::probes::judge::ProbeList;
 use convscope_engine::probes::judge::localisation::Localisation;
+use convscope_engine::shapes::net::load;
+use convscope_engine::shapes::{Shapes, Span, shapes};
+use convscope_engine::tensor::to_f64;
 use convscope_engine::{Artifact, Input, Job, Model, Result, Subject};
 
 /// The net's input; photos are twice as large.
@@ -132,4 +137,83 @@ fn what_has_no_box_or_label_is_left_out_and_said() {
     let found = ask(flat, vec![photo(4, 4, 8, 0)], &Localisation::new()).unwrap();
     assert_eq!(array(&found, "known")[0], 0.0);
     assert!(found.notes.iter().any(|n| n.contains("1 maps of planted gave no box")), "{:?}", found.notes);
+}
+
+/// The box [left, top, right, bottom] of the largest part of a mask whose pixels touch by their sides.
+fn largest_box(mask: &[bool], side: usize) -> Option<[usize; 4]> {
+    let mut seen = vec![false; mask.len()];
+    let mut best: Option<(usize, [usize; 4])> = None;
+    for start in (0..mask.len()).filter(|p| mask[*p]) {
+        let (mut left, mut size, mut corners) = (vec![start], 0, [side, side, 0, 0]);
+        while let Some(p) = left.pop() {
+            if !mask[p] || std::mem::replace(&mut seen[p], true) {
+                continue;
+            }
+            let (x, y) = (p % side, p / side);
+            size += 1;
+            corners = [corners[0].min(x), corners[1].min(y), corners[2].max(x + 1), corners[3].max(y + 1)];
+            left.extend([(x > 0, p.wrapping_sub(1)), (x + 1 < side, p + 1)].iter().filter(|n| n.0).map(|n| n.1));
+            left.extend([(y > 0, p.wrapping_sub(side)), (y + 1 < side, p + side)].iter().filter(|n| n.0).map(|n| n.1));
+        }
+        if size > best.map_or(0, |b| b.0) {
+            best = Some((size, corners));
+        }
+    }
+    best.map(|b| b.1)
+}
+
+/// Intersection over union, pixel by pixel.
+fn counted(a: [usize; 4], b: [usize; 4], side: usize) -> f64 {
+    let within = |p: usize, r: [usize; 4]| (r[0]..r[2]).contains(&(p % side)) && (r[1]..r[3]).contains(&(p / side));
+    let count = |f: &dyn Fn(usize) -> bool| (0..side * side).filter(|p| f(*p)).count() as f64;
+    count(&|p| within(p, a) && within(p, b)) / count(&|p| within(p, a) || within(p, b))
+}
+
+/// On `shapes`, whose boxes are known: overlaps counted in pixels, ranks by sorting the scores, and MaxBoxAcc as Choe et al. define
+/// it, one threshold for all images.
+#[test]
+fn on_shapes_boxes_are_counted_pixel_by_pixel() {
+    const T: usize = 20;
+    let net = load().unwrap();
+    let data = shapes(&Shapes { n: 12, seed: 21, scale: Span::new(0.3, 0.6), ..Shapes::new() }).unwrap();
+    let gradient = find("gradient").unwrap().build(&[], &Default::default()).unwrap();
+    let asked =
+        Localisation { probes: ProbeList(vec![gradient.clone()]), ..Localisation::new().thresholds(T).top(2usize) };
+    let on = Subject::Model(net.clone());
+    let found = asked.run(&on, &Input::Data(data.clone()), &Job::new()).unwrap();
+    let (overlaps, ranks, curve) = (array(&found, "iou"), array(&found, "rank"), array(&found, "curve"));
+    let (mut hits, mut known, mut first, mut second) = ([0usize; T], 0, 0, 0);
+    for i in 0..data.len() {
+        let image = data.get(i).unwrap();
+        let class = net.card().class_index(image.label().unwrap()).unwrap();
+        let b = image.bounding_box().unwrap();
+        let truth = [b.left, b.top, b.left + b.width, b.top + b.height];
+        let (subject, input) = (Subject::class_at(&net, class).unwrap(), Input::Image(image.clone()));
+        let cut = SaliencyBox::new().run(&subject, &input, &Job::new()).unwrap();
+        let corners = array(&cut, "box");
+        assert!(corners.iter().all(|v| v.fract() == 0.0), "photo and input have the same pixels");
+        let overlap = counted([0, 1, 2, 3].map(|k| corners[k] as usize), truth, 64);
+        assert!((overlaps[i] - overlap).abs() < 1e-9, "image {i}: {} for {overlap}", overlaps[i]);
+        let scores = net.scores(&input.prepared(&net).unwrap().x).unwrap().remove(0);
+        let rank = scores.iter().filter(|s| **s > scores[class]).count();
+        assert_eq!(ranks[i] as usize, rank);
+        known += usize::from(overlap >= 0.5);
+        first += usize::from(overlap >= 0.5 && rank == 0);
+        second += usize::from(overlap >= 0.5 && rank < 2);
+        let values = to_f64(gradient.ask(&subject, &input, &Job::new()).unwrap().value().unwrap()).unwrap();
+        let map: Vec<f64> =
+            (0..64 * 64).map(|p| (0..3).map(|c| values[c * 4096 + p].abs()).fold(0.0, f64::max)).collect();
+        let (low, high) = map.iter().fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
+        for (t, hit) in hits.iter_mut().enumerate() {
+            let level = low + (high - low) * t as f64 / T as f64;
+            let mask: Vec<bool> = map.iter().map(|v| *v >= level).collect();
+            *hit += usize::from(largest_box(&mask, 64).is_some_and(|b| counted(b, truth, 64) >= 0.5));
+        }
+    }
+    let share = |n: usize| n as f64 / data.len() as f64;
+    let of = |name: &str| array(&found, name)[0];
+    assert_eq!((of("known"), of("top_1"), of("top")), (share(known), share(first), share(second)));
+    assert_eq!(curve[..T], hits.map(share));
+    assert_eq!(of("max_box_acc"), share(hits.into_iter().max().unwrap()));
+    assert!(known > 0 && of("max_box_acc") > 0.0, "some boxes are right");
 }

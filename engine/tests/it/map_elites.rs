@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::builders::{array, column, table};
+use convscope_engine::data::Image;
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::attack::map_elites::{Encoding, MapElites};
 use convscope_engine::shapes::net::load;
+use convscope_engine::show::Part;
 use convscope_engine::subject::argmax;
 use convscope_engine::{Input, Job, Subject};
 
@@ -63,4 +65,35 @@ fn a_second_net_says_what_it_sees_and_a_third_is_too_many() {
     assert_eq!(column(table(&found, "every class"), "confidence").len(), 10);
     let three = Subject::Models(vec![net.clone(), net.clone(), net]);
     assert!(probe.run(&three, &Input::None, &Job::new()).unwrap_err().message.contains("3 nets"));
+}
+
+/// Every class's own best never gets worse, and its confidence is that of the picture in the figure, saved as a PNG file and judged
+/// as any photo is.
+#[test]
+fn pictures_saved_as_files_have_the_confidence_that_is_told() {
+    let net = load().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for encoding in [Encoding::Direct, Encoding::Cppn] {
+        let run = |generations: usize| {
+            let probe = MapElites::new().encoding(encoding).generations(generations).offspring(8usize).show(10usize);
+            probe.run(&Subject::Model(net.clone()), &Input::None, &Job::new()).unwrap()
+        };
+        let archives = [2, 5, 9].map(run);
+        for pair in archives.windows(2) {
+            let (before, after) = (array(&pair[0], "confidence"), array(&pair[1], "confidence"));
+            assert!(before.iter().zip(&after).all(|(b, a)| a >= b), "{before:?} {after:?}");
+        }
+        let last = &archives[2];
+        let (sure, classes) = (array(last, "confidence"), array(last, "classes"));
+        let Some(Part::Pictures(shown)) = last.parts.first() else { panic!("no pictures") };
+        assert_eq!(shown.images.len(), 10);
+        for ((picture, caption), class) in shown.images.iter().zip(classes) {
+            let path = folder.path().join("one.png");
+            picture.save_png(&path).unwrap();
+            let x = Input::Image(Image::open(&path).unwrap()).prepared(&net).unwrap().x;
+            let p = net.probabilities(&x).unwrap()[0][class as usize];
+            assert!((p - sure[class as usize]).abs() < 1e-6, "{caption}: {p} for {}", sure[class as usize]);
+            assert!(caption.ends_with(&format!("{:.1} %", 100.0 * p)), "{caption}");
+        }
+    }
 }

@@ -113,7 +113,7 @@ fn a_net_means_its_class_over_all_crops() {
 
 /// Files in memory.
 #[derive(Default)]
-struct Files(BTreeMap<String, Vec<u8>>);
+pub struct Files(pub BTreeMap<String, Vec<u8>>);
 
 impl maps::Folder for Files {
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {

@@ -6,6 +6,7 @@
 use crate::builders::{Net, array, card, column, param, table};
 use convscope_engine::data::{Dataset, Image};
 use convscope_engine::graph::op::Window;
+use convscope_engine::params::LayerName;
 use convscope_engine::probe::Probe;
 use convscope_engine::probes::spatial::part_correspondence::PartCorrespondence;
 use convscope_engine::random::Stream;
@@ -135,4 +136,24 @@ fn delta_of_random_places_is_its_expectation() {
     for delta in array(&found, "delta").into_iter().step_by(2) {
         assert!((delta - want).abs() < 1e-6, "{delta}, not {want}");
     }
+}
+
+/// Several layers in one call are each what it is alone.
+#[test]
+fn layers_together_are_layers_alone() {
+    let alone =
+        ["phi", "relu"].map(|name| ask(&PartCorrespondence::new().patch(PATCH).layer(Some(LayerName(name.into())))));
+    let both =
+        PartCorrespondence::new().patch(PATCH).layers(["phi", "relu"].map(|l| LayerName(l.to_string())).to_vec());
+    let found = ask(&both);
+    assert_eq!(found.array_named("delta").unwrap().dims(), [2, 3]);
+    assert_eq!(array(&found, "delta"), alone.iter().flat_map(|a| array(a, "delta")).collect::<Vec<_>>());
+    let told = table(&found, "delta by layer and part");
+    let own: Vec<f64> = alone.iter().flat_map(|a| column(table(a, "delta by part"), "high")).collect();
+    assert_eq!(column(told, "high"), own);
+    assert_eq!((told.len(), told.rows()[3][0].text(), told.rows()[5][1].text()), (6, "relu".into(), "random".into()));
+    let on = Subject::Model(net());
+    let unclear = both.layer(Some(LayerName("phi".into())));
+    let error = unclear.run(&on, &Input::Data(Dataset::from_images("animals", photos())), &Job::new()).unwrap_err();
+    assert!(error.message.contains("option `layers` several") && error.hint.is_some(), "{error}");
 }

@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::params::LayerName;
 use crate::probe::{Probe, ProbeArg};
 use crate::probes::look::filters::Filters;
-use crate::probes::measure::{names, nets};
+use crate::probes::measure::{called, nets};
 use crate::show::{Artifact, Cell, Mark, Part, Plot, Series, Table};
 use crate::subject::{Input, Subject};
 use crate::tensor::{tensor, to_f64};
@@ -104,11 +104,7 @@ impl Checkpoints {
             return Err(Error::subject("one net has no course: a list of two or more is asked for")
                 .hint("`checkpoints(probe).run([load_model(..), load_model(..)], input)`"));
         }
-        match self.names.len() {
-            0 => Ok(names(nets)),
-            n if n == nets.len() => Ok(self.names.clone()),
-            n => Err(Error::value(format!("option `names` has {n} names for {} nets", nets.len()))),
-        }
+        called(&self.names, nets)
     }
 
     fn subject(&self, net: &Model) -> Result<Subject> {

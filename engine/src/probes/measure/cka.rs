@@ -9,7 +9,7 @@ use crate::kernels::matmul::{Matrix, matmul};
 use crate::model::Model;
 use crate::params::LayerName;
 use crate::probe::Probe;
-use crate::probes::measure::{names, nets};
+use crate::probes::measure::{called, nets};
 use crate::probes::retrieval::coding::Pool;
 use crate::probes::retrieval::coding::layers::{LayerCodes, depths};
 use crate::show::{self, Artifact, Grid, Part, Scale, Table, Tile};
@@ -34,6 +34,8 @@ crate::params! {
         layers: Vec<LayerName> = Vec::new();
         /// How a layer's positions are pooled.
         pool: Pool = Pool::Mean;
+        /// Names for the nets, in their order; their own names unless given.
+        names: Vec<String> = Vec::new();
     }
 }
 
@@ -52,6 +54,7 @@ impl Probe for Cka {
             return Err(Error::value(format!("{} images: their kernels are {0} x {0}", data.len()))
                 .hint(format!("take {LARGEST} or fewer: data.take({LARGEST})")));
         }
+        let called = called(&self.names, &nets)?;
         let layers = nets.iter().map(|net| self.nodes(net)).collect::<Result<Vec<_>>>()?;
         let mut kernels = Vec::new();
         let mut report: Option<StreamReport> = None;
@@ -69,11 +72,19 @@ impl Probe for Cka {
         let n = count.unwrap_or(0);
         let title = format!("centred kernel alignment over {n} images");
         let artifact = match &nets[..] {
-            [one] => self.pairs(&title, [one, one], [&layers[0], &layers[0]], [&kernels[0], &kernels[0]])?,
-            [one, two] if kernels.len() == 2 => {
-                self.pairs(&title, [one, two], [&layers[0], &layers[1]], [&kernels[0], &kernels[1]])?
-            }
-            _ => self.epochs(&title, &nets[..kernels.len()], &layers, &kernels)?,
+            [one] => self.pairs(
+                &title,
+                ([one, one], [&called[0], &called[0]]),
+                [&layers[0], &layers[0]],
+                [&kernels[0], &kernels[0]],
+            )?,
+            [one, two] if kernels.len() == 2 => self.pairs(
+                &title,
+                ([one, two], [&called[0], &called[1]]),
+                [&layers[0], &layers[1]],
+                [&kernels[0], &kernels[1]],
+            )?,
+            _ => self.epochs(&title, (&nets[..kernels.len()], &called[..kernels.len()]), &layers, &kernels)?,
         };
         let done = if kernels.len() == nets.len() { report.reached } else { report.reached.min(data.len() - 1) };
         Ok(artifact
@@ -98,7 +109,7 @@ impl Cka {
     fn pairs(
         &self,
         title: &str,
-        nets: [&Model; 2],
+        (nets, called): ([&Model; 2], [&String; 2]),
         layers: [&Vec<NodeId>; 2],
         kernels: [&Vec<Vec<f64>>; 2],
     ) -> Result<Artifact> {
@@ -114,7 +125,8 @@ impl Cka {
         }
         let size = [kernels[0].len(), kernels[1].len()];
         let values = tensor(values.into_iter().map(|v| v as f32).collect::<Vec<f32>>(), &size)?;
-        let [a, b] = [0, 1].map(|k| nets[k].card().name.clone());
+        let own = |k: usize| nets[k].card().name.clone();
+        let [a, b] = [0, 1].map(|k| if self.names.is_empty() { own(k) } else { called[k].clone() });
         let named = |k: usize| (0..size[k]).map(|i| name(k, i)).collect::<Vec<_>>();
         let matrix = show::Matrix {
             title: format!("{a} (rows) and {b} (columns)"),
@@ -134,11 +146,10 @@ impl Cka {
     fn epochs(
         &self,
         title: &str,
-        nets: &[Model],
+        (nets, called): (&[Model], &[String]),
         layers: &[Vec<NodeId>],
         kernels: &[Vec<Vec<f64>>],
     ) -> Result<Artifact> {
-        let called = names(nets);
         let of = |k: usize, i: usize| nets[k].graph().node(layers[k][i]).name.as_str();
         let count = layers.first().map_or(0, Vec::len);
         for k in 1..nets.len() {

@@ -69,6 +69,18 @@ pub fn names(nets: &[Model]) -> Vec<String> {
     numbered(&nets.iter().map(|m| m.card().name.as_str()).collect::<Vec<_>>())
 }
 
+/// The names that were given for nets, or their own.
+///
+/// # Errors
+/// Where another number of names was given.
+pub fn called(given: &[String], nets: &[Model]) -> Result<Vec<String>> {
+    match given.len() {
+        0 => Ok(names(nets)),
+        n if n == nets.len() => Ok(given.to_vec()),
+        n => Err(Error::value(format!("option `names` has {n} names for {} nets", nets.len()))),
+    }
+}
+
 /// Names, numbered where two are equal.
 pub fn numbered(names: &[&str]) -> Vec<String> {
     let name = |i: usize| {

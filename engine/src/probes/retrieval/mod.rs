@@ -6,6 +6,7 @@ pub mod coding;
 pub mod embedding;
 pub mod features_by_layer;
 pub mod max_activating;
+pub mod mosaic;
 pub mod nearest;
 pub mod pca;
 pub mod top_activations;

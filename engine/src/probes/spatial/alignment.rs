@@ -2,6 +2,8 @@
 //!
 //! Long, Zhang, Darrell 2014, section 3.1: intraclass alignment.
 
+mod dense;
+
 use crate::data::Image;
 use crate::embed::knn::Metric;
 use crate::error::{Error, Result};
@@ -9,19 +11,19 @@ use crate::job::Job;
 use crate::probe::Probe;
 use crate::probes::spatial::correspondence::{displacements, warped};
 use crate::probes::spatial::{LeftOut, Misses, Seen, layer};
-use crate::show::{Artifact, Part, Pictures, Table};
-use crate::space::FeatureMap;
+use crate::show::{Artifact, Cell, Part, Pictures, Table};
 use crate::space::matching::smooth;
 use crate::stream::readable;
 use crate::subject::{Input, Subject};
 use crate::tensor::tensor;
+use dense::{Dense, moved_points};
 
 crate::params! {
     /// The other images warped onto the first by smooth matches of a layer's features, with their mean before and after; where
     /// named points are known, also the share of points within `alpha` times the object's size of their counterparts (PCK).
     ///
     /// Arrays: `dx`, `dy` (images x rows x columns, px of the net's input); with points `pck` (after), `pck_before`, `error`
-    /// and `error_before` (median, px).
+    /// and `error_before` (median, px); with `baselines` also `pck_hog`, `pck_sift`, `error_hog` and `error_sift`.
     #[probe(
         family = Space,
         source = "Long, Zhang, Darrell 2014, section 3.1",
@@ -38,6 +40,9 @@ crate::params! {
         images: usize = 8, in 2..=1000;
         /// PCK's alpha, as a share of the longer side of the object's box.
         alpha: f64 = 0.1, in 0.001..=1.0;
+        /// Whether the images are also aligned by dense HOG and by dense SIFT, on a grid of 24 positions along the longer side, under the
+        /// same smoothness: as SIFT flow does, without a net.
+        baselines: bool = false;
     }
 }
 
@@ -57,6 +62,7 @@ impl Probe for Alignment {
         let mut rows = vec![(target.image.clone(), format!("target: {}", target.caption))];
         let mut warps = Vec::new();
         let (mut before, mut after) = (Misses::default(), Misses::default());
+        let mut baselines = if self.baselines { Dense::of(&target.image) } else { Vec::new() };
         let (mut all_dx, mut all_dy, mut done) = (Vec::new(), Vec::new(), 0);
         for i in job.steps("alignment", n - 1) {
             let source = Seen::of(model, &data, i + 1)?;
@@ -65,13 +71,12 @@ impl Probe for Alignment {
             let matches = smooth(&ft, &fs, self.metric, self.smooth)?;
             let (dx, dy) = displacements(&lattice, &matches);
             let aligned = warped(&source.image, &lattice, &dx, &dy, &target.image)?;
-            let both = FeatureMap { values: dx.iter().zip(&dy).flat_map(|(x, y)| [*x, *y]).collect(), d: 2, lattice };
-            for (name, (x, y)) in &target.keypoints {
+            for (name, place) in &target.keypoints {
                 let Some((_, truth)) = source.keypoints.iter().find(|(k, _)| k == name) else { continue };
-                let moved = both.between(*x, *y);
-                before.add((*x, *y), *truth, source.extent);
-                after.add((x + f64::from(moved[0]), y + f64::from(moved[1])), *truth, source.extent);
+                before.add(*place, *truth, source.extent);
             }
+            moved_points(&lattice, &dx, &dy, &target, &source, &mut after);
+            baselines.iter_mut().try_for_each(|b| b.add(&target, &source, self.metric, self.smooth))?;
             rows.push((source.image.clone(), source.caption.clone()));
             warps.push((aligned, "aligned".to_string()));
             all_dx.extend(dx);
@@ -95,6 +100,9 @@ impl Probe for Alignment {
                 .array("dy", tensor(all_dy, &shape)?)
                 .part(Part::Pictures(Pictures { title: String::new(), images: pictures, columns: Some(shown + 2) }))
                 .note(lattice.words());
+        if !baselines.is_empty() {
+            artifact = artifact.part(dense::part(&baselines, &target.image, shown)?);
+        }
         if !after.0.is_empty() {
             let mut table = Table::new(["points", "number", "PCK", "median error px", "median in receptive fields"]);
             let field = lattice.field[0].max(lattice.field[1]) as f64;
@@ -114,6 +122,19 @@ impl Probe for Alignment {
                 ("error_before", before.median()),
             ] {
                 artifact = artifact.array(name, tensor(vec![value], &[1])?);
+            }
+            for baseline in &baselines {
+                let (m, what) = (&baseline.misses, baseline.name.to_lowercase());
+                table.push([
+                    format!("aligned by {}", baseline.name).into(),
+                    m.0.len().into(),
+                    m.pck(self.alpha).into(),
+                    m.median().into(),
+                    Cell::Nothing,
+                ]);
+                artifact = artifact
+                    .array(&format!("pck_{what}"), tensor(vec![m.pck(self.alpha)], &[1])?)
+                    .array(&format!("error_{what}"), tensor(vec![m.median()], &[1])?);
             }
             artifact = artifact.part(Part::Table(
                 format!("named points, PCK within {} of the object's longer side", self.alpha),
