@@ -271,7 +271,7 @@ pub fn numbers(from: &Dynamic) -> Result<Vec<f64>> {
         return convscope_engine::tensor::to_f64(artifact.value()?);
     }
     let Some(list) = from.read_lock::<Array>() else {
-        return Err(Error::value(format!("a list of numbers is asked for, got {}", kind(from))));
+        return Err(Error::value(format!("expected a list of numbers, got {}", kind(from))));
     };
     list.iter().map(number).collect()
 }
@@ -284,7 +284,7 @@ pub fn number(from: &Dynamic) -> Result<f64> {
     if let Ok(i) = from.as_int() {
         return Ok(i as f64);
     }
-    from.as_float().map_err(|_| Error::value(format!("a number is asked for, got {}", kind(from))))
+    from.as_float().map_err(|_| Error::value(format!("expected a number, got {}", kind(from))))
 }
 
 /// A whole number from 0; negative ones count from the end where `len` says how many there are.

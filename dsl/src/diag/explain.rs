@@ -74,7 +74,7 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
             say(Kind::NotFound, format!("no character {index} in a text of {n}"), None)
         }
         E::ErrorMismatchDataType(wanted, got, _) | E::ErrorMismatchOutputType(wanted, got, _) => {
-            say(Kind::Value, format!("{} is asked for, got {}", plain(wanted), plain(got)), None)
+            say(Kind::Value, format!("expected {}, got {}", plain(wanted), plain(got)), None)
         }
         E::ErrorFor(_) => {
             let hint = "lists, ranges (0..10), data sets, tables, tensors, maps' `.keys()` and `progress(..)` can be";

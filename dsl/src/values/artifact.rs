@@ -128,6 +128,6 @@ fn look(a: &Artifact, name: &str, options: &rhai::Map) -> Result<Artifact> {
 fn overlay(a: &Artifact, image: &Dynamic) -> Result<Artifact> {
     match cast::<Image>(image) {
         Some(image) => a.overlay(&image),
-        None => Err(Error::value(format!("an image is asked for, got {}", crate::convert::kind(image)))),
+        None => Err(Error::value(format!("expected an image, got {}", crate::convert::kind(image)))),
     }
 }

@@ -142,7 +142,7 @@ fn resize_short(image: &Image, size: i64) -> Result<Image> {
 fn whole_list(value: &Dynamic, n: usize, what: &str) -> Result<Vec<i64>> {
     let list = cast::<Array>(value).filter(|l| l.len() == n);
     let whole = list.and_then(|l| l.iter().map(|v| v.as_int().ok()).collect::<Option<Vec<i64>>>());
-    whole.ok_or_else(|| Error::value(format!("{what} is asked for, got {}", kind(value))))
+    whole.ok_or_else(|| Error::value(format!("expected {what}, got {}", kind(value))))
 }
 
 /// A box written [left, top, width, height].

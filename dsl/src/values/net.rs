@@ -210,7 +210,7 @@ fn pixel_class(model: &Model, class: &Dynamic, options: &Map) -> Result<Subject>
     match (class.as_int(), class.is_string()) {
         (Ok(i), _) => Subject::pixel_class_at(model, count(i, "a class's index")?, over),
         (_, true) => Subject::pixel_class(model, &class.to_string(), over),
-        _ => Err(Error::value(format!("a class's name or index is asked for, got {}", crate::convert::kind(class)))),
+        _ => Err(Error::value(format!("expected a class's name or index, got {}", crate::convert::kind(class)))),
     }
 }
 
@@ -301,7 +301,7 @@ fn class_index(model: &Model, class: &Dynamic) -> Result<usize> {
     let subject = match (class.as_int(), class.is_string()) {
         (Ok(i), _) => class_at(model, i)?,
         (_, true) => Subject::class(model, &class.to_string())?,
-        _ => return Err(Error::value(format!("a class is asked for, got {}", crate::convert::kind(class)))),
+        _ => return Err(Error::value(format!("expected a class, got {}", crate::convert::kind(class)))),
     };
     match subject {
         Subject::Class { index, .. } => Ok(index),

@@ -139,7 +139,7 @@ impl Detector {
         let mut all = self.candidates(x, self.decoding.score)?;
         match (all.pop(), all.is_empty()) {
             (Some(found), true) => Ok(self.without_doubles(found)),
-            _ => Err(Error::shape(format!("one input is asked for, got {:?}", x.dims()))),
+            _ => Err(Error::shape(format!("expected one input, got {:?}", x.dims()))),
         }
     }
 

@@ -57,7 +57,7 @@ fn part(t: &Tensor, parts: &[Dynamic]) -> Result<Dynamic> {
         } else if part.is_unit() {
             axis += 1;
         } else {
-            return Err(Error::value(format!("an index, a range or () is asked for, got {}", kind(part))));
+            return Err(Error::value(format!("expected an index, a range or (), got {}", kind(part))));
         }
     }
     let out = out.contiguous()?;

@@ -46,7 +46,7 @@ impl Probe for ShapeBias {
     fn run(&self, on: &Subject, input: &Input, job: &Job) -> Result<Artifact> {
         let nets = nets(on)?;
         let Input::Data(data) = input else {
-            return Err(Error::subject(format!("a data set is asked for, got {}", input.kind()))
+            return Err(Error::subject(format!("expected a data set, got {}", input.kind()))
                 .hint("images with a shape and a texture: load_images(\"cue-conflict/images\")"));
         };
         let classes = classes(&self.classes, &nets)?;

@@ -49,7 +49,7 @@ impl<T: Export, E: std::fmt::Display> Return for Result<T, E> {
 }
 
 fn wrong<T>(wanted: &str, value: &Value) -> Result<T, String> {
-    Err(format!("{wanted} is asked for, got {}", value.kind()))
+    Err(format!("expected {wanted}, got {}", value.kind()))
 }
 
 macro_rules! as_it_is {
