@@ -11,16 +11,16 @@ use std::collections::BTreeMap;
 
 /// The target of the comms.
 pub const TARGET: &str = "jupyter.widget";
-/// The version of the widgets' protocol.
+/// The version of the widget messaging protocol.
 const PROTOCOL: &str = "2.1.0";
-/// The most comms that are answered; older ones are dropped.
+/// How many comms are kept; beyond that, the oldest is dropped.
 const OPEN: usize = 256;
-/// The most bytes of all comms together.
+/// How many bytes the buffers of all comms may take together.
 const HELD: usize = 512 << 20;
-/// The values that the front end may change.
+/// The keys of a state that the front end may change.
 const MOVED: [&str; 2] = ["values", "at"];
 
-/// The comms by their ids.
+/// The comms by id.
 #[derive(Default)]
 pub struct Comms {
     open: BTreeMap<String, Comm>,
@@ -32,7 +32,7 @@ struct Comm {
 }
 
 impl Comms {
-    /// Opens a comm for a widget, for the cell that runs; its id.
+    /// Opens a comm for a widget in the cell that runs; returns its id.
     pub fn open(&mut self, widget: &Widget, publisher: &Publisher) -> String {
         let id = uuid::Uuid::new_v4().to_string();
         let comm = Comm { widget: widget.id, state: widget.state.clone() };
@@ -81,14 +81,14 @@ impl Comms {
         true
     }
 
-    /// Closes a comm; the widget that belonged to it.
+    /// Closes a comm; returns its widget.
     pub fn close(&mut self, id: &str) -> Option<u64> {
         self.open.remove(id).map(|comm| comm.widget)
     }
 }
 
 impl Comm {
-    /// The state with what anywidget's model needs.
+    /// The state together with the fields that anywidget's model needs.
     fn whole(&self, id: &str) -> State {
         let mut state = self.state.clone();
         // Any version of anywidget has this model.
@@ -106,7 +106,7 @@ impl Comm {
     }
 }
 
-/// The script of a widget in the front end, which follows the viewer's.
+/// The script of a widget in the front end; it comes behind the viewer's.
 const FRONT: &str = include_str!("widget.js");
 const STYLE: &str = include_str!("widget.css");
 

@@ -20,7 +20,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// The reply to a request, if it has one, and whether the kernel ends.
+    /// The reply to a request, where it has one, and whether the kernel ends.
     pub fn answer(&self, request: &Request) -> (Option<Parcel>, bool) {
         self.publisher.status(&request.header, "busy");
         let (content, end) = match request.kind.as_str() {

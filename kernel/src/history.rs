@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes of cells that are remembered, of this session and of earlier ones; the file keeps all.
+/// How many bytes of cells, of this session and of earlier ones, are kept in memory; the file keeps all.
 const REMEMBERED: u64 = 16 << 20;
 
 /// One cell.
@@ -15,11 +15,11 @@ const REMEMBERED: u64 = 16 << 20;
 pub struct Line {
     /// The session it ran in, from 1.
     pub session: i64,
-    /// Its execution count.
+    /// The execution count.
     pub line: i64,
-    /// Its source.
+    /// The source.
     pub source: String,
-    /// The text of its result.
+    /// The text of the result.
     pub output: Option<String>,
 }
 
@@ -28,9 +28,9 @@ pub struct Line {
 pub enum Wanted {
     /// The last cells of all sessions.
     Tail(usize),
-    /// Lines `start` up to, not including, `stop` of a session: this one (0), the one before (-1), or by its number.
+    /// Lines `start..stop` of a session: the current one (0), an earlier one (-1 is the last before), or one by its number.
     Range(i64, i64, Option<i64>),
-    /// The last cells that fit a glob pattern, each source once where `unique`.
+    /// The last cells that match a glob pattern, each source once where `unique`.
     Search(String, Option<usize>, bool),
 }
 
@@ -40,7 +40,7 @@ pub struct History {
     session: i64,
     earlier: Vec<Line>,
     now: VecDeque<Line>,
-    /// Bytes of `now`.
+    /// Bytes of the cells in `now`.
     bytes: u64,
 }
 
@@ -50,7 +50,7 @@ impl Line {
     }
 }
 
-/// Where the history is kept: `history.jsonl` in convscope's folder for data, or in the one that CONVSCOPE_DATA names.
+/// The file of the history: `history.jsonl` in the folder that CONVSCOPE_DATA names, else in convscope's folder for data.
 pub fn file() -> Option<PathBuf> {
     let named = std::env::var_os("CONVSCOPE_DATA").filter(|f| !f.is_empty()).map(PathBuf::from);
     let folder = named.or_else(|| {
@@ -61,7 +61,7 @@ pub fn file() -> Option<PathBuf> {
 }
 
 impl History {
-    /// The history in `file`; kept in memory only where there is none. A file that cannot be read counts as empty.
+    /// The history in `file`; without a file it is kept in memory. A file that cannot be read counts as empty.
     pub fn open(file: Option<PathBuf>) -> Self {
         let earlier = file.as_deref().and_then(|f| read(f).ok()).unwrap_or_default();
         let session = earlier.iter().map(|l| l.session).max().unwrap_or(0) + 1;
@@ -71,7 +71,7 @@ impl History {
     /// Adds a cell.
     ///
     /// # Errors
-    /// Where it cannot be written to the file; it is remembered all the same.
+    /// Where the file cannot be written; the history in memory has the cell all the same.
     pub fn add(&mut self, line: i64, source: &str, output: Option<String>) -> Result<()> {
         let line = Line { session: self.session, line, source: source.to_string(), output };
         let text = json!([line.session, line.line, line.source, line.output]).to_string() + "\n";
@@ -90,7 +90,7 @@ impl History {
         opened.write_all(text.as_bytes()).map_err(|e| Error::io(file, &e))
     }
 
-    /// The cells that are wanted, oldest first.
+    /// The requested cells, oldest first.
     pub fn find(&self, wanted: &Wanted) -> Vec<&Line> {
         let all = || self.earlier.iter().chain(&self.now);
         match wanted {
@@ -116,7 +116,7 @@ impl History {
     }
 }
 
-/// Opens a file to append to, which its owner alone may read: a new one from the start, an old one from now on.
+/// Opens a file to append to. Only its owner may read it, also while it is created; an existing file is restricted now.
 fn private(file: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
@@ -143,12 +143,12 @@ fn read(file: &Path) -> Result<Vec<Line>> {
     let mut opened = File::open(file).map_err(wrong)?;
     let before = opened.metadata().map_err(wrong)?.len().saturating_sub(REMEMBERED);
     opened.seek(SeekFrom::Start(before)).map_err(wrong)?;
-    // A line that began before counts as damaged.
+    // Where reading begins within a line, its rest counts as damaged.
     let lines = BufReader::new(opened.take(REMEMBERED)).split(b'\n').map_while(std::result::Result::ok);
     Ok(lines.filter_map(|l| parse(&l)).collect())
 }
 
-/// A line of the file; nothing where it is damaged.
+/// A line of the file; none where it is damaged.
 fn parse(line: &[u8]) -> Option<Line> {
     let Ok(Value::Array(entry)) = serde_json::from_slice(line) else { return None };
     let [session, line, source, output] = &entry[..] else { return None };
@@ -160,10 +160,10 @@ fn parse(line: &[u8]) -> Option<Line> {
     })
 }
 
-/// Whether a text fits a glob pattern: `*` any characters, `?` one.
+/// Whether a text matches a glob pattern: `*` is any characters, `?` one.
 fn fits(pattern: &[char], text: &[char]) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where the last star stood, and how much of the text it has taken.
+    // The position of the last star, and the end of what it matches in the text.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {

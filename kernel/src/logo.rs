@@ -1,4 +1,4 @@
-//! The logo, drawn here: an eye whose iris is a filter of three by three weights.
+//! The logo as code: an eye whose iris is a filter of three by three weights.
 
 use convscope_engine::Result;
 use convscope_engine::show::scene::{Item, Scene};
@@ -6,7 +6,7 @@ use convscope_engine::show::{Theme, raster, svg};
 
 const GROUND: [u8; 3] = [22, 41, 62];
 const WHITE: [u8; 3] = [250, 251, 252];
-/// From a negative weight to a positive one.
+/// Colours of the weights, from negative to positive.
 const WEIGHTS: [[u8; 3]; 9] = [
     [54, 110, 178],
     [148, 190, 222],
@@ -19,7 +19,7 @@ const WEIGHTS: [[u8; 3]; 9] = [
     [214, 96, 77],
 ];
 
-/// The logo `side` px wide and high.
+/// The logo, `side` px wide and high.
 fn scene(side: f64) -> Scene {
     let unit = side / 64.0;
     let mut scene = Scene::new(side, side);
@@ -47,7 +47,7 @@ fn scene(side: f64) -> Scene {
 /// The logo as a PNG of `pixels` by `pixels`.
 ///
 /// # Errors
-/// Where it cannot be encoded.
+/// Where PNG encoding fails.
 pub fn png(pixels: u32) -> Result<Vec<u8>> {
     raster::draw(&scene(f64::from(pixels) / raster::SCALE), Theme::Light)?.png()
 }
@@ -55,7 +55,7 @@ pub fn png(pixels: u32) -> Result<Vec<u8>> {
 /// The logo as SVG.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// Where SVG encoding fails.
 pub fn vector() -> Result<String> {
     svg::write(&scene(64.0), Theme::Light, ("convscope", ""))
 }

@@ -7,14 +7,14 @@ use convscope_engine::data::Image;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Work that takes less shows no bar.
+/// Work that takes less time shows no bar.
 const PATIENCE: Duration = Duration::from_millis(400);
 /// Time between two updates.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Characters of a bar in text.
+/// The width of a bar in text, characters.
 const WIDTH: usize = 30;
 
-/// Loops at work, the outermost first, and where they are shown.
+/// The running loops, the outermost first, and the display that shows them.
 #[derive(Default)]
 pub struct Progress {
     bars: Vec<Bar>,
@@ -41,7 +41,7 @@ impl Display {
         self.last.is_none_or(|last| last.elapsed() >= PAUSE)
     }
 
-    /// Shows it: a display that is empty at first and then updated, so that readers that know no updates keep nothing.
+    /// Shows the bar: the display is empty at first and then updated, so that a reader without updates keeps nothing.
     fn show(&mut self, publisher: &Publisher, data: Value, metadata: Value) {
         let send = |kind: &str, id: &str, data: Value, metadata: Value| {
             publisher.publish(kind, json!({ "data": data, "metadata": metadata, "transient": { "display_id": id } }));
@@ -88,7 +88,7 @@ impl Progress {
         }
     }
 
-    /// A picture as it grows.
+    /// A picture as it is made.
     pub fn picture(&mut self, publisher: &Publisher, label: &str, image: &Image) {
         if !self.picture_display.is_due() {
             return;
@@ -99,7 +99,7 @@ impl Progress {
         }
     }
 
-    /// Takes everything away: the cell has ended.
+    /// Removes the display at the end of the cell.
     pub fn end(&mut self, publisher: &Publisher) {
         self.bars.clear();
         self.bar_display.take_away(publisher);
@@ -112,7 +112,7 @@ impl Bar {
         self.done as f64 / self.total.max(1) as f64
     }
 
-    /// "3 of 12, 9 s left".
+    /// The progress in words: "3 of 12, 9 s left".
     fn words(&self) -> String {
         let spent = self.begun.elapsed().as_secs_f64();
         let left = match self.done {

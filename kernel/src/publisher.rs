@@ -11,19 +11,19 @@ use std::time::Duration;
 
 /// The size, bytes, at which buffered text is sent.
 const FULL: usize = 1 << 16;
-/// Bytes that may wait for slow readers before the script that publishes has to wait, too.
+/// How many bytes may wait for slow readers before the script that publishes them has to wait, too.
 const WAITING: usize = 64 << 20;
 
 /// The two streams of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// Results.
+    /// Printed results.
     Stdout,
-    /// Diagnostics.
+    /// Messages.
     Stderr,
 }
 
-/// Publishes; cheap to clone.
+/// Publishes messages; cheap to clone.
 #[derive(Clone)]
 pub struct Publisher {
     socket: Socket,
@@ -41,7 +41,7 @@ struct State {
 }
 
 impl Publisher {
-    /// A publisher on an XPUB socket; a set `signal` lets printing go on when readers are slow.
+    /// A publisher on an XPUB socket. Once `signal` is set, publishing does not wait for slow readers.
     pub fn new(socket: Socket, signer: Signer, signal: Signal) -> Self {
         let state = State { parent: json!({}), quiet: false, stream: Stream::Stdout, gathered: String::new() };
         Publisher { socket, signer, signal, waiting: Arc::default(), state: Arc::new(Mutex::new(state)) }
@@ -51,21 +51,21 @@ impl Publisher {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is published from now on belongs to this request; nothing but its status is where it is `quiet`.
+    /// Makes `parent` the request to which messages belong; where it is `quiet`, only its status is published.
     pub fn answer(&self, parent: &Value, quiet: bool) {
         let mut state = self.state();
         self.send_gathered(&mut state);
         (state.parent, state.quiet) = (parent.clone(), quiet);
     }
 
-    /// Waits while readers have too much to take; those that do not take it are dropped meanwhile ([`Socket::drop_stalled`]).
+    /// Waits while too many bytes wait for readers; readers that stall are dropped meanwhile ([`Socket::drop_stalled`]).
     fn wait(&self) {
         while self.waiting.load(Ordering::SeqCst) > WAITING && !self.signal.is_set() {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Publishes what belongs to the request that is answered now; for the thread of the cells, since it may have to wait.
+    /// Publishes a message of the current request. It may wait for readers, so only the thread of the cells calls it.
     pub fn publish(&self, kind: &str, content: Value) {
         self.wait();
         let mut state = self.state();
@@ -75,7 +75,7 @@ impl Publisher {
         }
     }
 
-    /// As [`Publisher::publish`], with metadata and bytes.
+    /// As [`Publisher::publish`], with metadata and buffers.
     pub fn publish_with(&self, kind: &str, content: Value, metadata: Value, buffers: Vec<Bytes>) {
         self.wait();
         let mut state = self.state();
@@ -92,14 +92,14 @@ impl Publisher {
         self.send("status", parent, json!({ "execution_state": status }));
     }
 
-    /// Publishes what belongs to another request than the one that is answered now.
+    /// Publishes a message of another request than the current one.
     pub fn aside(&self, kind: &str, parent: &Value, content: Value) {
         let mut state = self.state();
         self.send_gathered(&mut state);
         self.send(kind, parent, content);
     }
 
-    /// Adds text to a stream; may have to wait as well.
+    /// Adds text to a stream; may wait for readers.
     pub fn write(&self, stream: Stream, text: &str) {
         self.wait();
         let mut state = self.state();
@@ -116,7 +116,7 @@ impl Publisher {
         }
     }
 
-    /// Sends the gathered text.
+    /// Sends the buffered text.
     pub fn flush(&self) {
         self.send_gathered(&mut self.state());
     }

@@ -22,29 +22,29 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// The longest time between two flushes of buffered text and checks of peers.
+/// The longest time between two flushes of buffered text and two checks of peers.
 const TICK: Duration = Duration::from_millis(50);
-/// The time between two checks that the front end still lives.
+/// The time between two checks whether the front end still runs.
 const ORPHAN: Duration = Duration::from_secs(1);
-/// What is still queued when the kernel ends may take this long.
+/// The time for queued messages to be sent when the kernel ends.
 const LAST: Duration = Duration::from_secs(1);
-/// Written frames arrive within this time.
+/// The time for frames to arrive once they are written.
 const WRITING: Duration = Duration::from_millis(50);
-/// Bytes that the unfinished messages of all peers may hold.
+/// How many bytes the unfinished messages of all peers may take.
 const UNFINISHED: usize = 256 << 20;
-/// The most lines of the log about refused peers, so that a stranger cannot fill it.
+/// How many lines about refused peers are logged, so that a stranger cannot fill the log.
 const COMPLAINTS: usize = 100;
 
-/// The limits of a peer that sends requests: a cell with its attachments, replies that it does not read.
+/// The limits of a peer that sends requests, such as a cell with attachments.
 const ASKING: Limits = Limits { message: 128 << 20, behind: 64 << 20, patience: Duration::from_secs(2), peers: 128 };
-/// The limits of a subscriber. Its queue is shorter than the one that makes the script wait
-/// ([`Publisher::publish`]): a reader that does not read is gone by then.
+/// The limits of a subscriber. Its queue is shorter than the one at which the script waits ([`Publisher::publish`]), so a reader
+/// that does not read is dropped before that.
 const READING: Limits = Limits { message: 4096, behind: 32 << 20, ..ASKING };
 /// The limits of a peer of the heartbeat.
 const BEATING: Limits = Limits { message: 1 << 16, behind: 1 << 20, ..ASKING };
 
-/// Runs a kernel until its front end shuts it down. `make` makes the language, on the thread that runs cells, for an
-/// output; `signal` stops its cells.
+/// Runs a kernel until its front end shuts it down. `make` makes the language for an output, on the thread of the cells;
+/// `signal` stops its cells.
 ///
 /// # Errors
 /// Where the connection file cannot be read or its addresses cannot be listened at.
@@ -80,7 +80,7 @@ where
     heartbeat.listen(&connection.endpoint(Port::Heartbeat), Arc::new(|_, beat| Some(Parcel::new(beat)))).await?;
     let shell_end = end.clone();
     let asked = move |request: Request| match request.kind.as_str() {
-        // Old front ends send it here.
+        // Old front ends send it on this channel.
         "shutdown_request" => drop(shell_end.send(Some(request))),
         _ => drop(requests.send(request)),
     };
@@ -131,7 +131,7 @@ where
     Ok(())
 }
 
-/// The log, as far as strangers can write into it.
+/// The log of refused peers, bounded in length.
 #[derive(Default)]
 struct Log {
     lines: AtomicUsize,
@@ -147,7 +147,7 @@ impl Log {
     }
 }
 
-/// What the thread of the cells needs of the rest.
+/// What the thread of the cells uses.
 struct Cells {
     publisher: Publisher,
     signer: Signer,
@@ -224,7 +224,7 @@ fn receive(
     })
 }
 
-/// Turns the system's signals into stops, and ends with the front end that started the kernel.
+/// Turns the system's signals into stops, and ends the kernel when the front end that started it ends.
 async fn watch(signal: Signal, end: UnboundedSender<Option<Request>>) {
     let orphaned = orphaned();
     tokio::spawn(async move {
@@ -245,7 +245,7 @@ async fn watch(signal: Signal, end: UnboundedSender<Option<Request>>) {
     }
 }
 
-/// Waits until the process that started the kernel is gone, where it said that it wants that (JPY_PARENT_PID).
+/// Waits until the process that started the kernel is gone, where the environment asks for that (JPY_PARENT_PID).
 async fn orphaned() {
     #[cfg(unix)]
     if std::env::var_os("JPY_PARENT_PID").is_some() {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 type Answer = Result<Value, ResponseError>;
 
-/// What the server can do.
+/// The server's capabilities.
 pub fn abilities() -> Value {
     json!({
         "capabilities": {
@@ -40,7 +40,7 @@ pub fn abilities() -> Value {
 /// The answer to a request.
 ///
 /// # Errors
-/// Where the method is not known, or its parameters are not what it takes.
+/// Where the method is unknown or its parameters are invalid.
 pub fn answer(desk: &Desk, method: &str, params: Value) -> Answer {
     match method {
         "textDocument/completion" => at(desk, &params, |d, i| Ok(completion(desk, d, i))),
@@ -82,7 +82,7 @@ fn document<'d>(desk: &'d Desk, params: &Value) -> Result<&'d Document, Response
     desk.documents.get(uri).ok_or_else(missing)
 }
 
-/// An answer about the byte that a request's parameters name.
+/// An answer about the byte at the position in a request's parameters.
 fn at(desk: &Desk, params: &Value, ask: impl FnOnce(&Document, usize) -> Answer) -> Answer {
     let about: TextDocumentPositionParams = parsed(params)?;
     let document = document(desk, params)?;
@@ -155,7 +155,7 @@ fn completion(desk: &Desk, document: &Document, cursor: usize) -> Value {
     json!({ "isIncomplete": false, "items": items.collect::<Vec<_>>() })
 }
 
-/// The entries of a name in the reference: of functions and probes, or of members of a kind of value, all where it is empty.
+/// The reference's entries for a name: functions and probes, or the members of a kind of value; all where the name is empty.
 fn entries<'d>(desk: &'d Desk, name: &str, of: Option<&str>) -> Vec<&'d Entry> {
     let matches = |e: &&Entry| match (e.name.rsplit_once('.'), of) {
         (None, None) => e.name == name && e.what != "kind",
@@ -173,13 +173,13 @@ fn entries<'d>(desk: &'d Desk, name: &str, of: Option<&str>) -> Vec<&'d Entry> {
     desk.reference.entries.iter().filter(matches).collect()
 }
 
-/// What an option is, in Markdown.
+/// The documentation of an option, in Markdown.
 fn option(desk: &Desk, owner: &str, name: &str) -> Option<String> {
     let entry = entries(desk, owner, None).into_iter().find_map(|e| e.options.iter().find(|o| o.name == name));
     entry.map(|o| format!("{}\n\n{}; default `{}`", o.doc, o.allowed(), o.default))
 }
 
-/// The word at a byte.
+/// The word at a byte offset.
 fn word(text: &str, at: usize) -> Option<Token> {
     tokens(text).into_iter().find(|t| t.class == Class::Word && t.at.start <= at && at <= t.at.end)
 }
@@ -209,7 +209,7 @@ fn hover(desk: &Desk, document: &Document, cursor: usize) -> Option<Value> {
     Some(said(document, word.at.clone(), &parts.join("\n\n---\n\n")))
 }
 
-/// The entries of the reference that a word in a script means.
+/// The reference's entries for a word in a script.
 fn called<'d>(desk: &'d Desk, text: &str, word: &Token) -> Vec<&'d Entry> {
     let before = text[..word.at.start].trim_end();
     let name = word.text(text);
@@ -226,7 +226,7 @@ fn said(document: &Document, at: std::ops::Range<usize>, markdown: &str) -> Valu
     json!({ "range": document.range(&at), "contents": { "kind": "markdown", "value": markdown } })
 }
 
-/// What a script declares, in Markdown: how, and the comment above it.
+/// The declaration of a name and the comment above it, in Markdown.
 fn declared(desk: &Desk, document: &Document, name: &Name) -> String {
     let text = &document.text;
     let head = match name.sort {
@@ -248,12 +248,12 @@ fn declared(desk: &Desk, document: &Document, name: &Name) -> String {
     format!("```rhai\n{head}\n```\n\n{}", lines.join("\n")).trim_end().to_string()
 }
 
-/// A function as it is called.
+/// The head of a function.
 fn head(function: &Name) -> String {
     format!("{}({})", function.name, function.parameters.join(", "))
 }
 
-/// Where the value that a variable is declared with ends.
+/// The end of the value in a variable's declaration.
 fn value(text: &str, name: &Name) -> Option<usize> {
     let rest = &text[name.at.end..];
     let all = tokens(rest);
@@ -270,7 +270,7 @@ fn value(text: &str, name: &Name) -> Option<usize> {
     equals.then_some(name.at.end + end.at.start)
 }
 
-/// An entry of the reference in Markdown.
+/// A reference entry in Markdown.
 fn markdown(entry: &Entry) -> String {
     let mut out = format!("```rhai\n{}\n```\n\n{}\n", entry.signatures.join("\n"), entry.doc);
     for o in &entry.options {
@@ -364,7 +364,7 @@ fn rename(desk: &Desk, document: &Document, cursor: usize, new: &str) -> Answer 
     Ok(json!({ "changes": changes }))
 }
 
-/// The edit that turns a document into `text`, from the first difference to the last.
+/// The one edit that turns a document into `text`: it replaces what lies between the first and the last difference.
 fn edits(document: &Document, text: &str) -> Value {
     let old = &document.text;
     if old == text {
@@ -379,7 +379,7 @@ fn edits(document: &Document, text: &str) -> Value {
         }
         end += a.len_utf8();
     }
-    // A line's end of two characters is one place.
+    // A line end of two characters is not divided.
     let (mut from, mut back) = (start, end);
     while old[..from].ends_with('\r') {
         from -= 1;

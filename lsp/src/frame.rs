@@ -3,24 +3,24 @@
 
 use std::io::{BufRead, Error, ErrorKind, Read, Result, Write};
 
-/// Bytes that a frame has at most.
+/// How many bytes a frame may have.
 pub const LIMIT: u64 = 4 << 20;
-/// Bytes that the headers of a frame have at most.
+/// How many bytes the headers of a frame may have.
 pub const HEADERS: u64 = 4096;
 
-/// Values in a message, each of which takes many times its bytes.
+/// How many JSON values a message may have; each takes many times its bytes in memory.
 pub const VALUES: usize = 1 << 17;
 
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// Its content.
+    /// The frame's content.
     Content(Vec<u8>),
-    /// It had so many bytes, which were passed over.
+    /// The frame had so many bytes, more than the limit; they were skipped.
     TooLong(u64),
 }
 
-/// The next frame; nothing where the other side is done.
+/// The next frame; none where the input has ended.
 ///
 /// # Errors
 /// Where a header is malformed, has no length, or is too long: the following bytes cannot be interpreted.
@@ -71,7 +71,7 @@ pub fn read(from: &mut impl BufRead) -> Result<Option<Frame>> {
     }
 }
 
-/// The most values that a text of JSON may hold: brackets and commas outside of its strings.
+/// An upper bound on the number of values in a JSON text: its brackets and commas outside of strings.
 pub fn values(json: &[u8]) -> usize {
     let (mut count, mut within, mut escaped) = (1, false, false);
     for byte in json {

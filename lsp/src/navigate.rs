@@ -7,21 +7,21 @@ use convscope_engine::{Error, Result, regular};
 use lsp_types::{Range, Uri};
 use std::path::{Component, Path, PathBuf};
 
-/// Scripts of a folder that are looked through at most.
+/// How many scripts of a folder are searched.
 const SCRIPTS: usize = 500;
 
-/// A place in a script.
+/// An occurrence of a name in a script.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The script.
     pub uri: Uri,
-    /// Where in it.
+    /// The range in the script.
     pub range: Range,
     /// Whether the name is declared there.
     pub declares: bool,
 }
 
-/// Where the name at a byte is declared: in this script, or in one that it imports.
+/// The declaration of the name at a byte offset: in this script, or in one that it imports.
 pub fn definition(desk: &Desk, document: &Document, cursor: usize) -> Option<Place> {
     let names = Names::of(&document.text);
     if let Some((script, function)) = imported(desk, document, &names, cursor) {
@@ -40,7 +40,7 @@ pub fn definition(desk: &Desk, document: &Document, cursor: usize) -> Option<Pla
     Some(Place { uri: document.uri.clone(), range: document.range(&name.at), declares: true })
 }
 
-/// Everywhere that the name at a byte stands.
+/// All occurrences of the name at a byte offset.
 pub fn occurrences(desk: &Desk, document: &Document, cursor: usize) -> Option<Vec<Place>> {
     let names = Names::of(&document.text);
     if let Some((script, function)) = imported(desk, document, &names, cursor) {
@@ -61,15 +61,15 @@ fn places<'r>(
     of.map(|r| Place { uri: document.uri.clone(), range: document.range(r), declares: r == declared }).collect()
 }
 
-/// Where a function stands in the script that declares it.
+/// The occurrences of a function in the script that declares it.
 fn function_places(script: &Document, function: &str) -> Vec<Place> {
     let names = Names::of(&script.text).names;
-    // A function may be declared for several numbers of values.
+    // A function may be declared once for each number of parameters.
     let same = names.iter().filter(|n| n.sort == Sort::Function && n.name == function);
     same.flat_map(|n| places(script, n.places(), &n.at)).collect()
 }
 
-/// Where a function stands in the script that declares it, and in those near it that import that.
+/// The occurrences of a function in the script that declares it, and in the scripts beside it that import that script.
 fn across(desk: &Desk, script: &Document, function: &str) -> Vec<Place> {
     let mut found = function_places(script, function);
     let Some(path) = script.path() else { return found };
@@ -85,21 +85,21 @@ fn across(desk: &Desk, script: &Document, function: &str) -> Vec<Place> {
     found
 }
 
-/// The script and the function that `module::function` at a byte names.
+/// The script and the function that `module::function` at a byte offset names.
 fn imported(desk: &Desk, document: &Document, names: &Names, cursor: usize) -> Option<(Document, String)> {
     let (module, at) = names.items.iter().find(|(_, at)| at.start <= cursor && cursor <= at.end)?;
     let script = beside(desk, document, names.names[*module].path.as_ref()?)?;
     Some((script, document.text[at.clone()].to_string()))
 }
 
-/// The function that `module::function` at a byte names, with the script that declares it.
+/// The function that `module::function` at a byte offset names, with the script that declares it.
 pub fn function_of_module(desk: &Desk, document: &Document, names: &Names, cursor: usize) -> Option<(Document, Name)> {
     let (script, function) = imported(desk, document, names, cursor)?;
     let found = functions(&script).into_iter().find(|n| n.name == function)?;
     Some((script, found))
 }
 
-/// What `module::` at the end of `before` offers.
+/// The functions that complete `module::` at the end of `before`.
 pub fn module_functions(desk: &Desk, document: &Document, before: &str) -> Option<Vec<Name>> {
     let module = before.trim_end().strip_suffix("::")?.trim_end();
     let names = Names::of(&document.text).names;
@@ -107,7 +107,7 @@ pub fn module_functions(desk: &Desk, document: &Document, before: &str) -> Optio
     Some(functions(&beside(desk, document, declared.path.as_ref()?)?))
 }
 
-/// The functions that others may call.
+/// The functions that other scripts may call.
 fn functions(script: &Document) -> Vec<Name> {
     let names = Names::of(&script.text).names.into_iter();
     names
@@ -115,7 +115,7 @@ fn functions(script: &Document) -> Vec<Name> {
         .collect()
 }
 
-/// The script that another one imports: as an editor has it, else as its file has it.
+/// The script that another one imports: the editor's text, else the file's.
 fn beside(desk: &Desk, document: &Document, path: &str) -> Option<Document> {
     opened(desk, &resolved(document, path)?)
 }
@@ -146,7 +146,7 @@ fn resolved(document: &Document, path: &str) -> Option<PathBuf> {
     Some(out)
 }
 
-/// The open scripts, and those in the same folder.
+/// The open scripts and those in the same folder.
 fn near(desk: &Desk, path: &Path) -> Vec<Document> {
     let mut found: Vec<Document> =
         desk.documents.values().filter(|d| d.path().as_deref() != Some(path)).cloned().collect();

@@ -21,15 +21,15 @@ const DECLARATION: u32 = 1;
 const READONLY: u32 = 2;
 const LIBRARY: u32 = 4;
 
-/// What the numbers of the tokens mean.
+/// The names of the token types and modifiers, by their numbers.
 pub fn legend() -> Value {
     json!({ "tokenTypes": TYPES, "tokenModifiers": MODIFIERS })
 }
 
-/// A token: where it ends, its type and its modifiers.
+/// A token: its end, its type and its modifiers.
 type Meaning = (usize, u32, u32);
 
-/// The tokens of a document, five numbers each: lines and letters (UTF-16) from the one before, length, type, modifiers.
+/// The tokens of a document, five numbers each: lines and UTF-16 units from the one before, length, type, modifiers.
 pub fn semantic(desk: &Desk, document: &Document) -> Value {
     json!({ "data": encoded(document, &meanings(desk, &document.text)) })
 }

@@ -16,19 +16,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Scripts may be nested deeply.
+/// The stack of the thread that answers, bytes: scripts may be nested deeply.
 const STACK: usize = 256 << 20;
-/// Messages that may wait.
+/// How many messages may wait.
 const WAITING: usize = 32;
-/// Documents that may be open.
+/// How many documents may be open.
 const OPEN: usize = 256;
 
-/// How it ended.
+/// How the server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// By `shutdown` and `exit`.
+    /// By the requests `shutdown` and `exit`.
     Requested,
-    /// The editor went without.
+    /// The editor closed the connection without these requests.
     Left,
 }
 
@@ -46,7 +46,7 @@ enum Came {
 /// Where the stream of messages is malformed, or answers cannot be written.
 pub fn serve(input: impl BufRead + Send + 'static, output: impl Write + Send) -> Result<Ended> {
     let (sender, receiver) = sync_channel(WAITING);
-    // It waits for the editor, and ends with the process.
+    // The thread waits for input and ends with the process.
     std::thread::Builder::new().name("read".into()).spawn(move || listen(input, &sender))?;
     std::thread::scope(|threads| {
         let work = std::thread::Builder::new().name("answer".into()).stack_size(STACK);
@@ -78,15 +78,15 @@ fn listen(mut input: impl BufRead, sender: &SyncSender<Came>) {
     }
 }
 
-/// The state from which answers are made.
+/// The server's state, from which requests are answered.
 pub struct Desk {
     /// The script language.
     pub session: Session,
-    /// Everything that scripts see.
+    /// The reference of all functions, probes and values.
     pub reference: Reference,
-    /// What is open, by address.
+    /// The open documents by URI.
     pub documents: BTreeMap<String, Document>,
-    /// Whether the editor fills in the parts of what it inserts.
+    /// Whether the editor supports snippets.
     pub snippets: bool,
 }
 
@@ -146,7 +146,7 @@ impl<W: Write> Server<W> {
         write(&mut self.output, &serde_json::to_vec(&value)?)
     }
 
-    /// Says that a message could not be read; it has no name to answer to.
+    /// Reports a message that could not be read, and so has no id to reply to.
     fn refuse(&mut self, why: String) -> Result<()> {
         let error = json!({ "code": ErrorCode::ParseError as i32, "message": why });
         write(&mut self.output, &serde_json::to_vec(&json!({ "jsonrpc": "2.0", "id": null, "error": error }))?)
@@ -230,7 +230,7 @@ impl<W: Write> Server<W> {
     }
 }
 
-/// Looks ahead, a little.
+/// Moves received messages to the queue, up to a few.
 fn fill(queue: &mut VecDeque<Came>, receiver: &Receiver<Came>) {
     let room = WAITING.saturating_sub(queue.len());
     queue.extend(receiver.try_iter().take(room));

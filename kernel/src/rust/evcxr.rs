@@ -1,4 +1,5 @@
-//! The process that evaluates Rust by evcxr: started on first use, sent cell after cell, called by rhai, stopped, restarted.
+//! The process that evaluates Rust by evcxr: it starts with the first Rust cell, evaluates cells, serves calls from rhai, and is
+//! stopped and restarted.
 
 use super::codec::{from_rust, to_rust};
 use super::diagnostics::{lost, status};
@@ -19,12 +20,12 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(20);
 /// A process that does not stop within this time is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
-/// What was printed by a call comes within this time of its end.
+/// What a call printed arrives within this time after its end.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The marker that is printed when a call has ended.
+/// The marker that is printed at the end of a call.
 const CALLED: &str = "\u{1}called";
 
-/// The process and what was defined in it.
+/// The process and the functions defined in it.
 pub struct EvcxrProcess {
     program: Option<Program>,
     output: Arc<dyn Output>,
@@ -35,20 +36,20 @@ pub struct EvcxrProcess {
     compiled: usize,
 }
 
-/// Rust's process answering calls; `id` is the request that makes it.
+/// The state while Rust's process serves calls; `id` is the request that started it.
 struct Serving {
     stream: UnixStream,
     id: u64,
 }
 
 impl EvcxrProcess {
-    /// A process that is not started yet; what it prints goes to `output`, and `signal` stops it.
+    /// A process that starts at the first request. What it prints goes to `output`; `signal` stops what it evaluates.
     pub fn new(output: Arc<dyn Output>, signal: Signal) -> Self {
         let functions = BTreeSet::new();
         EvcxrProcess { program: None, output, signal, functions, serving: None, count: 0, compiled: 0 }
     }
 
-    /// Whether it was started.
+    /// Whether the process was started.
     pub fn is_there(&self) -> bool {
         self.program.is_some()
     }
@@ -58,7 +59,7 @@ impl EvcxrProcess {
         self.count + 1
     }
 
-    /// Evaluates code and says how that ended.
+    /// Evaluates code; returns the event that ended it.
     ///
     /// # Errors
     /// Where Rust cannot be started, or is gone.
@@ -69,7 +70,7 @@ impl EvcxrProcess {
         self.ask(&eval(self.count, code))
     }
 
-    /// Asks something else about code.
+    /// Sends another request about code.
     ///
     /// # Errors
     /// As [`EvcxrProcess::eval`].
@@ -81,22 +82,22 @@ impl EvcxrProcess {
         self.ask(&request)
     }
 
-    /// Makes a function of Rust callable by name from now on.
+    /// Makes a Rust function callable by name from now on.
     pub fn offer(&mut self, name: &str) {
         self.functions.insert(name.to_string());
     }
 
-    /// A file's content in the private folder, as a value.
+    /// Reads a value from a file in the private folder.
     ///
     /// # Errors
-    /// Where it is not there or damaged.
+    /// Where the file is missing or damaged.
     pub fn read(&self, file: &str) -> Result<Foreign> {
         let path = self.program()?.folder.join(file);
         let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, &e))?;
         from_rust(value::Value::read(&bytes).map_err(Error::internal)?)
     }
 
-    /// Writes a value into the private folder, starting Rust where it is not there.
+    /// Writes a value to a file in the private folder; starts Rust if it does not run.
     ///
     /// # Errors
     /// Where it cannot be written, or Rust cannot be started.
@@ -122,7 +123,7 @@ impl EvcxrProcess {
         started
     }
 
-    /// Waits until the program is ready and knows the crate that cells see.
+    /// Waits until the program is ready, and makes the bridge crate known to it.
     fn greet(&mut self) -> Result<()> {
         loop {
             self.output.progress("starting Rust", 0, 1);
@@ -155,7 +156,7 @@ impl EvcxrProcess {
         }
     }
 
-    /// Puts a request and waits for its end.
+    /// Sends a request and waits for its end.
     fn ask(&mut self, request: &Value) -> Result<Value> {
         self.compiled = 0;
         let asked = self.program.as_mut().ok_or_else(gone).and_then(|p| p.ask(request));
@@ -166,7 +167,7 @@ impl EvcxrProcess {
         self.wait(request["id"].as_u64().unwrap_or(0))
     }
 
-    /// Waits for the end of a request; what is printed meanwhile is passed on, a stop that is asked for too.
+    /// Waits for the end of a request; meanwhile it passes on what is printed, and a stop if one is requested.
     fn wait(&mut self, id: u64) -> Result<Value> {
         let mut stop = Stop::default();
         loop {
@@ -178,7 +179,7 @@ impl EvcxrProcess {
         }
     }
 
-    /// Passes a stop on, once; a program that does not heed it is ended.
+    /// Passes a stop on, once; a program that does not stop in time is killed.
     fn pass_stop(&mut self, id: u64, stop: &mut Stop) -> Result<()> {
         match stop.0 {
             None if self.signal.is_set() => {
@@ -193,7 +194,7 @@ impl EvcxrProcess {
         }
     }
 
-    /// Shows what an event says.
+    /// Passes on the output of an event.
     fn pass(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Printed(line) if line == CALLED => {}
@@ -214,10 +215,10 @@ impl EvcxrProcess {
         Ok(())
     }
 
-    /// Calls a function.
+    /// Calls a Rust function from rhai.
     ///
     /// # Errors
-    /// Where it says so, panics, ends its process, or is interrupted.
+    /// Where the function returns an error, panics, ends its process, or is interrupted.
     pub fn call(&mut self, name: &str, arguments: Vec<Foreign>) -> Result<Foreign> {
         self.serve()?;
         let arguments = arguments.into_iter().map(to_rust).collect::<Result<_>>()?;
@@ -234,7 +235,7 @@ impl EvcxrProcess {
         }
     }
 
-    /// Sends a call's bytes and gives the reply's.
+    /// Sends the bytes of a call and returns those of the reply.
     fn exchange(&mut self, name: &str, request: &[u8]) -> Result<Vec<u8>> {
         let broken = |e: std::io::Error| Error::internal(format!("calls of Rust: {e}"));
         let serving = self.serving.as_mut().ok_or_else(gone)?;
@@ -282,7 +283,7 @@ impl EvcxrProcess {
         Ok(())
     }
 
-    /// Rust's process closed the connection: how the request that served ended.
+    /// The error of a call during which Rust's process closed the connection.
     fn died(&mut self, name: &str) -> Error {
         let Some(serving) = self.serving.take() else { return gone() };
         drop(serving.stream);
@@ -305,7 +306,7 @@ impl EvcxrProcess {
         }
     }
 
-    /// Makes Rust's process answer calls, if it does not yet.
+    /// Makes Rust's process serve calls, if it does not yet.
     fn serve(&mut self) -> Result<()> {
         if self.serving.is_some() {
             return Ok(());
@@ -352,7 +353,7 @@ impl EvcxrProcess {
         }
     }
 
-    /// Lets Rust's process go back to evaluating cells.
+    /// Ends the serving of calls, so that Rust's process evaluates cells again.
     fn stop_serving(&mut self) -> Result<()> {
         match self.serving.take() {
             Some(serving) => {
@@ -364,11 +365,11 @@ impl EvcxrProcess {
     }
 }
 
-/// When a stop was passed on.
+/// The time at which a stop was passed on.
 #[derive(Default)]
 struct Stop(Option<Instant>);
 
-/// The first statement of a cell: a value whose drop reports how the cell ends.
+/// The first statement of a cell: the guard whose drop reports how the cell ends.
 pub fn begin(number: u64) -> String {
     format!("let convscope_cell: bridge::Running = bridge::Running::new({number});")
 }

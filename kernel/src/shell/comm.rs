@@ -1,5 +1,5 @@
-//! Messages to and from widgets. Changes are answered in the order in which they arrive; where several changes of one widget
-//! wait, only the latest is, so that no queue builds up behind a slow answer.
+//! Messages to and from widgets. Changes are answered in the order in which they arrive. Where several changes of one widget
+//! wait, only the latest is answered, so that no queue builds up behind a slow answer.
 
 use super::Shell;
 use crate::comms::TARGET;
@@ -31,7 +31,7 @@ impl Shell {
         let id = request.text("comm_id");
         match method(request) {
             "update" => self.moved(request, id),
-            // A button of the widget: once more with everything as it is.
+            // The widget's button: compute again with the state as it is.
             "custom" if field(request, "content")["again"] == true => self.answer_widget(id, &Map::new()),
             "request_state" if !self.notebook.comms().tell_all(id, &self.publisher) => {
                 let content = json!({ "comm_id": id, "data": {} });
@@ -69,7 +69,7 @@ fn method(request: &Request) -> &str {
     request.content.get("data").and_then(|data| data["method"].as_str()).unwrap_or_default()
 }
 
-/// A part of what a message says.
+/// A field of a message's data.
 fn field<'a>(request: &'a Request, name: &str) -> &'a Value {
     request.content.get("data").and_then(|data| data.get(name)).unwrap_or(&Value::Null)
 }

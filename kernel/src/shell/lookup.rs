@@ -1,5 +1,5 @@
-//! Completion, inspection, whether a cell is whole, and history. The protocol counts cursors in code points; texts are
-//! counted in bytes everywhere else.
+//! Completion, inspection, completeness of a cell, and history. The protocol counts cursors in code points; the rest of the program
+//! counts bytes.
 
 use super::Shell;
 use crate::history::{Line, Wanted};
@@ -8,7 +8,7 @@ use convscope_dsl::complete::Candidate;
 use convscope_dsl::inspect::Completeness;
 use serde_json::{Value, json};
 
-/// Cells of the history at most, where a request does not say how many.
+/// How many cells of the history are returned where the request does not say.
 const TAIL: i64 = 1000;
 
 impl Shell {
@@ -68,13 +68,13 @@ impl Shell {
     }
 }
 
-/// The byte that a request's cursor stands at; the end where it says nothing or more than there is.
+/// The byte offset of a request's cursor; the end of the code where the cursor is missing or beyond it.
 fn cursor(request: &Request, code: &str) -> usize {
     let at = request.number("cursor_pos").and_then(|n| usize::try_from(n).ok());
     at.and_then(|n| code.char_indices().nth(n)).map_or(code.len(), |(byte, _)| byte)
 }
 
-/// A byte's place in code points.
+/// A byte offset in code points.
 fn points(code: &str, byte: usize) -> usize {
     code.char_indices().take_while(|(at, _)| *at < byte).count()
 }
@@ -89,7 +89,7 @@ fn typed(candidate: &Candidate, start: usize, end: usize) -> Value {
     })
 }
 
-/// The blanks that the next line of an unfinished cell begins with.
+/// The indentation of the next line of an unfinished cell.
 fn indent(code: &str) -> String {
     let last = code.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("");
     let blanks: String = last.chars().take_while(|c| c.is_whitespace()).collect();
