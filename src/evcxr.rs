@@ -18,7 +18,7 @@ pub trait EvcxrDisplay {
     fn evcxr_display(&self) {
         let mut out = std::io::stdout().lock();
         for form in self.forms() {
-            // A notebook that went away reads nothing any more.
+            // A notebook that has closed reads no more.
             let _ = write!(out, "EVCXR_BEGIN_CONTENT {}\n{}\nEVCXR_END_CONTENT\n", form.mime, form.content);
         }
         let _ = out.flush();
@@ -58,7 +58,7 @@ impl EvcxrDisplay for Model {
     }
 }
 
-/// A layer, or a part or a sum of layers, as the line that names it.
+/// A layer, or a part or sum of layers, as one line of text.
 impl EvcxrDisplay for Subject {
     fn forms(&self) -> Vec<Form> {
         vec![Form::text("text/plain", self.to_string())]

@@ -14,11 +14,11 @@ pub const TARGET: &str = "jupyter.widget";
 /// The version of the widget messaging protocol.
 const PROTOCOL: &str = "2.1.0";
 /// How many comms are kept; beyond that, the oldest is dropped.
-const OPEN: usize = 256;
+const MAX_COMMS: usize = 256;
 /// How many bytes the buffers of all comms may take together.
-const HELD: usize = 512 << 20;
+const MAX_BUFFER_BYTES: usize = 512 << 20;
 /// The keys of a state that the front end may change.
-const MOVED: [&str; 2] = ["values", "at"];
+const EDITABLE_KEYS: [&str; 2] = ["values", "at"];
 
 /// The comms by id.
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl Comms {
         let content = json!({ "comm_id": id, "target_name": TARGET, "data": data });
         publisher.publish_with("comm_open", content, json!({ "version": PROTOCOL }), buffers);
         self.open.insert(id.clone(), comm);
-        while self.open.len() > OPEN || (self.held() > HELD && self.open.len() > 1) {
+        while self.open.len() > MAX_COMMS || (self.held() > MAX_BUFFER_BYTES && self.open.len() > 1) {
             let oldest = self.open.iter().min_by_key(|(_, comm)| comm.widget).map(|(id, _)| id.clone());
             let Some(oldest) = oldest else { break };
             self.open.remove(&oldest);
@@ -58,9 +58,9 @@ impl Comms {
     }
 
     /// Applies changes from the front end; returns the comm's widget and its values as they are now.
-    pub fn moved(&mut self, id: &str, values: &Map<String, Value>) -> Option<(u64, Map<String, Value>)> {
+    pub fn apply_edit(&mut self, id: &str, values: &Map<String, Value>) -> Option<(u64, Map<String, Value>)> {
         let comm = self.open.get_mut(id)?;
-        let known = values.iter().filter(|(name, _)| MOVED.contains(&name.as_str()));
+        let known = values.iter().filter(|(name, _)| EDITABLE_KEYS.contains(&name.as_str()));
         let known: Map<String, Value> = known.map(|(name, value)| (name.clone(), value.clone())).collect();
         comm.state.merge(State { values: known, ..State::default() });
         Some((comm.widget, comm.state.values.clone()))
@@ -68,16 +68,16 @@ impl Comms {
 
     /// Applies a change of state and sends it to the front ends.
     pub fn change(&mut self, id: &str, change: State, publisher: &Publisher) {
-        tell(id, &change, publisher);
+        send_update(id, &change, publisher);
         if let Some(comm) = self.open.get_mut(id) {
             comm.state.merge(change);
         }
     }
 
     /// Sends a widget's whole state to the front ends; returns whether the widget exists.
-    pub fn tell_all(&self, id: &str, publisher: &Publisher) -> bool {
+    pub fn send_state(&self, id: &str, publisher: &Publisher) -> bool {
         let Some(comm) = self.open.get(id) else { return false };
-        tell(id, &comm.whole(id), publisher);
+        send_update(id, &comm.whole(id), publisher);
         true
     }
 
@@ -110,7 +110,7 @@ impl Comm {
 const FRONT: &str = include_str!("widget.js");
 const STYLE: &str = include_str!("widget.css");
 
-fn tell(id: &str, state: &State, publisher: &Publisher) {
+fn send_update(id: &str, state: &State, publisher: &Publisher) {
     let (mut data, buffers) = packed(state);
     data["method"] = "update".into();
     let content = json!({ "comm_id": id, "data": data });

@@ -32,7 +32,7 @@ impl Control {
             "shutdown_request" => {
                 self.signal.stop();
                 let content = json!({ "status": "ok", "restart": request.flag("restart", false) });
-                self.publisher.aside("shutdown_reply", &request.header, content.clone());
+                self.publisher.publish_for("shutdown_reply", &request.header, content.clone());
                 (Some(content), true)
             }
             other => {

@@ -18,10 +18,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The time between two checks for an interrupt while the user is asked for input.
-const GLANCE: Duration = Duration::from_millis(50);
+const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
 /// The MIME type of a widget; front ends without widgets show the other representations of the bundle.
-const VIEW: &str = "application/vnd.jupyter.widget-view+json";
+const WIDGET_VIEW: &str = "application/vnd.jupyter.widget-view+json";
 
 /// The output of the cells of one kernel.
 pub struct Notebook {
@@ -114,7 +114,7 @@ impl Output for Notebook {
         let bundle = bundle(&widget.still);
         let model = self.comms().open(widget, &self.publisher);
         let (mut data, metadata) = (bundle.data, bundle.metadata);
-        data[VIEW] = json!({ "version_major": 2, "version_minor": 0, "model_id": model });
+        data[WIDGET_VIEW] = json!({ "version_major": 2, "version_minor": 0, "model_id": model });
         self.publisher.publish("display_data", json!({ "data": data, "metadata": metadata, "transient": {} }));
     }
 
@@ -145,7 +145,7 @@ impl Output for Notebook {
         let frames = self.signer.frames(&asker.route, &message);
         self.questions.send_to_all(&asker.identity, Parcel::new(frames));
         loop {
-            match state.answers.recv_timeout(GLANCE) {
+            match state.answers.recv_timeout(INTERRUPT_POLL) {
                 Ok(answer) if answer.kind == "input_reply" => return Ok(answer.text("value").to_string()),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) if self.signal.is_set() => {

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// Work that takes less time shows no bar.
-const PATIENCE: Duration = Duration::from_millis(400);
+const MIN_WORK_TIME: Duration = Duration::from_millis(400);
 /// Time between two updates.
-const PAUSE: Duration = Duration::from_millis(100);
+const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 /// The width of a bar in text, characters.
-const WIDTH: usize = 30;
+const BAR_CHARS: usize = 30;
 
 /// The running loops, the outermost first, and the display that shows them.
 #[derive(Default)]
@@ -38,7 +38,7 @@ struct Display {
 impl Display {
     /// Whether enough time has passed since the last update.
     fn is_due(&self) -> bool {
-        self.last.is_none_or(|last| last.elapsed() >= PAUSE)
+        self.last.is_none_or(|last| last.elapsed() >= UPDATE_INTERVAL)
     }
 
     /// Shows the bar: the display is empty at first and then updated, so that a reader without updates keeps nothing.
@@ -77,7 +77,7 @@ impl Progress {
             }
             None => self.bars.push(Bar { label: label.to_string(), begun: Instant::now(), done, total }),
         }
-        let patient = self.bars[0].begun.elapsed() < PATIENCE;
+        let patient = self.bars[0].begun.elapsed() < MIN_WORK_TIME;
         if (self.bar_display.id.is_some() || !patient) && self.bar_display.is_due() {
             let lines: Vec<String> = self.bars.iter().map(Bar::text).collect();
             let html: String = self.bars.iter().map(Bar::html).collect();
@@ -123,8 +123,8 @@ impl Bar {
     }
 
     fn text(&self) -> String {
-        let full = (self.share().clamp(0.0, 1.0) * WIDTH as f64) as usize;
-        format!("{} [{}{}] {}", self.label, "#".repeat(full), ".".repeat(WIDTH - full), self.words())
+        let full = (self.share().clamp(0.0, 1.0) * BAR_CHARS as f64) as usize;
+        format!("{} [{}{}] {}", self.label, "#".repeat(full), ".".repeat(BAR_CHARS - full), self.words())
     }
 
     fn html(&self) -> String {

@@ -23,25 +23,26 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// The longest time between two flushes of buffered text and two checks of peers.
-const TICK: Duration = Duration::from_millis(50);
+const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
 /// The time between two checks whether the front end still runs.
-const ORPHAN: Duration = Duration::from_secs(1);
+const PARENT_POLL: Duration = Duration::from_secs(1);
 /// The time for queued messages to be sent when the kernel ends.
-const LAST: Duration = Duration::from_secs(1);
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// The time for frames to arrive once they are written.
-const WRITING: Duration = Duration::from_millis(50);
+const WRITE_TIME: Duration = Duration::from_millis(50);
 /// How many bytes the unfinished messages of all peers may take.
-const UNFINISHED: usize = 256 << 20;
+const MAX_UNFINISHED_BYTES: usize = 256 << 20;
 /// How many lines about refused peers are logged, so that a stranger cannot fill the log.
-const COMPLAINTS: usize = 100;
+const MAX_LOG_LINES: usize = 100;
 
 /// The limits of a peer that sends requests, such as a cell with attachments.
-const ASKING: Limits = Limits { message: 128 << 20, behind: 64 << 20, patience: Duration::from_secs(2), peers: 128 };
+const REQUEST_LIMITS: Limits =
+    Limits { message: 128 << 20, behind: 64 << 20, patience: Duration::from_secs(2), peers: 128 };
 /// The limits of a subscriber. Its queue is shorter than the one at which the script waits ([`Publisher::publish`]), so a reader
 /// that does not read is dropped before that.
-const READING: Limits = Limits { message: 4096, behind: 32 << 20, ..ASKING };
+const SUBSCRIBER_LIMITS: Limits = Limits { message: 4096, behind: 32 << 20, ..REQUEST_LIMITS };
 /// The limits of a peer of the heartbeat.
-const BEATING: Limits = Limits { message: 1 << 16, behind: 1 << 20, ..ASKING };
+const HEARTBEAT_LIMITS: Limits = Limits { message: 1 << 16, behind: 1 << 20, ..REQUEST_LIMITS };
 
 /// Runs a kernel until its front end shuts it down. `make` makes the language for an output, on the thread of the cells;
 /// `signal` stops its cells.
@@ -66,10 +67,10 @@ where
     M: FnOnce(Arc<dyn Output>) -> Box<dyn Language> + Send + 'static,
 {
     let signer = Signer::new(&connection.key);
-    let budget = Budget::new(UNFINISHED);
-    let iopub = Socket::new(Kind::XPub, READING, budget.clone());
-    let [shell, stdin, control] = [(); 3].map(|()| Socket::new(Kind::Router, ASKING, budget.clone()));
-    let heartbeat = Socket::new(Kind::Rep, BEATING, budget);
+    let budget = Budget::new(MAX_UNFINISHED_BYTES);
+    let iopub = Socket::new(Kind::XPub, SUBSCRIBER_LIMITS, budget.clone());
+    let [shell, stdin, control] = [(); 3].map(|()| Socket::new(Kind::Router, REQUEST_LIMITS, budget.clone()));
+    let heartbeat = Socket::new(Kind::Rep, HEARTBEAT_LIMITS, budget);
     let publisher = Publisher::new(iopub.clone(), signer.clone(), signal.clone());
     let (requests, to_answer) = mpsc::channel();
     let (answers, answered) = mpsc::channel();
@@ -105,14 +106,14 @@ where
     tokio::spawn(watch(signal, end));
 
     let sockets = [&iopub, &shell, &stdin, &control, &heartbeat];
-    let mut tick = tokio::time::interval(TICK);
+    let mut tick = tokio::time::interval(FLUSH_INTERVAL);
     let last = loop {
         tokio::select! {
             last = ended.recv() => break last.flatten(),
             _ = tick.tick() => {
                 publisher.flush();
                 if sockets.iter().map(|s| s.drop_stalled()).sum::<usize>() > 0 {
-                    log.complain("hung up on a reader that does not read");
+                    log.write("hung up on a reader that does not read");
                 }
             }
         }
@@ -124,10 +125,10 @@ where
     }
     publisher.flush();
     let begun = std::time::Instant::now();
-    while !sockets.iter().all(|s| s.is_idle()) && begun.elapsed() < LAST {
-        tokio::time::sleep(WRITING / 10).await;
+    while !sockets.iter().all(|s| s.is_idle()) && begun.elapsed() < DRAIN_TIME {
+        tokio::time::sleep(WRITE_TIME / 10).await;
     }
-    tokio::time::sleep(WRITING).await;
+    tokio::time::sleep(WRITE_TIME).await;
     Ok(())
 }
 
@@ -138,10 +139,10 @@ struct Log {
 }
 
 impl Log {
-    fn complain(&self, line: &str) {
+    fn write(&self, line: &str) {
         match self.lines.fetch_add(1, Ordering::SeqCst) {
-            n if n < COMPLAINTS => eprint(line),
-            COMPLAINTS => eprint("more messages and readers were refused; no more is said of them"),
+            n if n < MAX_LOG_LINES => eprint(line),
+            MAX_LOG_LINES => eprint("more messages and readers were refused; no more is said of them"),
             _ => {}
         }
     }
@@ -215,10 +216,10 @@ fn receive(
         let read = reader.lock().unwrap_or_else(PoisonError::into_inner).read(peer, frames);
         match read {
             Ok(request) => {
-                socket.settle(peer);
+                socket.trust(peer);
                 pass(request);
             }
-            Err(refused) => log.complain(&format!("refused a message: {refused}")),
+            Err(refused) => log.write(&format!("refused a message: {refused}")),
         }
         None
     })
@@ -226,7 +227,7 @@ fn receive(
 
 /// Turns the system's signals into stops, and ends the kernel when the front end that started it ends.
 async fn watch(signal: Signal, end: UnboundedSender<Option<Request>>) {
-    let orphaned = orphaned();
+    let orphaned = wait_for_parent_end();
     tokio::spawn(async move {
         orphaned.await;
         let _ = end.send(None);
@@ -246,12 +247,12 @@ async fn watch(signal: Signal, end: UnboundedSender<Option<Request>>) {
 }
 
 /// Waits until the process that started the kernel is gone, where the environment asks for that (JPY_PARENT_PID).
-async fn orphaned() {
+async fn wait_for_parent_end() {
     #[cfg(unix)]
     if std::env::var_os("JPY_PARENT_PID").is_some() {
         let parent = std::os::unix::process::parent_id();
         while std::os::unix::process::parent_id() == parent {
-            tokio::time::sleep(ORPHAN).await;
+            tokio::time::sleep(PARENT_POLL).await;
         }
         return;
     }

@@ -19,7 +19,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 /// Requests that arrive within this time of a failed cell's end count as sent together with it.
-const TOGETHER: Duration = Duration::from_millis(10);
+const ABORT_WINDOW: Duration = Duration::from_millis(10);
 
 /// Answers the requests of the shell channel on the thread that runs cells.
 pub struct Shell {
@@ -82,7 +82,7 @@ impl Shell {
                 // Front ends may open no comm: the protocol asks to close such a comm at once. JupyterLab opens one to ask
                 // for all widgets; where it is closed, it asks for each.
                 let content = json!({ "comm_id": request.text("comm_id"), "data": {} });
-                self.publisher.aside("comm_close", &request.header, content);
+                self.publisher.publish_for("comm_close", &request.header, content);
             }
             "comm_msg" => self.comm_msg(request),
             "comm_close" => self.comm_close(request),
@@ -104,8 +104,8 @@ impl Shell {
     }
 
     /// Takes the requests from the channel that were sent together with a failed cell.
-    fn take_in(&mut self) {
-        while let Ok(request) = self.requests.recv_timeout(TOGETHER) {
+    fn take_pending(&mut self) {
+        while let Ok(request) = self.requests.recv_timeout(ABORT_WINDOW) {
             self.waiting.push_back(request);
         }
         self.aborting = true;

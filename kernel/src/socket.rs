@@ -11,7 +11,7 @@ use crate::connection::Endpoint;
 use crate::zmtp::{self, Budget, Fault, Incoming, Kind, Received};
 use bytes::Bytes;
 use convscope_engine::{Error, Result};
-use peers::{Line, Peers, Queued};
+use peers::{PeerLink, Peers, Queued};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
 /// The time for a peer to complete the handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How many topics a peer may subscribe to.
 const MAX_TOPICS: usize = 64;
 
@@ -81,7 +81,7 @@ impl Socket {
             }
             #[cfg(unix)]
             Endpoint::Ipc(path) => {
-                let listener = private(path).map_err(taken)?;
+                let listener = listen_private(path).map_err(taken)?;
                 let own = Path(path.clone());
                 let socket = self.clone();
                 tokio::spawn(async move {
@@ -114,11 +114,11 @@ impl Socket {
     }
 
     /// Exchanges frames with a peer until one of the two disconnects.
-    async fn talk<S: Stream>(&self, mut line: Line, mut stream: S, handler: &Handler) -> Result<(), Fault> {
-        let hands = tokio::time::timeout(HANDSHAKE, zmtp::shake_hands(&mut stream, self.kind));
+    async fn talk<S: Stream>(&self, mut line: PeerLink, mut stream: S, handler: &Handler) -> Result<(), Fault> {
+        let hands = tokio::time::timeout(HANDSHAKE_TIME, zmtp::shake_hands(&mut stream, self.kind));
         let identity = tokio::select! {
             shaken = hands => shaken.map_err(|_| Fault::Silent)??,
-            _ = &mut line.hung_up => return Ok(()),
+            _ = &mut line.disconnected => return Ok(()),
         };
         if let Some(peer) = self.peers().get(line.number) {
             peer.identity = identity.clone();
@@ -129,7 +129,7 @@ impl Socket {
         tokio::select! {
             ended = self.read(incoming, &peer, handler) => ended,
             ended = peers::write(to, line.queued, &line.traffic) => ended,
-            _ = line.hung_up => Ok(()),
+            _ = line.disconnected => Ok(()),
         }
     }
 
@@ -179,7 +179,7 @@ impl Socket {
             return Err(Fault::TooLarge);
         }
         own.topics.push(topic);
-        own.settled = true;
+        own.trusted = true;
         if let Some(parcel) = welcome {
             peers.publish(parcel);
         }
@@ -195,9 +195,9 @@ impl Socket {
     }
 
     /// Marks a peer as trusted: it is not disconnected to make room for another.
-    pub fn settle(&self, peer: &PeerId) {
+    pub fn trust(&self, peer: &PeerId) {
         if let Some(own) = self.peers().get(peer.number) {
-            own.settled = true;
+            own.trusted = true;
         }
     }
 
@@ -215,7 +215,7 @@ impl Socket {
     /// Sends to all peers that claim an identity.
     pub fn send_to_all(&self, identity: &Bytes, parcel: Parcel) {
         let parcel = Arc::new(parcel);
-        self.peers().called(identity).for_each(|p| p.send(Queued::Message(parcel.clone())));
+        self.peers().with_identity(identity).for_each(|p| p.send(Queued::Message(parcel.clone())));
     }
 
     /// Sends to all peers that subscribed to a prefix of the first frame.
@@ -248,7 +248,7 @@ impl Drop for Path {
 
 /// Listens at a path that only this user may connect to; the permissions are set before listening begins.
 #[cfg(unix)]
-fn private(path: &std::path::Path) -> std::io::Result<UnixListener> {
+fn listen_private(path: &std::path::Path) -> std::io::Result<UnixListener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     let left = std::fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket());
     if left && std::os::unix::net::UnixStream::connect(path).is_err() {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The length of a greeting, bytes.
-const GREETING: usize = 64;
+const GREETING_BYTES: usize = 64;
 /// Flags of a frame.
 const MORE: u8 = 1;
 const LONG: u8 = 2;
@@ -22,11 +22,11 @@ const COMMAND: u8 = 4;
 /// How many bytes a command may have.
 const MAX_COMMAND: usize = 1 << 13;
 /// How many bytes a frame's buffer grows by.
-const CHUNK: usize = 1 << 16;
+const GROWTH_BYTES: usize = 1 << 16;
 /// The cost of a frame besides its content, bytes, so that empty frames count, too.
-const PER_FRAME: usize = 64;
+const FRAME_COST: usize = 64;
 /// The longest pause of a peer within a message.
-const PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// The kinds of socket, named as in ZeroMQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ where
 {
     stream.write_all(&greeting()).await?;
     stream.flush().await?;
-    let mut theirs = [0; GREETING];
+    let mut theirs = [0; GREETING_BYTES];
     stream.read_exact(&mut theirs).await?;
     if theirs[0] != 0xff || theirs[9] & 1 != 1 || theirs[10] < 3 {
         return Err(Fault::Protocol("it does not speak ZMTP 3"));
@@ -128,8 +128,8 @@ where
 }
 
 /// The greeting of version 3.0 with mechanism NULL.
-fn greeting() -> [u8; GREETING] {
-    let mut greeting = [0; GREETING];
+fn greeting() -> [u8; GREETING_BYTES] {
+    let mut greeting = [0; GREETING_BYTES];
     (greeting[0], greeting[9], greeting[10]) = (0xff, 0x7f, 3);
     greeting[12..16].copy_from_slice(b"NULL");
     greeting
@@ -183,7 +183,7 @@ pub fn pieces(frames: &[Bytes]) -> Vec<Bytes> {
                 head.put_u64(frame.len() as u64);
             }
         }
-        if frame.len() < CHUNK / 16 {
+        if frame.len() < GROWTH_BYTES / 16 {
             head.put_slice(frame);
         } else {
             pieces.extend([head.split().freeze(), frame.clone()]);
@@ -281,8 +281,8 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
                 }
                 return Err(Fault::Protocol("a command stands inside its message"));
             }
-            size = length.checked_add(PER_FRAME + size).filter(|s| *s <= self.limit).ok_or(Fault::TooLarge)?;
-            self.share.grow(PER_FRAME)?;
+            size = length.checked_add(FRAME_COST + size).filter(|s| *s <= self.limit).ok_or(Fault::TooLarge)?;
+            self.share.grow(FRAME_COST)?;
             frames.push(self.body(length).await?);
             if flags & MORE == 0 {
                 self.share.give_back();
@@ -296,7 +296,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
     async fn body(&mut self, length: usize) -> Result<Bytes, Fault> {
         let mut body = BytesMut::new();
         while body.len() < length {
-            let room = CHUNK.min(length - body.len());
+            let room = GROWTH_BYTES.min(length - body.len());
             self.share.grow(room)?;
             body.reserve(room);
             let end = body.len() + room;
@@ -312,7 +312,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
 }
 
 async fn in_time<T>(read: impl Future<Output = io::Result<T>>) -> Result<T, Fault> {
-    tokio::time::timeout(PAUSE, read).await.map_err(|_| Fault::Silent)?.map_err(Fault::Io)
+    tokio::time::timeout(MAX_PAUSE, read).await.map_err(|_| Fault::Silent)?.map_err(Fault::Io)
 }
 
 fn command(body: &Bytes) -> Result<Received, Fault> {

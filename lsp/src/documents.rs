@@ -24,9 +24,9 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// The length of a script above which it is not checked, bytes: some thousand lines.
-pub const LONGEST: usize = 1 << 18;
+pub const MAX_CHECKED_BYTES: usize = 1 << 18;
 /// The bytes between two marks in a long line.
-const STRIDE: usize = 1024;
+const MARK_STRIDE: usize = 1024;
 
 /// A script that is open in an editor.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl Document {
     }
 
     fn changed(&mut self) {
-        self.too_long = self.text.len() > LONGEST;
+        self.too_long = self.text.len() > MAX_CHECKED_BYTES;
         if self.too_long {
             self.text = String::new();
         }
@@ -135,7 +135,7 @@ fn marks(text: &str) -> Vec<Mark> {
         }
         units += c.len_utf16() as u32;
         // No mark lies between the two characters of a line end.
-        if next - last.byte >= STRIDE && c != '\r' {
+        if next - last.byte >= MARK_STRIDE && c != '\r' {
             last = Mark { byte: next, units, ..last };
             found.push(last);
         }
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn bytes_and_places_are_told_from_each_other() {
         let long = "\u{1f389}\u{e9}x".repeat(2000);
-        let ended = "x".repeat(STRIDE - 1) + "\r\n";
+        let ended = "x".repeat(MARK_STRIDE - 1) + "\r\n";
         for text in ["", "a", "a\nb\r\nc\rd\n", "\r\n\r\n", &long, &format!("{long}\r\n{long}"), &ended.repeat(3)] {
             let document = Document::new(Uri::from_str("file:///a.rhai").unwrap(), text.to_string(), 0);
             for (byte, place) in counted(text) {
@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_looked_at_again_where_it_is_given_anew() {
-        let mut document = Document::new(Uri::from_str("file:///a.rhai").unwrap(), "a".repeat(LONGEST + 1), 0);
+        let mut document =
+            Document::new(Uri::from_str("file:///a.rhai").unwrap(), "a".repeat(MAX_CHECKED_BYTES + 1), 0);
         let change =
             |range, text: &str| TextDocumentContentChangeEvent { range, range_length: None, text: text.into() };
         document.change(change(Some(Range::default()), "b"));

@@ -9,5 +9,5 @@ mod semantic;
 mod serve;
 
 pub use documents::Document;
-pub use frame::{Frame, HEADERS, LIMIT, read, write};
+pub use frame::{Frame, MAX_FRAME_BYTES, MAX_HEADER_BYTES, read, write};
 pub use serve::{Ended, serve};

@@ -2,7 +2,7 @@
 //! variable, a function of the script from one of the reference, a method from a property.
 
 use crate::documents::Document;
-use crate::serve::Desk;
+use crate::serve::ServerState;
 use convscope_dsl::names::{Names, Sort};
 use convscope_dsl::source::{Class, tokens};
 use lsp_types::Position;
@@ -30,11 +30,11 @@ pub fn legend() -> Value {
 type Meaning = (usize, u32, u32);
 
 /// The tokens of a document, five numbers each: lines and UTF-16 units from the one before, length, type, modifiers.
-pub fn semantic(desk: &Desk, document: &Document) -> Value {
-    json!({ "data": encoded(document, &meanings(desk, &document.text)) })
+pub fn semantic(state: &ServerState, document: &Document) -> Value {
+    json!({ "data": encoded(document, &meanings(state, &document.text)) })
 }
 
-fn meanings(desk: &Desk, text: &str) -> BTreeMap<usize, Meaning> {
+fn meanings(state: &ServerState, text: &str) -> BTreeMap<usize, Meaning> {
     let mut found = BTreeMap::new();
     let names = Names::of(text);
     for name in &names.names {
@@ -53,7 +53,7 @@ fn meanings(desk: &Desk, text: &str) -> BTreeMap<usize, Meaning> {
     for (_, at) in &names.items {
         found.insert(at.start, (at.end, FUNCTION, 0));
     }
-    let known: BTreeSet<&str> = desk.reference.entries.iter().map(|e| e.name.as_str()).collect();
+    let known: BTreeSet<&str> = state.reference.entries.iter().map(|e| e.name.as_str()).collect();
     for at in names.strangers.iter().filter(|s| s.called).map(|s| &s.at) {
         if text.get(at.clone()).is_some_and(|name| known.contains(name)) {
             found.insert(at.start, (at.end, FUNCTION, LIBRARY));

@@ -1,7 +1,7 @@
 //! `convscope bundle`: one archive with a locked script, its modules, inputs, outputs and report, the same bytes each time.
 
 use super::INTERRUPTED;
-use super::lock::not_made;
+use super::lock::print_failure;
 use super::sealed::SealArgs;
 use super::terminal::{Mode, Terminal, print_err, print_out};
 use super::verify::refused;
@@ -48,7 +48,7 @@ impl Bundle {
             print_err(&format!("`{}` has no lock yet: locking it", self.what.display()));
             let made = Locking { progress: !self.quiet, ..Locking::of(&self.what, &allowed) }.make(&terminal)?;
             if !matches!(made, Made::Lock(..)) {
-                return Ok(not_made(&made));
+                return Ok(print_failure(&made));
             }
         }
         let locked = match LockedRun::at(&self.what, None, &allowed) {

@@ -36,7 +36,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub async fn check(State(address): State<Arc<Address>>, request: Request, next: Next) -> Response {
     let mut response = match rejection(&address, &request) {
         Some(status) => refusal(status),
-        None => match whole(request).await {
+        None => match with_body(request).await {
             Ok(request) => next.run(request).await,
             Err(status) => refusal(status),
         },
@@ -54,7 +54,7 @@ fn refusal(status: StatusCode) -> Response {
 }
 
 /// Reads the request's body, within limits of time and length.
-async fn whole(request: Request) -> Result<Request, StatusCode> {
+async fn with_body(request: Request) -> Result<Request, StatusCode> {
     let (parts, body) = request.into_parts();
     match tokio::time::timeout(BODY_TIME, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => Ok(Request::from_parts(parts, Body::from(body))),
@@ -65,7 +65,7 @@ async fn whole(request: Request) -> Result<Request, StatusCode> {
 
 fn rejection(address: &Address, request: &Request<Body>) -> Option<StatusCode> {
     let headers = request.headers();
-    let host = one(headers, header::HOST).or_else(|| request.uri().authority().map(|a| a.as_str()));
+    let host = single_header(headers, header::HOST).or_else(|| request.uri().authority().map(|a| a.as_str()));
     if !host.is_some_and(|h| address.is_own_host(h)) {
         return Some(StatusCode::MISDIRECTED_REQUEST);
     }
@@ -73,21 +73,25 @@ fn rejection(address: &Address, request: &Request<Body>) -> Option<StatusCode> {
         return Some(StatusCode::NOT_FOUND);
     }
     if headers.contains_key(header::ORIGIN)
-        && !one(headers, header::ORIGIN).and_then(|o| o.strip_prefix("http://")).is_some_and(|h| address.is_own_host(h))
+        && !single_header(headers, header::ORIGIN)
+            .and_then(|o| o.strip_prefix("http://"))
+            .is_some_and(|h| address.is_own_host(h))
     {
         return Some(StatusCode::FORBIDDEN);
     }
     let site = HeaderName::from_static("sec-fetch-site");
-    if headers.contains_key(&site) && !one(headers, site).is_some_and(|s| matches!(s, "same-origin" | "none")) {
+    if headers.contains_key(&site) && !single_header(headers, site).is_some_and(|s| matches!(s, "same-origin" | "none"))
+    {
         return Some(StatusCode::FORBIDDEN);
     }
     // A form on another page can post, but not JSON.
-    let json = one(headers, header::CONTENT_TYPE).is_some_and(|t| t.split(';').next() == Some("application/json"));
+    let json =
+        single_header(headers, header::CONTENT_TYPE).is_some_and(|t| t.split(';').next() == Some("application/json"));
     (request.method() == Method::POST && !json).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
 /// The value of a header that must occur exactly once.
-fn one(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+fn single_header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut all = headers.get_all(name).iter();
     let first = all.next()?.to_str().ok()?;
     all.next().is_none().then_some(first)

@@ -18,9 +18,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 /// The time for responses that are under way when the server ends.
-const GRACE: Duration = Duration::from_millis(300);
+const RESPONSE_GRACE: Duration = Duration::from_millis(300);
 /// The time for work on the disk that is under way when the server ends, so that files are complete.
-const WORK: Duration = Duration::from_secs(2);
+const WORK_GRACE: Duration = Duration::from_secs(2);
 
 /// A page: the document that the address opens, and the routes below it.
 pub struct Page {
@@ -71,10 +71,10 @@ pub fn serve(
             () = stop.0.notified() => {}
         }
         drop(listener);
-        connections.end(GRACE).await;
+        connections.end(RESPONSE_GRACE).await;
         Ok(())
     });
-    runtime.shutdown_timeout(WORK);
+    runtime.shutdown_timeout(WORK_GRACE);
     served
 }
 

@@ -23,7 +23,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// What a call printed arrives within this time after its end.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The marker that is printed at the end of a call.
-const CALLED: &str = "\u{1}called";
+const CALL_END: &str = "\u{1}called";
 
 /// The process and the functions defined in it.
 pub struct EvcxrProcess {
@@ -50,7 +50,7 @@ impl EvcxrProcess {
     }
 
     /// Whether the process was started.
-    pub fn is_there(&self) -> bool {
+    pub fn is_started(&self) -> bool {
         self.program.is_some()
     }
 
@@ -83,7 +83,7 @@ impl EvcxrProcess {
     }
 
     /// Makes a Rust function callable by name from now on.
-    pub fn offer(&mut self, name: &str) {
+    pub fn declare(&mut self, name: &str) {
         self.functions.insert(name.to_string());
     }
 
@@ -116,7 +116,7 @@ impl EvcxrProcess {
             return Ok(());
         }
         self.program = Some(Program::start()?);
-        let started = self.greet();
+        let started = self.wait_until_ready();
         if started.is_err() {
             self.program = None;
         }
@@ -124,16 +124,16 @@ impl EvcxrProcess {
     }
 
     /// Waits until the program is ready, and makes the bridge crate known to it.
-    fn greet(&mut self) -> Result<()> {
+    fn wait_until_ready(&mut self) -> Result<()> {
         loop {
             self.output.progress("starting Rust", 0, 1);
             match self.program()?.next(POLL) {
                 Some(Event::Ready) => break,
-                Some(Event::Unable(message)) => {
+                Some(Event::Failed(message)) => {
                     return Err(Error::unsupported(format!("cells in Rust cannot start: {}", message.trim()))
                         .hint("they are compiled by cargo and rustc, which https://rustup.rs installs"));
                 }
-                Some(Event::Gone) => return Err(gone()),
+                Some(Event::Exited) => return Err(gone()),
                 Some(_) => {}
                 None if self.signal.is_set() => return Err(interrupted()),
                 None => {}
@@ -173,14 +173,14 @@ impl EvcxrProcess {
         loop {
             match self.program()?.next(POLL) {
                 Some(Event::Ended(ended)) if ended["id"] == id => return Ok(ended),
-                Some(event) => self.pass(event)?,
-                None => self.pass_stop(id, &mut stop)?,
+                Some(event) => self.forward_output(event)?,
+                None => self.forward_stop(id, &mut stop)?,
             }
         }
     }
 
     /// Passes a stop on, once; a program that does not stop in time is killed.
-    fn pass_stop(&mut self, id: u64, stop: &mut Stop) -> Result<()> {
+    fn forward_stop(&mut self, id: u64, stop: &mut Stop) -> Result<()> {
         match stop.0 {
             None if self.signal.is_set() => {
                 stop.0 = Some(Instant::now());
@@ -195,22 +195,22 @@ impl EvcxrProcess {
     }
 
     /// Passes on the output of an event.
-    fn pass(&mut self, event: Event) -> Result<()> {
+    fn forward_output(&mut self, event: Event) -> Result<()> {
         match event {
-            Event::Printed(line) if line == CALLED => {}
-            Event::Printed(line) => self.output.print(&line),
-            Event::Remarked(line) => self.output.debug(&line),
+            Event::Stdout(line) if line == CALL_END => {}
+            Event::Stdout(line) => self.output.print(&line),
+            Event::Stderr(line) => self.output.debug(&line),
             Event::Compiling(line) if line.trim_start().starts_with("Compiling ") => {
                 self.compiled += 1;
                 let all = self.program()?.crates();
                 self.output.progress("compiling crates", self.compiled, all.max(self.compiled + 1));
             }
             Event::Compiling(line) => eprintln!("{line}"),
-            Event::Gone => {
+            Event::Exited => {
                 (self.program, self.serving) = (None, None);
                 return Err(gone());
             }
-            Event::Ready | Event::Unable(_) | Event::Ended(_) => {}
+            Event::Ready | Event::Failed(_) | Event::Ended(_) => {}
         }
         Ok(())
     }
@@ -224,7 +224,7 @@ impl EvcxrProcess {
         let arguments = arguments.into_iter().map(to_rust).collect::<Result<_>>()?;
         let request = value::Value::List(vec![value::Value::Text(name.into()), value::Value::List(arguments)]);
         let reply = self.exchange(name, &request.bytes())?;
-        self.pass_printed()?;
+        self.forward_printed()?;
         match value::Value::read(&reply).map_err(Error::internal)? {
             value::Value::List(mut parts) => match (parts.pop(), parts.pop()) {
                 (Some(result), Some(value::Value::Bool(true))) => from_rust(result),
@@ -242,25 +242,25 @@ impl EvcxrProcess {
         let mut stream = serving.stream.try_clone().map_err(broken)?;
         let sent = stream.write_all(&(request.len() as u64).to_le_bytes()).and_then(|()| stream.write_all(request));
         if sent.is_err() {
-            return Err(self.died(name));
+            return Err(self.process_ended(name));
         }
         let (mut reply, mut chunk, mut stop) = (Vec::new(), vec![0; 1 << 16], Stop::default());
         let id = serving.id;
         loop {
             match stream.read(&mut chunk) {
-                Ok(0) => return Err(self.died(name)),
+                Ok(0) => return Err(self.process_ended(name)),
                 Ok(n) => reply.extend_from_slice(&chunk[..n]),
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    self.pass_stop(id, &mut stop)?;
+                    self.forward_stop(id, &mut stop)?;
                     while let Some(event) = self.program()?.next(Duration::ZERO) {
                         if matches!(&event, Event::Ended(ended) if ended["id"] == id) {
                             return Err(self.failed(name, event));
                         }
-                        self.pass(event)?;
+                        self.forward_output(event)?;
                     }
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Err(self.died(name)),
+                Err(_) => return Err(self.process_ended(name)),
             }
             if let Some((length, rest)) = reply.split_first_chunk::<8>()
                 && rest.len() as u64 >= u64::from_le_bytes(*length)
@@ -271,12 +271,12 @@ impl EvcxrProcess {
     }
 
     /// Passes on what a call printed.
-    fn pass_printed(&mut self) -> Result<()> {
+    fn forward_printed(&mut self) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < OUTPUT_TIMEOUT {
             match self.program()?.next(POLL) {
-                Some(Event::Printed(line)) if line == CALLED => break,
-                Some(event) => self.pass(event)?,
+                Some(Event::Stdout(line)) if line == CALL_END => break,
+                Some(event) => self.forward_output(event)?,
                 None => {}
             }
         }
@@ -284,7 +284,7 @@ impl EvcxrProcess {
     }
 
     /// The error of a call during which Rust's process closed the connection.
-    fn died(&mut self, name: &str) -> Error {
+    fn process_ended(&mut self, name: &str) -> Error {
         let Some(serving) = self.serving.take() else { return gone() };
         drop(serving.stream);
         match self.wait(serving.id) {
@@ -333,8 +333,8 @@ impl EvcxrProcess {
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => match self.program()?.next(POLL) {
                     Some(Event::Ended(ended)) if ended["id"] == id => return Err(self.unserved(&ended)),
-                    Some(event) => self.pass(event)?,
-                    None => self.pass_stop(id, &mut stop)?,
+                    Some(event) => self.forward_output(event)?,
+                    None => self.forward_stop(id, &mut stop)?,
                 },
                 Err(e) => return Err(broken(e)),
             }

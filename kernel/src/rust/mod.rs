@@ -31,9 +31,9 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The MIME type of values of the bridge crate; the kernel shows them as it shows rhai's values.
-const OWN: &str = "application/x-convscope-value";
+const BRIDGE_MIME: &str = "application/x-convscope-value";
 /// How many parameters a function may have that rhai calls.
-const PARAMETERS: usize = 6;
+const MAX_PARAMETERS: usize = 6;
 
 /// A session whose cells are in rhai or in Rust.
 pub struct PolyglotSession {
@@ -109,10 +109,10 @@ impl PolyglotSession {
                 ))
                 .hint("write the types out"));
             }
-            if parameters.len() > PARAMETERS {
+            if parameters.len() > MAX_PARAMETERS {
                 let n = parameters.len();
                 return Err(Error::unsupported(format!(
-                    "`{name}` has {n} parameters; rhai can call functions with up to {PARAMETERS}"
+                    "`{name}` has {n} parameters; rhai can call functions with up to {MAX_PARAMETERS}"
                 )));
             }
             let returns = function["returns"].as_str().map(str::to_string);
@@ -132,14 +132,14 @@ impl PolyglotSession {
         self.session.define(&signature, move |arguments| {
             rust.lock().unwrap_or_else(PoisonError::into_inner).call(&name, arguments)
         })?;
-        self.rust().offer(&signature.name);
+        self.rust().declare(&signature.name);
         Ok(())
     }
 
     /// The shown form of the value that a cell ends with.
     fn shown(&self, forms: &Value) -> Result<Option<Bundle>> {
         let Value::Object(forms) = forms else { return Ok(None) };
-        if forms.contains_key(OWN) {
+        if forms.contains_key(BRIDGE_MIME) {
             let value = self.rust().read("shown")?.dynamic();
             return convscope_dsl::functions::shown(&value).map(|shown| Some(bundle(&shown)));
         }
@@ -168,7 +168,7 @@ impl Language for PolyglotSession {
         let first = code.len() - code.trim_start().len()
             + code.trim_start().find('\n').map_or(usize::MAX, |at| at + 1).min(code.len());
         let mut rust = self.rust();
-        if cursor < first || !rust.is_there() {
+        if cursor < first || !rust.is_started() {
             return none;
         }
         let request = json!({ "op": "complete", "code": &code[first..], "at": cursor - first });

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The program's name.
 const NAME: &str = "convscope-evcxr";
 /// The environment variable with the program's path.
-const PLACE: &str = "CONVSCOPE_EVCXR";
+const PATH_VARIABLE: &str = "CONVSCOPE_EVCXR";
 /// The version of the protocol of requests and events.
 const PROTOCOL: u64 = 1;
 /// The source files of the bridge crate, which cells use.
@@ -35,17 +35,17 @@ pub enum Event {
     /// The program is ready for requests.
     Ready,
     /// The program cannot work, with the reason.
-    Unable(String),
+    Failed(String),
     /// A line of a cell's stdout.
-    Printed(String),
+    Stdout(String),
     /// A line of a cell's stderr.
-    Remarked(String),
+    Stderr(String),
     /// A line of the compiler or of the program itself.
     Compiling(String),
     /// The end of a request.
     Ended(Value),
     /// The program has ended.
-    Gone,
+    Exited,
 }
 
 /// The program with its private folder.
@@ -75,7 +75,7 @@ impl Program {
         let (stdout, stderr) = (child.stdout.take().ok_or_else(broken)?, child.stderr.take().ok_or_else(broken)?);
         let (send, events) = channel();
         read(stderr, send.clone(), |line| Some(Event::Compiling(line.into())), None);
-        read(stdout, send, event, Some(Event::Gone));
+        read(stdout, send, event, Some(Event::Exited));
         Ok(Program { child, requests, events, folder })
     }
 
@@ -93,7 +93,7 @@ impl Program {
         match self.events.recv_timeout(within) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Event::Gone),
+            Err(RecvTimeoutError::Disconnected) => Some(Event::Exited),
         }
     }
 
@@ -152,10 +152,10 @@ fn event(line: &str) -> Option<Event> {
     let text = |name: &str| message[name].as_str().unwrap_or("").to_string();
     Some(match message["event"].as_str()? {
         "ready" if message["protocol"] == PROTOCOL => Event::Ready,
-        "ready" => Event::Unable(format!("`{NAME}` is of another version of convscope")),
-        "unable" => Event::Unable(text("message")),
-        "stdout" => Event::Printed(text("line")),
-        "stderr" => Event::Remarked(text("line")),
+        "ready" => Event::Failed(format!("`{NAME}` is of another version of convscope")),
+        "unable" => Event::Failed(text("message")),
+        "stdout" => Event::Stdout(text("line")),
+        "stderr" => Event::Stderr(text("line")),
         "ended" => Event::Ended(message),
         _ => return None,
     })
@@ -173,10 +173,10 @@ fn folder() -> Result<PathBuf> {
 
 /// The path of the program: CONVSCOPE_EVCXR, beside this program, on the PATH, or in cargo's folder of programs.
 fn find() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os(PLACE).filter(|p| !p.is_empty()).map(PathBuf::from) {
+    if let Some(named) = std::env::var_os(PATH_VARIABLE).filter(|p| !p.is_empty()).map(PathBuf::from) {
         return match named.is_file() {
             true => Ok(named),
-            false => Err(absent(format!("{PLACE} names `{}`, where no program is", named.display()))),
+            false => Err(absent(format!("{PATH_VARIABLE} names `{}`, where no program is", named.display()))),
         };
     }
     let beside = std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_path_buf));
@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn lines_are_events() {
         assert!(matches!(event("{\"event\":\"ready\",\"protocol\":1}"), Some(Event::Ready)));
-        assert!(matches!(event("{\"event\":\"ready\",\"protocol\":9}"), Some(Event::Unable(_))));
-        assert!(matches!(event("{\"event\":\"stdout\",\"line\":\"x\"}"), Some(Event::Printed(l)) if l == "x"));
+        assert!(matches!(event("{\"event\":\"ready\",\"protocol\":9}"), Some(Event::Failed(_))));
+        assert!(matches!(event("{\"event\":\"stdout\",\"line\":\"x\"}"), Some(Event::Stdout(l)) if l == "x"));
         assert!(event("").is_none() && event("{}").is_none());
     }
 }

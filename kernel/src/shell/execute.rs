@@ -35,7 +35,7 @@ impl Shell {
             }
             Some(error) => {
                 if request.flag("stop_on_error", true) && !silent {
-                    self.take_in();
+                    self.take_pending();
                 }
                 let mut reply = error_content(error);
                 reply.insert("status".into(), "error".into());

@@ -2,14 +2,14 @@
 //! counts bytes.
 
 use super::Shell;
-use crate::history::{Line, Wanted};
+use crate::history::{CellRecord, HistoryQuery};
 use crate::wire::Request;
 use convscope_dsl::complete::Candidate;
 use convscope_dsl::inspect::Completeness;
 use serde_json::{Value, json};
 
 /// How many cells of the history are returned where the request does not say.
-const TAIL: i64 = 1000;
+const DEFAULT_CELLS: i64 = 1000;
 
 impl Shell {
     pub(super) fn complete(&self, request: &Request) {
@@ -50,16 +50,18 @@ impl Shell {
     pub(super) fn history(&self, request: &Request) {
         let number = |name: &str| request.number(name);
         let wanted = match request.text("hist_access_type") {
-            "range" => Wanted::Range(number("session").unwrap_or(0), number("start").unwrap_or(1), number("stop")),
+            "range" => {
+                HistoryQuery::Range(number("session").unwrap_or(0), number("start").unwrap_or(1), number("stop"))
+            }
             "search" => {
                 let pattern = request.content.get("pattern").and_then(Value::as_str).unwrap_or("*");
                 let n = number("n").and_then(|n| usize::try_from(n).ok());
-                Wanted::Search(pattern.to_string(), n, request.flag("unique", false))
+                HistoryQuery::Search(pattern.to_string(), n, request.flag("unique", false))
             }
-            _ => Wanted::Tail(usize::try_from(number("n").unwrap_or(TAIL)).unwrap_or(0)),
+            _ => HistoryQuery::Tail(usize::try_from(number("n").unwrap_or(DEFAULT_CELLS)).unwrap_or(0)),
         };
         let with_output = request.flag("output", false);
-        let entry = |l: &Line| match with_output {
+        let entry = |l: &CellRecord| match with_output {
             true => json!([l.session, l.line, [l.source, l.output]]),
             false => json!([l.session, l.line, l.source]),
         };

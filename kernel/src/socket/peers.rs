@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 /// The cost of a queued frame besides its content, bytes, so that empty frames count, too.
-const HELD: usize = 128;
+const ENTRY_COST: usize = 128;
 
 /// The limits of a peer.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl Parcel {
 
 /// The cost of frames while they wait, bytes: their content and their containers.
 fn size(frames: &[Bytes]) -> usize {
-    frames.iter().map(|f| f.len() + HELD).sum()
+    frames.iter().map(|f| f.len() + ENTRY_COST).sum()
 }
 
 impl Drop for Parcel {
@@ -71,7 +71,7 @@ impl Queued {
     fn bytes(&self) -> usize {
         match self {
             Queued::Message(parcel) => parcel.bytes,
-            Queued::Command(body) => body.len() + HELD,
+            Queued::Command(body) => body.len() + ENTRY_COST,
         }
     }
 }
@@ -89,7 +89,7 @@ pub(super) struct Peer {
     /// The topics that it subscribed to.
     pub topics: Vec<Bytes>,
     /// Whether it is trusted: by a signature or a subscription.
-    pub settled: bool,
+    pub trusted: bool,
     queue: UnboundedSender<Queued>,
     traffic: Arc<Traffic>,
     /// Since when too many bytes wait for it, and how many it had read by then.
@@ -98,13 +98,13 @@ pub(super) struct Peer {
 }
 
 /// The socket's end of a new connection.
-pub(super) struct Line {
+pub(super) struct PeerLink {
     pub number: u64,
     /// The entries to write.
     pub queued: UnboundedReceiver<Queued>,
     pub traffic: Arc<Traffic>,
     /// Resolves when the peer is removed from the peers.
-    pub hung_up: oneshot::Receiver<()>,
+    pub disconnected: oneshot::Receiver<()>,
 }
 
 /// The bytes queued for a peer.
@@ -140,26 +140,26 @@ impl Peer {
 impl Peers {
     /// Adds a peer. At the limit, the oldest peer that is not trusted is disconnected; where all are trusted, the new one is
     /// refused and may try again.
-    pub fn admit(&mut self, most: usize) -> Option<Line> {
+    pub fn admit(&mut self, most: usize) -> Option<PeerLink> {
         if self.all.len() >= most {
-            let oldest = self.all.iter().find(|(_, p)| !p.settled).map(|(number, _)| *number)?;
+            let oldest = self.all.iter().find(|(_, p)| !p.trusted).map(|(number, _)| *number)?;
             self.all.remove(&oldest);
         }
         let (queue, queued) = unbounded_channel();
-        let (hang_up, hung_up) = oneshot::channel();
+        let (hang_up, disconnected) = oneshot::channel();
         let traffic = Arc::<Traffic>::default();
         self.last += 1;
         let peer = Peer {
             identity: Bytes::new(),
             topics: Vec::new(),
-            settled: false,
+            trusted: false,
             queue,
             traffic: traffic.clone(),
             behind: None,
             _hang_up: hang_up,
         };
         self.all.insert(self.last, peer);
-        Some(Line { number: self.last, queued, traffic, hung_up })
+        Some(PeerLink { number: self.last, queued, traffic, disconnected })
     }
 
     pub fn get(&mut self, number: u64) -> Option<&mut Peer> {
@@ -171,7 +171,7 @@ impl Peers {
     }
 
     /// The peers that claim an identity.
-    pub fn called<'a>(&'a self, identity: &'a Bytes) -> impl Iterator<Item = &'a Peer> {
+    pub fn with_identity<'a>(&'a self, identity: &'a Bytes) -> impl Iterator<Item = &'a Peer> {
         self.all.values().filter(move |p| !identity.is_empty() && p.identity == identity)
     }
 

@@ -12,14 +12,14 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Helps with the lines of one session.
+/// The line editor's helper for one session.
 pub struct Assistant {
     session: Rc<RefCell<Session>>,
     colour: bool,
 }
 
 impl Assistant {
-    /// Help with the names of `session`, in colour where the terminal has them.
+    /// A helper that completes names of `session`, in colour where the terminal supports it.
     pub fn new(session: Rc<RefCell<Session>>, colour: bool) -> Self {
         Assistant { session, colour }
     }

@@ -9,7 +9,7 @@ pub(super) fn checked_name(name: &str) -> Result<String> {
         return Err(Error::value("a name has 1 to 60 letters"));
     }
     let letters: Vec<char> = name.chars().collect();
-    if let Some(hidden) = (0..letters.len()).find(|i| hides(&letters, *i)) {
+    if let Some(hidden) = (0..letters.len()).find(|i| is_hidden(&letters, *i)) {
         let code = letters[hidden] as u32;
         return Err(Error::value(format!(
             "the name has the character U+{code:04X}, which is not seen or turns the writing round"
@@ -21,31 +21,31 @@ pub(super) fn checked_name(name: &str) -> Result<String> {
 
 /// Whether letter `i` is invisible in its place. Joiners are used in Persian, in scripts of India and in emoji: they are allowed
 /// between two letters beyond ASCII, as is a variation selector behind one.
-fn hides(letters: &[char], i: usize) -> bool {
-    let seen = |c: Option<&char>| c.is_some_and(|c| !c.is_ascii() && !is_unseen(*c) && !c.is_whitespace());
+fn is_hidden(letters: &[char], i: usize) -> bool {
+    let seen = |c: Option<&char>| c.is_some_and(|c| !c.is_ascii() && !is_invisible(*c) && !c.is_whitespace());
     let before = i.checked_sub(1).and_then(|i| letters.get(i));
     match letters[i] {
         '\u{200c}' | '\u{200d}' => {
-            let before = if before.is_some_and(|c| is_form(*c)) {
+            let before = if before.is_some_and(|c| is_variation_selector(*c)) {
                 i.checked_sub(2).and_then(|i| letters.get(i))
             } else {
                 before
             };
             !(seen(before) && seen(letters.get(i + 1)))
         }
-        c if is_form(c) => !seen(before),
-        c => is_unseen(c),
+        c if is_variation_selector(c) => !seen(before),
+        c => is_invisible(c),
     }
 }
 
 /// A variation selector: text or emoji.
-fn is_form(c: char) -> bool {
+fn is_variation_selector(c: char) -> bool {
     matches!(c, '\u{fe0e}' | '\u{fe0f}')
 }
 
 /// Invisible characters: Unicode's default ignorable ones, controls of the writing's direction, line separators, blanks other
 /// than the space, and private-use characters.
-fn is_unseen(c: char) -> bool {
+fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'

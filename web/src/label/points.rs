@@ -173,16 +173,16 @@ impl PointSession {
         answer.at = now();
         checked_id(&answer.id)?;
         if answer.time_s.is_some_and(|t| !(0.0..=1e7).contains(&t)) {
-            return Err(Error::value("a time that is no time").into());
+            return Err(Error::value("the time of an answer lies between 0 and 1e7 seconds").into());
         }
         match answer.skipped {
             true if !answer.points.is_empty() => {
-                return Err(Error::value("an answer holds points, or the image is skipped").into());
+                return Err(Error::value("an answer that skips its image has no points").into());
             }
             true => {}
             false => {
                 if let Some(missing) = self.names.iter().find(|n| !answer.points.contains_key(*n)) {
-                    return Err(Error::value(format!("nothing is said of the point `{missing}`")).into());
+                    return Err(Error::value(format!("the answer has no entry for the point `{missing}`")).into());
                 }
                 if let Some(odd) = answer.points.keys().find(|n| !self.names.contains(n)) {
                     return Err(Error::not_found(format!("no point `{odd}`")).into());
@@ -280,10 +280,10 @@ struct NextQuery {
 }
 
 async fn next(State(session): State<Arc<PointSession>>, Query(query): Query<NextQuery>) -> Json<Value> {
-    Json(told(&session.progress(query.labeller.trim(), query.again)))
+    Json(progress_json(&session.progress(query.labeller.trim(), query.again)))
 }
 
-fn told(progress: &Progress) -> Value {
+fn progress_json(progress: &Progress) -> Value {
     json!({ "done": progress.done, "skipped": progress.skipped, "next": progress.next })
 }
 
@@ -313,7 +313,7 @@ async fn answer(
         let name = labeller.trim().to_string();
         let answer = PointAnswer { id, labeller, image: String::new(), points, skipped, time_s, at: 0.0 };
         session.answer(answer, place)?;
-        Ok(Json(told(&session.progress(&name, again))))
+        Ok(Json(progress_json(&session.progress(&name, again))))
     })
     .await;
     refresh(kept);
@@ -339,7 +339,7 @@ async fn undo(
     let reply = blocking(move || {
         let name = request.labeller.trim();
         let (place, points) = session.undo(name, &request.id)?;
-        let mut reply = told(&session.progress(name, false));
+        let mut reply = progress_json(&session.progress(name, false));
         reply["undone"] = json!({ "place": place, "points": points });
         Ok(Json(reply))
     })

@@ -71,8 +71,8 @@ pub enum Refused {
 impl Refused {
     /// The id belongs to another entry.
     pub(super) fn taken(id: &str) -> Self {
-        let error = Error::value(format!("the id `{id}` stands for something else that was sent"));
-        Refused::Taken(error.hint("nothing was kept; load the page again, which makes a new id"))
+        let error = Error::value(format!("the id `{id}` belongs to another entry"));
+        Refused::Taken(error.hint("nothing was saved; reload the page, which makes a new id"))
     }
 }
 
@@ -194,7 +194,7 @@ impl LabelSession {
             .into());
         }
         if answer.skipped != answer.guesses.is_empty() {
-            return Err(Error::value("an answer holds guesses, or the image is skipped").into());
+            return Err(Error::value("an answer has guesses or skips its image").into());
         }
         let mut chosen = BTreeSet::new();
         for guess in &mut answer.guesses {
@@ -205,7 +205,7 @@ impl LabelSession {
             *guess = self.classes.name(class).to_string();
         }
         if answer.time_s.is_some_and(|t| !(0.0..=1e7).contains(&t)) {
-            return Err(Error::value("a time that is no time").into());
+            return Err(Error::value("the time of an answer lies between 0 and 1e7 seconds").into());
         }
         self.write(Entry::Answer(answer))
     }

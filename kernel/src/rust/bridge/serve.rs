@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The marker that is printed at the end of a call, behind everything that the call printed.
-pub const CALLED: &str = "\u{1}called";
+pub const CALL_END: &str = "\u{1}called";
 
 /// A function with its name.
 pub struct Entry {
@@ -70,7 +70,7 @@ fn answer(mut stream: UnixStream, functions: &[Entry]) -> io::Result<()> {
             Ok(value) => Value::List(vec![Value::Bool(true), value]),
             Err(message) => Value::List(vec![Value::Bool(false), Value::Text(message)]),
         };
-        println!("{CALLED}");
+        println!("{CALL_END}");
         io::stdout().flush()?;
         send(&mut stream, &reply.bytes())?;
     }
