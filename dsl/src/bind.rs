@@ -14,7 +14,7 @@ use rhai::{Dynamic, Map};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Binds every probe of the catalog and the probe's methods.
+/// Binds every probe of the catalog, and the methods of probes.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.kind::<ProbeArg>("probe", "A technique with its settings, which can run on a subject.");
     for entry in catalog() {
@@ -48,7 +48,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.text::<ProbeArg>(describe);
 }
 
-/// A probe as it would be written: `occlusion(#{ patch: 32 })`, with the options that differ from their defaults.
+/// A probe as script code: `occlusion(#{ patch: 32 })`, with the options that differ from their defaults.
 pub fn describe(probe: &ProbeArg) -> String {
     let default = convscope_engine::probes::find(probe.0.name()).map(|e| e.default_probe().specs()).unwrap_or_default();
     let changed: Vec<String> = probe
@@ -104,7 +104,7 @@ fn constructors(library: &mut Library<'_>, context: &Context, entry: Arc<Entry>)
     }
 }
 
-/// The probe with values by place and, last, an option map.
+/// Builds the probe from its positional values and, last, its option map.
 fn build(entry: &Entry, mut given: Vec<Dynamic>, context: &Context) -> Result<ProbeArg> {
     let mut named = match given.last().and_then(cast::<Map>) {
         Some(map) => {

@@ -9,12 +9,12 @@ use convscope_engine::probes::find;
 use rhai::{Dynamic, EvalAltResult, Position};
 use std::collections::BTreeSet;
 
-/// The most diagnostics of a kind; more would not be read.
+/// How many diagnostics of a kind are given; nobody reads more.
 const MOST: usize = 100;
 
 impl Session {
-    /// The errors in `source`, in the words that running it would give; nothing is run except constructors of probes with
-    /// constants. One diagnostic where it cannot be read.
+    /// The errors in `source`, worded as when it is run; only constructors of probes with constant arguments are run. One
+    /// diagnostic where the source does not parse.
     pub fn check(&self, file: &str, source: &str) -> Vec<Diagnostic> {
         if let Err(diagnostic) = self.parsed(file, source) {
             return vec![*diagnostic];
@@ -72,7 +72,7 @@ impl Session {
         said.collect()
     }
 
-    /// The errors of constructing the script's probes, where all their arguments are constants.
+    /// The errors of the script's probe constructors whose arguments are all constants.
     fn probes(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
         let all: Vec<Token> = tokens(source);
         let own: BTreeSet<&str> = names.names.iter().map(|n| n.name.as_str()).collect();
@@ -99,7 +99,7 @@ impl Session {
                 continue;
             }
             let (line, column) = line_column(source, token.at.start);
-            // Again in its place, so that messages name it.
+            // Parsed again at its place, so that messages give the place.
             let text = format!("{}{}{call}", "\n".repeat(line - 1), " ".repeat(column - 1));
             if let Err(error) = self.engine.eval_expression::<Dynamic>(&text) {
                 found.push(Diagnostic::at(&Origin::new(file, source), &Origins::new(), &error, &self.known()));
@@ -109,7 +109,7 @@ impl Session {
     }
 }
 
-/// Whether a token of a call is a constant, a key, a mark between such, or another probe.
+/// Whether a token in a call is a constant, a key, punctuation, or another probe.
 fn is_constant(source: &str, all: &[Token], at: usize) -> bool {
     let text = all[at].text(source);
     let next = all.get(at + 1).map_or("", |t| t.text(source));

@@ -1,20 +1,20 @@
-//! Bounds the nesting of values, so that a script that nests them without end ends with an error: freeing, copying and
-//! printing need stack for each level.
+//! Limits the nesting of values, so that a script that nests them without end stops with an error: freeing, copying and printing
+//! need stack for each level.
 
 use rhai::{Array, Dynamic, EvalAltResult, FnPtr, Map, Position, Scope};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The most levels of lists in lists, maps in maps, closures over closures.
+/// The most levels of nesting: lists in lists, maps in maps, closures in closures.
 pub const DEEPEST: usize = 20_000;
-/// How the error begins.
+/// The beginning of the error.
 pub const TOO_DEEP: &str = "values are nested";
-/// Levels that one step of a script adds at most: literals of lists in lists.
+/// The most levels that one step of a script can add, by literals of nested lists.
 const LEVELS_A_STEP: usize = 4;
-/// One part in so many of a script's time may be spent on measuring the depth.
+/// The fraction of a script's time, one in so many, that measuring the depth may take.
 const SHARE: u32 = 10;
 
-/// Whether an error ended a script whose values were nested too deep.
+/// Whether an error ended a script because its values were nested too deep.
 pub fn is_too_deep(error: &EvalAltResult) -> bool {
     match error {
         EvalAltResult::ErrorDataTooLarge(what, _) => what.starts_with(TOO_DEEP),
@@ -23,17 +23,17 @@ pub fn is_too_deep(error: &EvalAltResult) -> bool {
     }
 }
 
-/// Measures from time to time how deep a script's variables are nested.
+/// Measures the nesting of a script's variables from time to time.
 #[derive(Debug)]
 pub struct Sounding {
-    /// The step from which on the next measurement is due.
+    /// The step at which the next measurement is due.
     due: u64,
     /// The earliest time of the next measurement.
     rested: Instant,
 }
 
 impl Sounding {
-    /// For the next cell.
+    /// A state for the next cell.
     pub fn new() -> Self {
         Sounding { due: (DEEPEST / LEVELS_A_STEP) as u64, rested: Instant::now() }
     }
@@ -41,7 +41,7 @@ impl Sounding {
     /// An error where the values of `scope` are nested too deep; measures only where that is possible by step `step`.
     ///
     /// # Errors
-    /// Where they are.
+    /// Where they are nested deeper than [`DEEPEST`].
     pub fn look(&mut self, step: u64, scope: &Scope<'_>) -> Result<(), Box<EvalAltResult>> {
         if step < self.due || Instant::now() < self.rested {
             return Ok(());
@@ -59,8 +59,8 @@ impl Sounding {
     }
 }
 
-/// The levels below and with `value`, which is `above` others; stops counting soon after [`DEEPEST`]. `seen` holds at what
-/// level shared values were met.
+/// The deepest level in `value`, which lies `above` levels deep; stops soon after [`DEEPEST`]. `seen` holds the levels at which
+/// shared values were met.
 fn levels(value: &Dynamic, above: usize, seen: &mut BTreeMap<usize, usize>) -> usize {
     if above > DEEPEST {
         return above;
@@ -97,7 +97,7 @@ fn levels(value: &Dynamic, above: usize, seen: &mut BTreeMap<usize, usize>) -> u
     deepest
 }
 
-/// Whether a value can hold others.
+/// Whether a value can contain others.
 fn holds(value: &Dynamic) -> bool {
     value.is_array() || value.is_map() || value.is_fnptr()
 }
@@ -117,7 +117,7 @@ mod tests {
             };
         }
         assert_eq!(levels(&value, 0, &mut BTreeMap::new()), 99);
-        // Two references a level: 2^60 paths.
+        // Two references in each level: 2^60 paths.
         let mut value = Dynamic::from_array(vec![]);
         for _ in 0..60 {
             value = Dynamic::from_array(vec![value.into_shared(), Dynamic::UNIT]);

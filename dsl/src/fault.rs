@@ -1,11 +1,11 @@
-//! Engine errors on their way through rhai: as a value with `.message`, `.hint` and `.kind`, which `catch` sees.
+//! Engine errors on their way through rhai: a value with `.message`, `.hint` and `.kind`, which `catch` receives.
 
 use crate::library::Library;
 use convscope_engine::Error;
 use rhai::{Dynamic, EvalAltResult, Position};
 use std::fmt;
 
-/// What rhai functions return.
+/// The result of functions bound to rhai.
 pub type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 /// An engine error as a script's value.
@@ -18,14 +18,14 @@ impl fmt::Display for Caught {
     }
 }
 
-/// The rhai error that carries `error`; rhai adds the position of the call.
+/// The rhai error that carries `error`; rhai adds the call's position.
 pub fn raise(error: Error) -> Box<EvalAltResult> {
     EvalAltResult::ErrorRuntime(Dynamic::from(Caught(error)), Position::NONE).into()
 }
 
-/// Turns an engine's result into a rhai function's.
+/// Converts an engine's result to a rhai function's.
 pub trait Raise<T> {
-    /// The same value, or the error as rhai carries it.
+    /// The value, or the error as a rhai error.
     fn raise(self) -> Fallible<T>;
 }
 
@@ -35,10 +35,10 @@ impl<T, E: Into<Error>> Raise<T> for Result<T, E> {
     }
 }
 
-/// The engine error inside a rhai error, if it carries one.
+/// The engine error inside a rhai error, where it carries one.
 pub fn carried(error: &EvalAltResult) -> Option<Error> {
     match error {
-        // What ends a script, and cannot be caught.
+        // An error that ends a script and cannot be caught.
         EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => {
             value.clone().try_cast::<Caught>().map(|c| c.0)
         }

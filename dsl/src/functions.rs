@@ -1,4 +1,4 @@
-//! The functions of scripts that are no methods of a value: loading, showing, saving, parameters, progress, plots, figures.
+//! The functions of scripts that are no methods: loading, showing, saving, parameters, progress, plots, figures.
 
 mod clock;
 mod cluster;
@@ -25,7 +25,7 @@ use convscope_engine::stream::StreamReport;
 use convscope_engine::{Artifact, Error, Model, Result, Tensor};
 use rhai::{Array, Dynamic, Map};
 
-/// Images of a data set shown at most.
+/// How many images of a data set are shown.
 const FIRST: usize = 16;
 
 /// Binds these functions.
@@ -94,17 +94,17 @@ fn flat(list: &Array) -> Array {
     out
 }
 
-/// Whether a closure returned true.
+/// The boolean that a closure returned.
 ///
 /// # Errors
-/// Where it returned neither true nor false.
+/// Where it returned something else.
 pub fn truth(answer: Dynamic) -> Fallible<bool> {
     answer
         .as_bool()
         .map_err(|_| raise(Error::value(format!("the function must say true or false, not {}", kind(&answer)))))
 }
 
-/// What `show` shows of a value.
+/// The form in which `show` shows a value.
 ///
 /// # Errors
 /// Where an image cannot be read.
@@ -121,14 +121,14 @@ pub fn shown(value: &Dynamic) -> Result<Shown> {
     })
 }
 
-/// A value as a text, as `print` writes it; cut off where it is too long for one.
+/// A value as a text, as `print` writes it; cut off where it is too long for a text.
 pub fn text(value: &Dynamic) -> String {
     let mut out = String::new();
     written(value, &mut out);
     out
 }
 
-/// Adds a value's text. Whether there is room for more.
+/// Appends a value's text; returns whether there is room for more.
 fn written(value: &Dynamic, out: &mut String) -> bool {
     if let Some(list) = value.read_lock::<Array>() {
         out.push('[');
@@ -156,7 +156,7 @@ fn written(value: &Dynamic, out: &mut String) -> bool {
     out.len() <= TEXT
 }
 
-/// The text of a value that holds no others.
+/// The text of a value that contains no others.
 fn one(value: &Dynamic) -> String {
     if let Some(t) = cast::<Tensor>(value) {
         return crate::values::tensor::describe(&t);
@@ -174,12 +174,12 @@ fn one(value: &Dynamic) -> String {
     }
 }
 
-/// A number as rhai prints it: 1.0, not 1.
+/// A floating-point number as rhai prints it: 1.0, not 1.
 fn float(f: f64) -> String {
     Dynamic::from(f).to_string()
 }
 
-/// The value as an artifact, where it is more than text.
+/// A value as an artifact, where it is more than text.
 ///
 /// # Errors
 /// Where an image cannot be read.
@@ -268,7 +268,7 @@ fn set_param(context: &Context, name: &str, value: &Dynamic) -> Result<()> {
     Ok(())
 }
 
-/// A parameter of the front matter, in the type that it has there.
+/// The value of a parameter that the front matter declares, in its declared type.
 fn declared(context: &Context, name: &str) -> Result<Dynamic> {
     use crate::front::Value as Declared;
     let Some(default) = context.declared(name) else {
@@ -284,7 +284,7 @@ fn declared(context: &Context, name: &str) -> Result<Dynamic> {
     param(context, name, &default)
 }
 
-/// A loop that reports where it is.
+/// A loop that reports its progress.
 #[derive(Clone)]
 struct Progress {
     items: Dynamic,

@@ -1,8 +1,8 @@
-//! Scripts as notebooks and back, without losing a byte of text. A line `// %%` begins a cell of code, `// %% [markdown]`
-//! one of Markdown, whose lines are comments; such a line within a text, a comment, a block or a list begins nothing.
+//! Scripts as notebooks and back, byte for byte. A line `// %%` begins a cell of code, `// %% [markdown]` one of Markdown, whose
+//! lines are comments; within a text, a comment, a block or a list such a line begins no cell.
 //!
-//! Details that a notebook has no field for (how a marker was written, line ends after a cell, comments that are not `// `)
-//! are kept in the cells' metadata under `convscope`, so that a script is restored byte for byte, and an edited cell as edited.
+//! Details without a field in notebooks (the form of a marker, line ends after a cell, comments that do not begin with `// `) are
+//! stored in the cells' metadata under `convscope`, so that scripts are restored byte for byte, and edited cells as edited.
 
 use crate::source::{Class, Token, tokens};
 use convscope_engine::{Error, Result};
@@ -10,23 +10,23 @@ use serde_json::{Map, Value, json};
 
 const MARK: &str = "// %%";
 
-/// What a cell is.
+/// The kind of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Lines that are run.
+    /// Code.
     Code,
-    /// A text in Markdown.
+    /// Markdown.
     Markdown,
-    /// A text that is neither run nor rendered.
+    /// Raw text.
     Raw,
 }
 
-/// A part of a script: the line that begins it, if one does, and what follows. Joined, the cells are the script.
+/// A cell of a script: its marker line, where it has one, and its body. All cells in sequence are the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// The line that begins it, with its end; empty where none does.
+    /// The marker line with its line end; empty where the cell has none.
     pub marker: String,
     /// Everything up to the next cell.
     pub body: String,
@@ -68,8 +68,8 @@ pub fn cells(source: &str) -> Vec<Cell> {
     found
 }
 
-/// The script with a `;` after the last statement of every cell of code but the last: a cell may end in a value, which is
-/// shown, while a script would continue the expression. No line moves.
+/// The script with a `;` after the last statement of every code cell but the last: a cell may end in a value, which is shown,
+/// while in a script the expression would continue. Line numbers do not change.
 pub fn runnable(source: &str) -> String {
     let cells = cells(source);
     let last = cells.len().saturating_sub(1);
@@ -89,7 +89,7 @@ pub fn runnable(source: &str) -> String {
     joined
 }
 
-/// What a comment begins, if it begins a cell.
+/// The kind of cell that a comment begins, where it begins one.
 fn marked(comment: &str) -> Option<Kind> {
     let rest = comment.strip_prefix(MARK)?;
     if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
@@ -102,7 +102,7 @@ fn marked(comment: &str) -> Option<Kind> {
     })
 }
 
-/// How much of a body is comments: all of it where nothing else but empty lines is there, else the first lines.
+/// The length of the comments in a body: all of it where the rest is empty lines, else the first lines.
 fn commented(body: &str) -> usize {
     let comment = |line: &&str| line.starts_with("//");
     if body.split_inclusive('\n').all(|line| comment(&line) || line.trim().is_empty()) {
@@ -127,7 +127,7 @@ pub fn to_notebook(source: &str) -> Value {
     })
 }
 
-/// A notebook's text, laid out as Jupyter writes it.
+/// A notebook's JSON, formatted as Jupyter writes it.
 pub fn layout(notebook: &Value) -> Result<String> {
     let mut out = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");
@@ -138,7 +138,7 @@ pub fn layout(notebook: &Value) -> Result<String> {
 }
 
 impl Cell {
-    /// The text that a notebook shows: code as it is, comments without their slashes; without the line ends at its end.
+    /// The text that a notebook shows: code unchanged, comments without slashes; without line ends at the end.
     pub fn text(&self) -> String {
         match self.kind {
             Kind::Code => self.whole().to_string(),
@@ -146,7 +146,7 @@ impl Cell {
         }
     }
 
-    /// The body without the line ends at its end.
+    /// The body without line ends at its end.
     fn whole(&self) -> &str {
         self.body.trim_end_matches(['\r', '\n'])
     }
@@ -189,7 +189,7 @@ fn ending(last: bool) -> &'static str {
     if last { "\n" } else { "\n\n" }
 }
 
-/// A cell's text as it stands in a script.
+/// A cell's text in the form of a script.
 fn body(kind: Kind, text: &str) -> String {
     match kind {
         Kind::Code => text.to_string(),
@@ -200,7 +200,7 @@ fn body(kind: Kind, text: &str) -> String {
 fn commented_line(line: &str) -> String {
     match line {
         "" | "\r" => format!("//{line}"),
-        // With a space before it, it would begin a cell.
+        // Behind `// ` it would begin a cell.
         line if line.starts_with("%%") => format!("//{line}"),
         line => format!("// {line}"),
     }
@@ -211,10 +211,10 @@ fn uncommented(line: &str) -> &str {
     rest.strip_prefix(' ').unwrap_or(rest)
 }
 
-/// The script in a notebook's text; outputs are left out.
+/// The script in a notebook's JSON; outputs are left out.
 ///
 /// # Errors
-/// Where the text is no notebook of format 4, or one of another language.
+/// Where the JSON is no notebook of format 4, or one of another language.
 pub fn to_script(notebook: &str) -> Result<String> {
     let wrong = |what: &str| Error::format(format!("no notebook: {what}"));
     let notebook: Value =
@@ -255,7 +255,7 @@ pub fn to_script(notebook: &str) -> Result<String> {
             out.push('\n');
         }
         out += kept("marker").unwrap_or(marker(kind));
-        // What was kept of the cell holds as long as nobody has edited it.
+        // The stored details are valid only while the cell is not edited.
         let as_written =
             kept("raw").filter(|raw| Cell { kind, marker: String::new(), body: raw.to_string() }.text() == text);
         out += &as_written.map_or_else(|| body(kind, &text), str::to_string);

@@ -15,7 +15,7 @@ pub mod tensor;
 use crate::context::Context;
 use crate::library::Library;
 
-/// Binds all of them.
+/// Binds all kinds.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     net::bind(library, context);
     subject::bind(library);

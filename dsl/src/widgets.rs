@@ -1,6 +1,5 @@
-//! Widgets: a map viewer, an occluder that is dragged, sliders with a closure behind them. Where nothing can be moved
-//! (scripts, reports, terminals) the same calls show the result at their defaults, so that a notebook and the script made
-//! from it show the same.
+//! Widgets: a map viewer, an occluder that the user drags, sliders with a closure. Where there are no widgets (scripts, reports,
+//! terminals), the same calls show the result at the defaults, so that a notebook and the script made from it show the same.
 
 pub mod explore;
 pub mod interact;
@@ -18,17 +17,17 @@ use rhai::Dynamic;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The most widgets of a session that answer; older ones are dropped.
+/// How many widgets of a session answer; older ones are dropped.
 const LIVE: usize = 256;
-/// The most bytes of maps and photos in a widget.
+/// How many bytes of maps and photos a widget may have.
 const ROOM: usize = viewer::ROOM;
 
-/// The state of a widget in a front end: plain values by name, and bytes by name.
+/// The state of a widget in a front end: plain values and buffers, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// Plain values.
     pub values: Map<String, Value>,
-    /// Bytes: pictures, maps. No bytes mean: none any more.
+    /// Buffers: pictures, maps. An empty buffer stands for none.
     pub buffers: BTreeMap<String, Vec<u8>>,
 }
 
@@ -43,17 +42,17 @@ impl State {
         self.values.insert(name.to_string(), value.into());
     }
 
-    /// The state that says what went wrong.
+    /// The state that shows an error.
     pub fn error(message: impl Into<String>) -> Self {
         let mut state = State::default();
         state.set("error", message.into());
         state
     }
 
-    /// What a value looks like in a widget: its maps, else its figure, else its text.
+    /// The state that shows a value: its maps, else its figure, else its text.
     ///
     /// # Errors
-    /// Where it cannot be drawn.
+    /// Where the value cannot be drawn.
     fn result(shown: Option<&Shown>, printed: &str) -> Result<Self> {
         let mut state = State::error("");
         let (mut maps, mut text) = (Value::Null, String::new());
@@ -64,7 +63,7 @@ impl State {
             Some(Shown::Artifact(artifact)) => match viewer::maps(artifact, true, ROOM)? {
                 Some(found) => {
                     (maps, bytes) = (found.about, found.bytes);
-                    // The widget shows it as it is, without a font for code.
+                    // The widget shows notes as plain text.
                     text = artifact.notes.join("\n").replace('`', "");
                 }
                 None if artifact.is_drawn() => picture = mime::picture(artifact)?,
@@ -80,12 +79,12 @@ impl State {
     }
 }
 
-/// A widget that is to be shown.
+/// A widget to be shown.
 #[derive(Clone, Debug)]
 pub struct Widget {
-    /// Its number in the session.
+    /// Its id in the session.
     pub id: u64,
-    /// The state that a front end receives first.
+    /// The initial state for front ends.
     pub state: State,
     /// What is shown where there are no widgets.
     pub still: Shown,
@@ -99,7 +98,7 @@ enum Live {
     Interaction(Box<Interaction>),
 }
 
-/// The widgets of a session and what they are made of.
+/// The widgets of a session.
 #[derive(Clone, Default)]
 pub struct Widgets {
     next: u64,
@@ -109,7 +108,7 @@ pub struct Widgets {
 }
 
 impl Widgets {
-    /// Notes the names of the parameters of functions and closures.
+    /// Records the names of parameters of functions and closures.
     pub fn define(&mut self, functions: impl Iterator<Item = (String, Vec<String>)>) {
         self.parameters.extend(functions);
     }
@@ -128,7 +127,7 @@ impl Widgets {
         self.live.remove(&id);
     }
 
-    /// Drops all widgets; numbers are not used again.
+    /// Drops all widgets; their ids are not used again.
     pub fn reset(&mut self) {
         *self = Widgets { next: self.next, ..Widgets::default() };
     }
@@ -176,8 +175,8 @@ fn options(map: &rhai::Map) -> Fallible<BTreeMap<String, convscope_engine::param
 }
 
 impl crate::Session {
-    /// The changes of state after a widget was moved; `values` are its plain values as they are now. An error stands in
-    /// `error`, as a cell's error would be written.
+    /// The changes of state after the user moved a control; `values` are the widget's plain values as they are now. An error is in
+    /// `error`, in the text of a cell's error.
     pub fn react(&mut self, id: u64, values: &Map<String, Value>) -> State {
         self.context().job.signal.reset();
         let Some(live) = self.context().widgets(|widgets| widgets.live.get(&id).cloned()) else {
@@ -205,7 +204,7 @@ impl crate::Session {
     }
 }
 
-/// A slider's description for front ends.
+/// The description of a slider for front ends.
 fn control(slider: &Slider) -> Value {
     json!({ "name": slider.name, "low": slider.low, "high": slider.high, "step": slider.step, "value": slider.value })
 }

@@ -16,7 +16,7 @@ pub const PLOT: [&str; 4] = ["title", "x", "y", "mark"];
 /// The options of `figure`.
 pub const FIGURE: [&str; 2] = ["title", "columns"];
 
-/// Binds them.
+/// Binds the three functions.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.add(
         "plot(y: list) -> artifact",

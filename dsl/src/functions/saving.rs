@@ -1,4 +1,4 @@
-//! `save(value, path)`: the ending of the path says what is written; files appear whole or not at all.
+//! `save(value, path)`: the path's extension selects the format; a file is written whole or not at all.
 
 use crate::context::Context;
 use crate::convert::{cast, kind};
@@ -25,14 +25,14 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     );
 }
 
-/// A folder below `--out` whose files are recorded as those of `save` are.
+/// A folder below `--out` whose files are recorded like those of `save`.
 pub struct Folder {
     context: Context,
     name: String,
 }
 
 impl Folder {
-    /// The folder `name`, made with its first file.
+    /// The folder `name`; it is made with its first file.
     pub fn new(context: &Context, name: &str) -> Self {
         Folder { context: context.clone(), name: name.trim_end_matches('/').to_string() }
     }

@@ -1,4 +1,4 @@
-//! Runs the cells of a script one by one and keeps what they print and show as a notebook has it.
+//! Runs the cells of a script one by one and stores their outputs in a notebook.
 
 use super::keep::Kept;
 use super::source::Source;
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Runs the cells of code of `source` and puts what they printed and showed into `notebook`, as Jupyter's format has it;
-/// files go to `out`. The number of the cell, from 1, that ended with an error, and the error.
+/// Runs the code cells of `source` and stores what they print and show in `notebook`, in Jupyter's format; files go to `out`.
+/// Returns the number of the cell, from 1, that ended with an error, and the error.
 ///
 /// # Errors
 /// Where a result cannot be drawn.
@@ -53,7 +53,7 @@ pub fn fill(source: &Source, notebook: &mut Value, out: PathBuf) -> Result<Optio
     Ok(None)
 }
 
-/// Keeps what cells print and show as Jupyter's outputs.
+/// Collects what cells print and show as Jupyter's outputs.
 #[derive(Default)]
 struct Filled(Mutex<Vec<Value>>, Kept);
 
@@ -92,7 +92,7 @@ impl Output for Filled {
     }
 }
 
-/// A value in the forms that front ends pick from.
+/// A value in the representations that front ends choose from.
 fn forms(shown: &Shown) -> Result<Value> {
     let style = TextStyle { colour: false, width: 100 };
     Ok(match shown {

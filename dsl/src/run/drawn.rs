@@ -13,26 +13,26 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What was drawn.
+/// The drawn results of a script.
 #[derive(Default)]
 pub struct DrawnRun {
-    /// What `run.json` says of it.
+    /// The entries of `run.json`.
     pub shown: Vec<finished::Shown>,
     /// The parts of the report.
     pub sections: Vec<String>,
-    /// What was shown, as outputs that are in no file, in order.
+    /// Shown results that are in no file, as outputs, in order.
     pub outputs: Vec<RunOutput>,
-    /// What was printed.
+    /// The printed text.
     pub printed: Option<RunOutput>,
     /// The figures, in order.
     pub figures: Vec<RunOutput>,
-    /// Texts and arrays in full, where they are handed over.
+    /// Texts in full, where another process reads the results.
     pub texts: BTreeMap<String, String>,
-    /// As the texts.
+    /// Arrays in full, likewise.
     pub arrays: BTreeMap<String, Array>,
-    /// An entry for each thing that was shown, as `shown.json` has it.
+    /// The entries of `shown.json`, one for each shown result.
     pub entries: Vec<Value>,
-    /// Bytes left for the report's viewers.
+    /// The bytes left for the report's viewers.
     room: usize,
 }
 
@@ -47,7 +47,7 @@ pub fn drawn(events: Vec<Event>, out: &Path, recording: Recording) -> Result<Dra
     for event in events {
         match event {
             Event::Printed(text) => {
-                // Empty lines part what a terminal shows; a report needs none.
+                // Empty lines separate results in a terminal; a report needs none.
                 if !text.trim().is_empty() {
                     drawn.sections.push(drawn_section(&Section::Text(text.trim_end_matches('\n').to_string()))?);
                 }
@@ -69,7 +69,7 @@ pub fn drawn(events: Vec<Event>, out: &Path, recording: Recording) -> Result<Dra
 }
 
 impl DrawnRun {
-    /// Adds the thing that was shown as number `count`.
+    /// Adds a shown result with number `count`.
     fn add(&mut self, count: usize, shown: &Shown, out: &Path, recording: Recording) -> Result<()> {
         let artifact = match shown {
             Shown::Text(text) => {
@@ -119,7 +119,7 @@ impl DrawnRun {
         Ok(())
     }
 
-    /// Writes an artifact's figure; the part of the report that it is in.
+    /// Writes an artifact's figure; returns the part of the report with it.
     fn figure(&mut self, artifact: &Artifact, entry: &mut finished::Shown, out: &Path) -> Result<String> {
         let name = format!("figures/{:02}-{}.png", self.figures.len() + 1, slug(&artifact.title));
         let picture = draw(artifact).context(|| format!("`{name}`"))?;
@@ -141,7 +141,7 @@ impl DrawnRun {
     }
 }
 
-/// The text of an artifact that is nothing but text.
+/// The text of an artifact that consists of text only.
 fn prose(artifact: &Artifact) -> Option<String> {
     match &artifact.parts[..] {
         [Part::Text(text)] if artifact.title.is_empty() && artifact.notes.is_empty() => Some(text.clone()),
@@ -149,7 +149,7 @@ fn prose(artifact: &Artifact) -> Option<String> {
     }
 }
 
-/// A title as part of a file name: small letters, digits and hyphens; whole words up to 40 letters.
+/// A title as part of a file name: lower case, digits and hyphens; whole words of up to 40 letters in all.
 fn slug(title: &str) -> String {
     const LONGEST: usize = 40;
     let mut slug = String::new();

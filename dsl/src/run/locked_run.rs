@@ -21,13 +21,13 @@ use std::path::{Component, Path, PathBuf};
 
 pub use super::beside::check_own_outputs;
 
-/// The list of a bundle's files, sealed.
+/// The sealed list of a bundle's files.
 pub const BUNDLE: &str = "bundle.json";
 
-/// How the paths of inputs begin that are known by a name.
+/// The prefix of inputs that are known by name and not by path.
 pub(super) const SAMPLE: &str = "sample:";
 
-/// A run that was locked, ready to be run again.
+/// A locked run that is ready to be run again.
 pub struct LockedRun {
     /// The lock.
     pub lock: Lock,
@@ -35,27 +35,27 @@ pub struct LockedRun {
     pub source: Source,
     /// The script's file.
     pub script: PathBuf,
-    /// The folder that inputs are relative to.
+    /// The folder that paths of inputs are relative to.
     pub base: PathBuf,
-    /// The locked outputs with all their values, where they are available.
+    /// The locked outputs with all values, where they are available.
     pub whole: BTreeMap<String, Content>,
     /// A report's parts.
     pub parts: Option<Vec<String>>,
-    /// The parts of the report that a bundle holds.
+    /// The parts of a bundle's report.
     pub(super) bundled: Option<Vec<String>>,
-    /// What belongs to the script and may be read by it.
+    /// The files and folders of the script, which it may read.
     pub(super) roots: Vec<PathBuf>,
-    /// What the user allows besides.
+    /// The user's further permissions.
     allowed: Allowed,
-    /// Holds what was unpacked.
+    /// The folder of unpacked files, kept until the end.
     pub(super) unpacked: Option<Temporary>,
 }
 
-/// Why a run cannot be opened: an error of the machine or the request, or a verdict.
+/// Why a run cannot be opened: an error of the system or the request, or a verdict.
 pub enum Refusal {
-    /// No such file, no permission.
+    /// An error: no such file, no permission.
     Error(Error),
-    /// Something was changed.
+    /// A verdict: something was changed.
     Verdict(Box<Verdict>),
 }
 
@@ -76,11 +76,11 @@ pub(super) fn tampered(culprit: &str, how: impl Into<String>) -> Verdict {
 }
 
 impl LockedRun {
-    /// Opens the run at `path`. `inputs` is a folder in which missing inputs are looked for; `allowed` says what may be read
-    /// besides the files of the script.
+    /// Opens the run at `path`. Missing inputs are looked for in the folder `inputs`; `allowed` says what may be read besides the
+    /// script's files.
     ///
     /// # Errors
-    /// A verdict where something is not as it was written; an error where nothing can be read.
+    /// A verdict where something was changed; an error where nothing can be read.
     pub fn at(path: &Path, inputs: Option<&Path>, allowed: &Allowed) -> Result<Self, Refusal> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let file = match extension {
@@ -116,7 +116,7 @@ impl LockedRun {
         opened.checked(inputs)?.gathered()
     }
 
-    /// A lock whose script lies in a file.
+    /// A lock whose script is a file.
     fn script(lock: Lock, script: PathBuf, base: PathBuf) -> Result<Self, Refusal> {
         let name = lock.script.as_ref().map_or("the script", |s| s.path.as_str());
         let source = match Source::read(&script) {
@@ -135,7 +135,7 @@ impl LockedRun {
         Ok(LockedRun { script, base, roots, ..LockedRun::of(lock, source) })
     }
 
-    /// A lock and its script, of which nothing else is known.
+    /// A lock and its script, without further files.
     fn of(lock: Lock, source: Source) -> Self {
         LockedRun {
             lock,
@@ -184,7 +184,7 @@ impl LockedRun {
             Err(e) if e.kind == Kind::Unsupported => return Err(e.context(format!("`{name}`")).into()),
             Err(e) => return Err(tampered(name, e.message).into()),
         };
-        // The archive is written again below, so that the one that was read is not held beside it.
+        // The archive is packed again below and compared by digest; its bytes are not needed any more.
         let read = digest(&bytes);
         drop(bytes);
         let missing = |part: &str| tampered(name, format!("the bundle has no `{part}`"));
@@ -216,7 +216,7 @@ impl LockedRun {
         Ok(opened)
     }
 
-    /// Checks that modules and inputs are there and unchanged.
+    /// Checks that modules and inputs exist and are unchanged.
     fn checked(self, inputs: Option<&Path>) -> Result<Self, Refusal> {
         let sealing = self.sealing();
         for module in &self.lock.modules {
@@ -241,13 +241,13 @@ impl LockedRun {
         Ok(self)
     }
 
-    /// What its new run may read and fetch.
+    /// What a new run may read and fetch.
     pub fn sealing(&self) -> Sealing {
         let (roots, allowed, base) = (self.roots.clone(), self.allowed.clone(), self.base.clone());
         Sealing { roots, allowed, base, asks: false }
     }
 
-    /// How it is run again.
+    /// The settings of a new run.
     pub fn rerun(&self, threads: Option<usize>, progress: bool) -> Rerun {
         Rerun {
             script: self.script.clone(),
@@ -272,7 +272,7 @@ fn read_lock(name: &str, bytes: &[u8]) -> Result<Lock, Refusal> {
     if let Some((culprit, how)) = lock.contradiction() {
         return Err(tampered(&culprit, how).into());
     }
-    // A script lies beside its lock, whatever a stranger's lock says.
+    // A script lies beside its lock, whatever path a lock from others gives.
     let script = lock.script.as_ref().map_or("", |s| s.path.as_str());
     let mut parts = Path::new(script).components();
     match (parts.next(), parts.next()) {
@@ -284,14 +284,14 @@ fn read_lock(name: &str, bytes: &[u8]) -> Result<Lock, Refusal> {
 fn script_name(lock: &Lock) -> String {
     let name = lock.script.as_ref().map_or("script.rhai", |s| s.path.as_str());
     let last = Path::new(name).file_stem().map_or_else(|| "script".into(), |n| n.to_string_lossy().into_owned());
-    // The report holds the text of a notebook's cells as a script.
+    // A report has a notebook's cells as a script.
     format!("{last}.rhai")
 }
 
 /// The verdict on an input that is missing or changed.
 fn changed(input: &Input, base: &Path) -> Option<Verdict> {
     let verdict = |how: String| Some(Verdict::of(Status::Input, &input.path, how));
-    // What comes by a name is told by the new run.
+    // Inputs known by name are checked by the new run.
     if input.path.starts_with(SAMPLE) {
         return None;
     }

@@ -1,8 +1,8 @@
-//! Running a script to a report, for any front end: what it prints and shows goes to a [`dyn Output`](crate::Output) while
-//! it runs, and its results become one record ([`convscope_engine::run`]).
+//! Runs a script to a report, for any front end: what it prints and shows goes to a [`dyn Output`](crate::Output) while it runs,
+//! and its results become one record ([`convscope_engine::run`]).
 //!
-//! [`Source`] is a script with its front matter, [`Run`] runs it here, [`Rerun`] in a process of its own, [`Locking`] twice
-//! for a lock, and a [`LockedRun`] is a run that somebody locked, ready to be run again and compared.
+//! [`Source`] is a script with its front matter. [`Run`] runs it in this process, [`Rerun`] in another, [`Locking`] twice for a
+//! lock. A [`LockedRun`] is a locked run that can be run again and compared.
 
 mod beside;
 pub mod bundle;

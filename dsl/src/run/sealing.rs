@@ -1,5 +1,5 @@
-//! What a run in a process of its own may read and fetch: the script's files, what the user declares, and the cache of known
-//! nets. Everything else is forbidden ([`convscope_engine::seal`]).
+//! The permissions of a run in a process of its own: the script's files, what the user declares, and the cache of known nets.
+//! Everything else is forbidden ([`convscope_engine::seal`]).
 
 use super::source::absolute;
 use crate::output::Output;
@@ -10,42 +10,42 @@ use convscope_engine::seal::{Bounds, Seal, real};
 use convscope_engine::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 
-/// What the user allows besides the script's files.
+/// What the user permits besides the script's files.
 #[derive(Clone, Debug, Default)]
 pub struct Allowed {
-    /// The command that declares more, as the user gave it: `convscope lock deep/s.rhai`.
+    /// The command line to which hints append permissions: `convscope lock deep/s.rhai`.
     pub command: String,
     /// Files and folders that may be read.
     pub inputs: Vec<PathBuf>,
     /// Whether repositories of the Hugging Face Hub may be fetched.
     pub fetch: bool,
-    /// Whether nothing may be fetched.
+    /// Whether all downloads are forbidden.
     pub offline: bool,
 }
 
-/// What a sealed run may do, before it is known where its outputs go.
+/// The permissions of a sealed run, before the folder of its outputs is known.
 #[derive(Clone, Debug, Default)]
 pub struct Sealing {
-    /// What belongs to the script: its folder, or the files that a report lists.
+    /// The files of the script: its folder, or the files that a report lists.
     pub roots: Vec<PathBuf>,
-    /// What the user allows.
+    /// The user's permissions.
     pub allowed: Allowed,
-    /// The folder that the script's paths are relative to, as the user sees it.
+    /// The folder that the script's paths are relative to, in the user's spelling.
     pub base: PathBuf,
-    /// Whether the script may ask the person for a line.
+    /// Whether the script may ask the user for a line.
     pub asks: bool,
 }
 
 impl Sealing {
-    /// A script in a folder of its own.
+    /// For a script in a folder of its own.
     pub fn of_folder(folder: &Path, allowed: &Allowed) -> Self {
         Sealing { roots: vec![folder.to_path_buf()], allowed: allowed.clone(), base: folder.to_path_buf(), asks: false }
     }
 
-    /// The seal of a run of the script's file that writes to the folders in `write`, which must exist.
+    /// The seal for a run of the script that writes to the folders `write`, which must exist.
     ///
     /// # Errors
-    /// Where a declared input does not exist, or a folder that may be read or written holds the user's home.
+    /// Where a declared input does not exist, or a folder of the seal contains the user's home.
     pub fn seal(&self, script: &Path, write: &[&Path]) -> Result<Seal> {
         for input in &self.allowed.inputs {
             input.metadata().map_err(|e| Error::io(input, &e).context("a declared input"))?;
@@ -65,7 +65,7 @@ impl Sealing {
         Ok(Seal { bounds, kernel, channel: cfg!(unix) })
     }
 
-    /// Refuses to seal by the user's home: a script that lies there could read all of it.
+    /// Refuses a seal that includes the user's home, all of which the script could read.
     fn spares_home(&self, root: &Path) -> Result<()> {
         let (Some(home), root) = (std::env::home_dir().filter(|h| !h.as_os_str().is_empty()), real(root)) else {
             return Ok(());
@@ -82,16 +82,16 @@ impl Sealing {
     /// Whether the file at `path` belongs to the script or is declared.
     ///
     /// # Errors
-    /// Where it is neither; the hint says how it is declared.
+    /// Where it is neither; the hint says how to declare it.
     pub fn may_read(&self, path: &Path) -> Result<()> {
         let read = self.roots.iter().chain(&self.allowed.inputs).map(|p| real(p)).collect();
         Bounds { read, command: self.allowed.command.clone(), ..Bounds::default() }.may_read(path)
     }
 
-    /// Does what a sealed run asks for, where it is allowed.
+    /// Serves a request of a sealed run, where it is permitted.
     ///
     /// # Errors
-    /// Where it is not, or cannot be had.
+    /// Where it is not permitted, or fails.
     pub fn serve(&self, want: &Want, output: &dyn Output) -> Result<String> {
         let report = |line: &str| output.progress(line, 0, 0);
         if let Want::Line(prompt) = want {

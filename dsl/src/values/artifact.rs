@@ -1,4 +1,4 @@
-//! Artifacts in scripts: what probes return; scripts go on computing with their arrays and tables.
+//! Artifacts in scripts: the results of probes; scripts compute with their arrays and tables.
 
 use crate::convert::cast;
 use crate::fault::{Fallible, Raise};
@@ -90,7 +90,7 @@ pub fn bind(library: &mut Library<'_>) {
     });
 }
 
-/// The primary array as a script's value: a number where it holds just one.
+/// The primary array as a script's value; an array of one entry becomes a number.
 ///
 /// # Errors
 /// Where there is none.

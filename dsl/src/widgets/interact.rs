@@ -15,10 +15,10 @@ use serde_json::{Map, Value};
 
 /// The options of `slider`.
 pub const SLIDER: [&str; 2] = ["value", "step"];
-/// Steps of a slider over fractions, unless it says otherwise.
+/// The default number of steps of a slider over fractions.
 const STEPS: f64 = 100.0;
 
-/// A number that is moved between two ends.
+/// A number between two ends that the user can move.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slider {
     /// The name of the closure's parameter.
@@ -31,7 +31,7 @@ pub struct Slider {
     pub step: f64,
     /// Its initial value.
     pub value: f64,
-    /// Whether it gives whole numbers.
+    /// Whether its values are integers.
     pub whole: bool,
 }
 
@@ -71,7 +71,7 @@ impl Slider {
         Ok(Slider { name: name.to_string(), low: first, high: last, step, value, whole })
     }
 
-    /// The number as scripts have it.
+    /// The value as a script's value.
     fn dynamic(&self, value: f64) -> Dynamic {
         if self.whole { (value.round() as i64).into() } else { value.into() }
     }
@@ -90,7 +90,7 @@ pub struct Interaction {
 }
 
 impl Interaction {
-    /// The closure's arguments for what a front end says of its sliders; what is missing or no number is at its default.
+    /// The closure's arguments from the front end's values; those that are missing or no number have their defaults.
     pub fn arguments(&self, values: &Map<String, Value>) -> Vec<Dynamic> {
         let said = |slider: &Slider| values.get("values").and_then(|v| v.get(&slider.name)).and_then(Value::as_f64);
         let number = |slider: &Slider| said(slider).map_or(slider.value, |v| v.clamp(slider.low, slider.high));
@@ -98,7 +98,7 @@ impl Interaction {
     }
 }
 
-/// Binds them.
+/// Binds both functions.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
     library.kind::<Slider>("slider", "A number that is moved between two ends in a notebook.");
     let shared = context.clone();
@@ -135,7 +135,7 @@ fn slider(context: &Context, name: &str, low: &Dynamic, high: &Dynamic, given: &
     Ok(slider)
 }
 
-/// The sliders of a function's parameters, in order; what a closure took along comes before them and needs none.
+/// The sliders of a function's parameters, in order; captured variables come first and have no sliders.
 fn sliders(widgets: &Widgets, function: &FnPtr) -> Result<Vec<Slider>> {
     let Some(parameters) = widgets.parameters.get(function.fn_name()) else {
         return Err(Error::value(format!("`interact` takes a closure, got the function `{}`", function.fn_name()))
@@ -170,7 +170,7 @@ fn interact(context: &Context, call: &NativeCallContext<'_>, function: FnPtr) ->
     }
     let value = outcome.inspect_err(|_| kept.shown.iter().for_each(|shown| context.output.show(shown)))?;
     let result = shown(&value, &kept).raise()?;
-    // What it showed beside its result, or before it.
+    // What the closure showed besides its result.
     let shown_before = if value.is_unit() { kept.shown.len().saturating_sub(1) } else { kept.shown.len() };
     kept.shown[..shown_before].iter().for_each(|shown| context.output.show(shown));
     let mut state = State::result(result.as_ref(), "").raise()?;
@@ -183,7 +183,7 @@ fn interact(context: &Context, call: &NativeCallContext<'_>, function: FnPtr) ->
     Ok(())
 }
 
-/// The result of a closure: its value, else the last that it showed.
+/// The result of a closure: its value, else the last shown value.
 ///
 /// # Errors
 /// Where an image cannot be read.
