@@ -4,20 +4,21 @@ use rhai::{AST, Engine, EvalAltResult, ImmutableString, Scope};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The stack of a thread that runs a script or frees its values, bytes.
-pub const STACK: usize = 256 << 20;
+pub const STACK_BYTES: usize = 256 << 20;
 
 /// The longest text that a script may make, bytes, and the fraction of the memory limit that a text may take: values computed
 /// from a text can take many times its size.
-pub const TEXT: usize = 64 << 20;
+pub const MAX_TEXT_BYTES: usize = 64 << 20;
 const TEXT_SHARE: u64 = 16;
 
 /// The hint where a list or text grows too large.
-pub const RAISES: &str = "what lists and texts may take follows the memory, which `--memory` sets, up to 64 MB a text";
+pub const SIZE_HINT: &str =
+    "what lists and texts may take follows the memory, which `--memory` sets, up to 64 MB a text";
 
 /// The longest list that a script may make, entries, and the bytes of memory required for each entry: an entry takes 16, and a
 /// sum of two lists copies both.
-const LIST: usize = 16 << 20;
-const FOR_AN_ENTRY: u64 = 64;
+const MAX_LIST_ENTRIES: usize = 16 << 20;
+const MEMORY_PER_ENTRY: u64 = 64;
 
 /// Sets the same limits in debug and release builds: deep enough for people, but not for runaway recursion. Lists and texts are
 /// also limited by `memory`, bytes.
@@ -26,8 +27,8 @@ pub fn limits(engine: &mut Engine, memory: u64) {
     engine.set_max_expr_depths(256, 256);
     engine.set_max_call_levels(256);
     engine.set_max_operations(0);
-    engine.set_max_string_size(part(TEXT_SHARE, TEXT));
-    engine.set_max_array_size(part(FOR_AN_ENTRY, LIST));
+    engine.set_max_string_size(part(TEXT_SHARE, MAX_TEXT_BYTES));
+    engine.set_max_array_size(part(MEMORY_PER_ENTRY, MAX_LIST_ENTRIES));
     engine.set_max_map_size(1 << 20);
     // rhai checks a text's length only after making it; these functions could make a text that fills the memory.
     engine.register_fn("replace", |text: &mut ImmutableString, find: &str, with: &str| replace(text, find, with));
@@ -39,7 +40,7 @@ pub fn limits(engine: &mut Engine, memory: u64) {
 /// Replaces all occurrences of `find` in a text; an error where the result would be too long.
 fn replace(text: &mut ImmutableString, find: &str, with: &str) -> Result<(), Box<EvalAltResult>> {
     let grown = text.matches(find).count().saturating_mul(with.len()).saturating_add(text.len());
-    if grown > TEXT.saturating_add(text.len()) {
+    if grown > MAX_TEXT_BYTES.saturating_add(text.len()) {
         let what = "Length of string".to_string();
         return Err(EvalAltResult::ErrorDataTooLarge(what, rhai::Position::NONE).into());
     }
@@ -55,7 +56,7 @@ pub fn free(scope: Scope<'static>, defined: AST) {
     let kept = Arc::new(Mutex::new(Some((scope, defined))));
     let given = kept.clone();
     let freed = std::thread::Builder::new()
-        .stack_size(STACK)
+        .stack_size(STACK_BYTES)
         .spawn(move || drop(given.lock().unwrap_or_else(PoisonError::into_inner).take()));
     match freed {
         Ok(thread) => drop(thread.join()),

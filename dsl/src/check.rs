@@ -2,7 +2,7 @@
 
 use crate::complete::KEYWORDS;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
-use crate::names::{Names, Sort, Stranger};
+use crate::names::{Names, Sort, UndeclaredName};
 use crate::session::Session;
 use crate::source::{Class, Token, closing, line_column, tokens};
 use convscope_engine::probes::find;
@@ -10,7 +10,7 @@ use rhai::{Dynamic, EvalAltResult, Position};
 use std::collections::BTreeSet;
 
 /// How many diagnostics of a kind are given; nobody reads more.
-const MOST: usize = 100;
+const MAX_DIAGNOSTICS: usize = 100;
 
 impl Session {
     /// The errors in `source`, worded as when it is run; only constructors of probes with constant arguments are run. One
@@ -20,13 +20,13 @@ impl Session {
             return vec![*diagnostic];
         }
         let names = Names::of(source);
-        let mut found = self.strangers(file, source, &names);
+        let mut found = self.undeclared(file, source, &names);
         found.extend(self.probes(file, source, &names));
         found.sort_by_key(|d| d.spot.as_ref().map(|s| (s.line, s.column)));
         found
     }
 
-    fn strangers(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
+    fn undeclared(&self, file: &str, source: &str, names: &Names) -> Vec<Diagnostic> {
         let origin = Origin::new(file, source);
         let defined = names.names.iter().filter(|n| n.sort == Sort::Function);
         let variables = names.names.iter().filter(|n| n.top && n.sort != Sort::Function).map(|n| n.name.clone());
@@ -46,14 +46,14 @@ impl Session {
         let standard =
             ["print", "debug", "type_of", "call", "curry", "is_def_var", "is_def_fn", "is_shared", "eval", "this"];
         let variables = self.variables();
-        let unknown = |s: &&Stranger| {
+        let unknown = |s: &&UndeclaredName| {
             let name = &source[s.at.clone()];
             let called = s.called && (functions.contains(name) || standard.contains(&name) || find(name).is_ok());
             let special = name.starts_with('_') || KEYWORDS.contains(&name) || matches!(name, "PI" | "E");
             !called && !special && !variables.iter().any(|v| v == name)
         };
-        let strangers = names.strangers.iter().filter(unknown).take(MOST);
-        let said = strangers.map(|s| {
+        let undeclared = names.undeclared.iter().filter(unknown).take(MAX_DIAGNOSTICS);
+        let said = undeclared.map(|s| {
             let name = source[s.at.clone()].to_string();
             let (line, column) = line_column(source, s.at.start);
             let at = position(line, column);
@@ -86,7 +86,7 @@ impl Session {
             if i < done || token.class != Class::Word || !called || member || own || find(name).is_err() {
                 continue;
             }
-            if found.len() >= MOST {
+            if found.len() >= MAX_DIAGNOSTICS {
                 break;
             }
             let Some(close) = closing(source, &all, i + 1) else { continue };

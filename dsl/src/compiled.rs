@@ -8,13 +8,13 @@ use rhai::{AST, Engine, LexError, OptimizationLevel, ParseError, ParseErrorType,
 
 /// The most comparisons of names that the parser may need: it compares each name of a script with all visible variables and all
 /// earlier functions, and each key of a map with the earlier ones. A million take 20 ms.
-const COMPARISONS: u64 = 1 << 26;
+const MAX_COMPARISONS: u64 = 1 << 26;
 /// The most statements, cases or values within one pair of brackets that are optimised: the optimiser's time is quadratic in
 /// their number.
-const OPTIMISED: usize = 1024;
+const MAX_OPTIMISED_ITEMS: usize = 1024;
 
 /// The beginning of the error about too many names.
-pub const TOO_MANY: &str = "the script declares more names at once";
+pub const TOO_MANY_NAMES: &str = "the script declares more names at once";
 
 /// Turns the engine's own optimiser off; [`compiled`] optimises instead.
 pub fn bind(engine: &mut Engine) {
@@ -34,7 +34,7 @@ pub fn compiled(engine: &Engine, source: &str) -> Result<AST, ParseError> {
 /// # Errors
 /// As [`compiled`]; places are those within the script.
 pub fn compiled_below(engine: &Engine, source: &str, all: &[Token], lines: usize) -> Result<AST, ParseError> {
-    let extent = Extent::of(source, all);
+    let extent = ParseCost::of(source, all);
     if let Some(at) = extent.too_many {
         let (line, column) = line_column(source, at);
         let of = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
@@ -45,19 +45,19 @@ pub fn compiled_below(engine: &Engine, source: &str, all: &[Token], lines: usize
         0 => engine.compile(source)?,
         _ => engine.compile("\n".repeat(lines) + source)?,
     };
-    Ok(match extent.widest <= OPTIMISED && !extent.imports_within {
+    Ok(match extent.widest <= MAX_OPTIMISED_ITEMS && !extent.imports_within {
         true => engine.optimize_ast(&Scope::new(), tree, OptimizationLevel::Simple),
         false => tree,
     })
 }
 
 fn too_many() -> String {
-    format!("{TOO_MANY} than the parser can tell apart in a second or two")
+    format!("{TOO_MANY_NAMES} than the parser can tell apart in a second or two")
 }
 
 /// The sizes on which the work of parser and optimiser depends.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Extent {
+struct ParseCost {
     /// The most statements, cases or values within one pair of brackets.
     widest: usize,
     /// Whether a block contains an `import`: the optimiser would remove it where nothing uses it.
@@ -78,9 +78,9 @@ struct Open {
     apart: bool,
 }
 
-impl Extent {
+impl ParseCost {
     fn of(source: &str, all: &[Token]) -> Self {
-        let mut extent = Extent::default();
+        let mut extent = ParseCost::default();
         let mut opens = vec![Open::default()];
         // Visible variables, those that the next block declares, and functions and closures so far.
         let (mut seen, mut coming, mut functions) = (0u64, 0u64, 0u64);
@@ -140,7 +140,7 @@ impl Extent {
                 },
                 Class::Text { .. } | Class::Number => {}
             }
-            if extent.comparisons > COMPARISONS {
+            if extent.comparisons > MAX_COMPARISONS {
                 extent.too_many = Some(all[i].at.start);
                 return extent;
             }
@@ -163,8 +163,8 @@ impl Extent {
 mod tests {
     use super::*;
 
-    fn extent(source: &str) -> Extent {
-        Extent::of(source, &tokens(source))
+    fn extent(source: &str) -> ParseCost {
+        ParseCost::of(source, &tokens(source))
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         for source in [lets, format!("let m = #{{ {keys} }};"), closures] {
             assert!(extent(&source).too_many.is_some());
             let engine = Engine::new();
-            assert!(compiled(&engine, &source).is_err_and(|e| e.to_string().starts_with(TOO_MANY)));
+            assert!(compiled(&engine, &source).is_err_and(|e| e.to_string().starts_with(TOO_MANY_NAMES)));
         }
         assert!(extent(&"let x = y.z(1, 2);\n".repeat(3000)).too_many.is_none());
         assert!(extent(&"x;".repeat(1_000_000)).too_many.is_none());

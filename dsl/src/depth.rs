@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The most levels of nesting: lists in lists, maps in maps, closures in closures.
-pub const DEEPEST: usize = 20_000;
+pub const MAX_DEPTH: usize = 20_000;
 /// The beginning of the error.
 pub const TOO_DEEP: &str = "values are nested";
 /// The most levels that one step of a script can add, by literals of nested lists.
 const LEVELS_A_STEP: usize = 4;
 /// The fraction of a script's time, one in so many, that measuring the depth may take.
-const SHARE: u32 = 10;
+const TIME_SHARE: u32 = 10;
 
 /// Whether an error ended a script because its values were nested too deep.
 pub fn is_too_deep(error: &EvalAltResult) -> bool {
@@ -25,23 +25,23 @@ pub fn is_too_deep(error: &EvalAltResult) -> bool {
 
 /// Measures the nesting of a script's variables from time to time.
 #[derive(Debug)]
-pub struct Sounding {
+pub struct DepthCheck {
     /// The step at which the next measurement is due.
     due: u64,
     /// The earliest time of the next measurement.
     rested: Instant,
 }
 
-impl Sounding {
+impl DepthCheck {
     /// A state for the next cell.
     pub fn new() -> Self {
-        Sounding { due: (DEEPEST / LEVELS_A_STEP) as u64, rested: Instant::now() }
+        DepthCheck { due: (MAX_DEPTH / LEVELS_A_STEP) as u64, rested: Instant::now() }
     }
 
     /// An error where the values of `scope` are nested too deep; measures only where that is possible by step `step`.
     ///
     /// # Errors
-    /// Where they are nested deeper than [`DEEPEST`].
+    /// Where they are nested deeper than [`MAX_DEPTH`].
     pub fn look(&mut self, step: u64, scope: &Scope<'_>) -> Result<(), Box<EvalAltResult>> {
         if step < self.due || Instant::now() < self.rested {
             return Ok(());
@@ -49,20 +49,20 @@ impl Sounding {
         let begun = Instant::now();
         let mut seen = BTreeMap::new();
         let deepest = scope.iter_raw().map(|(_, _, value)| levels(value, 0, &mut seen)).max().unwrap_or(0);
-        self.rested = Instant::now() + SHARE * begun.elapsed().min(Duration::from_secs(1));
-        self.due = step + ((DEEPEST.saturating_sub(deepest)) / LEVELS_A_STEP).max(64) as u64;
-        if deepest <= DEEPEST {
+        self.rested = Instant::now() + TIME_SHARE * begun.elapsed().min(Duration::from_secs(1));
+        self.due = step + ((MAX_DEPTH.saturating_sub(deepest)) / LEVELS_A_STEP).max(64) as u64;
+        if deepest <= MAX_DEPTH {
             return Ok(());
         }
-        let what = format!("{TOO_DEEP} more than {DEEPEST} deep");
+        let what = format!("{TOO_DEEP} more than {MAX_DEPTH} deep");
         Err(Box::new(EvalAltResult::ErrorDataTooLarge(what, Position::NONE)))
     }
 }
 
-/// The deepest level in `value`, which lies `above` levels deep; stops soon after [`DEEPEST`]. `seen` holds the levels at which
+/// The deepest level in `value`, which lies `above` levels deep; stops soon after [`MAX_DEPTH`]. `seen` holds the levels at which
 /// shared values were met.
 fn levels(value: &Dynamic, above: usize, seen: &mut BTreeMap<usize, usize>) -> usize {
-    if above > DEEPEST {
+    if above > MAX_DEPTH {
         return above;
     }
     let first = |at: usize, seen: &mut BTreeMap<usize, usize>| {

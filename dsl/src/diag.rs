@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// How many calls are listed.
-const DEEPEST: usize = 6;
+const MAX_CALLS: usize = 6;
 
 /// A place in a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,9 +103,9 @@ impl Diagnostic {
             origin = origins.get(raw).unwrap_or(origin);
         }
         calls.reverse();
-        if calls.len() > DEEPEST {
-            let more = calls.len() - DEEPEST;
-            calls.truncate(DEEPEST);
+        if calls.len() > MAX_CALLS {
+            let more = calls.len() - MAX_CALLS;
+            calls.truncate(MAX_CALLS);
             calls.push(format!("and {more} calls more"));
         }
         let source = &*origin.source;

@@ -14,7 +14,7 @@ use crate::source::{Class, tokens};
 use convscope_engine::Error;
 
 /// The line width in columns, where lines can be broken.
-pub const WIDTH: usize = 100;
+pub const LINE_WIDTH: usize = 100;
 
 impl Session {
     /// Formats a script. Formatting is idempotent.
@@ -23,7 +23,7 @@ impl Session {
     /// Where the script does not parse; the diagnostic has the place.
     pub fn format(&self, file: &str, source: &str) -> Result<String, Box<Diagnostic>> {
         self.parsed(file, source)?;
-        let laid = settled(source);
+        let laid = stable_layout(source);
         let same = self.parsed(file, &laid).is_ok() && texts(source) == texts(&laid);
         match same {
             true => Ok(laid),
@@ -66,12 +66,12 @@ impl Session {
 }
 
 /// How many times a layout is repeated until it no longer changes.
-const PASSES: usize = 8;
+const MAX_PASSES: usize = 8;
 
 /// The layout repeated until it no longer changes: brackets that end a line stay broken, so a first layout can lead to another.
-fn settled(source: &str) -> String {
+fn stable_layout(source: &str) -> String {
     let mut laid = laid_out(source);
-    for _ in 0..PASSES {
+    for _ in 0..MAX_PASSES {
         let again = laid_out(&laid);
         if again == laid {
             break;

@@ -10,7 +10,7 @@ mod talking;
 pub use compose::{FIGURE, PLOT};
 pub use saving::Folder;
 
-use crate::bounds::TEXT;
+use crate::bounds::MAX_TEXT_BYTES;
 use crate::context::Context;
 use crate::convert::{cast, kind};
 use crate::fault::{Fallible, Raise, raise};
@@ -26,7 +26,7 @@ use convscope_engine::{Artifact, Error, Model, Result, Tensor};
 use rhai::{Array, Dynamic, Map};
 
 /// How many images of a data set are shown.
-const FIRST: usize = 16;
+const SHOWN_IMAGES: usize = 16;
 
 /// Binds these functions.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
@@ -115,7 +115,9 @@ pub fn shown(value: &Dynamic) -> Result<Shown> {
             let mut out = String::new();
             match written(value, &mut out) {
                 true => Shown::Text(out),
-                false => return Err(Error::value(format!("a text of more than {} MB is not shown", TEXT >> 20))),
+                false => {
+                    return Err(Error::value(format!("a text of more than {} MB is not shown", MAX_TEXT_BYTES >> 20)));
+                }
             }
         }
     })
@@ -153,7 +155,7 @@ fn written(value: &Dynamic, out: &mut String) -> bool {
     } else {
         out.push_str(&one(value));
     }
-    out.len() <= TEXT
+    out.len() <= MAX_TEXT_BYTES
 }
 
 /// The text of a value that contains no others.
@@ -203,15 +205,15 @@ pub fn artifact(value: &Dynamic) -> Result<Option<Artifact>> {
         let caption = |image: Image| (image.clone(), image.label().unwrap_or_default().to_string());
         let mut report = StreamReport::default();
         let mut images = Vec::new();
-        for (i, image) in data.iter().take(FIRST).enumerate() {
+        for (i, image) in data.iter().take(SHOWN_IMAGES).enumerate() {
             images.extend(report.take(i, image)?.map(caption));
         }
         report.check()?;
         let artifact = Artifact::new(format!("{}: {} images", data.name, data.len()));
         let artifact = artifact.notes(data.notes.to_vec()).notes(report.note());
         let artifact = artifact.part(Part::Pictures(Pictures { title: String::new(), images, columns: None }));
-        return Ok(Some(match data.len() > FIRST {
-            true => artifact.note(format!("the first {FIRST} are shown")),
+        return Ok(Some(match data.len() > SHOWN_IMAGES {
+            true => artifact.note(format!("the first {SHOWN_IMAGES} are shown")),
             false => artifact,
         }));
     }

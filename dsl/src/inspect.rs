@@ -6,7 +6,7 @@ use crate::source::{Class, closing, tokens};
 use rhai::ParseErrorType;
 
 /// Words that are reserved, though the parser lets a script declare some of them.
-const OWN: [&str; 17] = [
+const RESERVED: [&str; 17] = [
     "import",
     "export",
     "as",
@@ -66,7 +66,7 @@ impl Session {
     /// Whether a word can be the name of a variable, a function or a module of a script.
     pub fn can_be_named(&self, word: &str) -> bool {
         let declared = format!("let {word} = 1; {word} + 1; import \"a\" as {word}; fn {word}(a) {{ a }} {word}(1)");
-        !OWN.contains(&word) && self.engine.compile(declared).is_ok()
+        !RESERVED.contains(&word) && self.engine.compile(declared).is_ok()
     }
 
     /// Whether `source` can be run or is incomplete.

@@ -6,22 +6,22 @@ use std::fs::read_to_string;
 use std::time::{Duration, Instant};
 
 /// Script steps between two readings of the clock.
-const STEPS: u64 = 8;
+const STEPS_PER_CLOCK: u64 = 8;
 /// The time between two readings of the memory.
-const PAUSE: Duration = Duration::from_millis(10);
+const READ_INTERVAL: Duration = Duration::from_millis(10);
 /// The share of the machine's memory that scripts may fill.
-const SHARE: f64 = 0.8;
+const MEMORY_SHARE: f64 = 0.8;
 /// The share of the memory that a cell may add where the limit is reached already.
-const MORE: f64 = 0.1;
+const CELL_SHARE: f64 = 0.1;
 
 /// The value with which a script that fills the memory is terminated.
-pub const FULL: &str = "memory";
+pub const MEMORY_FULL: &str = "memory";
 
 /// Whether an error ended a script because it filled the memory.
-pub fn filled(error: &EvalAltResult) -> bool {
+pub fn ran_out(error: &EvalAltResult) -> bool {
     match error {
         EvalAltResult::ErrorTerminated(token, _) => token.is_string(),
-        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => filled(inner),
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => ran_out(inner),
         _ => false,
     }
 }
@@ -44,23 +44,23 @@ impl Watch {
     /// A watch whose limit is most of the memory of the machine or container.
     pub fn new() -> Self {
         let total = total();
-        Watch { total, limit: total.map(share(SHARE)), looked: Instant::now() }
+        Watch { total, limit: total.map(share(MEMORY_SHARE)), looked: Instant::now() }
     }
 
     /// Begins a cell, which may add some memory whatever is in use already.
     pub fn begin(&mut self) {
-        if let (Some(total), Some(held)) = (self.total, held()) {
-            self.limit = Some(share(SHARE)(total).max(held + share(MORE)(total)));
+        if let (Some(total), Some(held)) = (self.total, resident_bytes()) {
+            self.limit = Some(share(MEMORY_SHARE)(total).max(held + share(CELL_SHARE)(total)));
         }
     }
 
     /// Whether the memory is full; reads it only from time to time.
     pub fn is_full(&mut self, step: u64) -> bool {
-        if !step.is_multiple_of(STEPS) || self.limit.is_none() || self.looked.elapsed() < PAUSE {
+        if !step.is_multiple_of(STEPS_PER_CLOCK) || self.limit.is_none() || self.looked.elapsed() < READ_INTERVAL {
             return false;
         }
         self.looked = Instant::now();
-        held().zip(self.limit).is_some_and(|(held, limit)| held > limit)
+        resident_bytes().zip(self.limit).is_some_and(|(held, limit)| held > limit)
     }
 }
 
@@ -69,7 +69,7 @@ fn share(part: f64) -> impl Fn(u64) -> u64 {
 }
 
 /// The resident memory of the process, bytes.
-pub fn held() -> Option<u64> {
+pub fn resident_bytes() -> Option<u64> {
     entry(&read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
@@ -99,10 +99,10 @@ mod tests {
 
     #[test]
     fn a_watch_tells_when_its_limit_is_passed() {
-        let mut watch = Watch { total: None, limit: Some(1), looked: Instant::now() - PAUSE };
-        assert_eq!(watch.is_full(STEPS), held().is_some());
-        assert!(!watch.is_full(STEPS), "it has just looked");
-        let mut roomy = Watch { total: None, limit: Some(u64::MAX), looked: Instant::now() - PAUSE };
-        assert!(!roomy.is_full(STEPS));
+        let mut watch = Watch { total: None, limit: Some(1), looked: Instant::now() - READ_INTERVAL };
+        assert_eq!(watch.is_full(STEPS_PER_CLOCK), resident_bytes().is_some());
+        assert!(!watch.is_full(STEPS_PER_CLOCK), "it has just looked");
+        let mut roomy = Watch { total: None, limit: Some(u64::MAX), looked: Instant::now() - READ_INTERVAL };
+        assert!(!roomy.is_full(STEPS_PER_CLOCK));
     }
 }

@@ -59,7 +59,7 @@ impl Name {
 
 /// A name that the script does not declare.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranger {
+pub struct UndeclaredName {
     /// Its bytes.
     pub at: Range<usize>,
     /// Whether it is called.
@@ -74,7 +74,7 @@ pub struct Names {
     /// The declared names, in order.
     pub names: Vec<Name>,
     /// The used names that are not declared.
-    pub strangers: Vec<Stranger>,
+    pub undeclared: Vec<UndeclaredName>,
     /// The used members of modules: the index of the module's name, and the bytes of the name behind `::`.
     pub items: Vec<(usize, Range<usize>)>,
 }
@@ -97,7 +97,7 @@ impl Names {
         reader.enter(Vec::new(), None);
         let marks = |t: &Token| !matches!(t.class, Class::Comment { .. }) || t.text(source).starts_with("// %%");
         reader.read(&tokens(source).into_iter().filter(marks).collect::<Vec<_>>(), 0);
-        Names { names: reader.names, strangers: reader.strangers, items: reader.items }
+        Names { names: reader.names, undeclared: reader.undeclared, items: reader.items }
     }
 
     /// The name declared or used at byte `at`.
@@ -123,7 +123,7 @@ struct Open<'s> {
 struct Reader<'s> {
     source: &'s str,
     names: Vec<Name>,
-    strangers: Vec<Stranger>,
+    undeclared: Vec<UndeclaredName>,
     items: Vec<(usize, Range<usize>)>,
     scopes: Scopes<'s>,
     /// The script's functions by name.
@@ -365,7 +365,7 @@ impl<'s> Reader<'s> {
 
     fn stranger(&mut self, at: Range<usize>, called: bool) {
         let inside = self.scopes.function();
-        self.strangers.push(Stranger { at, called, inside });
+        self.undeclared.push(UndeclaredName { at, called, inside });
     }
 
     /// Resolves the code within an interpolating text.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Order};
 
 /// The memory of an entry in a list of texts, relative to one in a list of numbers: each text has its own allocation.
-const OF_TEXTS: usize = 4;
+const TEXT_ENTRY_COST: usize = 4;
 
 /// Whether a text would have grown too large where no error could be returned.
 pub type TooLong = Arc<AtomicBool>;
@@ -40,7 +40,7 @@ pub fn bind(engine: &mut Engine, too_long: &TooLong) {
         if text.is_empty() {
             return Ok(vec![text.into()]);
         }
-        room(&context, text.split_whitespace().count().saturating_mul(OF_TEXTS))?;
+        room(&context, text.split_whitespace().count().saturating_mul(TEXT_ENTRY_COST))?;
         Ok(text.split_whitespace().map(Into::into).collect())
     });
     engine.register_fn("to_chars", |context: NativeCallContext, text: &str| -> Fallible<Array> {
@@ -102,7 +102,7 @@ fn split(
         return Ok(vec![text.clone().into()]);
     }
     let count = text.matches(by).take(most - 1).count() + 1;
-    room(context, count.saturating_mul(OF_TEXTS))?;
+    room(context, count.saturating_mul(TEXT_ENTRY_COST))?;
     Ok(match back {
         false => text.splitn(most, by).map(Into::into).collect(),
         true => text.rsplitn(most, by).map(Into::into).collect(),

@@ -8,7 +8,7 @@ use crate::source::{Class, Token, tokens};
 use convscope_engine::{Error, Result};
 use serde_json::{Map, Value, json};
 
-const MARK: &str = "// %%";
+const CELL_MARKER: &str = "// %%";
 
 /// The kind of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub fn runnable(source: &str) -> String {
 
 /// The kind of cell that a comment begins, where it begins one.
 fn marked(comment: &str) -> Option<Kind> {
-    let rest = comment.strip_prefix(MARK)?;
+    let rest = comment.strip_prefix(CELL_MARKER)?;
     if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
         return None;
     }

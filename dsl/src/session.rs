@@ -12,9 +12,9 @@ use outcome::{defect, ends_quietly, failed, stopped, text_too_long};
 use crate::bounds::{free, limits};
 use crate::compiled::compiled_below;
 use crate::context::{Context, Place};
-use crate::depth::Sounding;
+use crate::depth::DepthCheck;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
-use crate::fault::Caught;
+use crate::fault::CaughtError;
 use crate::library::{Function, Kind, Library};
 use crate::memory::Watch;
 use crate::natives::TooLong;
@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 
 /// The most lines that are parsed as empty lines, over all cells: each cell is parsed with as many empty lines before it as the
 /// script has, so that places are those of the script. A million take 20 ms.
-const READ_AGAIN: u64 = 1 << 26;
+const MAX_REPARSED_LINES: u64 = 1 << 26;
 
 /// One rhai engine with its variables and functions.
 pub struct Session {
@@ -45,7 +45,7 @@ pub struct Session {
     held: BTreeSet<String>,
     too_long: TooLong,
     watch: Arc<Mutex<Watch>>,
-    sounding: Arc<Mutex<Sounding>>,
+    sounding: Arc<Mutex<DepthCheck>>,
 }
 
 impl Session {
@@ -70,7 +70,7 @@ impl Session {
         let (signal, asked, grew) = (context.job.signal.clone(), context.output.clone(), too_long.clone());
         let watch = Arc::new(Mutex::new(Watch::new()));
         let watched = watch.clone();
-        let sounding = Arc::new(Mutex::new(Sounding::new()));
+        let sounding = Arc::new(Mutex::new(DepthCheck::new()));
         let (steps, sounded) = (Arc::new(AtomicU64::new(0)), sounding.clone());
         let counted = steps.clone();
         #[allow(deprecated)] // rhai calls it volatile; nothing else shows a running script's variables
@@ -86,10 +86,10 @@ impl Session {
             }
             let over = grew.load(Ordering::Relaxed).then(text_too_long).or_else(|| asked.too_much());
             if let Some(error) = over {
-                return Some(Dynamic::from(Caught(error)));
+                return Some(Dynamic::from(CaughtError(error)));
             }
             let full = watched.lock().unwrap_or_else(PoisonError::into_inner).is_full(step);
-            full.then(|| crate::memory::FULL.into())
+            full.then(|| crate::memory::MEMORY_FULL.into())
         });
         engine.set_module_resolver(crate::modules::Modules::new(&context));
         engine.disable_symbol("eval");
@@ -166,7 +166,7 @@ impl Session {
             }
             lines += own;
         }
-        if read_again > READ_AGAIN {
+        if read_again > MAX_REPARSED_LINES {
             let error =
                 Error::value(format!("a script of {} cells in {lines} lines is too long for cells", parts.len()));
             return failed(Diagnostic::of(
@@ -218,7 +218,7 @@ impl Session {
     fn begin(&self) {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).begin();
         self.too_long.store(false, Ordering::Relaxed);
-        *self.sounding.lock().unwrap_or_else(PoisonError::into_inner) = Sounding::new();
+        *self.sounding.lock().unwrap_or_else(PoisonError::into_inner) = DepthCheck::new();
     }
 
     fn run_here(&mut self, file: &str, source: &str) -> CellResult {
@@ -250,7 +250,7 @@ impl Session {
             Ok(Ok(_)) if quiet => CellResult::default(),
             Ok(Ok(value)) => self.worth(&value),
             Ok(Err(error)) => {
-                if crate::memory::filled(&error) || crate::depth::is_too_deep(&error) {
+                if crate::memory::ran_out(&error) || crate::depth::is_too_deep(&error) {
                     // The cell's values were too large; they are removed, or the next cell would end in the same way.
                     self.scope.rewind(before);
                 }

@@ -70,7 +70,7 @@ pub fn tokens(source: &str) -> Vec<Token> {
 }
 
 /// The most levels of texts that interpolate texts that interpolate.
-const NESTED: usize = 32;
+const MAX_NESTING: usize = 32;
 
 fn token(rest: &str, first: char) -> (Class, usize) {
     token_within(rest, first, 0)
@@ -120,8 +120,8 @@ fn number(rest: &str) -> usize {
 
 /// The number of `#` before the quote of a raw text; none where no raw text begins.
 fn hashes(rest: &str) -> Option<usize> {
-    const MOST: usize = 256;
-    let count = rest.bytes().take(MOST).take_while(|b| *b == b'#').count();
+    const MAX_HASHES: usize = 256;
+    let count = rest.bytes().take(MAX_HASHES).take_while(|b| *b == b'#').count();
     rest[count..].starts_with('"').then_some(count)
 }
 
@@ -161,7 +161,7 @@ fn quoted(rest: &str, quote: char, depth: usize) -> (Class, usize) {
     let mut at = 1;
     while let Some(c) = rest[at..].chars().next() {
         match c {
-            '$' if quote == '`' && rest[at..].starts_with("${") && depth < NESTED => {
+            '$' if quote == '`' && rest[at..].starts_with("${") && depth < MAX_NESTING => {
                 at += 2 + interpolated(&rest[at + 2..], depth + 1);
                 continue;
             }

@@ -18,9 +18,9 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// How many widgets of a session answer; older ones are dropped.
-const LIVE: usize = 256;
+const MAX_LIVE_WIDGETS: usize = 256;
 /// How many bytes of maps and photos a widget may have.
-const ROOM: usize = viewer::ROOM;
+const MAX_WIDGET_BYTES: usize = viewer::MAX_WIDGET_BYTES;
 
 /// The state of a widget in a front end: plain values and buffers, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,7 +60,7 @@ impl State {
         match shown {
             None => {}
             Some(Shown::Text(said)) => text.clone_from(said),
-            Some(Shown::Artifact(artifact)) => match viewer::maps(artifact, true, ROOM)? {
+            Some(Shown::Artifact(artifact)) => match viewer::maps(artifact, true, MAX_WIDGET_BYTES)? {
                 Some(found) => {
                     (maps, bytes) = (found.about, found.bytes);
                     // The widget shows notes as plain text.
@@ -116,7 +116,7 @@ impl Widgets {
     fn open(&mut self, live: Live) -> u64 {
         self.next += 1;
         self.live.insert(self.next, live);
-        while self.live.len() > LIVE {
+        while self.live.len() > MAX_LIVE_WIDGETS {
             self.live.pop_first();
         }
         self.next
@@ -153,7 +153,7 @@ fn view(context: &Context, value: &Dynamic) -> Result<()> {
         return Err(Error::value(format!("`view` shows an artifact, got {}", crate::convert::kind(value)))
             .hint("`show(value)` shows any value"));
     };
-    let maps = if context.output.moves() { viewer::maps(artifact, true, ROOM)? } else { None };
+    let maps = if context.output.moves() { viewer::maps(artifact, true, MAX_WIDGET_BYTES)? } else { None };
     if maps.is_none() {
         context.output.show(&still);
         return Ok(());

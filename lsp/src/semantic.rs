@@ -54,7 +54,7 @@ fn meanings(state: &ServerState, text: &str) -> BTreeMap<usize, Meaning> {
         found.insert(at.start, (at.end, FUNCTION, 0));
     }
     let known: BTreeSet<&str> = state.reference.entries.iter().map(|e| e.name.as_str()).collect();
-    for at in names.strangers.iter().filter(|s| s.called).map(|s| &s.at) {
+    for at in names.undeclared.iter().filter(|s| s.called).map(|s| &s.at) {
         if text.get(at.clone()).is_some_and(|name| known.contains(name)) {
             found.insert(at.start, (at.end, FUNCTION, LIBRARY));
         }

@@ -8,7 +8,7 @@ use super::verify::refused;
 use clap::Args;
 use convscope_dsl::run::bundle::files;
 use convscope_dsl::run::locking::lock_file;
-use convscope_dsl::run::verdict::judged;
+use convscope_dsl::run::verdict::judge;
 use convscope_dsl::run::{Ended, LockedRun, Locking, Made, Status};
 use convscope_engine::limits::set_memory;
 use convscope_engine::run::archive;
@@ -62,7 +62,7 @@ impl Bundle {
                 return Err(Error::value(format!("the script ended with an error\n{}", failure.said.trim_end())));
             }
         };
-        let verdict = judged(&locked, &left)?;
+        let verdict = judge(&locked, &left)?;
         if verdict.status != Status::Same {
             let culprit = verdict.culprit.map_or(String::new(), |c| format!("`{c}`: "));
             return Err(Error::value(format!(

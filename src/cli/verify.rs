@@ -6,7 +6,7 @@ use super::terminal::{Mode, Terminal, escape_controls, print_err, print_out};
 use super::{FAILED, INTERRUPTED};
 use clap::Args;
 use convscope_dsl::run::locked_run::check_own_outputs;
-use convscope_dsl::run::verdict::{failed, judged};
+use convscope_dsl::run::verdict::{failed, judge};
 use convscope_dsl::run::{Ended, LockedRun, Refusal, Status, Verdict};
 use convscope_engine::limits::set_memory;
 use convscope_engine::{Error, Result};
@@ -70,7 +70,7 @@ impl Verify {
                 if progress {
                     print_seal(&left);
                 }
-                Some(judged(&locked, &left)?)
+                Some(judge(&locked, &left)?)
             }
         })
     }

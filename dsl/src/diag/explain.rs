@@ -101,9 +101,9 @@ pub fn explain(error: &EvalAltResult, source: &str, inside: Option<&str>, known:
                 w if w.contains("map") => "a map",
                 _ => "a text",
             };
-            say(Kind::Value, format!("{what} grew too large"), Some(crate::bounds::RAISES.into()))
+            say(Kind::Value, format!("{what} grew too large"), Some(crate::bounds::SIZE_HINT.into()))
         }
-        terminated if crate::memory::filled(terminated) => {
+        terminated if crate::memory::ran_out(terminated) => {
             let hint = "what the cell made is gone; variables of earlier cells are as they were left";
             say(Kind::Value, "the values of the script fill the memory".into(), Some(hint.into()))
         }
@@ -142,7 +142,7 @@ fn thrown(value: &Dynamic) -> String {
 }
 
 /// Names that users expect to exist, each with code that makes it.
-const USUAL: [(&str, &str); 4] = [
+const EXPECTED_NAMES: [(&str, &str); 4] = [
     ("net", "load_model(\"squeezenet1_1\")"),
     ("image", "load_image(\"photo.jpg\")"),
     ("data", "load_images(\"folder\")"),
@@ -174,7 +174,7 @@ fn variable(name: &str, inside: Option<&str>, assigned: bool, known: &Known<'_>)
     }
     let hint = if !known.signatures(name).is_empty() {
         Some(format!("`{name}` is a function: call it, as in `{name}()`"))
-    } else if let Some((_, made)) = USUAL.iter().find(|(usual, _)| *usual == name) {
+    } else if let Some((_, made)) = EXPECTED_NAMES.iter().find(|(usual, _)| *usual == name) {
         Some(format!("make it first: let {name} = {made}"))
     } else {
         did_you_mean(name, known.variables.iter().map(String::as_str))
@@ -269,7 +269,7 @@ fn parsing(error: &ParseErrorType, source: &str) -> Words {
         return (Kind::Format, "a comment `/*` that does not end".into(), Some("close it with `*/`".into()));
     }
     if let P::BadInput(LexError::Runtime(text)) = error
-        && text.starts_with(crate::compiled::TOO_MANY)
+        && text.starts_with(crate::compiled::TOO_MANY_NAMES)
     {
         let hint = "declare variables in functions or blocks of their own; read large maps from a file";
         return (Kind::Value, text.clone(), Some(hint.into()));

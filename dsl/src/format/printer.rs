@@ -1,16 +1,16 @@
 //! Prints a tree of brackets: on one line where it fits, else broken from the outermost brackets inwards.
 
-use super::WIDTH;
+use super::LINE_WIDTH;
 use super::spacing::{Place, Role, places};
 use super::tree::{Group, Inside, Item, Node};
 use crate::source::Class;
 use std::cell::Cell;
 
-const STEP: usize = 4;
+const INDENT: usize = 4;
 /// The width in columns up to which a list element is short.
-const SHORT: usize = 14;
+const MAX_SHORT_COLUMNS: usize = 14;
 /// The number of short elements from which on a list is filled line by line.
-const MANY: usize = 6;
+const MIN_FILLED_ELEMENTS: usize = 6;
 
 /// The text of the items of a script or cell, each on its own line.
 pub fn printed(items: &[Item<'_>]) -> String {
@@ -44,7 +44,7 @@ impl Printer {
     fn fits(&self, text: &str, rest: usize) -> bool {
         let first = text.lines().next().unwrap_or("").chars().count();
         let more = if text.contains('\n') { 0 } else { rest };
-        self.column() + first + more <= WIDTH
+        self.column() + first + more <= LINE_WIDTH
     }
 
     fn line(&mut self, indent: usize) {
@@ -75,7 +75,7 @@ impl Printer {
     fn item(&mut self, item: &Item<'_>, indent: usize) {
         self.parts(&item.nodes, indent, item.end.len());
         if !item.end.is_empty() && item.nodes.last().is_some_and(ends_line) {
-            self.line(indent + STEP);
+            self.line(indent + INDENT);
         }
         self.out.push_str(&item.end);
     }
@@ -119,14 +119,14 @@ impl Printer {
     fn as_they_stood(&mut self, nodes: &[Node<'_>], places: &[Place], indent: usize) {
         for (i, node) in nodes.iter().enumerate() {
             if i > 0 && (node.first().lines > 0 || ends_line(&nodes[i - 1])) {
-                self.line(indent + STEP);
+                self.line(indent + INDENT);
             } else if places[i].space {
                 self.out.push(' ');
             }
             match node {
                 Node::Leaf(leaf) => self.out.push_str(leaf.text),
-                Node::Group(group) if node.is_block() && !group.items.is_empty() => self.broken(group, indent + STEP),
-                Node::Group(group) => self.group(group, indent + STEP, 1),
+                Node::Group(group) if node.is_block() && !group.items.is_empty() => self.broken(group, indent + INDENT),
+                Node::Group(group) => self.group(group, indent + INDENT, 1),
             }
         }
     }
@@ -149,9 +149,9 @@ impl Printer {
         let mut start = 0;
         for cut in (0..nodes.len()).filter(|i| binary(&places[*i]) == Some(loosest)).chain([nodes.len()]) {
             let after = if cut == nodes.len() { rest } else { 0 };
-            self.value(&nodes[start..cut], &leading(&places[start..cut]), indent + STEP, after);
+            self.value(&nodes[start..cut], &leading(&places[start..cut]), indent + INDENT, after);
             if cut < nodes.len() {
-                self.line(indent + STEP);
+                self.line(indent + INDENT);
                 self.out.push_str(nodes[cut].text());
                 self.out.push(' ');
             }
@@ -176,9 +176,9 @@ impl Printer {
         self.inline(&nodes[..head], &places[..head], indent, 0);
         for (i, link) in links.iter().enumerate() {
             let end = links.get(i + 1).copied().unwrap_or(nodes.len());
-            self.line(indent + STEP);
+            self.line(indent + INDENT);
             let after = if end == nodes.len() { rest } else { 0 };
-            self.inline(&nodes[*link..end], &leading(&places[*link..end]), indent + STEP, after);
+            self.inline(&nodes[*link..end], &leading(&places[*link..end]), indent + INDENT, after);
         }
     }
 
@@ -266,9 +266,9 @@ impl Printer {
     /// Prints brackets with their content on lines of its own.
     fn broken(&mut self, group: &Group<'_>, indent: usize) {
         self.out.push_str(group.open.text);
-        match filled(group) {
-            true => self.fill(&group.items, indent + STEP),
-            false => self.lines(&group.items, indent + STEP, false),
+        match is_filled(group) {
+            true => self.fill(&group.items, indent + INDENT),
+            false => self.lines(&group.items, indent + INDENT, false),
         }
         self.line(indent);
         self.out.push_str(group.close);
@@ -306,11 +306,11 @@ fn ends_line(node: &Node<'_>) -> bool {
     matches!(node, Node::Leaf(leaf) if leaf.text.starts_with("//") && matches!(leaf.class, Class::Comment { .. }))
 }
 
-fn filled(group: &Group<'_>) -> bool {
+fn is_filled(group: &Group<'_>) -> bool {
     let short = |item: &Item<'_>| {
-        !item.comment && flat(&item.nodes).is_some_and(|text| text.len() <= SHORT && !text.contains('\n'))
+        !item.comment && flat(&item.nodes).is_some_and(|text| text.len() <= MAX_SHORT_COLUMNS && !text.contains('\n'))
     };
-    group.inside == Inside::Elements && group.items.len() >= MANY && group.items.iter().all(short)
+    group.inside == Inside::Elements && group.items.len() >= MIN_FILLED_ELEMENTS && group.items.iter().all(short)
 }
 
 /// The part of a group that stays on the line of its opening bracket when only its last brackets are broken. `only` says that the

@@ -25,7 +25,7 @@ use rhai::{Array, Dynamic, Map};
 use std::path::{Path, PathBuf};
 
 /// The size of a table, bytes, up to which its files are digested for the record of a run.
-const DIGESTED: u64 = 1 << 30;
+const MAX_DIGESTED_BYTES: u64 = 1 << 30;
 
 /// Binds the loaders.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
@@ -246,7 +246,7 @@ fn table(context: &Context, names: &[String], given: &Map) -> Result<Dataset> {
     let bytes: u64 = local.iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum();
     if local.len() < files.len() {
         context.unrepeatable("a table behind an address (`load_table`)");
-    } else if bytes > DIGESTED || local.iter().any(|path| path.is_dir()) {
+    } else if bytes > MAX_DIGESTED_BYTES || local.iter().any(|path| path.is_dir()) {
         context.unrepeatable("a table of more than 1 GB, or of a folder's images (`load_table`)");
     } else {
         context.listed(local.into_iter());

@@ -8,7 +8,7 @@ use convscope_engine::{Error, Result};
 use std::time::{Duration, Instant};
 
 /// The time between two checks for a stop.
-const GLANCE: Duration = Duration::from_millis(20);
+const STOP_POLL: Duration = Duration::from_millis(20);
 
 /// Binds the four functions.
 pub fn bind(library: &mut Library<'_>, context: &Context) {
@@ -47,7 +47,7 @@ fn sleep(context: &Context, seconds: f64) -> Result<()> {
         if context.job.stopped() {
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
-        std::thread::sleep(left.min(GLANCE));
+        std::thread::sleep(left.min(STOP_POLL));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use std::path::{Component, Path};
 pub const FILES: &str = "files";
 
 /// Licences that permit redistribution, by prefixes of their SPDX identifiers.
-const FREE: [&str; 10] =
+const REDISTRIBUTABLE: [&str; 10] =
     ["CC0", "CC-BY-4", "CC-BY-3", "CC-BY-SA", "MIT", "Apache", "BSD", "ISC", "Unlicense", "LicenseRef-public-domain"];
 
 /// The files of a bundle, from a locked run and the results of a new one; inputs above `max_input` bytes are replaced by digests.
@@ -79,7 +79,7 @@ fn reason(input: &Input, declared: &Declared, max_input: u64) -> Option<String> 
     if let Some(pointer) = declared.pointer {
         return pointer.then(|| "the script says so".to_string());
     }
-    let bound = input.license.as_deref().filter(|l| !FREE.iter().any(|free| l.starts_with(free)));
+    let bound = input.license.as_deref().filter(|l| !REDISTRIBUTABLE.iter().any(|free| l.starts_with(free)));
     if let Some(license) = bound {
         return Some(format!("its licence is {license}"));
     }

@@ -141,12 +141,12 @@ fn plane(shape: &[usize]) -> Option<(usize, usize)> {
 
 /// The lines that differ, side by side.
 fn lines(name: &str, x: &str, y: &str, names: &[String; 2]) -> Artifact {
-    const MOST: usize = 20;
+    const MAX_DIFFERING_LINES: usize = 20;
     let mut table = Table::new(["line".to_string(), names[0].clone(), names[1].clone()]);
     let (x, y): (Vec<&str>, Vec<&str>) = (x.lines().collect(), y.lines().collect());
     let at = |lines: &[&str], i: usize| lines.get(i).map_or(Cell::Nothing, |l| Cell::Text(l.trim().to_string()));
     let differ = (0..x.len().max(y.len())).filter(|i| x.get(*i) != y.get(*i));
-    for i in differ.take(MOST) {
+    for i in differ.take(MAX_DIFFERING_LINES) {
         table.push([Cell::Int(i as i64 + 1), at(&x, i), at(&y, i)]);
     }
     Artifact::new(name).part(Part::Table(String::new(), table))

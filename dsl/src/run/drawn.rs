@@ -151,15 +151,15 @@ fn prose(artifact: &Artifact) -> Option<String> {
 
 /// A title as part of a file name: lower case, digits and hyphens; whole words of up to 40 letters in all.
 fn slug(title: &str) -> String {
-    const LONGEST: usize = 40;
+    const MAX_SLUG: usize = 40;
     let mut slug = String::new();
     for word in title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()) {
         let hyphen = usize::from(!slug.is_empty());
-        if hyphen == 1 && slug.len() + 1 + word.len() > LONGEST {
+        if hyphen == 1 && slug.len() + 1 + word.len() > MAX_SLUG {
             break;
         }
         slug += &"-"[..hyphen];
-        slug += &word[..word.len().min(LONGEST)].to_ascii_lowercase();
+        slug += &word[..word.len().min(MAX_SLUG)].to_ascii_lowercase();
     }
     if slug.is_empty() { "figure".into() } else { slug }
 }

@@ -19,7 +19,7 @@ pub enum Event {
 }
 
 /// The bytes that a shown result takes besides its text, in record and report.
-const BESIDE: usize = 512;
+const BYTES_PER_RESULT: usize = 512;
 
 /// The number of bytes kept; a report takes several times as much.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Kept {
     /// Counts a shown result; returns whether there is room for it.
     pub fn shown(&self, shown: &Shown) -> bool {
         let text = if let Shown::Text(text) = shown { text.len() } else { 0 };
-        self.add(text + BESIDE)
+        self.add(text + BYTES_PER_RESULT)
     }
 
     fn add(&self, bytes: usize) -> bool {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The size of inputs, bytes, up to which a report carries a lock: they are read once more for it after the run.
-const LARGE: u64 = 1 << 30;
+const MAX_LOCKED_INPUT_BYTES: u64 = 1 << 30;
 
 /// A script to run, with its folders.
 pub struct Run {
@@ -242,7 +242,7 @@ impl Executed {
 
 fn is_large(context: &Context) -> bool {
     let sizes = context.read().into_values().filter_map(|path| path.metadata().ok()).map(|about| about.len());
-    sizes.sum::<u64>() > LARGE
+    sizes.sum::<u64>() > MAX_LOCKED_INPUT_BYTES
 }
 
 fn digest_of(name: &str, full: &Path) -> Result<Input> {

@@ -31,7 +31,7 @@ impl Temporary {
         {
             let held = std::fs::File::open(folder.path()).ok().filter(|folder| folder.try_lock().is_ok());
             if held.is_some() {
-                stale::remove(folder.path(), stale::SETTLED);
+                stale::remove(folder.path(), stale::ABANDONED_AFTER);
             }
             Ok(Temporary { folder, _held: held })
         }
@@ -53,7 +53,7 @@ mod stale {
     use std::time::Duration;
 
     /// The time after which an unlocked folder counts as abandoned: a process locks its folder right after making it.
-    pub const SETTLED: Duration = Duration::from_secs(60);
+    pub const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
     /// Removes the folders beside `own` of at least this age, of the same owner, and without a process. Failures are ignored.
     pub fn remove(own: &Path, age: Duration) {

@@ -12,7 +12,7 @@ use convscope_engine::show::sealed::heading;
 use serde::Serialize;
 
 /// How many outputs that were compared by another rule than `bits` are named; the others are counted.
-const RULES_SAID: usize = 20;
+const MAX_NAMED_RULES: usize = 20;
 
 /// The verdict; its number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -98,11 +98,11 @@ impl Verdict {
         for line in &self.engine {
             out += &format!("  {line}\n");
         }
-        for Ruled { output, rule, same_bits } in self.rules.iter().take(RULES_SAID) {
+        for Ruled { output, rule, same_bits } in self.rules.iter().take(MAX_NAMED_RULES) {
             let bits = if *same_bits { "the same" } else { "others" };
             out += &format!("  `{output}` was compared by `{rule}`, as the script says; its bits are {bits}\n");
         }
-        if let Some(more) = self.rules.len().checked_sub(RULES_SAID).filter(|more| *more > 0) {
+        if let Some(more) = self.rules.len().checked_sub(MAX_NAMED_RULES).filter(|more| *more > 0) {
             out += &format!("  {more} more outputs were compared by rules of the script (--json lists all)\n");
         }
         out
@@ -114,7 +114,7 @@ impl Verdict {
 ///
 /// # Errors
 /// Where the lock contradicts itself, or a new output cannot be read.
-pub fn judged(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
+pub fn judge(locked: &LockedRun, finished: &Finished) -> Result<Verdict> {
     let (lock, new) = (&locked.lock, &finished.record);
     let verdict = |status, culprit: &str, message: String| Verdict {
         engine: lock.noted_engine(&new.engine, &new.numerics),

@@ -29,7 +29,7 @@ pub(super) fn stopped() -> Diagnostic {
 
 /// The error for a text that would have been too long.
 pub(super) fn text_too_long() -> Error {
-    Error::value("a text grew too large").hint(crate::bounds::RAISES)
+    Error::value("a text grew too large").hint(crate::bounds::SIZE_HINT)
 }
 
 pub(super) fn failed(error: Diagnostic) -> CellResult {

@@ -6,7 +6,7 @@ use rhai::{Array, Dynamic, FnPtr, Map, NativeCallContext};
 use std::fmt::Write as _;
 
 /// The most levels of a JSON text; JSON readers have this limit.
-const LEVELS: usize = 120;
+const MAX_LEVELS: usize = 120;
 
 /// Binds `to_json`.
 pub fn bind(library: &mut Library<'_>) {
@@ -23,8 +23,8 @@ struct Json {
 
 impl Json {
     fn value(&mut self, value: &Dynamic, level: usize) -> Result<()> {
-        if level > LEVELS {
-            return Err(Error::value(format!("a map more than {LEVELS} levels deep is no JSON")));
+        if level > MAX_LEVELS {
+            return Err(Error::value(format!("a map more than {MAX_LEVELS} levels deep is no JSON")));
         }
         if self.most > 0 && self.text.len() > self.most {
             return Err(Error::value(format!("the JSON text is longer than {} bytes", self.most)));

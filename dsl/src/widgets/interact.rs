@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 /// The options of `slider`.
 pub const SLIDER: [&str; 2] = ["value", "step"];
 /// The default number of steps of a slider over fractions.
-const STEPS: f64 = 100.0;
+const DEFAULT_STEPS: f64 = 100.0;
 
 /// A number between two ends that the user can move.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +55,7 @@ impl Slider {
         let step = match given.get("step") {
             Some(v) => number("`step`", v)?,
             None if whole => 1.0,
-            None => (last - first) / STEPS,
+            None => (last - first) / DEFAULT_STEPS,
         };
         if step <= 0.0 || step > last - first {
             let message = format!("slider `{name}`: the step {step} does not lie between 0 and {}", last - first);
