@@ -1,4 +1,4 @@
-//! Comparisons and choices by them. A truth value that depends on the net's input is 1 or 0, a step of a difference.
+//! Comparisons, and Where. A truth value that depends on the net's input is 1 or 0, made by a step function of a difference.
 
 use super::ints::{broadcast_dims, spread};
 use super::scope::Scope;
@@ -10,7 +10,7 @@ use crate::graph::op::{Activation, Binary};
 use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
 
-/// Greater, GreaterOrEqual, Less and LessOrEqual of values that are no integers.
+/// Greater, GreaterOrEqual, Less and LessOrEqual of real values.
 pub fn compared(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let operands = s.operands(site)?;
     let &[a, b] = operands.as_slice() else { return Err(Error::format(format!("{} inputs", operands.len()))) };
@@ -21,19 +21,19 @@ pub fn compared(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(if matches!(site.op, "Greater" | "Less") {
         s.add(site, step, &[difference])?
     } else {
-        // Not the opposite.
+        // The comparison is the negation of the opposite one, which is strict.
         let opposite = s.step(site, "opposite", step, &[difference])?;
         negated(s, site, opposite)?
     })])
 }
 
-/// Equal: 1 where the values do not differ.
+/// Equal: 1 where the values are equal, else 0.
 pub fn equal(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let differs = different(s, site, "differs")?;
     Ok(vec![Value::Act(negated(s, site, differs)?)])
 }
 
-/// 1 where the inputs differ.
+/// 1 where the inputs differ, else 0.
 fn different(s: &mut Scope, site: &Site<'_>, part: &str) -> Result<Act> {
     let operands = s.operands(site)?;
     let &[a, b] = operands.as_slice() else { return Err(Error::format(format!("{} inputs", operands.len()))) };
@@ -43,7 +43,7 @@ fn different(s: &mut Scope, site: &Site<'_>, part: &str) -> Result<Act> {
     s.step(site, part, Op::Activation(Activation::Step(0.0)), &[size])
 }
 
-/// Xor of truth values: 1 where they differ.
+/// Xor of truth values.
 pub fn either(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let differs = different(s, site, "differs")?;
     Ok(vec![Value::Act(s.add(site, Op::Identity, &[differs])?)])
@@ -67,8 +67,8 @@ fn negated(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
     s.binary(&site.name, Binary::Sub, one, x)
 }
 
-/// Where: of integers, of constants, or the sum of `a` behind the gate t and `b` behind the gate 1 - t, so that a value that is not
-/// chosen does not count, be it infinite or no number.
+/// Where: of integers or constants; else the sum of `a` behind the gate t and `b` behind the gate 1 - t, so that a value that
+/// is not chosen has no influence, even if it is infinite or NaN.
 pub fn choose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if let (Value::Ints(test), Value::Ints(a), Value::Ints(b)) = (site.input(0), site.input(1), site.input(2)) {
         let dims = broadcast_dims(&[&test.dims, &a.dims, &b.dims])?;
@@ -84,7 +84,7 @@ pub fn choose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let held = which == "kept";
         let name = s.free(&format!("{}/{which}", site.name));
         if let (Value::Floats(t), Value::Floats(v)) = (&test, value) {
-            // A constant is chosen now, so that nothing is multiplied by infinity.
+            // Entries of a constant are chosen now, so that nothing is multiplied by infinity.
             let zero = Const { name: name.clone(), tensor: Tensor::zeros((), v.tensor.dtype(), &Device::Cpu)? };
             let mut part = if held { chosen(site, t, v, &zero)? } else { chosen(site, t, &zero, v)? };
             part.name = name;
@@ -103,7 +103,7 @@ pub fn choose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.binary(&site.name, Binary::Add, kept, other)?)])
 }
 
-/// The constant that holds `a` where `test` is not zero, else `b`.
+/// The constant with the entries of `a` where `test` is not zero, else those of `b`.
 fn chosen(site: &Site<'_>, test: &Const, a: &Const, b: &Const) -> Result<Const> {
     let dims = broadcast_dims(&[test.tensor.dims(), a.tensor.dims(), b.tensor.dims()])?;
     let all = |c: &Const| -> Result<Vec<f32>> { to_f32(&c.tensor.broadcast_as(dims.as_slice())?.contiguous()?) };
@@ -112,13 +112,13 @@ fn chosen(site: &Site<'_>, test: &Const, a: &Const, b: &Const) -> Result<Const> 
     Ok(Const { name: site.name.clone(), tensor: Tensor::from_vec(values, dims, &Device::Cpu)? })
 }
 
-/// A constant whose first axis of one entry would meet the batch, without it.
+/// A constant without its first axis of one entry, which would align with the batch.
 fn without_batch(c: Const) -> Result<Const> {
     let tensor = if c.tensor.rank() > 1 && c.tensor.dims()[0] == 1 { c.tensor.squeeze(0)? } else { c.tensor };
     Ok(Const { tensor, ..c })
 }
 
-/// A truth value: known ones as constants of 1 and 0.
+/// A truth value; a known one becomes a constant of 1 and 0.
 fn truth(site: &Site<'_>, i: usize) -> Result<Value> {
     match site.input(i) {
         Value::Ints(v) => {
@@ -132,7 +132,7 @@ fn truth(site: &Site<'_>, i: usize) -> Result<Value> {
     }
 }
 
-/// A real number: integers as constants.
+/// A real number; integers become constants.
 fn real(s: &Scope, site: &Site<'_>, i: usize) -> Result<Value> {
     match site.input(i) {
         Value::Ints(v) => {

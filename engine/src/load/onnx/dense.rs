@@ -1,4 +1,4 @@
-//! Matrix products: Gemm with its factors folded, and MatMul with a constant or between two values.
+//! Matrix products: Gemm, and MatMul with a constant or of two values. Gemm's factors are folded into its constants.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -42,7 +42,7 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Linear { weight, bias }, &[x])?)])
 }
 
-/// Gemm of computed factors: transposes, a matrix product, a sum.
+/// Gemm of computed factors: transposes, a matrix product and a sum.
 fn written_out(s: &mut Scope, site: &Site<'_>, turns: bool) -> Result<Vec<Value>> {
     let mut factors = Vec::new();
     for (i, turned) in [(0, turns), (1, site.int("transB")?.unwrap_or(0) != 0)] {

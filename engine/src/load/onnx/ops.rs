@@ -1,4 +1,4 @@
-//! The supported operators: one list, from which dispatch and the error about all others follow.
+//! The supported operators: one list, from which the dispatch and the error about unsupported ones follow.
 
 use super::scope::Scope;
 use super::site::Site;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Translates a node into graph nodes; returns the values of its outputs.
 pub type Translate = fn(&mut Scope, &Site<'_>) -> Result<Vec<Value>>;
 
-/// How an operator treats integers.
+/// How an operator treats integer inputs.
 #[derive(Clone, Copy)]
 enum Integers {
     /// It takes real numbers only.
@@ -23,7 +23,7 @@ enum Integers {
     Dequantised,
     /// It moves its first inputs, this many, independently of their values.
     Moved(usize),
-    /// The translation itself distinguishes kinds of input.
+    /// Its translation distinguishes the cases itself.
     Own,
 }
 
@@ -192,7 +192,7 @@ const OPERATORS: &[(&str, Integers, Translate)] = &[
 /// The values of the node's outputs.
 ///
 /// # Errors
-/// Where the operator is not one of the list, or not in this form.
+/// Where the operator is not in the list, or not supported in this form.
 pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec<Value>> {
     if domain == "com.microsoft" {
         let known = fused::OPERATORS.iter().find(|(name, _)| *name == site.op);
@@ -210,7 +210,7 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
             return f(s, site);
         }
         Dequantised if constant && site.inputs.first().is_some_and(whole) => return translate(s, site),
-        // Computed places in a table of integers are picked like those in any other.
+        // Computed indices into a table of integers are picked like those into any other.
         Moved(data) if site.inputs.first().is_some_and(whole) && (constant || !site.op.starts_with("Gather")) => {
             return fold::ints(site, *data, *translate);
         }
@@ -219,7 +219,7 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
     if !constant {
         return translate(s, site);
     }
-    // Where the batch size is known it is a number like others.
+    // Where the batch size is known, it is an ordinary number.
     for input in &mut site.inputs {
         if let Value::Ints(v) = input {
             v.values.iter_mut().for_each(|d| *d = s.resolve(*d));
@@ -234,7 +234,7 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
     if of_integers {
         return fold::whole(values);
     }
-    // The places of TopK, the second output.
+    // The second output of TopK, the indices.
     let (values, places) = match site.op {
         "TopK" => values.into_iter().enumerate().partition::<Vec<_>, _>(|(i, _)| *i == 0),
         _ => return Ok(values),
@@ -243,21 +243,21 @@ pub fn translate(s: &mut Scope, site: &mut Site<'_>, domain: &str) -> Result<Vec
     Ok([bare(values), fold::whole(bare(places))?].concat())
 }
 
-/// The operators that make integers and truth values.
+/// The operators that return integers or truth values.
 const WHOLE: [&str; 11] =
     ["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "IsNaN", "IsInf", "Not", "Xor", "ArgMax", "ArgMin"];
 
-/// Attention of ONNX itself.
+/// ONNX's own Attention.
 fn whole_attention(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     attention::attention(s, site, "")
 }
 
-/// Whether an operator is `Constant`, whose value its attributes hold.
+/// Whether an operator is `Constant`, whose value is in its attributes.
 pub fn is_constant(op: &str, domain: &str) -> bool {
     op == "Constant" && matches!(domain, "" | "ai.onnx")
 }
 
-/// The error for an operator that is not read.
+/// The error for an unsupported operator.
 pub fn unknown(op: &str, domain: &str, opset: i64) -> Error {
     let hint = if op == "Unique" {
         "its result's shape depends on the data: cut the file before it, so that it ends with the boxes and scores"

@@ -1,7 +1,7 @@
-//! Quantised nets, computed as onnxruntime computes them.
+//! Quantised nets, computed with onnxruntime's arithmetic.
 //!
-//! A quantised value is kept as the integer it is, in real numbers; sums of products of 8-bit integers are exact as long as
-//! they stay below 2^24. Gradients pass through the rounding ([`Activation::Quantise`]).
+//! A quantised value is kept as its integer, in f32; sums of products of 8-bit integers are exact while they stay below 2^24.
+//! Gradients pass through the rounding ([`Activation::Quantise`]).
 
 use super::scope::Scope;
 use super::site::Site;
@@ -12,7 +12,7 @@ use crate::graph::op::{Activation, Binary};
 use crate::tensor::to_f64;
 use candle_core::{Device, Tensor};
 
-/// A scale and a zero point, one number each or one for each entry of an axis.
+/// A scale and a zero point, one for all or one for each entry of an axis.
 struct Steps {
     scale: Vec<f64>,
     zero: Vec<f64>,
@@ -50,11 +50,11 @@ pub fn dequantise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[moved, scale])?)])
 }
 
-/// DynamicQuantizeLinear: 8 bits over the range of the value itself.
+/// DynamicQuantizeLinear: 8 bits over the range of the value.
 pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     use crate::graph::op::{Elementary, Reduction};
     let x = s.act(site, 0)?;
-    // Of several samples each has its own range, as if it came alone.
+    // Each sample has its own range, as in a batch of one.
     let axes: Vec<usize> = (0..s.sample(x).len()).collect();
     let extreme = |s: &mut Scope, x: Act| {
         s.step(site, "extreme", Op::Reduce { reduction: Reduction::Max, axes: axes.clone(), keep: false }, &[x])
@@ -69,7 +69,7 @@ pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let number = |s: &mut Scope, v: f64| s.number(&format!("{}/number", site.name), v);
     let levels = number(s, 255.0)?;
     let scale = s.step(site, "steps", Op::Binary(Binary::Div), &[range, levels])?;
-    // A value that is zero everywhere has a scale of one.
+    // A value that is zero everywhere has the scale one.
     let is_wide = function(s, Activation::Step(0.0), range)?;
     let one = number(s, 1.0)?;
     let flat = s.step(site, "flat", Op::Binary(Binary::Sub), &[one, is_wide])?;
@@ -86,7 +86,7 @@ pub fn quantise_by_range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(y), bare(scale), bare(zero)])
 }
 
-/// QLinearConv and ConvInteger: the convolution of integers; for the former, then the quantisation of its result.
+/// QLinearConv and ConvInteger: the convolution of integers, for the former with its result quantised.
 pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let integer = site.op == "ConvInteger";
     let (w, wz, xz) = if integer { (1, 3, 2) } else { (3, 5, 2) };
@@ -113,7 +113,7 @@ fn less_zero(s: &mut Scope, site: &Site<'_>, i: usize, zero: usize) -> Result<Ac
     let x = s.act(site, i)?;
     if let Value::Act(zero) = site.input(zero) {
         let zero = *zero;
-        // A number for each sample meets all of its axes.
+        // A zero point for each sample, which applies to all of its axes.
         return match s.sample(zero).is_empty() {
             true => s.step(site, "shifted", Op::Binary(Binary::Sub), &[x, zero]),
             false => {
@@ -149,8 +149,8 @@ pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     requantised(s, site, sums, &scales, last, 7)
 }
 
-/// com.microsoft's QGemm: sums of products and an integer bias, as the integers that stand for them where it names their
-/// scale, else as real numbers.
+/// com.microsoft's QGemm: products of integers with an integer bias; quantised where the node has an output scale, else as real
+/// numbers.
 pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if site.float("alpha")?.unwrap_or(1.0) != 1.0 {
         return Err(Error::unsupported("attribute `alpha` is not 1"));
@@ -174,8 +174,7 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[sums, scale])?)])
 }
 
-/// com.microsoft's operators over quantised values (QLinearAdd, QLinearMul, QLinearSigmoid, ..): dequantised, computed,
-/// quantised again.
+/// com.microsoft's operators over quantised values (QLinearAdd, QLinearMul, QLinearSigmoid, ..): dequantise, compute, quantise.
 pub fn pointwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let two = matches!(site.op, "QLinearAdd" | "QLinearMul");
     let real = |s: &mut Scope, i: usize| -> Result<Act> {
@@ -211,7 +210,7 @@ pub fn pointwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), y, &steps, limits)?)])
 }
 
-/// QLinearConcat: each part dequantised, joined, quantised again.
+/// QLinearConcat: dequantises the parts, concatenates, quantises.
 pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut parts = Vec::new();
     for i in (2..site.inputs.len()).step_by(3) {
@@ -228,7 +227,7 @@ pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), y, &steps, limits)?)])
 }
 
-/// Sums of products of integers as the integers that stand for them.
+/// Quantises sums of products of integers.
 fn requantised(
     s: &mut Scope,
     site: &Site<'_>,
@@ -267,7 +266,7 @@ fn shifted(s: &mut Scope, site: &Site<'_>, x: Act, steps: &Steps, least: usize) 
     s.step(site, "shifted", Op::Binary(Binary::Sub), &[x, zero])
 }
 
-/// Numbers along an axis of `x`, the node's own unless another is said; one number for all where there is but one.
+/// A constant along an axis of `x`, by default the node's axis; a single number applies to all entries.
 fn column(s: &mut Scope, site: &Site<'_>, part: &str, values: &[f64], x: Act, axis: Option<usize>) -> Result<Act> {
     let rank = s.sample(x).len();
     let axis = match axis {
@@ -285,7 +284,7 @@ fn column(s: &mut Scope, site: &Site<'_>, part: &str, values: &[f64], x: Act, ax
     s.constant(&Const { name: format!("{}/{part}", site.name), tensor })
 }
 
-/// The axis of a sample along which scales differ.
+/// The axis of a sample along which scales vary.
 fn spot(s: &Scope, site: &Site<'_>, x: Act) -> Result<usize> {
     Ok(s.axis_or_batch(x, site.int("axis")?.unwrap_or(1)).ok().flatten().unwrap_or(0))
 }
@@ -300,7 +299,7 @@ fn along(site: &Site<'_>, dims: &[usize], steps: &Steps) -> Result<usize> {
     at.ok_or_else(|| Error::shape(format!("{} scales along axis {said} of {dims:?}", steps.scale.len())))
 }
 
-/// The scale in input `i` and the zero point in input `j`, as many as there are of the former.
+/// The scale in input `i` and the zero points in input `j`, one for each scale.
 fn steps(site: &Site<'_>, i: usize, j: usize) -> Result<Steps> {
     let scale = to_f64(&site.floats(i)?.tensor)?;
     if scale.is_empty() || scale.iter().any(|v| !v.is_finite() || *v <= 0.0) {
@@ -314,7 +313,7 @@ fn steps(site: &Site<'_>, i: usize, j: usize) -> Result<Steps> {
     Ok(Steps { scale, zero })
 }
 
-/// The zero points in input `i`; zero where there are none.
+/// The zero points in input `i`; zeros where it is missing.
 fn zeros(site: &Site<'_>, i: usize) -> Result<Vec<f64>> {
     match site.input(i) {
         Value::Absent => Ok(vec![0.0]),
@@ -324,7 +323,7 @@ fn zeros(site: &Site<'_>, i: usize) -> Result<Vec<f64>> {
     }
 }
 
-/// The smallest and largest integer of the type of the zero point in input `i`, unsigned 8 bits where there is none.
+/// The range of the integer type of the zero point in input `i`; unsigned 8 bits where it is missing.
 fn bounds(site: &Site<'_>, i: usize) -> Result<[f64; 2]> {
     match site.range(i) {
         Some(range) => Ok(range),
@@ -334,12 +333,12 @@ fn bounds(site: &Site<'_>, i: usize) -> Result<[f64; 2]> {
     }
 }
 
-/// x scale times w scale over y scale, where there is one, for each channel.
+/// The scale of x times that of w, divided by that of y where there is one, for each channel.
 fn products(site: &Site<'_>, x: usize, w: usize, y: Option<usize>) -> Result<Vec<f64>> {
     let one = |i: usize| -> Result<f64> {
         to_f64(&site.floats(i)?.tensor)?.first().copied().ok_or_else(|| Error::format(format!("input {i} is empty")))
     };
-    // In f32, as onnxruntime multiplies them.
+    // In f32, as in onnxruntime.
     let (x, y) = (one(x)? as f32, y.map_or(Ok(1.0), one)? as f32);
     Ok(to_f64(&site.floats(w)?.tensor)?.into_iter().map(|w| f64::from(x * w as f32 / y)).collect())
 }

@@ -1,4 +1,4 @@
-//! Layer, group and instance normalisations that the file has as several operations.
+//! Layer, group and instance normalisations that a file has as several operations.
 
 use super::Live;
 use super::stretch::{Stretch, ending_at};
@@ -12,7 +12,7 @@ use candle_core::{Device, Tensor};
 /// The largest error of a recognised normalisation, relative to its largest value.
 const APART: f64 = 1e-6;
 
-/// Makes one node, without scale and shift, of (x - mean) / sqrt(var + eps) that ends at `id`.
+/// Replaces (x - mean) / sqrt(var + eps) that ends at `id` by one node, without scale and shift.
 pub fn norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     if !matches!(b.op(id), Op::Binary(Binary::Div | Binary::Mul)) {
         return Ok(());
@@ -26,7 +26,7 @@ pub fn norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     Ok(())
 }
 
-/// The number added to the variance, where a stretch is a normalisation over `axes`.
+/// The epsilon, where a stretch is a normalisation over `axes`.
 fn epsilon(b: &Builder, live: &Live, stretch: &Stretch, axes: &[usize]) -> Option<f64> {
     let rank = b.shape(stretch.base).len();
     let dims: Vec<usize> = (0..rank).map(|a| if axes.contains(&a) { 3 + a } else { 1 }).collect();
@@ -39,7 +39,7 @@ fn epsilon(b: &Builder, live: &Live, stretch: &Stretch, axes: &[usize]) -> Optio
         let mean = x.iter().sum::<f64>() / n as f64;
         (mean, x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n as f64)
     };
-    // The values of an input that hardly varies tell what is added.
+    // With an input that hardly varies, epsilon dominates.
     let x = input(1, 1e-2, 0.0);
     let (y, (mean, var)) = (stretch.evaluate(b, live, &x, &dims, 0)?, moments(&x));
     let at = (0..n).max_by(|i, j| (x[*i] - mean).abs().total_cmp(&(x[*j] - mean).abs()))?;
@@ -58,7 +58,7 @@ fn epsilon(b: &Builder, live: &Live, stretch: &Stretch, axes: &[usize]) -> Optio
     all.collect::<Option<Vec<bool>>>()?.into_iter().all(|held| held).then_some(eps)
 }
 
-/// The normalisation of `x` over `axes` at `id`, where the graph has one.
+/// The normalisation of `x` over `axes` at `id`, where the graph has such an operation.
 fn replaced(b: &mut Builder, id: NodeId, x: NodeId, axes: &[usize], eps: f64) -> Result<()> {
     let (shape, name) = (b.shape(x).to_vec(), b.node(id).name.clone());
     let rank = shape.len();
@@ -85,12 +85,12 @@ fn replaced(b: &mut Builder, id: NodeId, x: NodeId, axes: &[usize], eps: f64) ->
     Ok(())
 }
 
-/// A parameter of equal numbers.
+/// A parameter with equal entries.
 fn filled(b: &mut Builder, name: &str, dims: &[usize], value: f32) -> Result<ParamId> {
     b.param(name, Tensor::full(value, dims, &Device::Cpu)?)
 }
 
-/// Makes one group normalisation of reshape, normalisation of each group, and reshape back.
+/// Replaces a reshape, a normalisation of each group and a reshape back by one group normalisation.
 pub fn regrouped(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
     let Op::Reshape(to) = b.op(id) else { return Ok(()) };
     let (to, inner) = (to.clone(), b.node(id).inputs[0]);
