@@ -1,5 +1,5 @@
-//! Describes a figure in sentences made from its data, for readers who cannot see it: the alternative text of pictures in
-//! reports and notebooks, and the description in saved files.
+//! Alternative texts: a figure described in sentences from its data, for readers who cannot see it. Reports and notebooks carry
+//! them with pictures, saved files as their description.
 
 use super::artifact::{
     Artifact, Boxes, ClassMap, Cloud, Grid, Map, Mark, Matrix, Mosaic, Part, Pictures, Plot, Series, Style,
@@ -11,9 +11,9 @@ use super::table::short;
 use crate::error::Result;
 use crate::tensor::to_f32;
 
-/// The most characters; screen readers read all of it without a pause.
+/// The length of an alternative text, characters, at which it is cut; screen readers read it without a pause.
 const LONGEST: usize = 700;
-/// Names listed at most.
+/// How many names are listed.
 const NAMED: usize = 6;
 
 /// The artifact's figure in sentences.
@@ -31,14 +31,14 @@ pub fn alt(artifact: &Artifact) -> String {
     joined(&sentences)
 }
 
-/// A part in sentences, with its title where that of the artifact does not say it.
+/// A part in sentences, with its title where the artifact's title does not contain it.
 pub fn of_part(part: &Part, above: &str) -> String {
     let own = part_title(part);
     let title = if own.is_empty() || is_said(above, own) { String::new() } else { headline(own, true) };
     joined(&[title, said(part).unwrap_or_else(|e| e.message)])
 }
 
-/// Sentences one after another, each ended by a full stop, cut after [`LONGEST`] characters.
+/// Sentences in sequence, each with a full stop, cut at [`LONGEST`] characters.
 fn joined(sentences: &[String]) -> String {
     let ended = |s: &String| {
         let s = s.trim();
@@ -88,7 +88,7 @@ fn map(map: &Map) -> Result<String> {
     Ok(out)
 }
 
-/// Where a point lies on a picture, in words; shares of its height and width.
+/// The position on a picture in words; from shares of its height and width.
 fn place([down, across]: [f64; 2]) -> &'static str {
     let third = |v: f64| ((v * 3.0) as usize).min(2);
     [
@@ -173,7 +173,7 @@ fn plot(plot: &Plot) -> String {
     format!("{kind} of {}{by}: {}", plot.y_label, each.take(NAMED).collect::<Vec<_>>().join("; "))
 }
 
-/// How a series runs.
+/// The course of a series in words.
 fn course(series: &Series, plot: &Plot) -> String {
     let known: Vec<(f64, f64)> =
         series.x.iter().copied().zip(series.y.iter().copied()).filter(|(_, y)| y.is_finite()).collect();
@@ -219,7 +219,7 @@ fn percent(share: f64) -> String {
     format!("{} %", short((share * 1000.0).round() / 10.0))
 }
 
-/// Some of the names, and how many are left out.
+/// The first names, and how many are left out.
 fn list(names: impl Iterator<Item = String>) -> String {
     let names: Vec<String> = names.collect();
     let mut shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");

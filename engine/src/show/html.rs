@@ -1,4 +1,4 @@
-//! Artifacts as self-contained HTML: pictures as data, all texts escaped, nothing loaded from elsewhere.
+//! Artifacts as self-contained HTML: pictures embedded, all texts escaped, nothing loaded from elsewhere.
 
 use super::alt::of_part;
 use super::artifact::{Artifact, Part};
@@ -13,18 +13,18 @@ use crate::error::{Error, Result};
 use base64::Engine as _;
 use serde_json::json;
 
-/// Rows of a table shown at most.
+/// How many rows of a table are shown.
 const ROWS: usize = 200;
 
-/// Figures wider than this are laid out a second time for small screens, so that their letters can be read there.
+/// The width of a figure, px, above which it is laid out a second time for small screens, so that its letters stay legible.
 const WIDE: f64 = 460.0;
-/// The width of that layout, px, and up to which width of the window it is shown.
+/// The width of that second layout, px, and the width of the window, px, up to which it is shown.
 const NARROW: (f64, f64) = (400.0, 640.0);
 
-/// Rows of a table that stand without a scroll bar.
+/// The number of rows above which a table has a scroll bar.
 const TALL: usize = 40;
 
-/// The artifact as a `<section>`: its title, parts, notes and the list of its arrays.
+/// The artifact as a `<section>`: title, parts, notes and the list of its arrays.
 ///
 /// # Errors
 /// As [`figure::draw`].
@@ -35,7 +35,7 @@ pub fn html(artifact: &Artifact) -> Result<String> {
     }
 }
 
-/// The same, of an artifact that has been drawn.
+/// The same for an artifact that is drawn already.
 ///
 /// # Errors
 /// Where a picture cannot be encoded.
@@ -43,7 +43,7 @@ pub fn html_of(artifact: &Artifact, drawn: &Drawn) -> Result<String> {
     section(artifact, 3, &mut layouts(artifact, drawn)?.into_iter(), None)
 }
 
-/// The same for a page that has the viewer: with the maps of the pictures, in at most `room` bytes, which are subtracted from it.
+/// The same for a page with the viewer: with the pictures' maps, in at most `room` bytes, which are subtracted from `room`.
 ///
 /// # Errors
 /// As [`html_of`].
@@ -51,7 +51,7 @@ pub fn html_within(artifact: &Artifact, drawn: &Drawn, room: &mut usize) -> Resu
     section(artifact, 3, &mut layouts(artifact, drawn)?.into_iter(), Some(room))
 }
 
-/// The drawn pictures of an artifact, each with the one for narrow windows where any is wide.
+/// The drawn pictures of an artifact; where one is wide, each with a layout for narrow windows.
 fn layouts(artifact: &Artifact, drawn: &Drawn) -> Result<Vec<Layouts>> {
     let small = match drawn.pictures.iter().any(|p| p.width > WIDE) {
         true => figure::pictures(artifact, NARROW.0)?.into_iter().map(Some).collect(),
@@ -60,7 +60,7 @@ fn layouts(artifact: &Artifact, drawn: &Drawn) -> Result<Vec<Layouts>> {
     Ok(drawn.pictures.iter().cloned().zip(small).collect())
 }
 
-/// A picture for wide windows and, where that is wider than a small screen, one for narrow ones.
+/// A picture for wide windows and, where that is wider than a small screen, one for narrow windows.
 type Layouts = (Scene, Option<Scene>);
 
 /// A drawn part as a `<figure>`.
@@ -80,7 +80,7 @@ fn picture((wide, narrow): &Layouts, alternative: &str) -> Result<String> {
     ))
 }
 
-/// An image as an `<img>` with its data, `shown` px wide at most.
+/// An image as an `<img>` with its data, at most `shown` px wide.
 ///
 /// # Errors
 /// Where it cannot be encoded.
@@ -92,7 +92,7 @@ pub fn image(image: &Image, alternative: &str, shown: f64) -> Result<String> {
     ))
 }
 
-/// A table, numbers to the right; a tall one in a box that scrolls.
+/// A table, numbers aligned to the right; a long one in a box with a scroll bar.
 pub fn table(table: &Table) -> String {
     if table.columns().is_empty() {
         return "<p class=\"empty\">no columns</p>\n".into();
@@ -124,7 +124,7 @@ pub fn table(table: &Table) -> String {
     out
 }
 
-/// A text in which no character has a meaning in HTML or XML; characters that XML cannot hold become spaces.
+/// Escapes the characters with a meaning in HTML or XML; characters that are invalid in XML become spaces.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
@@ -142,7 +142,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// The artifact at that level of headings; `pictures` are those of its parts and of the parts inside them, in order.
+/// The artifact with headings of that level; `pictures` are those of its parts and of parts inside them, in order.
 fn section(
     artifact: &Artifact,
     level: usize,
@@ -194,7 +194,7 @@ fn section(
     Ok(out + "</section>\n")
 }
 
-/// A sentence, escaped; what stands between back-quotes is code.
+/// A sentence, escaped; text between back-quotes is code.
 fn coded(text: &str) -> String {
     let pieces: Vec<&str> = text.split('`').collect();
     if pieces.len().is_multiple_of(2) {
@@ -207,7 +207,7 @@ fn coded(text: &str) -> String {
     pieces.iter().enumerate().map(piece).collect()
 }
 
-/// The maps of an artifact for the viewer, in an element that browsers neither show nor run.
+/// The maps of an artifact for the viewer, in an element that browsers neither display nor run.
 fn maps(artifact: &Artifact, room: &mut usize) -> Result<String> {
     let Some(Maps { about, bytes }) = viewer::maps(artifact, false, *room)? else { return Ok(String::new()) };
     *room -= bytes.len().min(*room);

@@ -1,4 +1,4 @@
-//! Artifacts in the forms that notebooks choose from, by MIME type: figures as PNG, tables as HTML, prose as Markdown,
+//! Artifacts in the representations that notebooks choose from, by MIME type: figures as PNG, tables as HTML, texts as Markdown,
 //! and always plain text.
 
 use super::alt::alt;
@@ -10,27 +10,27 @@ use crate::data::Image;
 use crate::error::Result;
 use base64::Engine as _;
 
-/// One form.
+/// A representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Form {
     /// Its MIME type.
     pub mime: &'static str,
-    /// Its content; of pictures in base64.
+    /// Its content; base64 for pictures.
     pub content: String,
-    /// The width and height that a picture is shown with, px.
+    /// The displayed width and height of a picture, px.
     pub size: Option<(u32, u32)>,
-    /// What a picture shows, in sentences; empty for other forms.
+    /// The alternative text of a picture; empty for others.
     pub alt: String,
 }
 
 impl Form {
-    /// A form that is a text.
+    /// A textual representation.
     pub fn text(mime: &'static str, content: impl Into<String>) -> Self {
         Form { mime, content: content.into(), size: None, alt: String::new() }
     }
 }
 
-/// The forms of an artifact, the richest first. What cannot be drawn is text that says why.
+/// The representations of an artifact, the richest first. Where it cannot be drawn, a text gives the error.
 pub fn forms(artifact: &Artifact) -> Vec<Form> {
     let plain = text::text(artifact, &TextStyle::default());
     let mut forms = match rich(artifact) {
@@ -41,7 +41,7 @@ pub fn forms(artifact: &Artifact) -> Vec<Form> {
     forms
 }
 
-/// An image as it is, pixel by pixel, called `label`.
+/// An image pixel by pixel, called `label`.
 ///
 /// # Errors
 /// Where it cannot be encoded.
@@ -62,8 +62,7 @@ fn rich(artifact: &Artifact) -> Result<Form> {
     }
 }
 
-/// The figure as the bytes of a PNG file for a notebook, whose page may be light or dark: transparent, unless the artifact
-/// has a theme.
+/// The figure as a PNG file for a notebook, whose page may be light or dark: transparent unless the artifact has a theme.
 ///
 /// # Errors
 /// As [`figure::draw`].
@@ -71,9 +70,9 @@ pub fn picture(artifact: &Artifact) -> Result<Vec<u8>> {
     figure::draw_on(artifact, Theme::Transparent)?.png()
 }
 
-/// A PNG with `scale` pixels a px of the screen.
+/// A PNG with `scale` pixels per px of the screen.
 fn png(bytes: &[u8], scale: f64, alt: String) -> Form {
-    // The size stands in the header chunk, which comes first.
+    // The size is in the header chunk, the first one.
     let number = |at: usize| bytes.get(at..at + 4).map_or(0, |b| b.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)));
     let size = |at| (f64::from(number(at)) / scale).round() as u32;
     let content = base64::engine::general_purpose::STANDARD.encode(bytes);
@@ -94,7 +93,7 @@ mod tests {
         assert_eq!(types(&of_image(&Image::filled(30, 20, [1; 3]).unwrap())), ["image/png", "text/plain"]);
     }
 
-    /// A corner of the page is clear in notebooks, and white where the artifact says so.
+    /// The corners of the page are transparent in notebooks, and white where the artifact has the light theme.
     #[test]
     fn notebooks_get_figures_for_light_and_dark_pages() {
         let figure = of_image(&Image::filled(30, 20, [1; 3]).unwrap());

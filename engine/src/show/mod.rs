@@ -1,6 +1,6 @@
-//! What probes return: an [`Artifact`] of parts that say *what* is shown; renderers (text, PNG, SVG, HTML) decide how.
+//! Results of probes: an [`Artifact`] has parts that say *what* is shown; renderers (text, PNG, SVG, HTML) decide how.
 //!
-//! A figure is laid out once as a [`scene`] and then written as pixels or as vectors, in the colours of its [`look`].
+//! A figure is laid out once as a [`scene`] and then written as pixels or vectors, in the colours of its [`look`].
 
 pub mod alt;
 pub mod artifact;

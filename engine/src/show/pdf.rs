@@ -1,5 +1,5 @@
-//! Writes a [`Scene`] as a PDF file of one page, for papers: lines as vectors, letters as outlines, so that no font has to be
-//! embedded or found, pictures without loss. ISO 32000-1.
+//! Writes a [`Scene`] as a PDF file of one page (ISO 32000-1), for papers: lines as vectors, letters as outlines, so that no font
+//! has to be embedded or found, pictures losslessly.
 
 use super::colour::Rgb;
 use super::font::Stroke;
@@ -12,20 +12,20 @@ use flate2::write::ZlibEncoder;
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, TextStr};
 use std::io::Write as _;
 
-/// Points a px: a px is 1/96 inch, a point 1/72.
+/// Points per px: a px is 1/96 inch, a point 1/72.
 const POINTS: f64 = 0.75;
 const CATALOG: Ref = Ref::new(1);
 const PAGES: Ref = Ref::new(2);
 const ONLY: Ref = Ref::new(3);
 const DRAWN: Ref = Ref::new(4);
 const ABOUT: Ref = Ref::new(5);
-/// The first picture's number.
+/// The object number of the first picture.
 const FIRST: i32 = 6;
 
-/// The scene as the bytes of a PDF file with `title` in its description.
+/// The scene as a PDF file with `title` in its metadata.
 ///
 /// # Errors
-/// Where a picture cannot be compressed, which no picture is known to do.
+/// Where compressing a picture fails, which no picture is known to cause.
 pub fn write(scene: &Scene, theme: Theme, title: &str) -> Result<Vec<u8>> {
     let mut pdf = Pdf::new();
     let (w, h) = (scene.width * POINTS, scene.height * POINTS);
@@ -96,7 +96,7 @@ fn drawn(scene: &Scene, theme: Theme) -> Vec<u8> {
             Item::Letters(l) => letters(&mut content, l, on(theme, l.colour)),
             Item::Picture([x, y, w, h], _) => {
                 content.save_state();
-                // Pictures are a unit square, y upwards.
+                // Pictures are a unit square with y upwards.
                 content.transform([*w as f32, 0.0, 0.0, -*h as f32, *x as f32, (y + h) as f32]);
                 content.x_object(Name(name(count).as_bytes()));
                 content.restore_state();
@@ -125,7 +125,7 @@ fn letters(content: &mut Content, l: &Letters, colour: Rgb) {
                 pen_at = [x, y];
             }
             Stroke::Quad(c, p) => {
-                // A quadratic curve as a cubic one: its control points lie two thirds of the way.
+                // A quadratic curve as a cubic one: its control points are at two thirds of the way.
                 let third = |from: f32, to: f32| from + 2.0 / 3.0 * (to - from);
                 let first = [third(pen_at[0], c[0]), third(pen_at[1], c[1])];
                 let second = [third(p[0], c[0]), third(p[1], c[1])];
@@ -147,7 +147,7 @@ fn letters(content: &mut Content, l: &Letters, colour: Rgb) {
     content.restore_state();
 }
 
-/// A filled circle of four curves (Bezier's approximation, 0.02 % off).
+/// A filled circle of four Bézier curves (0.02 % off).
 fn circle(content: &mut Content, [x, y]: [f32; 2], r: f32) {
     let k = 0.552_285 * r;
     content.move_to(x + r, y);

@@ -9,8 +9,8 @@ use crate::error::Result;
 use base64::Engine as _;
 use std::fmt::Write as _;
 
-/// The scene as a standalone SVG document with `about` as its title and description. Texts stay texts, and say how long
-/// they are, so that another font does not break the layout.
+/// The scene as a standalone SVG document with `about` as its title and description. Texts stay texts with a fixed length, so that
+/// another font does not change the layout.
 ///
 /// # Errors
 /// Where a picture cannot be encoded.
@@ -30,8 +30,8 @@ pub fn write(scene: &Scene, theme: Theme, about: (&str, &str)) -> Result<String>
     Ok(out + "</svg>\n")
 }
 
-/// The scene as an SVG document to be embedded in a page: it follows the reader's light or dark theme, has no page of its
-/// own, and carries its letters as outlines, so that it looks the same wherever it is read.
+/// The scene as SVG for embedding in a page: it follows the reader's light or dark theme, is transparent, and has outlines for
+/// letters, so that it looks the same everywhere.
 ///
 /// # Errors
 /// Where a picture cannot be encoded.
@@ -73,7 +73,7 @@ fn opened(scene: &Scene) -> String {
 
 type Colour<'a> = &'a dyn Fn(Rgb) -> String;
 
-/// An item; `colour` gives an attribute's value with its quotes, `letters` writes a text in such a colour.
+/// An item; `colour` gives an attribute's value with its quotes, `letters` writes a text in that colour.
 fn element(item: &Item, colour: Colour<'_>, letters: &dyn Fn(&Letters, &str) -> String) -> Result<String> {
     Ok(match item {
         Item::Area(r, c) => format!("<rect {} fill={}/>", rect(r), colour(*c)),
@@ -119,7 +119,7 @@ fn text(l: &Letters, colour: &str) -> String {
     )
 }
 
-/// A text as the outlines of its letters.
+/// A text as outlines of its letters.
 fn outlined(l: &Letters, colour: &str) -> String {
     let mut path = String::new();
     let p = |x: f32, y: f32| format!("{} {}", n(f64::from(x)), n(f64::from(y)));
@@ -166,7 +166,7 @@ fn hex(c: Rgb) -> String {
     format!("#{:02x}{:02x}{:02x}", c[0], c[1], c[2])
 }
 
-/// A length to a hundredth of a px.
+/// A length rounded to a hundredth of a px.
 fn n(x: f64) -> String {
     let text = format!("{x:.2}");
     let short = text.trim_end_matches('0').trim_end_matches('.');

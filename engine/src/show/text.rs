@@ -1,5 +1,4 @@
-//! Artifacts in a terminal: tables in columns, maps and pictures as half blocks where colours are allowed, numbers
-//! everywhere.
+//! Artifacts in a terminal: tables in columns, maps and pictures as half blocks where colours are enabled, numbers everywhere.
 
 mod blocks;
 mod columns;
@@ -18,15 +17,15 @@ use candle_core::Tensor;
 
 pub use columns::text_table;
 
-/// Lines of a part at most.
+/// How many lines a part may take.
 const LINES: usize = 20;
 
-/// What the terminal can do.
+/// The capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextStyle {
     /// Whether 24-bit colours may be used.
     pub colour: bool,
-    /// Columns.
+    /// The width, columns.
     pub width: usize,
 }
 
@@ -36,7 +35,7 @@ impl Default for TextStyle {
     }
 }
 
-/// The artifact for a terminal, ending in a line break. A part that cannot be drawn says why.
+/// The artifact as text with a line end. A part that cannot be drawn is replaced by the error.
 pub fn text(artifact: &Artifact, style: &TextStyle) -> String {
     let mut out = String::new();
     if !artifact.title.is_empty() {
@@ -62,7 +61,7 @@ pub fn text(artifact: &Artifact, style: &TextStyle) -> String {
     out
 }
 
-/// A tensor's shape and range; small ones in full.
+/// A tensor's shape and range; the values of small ones.
 pub fn text_tensor(tensor: &Tensor) -> String {
     let dims = tensor.dims();
     let shape = if dims.is_empty() { "number".to_string() } else { format!("tensor {}", shape(dims)) };
@@ -84,7 +83,7 @@ pub fn text_tensor(tensor: &Tensor) -> String {
     }
 }
 
-/// An image's size and what is known about it, and the image itself where colours are allowed.
+/// An image's size and metadata, and the image itself where colours are enabled.
 pub fn text_image(image: &Image, style: &TextStyle) -> String {
     let mut out = format!("image {} × {}", image.width(), image.height());
     if let Some(label) = image.label() {
@@ -105,7 +104,7 @@ pub fn arrays(artifact: &Artifact) -> String {
     format!("arrays: {}", primary.chain(others).map(line).collect::<Vec<_>>().join(", "))
 }
 
-/// A matrix as a table, its rows' names in the first column.
+/// A matrix as a table with the rows' names in the first column.
 fn matrix(matrix: &Matrix) -> Result<Table> {
     let names = std::iter::once("").chain(matrix.columns.iter().map(String::as_str));
     let mut table = Table::new(names.collect::<Vec<_>>());
@@ -246,7 +245,7 @@ fn mosaic(mosaic: &Mosaic, style: &TextStyle) -> Result<String> {
     Ok(if table.is_empty() { out } else { out + &text_table(&table, style.width, LINES) })
 }
 
-/// Smallest, mean and largest of the values that are numbers.
+/// The minimum, mean and maximum of the values that are not NaN.
 fn extremes(values: &[f32]) -> (f64, f64, f64) {
     let known: Vec<f64> = values.iter().filter(|v| !v.is_nan()).map(|v| f64::from(*v)).collect();
     let mean = known.iter().sum::<f64>() / known.len() as f64;
@@ -269,7 +268,7 @@ fn shape(dims: &[usize]) -> String {
     }
 }
 
-/// A text that cannot steer the terminal.
+/// A text without control sequences.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

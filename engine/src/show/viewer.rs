@@ -1,5 +1,5 @@
-//! An artifact's maps in the form that the viewer reads: their description in JSON, their values and photos as bytes. The
-//! viewer itself (`viewer.js`) is the only script of a report and the front end of the notebooks' widgets.
+//! An artifact's maps in the viewer's format: a description in JSON; values and photos as bytes. The viewer (`viewer.js`) is the
+//! only script of a report, and the front end of the notebooks' widgets.
 
 use super::artifact::{Artifact, ClassMap, Grid, Map, Part, Scale, Style};
 use super::colour::{self, Ramp, Rgb};
@@ -11,33 +11,33 @@ use crate::error::Result;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// The viewer's source: it defines the class `Viewer` and the function `openViewers`, and runs nothing when it loads.
+/// The viewer's source: it defines the class `Viewer` and the function `openViewers` and runs nothing when loaded.
 pub const SCRIPT: &str = include_str!("viewer.js");
-/// Its style sheet.
+/// The viewer's style sheet.
 pub const STYLE: &str = include_str!("viewer.css");
 /// What a page runs after [`SCRIPT`].
 const PAGE: &str = "openViewers(document);\n";
 
-/// Bytes of maps and photos that a page carries for its viewers at most.
+/// How many bytes of maps and photos a page may carry for its viewers.
 pub const ROOM: usize = 16 << 20;
-/// The longest side of a photo underneath, px.
+/// The longest side of a photo below a map, px.
 const SIDE: usize = 640;
-/// The quality of its JPEG, 1 to 100.
+/// The JPEG quality of the photo, 1 to 100.
 const QUALITY: u8 = 88;
-/// The number of values from which on a single map's colours are cut at a quantile, as in its figure.
+/// The number of values from which on a single map's colours end at a quantile, as in its figure.
 const MANY: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
 /// Maps with their photos.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Maps {
-    /// `maps`, `photos`, `palettes` and `left_out`; places in `bytes` are called `at`.
+    /// `maps`, `photos`, `palettes` and `left_out`; `at` is an offset in `bytes`.
     pub about: Value,
     /// Values (f32, little endian), JPEGs and palettes (256 x RGB).
     pub bytes: Vec<u8>,
 }
 
-/// The script of a page with viewers, and its hash as a content security policy names it.
+/// The script of a page with viewers, and its hash in the form of a content security policy.
 pub fn script() -> (String, String) {
     use base64::Engine as _;
     let script = format!("\n{SCRIPT}{PAGE}");
@@ -45,8 +45,8 @@ pub fn script() -> (String, String) {
     (script, format!("sha256-{hash}"))
 }
 
-/// The maps of `artifact` in at most `room` bytes, or nothing where it has none; those of artifacts inside it only where
-/// `inside` is true. What did not fit is said in `left_out`.
+/// The maps of `artifact` in at most `room` bytes; none where it has no maps. Those of artifacts inside are included where
+/// `inside` is true. Maps that do not fit are named in `left_out`.
 ///
 /// # Errors
 /// Where a photo cannot be encoded.
@@ -69,7 +69,7 @@ pub fn maps(artifact: &Artifact, inside: bool, room: usize) -> Result<Option<Map
 struct Packed<'a> {
     room: usize,
     maps: Vec<Value>,
-    /// Photos and slices of volumes, which no other map shares.
+    /// The photos, and the slices of volumes, which belong to one map each.
     photos: Vec<(Option<&'a Image>, Value)>,
     palettes: Vec<(bool, usize)>,
     bytes: Vec<u8>,
@@ -119,7 +119,7 @@ impl<'a> Packed<'a> {
         self.put(about, map.photo.as_ref(), None, &[field])
     }
 
-    /// A grid's tiles as the frames of one map, where each holds one number a place and all are of one size.
+    /// Adds a grid's tiles as the frames of one map, where all have one number per position and equal sizes.
     fn grid(&mut self, grid: &'a Grid, title: String) -> Result<()> {
         let fields: Result<Vec<Field>> = grid.tiles.iter().map(|tile| Field::of(&tile.values)).collect();
         let Ok(fields) = fields else { return Ok(()) };
@@ -149,8 +149,8 @@ impl<'a> Packed<'a> {
         self.put(about, None, Some(ramp), &fields)
     }
 
-    /// A volume as the frames of one map, a slice each, over pictures of the slices: axial ones where it is known where the axes
-    /// point. The map is enlarged to the volume's voxels.
+    /// Adds a volume as the frames of one map, one for each slice, over pictures of the slices: axial ones where the orientation is
+    /// known. The map is enlarged to the volume's voxels.
     fn volume(&mut self, map: &VolumeMap, title: String) -> Result<()> {
         let (Ok(voxels), Ok(Some((cells, values)))) = (map.voxels(), map.map()) else { return Ok(()) };
         let through = map.orientation.and_then(|o| (0..3).find(|a| o.body(*a) == 2)).unwrap_or(0);
@@ -193,7 +193,7 @@ impl<'a> Packed<'a> {
         Ok(())
     }
 
-    /// The number of a slice's picture, or nothing where there is no room for it.
+    /// The index of a slice's picture; none where it does not fit.
     fn slice(&mut self, slice: &Image) -> Result<Option<usize>> {
         let encoded = slice.encode_png()?;
         if encoded.len() > self.room {
@@ -206,7 +206,7 @@ impl<'a> Packed<'a> {
         Ok(Some(self.photos.len() - 1))
     }
 
-    /// Adds a map with its values, its photo and its colours, where there is room for them.
+    /// Adds a map with its values, photo and colours, where they fit.
     fn put(&mut self, mut about: Value, photo: Option<&'a Image>, ramp: Option<Ramp>, fields: &[Field]) -> Result<()> {
         let needed: usize = fields.iter().map(|field| field.values.len() * size_of::<f32>()).sum();
         if needed > self.room {
@@ -229,7 +229,7 @@ impl<'a> Packed<'a> {
         Ok(())
     }
 
-    /// The number of a photo, or nothing where there is no room for it.
+    /// The index of a photo; none where it does not fit.
     fn photo(&mut self, photo: &'a Image) -> Result<Option<usize>> {
         let alike = |known: &Image| known.width() == photo.width() && known.pixels() == photo.pixels();
         let same = |(known, _): &(Option<&Image>, Value)| known.is_some_and(alike);
@@ -247,7 +247,7 @@ impl<'a> Packed<'a> {
         Ok(Some(self.photos.len() - 1))
     }
 
-    /// Where the palette lies.
+    /// The offset of the palette.
     fn palette(&mut self, diverging: bool) -> usize {
         if let Some((_, at)) = self.palettes.iter().find(|(kind, _)| *kind == diverging) {
             return *at;
@@ -260,7 +260,7 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// A photo as the JPEG that viewers draw under a map, its longest side `SIDE` px at most.
+/// A photo as the JPEG that the viewer draws below a map, its longest side at most `SIDE` px.
 ///
 /// # Errors
 /// Where it cannot be encoded.
@@ -274,13 +274,13 @@ pub fn jpeg(photo: &Image) -> Result<Vec<u8>> {
     photo.resize(at(width), at(height), Interpolation::Bilinear)?.encode_jpeg(QUALITY)
 }
 
-/// Whether an artifact's maps hold a value for each position of a patch.
+/// Whether an artifact's maps have a value for each position of a patch.
 fn is_occlusion(artifact: &Artifact) -> bool {
     artifact.manifest.pointer("/probe/name").and_then(Value::as_str) == Some("occlusion")
 }
 
-/// Where a map lies, in the photo's pixels (of the net's input where there is no photo): the rectangle of all its cells, the part
-/// of it that is seen and, where a cell stands for a patch around its centre, the patch of the first cell with its size.
+/// The position of a map in pixels of the photo (of the net's input where there is none): the rectangle of all its cells, the part
+/// of it that is visible, and, where a cell stands for a patch around its centre, the first cell's patch with its size.
 fn placed(ground: &Ground<'_>, field: &Field, occludes: bool) -> Value {
     let (width, height) = ground.size();
     let clip = scaled(ground.crop(), width, height);
@@ -294,8 +294,8 @@ fn placed(ground: &Ground<'_>, field: &Field, occludes: bool) -> Value {
         "width": width, "height": height, "over": over, "clip": clip,
     });
     if occludes {
-        // Each value is drawn around its patch's centre: a cell is a stride wide, and half of what the patch is wider than it
-        // lies before the first one.
+        // Each value is drawn around its patch's centre: a cell is one stride wide, and half of the patch's excess over the stride
+        // lies before the first cell.
         let stride = [over[2] / field.columns as f64, over[3] / field.rows as f64];
         let before = [over[0] - clip[0], over[1] - clip[1]];
         let side = [2.0 * before[0] + stride[0], 2.0 * before[1] + stride[1]];
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn the_patch_of_an_occluder_is_read_from_where_its_map_lies() {
-        // A patch of 6 px at a stride of 2 on an input of 20 x 40 px, of which the photo shows twice the size at (10, 4).
+        // A patch of 6 px with stride 2 on an input of 20 x 40 px, which is on the photo at twice the size at (10, 4).
         let input = crate::data::preprocess::Size { height: 20, width: 40 };
         let placement = Some(Placement { left: 10.0, top: 4.0, width: 80.0, height: 40.0, input });
         let extent = Some([2.0, 2.0, 2.0 + 8.0 * 2.0, 2.0 + 18.0 * 2.0]);

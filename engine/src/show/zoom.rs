@@ -1,5 +1,5 @@
-//! A mosaic as HTML that can be zoomed and scrolled without a script: radio buttons set the size of the cells, and the
-//! cell under the pointer is enlarged.
+//! A mosaic as HTML that can be zoomed and scrolled without a script: radio buttons set the size of the cells, and the cell under
+//! the pointer is enlarged.
 
 use super::artifact::Mosaic;
 use super::figure::mosaic_square as square;
@@ -13,7 +13,7 @@ use base64::Engine as _;
 const SIDE: usize = 96;
 /// The quality of the JPEGs, 1 to 100.
 const QUALITY: u8 = 82;
-/// The sizes of cells to choose from, px; the first that fits a page is chosen at first.
+/// The selectable sizes of cells, px; the first one that fits the page is selected.
 const SIZES: [usize; 5] = [12, 24, 40, 72, 120];
 
 const STYLE: &str = ".mosaic{position:relative}.mosaic>input{margin:0 3px 0 10px}.mosaic>label{font-size:12px}\

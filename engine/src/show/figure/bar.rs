@@ -9,11 +9,11 @@ use super::super::table::short;
 use super::SMALL;
 use crate::error::Result;
 
-/// The bar's width.
+/// The bar's width, px.
 const BAR: f64 = 13.0;
 
-/// A vertical bar of the ramp's colours, `height` px high, with ticks and the label written upwards. A point at its
-/// end says that values lie beyond.
+/// A vertical bar of the ramp's colours, `height` px high, with ticks and the label written upwards. A pointed end shows that
+/// values lie beyond.
 ///
 /// # Errors
 /// Where its picture cannot be made.
@@ -53,13 +53,13 @@ pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
     Ok(scene)
 }
 
-/// The end of a bar beyond which values lie.
+/// The pointed end of a bar beyond which values lie.
 fn point(scene: &mut Scene, corners: [(f64, f64); 3], colour: Rgb) {
     scene.add(Item::Shape(corners.to_vec(), colour));
     scene.add(Item::Line(corners.to_vec(), FAINT, 0.7, false));
 }
 
-/// Ticks about 34 px apart; on short bars closer, so that there are at least two beside zero.
+/// Ticks about 34 px apart; closer on short bars, so that there are at least two besides zero.
 fn enough(ramp: &Ramp, length: f64) -> Vec<f64> {
     if let Some(linear) = ramp.linear {
         return decades(ramp, linear, length);
@@ -78,7 +78,7 @@ fn enough(ramp: &Ramp, length: f64) -> Vec<f64> {
     found
 }
 
-/// Zero and powers of ten on both sides of it, as many as have room on a symmetric-log bar.
+/// Zero and powers of ten on both sides, as many as fit on a symmetric-log bar.
 fn decades(ramp: &Ramp, linear: f64, length: f64) -> Vec<f64> {
     let powers = (libm::log10(linear).floor() as i32..=libm::log10(ramp.high.abs()).floor() as i32).rev();
     let both = powers.map(|p| libm::pow(10.0, f64::from(p))).flat_map(|v| [v, -v]);
@@ -91,8 +91,8 @@ fn decades(ramp: &Ramp, linear: f64, length: f64) -> Vec<f64> {
     kept
 }
 
-/// Round numbers from `low` to `high`, about `count` of them, 1, 2 or 5 times a power of ten apart; both ends where no
-/// round number lies between.
+/// About `count` round numbers from `low` to `high`, 1, 2 or 5 times a power of ten apart; both ends where no round number lies
+/// between them.
 pub fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let span = high - low;
     if span.is_nan() || span <= 0.0 || !span.is_finite() {
@@ -105,7 +105,7 @@ pub fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let mut out = Vec::new();
     let mut i = first;
     while i <= last && out.len() < 50 {
-        // Twelve digits are enough for a tick, and free of what the product leaves behind.
+        // Twelve digits suffice for a tick and hide the product's rounding error.
         let tick = format!("{:.11e}", i * step).parse().unwrap_or(i * step);
         out.push(if i == 0.0 { 0.0 } else { tick });
         i += 1.0;

@@ -1,4 +1,4 @@
-//! Boxes on a photo: frames in their classes' colours with what they are, the surest on top.
+//! Boxes on a photo: frames in the colours of their classes, with captions, the most confident on top.
 
 use super::super::artifact::Boxes;
 use super::super::colour;
@@ -10,9 +10,9 @@ use super::SMALL;
 use super::map::legend;
 use crate::error::Result;
 
-/// The longest side of the photo.
+/// The longest side of the photo, px.
 const LARGEST: f64 = 560.0;
-/// Width of a frame.
+/// The line width of a frame, px.
 const FRAME: f64 = 2.2;
 
 /// The photo with its boxes and a legend.
@@ -39,7 +39,7 @@ pub fn drawn(boxes: &Boxes, width: f64) -> Result<Scene> {
         let text = font::abbreviate(&one.caption, SMALL, wide);
         let long = font::width(&text, SMALL, Face::Sans) + 6.0;
         let line = SMALL * 1.45;
-        // Above the box, or inside where there is no room.
+        // The caption is above the box, or inside where there is no room.
         let top = if y0 >= line { y0 - line } else { y0 };
         let left = x0.min(wide - long).max(0.0);
         scene.add(Item::Area([left, top, long, line], hue(one.group)));

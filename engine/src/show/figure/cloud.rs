@@ -1,5 +1,5 @@
-//! Embeddings: points in a frame, coloured by group, or thumbnails where there is room for them; with numbers along the
-//! frame where the axes mean something.
+//! Embeddings: points in a frame, coloured by group, or thumbnails where they fit; with ticks along the frame where the axes have
+//! a meaning.
 
 use super::super::artifact::{Cloud, Mark, Plot, Series};
 use super::super::colour::{self, Rgb};
@@ -13,17 +13,17 @@ use super::bar::ticks;
 use super::map::legend;
 use crate::error::Result;
 
-/// The longest side of the frame.
+/// The longest side of the frame, px.
 const LARGEST: f64 = 620.0;
-/// White between frame and dots.
+/// The space between frame and dots, px.
 const ROOM: f64 = 14.0;
-/// The longer side of a thumbnail, px: the fewer, the larger.
+/// The longer side of a thumbnail, px: least and greatest.
 const THUMB: [f64; 2] = [34.0, 56.0];
-/// The share of the frame that thumbnails cover at most.
+/// The share of the frame that thumbnails may cover.
 const COVERED: f64 = 0.12;
-/// The room for numbers and the name beside a frame with axes.
+/// The space beside a frame for the axis's ticks and name, px.
 const GUTTER: f64 = 58.0;
-/// Points without a group.
+/// The colour of points without a group.
 const NONE: Rgb = [160, 162, 168];
 
 impl Cloud {
@@ -46,12 +46,12 @@ impl Cloud {
     }
 }
 
-/// The colour of group `g` of `groups`; groups beyond the palette share grey.
+/// The colour of group `g` of `groups`; groups beyond the palette are grey.
 pub fn hue(g: usize, groups: usize) -> Rgb {
     if g < groups && g < 2 * colour::CATEGORIES { colour::category(g) } else { NONE }
 }
 
-/// The entries of a legend: as many groups as have a colour of their own.
+/// The entries of a legend, for the groups with a colour of their own.
 pub fn entries(names: &[String]) -> Vec<(Rgb, String)> {
     let mut all: Vec<(Rgb, String)> =
         names.iter().take(2 * colour::CATEGORIES).enumerate().map(|(i, n)| (hue(i, names.len()), n.clone())).collect();
@@ -61,7 +61,7 @@ pub fn entries(names: &[String]) -> Vec<(Rgb, String)> {
     all
 }
 
-/// The cloud, at most `width` wide.
+/// The cloud, at most `width` px wide.
 ///
 /// # Errors
 /// Where a thumbnail cannot be drawn.
@@ -105,7 +105,7 @@ pub fn drawn(cloud: &Cloud, width: f64) -> Result<Scene> {
     Ok(scene)
 }
 
-/// The panel with round numbers along both sides and the axes' names; `low` and `high` are the points' ends.
+/// The panel with round ticks along both sides and the axes' names; `low` and `high` are the ranges of the points.
 fn with_axes(
     panel: Scene,
     [x, y]: &[String; 2],
@@ -136,7 +136,7 @@ fn number(x: f64) -> String {
     short(x).replace('-', "−")
 }
 
-/// A dot a point; later groups do not hide earlier ones as a whole, since points are drawn in their own order.
+/// A dot for each point, in the points' own order, so that later groups do not hide earlier ones.
 fn dots(cloud: &Cloud, panel: &mut Scene, place: impl Fn(&[f64; 2]) -> (f64, f64)) {
     let n = cloud.points.len() as f64;
     let radius = (46.0 / n.sqrt()).clamp(1.3, 3.4);
@@ -151,7 +151,7 @@ fn dots(cloud: &Cloud, panel: &mut Scene, place: impl Fn(&[f64; 2]) -> (f64, f64
     }
 }
 
-/// Thumbnails that do not cover each other; the other points as small dots beneath them.
+/// Thumbnails that do not overlap, and the other points as small dots beneath.
 fn thumbnails(cloud: &Cloud, panel: &mut Scene, longest: f64, place: impl Fn(&[f64; 2]) -> (f64, f64)) -> Result<()> {
     let mut kept: Vec<(usize, f64, f64)> = Vec::new();
     let order = cloud.ringed.clone().chain((0..cloud.points.len()).filter(|i| !cloud.ringed.contains(i)));

@@ -1,5 +1,5 @@
-//! Maps on photos: the photo, the map, and the map over the photo, side by side at the same scale, so that a place is
-//! at the same position in each.
+//! Maps on photos: the photo, the map, and the map over the photo, side by side at the same scale, so that a position is the same
+//! in each.
 
 use super::super::artifact::{ClassMap, Map, Style};
 use super::super::colour::{self, BLANK, Ramp, Rgb, blend};
@@ -14,28 +14,28 @@ use crate::data::Image;
 use crate::error::Result;
 
 const BETWEEN: f64 = 12.0;
-/// The longest side of a panel.
+/// The longest side of a panel, px.
 const LARGEST: f64 = 380.0;
-/// The longest side of a cell.
+/// The longest side of a cell, px.
 const CELL: f64 = 60.0;
-/// The width kept for the colour bar beside the panels.
+/// The width reserved for the colour bar beside the panels, px.
 const ROOM: f64 = 84.0;
-/// Opacity of a class over the photo.
+/// The opacity of a class over the photo.
 const OPACITY: f64 = 0.6;
-/// Narrower than this, only two panels are drawn (without the photo by itself).
+/// The width, px, below which two panels are drawn (without the photo alone).
 const NARROW: f64 = 500.0;
-/// Narrower than this, one.
+/// The width, px, below which one panel is drawn.
 const NARROWER: f64 = 300.0;
-/// The width that a caption below a narrow picture takes where there is room, px.
+/// The width of a caption below a narrow picture, where there is room, px.
 const CAPTION: f64 = 260.0;
-/// The number of values from which on a map's scale is cut at a quantile.
+/// The number of values from which on a map's scale ends at a quantile.
 const MANY: usize = 1024;
 /// That quantile.
 const QUANTILE: f64 = 0.995;
-/// Said of a photo that the net saw a part of.
+/// The note on a photo of which the net sees a part.
 const FRAMED: &str = "the net saw the part inside the frame";
 
-/// A heat map with its photo, unless that is shown `again`, and its colour bar.
+/// A heat map with its colour bar and its photo, unless the photo is shown already (`again`).
 ///
 /// # Errors
 /// Where the values are no map, or a picture would be too large.
@@ -109,7 +109,7 @@ pub fn classes(map: &ClassMap, width: f64, again: bool) -> Result<Scene> {
     Ok(with_lines(scene, &lines, width))
 }
 
-/// Swatches with names, in as many rows as they need.
+/// Swatches with names, in as many rows as needed.
 pub fn legend(entries: &[(Rgb, String)], width: f64) -> Scene {
     let (mut x, mut y): (f64, f64) = (0.0, 0.0);
     let mut scene = Scene::default();
@@ -128,7 +128,7 @@ pub fn legend(entries: &[(Rgb, String)], width: f64) -> Scene {
     scene
 }
 
-/// `scene` with captions below it, in a column `width` wide.
+/// `scene` with captions below it, in a column `width` px wide.
 pub fn with_lines(mut scene: Scene, lines: &[String], width: f64) -> Scene {
     let limit = scene.width.max(width.min(CAPTION));
     for (i, line) in lines.iter().enumerate() {
@@ -137,18 +137,18 @@ pub fn with_lines(mut scene: Scene, lines: &[String], width: f64) -> Scene {
     scene
 }
 
-/// The opacity of a value's colour over the photo: 0 at the scale's weak end, so that the photo is unchanged there.
+/// The opacity of a value's colour over the photo: 0 at the weak end of the scale, so that the photo is unchanged there.
 fn opacity(ramp: &Ramp, value: f64) -> f64 {
     0.85 * ramp.strength(value).sqrt()
 }
 
-/// Half of the strongest value; nothing where the scale does not begin at zero, or all is zero.
+/// Half of the strongest value; none where the scale does not begin at zero, or all values are zero.
 fn half(field: &Field, ramp: &Ramp) -> Option<f64> {
     let largest = field.values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).fold(0.0, f64::max);
     (largest > 0.0 && (ramp.diverging || ramp.low == 0.0)).then_some(largest / 2.0)
 }
 
-/// What is drawn side by side.
+/// Panels to be drawn side by side.
 struct Panels<'a> {
     ground: Ground<'a>,
     photo: Option<&'a Image>,
@@ -157,7 +157,7 @@ struct Panels<'a> {
     style: Style,
     /// Whether values between cells are interpolated over the photo.
     smooth: bool,
-    /// Whether the photo by itself stands above already.
+    /// Whether the photo alone is shown above already.
     again: bool,
 }
 
@@ -175,8 +175,8 @@ impl Shown {
 }
 
 impl Panels<'_> {
-    /// The panels within `width`, their names below. Also returns a panel's height. `hue` gives a value's colour
-    /// and its opacity over the photo.
+    /// Draws the panels within `width` px, their names below; returns a panel's height, too. `hue` gives a value's colour and its
+    /// opacity over the photo.
     fn draw(&self, width: f64, hue: &dyn Fn(f32, usize, usize) -> (Rgb, f64)) -> Result<(Scene, f64)> {
         let shown = self.shown(width);
         let size = self.size(width, self.count(width));
@@ -217,7 +217,7 @@ impl Panels<'_> {
         Ok((scene, size.1))
     }
 
-    /// Which panels there is room for.
+    /// The panels that fit.
     fn shown(&self, width: f64) -> Shown {
         let over = self.style == Style::Overlay && self.photo.is_some();
         let room = width >= if over { NARROW } else { NARROWER };
@@ -229,13 +229,13 @@ impl Panels<'_> {
         }
     }
 
-    /// How many panels the width is cut into: as many where the photo is left out because it stands above, so that maps of
-    /// one artifact are of one size.
+    /// How many panels share the width. A photo that is left out because it is shown above counts, so that all maps of an artifact
+    /// have one size.
     fn count(&self, width: f64) -> f64 {
         Panels { again: false, ground: self.ground.clone(), ..*self }.shown(width).count()
     }
 
-    /// Draws where the interpolated map crosses `level` over the overlay, which is the last panel.
+    /// Draws the contour of the interpolated map at `level` on the overlay, which is the last panel.
     fn contour(&self, scene: &mut Scene, width: f64, level: f64) {
         let shown = self.shown(width);
         let size = self.size(width, self.count(width));
@@ -255,11 +255,11 @@ impl Panels<'_> {
         }
     }
 
-    /// The size of a panel: whole pixels, the ground's proportions within reason.
+    /// The size of a panel: whole pixels, in the ground's proportions within limits.
     fn size(&self, width: f64, count: f64) -> (f64, f64) {
         let (w, h) = self.ground.size();
         let ratio = (h / w).clamp(0.05, 20.0);
-        // A map of a few cells by itself needs no more room than its cells do.
+        // A map alone, of few cells, is no larger than its cells need.
         let cells = self.field.rows.max(self.field.columns) as f64;
         let largest = if self.photo.is_none() { LARGEST.min((cells * CELL).max(120.0)) } else { LARGEST };
         let wide = ((width - BETWEEN * (count - 1.0)) / count).clamp(60.0, largest).min(largest / ratio).max(16.0);
@@ -268,14 +268,14 @@ impl Panels<'_> {
     }
 }
 
-/// The photo's colours as they are under a map: the stronger the map, the greyer, so that the map's own colours can be read.
+/// A photo's colour under a map: the stronger the map, the greyer, so that the map's colours stay legible.
 fn under_map(c: Rgb, strength: f64) -> Rgb {
     let luma = (0.299 * f64::from(c[0]) + 0.587 * f64::from(c[1]) + 0.114 * f64::from(c[2])) as u8;
     blend(c, [luma; 3], strength.min(1.0))
 }
 
-/// The pieces of the line at `level` through a grid of `columns` x `rows` cells whose corners have the values `at`: marching
-/// squares (Lorensen and Cline 1987, in the plane), ends interpolated.
+/// The segments of the contour at `level` through a grid of `columns` x `rows` cells whose corners have the values `at`: marching
+/// squares (Lorensen and Cline 1987, in the plane), with interpolated ends.
 fn crossings(
     columns: usize,
     rows: usize,
@@ -305,7 +305,7 @@ fn crossings(
     pieces
 }
 
-/// The border of the net's input, light on dark so that it is seen on any photo.
+/// The frame of the net's input, light on dark, so that it is visible on any photo.
 fn frame(scene: &mut Scene, [l, t, w, h]: [f64; 4], left: f64, (width, height): (f64, f64)) {
     let (x0, y0) = (left + l.max(0.0) * width, t.max(0.0) * height);
     let (x1, y1) = (left + (l + w).min(1.0) * width, (t + h).min(1.0) * height);

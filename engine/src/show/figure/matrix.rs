@@ -1,4 +1,4 @@
-//! A matrix of named rows and columns: a coloured cell with its value for each pair, the names beside and below.
+//! A matrix of named rows and columns: a coloured cell with its value for each pair, names beside and below.
 
 use super::super::artifact::Matrix;
 use super::super::colour::{Ramp, Rgb, nan_at};
@@ -11,20 +11,20 @@ use super::SMALL;
 use super::bar::colour_bar;
 use crate::error::Result;
 
-/// The longest side of a cell.
+/// The longest side of a cell, px.
 const CELL: f64 = 64.0;
-/// The largest height of all rows together.
+/// The greatest height of all rows together, px.
 const HIGHEST: f64 = 1600.0;
-/// Cells smaller than this are not drawn one by one.
+/// The side of a cell, px, below which cells are not drawn one by one.
 const SMALLEST: f64 = 4.0;
-/// Cells narrower than this hold no numbers.
+/// The width of a cell, px, below which it has no number.
 const NUMBERED: f64 = 30.0;
-/// The largest width of the names, px.
+/// The greatest width of the names, px.
 const NAMES: f64 = 190.0;
-/// What the colour bar may take beside the cells.
+/// The width reserved for the colour bar, px.
 const ROOM: f64 = 84.0;
 
-/// The matrix with its names and its colour bar, at most `width` wide.
+/// The matrix with its names and its colour bar, at most `width` px wide.
 ///
 /// # Errors
 /// Where the values are no matrix.
@@ -38,7 +38,7 @@ pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
     let high = cell * field.rows as f64;
     let mut scene = Scene::new(beside + cell * field.columns as f64, high);
     if cell < SMALLEST {
-        // Too many for cells of their own: one picture of all.
+        // Too many cells to draw one by one: one picture of all.
         let side = |cells: usize| ((cells as f64 * cell * SCALE).round() as usize).max(1);
         let picture = field.resized(side(field.rows), side(field.columns)).picture(&ramp)?;
         scene.add(Item::Picture([beside, 0.0, cell * field.columns as f64, high], picture));
@@ -59,7 +59,7 @@ pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
     Ok(scene)
 }
 
-/// A coloured square a value, with the value where there is room.
+/// A coloured square for each value, with the number where it fits.
 fn cells(scene: &mut Scene, field: &Field, ramp: &Ramp, beside: f64, cell: f64) {
     for row in 0..field.rows {
         for column in 0..field.columns {
@@ -76,7 +76,7 @@ fn cells(scene: &mut Scene, field: &Field, ramp: &Ramp, beside: f64, cell: f64) 
     }
 }
 
-/// The columns' names below the cells, upright where they do not fit. Returns the height that they take.
+/// Writes the columns' names below the cells, vertically where they do not fit; returns the height that they take.
 fn columns(scene: &mut Scene, matrix: &Matrix, [beside, high]: [f64; 2], cell: f64, every: usize) -> f64 {
     let fits = matrix.columns.iter().all(|n| font::width(n, SMALL, Face::Sans) + 4.0 <= cell);
     let mut longest: f64 = 0.0;
@@ -94,7 +94,7 @@ fn columns(scene: &mut Scene, matrix: &Matrix, [beside, high]: [f64; 2], cell: f
     if fits { SMALL * 1.8 } else { longest + 10.0 }
 }
 
-/// Whether white letters are read on it better than dark ones.
+/// Whether white letters are more legible on a colour than dark ones.
 fn is_dark(colour: Rgb) -> bool {
     0.299 * f64::from(colour[0]) + 0.587 * f64::from(colour[1]) + 0.114 * f64::from(colour[2]) < 128.0
 }

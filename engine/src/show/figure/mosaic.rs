@@ -1,4 +1,4 @@
-//! Many small pictures edge to edge, each in a frame of its group's colour.
+//! Many small pictures without gaps, each framed in the colour of its group.
 
 use super::super::artifact::Mosaic;
 use super::super::field::fitted;
@@ -9,10 +9,10 @@ use super::cloud::{entries, hue};
 use super::map::legend;
 use crate::error::Result;
 
-/// The longest side of a cell.
+/// The longest side of a cell, px.
 const LARGEST: f64 = 72.0;
 
-/// The mosaic, at most `width` wide.
+/// The mosaic, at most `width` px wide.
 ///
 /// # Errors
 /// Where a picture cannot be drawn.
@@ -42,10 +42,10 @@ pub fn drawn(mosaic: &Mosaic, width: f64) -> Result<Scene> {
     Ok(scene)
 }
 
-/// The middle square of a picture.
+/// The central square of a picture.
 ///
 /// # Errors
-/// Where it cannot be cropped, which no picture is known to do.
+/// Where cropping fails, which no picture is known to cause.
 pub fn square(image: &crate::data::Image) -> Result<crate::data::Image> {
     let side = image.width().min(image.height());
     image.center_crop(side, side)

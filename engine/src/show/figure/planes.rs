@@ -1,7 +1,7 @@
-//! Volumes: three planes at right angles through the strongest voxel, the volume itself above, the map over it below.
+//! Volumes: three orthogonal planes through the strongest voxel, the volume above, the map over it below.
 //!
-//! Where it is known where the axes point, planes lie as radiologists look at them: what is superior or anterior is at the top,
-//! what is right or anterior at the left.
+//! Where the orientation is known, planes are shown in the radiological convention: superior or anterior at the top, right or
+//! anterior at the left.
 
 use super::super::artifact::Scale;
 use super::super::colour::{self, BLANK, Ramp, blend};
@@ -17,36 +17,36 @@ use crate::data::Image;
 use crate::error::Result;
 
 const BETWEEN: f64 = 14.0;
-/// The width kept for the colour bar.
+/// The width reserved for the colour bar, px.
 const ROOM: f64 = 84.0;
-/// The longest side of a plane.
+/// The longest side of a plane, px.
 const LARGEST: f64 = 260.0;
-/// The number of values from which on a map's scale is cut at a quantile.
+/// The number of values from which on a map's scale ends at a quantile.
 const MANY: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
-/// Which of a volume's axes run down and across a plane, and whether they are reversed.
+/// A plane: the axes of the volume along its rows and columns, and their directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plane {
-    /// The axis at right angles to it.
+    /// The volume's axis orthogonal to the plane.
     pub through: usize,
-    /// Rows.
+    /// The axis down the plane.
     pub down: Across,
-    /// Columns.
+    /// The axis across the plane.
     pub across: Across,
 }
 
 /// An axis of a plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Across {
-    /// Which of the volume's axes.
+    /// The index of the volume's axis.
     pub axis: usize,
-    /// Whether it runs backwards, so that its last entry comes first.
+    /// Whether it runs backwards, from the last entry to the first.
     pub back: bool,
 }
 
 impl Plane {
-    /// The plane of a volume at right angles to one of its axes.
+    /// The plane of a volume orthogonal to one of its axes.
     pub fn through(map: &VolumeMap, through: usize) -> Plane {
         let plain = |axis| Across { axis, back: false };
         let [a, b] = [0, 1, 2].into_iter().filter(|a| *a != through).collect::<Vec<_>>()[..] else {
@@ -58,7 +58,7 @@ impl Plane {
         Plane { through, down: turned(down), across: turned(across) }
     }
 
-    /// Its name: "axial", "coronal" or "sagittal" where it is known where the axes point.
+    /// Its name: "axial", "coronal" or "sagittal" where the orientation is known.
     pub fn name(&self, map: &VolumeMap) -> String {
         match map.orientation.map(|o| o.body(self.through)) {
             Some(0) => "sagittal".into(),
@@ -68,7 +68,7 @@ impl Plane {
         }
     }
 
-    /// The volume's place, in voxels, of a place on the plane (shares of its height and width) at `slice`.
+    /// The position in the volume, voxels, of a position on the plane (shares of its height and width) at `slice`.
     pub fn place(&self, size: [usize; 3], slice: f64, down: f64, across: f64) -> [f64; 3] {
         let mut at = [slice; 3];
         for (side, share) in [(self.down, down), (self.across, across)] {
@@ -78,7 +78,7 @@ impl Plane {
     }
 }
 
-/// The grey window of a volume: its values' 1 and 99 % quantiles.
+/// The grey window of a volume: the 1 and 99 % quantiles of its values.
 pub fn window(voxels: &[f32]) -> (f64, f64) {
     let mut finite: Vec<f32> = voxels.iter().copied().filter(|v| v.is_finite()).collect();
     finite.sort_by(f32::total_cmp);
@@ -88,10 +88,10 @@ pub fn window(voxels: &[f32]) -> (f64, f64) {
     if low < high { (low, high) } else { (low - 0.5, low + 0.5) }
 }
 
-/// The three planes, at most `width` wide.
+/// The three planes, at most `width` px wide.
 ///
 /// # Errors
-/// Where the arrays have other axes than the map says.
+/// Where the arrays do not have the map's axes.
 pub fn drawn(map: &VolumeMap, width: f64) -> Result<Scene> {
     let (size, voxels, values) = (map.size(), map.voxels()?, map.map()?);
     let focus = map.focus()?;
@@ -99,7 +99,7 @@ pub fn drawn(map: &VolumeMap, width: f64) -> Result<Scene> {
     let ramp = values.as_ref().map(|(_, v)| Ramp::fit(map.scale, v, sharp(v.len()).then_some(QUANTILE)));
     let spacing = map.spacing.unwrap_or([1.0; 3]);
     let planes = [0, 1, 2].map(|through| Plane::through(map, through));
-    // As in an atlas: axial, coronal, sagittal.
+    // In the order of an atlas: axial, coronal, sagittal.
     let order = match map.orientation {
         Some(o) => [2, 1, 0].map(|body| planes[(0..3).find(|a| o.body(*a) == body).unwrap_or(0)]),
         None => planes,
@@ -158,7 +158,7 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    /// One plane with lines towards the voxel that it goes through, and its name below.
+    /// One plane with lines at the voxel that it passes through, and its name below.
     fn panel(&self, plane: &Plane, wide: f64, high: f64, over: bool) -> Result<Scene> {
         let slice = self.focus[plane.through] as f64 + 0.5;
         let picture = self.picture(plane, slice, [(high * SCALE) as usize, (wide * SCALE) as usize], over)?;
@@ -185,7 +185,7 @@ impl Drawing<'_> {
         Ok(scene)
     }
 
-    /// The letters of where the ends of rows and columns point.
+    /// Writes the letters of the directions at the ends of rows and columns.
     fn letters(&self, plane: &Plane, wide: f64, high: f64, scene: &mut Scene) {
         let Some(orientation) = self.map.orientation else { return };
         let ends = |side: Across| {
@@ -228,7 +228,7 @@ impl Drawing<'_> {
     }
 }
 
-/// The value at a place in cells, interpolated between their centres; beyond the border the border's.
+/// The value at a position in cells, interpolated between their centres; beyond the border, the border's value.
 pub fn smooth(values: &[f32], cells: [usize; 3], place: [f64; 3]) -> f32 {
     let low = place.map(|p| (p - 0.5).floor());
     let share = [0, 1, 2].map(|a| place[a] - 0.5 - low[a]);

@@ -1,5 +1,5 @@
-//! Plots, drawn by plotters on a [`Recorder`]: axes with round ticks, lines, bars and points with error bars; a legend
-//! above, where it covers nothing, and names of categories turned where they are long.
+//! Plots, drawn by plotters on a [`Recorder`]: axes with round ticks; lines, bars and points with error bars; a legend above, where
+//! it covers nothing; names of categories, rotated where they are long.
 
 use super::super::artifact::{Mark, Plot, Series};
 use super::super::colour::{self, Rgb};
@@ -19,24 +19,24 @@ use plotters::prelude::{
 use std::convert::Infallible;
 
 const HEIGHT: f64 = 300.0;
-/// The height of a scatter of many points, whose two axes matter alike.
+/// The height of a scatter plot of many points, px, whose two axes are equally important.
 const CLOUD: f64 = 480.0;
 const WIDEST: f64 = 680.0;
-/// The longest that a category's name is written.
+/// The greatest length of a category's name, px.
 const NAME: f64 = 130.0;
-/// Names closer to each other than this stand upright.
+/// The distance between names, px, below which they are written vertically.
 const STANDING: f64 = 16.0;
-/// White above and to the right of the axes.
+/// The space above and to the right of the axes, px.
 const ROOM: (f64, f64) = (6.0, 14.0);
-/// The length of a tick; its text is twice as far from the axis.
+/// The length of a tick, px; its text is twice as far from the axis.
 const TICK: f64 = 4.0;
-/// The size of an axis's name, and the room for it.
+/// The font size of an axis's name, and the space for it, px.
 const LABEL: (f64, f64) = (SMALL + 1.0, 18.0);
 
-/// The plot, at most `width` wide.
+/// The plot, at most `width` px wide.
 ///
 /// # Errors
-/// Where plotters refuses to draw, which no value makes it do.
+/// Where plotters fails to draw, which no value is known to cause.
 pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
     let width = if plot.categories.len() > 40 { width } else { width.min(WIDEST) };
     let cloud =
@@ -70,7 +70,7 @@ pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
     Ok(scene)
 }
 
-/// A plot of one point as its number: axes would say nothing more.
+/// A plot of a single point, as its number.
 fn single(plot: &Plot, width: f64) -> Option<Scene> {
     let mut all = plot.series.iter().flat_map(|s| finite(s).map(move |p| (s, p)));
     let (Some((series, (i, x, y))), None) = (all.next(), all.next()) else { return None };
@@ -89,7 +89,7 @@ fn single(plot: &Plot, width: f64) -> Option<Scene> {
     Some(scene)
 }
 
-/// The room beside and below the axes, px, and the ends of both.
+/// The space beside and below the axes, px, and their ranges.
 struct Frame {
     left: f64,
     foot: f64,
@@ -100,7 +100,7 @@ struct Frame {
 type Wrong = DrawingAreaErrorKind<Infallible>;
 type Chart<'a, 'b> = ChartContext<'a, Recorder<'b>, Cartesian2d<Axis, Axis>>;
 
-/// Draws axes and series; returns where the categories' names belong on the axis, px.
+/// Draws axes and series; returns the positions of the categories' names along the axis, px.
 fn chart(
     plot: &Plot,
     frame: &Frame,
@@ -145,7 +145,7 @@ fn chart(
     let spread = plot.series.iter().filter(|s| s.mark != Mark::Bar && !s.bars.is_empty()).count();
     let mut beside = 0;
     for (i, series) in plot.series.iter().enumerate().filter(|(_, s)| s.mark != Mark::Bar) {
-        // Error bars of several series stand beside each other, not on one another.
+        // Error bars of several series are drawn side by side.
         let mut shift = 0.0;
         if !series.bars.is_empty() && spread > 1 && series.mark == Mark::Line {
             shift = (beside as f64 - (spread as f64 - 1.0) / 2.0) * 5.0 * unit;
@@ -157,7 +157,7 @@ fn chart(
     Ok((0..plot.categories.len()).map(place).map(|(x, y)| (px(x), px(y))).collect())
 }
 
-/// Bars of all series, side by side at each place; `unit` is how much of x is a px.
+/// Draws the bars of all series, side by side at each position; `unit` is the length in x of a px.
 fn bars(chart: &mut Chart, plot: &Plot, unit: f64) -> std::result::Result<(), Wrong> {
     let those: Vec<(usize, &Series)> = plot.series.iter().enumerate().filter(|(_, s)| s.mark == Mark::Bar).collect();
     let gap = if plot.categories.is_empty() { spacing(plot) } else { 1.0 };
@@ -177,7 +177,7 @@ fn bars(chart: &mut Chart, plot: &Plot, unit: f64) -> std::result::Result<(), Wr
     Ok(())
 }
 
-/// Lines and points of a series; a point that is not finite breaks its line.
+/// Draws the lines and points of a series; a point that is not finite interrupts its line.
 fn points(chart: &mut Chart, series: &Series, hue: Rgb, unit: f64, shift: f64) -> std::result::Result<(), Wrong> {
     let dots: Vec<(usize, f64, f64)> = finite(series).map(|(i, x, y)| (i, x + shift, y)).collect();
     for (i, x, _) in &dots {
@@ -197,19 +197,19 @@ fn points(chart: &mut Chart, series: &Series, hue: Rgb, unit: f64, shift: f64) -
     Ok(())
 }
 
-/// The finite points of a series with their numbers.
+/// The finite points of a series with their indices.
 fn finite(series: &Series) -> impl Iterator<Item = (usize, f64, f64)> {
     let all = series.x.iter().zip(&series.y).enumerate();
     all.map(|(i, (x, y))| (i, *x, *y)).filter(|(_, x, y)| x.is_finite() && y.is_finite())
 }
 
-/// An error bar with caps in one stroke, `half` of x to either side; plotters' own puts a circle on the value.
+/// An error bar with caps as one line, `half` in x to either side; plotters' own has a circle at the value.
 fn whisker(x: f64, (low, high): (f64, f64), half: f64, hue: Rgb) -> Option<PathElement<(f64, f64)>> {
     let path = vec![(x - half, low), (x + half, low), (x, low), (x, high), (x - half, high), (x + half, high)];
     (low.is_finite() && high.is_finite()).then(|| PathElement::new(path, line(hue, 1.1)))
 }
 
-/// Marks on an x axis of numbers `across` px long, as many as have room beside each other.
+/// Ticks on a numeric x axis `across` px long, as many as fit.
 fn numbers(xs: (f64, f64), across: f64) -> Vec<(f64, String)> {
     let marked =
         |count| -> Vec<(f64, String)> { ticks(xs.0, xs.1, count).into_iter().map(|t| (t, number(t))).collect() };
@@ -228,7 +228,8 @@ enum Turn {
     Standing,
 }
 
-/// The categories' names: upright where they fit, else slanted, else standing, every n-th where even that is too dense.
+/// The categories' names: horizontal where they fit, else slanted, else vertical, and only every n-th where they are still too
+/// dense.
 struct Names {
     texts: Vec<String>,
     longest: f64,
@@ -237,7 +238,7 @@ struct Names {
 }
 
 impl Names {
-    /// The names for an axis from `left` to `right`.
+    /// The names for an axis from `left` to `right`, px.
     fn fitting(categories: &[String], left: f64, right: f64) -> Names {
         let step = (right - left) / categories.len().max(1) as f64;
         let texts: Vec<String> = categories.iter().map(|c| font::abbreviate(c, SMALL, NAME)).collect();
@@ -251,7 +252,7 @@ impl Names {
         Names { texts, longest, turn, every }
     }
 
-    /// How far slanted names would reach beyond the left border.
+    /// The length by which slanted names reach beyond the left border, px.
     fn overhang(&self, left: f64, right: f64) -> f64 {
         if self.turn != Turn::Slanted {
             return 0.0;
@@ -263,7 +264,7 @@ impl Names {
         self.texts.iter().enumerate().map(reach).fold(0.0, f64::max)
     }
 
-    /// The height that they take; without names, that of the numbers.
+    /// The height of the names, px; without names, that of numbers.
     fn height(&self) -> f64 {
         match self.turn {
             Turn::Flat => 19.0,
@@ -272,13 +273,13 @@ impl Names {
         }
     }
 
-    /// What plotters writes on the axis itself: the names that are not turned.
+    /// The names that plotters itself writes on the axis: those that are horizontal.
     fn marks(&self) -> Vec<(f64, String)> {
         let flat = self.turn == Turn::Flat;
         self.texts.iter().enumerate().filter(|_| flat).map(|(i, n)| (i as f64, n.clone())).collect()
     }
 
-    /// Writes turned names below their `places` on the axis; plotters turns by right angles only.
+    /// Writes rotated names below their `places` on the axis; plotters rotates by right angles only.
     fn write(&self, places: &[(f64, f64)], panel: &mut Scene) {
         for (name, (x, y)) in self.texts.iter().zip(places).step_by(self.every) {
             let (at, turn) = match self.turn {

@@ -1,5 +1,5 @@
-//! A backend of plotters that records what is drawn on a [`Scene`], so that a plot is written as PNG and as SVG by the
-//! same code as everything else and its letters come from the same font.
+//! A plotters backend that records drawing operations on a [`Scene`], so that a plot is written as PNG and SVG by the same code as
+//! everything else, with letters from the same font.
 
 use super::super::colour::Rgb;
 use super::super::font::{self, Face};
@@ -11,28 +11,28 @@ use plotters_backend::{
 };
 use std::convert::Infallible;
 
-/// Units of the backend in a px: plotters counts in whole numbers, and a line may be 0.7 px wide.
+/// Backend units per px: plotters uses integer coordinates, and a line may be 0.7 px wide.
 const FINE: f64 = 16.0;
 /// The least side of a filled rectangle, px, so that it stays visible.
 const LEAST: f64 = 0.3;
 
-/// `px` in units of the backend.
+/// Converts px to backend units.
 pub fn fine(px: f64) -> i32 {
     (px * FINE).round() as i32
 }
 
-/// Units of the backend in px.
+/// Converts backend units to px.
 pub fn px(units: i32) -> f64 {
     f64::from(units) / FINE
 }
 
-/// Records on a scene of fixed size.
+/// A backend that records on a scene of fixed size.
 pub struct Recorder<'a> {
     scene: &'a mut Scene,
 }
 
 impl<'a> Recorder<'a> {
-    /// Draws on `scene`, above what is there.
+    /// A backend that draws on `scene`, above its content.
     pub fn new(scene: &'a mut Scene) -> Self {
         Recorder { scene }
     }
@@ -106,7 +106,7 @@ impl DrawingBackend for Recorder<'_> {
 
     fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: BackendCoord) -> Done {
         let size = style.size() / FINE;
-        // From the anchor down to the baseline; capitals and digits are about 0.7 em high.
+        // The offset from the anchor to the baseline; capitals and digits are about 0.7 em high.
         let down = match style.anchor().v_pos {
             VPos::Top => 0.75 * size,
             VPos::Center => 0.35 * size,
@@ -153,7 +153,7 @@ fn face(style: &impl BackendTextStyle) -> Face {
     if matches!(style.family(), FontFamily::Monospace) { Face::Mono } else { Face::Sans }
 }
 
-/// The colour as it looks on the white page: a scene knows no transparency.
+/// The colour as it appears on a white page: a scene has no transparency.
 fn on_white(colour: BackendColor) -> Rgb {
     let (r, g, b) = colour.rgb;
     [r, g, b].map(|c| (255.0 - (255.0 - f64::from(c)) * colour.alpha.clamp(0.0, 1.0)).round() as u8)

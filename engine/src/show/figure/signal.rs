@@ -13,27 +13,27 @@ use super::bar::{colour_bar, ticks};
 use super::map::with_lines;
 use crate::error::Result;
 
-/// Channels drawn at most.
+/// How many channels are drawn.
 const CHANNELS: usize = 12;
-/// The height of a channel by itself, and of one among many.
+/// The height of a single channel, and of one among several, px.
 const HEIGHT: (f64, f64) = (150.0, 56.0);
-/// The height of a band.
+/// The height of a band, px.
 const BAND: f64 = 12.0;
-/// The widest panel.
+/// The greatest width of a panel, px.
 const WIDEST: f64 = 700.0;
-/// The width kept for ticks and names at the left, and for the colour bar at the right.
+/// The widths reserved for ticks and names at the left, and for the colour bar at the right, px.
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 84.0;
-/// White within a panel, above and below the line.
+/// The space within a panel above and below the line, px.
 const INSET: f64 = 6.0;
-/// The number of values from which on a map's scale is cut at a quantile.
+/// The number of values from which on a map's scale ends at a quantile.
 const MANY: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
-/// The signal with its map, at most `width` wide.
+/// The signal with its map, at most `width` px wide.
 ///
 /// # Errors
-/// Where the arrays have other axes than the map says.
+/// Where the arrays do not have the map's axes.
 pub fn drawn(map: &SignalMap, width: f64) -> Result<Scene> {
     let (signal, values) = (map.channels()?, map.map_rows()?);
     let all: Vec<f32> = values.iter().flatten().copied().collect();
@@ -78,7 +78,7 @@ pub fn drawn(map: &SignalMap, width: f64) -> Result<Scene> {
     Ok(with_lines(scene, &lines, width))
 }
 
-/// The channels that are drawn, in order: all, or those of the strongest values of their own.
+/// The channels to draw, in order: all, or those with the strongest values.
 fn chosen(signal: &[Vec<f32>], values: &[Vec<f32>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..signal.len()).collect();
     if order.len() > CHANNELS {
@@ -102,7 +102,7 @@ struct Panel<'a> {
 }
 
 impl Panel<'_> {
-    /// The ends of the channel's values; NaN and infinite ones apart.
+    /// The range of the channel's finite values.
     fn ends(&self) -> (f64, f64) {
         let finite = self.samples.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v));
         let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -118,7 +118,7 @@ impl Panel<'_> {
         self.high - INSET - (value - low) / (high - low) * (self.high - 2.0 * INSET)
     }
 
-    /// The colour of the panel: the weak end of the map's colours, so that weak values do not show.
+    /// The colour of the panel: the weak end of the map's colours, so that weak values are invisible.
     fn ground(&self) -> Rgb {
         match self.ramp {
             Some(ramp) if ramp.diverging => ramp.at(0.5),
@@ -127,19 +127,19 @@ impl Panel<'_> {
         }
     }
 
-    /// The colour and the width of the line where the map has a value.
+    /// The colour and the width of the line at a value of the map.
     fn pen(&self, value: Option<f32>) -> (Rgb, f64) {
         let ground = self.ground();
         let dark = ground.iter().map(|c| u32::from(*c)).sum::<u32>() < 384;
         let plain = blend(ground, if dark { [255; 3] } else { [0; 3] }, 0.45);
         let (Some(value), Some(ramp)) = (value.filter(|v| !v.is_nan()), self.ramp) else { return (plain, 1.0) };
         let strength = ramp.strength(f64::from(value));
-        // Near the quiet end the colour is that of the panel.
+        // Near the weak end the colour blends into the panel's.
         let colour = ramp.colour(f64::from(value)).map_or(plain, |c| blend(plain, c, (2.5 * strength).min(1.0)));
         (colour, 1.0 + 1.6 * strength)
     }
 
-    /// The map's value over the middle of samples `from` to `to`: the strongest of its cells there.
+    /// The strongest value of the map's cells at samples `from` to `to`.
     fn over(&self, from: f64, to: f64) -> Option<f32> {
         let row = self.row?;
         let (first, last) = (self.map.cell(from, row.len()), self.map.cell(to, row.len()));
@@ -154,7 +154,8 @@ impl Panel<'_> {
         found.max_by(|a, b| ramp.strength(f64::from(*a)).total_cmp(&ramp.strength(f64::from(*b))))
     }
 
-    /// The line: a piece between each two samples, or where there are more samples than pixels an upright piece a pixel.
+    /// The line: a segment between neighbouring samples, or where there are more samples than pixels, a vertical segment for each
+    /// pixel.
     fn line(&self) -> Scene {
         let mut scene = Scene::new(self.wide, self.high);
         scene.add(Item::Area([0.0, 0.0, self.wide, self.high], self.ground()));
@@ -188,13 +189,13 @@ impl Panel<'_> {
                 before = self.samples.get(to - 1).map(|v| f64::from(*v)).filter(|v| v.is_finite());
             }
         }
-        // What counts most is drawn over what does not.
+        // Strong segments are drawn over weak ones.
         pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
         pieces.into_iter().for_each(|(_, item)| scene.add(item));
         scene
     }
 
-    /// The map's colours along the signal.
+    /// The band of the map's colours along the signal.
     fn band(&self, row: &[f32], ramp: &Ramp) -> Result<Scene> {
         let (columns, n) = ((self.wide * SCALE) as usize, self.samples.len() as f64);
         let strip = paint(columns, 1, |x, _| {
@@ -207,7 +208,7 @@ impl Panel<'_> {
         Ok(scene)
     }
 
-    /// The ends of the channel's values, and its number where there are several.
+    /// Writes the range of the channel's values, and the channel's number where there are several.
     fn scale(&self, scene: &mut Scene, top: f64, channel: Option<usize>) {
         let (low, high) = self.ends();
         let small = SMALL - 1.0;
@@ -224,7 +225,7 @@ impl Panel<'_> {
     }
 }
 
-/// The axis of time below the panels.
+/// The time axis below the panels.
 fn axis(map: &SignalMap, wide: f64, scene: &mut Scene) {
     let n = map.length() as f64;
     let (end, label) = match map.rate {

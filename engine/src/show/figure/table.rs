@@ -1,11 +1,11 @@
-//! A table drawn as a picture: the first rows, numbers to the right, texts cut where there is no room.
+//! A table as a picture: the first rows, numbers aligned to the right, texts cut where they do not fit.
 
 use super::super::font::{self, Face};
 use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters, paragraph};
 use super::super::table::{Cell, Table};
 use super::SMALL;
 
-/// Rows drawn at most.
+/// How many rows are drawn.
 const ROWS: usize = 20;
 const SIZE: f64 = 12.0;
 const LINE: f64 = 20.0;
@@ -25,7 +25,7 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
             cells.fold(head, f64::max) + 2.0 * PAD
         })
         .collect();
-    // A number that is cut is another number.
+    // A number is never cut: that would be another number.
     let least: Vec<f64> = (0..natural.len())
         .map(|c| match is_of_numbers(table, c) {
             true => {
@@ -75,7 +75,7 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
     scene
 }
 
-/// Whether a column holds numbers and nothing else.
+/// Whether a column has only numbers.
 fn is_of_numbers(table: &Table, column: usize) -> bool {
     let mut cells = table.rows().iter().map(|r| &r[column]);
     cells.clone().any(|c| c.number().is_some()) && cells.all(|c| c.number().is_some() || *c == Cell::Nothing)
@@ -86,8 +86,8 @@ fn shown(cell: &Cell) -> String {
     if cell.number().is_some() { text.replace('-', "−") } else { text }
 }
 
-/// Widths of the columns within `width`: natural where they fit, else the widest give way first, but no column to less than `least`.
-/// Columns for which there is no room at all are left out.
+/// The widths of the columns within `width`: natural where they fit, else the widest are reduced first, but none below `least`.
+/// Columns that do not fit at all are left out.
 fn share(natural: &[f64], least: &[f64], width: f64) -> Vec<f64> {
     let most = natural.len().min((width / NARROWEST).floor().max(1.0) as usize);
     let count = (1..=most).rev().find(|n| least[..*n].iter().sum::<f64>() <= width).unwrap_or(1);
@@ -105,7 +105,7 @@ fn share(natural: &[f64], least: &[f64], width: f64) -> Vec<f64> {
     }
 }
 
-/// The width to which the widest columns are cut so that all fit into `width`.
+/// The width to which the widest columns are reduced so that all fit into `width`.
 fn cap(mut natural: Vec<f64>, width: f64) -> f64 {
     if natural.iter().sum::<f64>() <= width {
         return f64::INFINITY;
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_width() {
-        // A text of 200 gives way to two numbers of 80; what has no room beside them is left out.
+        // A text of 200 is reduced in favour of two numbers of 80; columns that still do not fit are left out.
         assert_eq!(share(&[200.0, 80.0, 80.0], &[44.0, 80.0, 80.0], 220.0), [60.0, 80.0, 80.0]);
         assert_eq!(share(&[200.0, 80.0, 80.0], &[44.0, 80.0, 80.0], 150.0), [70.0, 80.0]);
         assert_eq!(share(&[90.0, 90.0], &[80.0, 44.0], 140.0), [80.0, 60.0]);

@@ -1,4 +1,4 @@
-//! Grids of tiles on one shared scale, so that an inactive tile looks inactive beside an active one, and rows of pictures.
+//! Grids of tiles on a common scale, so that an inactive tile looks inactive beside an active one; and rows of pictures.
 
 use super::super::artifact::{Grid, Pictures, Scale, Tile};
 use super::super::colour::{self, Ramp};
@@ -15,11 +15,11 @@ use crate::error::{Error, Result};
 use crate::tensor::to_f32;
 use candle_core::Tensor;
 
-/// White between tiles.
+/// The space between tiles, px.
 const BETWEEN: f64 = 5.0;
-/// The narrowest column of tiles.
+/// The least width of a column of tiles, px.
 const NARROWEST: f64 = 10.0;
-/// The longest side of a tile.
+/// The longest side of a tile, px.
 const LARGEST: f64 = 220.0;
 
 /// A tile's numbers: one map, or red, green and blue.
@@ -31,7 +31,7 @@ enum Content {
 /// Tiles with captions and one colour bar.
 ///
 /// # Errors
-/// Where a tile is neither a map nor three of them, or the figure would be too large.
+/// Where a tile is neither one map nor three, or the figure would be too large.
 pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
     if grid.tiles.is_empty() {
         return Ok(paragraph("no tiles", SMALL, width, 1, SOFT, false));
@@ -119,7 +119,7 @@ impl Content {
         }
     }
 
-    /// The tile within `wide` x `high` px, in its own proportions.
+    /// The tile's picture within `wide` x `high` px, in its own proportions.
     fn picture(&self, ramp: &Ramp, wide: f64, high: f64) -> Result<Image> {
         let (rows, columns) = self.size();
         let zoom = (wide * SCALE / columns as f64).min(high * SCALE / rows as f64);
@@ -155,7 +155,7 @@ fn content(values: &Tensor) -> Result<Content> {
     }
 }
 
-/// Colour tiles need zero in the middle.
+/// A scale with zero in the middle, which colour tiles need.
 fn symmetric(scale: Scale) -> Scale {
     match scale {
         Scale::Sequential { high, .. } | Scale::Falling { high, .. } => Scale::Diverging { bound: high },
@@ -164,7 +164,7 @@ fn symmetric(scale: Scale) -> Scale {
     }
 }
 
-/// From zero up, or around zero where values of both signs occur.
+/// From zero, or around zero where values have both signs.
 fn signed(values: &[f32]) -> Scale {
     match values.iter().any(|v| *v < 0.0) {
         true => Scale::Diverging { bound: None },
@@ -172,19 +172,19 @@ fn signed(values: &[f32]) -> Scale {
     }
 }
 
-/// The number of columns asked for, or one that makes the whole wider than high, with full rows where that is no single column.
+/// The given number of columns, or one for which the grid is wider than high, with full rows where several columns allow that.
 fn columns(count: usize, asked: Option<usize>) -> usize {
     let near = (count as f64 * 1.6).sqrt().ceil() as usize;
     let even = (near.saturating_sub(3).max(2)..=near + 2).rev().find(|c| count.is_multiple_of(*c));
     asked.or(even).unwrap_or(near).clamp(1, count.max(1))
 }
 
-/// White between tiles: less where they are many and small.
+/// The space between tiles, px; less where they are many and small.
 fn between(columns: usize) -> f64 {
     if columns > 16 { BETWEEN / 2.0 } else { BETWEEN }
 }
 
-/// The size of a tile of `columns` x `rows` cells: as large as fits, whole pixels a cell where cells are enlarged.
+/// The size of a tile of `columns` x `rows` cells: as large as fits, with whole pixels for each cell where cells are enlarged.
 fn tile_size(cells: f64, rows: f64, columns: usize, width: f64) -> (f64, f64) {
     let room = (width - between(columns) * (columns - 1) as f64) / columns as f64;
     let limit = room.min(LARGEST).min(LARGEST * cells / rows) * SCALE;
@@ -193,7 +193,7 @@ fn tile_size(cells: f64, rows: f64, columns: usize, width: f64) -> (f64, f64) {
     ((cells * zoom).floor() / SCALE, (rows * zoom).floor().max(1.0) / SCALE)
 }
 
-/// Pictures in columns `wide` px wide, captions below them in up to `lines` lines; whether all could be written.
+/// Pictures in columns `wide` px wide, with captions of up to `lines` lines below; returns whether all captions fit.
 fn arrange(
     images: Vec<Image>,
     captions: &[&str],
@@ -229,7 +229,7 @@ fn arrange(
     (scene, captioned)
 }
 
-/// In place of captions that would not fit: where the tiles begin and end.
+/// The text that replaces captions that do not fit: the names of the first and the last tile.
 fn numbering(tiles: &[Tile], columns: usize) -> String {
     let (first, last) = (&tiles[0].caption, &tiles[tiles.len() - 1].caption);
     format!("{} tiles, {columns} a row, from {first} at the top left to {last}", tiles.len())

@@ -1,4 +1,4 @@
-//! Plots in a terminal: bars for a few named values, a table for a few points, a line of blocks a series for many.
+//! Plots in a terminal: bars for a few named values, a table for a few points, a line of blocks for each series of many.
 
 use super::super::artifact::{Plot, Series};
 use super::super::table::{Cell, Table, short};
@@ -6,7 +6,7 @@ use super::columns::{fitted, text_table};
 use super::plain;
 use unicode_width::UnicodeWidthStr;
 
-/// Points shown one by one at most.
+/// How many points are listed one by one.
 const FEW: usize = 16;
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -57,7 +57,7 @@ fn table(plot: &Plot, width: usize) -> String {
     head + &text_table(&table, width, FEW)
 }
 
-/// Each series as one line of blocks between its smallest and largest value.
+/// Each series as a line of blocks between its minimum and maximum.
 fn lines(plot: &Plot, width: usize) -> String {
     let wide = plot.series.iter().map(|s| plain(&s.name).width()).max().unwrap_or(0).min(width / 4);
     let room = width.saturating_sub(wide + 30).clamp(8, 60);
