@@ -1,4 +1,4 @@
-//! Exact nearest neighbours by matrix products: candidates from f32 products with their error bound, distances again in f64.
+//! Exact nearest neighbours: candidates by f32 matrix products with an error bound, their distances again in f64.
 
 use crate::kernels::matmul::{Matrix, matmul};
 use rayon::prelude::*;
@@ -13,35 +13,35 @@ crate::choice! {
     }
 }
 
-/// For each query its k nearest rows, nearest first; of equals the lower row.
+/// The k nearest rows for each query, nearest first; of equal distances the lower row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbours {
-    /// Neighbours a query.
+    /// The number of neighbours for each query.
     pub k: usize,
-    /// Queries x k row numbers.
+    /// Queries x k row indices.
     pub indices: Vec<u32>,
     /// Queries x k distances.
     pub distances: Vec<f64>,
 }
 
 impl Neighbours {
-    /// The row numbers of query `i`.
+    /// The row indices for query `i`.
     pub fn of(&self, i: usize) -> &[u32] {
         &self.indices[i * self.k..(i + 1) * self.k]
     }
 
-    /// The distances of query `i`.
+    /// The distances for query `i`.
     pub fn distances_of(&self, i: usize) -> &[f64] {
         &self.distances[i * self.k..(i + 1) * self.k]
     }
 }
 
-/// Queries whose products are computed at a time.
+/// How many queries are multiplied at a time.
 const BLOCK: usize = 64;
 
-/// The `k` nearest rows of `base` (n x d) for each row of `queries` (m x d); `None` asks for each row's neighbours among
-/// the others. `k` is at most the number of rows. Exact for any finite values: a row is left out only where the error bound of
-/// its f32 product proves that `k` others are nearer.
+/// The `k` nearest rows of `base` (n x d) for each row of `queries` (m x d); `None` stands for each row's neighbours among the
+/// others. `k` is at most the number of rows. Exact for any finite values: a row is left out only where the error bound of its f32
+/// product proves that `k` others are nearer.
 pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric: Metric) -> Neighbours {
     let (n, itself) = (base.len() / d.max(1), queries.is_none());
     let k = k.min(if itself { n.saturating_sub(1) } else { n });
@@ -77,10 +77,10 @@ pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric
     Neighbours { k, indices, distances }
 }
 
-/// The rows that may be among the `k` nearest, given their f32 products with a query and the squared norms of both; `own`
-/// is the query's own row.
+/// The rows that may be among the `k` nearest, given their f32 products with a query and the squared norms of both; `own` is the
+/// query's own row.
 ///
-/// A squared distance |q|^2 + |b|^2 - 2 q b has an error of at most (d + 8) 2^-24 (|q|^2 + |b|^2): the product's d roundings
+/// A squared distance |q|^2 + |b|^2 - 2 q b has an error of at most (d + 8) 2^-24 (|q|^2 + |b|^2): d roundings of the product
 /// (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1), and those of centring.
 fn candidates(products: &[f32], query: f64, norms: &[f64], d: usize, k: usize, own: Option<usize>) -> Vec<u32> {
     if k == 0 {
@@ -96,14 +96,14 @@ fn candidates(products: &[f32], query: f64, norms: &[f64], d: usize, k: usize, o
     others().filter(|j| distance(*j) - error(*j) <= kth).map(|j| j as u32).collect()
 }
 
-/// A row's squared length.
+/// The squared norm of a row.
 fn norm(row: &[f32]) -> f64 {
     row.iter().map(|v| f64::from(*v).powi(2)).sum()
 }
 
-/// The squared distance of two rows.
+/// The squared Euclidean distance of two rows.
 pub fn squared(a: &[f32], b: &[f32]) -> f64 {
-    // Four sums in a fixed pattern, so that the compiler may use vector registers.
+    // Four sums in a fixed pattern, which the compiler can vectorise.
     let mut sums = [0f64; 4];
     let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
     let rest: f64 =
@@ -119,9 +119,9 @@ pub fn squared(a: &[f32], b: &[f32]) -> f64 {
 
 /// The scaling of rows for f32 products.
 enum Scaling {
-    /// To length 1, for angles.
+    /// To norm 1, for cosine distances.
     Unit,
-    /// Centred, and scaled by a power of two, for straight distances.
+    /// Centred, and scaled by a power of two, for Euclidean distances.
     Centred { centre: Vec<f32>, factor: f32 },
 }
 
@@ -155,10 +155,10 @@ impl Scaling {
     }
 }
 
-/// Rows from which the centre is computed, evenly spaced.
+/// How many rows, evenly spaced, the centre is computed from.
 const SAMPLED: usize = 501;
 
-/// The median of each value over rows: a centre that a few far rows do not move.
+/// The median of each column over rows: a centre that outliers do not move.
 fn median(rows: &[f32], d: usize) -> Vec<f32> {
     let n = rows.len() / d.max(1);
     let sampled = n.min(SAMPLED);

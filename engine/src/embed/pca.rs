@@ -1,4 +1,4 @@
-//! Principal components by subspace iteration with a small dense eigenproblem at its end (Halko, Martinsson, Tropp 2011).
+//! Principal components by subspace iteration, with a small dense eigenproblem at the end (Halko, Martinsson, Tropp 2011).
 
 use crate::kernels::matmul::{Matrix, matmul};
 use crate::random::Stream;
@@ -9,20 +9,20 @@ use rayon::prelude::*;
 pub struct Pca {
     /// The mean row.
     pub mean: Vec<f64>,
-    /// Components x d, orthonormal, by falling variance; each's largest entry in magnitude is positive.
+    /// Components x d, orthonormal, by decreasing variance; the entry of largest magnitude of each is positive.
     pub components: Vec<f64>,
-    /// The variance along each (divisor n - 1).
+    /// The variance along each component (divisor n - 1).
     pub variances: Vec<f64>,
-    /// The variance of all together.
+    /// The total variance over all d columns.
     pub total: f64,
-    /// n x components: the rows' coordinates.
+    /// The rows' coordinates, n x components.
     pub scores: Vec<f64>,
 }
 
-/// Rows whose products one task computes.
+/// How many rows a task multiplies.
 const BLOCK: usize = 256;
 
-/// The `k` leading components of `rows`, n x d; k is at most min(n, d).
+/// The `k` leading principal components of `rows`, n x d; k is at most min(n, d).
 pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
     let n = rows.len() / d.max(1);
     let k = k.min(d).min(n);
@@ -32,7 +32,7 @@ pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
     let centred: Vec<f64> =
         rows.par_chunks(d.max(1)).flat_map_iter(|r| r.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m)).collect();
     let total = centred.iter().map(|v| v * v).sum::<f64>() / (n.max(2) - 1) as f64;
-    // More columns than asked for, so that the asked ones settle quickly.
+    // More columns than requested, so that the requested ones converge quickly.
     let width = (k + 8).min(d).min(n);
     let stream = Stream::new(0, "pca");
     let mut basis: Vec<f64> = (0..(d * width) as u64).map(|i| stream.normal_at(i)).collect();
@@ -53,7 +53,7 @@ pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
             break;
         }
     }
-    // Rayleigh-Ritz: the best components within the final subspace.
+    // Rayleigh-Ritz: the best components in the final subspace.
     let y = times(&centred, n, d, &basis, width);
     let (eigenvalues, turn) = eigen(&transposed_times(&y, n, width, &y, width), width);
     let full = turned(&basis, d, width, &turn);
@@ -83,7 +83,7 @@ fn times(x: &[f64], n: usize, d: usize, b: &[f64], w: usize) -> Vec<f64> {
     y
 }
 
-/// The transpose of x (n x d) times y (n x w): blocks of rows, summed in their order.
+/// The transpose of x (n x d) times y (n x w): blocks of rows, summed in order.
 fn transposed_times(x: &[f64], n: usize, d: usize, y: &[f64], w: usize) -> Vec<f64> {
     let parts: Vec<Vec<f64>> = (0..n.div_ceil(BLOCK))
         .into_par_iter()
@@ -114,7 +114,7 @@ fn orthonormal_turned(a: &mut [f64], rows: usize, w: usize, turn: &[f64]) -> Vec
     out
 }
 
-/// Gram-Schmidt over the columns of a (rows x w), twice, which is enough.
+/// Gram-Schmidt over the columns of a (rows x w), twice, which suffices.
 fn orthonormalise(a: &mut [f64], rows: usize, w: usize) {
     let mut columns: Vec<Vec<f64>> = (0..w).map(|c| (0..rows).map(|r| a[r * w + c]).collect()).collect();
     for c in 0..w {
@@ -135,7 +135,7 @@ fn orthonormalise(a: &mut [f64], rows: usize, w: usize) {
     }
 }
 
-/// Eigenvalues, falling, and eigenvectors (columns) of a small symmetric matrix: cyclic Jacobi rotations.
+/// Eigenvalues, decreasing, and eigenvectors (columns) of a small symmetric matrix, by cyclic Jacobi rotations.
 pub fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     let mut a = a.to_vec();
     let mut v: Vec<f64> = (0..n * n).map(|i| if i / n == i % n { 1.0 } else { 0.0 }).collect();

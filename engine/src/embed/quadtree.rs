@@ -5,17 +5,17 @@
 
 use rayon::prelude::*;
 
-/// A node: the points of a square.
+/// A node: the points in a square.
 #[derive(Clone, Copy)]
 struct Node {
-    /// The points' mean.
+    /// The mean of the points.
     x: f64,
     y: f64,
-    /// How many points.
+    /// The number of points.
     count: f64,
-    /// The square's side over theta, squared: nearer than this the node must be opened.
+    /// The squared distance below which the node is opened: (side / theta)^2.
     near: f64,
-    /// The node after this one's subtree.
+    /// The index of the node after this subtree.
     skip: u32,
 }
 
@@ -54,7 +54,7 @@ impl Quadtree {
         tree
     }
 
-    /// Adds the node for `order` (points that share all Morton bits above `shift`) and all below it.
+    /// Adds the node for `order` (points with the same Morton bits above `shift`) and its subtree.
     fn build(&mut self, order: &[(u64, u32)], points: &[[f64; 2]], shift: u32, reach: f64) {
         let at = self.nodes.len();
         let count = order.len() as f64;
@@ -67,7 +67,7 @@ impl Quadtree {
                 y += points[*i as usize][1];
             }
         } else {
-            // Squares in which all points lie in one quarter are passed over.
+            // A square whose points are all in one quarter gets no node.
             let (mut shift, mut reach) = (shift, reach);
             while order[0].0 >> shift == order[order.len() - 1].0 >> shift {
                 shift -= 2;
@@ -90,8 +90,8 @@ impl Quadtree {
         (node.x, node.y, node.skip) = (x / count, y / count, skip);
     }
 
-    /// For a point: sum of q^2 (p - p_j) over all points, and sum of q, with q = 1 / (1 + |p - p_j|^2). The point itself,
-    /// where it is one of the tree's, adds nothing to the first and 1 to the second.
+    /// For a point: the sum of q^2 (p - p_j) over all points, and the sum of q, with q = 1 / (1 + |p - p_j|^2). The point itself,
+    /// where it is one of the tree's, adds 0 to the first and 1 to the second.
     pub fn repulsion(&self, [x, y]: [f64; 2]) -> ([f64; 2], f64) {
         let (mut fx, mut fy, mut z) = (0.0, 0.0, 0.0);
         let mut at = 0;
@@ -114,7 +114,7 @@ impl Quadtree {
     }
 }
 
-/// The 32 bits of `v` at the even places of 64.
+/// Spreads the 32 bits of `v` to the even bits of 64.
 fn spread(v: u32) -> u64 {
     let mut x = u64::from(v);
     x = (x | x << 16) & 0x0000_ffff_0000_ffff;

@@ -7,20 +7,20 @@ use rayon::prelude::*;
 /// Quality measures of an embedding.
 #[derive(Clone, Copy, Debug)]
 pub struct Quality {
-    /// The share of each point's nearest codes that are among its nearest points (KNN).
+    /// The share of each point's nearest codes that are among its nearest points in the plane (KNN).
     pub preserved: f64,
-    /// Trustworthiness: 1 minus a penalty for points that are near in the plane only, by their rank among the codes; 1 is perfect.
+    /// Trustworthiness: 1 less a penalty for points that are near only in the plane, by their rank among the codes; 1 is perfect.
     pub trustworthiness: f64,
-    /// Spearman's correlation of distances between codes and between points (CPD).
+    /// Spearman's correlation of the distances of codes and of points (CPD).
     pub distances: f64,
-    /// The neighbours that the first two look at.
+    /// The number of neighbours in the first two measures.
     pub k: usize,
 }
 
-/// Rows whose ranks are looked up, and pairs that are correlated, come from at most so many points, evenly spaced.
+/// The number of evenly spaced points above which ranks and correlations are estimated from a sample of them.
 const SAMPLE: usize = 1000;
 
-/// The figures of `points` for codes whose neighbours (at least k each) are `near`.
+/// The quality of `points` for codes whose neighbours (at least k each) are `near`.
 pub fn quality(codes: &[f32], d: usize, near: &Neighbours, points: &[[f64; 2]], metric: Metric) -> Quality {
     let n = points.len();
     let k = 10.min(near.k).min(n.saturating_sub(1));
@@ -55,7 +55,7 @@ pub fn quality(codes: &[f32], d: usize, near: &Neighbours, points: &[[f64; 2]], 
     }
 }
 
-/// The share of each labelled point's k nearest labelled points that bear its label.
+/// The mean share of the k nearest labelled points that have a labelled point's own label.
 pub fn purity(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Option<f64> {
     let (mut same, mut all) = (0usize, 0usize);
     for (i, label) in labels.iter().enumerate().filter_map(|(i, l)| l.map(|l| (i, l))) {
@@ -67,7 +67,7 @@ pub fn purity(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Option<f
     (all > 0).then(|| same as f64 / all as f64)
 }
 
-/// For each labelled point, the label most frequent among its k nearest labelled ones; the nearest of equals decides.
+/// For each labelled point, the most frequent label among its k nearest labelled points; of equally frequent ones the nearest's.
 pub fn votes(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Vec<Option<usize>> {
     (0..near.indices.len() / near.k.max(1))
         .map(|i| {
@@ -79,7 +79,7 @@ pub fn votes(near: &Neighbours, k: usize, labels: &[Option<usize>]) -> Vec<Optio
         .collect()
 }
 
-/// Rows of length 1 where angles count.
+/// Rows scaled to norm 1 for cosine distances.
 fn unit(codes: &[f32], d: usize, metric: Metric) -> Vec<f32> {
     let mut out = codes.to_vec();
     if metric == Metric::Cosine {

@@ -1,5 +1,5 @@
-//! t-SNE: van der Maaten and Hinton 2008; the tree of van der Maaten 2014; the settings of Kobak and Berens 2019 and
-//! Belkina et al. 2019 (PCA initialisation, learning rate n / exaggeration), as openTSNE has them.
+//! t-SNE (van der Maaten and Hinton 2008) with a Barnes-Hut tree (van der Maaten 2014) and the settings of Kobak and Berens 2019
+//! and Belkina et al. 2019 (PCA initialisation, learning rate n / exaggeration), as in openTSNE.
 
 use super::knn::Neighbours;
 use super::perplexity::{Sparse, joint};
@@ -7,18 +7,18 @@ use super::quadtree::Quadtree;
 use crate::job::Job;
 use rayon::prelude::*;
 
-/// How the embedding is found.
+/// The settings of the optimisation.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The effective number of neighbours.
+    /// The perplexity, the effective number of neighbours.
     pub perplexity: f64,
-    /// Steps with exaggerated attraction.
+    /// The number of steps with early exaggeration.
     pub early: usize,
-    /// The early exaggeration.
+    /// The factor of early exaggeration.
     pub exaggeration: f64,
-    /// Steps after it.
+    /// The number of steps after it.
     pub steps: usize,
-    /// The tree's accuracy: a square is opened if its side over its distance is larger than this.
+    /// The accuracy of the tree: a square is opened if its side divided by its distance exceeds theta.
     pub theta: f64,
 }
 
@@ -31,24 +31,24 @@ impl Default for Settings {
 /// Points in the plane.
 #[derive(Clone, Debug)]
 pub struct Embedding {
-    /// One a row.
+    /// One for each row.
     pub points: Vec<[f64; 2]>,
     /// The Kullback-Leibler divergence of the two similarity distributions, nats.
     pub kl: f64,
-    /// Steps done.
+    /// The number of steps done.
     pub done: usize,
 }
 
-/// The share of the last step that goes into the next.
+/// The momentum.
 const MOMENTUM: f64 = 0.8;
-/// The least gain of a coordinate's step.
+/// The least gain.
 const LEAST_GAIN: f64 = 0.01;
-/// The longest step.
+/// The greatest length of a step.
 const LONGEST: f64 = 5.0;
-/// Points that one task moves.
+/// How many points a task moves.
 const CHUNK: usize = 64;
 
-/// The embedding of points with these neighbours, from `start`, one a row. An interrupt returns the points reached so far.
+/// Embeds points with these neighbours, starting at `start`, one for each row. An interrupt returns the points so far.
 pub fn embed(neighbours: &Neighbours, start: Vec<[f64; 2]>, settings: &Settings, job: &Job) -> Embedding {
     let n = start.len();
     let p = joint(neighbours, n, settings.perplexity);
@@ -77,7 +77,7 @@ pub fn embed(neighbours: &Neighbours, start: Vec<[f64; 2]>, settings: &Settings,
     Embedding { points, kl, done }
 }
 
-/// One step of gradient descent with momentum and gains (Jacobs 1988), at most `longest` long.
+/// One step of gradient descent with momentum and gains (Jacobs 1988), of length at most `longest`.
 pub(super) fn advance(
     point: &mut [f64; 2],
     step: &mut [f64; 2],
@@ -99,7 +99,7 @@ pub(super) fn advance(
     }
 }
 
-/// A quarter of the gradient of the divergence for each point, and the normaliser Z of the embedding's similarities.
+/// A quarter of the divergence's gradient for each point, and the normaliser Z of the embedding's similarities.
 fn gradient(p: &Sparse, points: &[[f64; 2]], exaggeration: f64, theta: f64) -> (Vec<[f64; 2]>, f64) {
     let tree = Quadtree::new(points, theta);
     let parts: Vec<([f64; 2], [f64; 2], f64)> = points
@@ -124,7 +124,7 @@ fn gradient(p: &Sparse, points: &[[f64; 2]], exaggeration: f64, theta: f64) -> (
     (gradient, z)
 }
 
-/// sum of p ln(p / q).
+/// The sum of p ln(p / q).
 fn divergence(p: &Sparse, points: &[[f64; 2]], theta: f64) -> f64 {
     let tree = Quadtree::new(points, theta);
     let z: Vec<f64> = points.par_iter().with_min_len(CHUNK).map(|y| tree.repulsion(*y).1 - 1.0).collect();
@@ -149,14 +149,14 @@ fn centre(points: &mut [[f64; 2]]) {
     }
 }
 
-/// The rows' first two principal components, the first with a standard deviation of 1e-4.
+/// The first two principal components of the rows, the first scaled to a standard deviation of 1e-4.
 pub fn start(rows: &[f32], d: usize) -> Vec<[f64; 2]> {
     let found = super::pca::pca(rows, d, 2);
     let width = found.variances.len();
     let factor = 1e-4 / found.variances.first().copied().unwrap_or(1.0).sqrt().max(1e-300);
     let n = rows.len() / d.max(1);
     let at = |i: usize, c: usize| if c < width { found.scores[i * width + c] * factor } else { 0.0 };
-    // Equal rows would never part; a hair's breadth by row number parts them.
+    // Equal rows would never separate; an offset of 1e-12 by row index separates them.
     (0..n).map(|i| [at(i, 0) + 1e-12 * i as f64, at(i, 1) - 1e-12 * (i % 7) as f64]).collect()
 }
 

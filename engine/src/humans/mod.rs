@@ -1,4 +1,4 @@
-//! People's answers for images: sessions of the labelling page, trials of published experiments, the classes to choose from,
+//! People's answers about images: sessions of the labelling page, trials of published experiments, the classes to choose from, and
 //! the kinds of errors.
 //!
 //! Karpathy, "What I learned from competing against a ConvNet on ImageNet", 2014; Russakovsky et al., "ImageNet Large

@@ -1,5 +1,5 @@
-//! Named points that people click on images, and the table of them that [`load_images`](crate::data::load_images) reads, for
-//! probes of points (Long, Zhang and Darrell 2014, section 5).
+//! Named points that people click on images, and their table, which [`load_images`](crate::data::load_images) reads, for probes of
+//! keypoints (Long, Zhang and Darrell 2014, section 5).
 
 use super::{Entry, ImageIds, PointAnswer};
 use crate::data::Dataset;
@@ -7,14 +7,14 @@ use crate::error::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, absolute};
 
-/// Points at most.
+/// How many points an image may have.
 const MOST: usize = 64;
 
-/// The names of points in a text, separated by commas; names that stand there several times are numbered: "eye, eye, nose" are "eye 1",
-/// "eye 2" and "nose".
+/// The names of points in a text, separated by commas. Repeated names are numbered: "eye, eye, nose" becomes "eye 1", "eye 2",
+/// "nose".
 ///
 /// # Errors
-/// Where there is none, there are too many, or a name is empty or holds what separates points in tables.
+/// Where there are none or too many, or a name is empty or has a separator of tables in it.
 pub fn names(text: &str) -> Result<Vec<String>> {
     let plain: Vec<String> = text.split(',').map(|n| n.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let wrong = |what: String| Error::value(what).hint("name the points between commas: --points eye,eye,nose");
@@ -43,7 +43,7 @@ pub fn names(text: &str) -> Result<Vec<String>> {
     }
 }
 
-/// The answers that stand: not taken back, of each labeller the last one for each image; in the file's order.
+/// The valid answers: not undone, and of each person the last one for each image; in the log's order.
 pub fn standing(entries: &[Entry]) -> Vec<&PointAnswer> {
     let undone = |e: &Entry| if let Entry::Undo { of, .. } = e { Some(of.clone()) } else { None };
     let undone: BTreeSet<String> = entries.iter().filter_map(undone).collect();
@@ -58,13 +58,13 @@ pub fn standing(entries: &[Entry]) -> Vec<&PointAnswer> {
     answers
 }
 
-/// A table of the points that stand, a row an image of `data` that somebody has answered for, in the order of `data`: `path` (from
-/// the folder that the table is in, where the image lies below it), `label` where images have labels, `keypoints`, `people` and
-/// `spread`. Where several people answered, a point is there if more than half of them see it, at the mean of their places; `spread`
-/// is the largest distance of a click from that mean, in pixels.
+/// A table of the valid points, a row for each answered image of `data`, in the order of `data`: `path` (relative to the table's
+/// folder where the image lies below it), `label` where images have labels, `keypoints`, `people` and `spread`. Of several people's
+/// answers, a point is included if more than half of them see it, at the mean of their positions; `spread` is the largest distance
+/// of a click from that mean, px.
 ///
 /// # Errors
-/// Where an image has no file.
+/// Where an image is not in a file.
 pub fn table(
     data: &Dataset,
     ids: &ImageIds,
@@ -108,7 +108,7 @@ pub fn table(
     writer.into_inner().map_err(|e| wrong(&e))
 }
 
-/// What people agree on: the points as a table writes them, and how far apart their clicks are.
+/// The agreement of answers: the points in the form of a table, and the largest distance of a click from its mean, px.
 fn agreed(names: &[String], answers: &[&PointAnswer]) -> (String, f64) {
     let (mut shown, mut spread) = (Vec::new(), 0.0f64);
     for name in names {

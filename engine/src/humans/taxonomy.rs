@@ -7,11 +7,11 @@
 pub struct Kind {
     /// Its name in files and tables.
     pub name: &'static str,
-    /// When it applies.
+    /// The cases it applies to.
     pub about: &'static str,
 }
 
-/// All kinds, in the order of the papers: first those of both, then those more frequent in nets, then those more frequent in people.
+/// All kinds, in the order of the papers: those of both, then those more frequent in nets, then those more frequent in people.
 pub const KINDS: [Kind; 9] = [
     Kind { name: "multiple objects", about: "the image holds several of the classes, and the label names another one" },
     Kind { name: "wrong label", about: "the label itself is wrong" },
