@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 /// How many widgets of a session answer; older ones are dropped.
 const MAX_LIVE_WIDGETS: usize = 256;
 /// How many bytes of maps and photos a widget may have.
-const MAX_WIDGET_BYTES: usize = viewer::MAX_WIDGET_BYTES;
+const MAX_WIDGET_BYTES: usize = viewer::MAX_PAGE_BYTES;
 
 /// The state of a widget in a front end: plain values and buffers, by name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -41,7 +41,7 @@ pub struct DrawnRun {
 /// # Errors
 /// Where a figure cannot be drawn or written, or an array cannot be read.
 pub fn drawn(events: Vec<Event>, out: &Path, recording: Recording) -> Result<DrawnRun> {
-    let mut drawn = DrawnRun { room: viewer::ROOM, ..DrawnRun::default() };
+    let mut drawn = DrawnRun { room: viewer::MAX_PAGE_BYTES, ..DrawnRun::default() };
     let mut printed = String::new();
     let mut count = 0;
     for event in events {

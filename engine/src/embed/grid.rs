@@ -1,10 +1,10 @@
 //! Assigns points of the plane to the cells of a grid without gaps, as near to their positions as possible: the linear assignment
-//! problem, solved exactly up to [`EXACT`] points; larger sets are halved until each part is that small.
+//! problem, solved exactly up to [`MAX_EXACT`] points; larger sets are halved until each part is that small.
 
 use crate::error::{Error, Result};
 
 /// The number of points up to which one assignment is solved.
-pub const EXACT: usize = 1600;
+pub const MAX_EXACT: usize = 1600;
 
 /// A grid of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ fn divide(
     mut cells: Vec<(usize, [f64; 2])>,
     out: &mut [usize],
 ) -> Result<()> {
-    if cells.len() <= EXACT {
+    if cells.len() <= MAX_EXACT {
         return solve(places, &points, &cells, out);
     }
     let extent = |a: usize| {

@@ -37,7 +37,7 @@ impl Neighbours {
 }
 
 /// How many queries are multiplied at a time.
-const BLOCK: usize = 64;
+const QUERIES_PER_BLOCK: usize = 64;
 
 /// The `k` nearest rows of `base` (n x d) for each row of `queries` (m x d); `None` stands for each row's neighbours among the
 /// others. `k` is at most the number of rows. Exact for any finite values: a row is left out only where the error bound of its f32
@@ -50,7 +50,7 @@ pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric
     let asked = queries.map_or_else(|| rows.clone(), |q| scaling.rows(q, d));
     let norms: Vec<f64> = rows.par_chunks(d.max(1)).map(norm).collect();
     let blocks: Vec<Vec<(u32, f64)>> = asked
-        .par_chunks(BLOCK * d.max(1))
+        .par_chunks(QUERIES_PER_BLOCK * d.max(1))
         .enumerate()
         .map(|(b, block)| {
             let m = block.len() / d;
@@ -58,7 +58,7 @@ pub fn nearest(base: &[f32], d: usize, queries: Option<&[f32]>, k: usize, metric
             matmul(m, n, d, &mut products, n, false, Matrix::rows(block, d), Matrix::rows(&rows, d).transposed());
             let mut found = Vec::with_capacity(m * k);
             for (r, products) in products.chunks(n).enumerate() {
-                let i = b * BLOCK + r;
+                let i = b * QUERIES_PER_BLOCK + r;
                 let query = &block[r * d..(r + 1) * d];
                 let exact = |j: u32| match metric {
                     Metric::Cosine => squared(query, &rows[j as usize * d..][..d]),
@@ -156,12 +156,12 @@ impl Scaling {
 }
 
 /// How many rows, evenly spaced, the centre is computed from.
-const SAMPLED: usize = 501;
+const CENTRE_ROWS: usize = 501;
 
 /// The median of each column over rows: a centre that outliers do not move.
 fn median(rows: &[f32], d: usize) -> Vec<f32> {
     let n = rows.len() / d.max(1);
-    let sampled = n.min(SAMPLED);
+    let sampled = n.min(CENTRE_ROWS);
     let mut values = vec![0f32; sampled];
     (0..if n == 0 { 0 } else { d })
         .map(|c| {

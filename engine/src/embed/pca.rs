@@ -20,7 +20,7 @@ pub struct Pca {
 }
 
 /// How many rows a task multiplies.
-const BLOCK: usize = 256;
+const ROWS_PER_TASK: usize = 256;
 
 /// The `k` leading principal components of `rows`, n x d; k is at most min(n, d).
 pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
@@ -65,10 +65,12 @@ pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
         components[c * d..(c + 1) * d].iter_mut().zip(column).for_each(|(o, v)| *o = v * sign);
     }
     let mut scores = vec![0f64; n * k];
-    scores.par_chunks_mut(BLOCK * k.max(1)).zip(centred.par_chunks(BLOCK * d.max(1))).for_each(|(out, x)| {
-        let m = x.len() / d;
-        matmul(m, k, d, out, k, false, Matrix::rows(x, d), Matrix::rows(&components, d).transposed());
-    });
+    scores.par_chunks_mut(ROWS_PER_TASK * k.max(1)).zip(centred.par_chunks(ROWS_PER_TASK * d.max(1))).for_each(
+        |(out, x)| {
+            let m = x.len() / d;
+            matmul(m, k, d, out, k, false, Matrix::rows(x, d), Matrix::rows(&components, d).transposed());
+        },
+    );
     let variances = eigenvalues[..k].iter().map(|v| v.max(0.0) / (n.max(2) - 1) as f64).collect();
     values.clear();
     Pca { mean, components, variances, total, scores }
@@ -77,7 +79,7 @@ pub fn pca(rows: &[f32], d: usize, k: usize) -> Pca {
 /// x (n x d) times b (d x w).
 fn times(x: &[f64], n: usize, d: usize, b: &[f64], w: usize) -> Vec<f64> {
     let mut y = vec![0f64; n * w];
-    y.par_chunks_mut(BLOCK * w.max(1)).zip(x.par_chunks(BLOCK * d.max(1))).for_each(|(y, x)| {
+    y.par_chunks_mut(ROWS_PER_TASK * w.max(1)).zip(x.par_chunks(ROWS_PER_TASK * d.max(1))).for_each(|(y, x)| {
         matmul(x.len() / d, w, d, y, w, false, Matrix::rows(x, d), Matrix::rows(b, w));
     });
     y
@@ -85,10 +87,10 @@ fn times(x: &[f64], n: usize, d: usize, b: &[f64], w: usize) -> Vec<f64> {
 
 /// The transpose of x (n x d) times y (n x w): blocks of rows, summed in order.
 fn transposed_times(x: &[f64], n: usize, d: usize, y: &[f64], w: usize) -> Vec<f64> {
-    let parts: Vec<Vec<f64>> = (0..n.div_ceil(BLOCK))
+    let parts: Vec<Vec<f64>> = (0..n.div_ceil(ROWS_PER_TASK))
         .into_par_iter()
         .map(|b| {
-            let (from, to) = (b * BLOCK, ((b + 1) * BLOCK).min(n));
+            let (from, to) = (b * ROWS_PER_TASK, ((b + 1) * ROWS_PER_TASK).min(n));
             let mut out = vec![0f64; d * w];
             let x = Matrix::rows(&x[from * d..to * d], d).transposed();
             matmul(d, w, to - from, &mut out, w, false, x, Matrix::rows(&y[from * w..to * w], w));

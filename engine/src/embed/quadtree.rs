@@ -25,7 +25,7 @@ pub struct Quadtree {
 }
 
 /// The depth from which on points count as equal.
-const DEEPEST: u32 = 31;
+const MAX_DEPTH: u32 = 31;
 
 impl Quadtree {
     /// The tree over `points`; a square is opened if its side over its distance is larger than `theta` (0 is exact).
@@ -38,7 +38,7 @@ impl Quadtree {
             }
         }
         let side = (high[0] - low[0]).max(high[1] - low[1]).max(1e-12) * (1.0 + 1e-9);
-        let cells = f64::from(1u32 << DEEPEST) / side;
+        let cells = f64::from(1u32 << MAX_DEPTH) / side;
         let mut order: Vec<(u64, u32)> = points
             .par_iter()
             .enumerate()
@@ -50,7 +50,7 @@ impl Quadtree {
         order.par_sort_unstable();
         let mut tree = Quadtree { nodes: Vec::with_capacity(2 * points.len()) };
         let theta = theta.max(1e-9);
-        tree.build(&order, points, 2 * (DEEPEST - 1), side / theta);
+        tree.build(&order, points, 2 * (MAX_DEPTH - 1), side / theta);
         tree
     }
 

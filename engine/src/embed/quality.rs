@@ -18,7 +18,7 @@ pub struct Quality {
 }
 
 /// The number of evenly spaced points above which ranks and correlations are estimated from a sample of them.
-const SAMPLE: usize = 1000;
+const MAX_SAMPLE: usize = 1000;
 
 /// The quality of `points` for codes whose neighbours (at least k each) are `near`.
 pub fn quality(codes: &[f32], d: usize, near: &Neighbours, points: &[[f64; 2]], metric: Metric) -> Quality {
@@ -27,7 +27,7 @@ pub fn quality(codes: &[f32], d: usize, near: &Neighbours, points: &[[f64; 2]], 
     let flat: Vec<f32> = points.iter().flat_map(|p| p.map(|v| v as f32)).collect();
     let plane = nearest(&flat, 2, None, k, Metric::Euclidean);
     let kept: usize = (0..n).map(|i| plane.of(i).iter().filter(|j| near.of(i)[..k].contains(j)).count()).sum();
-    let sample: Vec<usize> = (0..n.min(SAMPLE)).map(|i| i * n / n.min(SAMPLE)).collect();
+    let sample: Vec<usize> = (0..n.min(MAX_SAMPLE)).map(|i| i * n / n.min(MAX_SAMPLE)).collect();
     let scaled = unit(codes, d, metric);
     let row = |i: usize| &scaled[i * d..(i + 1) * d];
     let costs: Vec<f64> = sample

@@ -14,7 +14,7 @@ pub const NEIGHBOURS: usize = 15;
 const STEPS: usize = 250;
 const EXAGGERATION: f64 = 1.5;
 const RATE: f64 = 0.1;
-const LONGEST: f64 = 0.25;
+const MAX_STEP: f64 = 0.25;
 
 /// The positions of new points, given their neighbours among the points of `reference`.
 pub fn project(reference: &[[f64; 2]], neighbours: &Neighbours) -> Vec<[f64; 2]> {
@@ -37,7 +37,7 @@ pub fn project(reference: &[[f64; 2]], neighbours: &Neighbours) -> Vec<[f64; 2]>
                     g[0] += pull * d[0];
                     g[1] += pull * d[1];
                 }
-                advance(&mut point, &mut step, &mut gain, g, RATE, LONGEST);
+                advance(&mut point, &mut step, &mut gain, g, RATE, MAX_STEP);
             }
             point
         })

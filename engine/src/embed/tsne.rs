@@ -42,11 +42,11 @@ pub struct Embedding {
 /// The momentum.
 const MOMENTUM: f64 = 0.8;
 /// The least gain.
-const LEAST_GAIN: f64 = 0.01;
+const MIN_GAIN: f64 = 0.01;
 /// The greatest length of a step.
-const LONGEST: f64 = 5.0;
+const MAX_STEP: f64 = 5.0;
 /// How many points a task moves.
-const CHUNK: usize = 64;
+const POINTS_PER_TASK: usize = 64;
 
 /// Embeds points with these neighbours, starting at `start`, one for each row. An interrupt returns the points so far.
 pub fn embed(neighbours: &Neighbours, start: Vec<[f64; 2]>, settings: &Settings, job: &Job) -> Embedding {
@@ -64,10 +64,13 @@ pub fn embed(neighbours: &Neighbours, start: Vec<[f64; 2]>, settings: &Settings,
         }
         let rate = n as f64 / exaggeration;
         let (gradient, _) = gradient(&p, &points, exaggeration, settings.theta);
-        let each = points.par_chunks_mut(CHUNK).zip(steps.par_chunks_mut(CHUNK)).zip(gains.par_chunks_mut(CHUNK));
-        each.zip(gradient.par_chunks(CHUNK)).for_each(|(((points, steps), gains), gradient)| {
+        let each = points
+            .par_chunks_mut(POINTS_PER_TASK)
+            .zip(steps.par_chunks_mut(POINTS_PER_TASK))
+            .zip(gains.par_chunks_mut(POINTS_PER_TASK));
+        each.zip(gradient.par_chunks(POINTS_PER_TASK)).for_each(|(((points, steps), gains), gradient)| {
             for (((point, step), gain), g) in points.iter_mut().zip(steps).zip(gains).zip(gradient) {
-                advance(point, step, gain, *g, rate, LONGEST);
+                advance(point, step, gain, *g, rate, MAX_STEP);
             }
         });
         centre(&mut points);
@@ -88,7 +91,7 @@ pub(super) fn advance(
 ) {
     for a in 0..2 {
         let turned = (step[a] > 0.0) != (g[a] > 0.0);
-        gain[a] = if turned { gain[a] + 0.2 } else { (gain[a] * 0.8).max(LEAST_GAIN) };
+        gain[a] = if turned { gain[a] + 0.2 } else { (gain[a] * 0.8).max(MIN_GAIN) };
         step[a] = MOMENTUM * step[a] - rate * gain[a] * g[a];
     }
     let length = (step[0] * step[0] + step[1] * step[1]).sqrt();
@@ -105,7 +108,7 @@ fn gradient(p: &Sparse, points: &[[f64; 2]], exaggeration: f64, theta: f64) -> (
     let parts: Vec<([f64; 2], [f64; 2], f64)> = points
         .par_iter()
         .enumerate()
-        .with_min_len(CHUNK)
+        .with_min_len(POINTS_PER_TASK)
         .map(|(i, y)| {
             let (away, z) = tree.repulsion(*y);
             let mut toward = [0.0; 2];
@@ -127,7 +130,7 @@ fn gradient(p: &Sparse, points: &[[f64; 2]], exaggeration: f64, theta: f64) -> (
 /// The sum of p ln(p / q).
 fn divergence(p: &Sparse, points: &[[f64; 2]], theta: f64) -> f64 {
     let tree = Quadtree::new(points, theta);
-    let z: Vec<f64> = points.par_iter().with_min_len(CHUNK).map(|y| tree.repulsion(*y).1 - 1.0).collect();
+    let z: Vec<f64> = points.par_iter().with_min_len(POINTS_PER_TASK).map(|y| tree.repulsion(*y).1 - 1.0).collect();
     let z: f64 = z.iter().sum::<f64>().max(f64::MIN_POSITIVE);
     let mut sum = 0.0;
     for (i, y) in points.iter().enumerate() {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, absolute};
 
 /// How many points an image may have.
-const MOST: usize = 64;
+const MAX_POINTS: usize = 64;
 
 /// The names of points in a text, separated by commas. Repeated names are numbered: "eye, eye, nose" becomes "eye 1", "eye 2",
 /// "nose".
@@ -18,8 +18,8 @@ const MOST: usize = 64;
 pub fn names(text: &str) -> Result<Vec<String>> {
     let plain: Vec<String> = text.split(',').map(|n| n.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let wrong = |what: String| Error::value(what).hint("name the points between commas: --points eye,eye,nose");
-    if plain.len() > MOST {
-        return Err(wrong(format!("{} points, at most {MOST} are taken", plain.len())));
+    if plain.len() > MAX_POINTS {
+        return Err(wrong(format!("{} points, at most {MAX_POINTS} are taken", plain.len())));
     }
     if plain.iter().any(String::is_empty) {
         return Err(wrong(format!("{text:?} holds a point without a name")));

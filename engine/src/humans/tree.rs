@@ -107,7 +107,7 @@ impl Branch {
 }
 
 /// The depth above which a tree is refused as cyclic; WordNet's is 20.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 impl Listed {
     fn branches(&self, known: &BTreeMap<String, usize>) -> Result<Vec<Branch>> {
@@ -118,8 +118,8 @@ impl Listed {
     }
 
     fn branch(&self, id: &str, known: &BTreeMap<String, usize>, depth: usize) -> Result<Branch> {
-        if depth > DEEPEST {
-            return Err(Error::format(format!("`{id}` is more than {DEEPEST} nodes deep: does it go in a circle?")));
+        if depth > MAX_DEPTH {
+            return Err(Error::format(format!("`{id}` is more than {MAX_DEPTH} nodes deep: does it go in a circle?")));
         }
         let name = self.names.get(id).map_or(id, String::as_str).to_string();
         let class = [id, &name].iter().find_map(|n| known.get(&n.to_lowercase())).copied();

@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::tensor::to_f32;
 
 /// The length of an alternative text, characters, at which it is cut; screen readers read it without a pause.
-const LONGEST: usize = 700;
+const MAX_CHARACTERS: usize = 700;
 /// How many names are listed.
-const NAMED: usize = 6;
+const MAX_NAMES: usize = 6;
 
 /// The artifact's figure in sentences.
 pub fn alt(artifact: &Artifact) -> String {
@@ -38,14 +38,14 @@ pub fn of_part(part: &Part, above: &str) -> String {
     joined(&[title, said(part).unwrap_or_else(|e| e.message)])
 }
 
-/// Sentences in sequence, each with a full stop, cut at [`LONGEST`] characters.
+/// Sentences in sequence, each with a full stop, cut at [`MAX_CHARACTERS`] characters.
 fn joined(sentences: &[String]) -> String {
     let ended = |s: &String| {
         let s = s.trim();
         if s.is_empty() || s.ends_with(['.', '!', '?']) { s.to_string() } else { format!("{s}.") }
     };
     let all = sentences.iter().map(ended).filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" ");
-    match all.char_indices().nth(LONGEST) {
+    match all.char_indices().nth(MAX_CHARACTERS) {
         None => all,
         Some((end, _)) => {
             let cut = all[..end].rfind(' ').unwrap_or(end);
@@ -170,7 +170,7 @@ fn plot(plot: &Plot) -> String {
         let name = if several && !s.name.is_empty() { format!("{} ", s.name) } else { String::new() };
         format!("{name}{}", course(s, plot))
     });
-    format!("{kind} of {}{by}: {}", plot.y_label, each.take(NAMED).collect::<Vec<_>>().join("; "))
+    format!("{kind} of {}{by}: {}", plot.y_label, each.take(MAX_NAMES).collect::<Vec<_>>().join("; "))
 }
 
 /// The course of a series in words.
@@ -222,9 +222,9 @@ fn percent(share: f64) -> String {
 /// The first names, and how many are left out.
 fn list(names: impl Iterator<Item = String>) -> String {
     let names: Vec<String> = names.collect();
-    let mut shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > NAMED {
-        shown += &format!(" and {} more", names.len() - NAMED);
+    let mut shown = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_NAMES {
+        shown += &format!(" and {} more", names.len() - MAX_NAMES);
     }
     shown
 }

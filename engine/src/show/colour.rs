@@ -136,7 +136,7 @@ pub struct Ramp {
 }
 
 /// The fraction of its largest magnitude up to which a symmetric-log ramp is about linear.
-const LINEAR: f64 = 0.01;
+const LINEAR_SHARE: f64 = 0.01;
 
 impl Ramp {
     /// The ramp of `scale` for these values; only finite ones count. Where the scale has no upper end and `quantile` is given, the
@@ -158,7 +158,7 @@ impl Ramp {
                     Scale::Sequential { low: Some(0.0), high: None }
                 };
                 let ramp = Ramp::fit(plain, values, None);
-                let linear = (scale == Scale::SymmetricLog).then_some(LINEAR * ramp.high.abs());
+                let linear = (scale == Scale::SymmetricLog).then_some(LINEAR_SHARE * ramp.high.abs());
                 Ramp { linear: linear.filter(|c| *c > 0.0), ..ramp }
             }
             Scale::Falling { low, high } => {

@@ -32,11 +32,11 @@ pub use planes::{Plane, smooth, window as grey_window};
 /// The width of a figure's content, px.
 pub const WIDTH: f64 = 900.0;
 /// The number of successive galleries from which on they are drawn two in a row.
-const GALLERIES: usize = 4;
+const MIN_PAIRED_GALLERIES: usize = 4;
 /// The space between parts, px.
 const GAP: f64 = 18.0;
 /// The least width of a column of artifacts side by side, px.
-const CELL: f64 = 130.0;
+const MIN_COLUMN: f64 = 130.0;
 /// The font size of captions and ticks, px.
 const SMALL: f64 = 11.0;
 /// The font size of running text, px.
@@ -196,7 +196,7 @@ pub fn runs(parts: &[Part]) -> Vec<&[Part]> {
     let gallery = |p: &Part| matches!(p, Part::Pictures(_));
     let mut out: Vec<&[Part]> = Vec::new();
     for run in parts.chunk_by(|a, b| gallery(a) && gallery(b)) {
-        if run.len() >= GALLERIES { out.push(run) } else { out.extend(run.chunks(1)) }
+        if run.len() >= MIN_PAIRED_GALLERIES { out.push(run) } else { out.extend(run.chunks(1)) }
     }
     out
 }
@@ -281,7 +281,7 @@ pub fn is_said(title: &str, part: &str) -> bool {
 /// Artifacts in columns of equal width, rows aligned at the top.
 fn beside(inner: &[Artifact], columns: usize, width: f64, look: Look) -> Result<Scene> {
     let gap = GAP * 1.4;
-    let room = ((width + gap) / (CELL + gap)).floor().max(1.0) as usize;
+    let room = ((width + gap) / (MIN_COLUMN + gap)).floor().max(1.0) as usize;
     let columns = columns.clamp(1, inner.len().max(1)).min(room);
     let cell = (width - gap * (columns - 1) as f64) / columns as f64;
     let mut scene = Scene::default();

@@ -1,7 +1,7 @@
 //! Titles of figures: an artifact's title has the names of probes in scripts, a figure's those in papers.
 
 /// Probes whose usual name is not their own with spaces for underscores.
-const USUAL: [(&str, &str); 34] = [
+const PAPER_NAMES: [(&str, &str); 34] = [
     ("carlini_wagner", "Carlini-Wagner"),
     ("cka", "CKA"),
     ("class_model", "class model"),
@@ -59,7 +59,7 @@ pub fn headline(title: &str, first: bool) -> String {
 /// A word, or its usual name; punctuation behind it stays.
 fn usual(word: &str) -> String {
     let bare = word.trim_end_matches([',', ':', '.', ';']);
-    match USUAL.iter().find(|(name, _)| *name == bare) {
+    match PAPER_NAMES.iter().find(|(name, _)| *name == bare) {
         Some((_, name)) => format!("{name}{}", &word[bare.len()..]),
         None => word.to_string(),
     }

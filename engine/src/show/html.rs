@@ -14,15 +14,15 @@ use base64::Engine as _;
 use serde_json::json;
 
 /// How many rows of a table are shown.
-const ROWS: usize = 200;
+const MAX_ROWS: usize = 200;
 
 /// The width of a figure, px, above which it is laid out a second time for small screens, so that its letters stay legible.
-const WIDE: f64 = 460.0;
+const MAX_SINGLE_LAYOUT: f64 = 460.0;
 /// The width of that second layout, px, and the width of the window, px, up to which it is shown.
 const NARROW: (f64, f64) = (400.0, 640.0);
 
 /// The number of rows above which a table has a scroll bar.
-const TALL: usize = 40;
+const MAX_ROWS_IN_FULL: usize = 40;
 
 /// The artifact as a `<section>`: title, parts, notes and the list of its arrays.
 ///
@@ -53,7 +53,7 @@ pub fn html_within(artifact: &Artifact, drawn: &Drawn, room: &mut usize) -> Resu
 
 /// The drawn pictures of an artifact; where one is wide, each with a layout for narrow windows.
 fn layouts(artifact: &Artifact, drawn: &Drawn) -> Result<Vec<Layouts>> {
-    let small = match drawn.pictures.iter().any(|p| p.width > WIDE) {
+    let small = match drawn.pictures.iter().any(|p| p.width > MAX_SINGLE_LAYOUT) {
         true => figure::pictures(artifact, NARROW.0)?.into_iter().map(Some).collect(),
         false => vec![None; drawn.pictures.len()],
     };
@@ -69,7 +69,7 @@ fn picture((wide, narrow): &Layouts, alternative: &str) -> Result<String> {
         let encoded = base64::engine::general_purpose::STANDARD.encode(svg::embedded(scene)?);
         Ok(format!("data:image/svg+xml;base64,{encoded}"))
     };
-    let small = match narrow.as_ref().filter(|_| wide.width > WIDE) {
+    let small = match narrow.as_ref().filter(|_| wide.width > MAX_SINGLE_LAYOUT) {
         None => String::new(),
         Some(scene) => format!("<source media=\"(max-width:{}px)\" srcset=\"{}\">", NARROW.1, data(scene)?),
     };
@@ -97,13 +97,13 @@ pub fn table(table: &Table) -> String {
     if table.columns().is_empty() {
         return "<p class=\"empty\">no columns</p>\n".into();
     }
-    let scrolls = if table.len() > TALL { "overflow:auto;max-height:36em" } else { "overflow-x:auto" };
+    let scrolls = if table.len() > MAX_ROWS_IN_FULL { "overflow:auto;max-height:36em" } else { "overflow-x:auto" };
     let mut out = format!("<div class=\"table\" style=\"{scrolls}\"><table>\n<thead><tr>");
     for name in table.columns() {
         out += &format!("<th>{}</th>", escape(name));
     }
     out += "</tr></thead>\n<tbody>\n";
-    for row in table.rows().iter().take(ROWS) {
+    for row in table.rows().iter().take(MAX_ROWS) {
         out += "<tr>";
         for cell in row {
             let number = if cell.number().is_some() { " style=\"text-align:right\"" } else { "" };
@@ -118,8 +118,8 @@ pub fn table(table: &Table) -> String {
     out += "</tbody></table></div>\n";
     if table.is_empty() {
         out += "<p class=\"empty\">no rows</p>\n";
-    } else if table.len() > ROWS {
-        out += &format!("<p class=\"empty\">… {} more rows; a .csv file holds all</p>\n", table.len() - ROWS);
+    } else if table.len() > MAX_ROWS {
+        out += &format!("<p class=\"empty\">… {} more rows; a .csv file holds all</p>\n", table.len() - MAX_ROWS);
     }
     out
 }

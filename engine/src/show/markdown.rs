@@ -18,15 +18,15 @@ pub struct Block {
 }
 
 /// The extensions of CommonMark that are parsed.
-const WITH: Options = Options::ENABLE_TABLES.union(Options::ENABLE_MATH);
+const EXTENSIONS: Options = Options::ENABLE_TABLES.union(Options::ENABLE_MATH);
 
 /// The limits of a formula: its bytes, and its characters that open a group or command, for each of which the parser recurses.
-const FORMULA: (usize, usize) = (4096, 512);
+const FORMULA_LIMITS: (usize, usize) = (4096, 512);
 
 /// A TeX formula as MathML; unchanged where it does not parse or is too long. All of it is escaped: it has no markup of its own.
 fn formula(tex: &str, display: bool) -> String {
     let opening = tex.bytes().filter(|b| matches!(b, b'\\' | b'{' | b'^' | b'_' | b'&')).count();
-    if tex.len() > FORMULA.0 || opening > FORMULA.1 {
+    if tex.len() > FORMULA_LIMITS.0 || opening > FORMULA_LIMITS.1 {
         return format!("<code>{}</code>", escape(tex));
     }
     let storage = Storage::new();
@@ -46,7 +46,7 @@ fn formula(tex: &str, display: bool) -> String {
 pub fn to_html(text: &str) -> String {
     let mut address: Vec<String> = Vec::new();
     let mut events = Vec::new();
-    for event in Parser::new_ext(text, WITH) {
+    for event in Parser::new_ext(text, EXTENSIONS) {
         match event {
             Event::InlineMath(tex) => events.push(Event::InlineHtml(formula(&tex, false).into())),
             Event::DisplayMath(tex) => events.push(Event::InlineHtml(formula(&tex, true).into())),
@@ -88,7 +88,7 @@ pub fn blocks(text: &str) -> Vec<Block> {
             out.push(done);
         }
     };
-    for event in Parser::new_ext(text, WITH) {
+    for event in Parser::new_ext(text, EXTENSIONS) {
         match event {
             Event::InlineMath(t) | Event::DisplayMath(t) => now.text.push_str(&t),
             Event::Text(t) | Event::Code(t) | Event::Html(t) | Event::InlineHtml(t) => now.text.push_str(&t),

@@ -41,7 +41,7 @@ pub struct Report {
 
 const STYLE: &str = include_str!("report.css");
 /// The marker of a part with maps for the viewer; escaped texts cannot contain it.
-const VIEWED: &str = "<template class=\"viewer-maps\">";
+const VIEWER_MARKER: &str = "<template class=\"viewer-maps\">";
 
 impl Report {
     /// The report as an HTML document. Its content security policy forbids all loads, and all scripts except the viewer, which is
@@ -55,7 +55,7 @@ impl Report {
         // The results of a script can be checked; a page that was saved alone has no script.
         let script = self.script.as_deref();
         let head = script.map_or(String::new(), |s| sealed::head(s, self.lock.as_deref(), &parts));
-        let views = parts.iter().any(|part| part.contains(VIEWED));
+        let views = parts.iter().any(|part| part.contains(VIEWER_MARKER));
         let (script_of_page, allowed, style_of_page) = match views {
             true => {
                 let (script, hash) = viewer::script();

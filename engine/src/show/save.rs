@@ -109,7 +109,7 @@ fn artifact(what: &Saved<'_>) -> Result<Artifact> {
 fn page(artifact: &Artifact) -> Result<String> {
     let title = if artifact.title.is_empty() { "result".to_string() } else { artifact.title.clone() };
     let untitled = Artifact { title: String::new(), ..artifact.clone() };
-    let mut room = viewer::ROOM;
+    let mut room = viewer::MAX_PAGE_BYTES;
     let section = match untitled.is_drawn() {
         true => html::html_within(&untitled, &figure::draw(&untitled)?, &mut room)?,
         false => html::html(&untitled)?,

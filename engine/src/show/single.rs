@@ -10,9 +10,9 @@ use crate::tensor::{to_f32, to_f64};
 use candle_core::Tensor;
 
 /// The most rows and columns of a tensor that is shown as numbers.
-const NUMBERS: usize = 12;
+const MAX_SIDE_AS_NUMBERS: usize = 12;
 /// How many tiles are shown; the array has all.
-const TILES: usize = 256;
+const MAX_TILES: usize = 256;
 
 /// An image.
 pub fn of_image(image: &Image) -> Artifact {
@@ -78,7 +78,7 @@ pub fn of_tensor(tensor: &Tensor) -> Result<Artifact> {
     artifact = match dims {
         _ if tensor.elem_count() == 0 => artifact.note("it holds no value"),
         [] => artifact.part(Part::Table(String::new(), numbers(&to_f64(tensor)?, 1, &["value".to_string()]))),
-        [n] if *n <= NUMBERS => {
+        [n] if *n <= MAX_SIDE_AS_NUMBERS => {
             let mut table = Table::new(["index", "value"]);
             to_f64(tensor)?.into_iter().enumerate().for_each(|(i, v)| table.push([i.into(), v.into()]));
             artifact.part(Part::Table(String::new(), table))
@@ -94,7 +94,7 @@ pub fn of_tensor(tensor: &Tensor) -> Result<Artifact> {
                 series: vec![series],
             }))
         }
-        [h, w] if *h <= NUMBERS && *w <= NUMBERS => {
+        [h, w] if *h <= MAX_SIDE_AS_NUMBERS && *w <= MAX_SIDE_AS_NUMBERS => {
             let names: Vec<String> = (0..*w).map(|i| i.to_string()).collect();
             artifact.part(Part::Table(String::new(), numbers(&to_f64(tensor)?, *w, &names)))
         }
@@ -103,11 +103,11 @@ pub fn of_tensor(tensor: &Tensor) -> Result<Artifact> {
             let (h, w) = (dims[dims.len() - 2], dims[dims.len() - 1]);
             let maps = tensor.reshape((tensor.elem_count() / (h * w), h, w))?;
             let count = maps.dim(0)?;
-            if count > TILES {
-                artifact = artifact.note(format!("the first {TILES} of {count} maps are shown"));
+            if count > MAX_TILES {
+                artifact = artifact.note(format!("the first {MAX_TILES} of {count} maps are shown"));
             }
             let tile = |i: usize| Ok(Tile { caption: indices(i, &dims[..dims.len() - 2]), values: maps.get(i)? });
-            let tiles = (0..count.min(TILES)).map(tile).collect::<Result<Vec<_>>>()?;
+            let tiles = (0..count.min(MAX_TILES)).map(tile).collect::<Result<Vec<_>>>()?;
             let (title, label) = (String::new(), "value".to_string());
             artifact.part(Part::Grid(Grid { title, tiles, columns: None, label, scale: scale(tensor)? }))
         }

@@ -18,7 +18,7 @@ use candle_core::Tensor;
 pub use columns::text_table;
 
 /// How many lines a part may take.
-const LINES: usize = 20;
+const MAX_LINES: usize = 20;
 
 /// The capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub fn text_image(image: &Image, style: &TextStyle) -> String {
     }
     out.push('\n');
     if style.colour {
-        out += &blocks::image(image, style.width.min(60), LINES).unwrap_or_default();
+        out += &blocks::image(image, style.width.min(60), MAX_LINES).unwrap_or_default();
     }
     out
 }
@@ -135,14 +135,14 @@ fn body(part: &Part, style: &TextStyle) -> Result<String> {
                 let corners = one.corners.map(|v| (v * 10.0).round() / 10.0);
                 table.push(std::iter::once(one.caption.as_str().into()).chain(corners.map(Into::into)));
             }
-            text_table(&table, style.width, LINES)
+            text_table(&table, style.width, MAX_LINES)
         }
         Part::SignalMap(m) => columns::wrapped(&m.words()?, style.width, 2),
         Part::VolumeMap(m) => columns::wrapped(&m.words()?, style.width, 2),
         Part::Grid(g) => grid(g, style)?,
-        Part::Matrix(m) => text_table(&matrix(m)?, style.width, LINES),
+        Part::Matrix(m) => text_table(&matrix(m)?, style.width, MAX_LINES),
         Part::Pictures(p) => pictures(p, style)?,
-        Part::Table(_, t) => text_table(t, style.width, LINES),
+        Part::Table(_, t) => text_table(t, style.width, MAX_LINES),
         Part::Plot(p) => plot::chart(p, style.width),
         Part::Cloud(c) => plot::chart(&c.plot(), style.width),
         Part::Mosaic(m) => mosaic(m, style)?,
@@ -166,7 +166,7 @@ fn map(map: &Map, style: &TextStyle) -> Result<String> {
     }
     if field.values.len() > 1 {
         out += &if style.colour {
-            blocks::field(&field, &ramp, style.width.min(44), LINES)?
+            blocks::field(&field, &ramp, style.width.min(44), MAX_LINES)?
         } else {
             blocks::shades(&field, &ramp, style.width.min(44), 12)
         };
@@ -188,7 +188,7 @@ fn map_line(map: &Map, field: &Field) -> String {
 fn grid(grid: &Grid, style: &TextStyle) -> Result<String> {
     let mut out = columns::wrapped(&grid_line(grid)?, style.width, 2);
     if style.colour {
-        out += &blocks::tiles(grid, style.width, LINES)?;
+        out += &blocks::tiles(grid, style.width, MAX_LINES)?;
         return Ok(out);
     }
     let mut table = Table::new(["tile", "min", "mean", "max"]);
@@ -204,7 +204,7 @@ fn grid(grid: &Grid, style: &TextStyle) -> Result<String> {
     if grid.tiles.len() > 8 {
         out += "the eight with the largest values:\n";
     }
-    Ok(out + &text_table(&table, style.width, LINES))
+    Ok(out + &text_table(&table, style.width, MAX_LINES))
 }
 
 fn grid_line(grid: &Grid) -> Result<String> {
@@ -220,7 +220,7 @@ fn grid_line(grid: &Grid) -> Result<String> {
 fn pictures(pictures: &Pictures, style: &TextStyle) -> Result<String> {
     let mut out = String::new();
     if style.colour {
-        out += &blocks::images(&pictures.images, style.width, LINES)?;
+        out += &blocks::images(&pictures.images, style.width, MAX_LINES)?;
     }
     for (image, caption) in pictures.images.iter().take(12) {
         let line = format!("{} × {}  {}", image.width(), image.height(), plain(caption));
@@ -236,13 +236,13 @@ fn mosaic(mosaic: &Mosaic, style: &TextStyle) -> Result<String> {
     let mut out = format!("{} pictures, {} a row\n", mosaic.images.len(), mosaic.columns);
     if style.colour {
         let first: Vec<_> = mosaic.images.iter().take(8).map(|i| (i.clone(), String::new())).collect();
-        out += &blocks::images(&first, style.width, LINES / 2)?;
+        out += &blocks::images(&first, style.width, MAX_LINES / 2)?;
     }
     let mut table = Table::new(["group", "pictures"]);
     for (g, name) in mosaic.names.iter().enumerate() {
         table.push([name.as_str().into(), mosaic.groups.iter().filter(|x| **x == g).count().into()]);
     }
-    Ok(if table.is_empty() { out } else { out + &text_table(&table, style.width, LINES) })
+    Ok(if table.is_empty() { out } else { out + &text_table(&table, style.width, MAX_LINES) })
 }
 
 /// The minimum, mean and maximum of the values that are not NaN.

@@ -19,13 +19,13 @@ pub const STYLE: &str = include_str!("viewer.css");
 const PAGE: &str = "openViewers(document);\n";
 
 /// How many bytes of maps and photos a page may carry for its viewers.
-pub const ROOM: usize = 16 << 20;
+pub const MAX_PAGE_BYTES: usize = 16 << 20;
 /// The longest side of a photo below a map, px.
-const SIDE: usize = 640;
+const MAX_PHOTO_SIDE: usize = 640;
 /// The JPEG quality of the photo, 1 to 100.
-const QUALITY: u8 = 88;
+const JPEG_QUALITY: u8 = 88;
 /// The number of values from which on a single map's colours end at a quantile, as in its figure.
-const MANY: usize = 1024;
+const MIN_QUANTILE_VALUES: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
 /// Maps with their photos.
@@ -98,7 +98,7 @@ impl<'a> Packed<'a> {
 
     fn map(&mut self, map: &'a Map, title: String, occludes: bool) -> Result<()> {
         let Ok(field) = Field::of(&map.values) else { return Ok(()) };
-        let alone = matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MANY;
+        let alone = matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MIN_QUANTILE_VALUES;
         let ramp = Ramp::fit(map.scale, &field.values, alone.then_some(QUANTILE));
         let ground = Ground::of(map, &field);
         let mut about = placed(&ground, &field, occludes);
@@ -182,7 +182,7 @@ impl<'a> Packed<'a> {
             "rows": rows, "columns": columns,
             "width": w, "height": h, "over": [0.0, 0.0, w, h], "clip": [0.0, 0.0, w, h],
         });
-        let sharp = values.len() >= MANY && !matches!(map.scale, Scale::Falling { .. });
+        let sharp = values.len() >= MIN_QUANTILE_VALUES && !matches!(map.scale, Scale::Falling { .. });
         let ramp = Ramp::fit(map.scale, &values, sharp.then_some(QUANTILE));
         let before = self.maps.len();
         self.put(about, None, Some(ramp), &fields)?;
@@ -260,18 +260,18 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// A photo as the JPEG that the viewer draws below a map, its longest side at most `SIDE` px.
+/// A photo as the JPEG that the viewer draws below a map, its longest side at most `MAX_PHOTO_SIDE` px.
 ///
 /// # Errors
 /// Where it cannot be encoded.
 pub fn jpeg(photo: &Image) -> Result<Vec<u8>> {
     let (width, height) = (photo.width(), photo.height());
     let long = width.max(height);
-    if long <= SIDE {
-        return photo.encode_jpeg(QUALITY);
+    if long <= MAX_PHOTO_SIDE {
+        return photo.encode_jpeg(JPEG_QUALITY);
     }
-    let at = |side: usize| (side * SIDE / long).max(1);
-    photo.resize(at(width), at(height), Interpolation::Bilinear)?.encode_jpeg(QUALITY)
+    let at = |side: usize| (side * MAX_PHOTO_SIDE / long).max(1);
+    photo.resize(at(width), at(height), Interpolation::Bilinear)?.encode_jpeg(JPEG_QUALITY)
 }
 
 /// Whether an artifact's maps have a value for each position of a patch.
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn values_stand_where_the_maps_say_and_are_what_they_were() {
         let artifact = Artifact::new("a").part(Part::Map(map(3, 5))).part(Part::Map(map(4, 2)));
-        let maps = maps(&artifact, false, ROOM).unwrap().unwrap();
+        let maps = maps(&artifact, false, MAX_PAGE_BYTES).unwrap().unwrap();
         for (about, part) in maps.about["maps"].as_array().unwrap().iter().zip([map(3, 5), map(4, 2)]) {
             let at = about["at"].as_u64().unwrap() as usize;
             let wanted = crate::tensor::to_f32(&part.values).unwrap();
@@ -359,7 +359,8 @@ mod tests {
         let about = |scale| {
             let tiles = vec![tile(&[0.0, 4.0]), tile(&[1.0, 100.0])];
             let grid = Grid { title: "g".into(), label: "x".into(), scale, tiles, columns: None };
-            maps(&Artifact::new("a").part(Part::Grid(grid)), false, ROOM).unwrap().unwrap().about["maps"][0].clone()
+            maps(&Artifact::new("a").part(Part::Grid(grid)), false, MAX_PAGE_BYTES).unwrap().unwrap().about["maps"][0]
+                .clone()
         };
         let log = about(Scale::SymmetricLog);
         assert_eq!((&log["scale"]["linear"], &log["label"]), (&json!(1.0), &json!("x (log scale)")));
@@ -375,7 +376,7 @@ mod tests {
         let maps = maps(&artifact, false, 2000).unwrap().unwrap();
         assert_eq!(maps.about["maps"].as_array().unwrap().len(), 1);
         assert_eq!(maps.about["left_out"], "left out for their size: m");
-        assert!(super::maps(&Artifact::new("a"), true, ROOM).unwrap().is_none());
+        assert!(super::maps(&Artifact::new("a"), true, MAX_PAGE_BYTES).unwrap().is_none());
     }
 
     #[test]
@@ -387,7 +388,7 @@ mod tests {
         let photo = Some(Image::filled(100, 50, [9; 3]).unwrap());
         let mut artifact = Artifact::new("o").part(Part::Map(Map { placement, extent, photo, ..map(8, 18) }));
         artifact.manifest = json!({ "probe": { "name": "occlusion" } });
-        let maps = maps(&artifact, false, ROOM).unwrap().unwrap();
+        let maps = maps(&artifact, false, MAX_PAGE_BYTES).unwrap().unwrap();
         let near = |name: &str, wanted: [f64; 4]| {
             let found: [f64; 4] = serde_json::from_value(maps.about["maps"][0][name].clone()).unwrap();
             assert!(found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-9), "{name}: {found:?}");

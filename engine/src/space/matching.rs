@@ -25,7 +25,7 @@ pub fn independent(a: &FeatureMap, b: &FeatureMap, metric: Metric) -> Matches {
 }
 
 /// How many pairs of positions smooth matching considers.
-const MOST: usize = 1 << 21;
+const MAX_PAIRS: usize = 1 << 21;
 /// The number of rounds of message passing.
 const ROUNDS: usize = 40;
 /// The weight of the old message in a new one.
@@ -40,7 +40,7 @@ pub fn smooth(a: &FeatureMap, b: &FeatureMap, metric: Metric, beta: f64) -> Resu
     if beta == 0.0 {
         return Ok(independent(a, b, metric));
     }
-    if n * m > MOST {
+    if n * m > MAX_PAIRS {
         return Err(Error::value(format!("smooth matches of {n} to {m} positions are too many"))
             .hint("take a deeper layer, or no smoothing"));
     }

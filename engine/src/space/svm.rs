@@ -25,11 +25,11 @@ pub struct Svm {
 }
 
 /// The duality gap, as a share of the objective, at which training ends.
-const CLOSED: f64 = 1e-5;
+const MAX_GAP: f64 = 1e-5;
 /// The most rounds over the rows.
-const ROUNDS: usize = 5000;
+const MAX_ROUNDS: usize = 5000;
 /// The number of rows up to which their inner products are stored: with fewer rows than features, rounds over these are faster.
-const HELD: usize = 4096;
+const MAX_ROWS_WITH_PRODUCTS: usize = 4096;
 
 impl Scaling {
     /// For `rows` (n x d): their mean, and one scale for all features, such that rows have norm 1 on average.
@@ -99,7 +99,7 @@ struct Trained {
 impl Trained {
     fn on(scaling: Scaling, rows: &[f32], d: usize) -> Self {
         let x: Vec<Vec<f64>> = rows.par_chunks(d.max(1)).map(|r| scaling.row(r)).collect();
-        let few = x.len() <= HELD.min(d);
+        let few = x.len() <= MAX_ROWS_WITH_PRODUCTS.min(d);
         let products = few.then(|| x.par_iter().map(|a| x.iter().map(|b| inner(a, b)).collect()).collect());
         Trained { scaling, x, products }
     }
@@ -116,12 +116,12 @@ impl Trained {
         let mut dual = Dual { rows: self, y: &y, c, alpha: vec![0.0; n], w: self.start() };
         let mut stream = Stream::new(class as u64, "svm");
         let mut gap = 0.0;
-        for round in 1..=ROUNDS {
+        for round in 1..=MAX_ROUNDS {
             let moved = dual.round(&stream.permutation(n));
-            let last = round == ROUNDS || moved == 0.0;
+            let last = round == MAX_ROUNDS || moved == 0.0;
             if last || round % 10 == 0 {
                 gap = dual.gap();
-                if last || gap <= CLOSED {
+                if last || gap <= MAX_GAP {
                     break;
                 }
             }
@@ -230,7 +230,7 @@ mod tests {
             let positive: Vec<bool> = (0..n).map(|i| stream.uniform_at((9 * n * d + i) as u64) < 0.4).collect();
             let scaling = Scaling::of(&rows, d);
             let svm = Svm::detector(scaling.clone(), &rows, d, &positive, 10.0);
-            assert!(svm.gap() <= CLOSED, "{}", svm.gap());
+            assert!(svm.gap() <= MAX_GAP, "{}", svm.gap());
             let w = &svm.weights[0];
             let (mut gradient, mut size, mut primal) = (w.clone(), 0.0, 0.5 * inner(w, w));
             for (row, positive) in rows.chunks(d).zip(&positive) {
@@ -244,7 +244,7 @@ mod tests {
             assert!(left < 1e-3 * size, "{n} x {d}: gradient {left} of {size}");
             let one = Trained { products: None, ..Trained::on(scaling, &rows, d) }.one(|i| positive[i], 10.0, 0).0;
             let apart = one.iter().zip(w).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
-            assert!(apart <= 8.0 * CLOSED * primal, "{n} x {d}: {apart} of {primal}");
+            assert!(apart <= 8.0 * MAX_GAP * primal, "{n} x {d}: {apart} of {primal}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::tensor::to_f32;
 use candle_core::{Device, Tensor};
 
 /// What is added to the score of a masked key.
-const MASKED: f32 = -1e30;
+const MASKED_SCORE: f32 = -1e30;
 
 /// Attention of ONNX; Attention and MultiHeadAttention of com.microsoft.
 pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Value>> {
@@ -117,13 +117,13 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
         scores = s.step(site, "capped", Op::Binary(Binary::Mul), &[bent, cap])?;
     }
     // Which entries of the mask are kept, as far as that is known, and the score added where one is not.
-    let mut hidden = MASKED;
+    let mut hidden = MASKED_SCORE;
     let mut kept: Option<(Vec<usize>, Vec<bool>)> = Some((vec![1, 1], vec![true]));
     if let Some(i) = mask.take() {
         let added = match site.input(i) {
             Value::Ints(held) => {
                 let keeps: Vec<bool> = held.known()?.into_iter().map(|v| v != 0).collect();
-                let values: Vec<f32> = keeps.iter().map(|keep| if *keep { 0.0 } else { MASKED }).collect();
+                let values: Vec<f32> = keeps.iter().map(|keep| if *keep { 0.0 } else { MASKED_SCORE }).collect();
                 kept = Some((held.dims.clone(), keeps));
                 let tensor = Tensor::from_vec(values, held.dims.as_slice(), &Device::Cpu)?;
                 s.constant(&Const { name: format!("{}/mask", site.name), tensor })?
@@ -154,9 +154,9 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
         let apart = column as i64 - row as i64;
         apart > after || apart < before.saturating_neg()
     };
-    let may_be_empty = kept.is_none_or(|kept| leaves_none(&kept, rows, columns, beyond));
+    let may_be_empty = kept.is_none_or(|kept| has_empty_query(&kept, rows, columns, beyond));
     if (before, after) != (i64::MAX, i64::MAX) {
-        let hidden = if may_be_empty { hidden } else { MASKED };
+        let hidden = if may_be_empty { hidden } else { MASKED_SCORE };
         let kept = (0..rows * columns).map(|i| if beyond(i / columns, i % columns) { hidden } else { 0.0 }).collect();
         let tensor = Tensor::from_vec(kept, (rows, columns), &Device::Cpu)?;
         let past = s.constant(&Const { name: format!("{}/past", site.name), tensor })?;
@@ -165,7 +165,7 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
     let axis = s.sample(scores).len() - 1;
     if !may_be_empty {
         let weights = s.step(site, "weights", Op::Softmax { axis, log: false }, &[scores])?;
-        return weighed(s, site, weights, v, flat);
+        return weighted_sum(s, site, weights, v, flat);
     }
     // A query that attends to no key gets zeros.
     let largest = Op::Reduce { reduction: Reduction::Max, axes: vec![axis], keep: true };
@@ -175,11 +175,11 @@ pub fn attention(s: &mut Scope, site: &Site<'_>, domain: &str) -> Result<Vec<Val
     let finite = s.step(site, "finite", floor, &[scores])?;
     let weights = s.step(site, "weights", Op::Softmax { axis, log: false }, &[finite])?;
     let weights = s.step(site, "kept", Op::Binary(Binary::Mul), &[weights, looks])?;
-    weighed(s, site, weights, v, flat)
+    weighted_sum(s, site, weights, v, flat)
 }
 
 /// The weighted sum of values; with `flat`, the heads are concatenated.
-fn weighed(s: &mut Scope, site: &Site<'_>, weights: Act, v: Act, flat: bool) -> Result<Vec<Value>> {
+fn weighted_sum(s: &mut Scope, site: &Site<'_>, weights: Act, v: Act, flat: bool) -> Result<Vec<Value>> {
     if !flat {
         return Ok(vec![Value::Act(s.add(site, Op::MatMul, &[weights, v])?)]);
     }
@@ -194,7 +194,7 @@ fn weighed(s: &mut Scope, site: &Site<'_>, weights: Act, v: Act, flat: bool) -> 
 }
 
 /// Whether a mask of these sizes (the last two are queries x keys, or 1 for all) leaves a query without any key within reach.
-fn leaves_none(
+fn has_empty_query(
     (dims, keeps): &(Vec<usize>, Vec<bool>),
     rows: usize,
     columns: usize,

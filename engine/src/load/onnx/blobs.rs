@@ -6,20 +6,20 @@ use super::links::Links;
 use rten_onnx::onnx::NodeProto;
 
 /// The suffix of weights' names.
-const WEIGHT: &str = "_w_0";
+const WEIGHT_SUFFIX: &str = "_w_0";
 /// The prefix of names in nets that were trained on several devices.
-const DEVICE: &str = "gpu_0/";
+const DEVICE_PREFIX: &str = "gpu_0/";
 
 /// Whether weights are named as Caffe2 names them.
 pub fn are_named(links: &Links<'_>) -> bool {
-    links.initialisers.keys().any(|name| name.ends_with(WEIGHT))
+    links.initialisers.keys().any(|name| name.ends_with(WEIGHT_SUFFIX))
 }
 
 /// The name of a node's layer.
 pub fn layer(node: &NodeProto) -> Option<String> {
     let plain =
-        |name: &str| Some(name.strip_prefix(DEVICE).unwrap_or(name).to_string()).filter(|name| !name.is_empty());
-    if let Some(blob) = node.input.get(1).and_then(|weight| weight.strip_suffix(WEIGHT)) {
+        |name: &str| Some(name.strip_prefix(DEVICE_PREFIX).unwrap_or(name).to_string()).filter(|name| !name.is_empty());
+    if let Some(blob) = node.input.get(1).and_then(|weight| weight.strip_suffix(WEIGHT_SUFFIX)) {
         return plain(blob);
     }
     let (blob, version) = node.output.first()?.rsplit_once('_')?;

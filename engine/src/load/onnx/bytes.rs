@@ -11,13 +11,13 @@ use crate::tensor::to_f64;
 use rten_onnx::onnx::DataType;
 
 /// The number of values of an 8-bit integer.
-const KINDS: f64 = 256.0;
+const BYTE_VALUES: f64 = 256.0;
 
 /// How many operations before a value are searched for bounds on it.
-const STEPS: usize = 12;
+const MAX_STEPS: usize = 12;
 
 /// A constant integer, cast to the type `to`.
-pub fn held(value: i64, to: DataType) -> i64 {
+pub fn cast_constant(value: i64, to: DataType) -> i64 {
     match to {
         DataType::UINT8 => i64::from(value as u8),
         DataType::INT8 => i64::from(value as i8),
@@ -28,11 +28,11 @@ pub fn held(value: i64, to: DataType) -> i64 {
 /// The integer part of a computed value, modulo 256 where it may be outside of 0 to 255, or if signed of -128 to 127.
 pub fn cast(s: &mut Scope, site: &Site<'_>, x: Act, is_signed: bool) -> Result<Act> {
     let (least, f) = match is_signed {
-        true => (-KINDS / 2.0, Elementary::SignedByte),
+        true => (-BYTE_VALUES / 2.0, Elementary::SignedByte),
         false => (0.0, Elementary::LowByte),
     };
-    let fits = |(low, high): (f64, f64)| low > least - 1.0 && high < least + KINDS;
-    let f = if bounds(&s.builder, x.id, STEPS).is_some_and(fits) { Elementary::Truncate } else { f };
+    let fits = |(low, high): (f64, f64)| low > least - 1.0 && high < least + BYTE_VALUES;
+    let f = if bounds(&s.builder, x.id, MAX_STEPS).is_some_and(fits) { Elementary::Truncate } else { f };
     s.activation(site, Activation::Elementary(f), x)
 }
 

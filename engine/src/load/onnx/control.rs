@@ -13,14 +13,14 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Where the condition or the number of iterations depends on the net's input.
-    pub fn controlled(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
+    pub fn control_flow(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
         match site.op {
             "If" => {
                 let test = self.number(site, 0)?.ok_or_else(|| ops::unknown("If", "", opset))?;
                 let body = site.graph(if test != 0 { "then_branch" } else { "else_branch" })?;
                 self.body(links, body, opset)
             }
-            _ => self.rounds(links, site, opset),
+            _ => self.unroll(links, site, opset),
         }
     }
 
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Unrolls a loop.
-    fn rounds(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
+    fn unroll(&mut self, links: &Links<'a>, site: &Site<'a>, opset: i64) -> Result<Vec<Value>> {
         let body = site.graph("body")?;
         let computed = || ops::unknown("Loop", "", opset);
         let most = if site.has(0) { self.number(site, 0)?.ok_or_else(computed)? } else { i64::MAX };

@@ -14,7 +14,7 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let turns = site.int("transA")?.unwrap_or(0) != 0;
     let computed = |i: usize| matches!(site.input(i), Value::Act(_));
     if turns || computed(1) || computed(2) || matches!(site.input(0), Value::Floats(_)) && s.batch.is_some() {
-        return written_out(s, site, turns);
+        return gemm_of_computed(s, site, turns);
     }
     if s.rank(x) != 2 {
         return Err(Error::shape(format!("takes two axes, got {}", s.rank(x))));
@@ -43,7 +43,7 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 /// Gemm of computed factors: transposes, a matrix product and a sum.
-fn written_out(s: &mut Scope, site: &Site<'_>, turns: bool) -> Result<Vec<Value>> {
+fn gemm_of_computed(s: &mut Scope, site: &Site<'_>, turns: bool) -> Result<Vec<Value>> {
     let mut factors = Vec::new();
     for (i, turned) in [(0, turns), (1, site.int("transB")?.unwrap_or(0) != 0)] {
         let mut x = s.act(site, i)?;

@@ -80,17 +80,17 @@ fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let name = s.free(&format!("{}/sum", site.name));
         y = s.binary(&name, Binary::Add, y, other)?;
     }
-    finished(s, site, y)
+    with_activation(s, site, y)
 }
 
 /// FusedGemm: a linear map, an activation.
 fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let y = part(s, site, "gemm", "Gemm", site.inputs.clone(), super::dense::gemm)?;
-    finished(s, site, y)
+    with_activation(s, site, y)
 }
 
 /// The node's activation, under the node's name.
-fn finished(s: &mut Scope, site: &Site<'_>, y: Act) -> Result<Vec<Value>> {
+fn with_activation(s: &mut Scope, site: &Site<'_>, y: Act) -> Result<Vec<Value>> {
     let given = site.float_list("activation_params")?.unwrap_or_default();
     let number = |i: usize, name: &str, usual: f64| -> Result<f64> {
         Ok(site.float(name)?.or(given.get(i).copied()).unwrap_or(usual))

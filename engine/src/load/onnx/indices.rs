@@ -11,7 +11,7 @@ use crate::limits::ONNX_COMPUTED;
 use candle_core::{DType, Device, Tensor};
 
 /// How many values may be summed into one entry.
-const ROUNDS: usize = 64;
+const MAX_SUMMANDS: usize = 64;
 
 /// Gather with computed indices: for each of them, an entry of the axis.
 pub fn gather_computed(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
@@ -46,7 +46,7 @@ pub fn gather_elements(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let dims = &index.dims[x.lead.min(index.dims.len())..];
         let shape = s.sample(x);
         let sources = elements(&shape, axis, dims, &index.known()?)?;
-        return chosen(s, site, x, sources, dims.to_vec());
+        return select_entries(s, site, x, sources, dims.to_vec());
     }
     let operands = s.operands(site)?;
     let &[mut data, mut index] = operands.as_slice() else {
@@ -87,7 +87,7 @@ fn within(at: i64, n: usize) -> Result<usize> {
 }
 
 /// Selects entries of the flattened value, in another shape.
-fn chosen(s: &mut Scope, site: &Site<'_>, x: Act, sources: Vec<usize>, to: Vec<usize>) -> Result<Vec<Value>> {
+fn select_entries(s: &mut Scope, site: &Site<'_>, x: Act, sources: Vec<usize>, to: Vec<usize>) -> Result<Vec<Value>> {
     if sources.is_empty() || sources.len() > ONNX_COMPUTED {
         return Err(Error::unsupported(format!("a gather of {} entries", sources.len())));
     }
@@ -136,7 +136,7 @@ pub fn gather_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         sources.extend(at..at + len);
     }
     let to = [&shape[..batch], &places[batch..], &shape[batch + depth..]].concat();
-    chosen(s, site, x, sources, to)
+    select_entries(s, site, x, sources, to)
 }
 
 /// ScatterElements.
@@ -149,13 +149,13 @@ pub fn scatter_elements(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let (mut data, mut updates) = (s.batched(site, 0)?, s.batched(site, 2)?);
     let by_sample = data.lead == 1 && updates.lead == 1 && index.dims.first() == Some(&1);
     if !by_sample || s.axis_or_batch(data, said)?.is_none() {
-        (data, updates) = (bare(s, site, data)?, bare(s, site, updates)?);
+        (data, updates) = (without_batch(s, site, data)?, without_batch(s, site, updates)?);
     }
     let axis = s.axis(data, said)?;
     let shape = s.sample(data);
     let dims = &index.dims[data.lead.min(index.dims.len())..];
     let places = elements(&shape, axis, dims, &index.known()?)?;
-    placed(s, site, data, updates, &places)
+    scatter_at(s, site, data, updates, &places)
 }
 
 /// ScatterND with known indices into computed values.
@@ -163,7 +163,7 @@ pub fn scatter_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let index: Ints = site.ints(1)?.clone();
     let index = Ints { values: index.values.iter().map(|d| s.resolve(*d)).collect(), ..index };
     let (data, updates) = (s.act(site, 0)?, s.act(site, 2)?);
-    let (data, updates) = (bare(s, site, data)?, bare(s, site, updates)?);
+    let (data, updates) = (without_batch(s, site, data)?, without_batch(s, site, updates)?);
     let shape = s.sample(data);
     let depth = index.dims.last().copied().unwrap_or(0);
     if depth == 0 || depth > shape.len() {
@@ -178,11 +178,11 @@ pub fn scatter_nd(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         }
         places.extend(at..at + len);
     }
-    placed(s, site, data, updates, &places)
+    scatter_at(s, site, data, updates, &places)
 }
 
 /// A value without batch whose axes are all its own.
-fn bare(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
+fn without_batch(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
     if matches!(s.builder.op(x.id), Op::Constant(_)) && x.lead == 1 {
         let to = [&[1], s.sample(x).as_slice()].concat();
         let name = s.free(&format!("{}/constant", site.name));
@@ -193,7 +193,7 @@ fn bare(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
 }
 
 /// `data` with `updates` written, or added, at `places` of the flattened value.
-fn placed(s: &mut Scope, site: &Site<'_>, data: Act, updates: Act, places: &[usize]) -> Result<Vec<Value>> {
+fn scatter_at(s: &mut Scope, site: &Site<'_>, data: Act, updates: Act, places: &[usize]) -> Result<Vec<Value>> {
     let (shape, given) = (s.sample(data), s.sample(updates).iter().product::<usize>());
     let n: usize = shape.iter().product();
     if given != places.len() || n + given > ONNX_COMPUTED {
@@ -216,7 +216,7 @@ fn placed(s: &mut Scope, site: &Site<'_>, data: Act, updates: Act, places: &[usi
             })?;
             let all = s.step(site, "all", Op::Concat { axis: 0 }, &[zero, values])?;
             let (mut open, mut total) = ((0..given).collect::<Vec<_>>(), flat);
-            for _ in 0..ROUNDS {
+            for _ in 0..MAX_SUMMANDS {
                 let (mut sources, mut later) = (vec![0; n], Vec::new());
                 for i in open {
                     let taken = &mut sources[places[i]];
@@ -230,7 +230,7 @@ fn placed(s: &mut Scope, site: &Site<'_>, data: Act, updates: Act, places: &[usi
                 }
             }
             if !open.is_empty() {
-                return Err(Error::unsupported(format!("more than {ROUNDS} values summed in one place")));
+                return Err(Error::unsupported(format!("more than {MAX_SUMMANDS} values summed in one place")));
             }
             total
         }

@@ -7,7 +7,7 @@ use rten_onnx::onnx::NodeProto;
 use std::collections::BTreeSet;
 
 /// Operations that keep the order of axes and do not depend on it.
-const PASSED: [&str; 21] = [
+const AXIS_PRESERVING: [&str; 21] = [
     "Identity",
     "Cast",
     "Mul",
@@ -69,7 +69,7 @@ fn first_layout(links: &Links<'_>, name: &str) -> Option<bool> {
                 moved = true;
                 values.extend(node.output.first().map(String::as_str));
             }
-            op if PASSED.contains(&op) => values.extend(node.output.first().map(String::as_str)),
+            op if AXIS_PRESERVING.contains(&op) => values.extend(node.output.first().map(String::as_str)),
             _ => return None,
         }
     }
@@ -130,7 +130,7 @@ fn first_volume_layout(links: &Links<'_>, name: &str, dims: [Option<usize>; 4]) 
                 };
             }
             "Reshape" | "Squeeze" | "Gather" | "Split" | "SplitToSequence" | "Flatten" => apart = true,
-            op if PASSED.contains(&op) => {}
+            op if AXIS_PRESERVING.contains(&op) => {}
             _ => return None,
         }
         values.extend(node.output.iter().map(String::as_str));

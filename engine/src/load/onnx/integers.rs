@@ -9,11 +9,11 @@ use rten_onnx::onnx::DataType;
 use std::collections::BTreeSet;
 
 /// Operators whose result has the type of its inputs.
-const COMPUTE: [&str; 13] =
+const TYPE_OF_INPUTS: [&str; 13] =
     ["Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Sum", "Neg", "Abs", "Sign", "Concat", "BitShift"];
 
 /// Operators whose result has the type of the first input.
-const KEEP: [&str; 25] = [
+const TYPE_OF_FIRST_INPUT: [&str; 25] = [
     "Identity",
     "Reshape",
     "Flatten",
@@ -90,8 +90,8 @@ fn makes_integers(site: &Site<'_>, i: usize) -> Result<bool> {
         ("CastLike", _) => input(1),
         ("ArgMax" | "ArgMin" | "NonZero", _) | ("TopK", 1) => true,
         ("Where", _) => input(1) || input(2),
-        (op, _) if COMPUTE.contains(&op) => site.integers.iter().any(|whole| *whole),
-        (op, _) if KEEP.contains(&op) => input(0),
+        (op, _) if TYPE_OF_INPUTS.contains(&op) => site.integers.iter().any(|whole| *whole),
+        (op, _) if TYPE_OF_FIRST_INPUT.contains(&op) => input(0),
         _ => false,
     })
 }

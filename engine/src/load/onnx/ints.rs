@@ -141,7 +141,7 @@ pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         Value::Ints(v) => {
             let truth = |d: &Dim| match d {
                 Dim::Known(v) if to == DataType::BOOL => Dim::Known(i64::from(*v != 0)),
-                Dim::Known(v) => Dim::Known(super::bytes::held(*v, to)),
+                Dim::Known(v) => Dim::Known(super::bytes::cast_constant(*v, to)),
                 other => *other,
             };
             Ok(vec![Value::Ints(Ints { dims: v.dims.clone(), values: v.values.iter().map(truth).collect() })])
@@ -149,7 +149,11 @@ pub fn cast(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         Value::Floats(c) => {
             let whole = |v: f64| {
                 let is_true = i64::from(v != 0.0);
-                Dim::Known(if to == DataType::BOOL { is_true } else { super::bytes::held(v.trunc() as i64, to) })
+                Dim::Known(if to == DataType::BOOL {
+                    is_true
+                } else {
+                    super::bytes::cast_constant(v.trunc() as i64, to)
+                })
             };
             let values = to_f64(&c.tensor)?.into_iter().map(whole).collect();
             Ok(vec![Value::Ints(Ints { dims: c.tensor.dims().to_vec(), values })])

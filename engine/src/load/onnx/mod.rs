@@ -69,7 +69,7 @@ use suppression::Suppression;
 use value::{Act, Value};
 
 /// The oldest opset that is read (ONNX 1.2).
-const OLDEST: i64 = 7;
+const MIN_OPSET: i64 = 7;
 
 /// The options of reading.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,15 +139,15 @@ fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
     crate::signal::go_on()?;
     // Another output that cannot be read must not prevent reading the first.
     match all {
-        Ok(Read { model, left_out }) if left_out.is_empty() => return Ok(model),
-        Ok(Read { model, left_out }) => {
+        Ok(Content { model, left_out }) if left_out.is_empty() => return Ok(model),
+        Ok(Content { model, left_out }) => {
             let kept: Vec<String> = model.output_names().iter().map(ToString::to_string).collect();
             let some = read(bytes, path, options, Wanted::These(&kept), |_| ());
-            if let Ok(Read { model, left_out: none }) = some
+            if let Ok(Content { model, left_out: none }) = some
                 && none.is_empty()
             {
                 let mut card = model.card().clone();
-                card.notes.extend(left_out.iter().map(|LeftOut { name, why }| {
+                card.notes.extend(left_out.iter().map(|UnreadableOutput { name, why }| {
                     let hint = why.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
                     format!("the output `{name}` cannot be read: {why}{hint}")
                 }));
@@ -169,16 +169,16 @@ fn build(bytes: &Bytes, path: &Path, options: &Options<'_>) -> Result<Model> {
 }
 
 /// An output that cannot be read.
-struct LeftOut {
+struct UnreadableOutput {
     name: String,
     why: Error,
 }
 
 /// The content read from a file.
-struct Read {
+struct Content {
     model: Model,
     /// The further outputs that cannot be read.
-    left_out: Vec<LeftOut>,
+    left_out: Vec<UnreadableOutput>,
 }
 
 /// Reads the net in the bytes of a file with the `wanted` outputs; `change` may change the input's shape.
@@ -188,7 +188,7 @@ fn read(
     options: &Options<'_>,
     wanted: Wanted<'_>,
     change: impl FnOnce(&mut Input),
-) -> Result<Read> {
+) -> Result<Content> {
     let mut model = wire::model(bytes, &|copied| bytes.release(copied))?;
     functions::inline(&mut model, bytes)?;
     let opset = opset(&model)?;
@@ -229,7 +229,7 @@ fn read(
     let mut card = model.card().clone();
     card.notes.extend(several);
     card.notes.extend(frames(model.graph()).filter(|_| shape.order.is_empty()));
-    Ok(Read { model: model.with_card(card), left_out })
+    Ok(Content { model: model.with_card(card), left_out })
 }
 
 /// A note on an input of four axes over whose depth no window slides: a video whose frames come first.
@@ -271,7 +271,7 @@ struct Translated {
     /// Whether the search for exporters' patterns was complete.
     whole: bool,
     /// The further outputs that cannot be read.
-    left_out: Vec<LeftOut>,
+    left_out: Vec<UnreadableOutput>,
 }
 
 /// Translates the file's nodes to one graph for each output, for the batch size in `shape`, the main input's shape; `torch` says
@@ -344,7 +344,7 @@ fn translate(
         {
             reader.scope.builder.alias(&name, act.id);
         }
-        reader.leave(node, &mut readers);
+        reader.drop_constants(node, &mut readers);
     }
     let kept = links.outputs.iter().filter(|name| !reader.behind.contains(**name));
     let (mut ends, mut left_out) = (Vec::new(), Vec::new());
@@ -360,7 +360,7 @@ fn translate(
         match end {
             Ok(end) => ends.push(end),
             Err(why) if *name == links.outputs[0] => return Err(why),
-            Err(why) => left_out.push(LeftOut { name: name.to_string(), why }),
+            Err(why) => left_out.push(UnreadableOutput { name: name.to_string(), why }),
         }
     }
     let (mut first, boxes) = match reader.suppression {
@@ -380,9 +380,9 @@ fn opset(model: &ModelProto) -> Result<i64> {
     let own = |d: &Option<String>| matches!(d.as_deref(), None | Some("" | "ai.onnx"));
     let version = model.opset_import.iter().filter(|o| own(&o.domain)).filter_map(|o| o.version).max();
     match version {
-        Some(v) if v >= OLDEST => Ok(v),
+        Some(v) if v >= MIN_OPSET => Ok(v),
         Some(v) => Err(Error::unsupported(format!("operators of version (opset) {v}"))
-            .hint(format!("opset {OLDEST} and later are read: onnx.version_converter brings files up to date"))),
+            .hint(format!("opset {MIN_OPSET} and later are read: onnx.version_converter brings files up to date"))),
         None => Err(Error::format("no version of the operators (opset) is named").hint("is it an ONNX classifier?")),
     }
 }

@@ -15,7 +15,7 @@ pub fn batch(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     // Before opset 14 the number of outputs distinguished training from inference.
     if site.int("training_mode")?.unwrap_or(0) != 0 || (site.opset < 14 && site.named_outputs() > 1) {
         if let Value::Floats(c) = site.input(0) {
-            return Ok(vec![standardised(site, c)?]);
+            return Ok(vec![standardise_constant(site, c)?]);
         }
         return Err(Error::unsupported("batch normalisation in training mode")
             .hint("export the net for inference (`model.eval()`)"));
@@ -37,7 +37,7 @@ pub fn batch(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 /// A constant normalised by its own statistics, which is how exporters write weight standardisation.
-fn standardised(site: &Site<'_>, c: &Const) -> Result<Value> {
+fn standardise_constant(site: &Site<'_>, c: &Const) -> Result<Value> {
     let eps = epsilon(site)?;
     let &[samples, channels, ..] = c.tensor.dims() else {
         return Err(Error::shape(format!("it normalises a constant of shape {:?}", c.tensor.dims())));
@@ -249,7 +249,7 @@ pub fn reduce(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let keep = site.int("keepdims")?.unwrap_or(1) != 0;
     let mut axes = match listed {
         None if site.int("noop_with_empty_axes")?.unwrap_or(0) != 0 => {
-            return each(s, site, x);
+            return reduce_alone(s, site, x);
         }
         // With a single sample, the batch is an axis of one entry.
         None if x.lead == 1 && s.batch != Some(1) => return Err(mixes("it reduces all axes, the batch too")),
@@ -329,7 +329,7 @@ fn product(s: &mut Scope, site: &Site<'_>, x: Act, axes: &[usize], keep: bool) -
 }
 
 /// Each value as a reduction over itself alone.
-fn each(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Vec<Value>> {
+fn reduce_alone(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Vec<Value>> {
     let op = match site.op {
         "ReduceL1" | "ReduceL2" => Op::Activation(Activation::Abs),
         "ReduceSumSquare" => Op::Activation(Activation::Pow(2.0)),

@@ -135,7 +135,7 @@ pub fn remainder(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 /// Operators with two or more inputs that are a binary function of the graph, applied in sequence to more than two.
-pub fn combined(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
+pub fn reduce_inputs(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let f = match site.op {
         "Add" | "Sum" | "Mean" => Binary::Add,
         "Sub" => Binary::Sub,

@@ -23,7 +23,7 @@ pub fn quantise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let x = s.act(site, 0)?;
     let [low, high] = bounds(site, 2)?;
     let steps = steps(site, 1, 2)?;
-    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), x, &steps, [low, high])?)])
+    Ok(vec![Value::Act(quantise_node(s, site, &site.name.clone(), x, &steps, [low, high])?)])
 }
 
 /// DequantizeLinear: (q - zero) scale.
@@ -45,8 +45,8 @@ pub fn dequantise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Ok(vec![Value::Floats(Const { name: site.name.clone(), tensor })]);
     }
     let x = s.act(site, 0)?;
-    let moved = shifted(s, site, x, &steps, 1)?;
-    let scale = column(s, site, "scale", &steps.scale, x, None)?;
+    let moved = less_zero_point(s, site, x, &steps, 1)?;
+    let scale = axis_constant(s, site, "scale", &steps.scale, x, None)?;
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[moved, scale])?)])
 }
 
@@ -91,7 +91,7 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let integer = site.op == "ConvInteger";
     let (w, wz, xz) = if integer { (1, 3, 2) } else { (3, 5, 2) };
     let x = less_zero(s, site, 0, xz)?;
-    let weight = centred(s, site, w, &zeros(site, wz)?)?;
+    let weight = constant_less_zero(s, site, w, &zeros(site, wz)?)?;
     let bias = match (integer, site.input(8)) {
         (false, Value::Ints(b)) => Value::Floats(s.real(&format!("{}/bias", site.name), b)?),
         (false, Value::Floats(b)) => Value::Floats(b.clone()),
@@ -104,8 +104,8 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Ok(made);
     }
     let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a convolution makes one value")) };
-    let scales = products(site, 1, 4, Some(6))?;
-    requantised(s, site, sums, &scales, 1 - sums.lead.min(1), 7)
+    let scales = channel_scales(site, 1, 4, Some(6))?;
+    requantise(s, site, sums, &scales, 1 - sums.lead.min(1), 7)
 }
 
 /// The integers in input `i` less their zero point in input `zero`, which may be computed.
@@ -122,7 +122,7 @@ fn less_zero(s: &mut Scope, site: &Site<'_>, i: usize, zero: usize) -> Result<Ac
             }
         };
     }
-    shifted(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, zero)? }, 1)
+    less_zero_point(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, zero)? }, 1)
 }
 
 /// QLinearMatMul and MatMulInteger.
@@ -133,9 +133,9 @@ pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let other = match site.input(b) {
         Value::Act(y) => {
             let y = *y;
-            Value::Act(shifted(s, site, y, &Steps { scale: vec![1.0], zero: zeros(site, bz)? }, 1)?)
+            Value::Act(less_zero_point(s, site, y, &Steps { scale: vec![1.0], zero: zeros(site, bz)? }, 1)?)
         }
-        _ => Value::Floats(centred_last(s, site, b, &zeros(site, bz)?)?),
+        _ => Value::Floats(constant_less_zero_last(s, site, b, &zeros(site, bz)?)?),
     };
     let name = if integer { site.name.clone() } else { s.free(&format!("{}/sums", site.name)) };
     let inner = site.acting("MatMul", &name, vec![Value::Act(x), other]);
@@ -144,9 +144,9 @@ pub fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Ok(made);
     }
     let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a product makes one value")) };
-    let scales = products(site, 1, 4, Some(6))?;
+    let scales = channel_scales(site, 1, 4, Some(6))?;
     let last = s.sample(sums).len() - 1;
-    requantised(s, site, sums, &scales, last, 7)
+    requantise(s, site, sums, &scales, last, 7)
 }
 
 /// com.microsoft's QGemm: products of integers with an integer bias; quantised where the node has an output scale, else as real
@@ -156,7 +156,7 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         return Err(Error::unsupported("attribute `alpha` is not 1"));
     }
     let x = s.act(site, 0)?;
-    let x = shifted(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, 2)? }, 1)?;
+    let x = less_zero_point(s, site, x, &Steps { scale: vec![1.0], zero: zeros(site, 2)? }, 1)?;
     let first = site.int("transB")?.unwrap_or(0) != 0;
     let weight = Value::Floats(less(s, site, 3, &zeros(site, 5)?, first)?);
     let bias = match site.input(6) {
@@ -168,9 +168,9 @@ pub fn gemm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let [Value::Act(sums)] = made[..] else { return Err(Error::internal("a product makes one value")) };
     let last = s.sample(sums).len() - 1;
     if site.has(7) {
-        return requantised(s, site, sums, &products(site, 1, 4, Some(7))?, last, 8);
+        return requantise(s, site, sums, &channel_scales(site, 1, 4, Some(7))?, last, 8);
     }
-    let scale = column(s, site, "scale", &products(site, 1, 4, None)?, sums, Some(last))?;
+    let scale = axis_constant(s, site, "scale", &channel_scales(site, 1, 4, None)?, sums, Some(last))?;
     Ok(vec![Value::Act(s.add(site, Op::Binary(Binary::Mul), &[sums, scale])?)])
 }
 
@@ -180,7 +180,7 @@ pub fn pointwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let real = |s: &mut Scope, i: usize| -> Result<Act> {
         let x = s.act(site, i)?;
         let steps = steps(site, i + 1, i + 2)?;
-        let moved = shifted(s, site, x, &steps, 1)?;
+        let moved = less_zero_point(s, site, x, &steps, 1)?;
         let scale = s.number(&format!("{}/scale", site.name), steps.scale[0])?;
         s.step(site, "real", Op::Binary(Binary::Mul), &[moved, scale])
     };
@@ -207,7 +207,7 @@ pub fn pointwise(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     };
     let steps = steps(site, at, at + 1)?;
     let limits = bounds(site, at + 1)?;
-    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), y, &steps, limits)?)])
+    Ok(vec![Value::Act(quantise_node(s, site, &site.name.clone(), y, &steps, limits)?)])
 }
 
 /// QLinearConcat: dequantises the parts, concatenates, quantises.
@@ -216,7 +216,7 @@ pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     for i in (2..site.inputs.len()).step_by(3) {
         let x = s.act(site, i)?;
         let steps = steps(site, i + 1, i + 2)?;
-        let moved = shifted(s, site, x, &steps, 1)?;
+        let moved = less_zero_point(s, site, x, &steps, 1)?;
         let scale = s.number(&format!("{}/scale", site.name), steps.scale[0])?;
         parts.push(Value::Act(s.step(site, "real", Op::Binary(Binary::Mul), &[moved, scale])?));
     }
@@ -224,11 +224,11 @@ pub fn concat(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let made = super::layout::concat(s, &site.acting("Concat", &name, parts))?;
     let [Value::Act(y)] = made[..] else { return Err(Error::internal("a concatenation makes one value")) };
     let (steps, limits) = (steps(site, 0, 1)?, bounds(site, 1)?);
-    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), y, &steps, limits)?)])
+    Ok(vec![Value::Act(quantise_node(s, site, &site.name.clone(), y, &steps, limits)?)])
 }
 
 /// Quantises sums of products of integers.
-fn requantised(
+fn requantise(
     s: &mut Scope,
     site: &Site<'_>,
     sums: Act,
@@ -237,14 +237,21 @@ fn requantised(
     zero: usize,
 ) -> Result<Vec<Value>> {
     let limits = bounds(site, zero)?;
-    let scale = column(s, site, "scale", scales, sums, Some(axis))?;
+    let scale = axis_constant(s, site, "scale", scales, sums, Some(axis))?;
     let scaled = s.step(site, "scaled", Op::Binary(Binary::Mul), &[sums, scale])?;
     let steps = Steps { scale: vec![1.0], zero: zeros(site, zero)? };
-    Ok(vec![Value::Act(rounded(s, site, &site.name.clone(), scaled, &steps, limits)?)])
+    Ok(vec![Value::Act(quantise_node(s, site, &site.name.clone(), scaled, &steps, limits)?)])
 }
 
 /// clip(round(x / scale) + zero) as node `name`.
-fn rounded(s: &mut Scope, site: &Site<'_>, name: &str, x: Act, steps: &Steps, [low, high]: [f64; 2]) -> Result<Act> {
+fn quantise_node(
+    s: &mut Scope,
+    site: &Site<'_>,
+    name: &str,
+    x: Act,
+    steps: &Steps,
+    [low, high]: [f64; 2],
+) -> Result<Act> {
     let quantise = |scale, zero| Op::Activation(Activation::Quantise { scale, zero, low, high, rounds: true });
     if let ([scale], [zero]) = (&steps.scale[..], &steps.zero[..]) {
         return s.push(name, quantise(*scale, *zero), &[x]);
@@ -252,26 +259,33 @@ fn rounded(s: &mut Scope, site: &Site<'_>, name: &str, x: Act, steps: &Steps, [l
     if steps.zero.iter().any(|z| *z != steps.zero[0]) {
         return Err(Error::unsupported("a zero point for each channel of a computed value"));
     }
-    let scale = column(s, site, "scale", &steps.scale, x, None)?;
+    let scale = axis_constant(s, site, "scale", &steps.scale, x, None)?;
     let divided = s.step(site, "divided", Op::Binary(Binary::Div), &[x, scale])?;
     s.push(name, quantise(1.0, steps.zero[0]), &[divided])
 }
 
 /// A value less its zero point.
-fn shifted(s: &mut Scope, site: &Site<'_>, x: Act, steps: &Steps, least: usize) -> Result<Act> {
+fn less_zero_point(s: &mut Scope, site: &Site<'_>, x: Act, steps: &Steps, least: usize) -> Result<Act> {
     if steps.zero.len() < least || steps.zero.iter().all(|z| *z == 0.0) {
         return Ok(x);
     }
-    let zero = column(s, site, "zero", &steps.zero, x, None)?;
+    let zero = axis_constant(s, site, "zero", &steps.zero, x, None)?;
     s.step(site, "shifted", Op::Binary(Binary::Sub), &[x, zero])
 }
 
 /// A constant along an axis of `x`, by default the node's axis; a single number applies to all entries.
-fn column(s: &mut Scope, site: &Site<'_>, part: &str, values: &[f64], x: Act, axis: Option<usize>) -> Result<Act> {
+fn axis_constant(
+    s: &mut Scope,
+    site: &Site<'_>,
+    part: &str,
+    values: &[f64],
+    x: Act,
+    axis: Option<usize>,
+) -> Result<Act> {
     let rank = s.sample(x).len();
     let axis = match axis {
         Some(axis) => axis,
-        None => spot(s, site, x)?,
+        None => scale_axis(s, site, x)?,
     };
     let mut dims = vec![1; rank];
     match values.len() {
@@ -285,7 +299,7 @@ fn column(s: &mut Scope, site: &Site<'_>, part: &str, values: &[f64], x: Act, ax
 }
 
 /// The axis of a sample along which scales vary.
-fn spot(s: &Scope, site: &Site<'_>, x: Act) -> Result<usize> {
+fn scale_axis(s: &Scope, site: &Site<'_>, x: Act) -> Result<usize> {
     Ok(s.axis_or_batch(x, site.int("axis")?.unwrap_or(1)).ok().flatten().unwrap_or(0))
 }
 
@@ -334,7 +348,7 @@ fn bounds(site: &Site<'_>, i: usize) -> Result<[f64; 2]> {
 }
 
 /// The scale of x times that of w, divided by that of y where there is one, for each channel.
-fn products(site: &Site<'_>, x: usize, w: usize, y: Option<usize>) -> Result<Vec<f64>> {
+fn channel_scales(site: &Site<'_>, x: usize, w: usize, y: Option<usize>) -> Result<Vec<f64>> {
     let one = |i: usize| -> Result<f64> {
         to_f64(&site.floats(i)?.tensor)?.first().copied().ok_or_else(|| Error::format(format!("input {i} is empty")))
     };
@@ -344,12 +358,12 @@ fn products(site: &Site<'_>, x: usize, w: usize, y: Option<usize>) -> Result<Vec
 }
 
 /// The integers in input `i` less their zero points, along the first axis.
-fn centred(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
+fn constant_less_zero(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
     less(s, site, i, zero, true)
 }
 
 /// The same along the last axis.
-fn centred_last(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
+fn constant_less_zero_last(s: &Scope, site: &Site<'_>, i: usize, zero: &[f64]) -> Result<Const> {
     less(s, site, i, zero, false)
 }
 

@@ -14,7 +14,7 @@ use rten_onnx::onnx::{DataType, TensorProto};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The bytes of a node's own results; an operator that only rearranges other values has none.
-fn taken(op: &str, values: &[Value]) -> u64 {
+fn result_bytes(op: &str, values: &[Value]) -> u64 {
     let shows = ["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "CastLike", "Dropout"].contains(&op);
     let bytes = |value: &Value| match value {
         Value::Floats(_) if shows => 0,
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
             }
             vec![self.constant(&site)?]
         } else if matches!(site.op, "If" | "Loop") && matches!(domain, "" | "ai.onnx") {
-            self.controlled(links, &site, opset)?
+            self.control_flow(links, &site, opset)?
         } else {
             if site.op == "ConstantOfShape"
                 && let Some(tensor) = site.tensor("value")?
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
             ops::translate(&mut self.scope, &mut site, domain)?
         };
         self.integers.note(&site, &values)?;
-        let bytes = taken(site.op, &values);
+        let bytes = result_bytes(site.op, &values);
         self.folded = self.folded.saturating_add(bytes);
         ONNX_FOLDED.check(self.folded)?;
         // An operator that only shows a constant in another form keeps its memory alive.
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Drops the constants whose last reader is `node` and from which only constants were computed.
-    pub(super) fn leave(&mut self, node: &'a rten_onnx::onnx::NodeProto, readers: &mut BTreeMap<&str, usize>) {
+    pub(super) fn drop_constants(&mut self, node: &'a rten_onnx::onnx::NodeProto, readers: &mut BTreeMap<&str, usize>) {
         for name in links::reads(node) {
             let Some(left) = readers.get_mut(name) else { continue };
             *left -= 1;

@@ -60,8 +60,8 @@ pub fn roi_align(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
                 let y = y1 + bin_h * ((cell / columns) as f64 + ((k / nw) as f64 + 0.5) / nh as f64);
                 let x = x1 + bin_w * ((cell % columns) as f64 + ((k % nw) as f64 + 0.5) / nw as f64);
                 let share = 1.0 / (nh * nw).max(1) as f64;
-                for (row, down) in between(y, height) {
-                    for (column, across) in between(x, width) {
+                for (row, down) in linear_weights(y, height) {
+                    for (column, across) in linear_weights(x, width) {
                         line[row * width + column] += share * down * across;
                     }
                 }
@@ -79,7 +79,7 @@ pub fn roi_align(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 /// The entries around a position on an axis with their weights; none beyond the map.
-fn between(at: f64, n: usize) -> Vec<(usize, f64)> {
+fn linear_weights(at: f64, n: usize) -> Vec<(usize, f64)> {
     if at < -1.0 || at > n as f64 {
         return Vec::new();
     }

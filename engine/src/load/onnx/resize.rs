@@ -12,7 +12,7 @@ use crate::kernels::resize::Geometry;
 use std::sync::Arc;
 
 /// How many entries a resized axis may have.
-const MOST: f64 = 65536.0;
+const MAX_RESIZED_ENTRIES: f64 = 65536.0;
 
 /// An axis of a sample to be resized.
 #[derive(Clone, Copy)]
@@ -141,7 +141,7 @@ fn scaled(torch: bool, at: usize, from: usize, scale: f32) -> Result<Axis> {
 }
 
 fn whole(to: f64) -> Result<usize> {
-    let fits = (1.0..=MOST).contains(&to);
+    let fits = (1.0..=MAX_RESIZED_ENTRIES).contains(&to);
     fits.then_some(to as usize).ok_or_else(|| Error::format(format!("it resizes an axis to {to} entries")))
 }
 

@@ -12,7 +12,7 @@ use candle_core::{Device, Tensor};
 
 /// How positions beyond the map are read.
 #[derive(Clone, Copy, PartialEq)]
-enum Beyond {
+enum BorderMode {
     Zeros,
     Border,
     Reflection,
@@ -39,7 +39,7 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let one = s.step(site, "map", Op::Reshape(map.to_vec()), &[one])?;
             let own = s.step(site, "grid", Op::Select { axis: 0, index: [k].into() }, &[grid])?;
             let own = s.step(site, "grid", Op::Reshape(vec![rows, columns, 2]), &[own])?;
-            let total = sampled(s, site, how, (one, &map), (own, &places))?;
+            let total = sample_map(s, site, how, (one, &map), (own, &places))?;
             parts.push(s.step(site, "sampled", Op::Reshape(vec![1, channels, rows, columns]), &[total])?);
         }
         return Ok(vec![Value::Act(s.add(site, Op::Concat { axis: 0 }, &parts)?)]);
@@ -52,7 +52,7 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     if named != sizes.len() {
         return Err(Error::shape(format!("places of {named} numbers on a map of {shape:?}")));
     }
-    let total = sampled(s, site, how, (x, &shape), (grid, places))?;
+    let total = sample_map(s, site, how, (x, &shape), (grid, places))?;
     Ok(vec![Value::Act(s.add(site, Op::Reshape([&shape[..1], places].concat()), &[total])?)])
 }
 
@@ -61,22 +61,22 @@ pub fn grid_sample(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 struct Sampling {
     /// Whether -1 and 1 are the centres of the first and last entries, or else their outer edges.
     corners: bool,
-    beyond: Beyond,
-    mode: Between,
+    beyond: BorderMode,
+    mode: Interpolation,
 }
 
 impl Sampling {
     fn of(site: &Site<'_>) -> Result<Self> {
         let beyond = match site.text("padding_mode")?.as_deref() {
-            None | Some("" | "zeros") => Beyond::Zeros,
-            Some("border") => Beyond::Border,
-            Some("reflection") => Beyond::Reflection,
+            None | Some("" | "zeros") => BorderMode::Zeros,
+            Some("border") => BorderMode::Border,
+            Some("reflection") => BorderMode::Reflection,
             Some(other) => return Err(Error::format(format!("attribute `padding_mode` is `{other}`"))),
         };
         let mode = match site.text("mode")?.as_deref() {
-            None | Some("" | "bilinear" | "linear") => Between::Linear,
-            Some("nearest") => Between::Nearest,
-            Some("cubic" | "bicubic") => Between::Cubic,
+            None | Some("" | "bilinear" | "linear") => Interpolation::Linear,
+            Some("nearest") => Interpolation::Nearest,
+            Some("cubic" | "bicubic") => Interpolation::Cubic,
             Some(other) => {
                 return Err(Error::unsupported(format!("attribute `mode` is `{other}`"))
                     .hint("nearest, linear and, of maps, cubic sampling are supported"));
@@ -87,7 +87,7 @@ impl Sampling {
 }
 
 /// Samples a map of channels x axes at the positions of a grid, with a coordinate for each axis: channels x positions.
-fn sampled(
+fn sample_map(
     s: &mut Scope,
     site: &Site<'_>,
     Sampling { corners, beyond, mode }: Sampling,
@@ -95,7 +95,7 @@ fn sampled(
     (grid, places): (Act, &[usize]),
 ) -> Result<Act> {
     let sizes = &shape[1..];
-    if mode == Between::Cubic && sizes.len() != 2 {
+    if mode == Interpolation::Cubic && sizes.len() != 2 {
         return Err(Error::unsupported("cubic sampling of a volume").hint("volumes are sampled nearest or linearly"));
     }
     let count: usize = places.iter().product();
@@ -112,17 +112,17 @@ fn sampled(
         let scaled = with(s, site, Binary::Mul, g, factor)?;
         let mut at = with(s, site, Binary::Add, scaled, offset)?;
         let mirrors = if corners { [0.0, n as f64 - 1.0] } else { [-0.5, n as f64 - 0.5] };
-        if mode == Between::Cubic {
+        if mode == Interpolation::Cubic {
             axes.push(cubic_taps(s, site, at, n, beyond, mirrors)?);
             continue;
         }
-        if beyond == Beyond::Reflection {
-            at = reflected(s, site, at, mirrors)?;
+        if beyond == BorderMode::Reflection {
+            at = reflect(s, site, at, mirrors)?;
         }
-        if beyond != Beyond::Zeros {
+        if beyond != BorderMode::Zeros {
             at = s.step(site, "clipped", Op::Activation(Activation::Clip { low: 0.0, high: n as f64 - 1.0 }), &[at])?;
         }
-        axes.push(taps(s, site, at, n, mode == Between::Linear, beyond == Beyond::Zeros)?);
+        axes.push(taps(s, site, at, n, mode == Interpolation::Linear, beyond == BorderMode::Zeros)?);
     }
     let (channels, width) = (shape[0], sizes[sizes.len() - 1]);
     let flat = s.step(site, "flat", Op::Reshape(vec![channels, sizes.iter().product()]), &[x])?;
@@ -145,7 +145,7 @@ fn sampled(
 
 /// The interpolation between entries.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Between {
+enum Interpolation {
     Nearest,
     Linear,
     Cubic,
@@ -158,7 +158,7 @@ fn cubic_taps(
     site: &Site<'_>,
     at: Act,
     n: usize,
-    beyond: Beyond,
+    beyond: BorderMode,
     mirrors: [f64; 2],
 ) -> Result<Vec<(Act, Act)>> {
     const A: f64 = -0.75;
@@ -181,9 +181,9 @@ fn cubic_taps(
         }
         let mut entry = with(s, site, Binary::Add, base, step)?;
         match beyond {
-            Beyond::Zeros => weight = held(s, site, weight, entry, n)?,
-            Beyond::Reflection => entry = reflected(s, site, entry, mirrors)?,
-            Beyond::Border => {}
+            BorderMode::Zeros => weight = in_range_weight(s, site, weight, entry, n)?,
+            BorderMode::Reflection => entry = reflect(s, site, entry, mirrors)?,
+            BorderMode::Border => {}
         }
         let within = function(s, "within", Activation::Clip { low: 0.0, high: n as f64 - 1.0 }, entry)?;
         found.push((within, weight));
@@ -192,7 +192,7 @@ fn cubic_taps(
 }
 
 /// The weight, zero where its entry lies beyond the axis.
-fn held(s: &mut Scope, site: &Site<'_>, weight: Act, entry: Act, n: usize) -> Result<Act> {
+fn in_range_weight(s: &mut Scope, site: &Site<'_>, weight: Act, entry: Act, n: usize) -> Result<Act> {
     let function = |s: &mut Scope, part: &str, f: Activation, x: Act| s.step(site, part, Op::Activation(f), &[x]);
     let above = function(s, "above", Activation::Step(-0.5), entry)?;
     let beyond = function(s, "beyond", Activation::Step(n as f64 - 0.5), entry)?;
@@ -250,7 +250,7 @@ pub fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zer
             (true, false) => apart,
         };
         if zeros {
-            weight = held(s, site, weight, entry, n)?;
+            weight = in_range_weight(s, site, weight, entry, n)?;
         }
         let within = function(s, "within", Activation::Clip { low: 0.0, high: n as f64 - 1.0 }, entry)?;
         found.push((within, weight));
@@ -259,7 +259,7 @@ pub fn taps(s: &mut Scope, site: &Site<'_>, at: Act, n: usize, linear: bool, zer
 }
 
 /// Positions mirrored at two borders until they lie between them.
-fn reflected(s: &mut Scope, site: &Site<'_>, at: Act, [low, high]: [f64; 2]) -> Result<Act> {
+fn reflect(s: &mut Scope, site: &Site<'_>, at: Act, [low, high]: [f64; 2]) -> Result<Act> {
     let span = high - low;
     if span <= 0.0 {
         return with(s, site, Binary::Mul, at, 0.0);

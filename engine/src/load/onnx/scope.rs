@@ -12,7 +12,7 @@ use candle_core::{Tensor, TensorId};
 use std::collections::{BTreeSet, HashMap};
 
 /// How many marks distinguish the names of steps from those of the file's nodes.
-const MARKS: usize = 8;
+const MAX_MARKS: usize = 8;
 
 /// The graph being built.
 pub struct Scope {
@@ -387,7 +387,7 @@ impl Scope {
     /// `name`, or a variant that no node of the file has.
     pub fn free(&self, name: &str) -> String {
         let mut free = name.to_string();
-        for _ in 0..MARKS {
+        for _ in 0..MAX_MARKS {
             if !self.reserved.contains(&free) {
                 return free;
             }

@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
             other => Err(site.wants(i, "computed from the net's input", other)),
         });
         let (boxes, scores) = (boxes?, scores?);
-        if let Some(shift) = self.shifted(boxes.id) {
+        if let Some(shift) = self.box_offset(boxes.id) {
             return Err(Error::unsupported(format!(
                 "the boxes of `{}` are shifted by class (`{shift}`), so that those of different classes do not overlap",
                 site.name
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The node that adds one number to all four of each box, found through steps that only move values.
-    fn shifted(&self, mut at: NodeId) -> Option<String> {
+    fn box_offset(&self, mut at: NodeId) -> Option<String> {
         let builder = &self.scope.builder;
         while matches!(builder.op(at), Op::Reshape(_) | Op::Identity | Op::Transpose(_)) {
             at = *builder.node(at).inputs.first()?;

@@ -178,8 +178,8 @@ pub fn decode_once(name: &str, proto: &TensorProto, folder: &mut Folder) -> Resu
         proto.raw_data.as_ref().map(RefCell::take);
         return Ok(value);
     };
-    let (mut values, is_large) = (Vec::with_capacity(total), raw.len() > 2 * PIECE);
-    for piece in raw.chunks_mut(PIECE) {
+    let (mut values, is_large) = (Vec::with_capacity(total), raw.len() > 2 * DECODED_BYTES);
+    for piece in raw.chunks_mut(DECODED_BYTES) {
         values.extend(piece.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)));
         if is_large {
             discard(piece);
@@ -189,7 +189,7 @@ pub fn decode_once(name: &str, proto: &TensorProto, folder: &mut Folder) -> Resu
 }
 
 /// The bytes of a tensor that are decoded at a time.
-const PIECE: usize = 1 << 23;
+const DECODED_BYTES: usize = 1 << 23;
 
 /// The range of an integer type of quantised nets.
 pub fn range(kind: DataType) -> Option<[f64; 2]> {

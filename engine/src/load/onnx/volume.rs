@@ -23,7 +23,7 @@ pub fn rows(s: &mut Scope, site: &Site<'_>, x: Act) -> Result<Act> {
 }
 
 /// The inverse of [`rows`], under the site's name.
-pub fn unrowed(s: &mut Scope, site: &Site<'_>, y: Act, several: bool) -> Result<Vec<Value>> {
+pub fn from_rows(s: &mut Scope, site: &Site<'_>, y: Act, several: bool) -> Result<Vec<Value>> {
     let shape = s.sample(y);
     let op = if several { Op::Transpose(vec![1, 0, 2]) } else { Op::Reshape(vec![shape[0], shape[2]]) };
     Ok(vec![Value::Act(s.add(site, op, &[y])?)])
@@ -39,18 +39,18 @@ pub fn conv(
     slide: Slide,
     groups: usize,
 ) -> Result<Vec<Value>> {
-    let Stacked { x, slide, weight, several } = stacked(s, site, x, weight, slide)?;
-    let y = slid(s, site, x, &weight, bias, &slide, groups)?;
+    let Stacked { x, slide, weight, several } = as_volume(s, site, x, weight, slide)?;
+    let y = volume_conv(s, site, x, &weight, bias, &slide, groups)?;
     let op = if several { Op::Transpose(vec![1, 0, 2, 3]) } else { Op::Identity };
     let made = s.add(site, op, &[y])?;
     if !several {
-        noted(s, x, made, &slide);
+        record_window(s, x, made, &slide);
     }
     Ok(vec![Value::Act(made)])
 }
 
 /// Records that `made` is the output of a window that slides over the volume `x`.
-pub fn noted(s: &mut Scope, x: Act, made: Act, slide: &Slide) {
+pub fn record_window(s: &mut Scope, x: Act, made: Act, slide: &Slide) {
     let three = |list: &[usize]| [list[0], list[1], list[2]];
     let window = VolumeWindow {
         input: s.builder.node(x.id).name.clone(),
@@ -75,20 +75,20 @@ pub fn conv_transpose(
     groups: usize,
 ) -> Result<Vec<Value>> {
     let extra = [vec![0; 3 - extra.len()], extra.to_vec()].concat();
-    let Stacked { mut x, slide, weight, several } = stacked(s, site, x, weight, slide)?;
-    let weight = mirrored(&weight, groups)?;
+    let Stacked { mut x, slide, weight, several } = as_volume(s, site, x, weight, slide)?;
+    let weight = mirrored_weight(&weight, groups)?;
     let mut pads = vec![(0i64, 0i64)];
     for (a, extra) in extra.into_iter().enumerate() {
         let (stride, reach) = (slide.stride[a], slide.span(a) as i64 - 1);
         if stride > 1 {
-            x = spread(s, site, x, a + 1, stride)?;
+            x = dilate(s, site, x, a + 1, stride)?;
         }
         let (before, after) = slide.pads[a];
         pads.push((reach - before as i64, reach - after as i64 + extra as i64 - (stride as i64 - 1)));
     }
-    let x = moved(s, site, x, &pads)?;
+    let x = pad_or_crop(s, site, x, &pads)?;
     let plain = Slide { stride: vec![1; 3], pads: vec![(0, 0); 3], ..slide };
-    let y = slid(s, site, x, &weight, bias, &plain, groups)?;
+    let y = volume_conv(s, site, x, &weight, bias, &plain, groups)?;
     let op = if several { Op::Transpose(vec![1, 0, 2, 3]) } else { Op::Identity };
     Ok(vec![Value::Act(s.add(site, op, &[y])?)])
 }
@@ -101,7 +101,7 @@ struct Stacked {
 }
 
 /// Several maps as the slices of a volume for a window of depth one; a volume unchanged.
-fn stacked(s: &mut Scope, site: &Site<'_>, x: Act, weight: &Const, slide: Slide) -> Result<Stacked> {
+fn as_volume(s: &mut Scope, site: &Site<'_>, x: Act, weight: &Const, slide: Slide) -> Result<Stacked> {
     match (x.lead, slide.kernel.len()) {
         (0, 1) => {
             let turned = s.step(site, "volume", Op::Transpose(vec![1, 0, 2]), &[x])?;
@@ -122,7 +122,7 @@ fn stacked(s: &mut Scope, site: &Site<'_>, x: Act, weight: &Const, slide: Slide)
 }
 
 /// The convolution of channels x depth x rows x columns with a weight of out x in x depth x rows x columns.
-fn slid(
+fn volume_conv(
     s: &mut Scope,
     site: &Site<'_>,
     x: Act,
@@ -181,7 +181,7 @@ fn slid(
 }
 
 /// The weight in x out/groups x .. of a transposed convolution as the weight of the equal convolution.
-fn mirrored(weight: &Const, groups: usize) -> Result<Const> {
+fn mirrored_weight(weight: &Const, groups: usize) -> Result<Const> {
     let dims = weight.tensor.dims().to_vec();
     if groups == 0 || !dims[0].is_multiple_of(groups) {
         return Err(Error::shape(format!("weight {dims:?} does not split into {groups} groups")));
@@ -198,7 +198,7 @@ fn mirrored(weight: &Const, groups: usize) -> Result<Const> {
 }
 
 /// Inserts `stride` - 1 zeros behind each entry of an axis.
-fn spread(s: &mut Scope, site: &Site<'_>, x: Act, axis: usize, stride: usize) -> Result<Act> {
+fn dilate(s: &mut Scope, site: &Site<'_>, x: Act, axis: usize, stride: usize) -> Result<Act> {
     let shape = s.sample(x);
     let (front, back) = shape.split_at(axis + 1);
     let split = s.step(site, "apart", Op::Reshape([front, &[1], back].concat()), &[x])?;
@@ -211,7 +211,7 @@ fn spread(s: &mut Scope, site: &Site<'_>, x: Act, axis: usize, stride: usize) ->
 }
 
 /// Pads each axis with zeros; negative numbers crop.
-fn moved(s: &mut Scope, site: &Site<'_>, mut x: Act, pads: &[(i64, i64)]) -> Result<Act> {
+fn pad_or_crop(s: &mut Scope, site: &Site<'_>, mut x: Act, pads: &[(i64, i64)]) -> Result<Act> {
     for (axis, (before, after)) in pads.iter().enumerate() {
         let n = s.sample(x)[axis] as i64;
         let (from, to) = ((-before).max(0), n - (-after).max(0));

@@ -83,7 +83,7 @@ pub fn conv(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let op = Op::Conv2d(Conv { weight, bias, window: slide.plane([None, Some(0)]), groups });
             let line = volume::rows(s, site, x)?;
             let y = s.step(site, "line", op, &[line])?;
-            volume::unrowed(s, site, y, several)
+            volume::from_rows(s, site, y, several)
         }
         _ => {
             let bias = bias(s, site, 2)?;
@@ -139,7 +139,7 @@ pub fn conv_transpose(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             let line = volume::rows(s, site, x)?;
             let op = Op::ConvTranspose2d(Conv { weight, bias, window, groups }, [0, extra[0]]);
             let y = s.step(site, "line", op, &[line])?;
-            volume::unrowed(s, site, y, false)
+            volume::from_rows(s, site, y, false)
         }
         _ => volume::conv_transpose(s, site, x, &c, bias, slide, &extra, groups),
     }
@@ -244,7 +244,7 @@ fn pool_counting(s: &mut Scope, site: &Site<'_>, op: fn(Pool) -> Op, counting: O
             let depth = s.sample(y)[1];
             let to = [front, &[depth, h, w]].concat();
             let made = s.add(site, Op::Reshape(to), &[y])?;
-            volume::noted(s, x, made, &slide);
+            volume::record_window(s, x, made, &slide);
             return Ok(vec![Value::Act(made)]);
         }
         _ => {

@@ -7,9 +7,9 @@ use rten_onnx::protobuf::{DecodeMessage, ErrorKind, OwnedValues, ProtobufError, 
 use std::ops::Range;
 
 /// The length of a block, bytes, from which on [`model`] reports it to its caller.
-const LARGE: usize = 1 << 16;
+const MIN_REPORTED_BYTES: usize = 1 << 16;
 /// The bytes of a block that are copied at a time.
-const PIECE: usize = 1 << 23;
+const COPIED_BYTES: usize = 1 << 23;
 
 /// Decodes an ONNX model; `copied` is called with the range of each large block that will not be read again.
 ///
@@ -43,7 +43,7 @@ pub fn metadata(bytes: &[u8]) -> Result<Vec<(String, String)>> {
             _ => {
                 let len = reader.read_varint().map_err(damaged)? as usize;
                 let part = reader.take(len).map_err(damaged)?;
-                if tag >> 3 == METADATA {
+                if tag >> 3 == METADATA_FIELD {
                     let part = Bytes { data: part, at: 0, copied: &|_| () };
                     let pair = StringStringEntryProto::decode(part).map_err(damaged)?;
                     pairs.extend(pair.key.zip(pair.value));
@@ -55,7 +55,7 @@ pub fn metadata(bytes: &[u8]) -> Result<Vec<(String, String)>> {
 }
 
 /// The field number of a model's metadata.
-const METADATA: u64 = 14;
+const METADATA_FIELD: u64 = 14;
 
 /// The messages that are read; a flat one contains no others.
 #[derive(Clone, Copy)]
@@ -211,7 +211,7 @@ impl ReadValue for Bytes<'_> {
     }
 
     fn read_bytes(&mut self, len: usize) -> Result<Vec<u8>, ProtobufError> {
-        if len < LARGE {
+        if len < MIN_REPORTED_BYTES {
             return Ok(self.take(len)?.to_vec());
         }
         // In pieces, so that a large block is not in memory twice, here and in the file's map.
@@ -220,7 +220,7 @@ impl ReadValue for Bytes<'_> {
         let mut bytes = Vec::with_capacity(len);
         while self.at < end {
             let from = self.at;
-            bytes.extend_from_slice(self.take(PIECE.min(end - from))?);
+            bytes.extend_from_slice(self.take(COPIED_BYTES.min(end - from))?);
             (self.copied)(from..self.at);
         }
         Ok(bytes)

@@ -6,7 +6,7 @@ use plotters::coord::types::RangedCoordf64;
 use std::ops::Range;
 
 /// The largest end of an axis; beyond it, the axis's length would overflow.
-const FARTHEST: f64 = f64::MAX / 4.0;
+const MAX_END: f64 = f64::MAX / 4.0;
 
 /// A linear axis for plotters with given ticks: plotters' own choice has a single tick on axes shorter than 2e-16, and takes no
 /// names.
@@ -81,7 +81,7 @@ pub fn ranges(plot: &Plot) -> Option<((f64, f64), (f64, f64))> {
     } else {
         (-0.5, plot.categories.len() as f64 - 0.5)
     };
-    let near = |(a, b): (f64, f64)| (a.clamp(-FARTHEST, FARTHEST), b.clamp(-FARTHEST, FARTHEST));
+    let near = |(a, b): (f64, f64)| (a.clamp(-MAX_END, MAX_END), b.clamp(-MAX_END, MAX_END));
     Some((near(xs), near((low, high))))
 }
 

@@ -10,7 +10,7 @@ use super::SMALL;
 use crate::error::Result;
 
 /// The bar's width, px.
-const BAR: f64 = 13.0;
+const BAR_WIDTH: f64 = 13.0;
 
 /// A vertical bar of the ramp's colours, `height` px high, with ticks and the label written upwards. A pointed end shows that
 /// values lie beyond.
@@ -18,29 +18,29 @@ const BAR: f64 = 13.0;
 /// # Errors
 /// Where its picture cannot be made.
 pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
-    let mut scene = Scene::new(BAR, height);
+    let mut scene = Scene::new(BAR_WIDTH, height);
     let tip = if ramp.beyond.is_some() { 9.0 } else { 0.0 };
     let foot = if ramp.beyond.is_some() && ramp.diverging { 9.0 } else { 0.0 };
     let (top, bottom) = (tip, height - foot);
-    let (columns, rows) = ((BAR * SCALE) as usize, ((bottom - top) * SCALE).round().max(1.0) as usize);
+    let (columns, rows) = ((BAR_WIDTH * SCALE) as usize, ((bottom - top) * SCALE).round().max(1.0) as usize);
     let strip = paint(columns, rows, |_, y| ramp.at(1.0 - (y as f64 + 0.5) / rows as f64))?;
-    scene.add(Item::Picture([0.0, top, BAR, rows as f64 / SCALE], strip));
+    scene.add(Item::Picture([0.0, top, BAR_WIDTH, rows as f64 / SCALE], strip));
     if tip > 0.0 {
-        point(&mut scene, [(0.0, top), (BAR / 2.0, 0.0), (BAR, top)], ramp.at(1.0));
+        point(&mut scene, [(0.0, top), (BAR_WIDTH / 2.0, 0.0), (BAR_WIDTH, top)], ramp.at(1.0));
     }
     if foot > 0.0 {
-        point(&mut scene, [(0.0, bottom), (BAR / 2.0, height), (BAR, bottom)], ramp.at(0.0));
+        point(&mut scene, [(0.0, bottom), (BAR_WIDTH / 2.0, height), (BAR_WIDTH, bottom)], ramp.at(0.0));
     }
-    scene.add(Item::Frame([0.0, top, BAR, bottom - top], FAINT, 0.7));
+    scene.add(Item::Frame([0.0, top, BAR_WIDTH, bottom - top], FAINT, 0.7));
     let mut widest: f64 = 0.0;
     for tick in enough(ramp, bottom - top) {
         let y = bottom - ramp.place(tick) * (bottom - top);
-        scene.rule((BAR, y), (BAR + 3.5, y), SOFT, 0.8);
+        scene.rule((BAR_WIDTH, y), (BAR_WIDTH + 3.5, y), SOFT, 0.8);
         let text = short(tick).replace('-', "−");
-        scene.write(BAR + 6.0, y + SMALL * 0.35, &text, SMALL, SOFT, Anchor::Start);
+        scene.write(BAR_WIDTH + 6.0, y + SMALL * 0.35, &text, SMALL, SOFT, Anchor::Start);
         widest = widest.max(font::width(&text, SMALL, Face::Sans));
     }
-    scene.width = BAR + 6.0 + widest;
+    scene.width = BAR_WIDTH + 6.0 + widest;
     if !label.is_empty() {
         let lines = font::wrap(label, SMALL, height.max(60.0), 3);
         for line in &lines {

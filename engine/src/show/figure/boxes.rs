@@ -11,9 +11,9 @@ use super::map::legend;
 use crate::error::Result;
 
 /// The longest side of the photo, px.
-const LARGEST: f64 = 560.0;
+const MAX_SIDE: f64 = 560.0;
 /// The line width of a frame, px.
-const FRAME: f64 = 2.2;
+const FRAME_WIDTH: f64 = 2.2;
 
 /// The photo with its boxes and a legend.
 ///
@@ -21,7 +21,7 @@ const FRAME: f64 = 2.2;
 /// Where the picture would be too large.
 pub fn drawn(boxes: &Boxes, width: f64) -> Result<Scene> {
     let (w, h) = (boxes.photo.width() as f64, boxes.photo.height() as f64);
-    let zoom = (width.min(LARGEST) / w).min(LARGEST / h);
+    let zoom = (width.min(MAX_SIDE) / w).min(MAX_SIDE / h);
     let whole = |v: f64| (v * SCALE).round().max(2.0) / SCALE;
     let (wide, high) = (whole(w * zoom), whole(h * zoom));
     let mut scene = Scene::new(wide, high);
@@ -34,8 +34,8 @@ pub fn drawn(boxes: &Boxes, width: f64) -> Result<Scene> {
         let (x1, y1) = ((r * zoom).clamp(0.0, wide), (b * zoom).clamp(0.0, high));
         let frame =
             |inset: f64| [x0 + inset, y0 + inset, (x1 - x0 - 2.0 * inset).max(0.5), (y1 - y0 - 2.0 * inset).max(0.5)];
-        scene.add(Item::Frame(frame(0.0), [255; 3], FRAME + 1.4));
-        scene.add(Item::Frame(frame(0.0), hue(one.group), FRAME));
+        scene.add(Item::Frame(frame(0.0), [255; 3], FRAME_WIDTH + 1.4));
+        scene.add(Item::Frame(frame(0.0), hue(one.group), FRAME_WIDTH));
         let text = font::abbreviate(&one.caption, SMALL, wide);
         let long = font::width(&text, SMALL, Face::Sans) + 6.0;
         let line = SMALL * 1.45;

@@ -14,17 +14,17 @@ use super::map::legend;
 use crate::error::Result;
 
 /// The longest side of the frame, px.
-const LARGEST: f64 = 620.0;
+const MAX_SIDE: f64 = 620.0;
 /// The space between frame and dots, px.
-const ROOM: f64 = 14.0;
+const INSET: f64 = 14.0;
 /// The longer side of a thumbnail, px: least and greatest.
-const THUMB: [f64; 2] = [34.0, 56.0];
+const THUMBNAIL_SIDES: [f64; 2] = [34.0, 56.0];
 /// The share of the frame that thumbnails may cover.
-const COVERED: f64 = 0.12;
+const MAX_COVER: f64 = 0.12;
 /// The space beside a frame for the axis's ticks and name, px.
 const GUTTER: f64 = 58.0;
 /// The colour of points without a group.
-const NONE: Rgb = [160, 162, 168];
+const NO_GROUP: Rgb = [160, 162, 168];
 
 impl Cloud {
     /// The same as a plot, for terminals.
@@ -48,7 +48,7 @@ impl Cloud {
 
 /// The colour of group `g` of `groups`; groups beyond the palette are grey.
 pub fn hue(g: usize, groups: usize) -> Rgb {
-    if g < groups && g < 2 * colour::CATEGORIES { colour::category(g) } else { NONE }
+    if g < groups && g < 2 * colour::CATEGORIES { colour::category(g) } else { NO_GROUP }
 }
 
 /// The entries of a legend, for the groups with a colour of their own.
@@ -56,7 +56,7 @@ pub fn entries(names: &[String]) -> Vec<(Rgb, String)> {
     let mut all: Vec<(Rgb, String)> =
         names.iter().take(2 * colour::CATEGORIES).enumerate().map(|(i, n)| (hue(i, names.len()), n.clone())).collect();
     if names.len() > all.len() {
-        all.push((NONE, format!("{} more", names.len() - all.len())));
+        all.push((NO_GROUP, format!("{} more", names.len() - all.len())));
     }
     all
 }
@@ -78,9 +78,9 @@ pub fn drawn(cloud: &Cloud, width: f64) -> Result<Scene> {
         return Ok(paragraph("no points", SMALL, width, 1, SOFT, false));
     }
     let pictured = cloud.thumbnails.len() == cloud.points.len();
-    let largest = width.min(LARGEST);
-    let side = (largest * (COVERED / cloud.points.len() as f64).sqrt()).clamp(THUMB[0], THUMB[1]);
-    let room = if pictured { side / 2.0 + 5.0 } else { ROOM };
+    let largest = width.min(MAX_SIDE);
+    let side = (largest * (MAX_COVER / cloud.points.len() as f64).sqrt()).clamp(THUMBNAIL_SIDES[0], THUMBNAIL_SIDES[1]);
+    let room = if pictured { side / 2.0 + 5.0 } else { INSET };
     let span = [0, 1].map(|a| (high[a] - low[a]).max(1e-9));
     let longest = largest - 2.0 * room - if cloud.axes.is_some() { GUTTER } else { 0.0 };
     let zoom = longest / span[0].max(span[1]);

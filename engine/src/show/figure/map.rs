@@ -15,21 +15,21 @@ use crate::error::Result;
 
 const BETWEEN: f64 = 12.0;
 /// The longest side of a panel, px.
-const LARGEST: f64 = 380.0;
+const MAX_PANEL: f64 = 380.0;
 /// The longest side of a cell, px.
-const CELL: f64 = 60.0;
+const MAX_CELL: f64 = 60.0;
 /// The width reserved for the colour bar beside the panels, px.
-const ROOM: f64 = 84.0;
+const BAR_ROOM: f64 = 84.0;
 /// The opacity of a class over the photo.
-const OPACITY: f64 = 0.6;
+const CLASS_OPACITY: f64 = 0.6;
 /// The width, px, below which two panels are drawn (without the photo alone).
-const NARROW: f64 = 500.0;
+const TWO_PANELS_BELOW: f64 = 500.0;
 /// The width, px, below which one panel is drawn.
-const NARROWER: f64 = 300.0;
+const ONE_PANEL_BELOW: f64 = 300.0;
 /// The width of a caption below a narrow picture, where there is room, px.
-const CAPTION: f64 = 260.0;
+const CAPTION_WIDTH: f64 = 260.0;
 /// The number of values from which on a map's scale ends at a quantile.
-const MANY: usize = 1024;
+const MIN_QUANTILE_VALUES: usize = 1024;
 /// That quantile.
 const QUANTILE: f64 = 0.995;
 /// The note on a photo of which the net sees a part.
@@ -41,20 +41,21 @@ const FRAMED: &str = "the net saw the part inside the frame";
 /// Where the values are no map, or a picture would be too large.
 pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene> {
     let field = Field::of(&map.values)?;
-    let quantile = (matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MANY).then_some(QUANTILE);
+    let quantile = (matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MIN_QUANTILE_VALUES)
+        .then_some(QUANTILE);
     let ramp = Ramp::fit(map.scale, &field.values, quantile);
     let ground = Ground::of(map, &field);
     let hue = |v: f32, x: usize, y: usize| match ramp.colour(f64::from(v)) {
         Some(c) => (c, opacity(&ramp, f64::from(v))),
-        None => (colour::nan_at(x, y), OPACITY),
+        None => (colour::nan_at(x, y), CLASS_OPACITY),
     };
     let cropped = map.photo.is_some() && ground.is_cropped();
     let (photo, over) = (map.photo.as_ref(), map.style == Style::Overlay);
     let panels = Panels { ground, photo, field: &field, style: map.style, smooth: true, again };
-    let (mut scene, height) = panels.draw(width - ROOM, &hue)?;
+    let (mut scene, height) = panels.draw(width - BAR_ROOM, &hue)?;
     let half = if contours && over { half(&field, &ramp) } else { None };
     if let Some(level) = half {
-        panels.contour(&mut scene, width - ROOM, level);
+        panels.contour(&mut scene, width - BAR_ROOM, level);
     }
     if map.style == Style::Photo {
         let lines = if cropped { vec![FRAMED.to_string()] } else { Vec::new() };
@@ -74,7 +75,7 @@ pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene>
         let what = if quantile.is_some() { "at the 99.5 % quantile, " } else { "at " };
         lines.insert(0, format!("colours end {what}{}; the largest value is {}", short(ramp.high), short(largest)));
     }
-    if cropped && map.style != Style::Panel && (over || scene.width > NARROWER) {
+    if cropped && map.style != Style::Panel && (over || scene.width > ONE_PANEL_BELOW) {
         lines.push(FRAMED.into());
     }
     Ok(with_lines(scene, &lines, width))
@@ -90,14 +91,14 @@ pub fn classes(map: &ClassMap, width: f64, again: bool) -> Result<Scene> {
     let own = map.names.len().min(colour::CATEGORIES);
     let hue = |v: f32, x: usize, y: usize| {
         if v.is_nan() {
-            return (colour::nan_at(x, y), OPACITY);
+            return (colour::nan_at(x, y), CLASS_OPACITY);
         }
         let place = map.names[..own].iter().position(|(number, _)| *number as f32 == v);
-        (place.map_or([190; 3], colour::category), OPACITY)
+        (place.map_or([190; 3], colour::category), CLASS_OPACITY)
     };
     let panels =
         Panels { ground, photo: map.photo.as_ref(), field: &field, style: Style::Overlay, smooth: false, again };
-    let (mut scene, _) = panels.draw(width - ROOM, &hue)?;
+    let (mut scene, _) = panels.draw(width - BAR_ROOM, &hue)?;
     let mut entries: Vec<(Rgb, String)> =
         map.names[..own].iter().enumerate().map(|(i, (_, n))| (colour::category(i), n.clone())).collect();
     if map.names.len() > own {
@@ -130,7 +131,7 @@ pub fn legend(entries: &[(Rgb, String)], width: f64) -> Scene {
 
 /// `scene` with captions below it, in a column `width` px wide.
 pub fn with_lines(mut scene: Scene, lines: &[String], width: f64) -> Scene {
-    let limit = scene.width.max(width.min(CAPTION));
+    let limit = scene.width.max(width.min(CAPTION_WIDTH));
     for (i, line) in lines.iter().enumerate() {
         scene.below(paragraph(line, SMALL, limit, 5, SOFT, false), if i == 0 { 5.0 } else { 1.0 });
     }
@@ -220,11 +221,11 @@ impl Panels<'_> {
     /// The panels that fit.
     fn shown(&self, width: f64) -> Shown {
         let over = self.style == Style::Overlay && self.photo.is_some();
-        let room = width >= if over { NARROW } else { NARROWER };
+        let room = width >= if over { TWO_PANELS_BELOW } else { ONE_PANEL_BELOW };
         let photo = self.photo.is_some() && self.style != Style::Panel && !self.again;
         Shown {
             photo: photo && (room || self.style == Style::Photo),
-            map: self.style != Style::Photo && (!over || width >= NARROWER),
+            map: self.style != Style::Photo && (!over || width >= ONE_PANEL_BELOW),
             overlay: over,
         }
     }
@@ -261,7 +262,7 @@ impl Panels<'_> {
         let ratio = (h / w).clamp(0.05, 20.0);
         // A map alone, of few cells, is no larger than its cells need.
         let cells = self.field.rows.max(self.field.columns) as f64;
-        let largest = if self.photo.is_none() { LARGEST.min((cells * CELL).max(120.0)) } else { LARGEST };
+        let largest = if self.photo.is_none() { MAX_PANEL.min((cells * MAX_CELL).max(120.0)) } else { MAX_PANEL };
         let wide = ((width - BETWEEN * (count - 1.0)) / count).clamp(60.0, largest).min(largest / ratio).max(16.0);
         let whole = |x: f64| (x * SCALE).round().max(2.0) / SCALE;
         (whole(wide), whole((wide * ratio).max(16.0)))

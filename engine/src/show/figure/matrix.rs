@@ -12,17 +12,17 @@ use super::bar::colour_bar;
 use crate::error::Result;
 
 /// The longest side of a cell, px.
-const CELL: f64 = 64.0;
+const MAX_CELL: f64 = 64.0;
 /// The greatest height of all rows together, px.
-const HIGHEST: f64 = 1600.0;
+const MAX_HEIGHT: f64 = 1600.0;
 /// The side of a cell, px, below which cells are not drawn one by one.
-const SMALLEST: f64 = 4.0;
+const MIN_CELL: f64 = 4.0;
 /// The width of a cell, px, below which it has no number.
-const NUMBERED: f64 = 30.0;
+const MIN_NUMBERED_CELL: f64 = 30.0;
 /// The greatest width of the names, px.
-const NAMES: f64 = 190.0;
+const MAX_NAMES_WIDTH: f64 = 190.0;
 /// The width reserved for the colour bar, px.
-const ROOM: f64 = 84.0;
+const BAR_ROOM: f64 = 84.0;
 
 /// The matrix with its names and its colour bar, at most `width` px wide.
 ///
@@ -32,12 +32,12 @@ pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
     let field = Field::of(&matrix.values)?;
     let ramp = Ramp::fit(matrix.scale, &field.values, None);
     let widest = |names: &[String]| names.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
-    let beside = widest(&matrix.rows).min(NAMES).min(width * 0.3) + 8.0;
-    let room = ((width - beside - ROOM) / field.columns.max(1) as f64).min(HIGHEST / field.rows.max(1) as f64);
-    let cell = room.clamp(0.5, CELL);
+    let beside = widest(&matrix.rows).min(MAX_NAMES_WIDTH).min(width * 0.3) + 8.0;
+    let room = ((width - beside - BAR_ROOM) / field.columns.max(1) as f64).min(MAX_HEIGHT / field.rows.max(1) as f64);
+    let cell = room.clamp(0.5, MAX_CELL);
     let high = cell * field.rows as f64;
     let mut scene = Scene::new(beside + cell * field.columns as f64, high);
-    if cell < SMALLEST {
+    if cell < MIN_CELL {
         // Too many cells to draw one by one: one picture of all.
         let side = |cells: usize| ((cells as f64 * cell * SCALE).round() as usize).max(1);
         let picture = field.resized(side(field.rows), side(field.columns)).picture(&ramp)?;
@@ -68,7 +68,7 @@ fn cells(scene: &mut Scene, field: &Field, ramp: &Ramp, beside: f64, cell: f64) 
             let colour = ramp.colour(value).unwrap_or(nan_at(0, 0));
             scene.add(Item::Area([left, top, cell, cell], colour));
             let text = short((value * 1000.0).round() / 1000.0).replace('-', "−");
-            if cell >= NUMBERED && value.is_finite() && font::width(&text, SMALL, Face::Sans) < cell {
+            if cell >= MIN_NUMBERED_CELL && value.is_finite() && font::width(&text, SMALL, Face::Sans) < cell {
                 let ink = if is_dark(colour) { [255; 3] } else { DARK };
                 scene.write(left + cell / 2.0, top + cell / 2.0 + SMALL * 0.35, &text, SMALL, ink, Anchor::Middle);
             }
@@ -86,7 +86,7 @@ fn columns(scene: &mut Scene, matrix: &Matrix, [beside, high]: [f64; 2], cell: f
             scene.write(x, high + SMALL * 1.3, name, SMALL, SOFT, Anchor::Middle);
             continue;
         }
-        let name = font::abbreviate(name, SMALL, NAMES);
+        let name = font::abbreviate(name, SMALL, MAX_NAMES_WIDTH);
         longest = longest.max(font::width(&name, SMALL, Face::Sans));
         let upright = letters(x + SMALL * 0.35, high + 6.0, &name, SMALL, SOFT, Anchor::End);
         scene.add(Item::Letters(Letters { turn: -90.0, ..upright }));

@@ -10,7 +10,7 @@ use super::map::legend;
 use crate::error::Result;
 
 /// The longest side of a cell, px.
-const LARGEST: f64 = 72.0;
+const MAX_CELL: f64 = 72.0;
 
 /// The mosaic, at most `width` px wide.
 ///
@@ -21,7 +21,7 @@ pub fn drawn(mosaic: &Mosaic, width: f64) -> Result<Scene> {
         return Ok(paragraph("no pictures", SMALL, width, 1, SOFT, false));
     }
     let columns = mosaic.columns.clamp(1, mosaic.images.len());
-    let cell = ((width / columns as f64).min(LARGEST) * SCALE).floor().max(2.0) / SCALE;
+    let cell = ((width / columns as f64).min(MAX_CELL) * SCALE).floor().max(2.0) / SCALE;
     let frame = if cell > 20.0 { 1.5 } else { 0.75 };
     let mut scene = Scene::default();
     if mosaic.names.len() > 1 {

@@ -18,11 +18,11 @@ use crate::error::Result;
 
 const BETWEEN: f64 = 14.0;
 /// The width reserved for the colour bar, px.
-const ROOM: f64 = 84.0;
+const BAR_ROOM: f64 = 84.0;
 /// The longest side of a plane, px.
-const LARGEST: f64 = 260.0;
+const MAX_PLANE: f64 = 260.0;
 /// The number of values from which on a map's scale ends at a quantile.
-const MANY: usize = 1024;
+const MIN_QUANTILE_VALUES: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
 /// A plane: the axes of the volume along its rows and columns, and their directions.
@@ -95,7 +95,8 @@ pub fn window(voxels: &[f32]) -> (f64, f64) {
 pub fn drawn(map: &VolumeMap, width: f64) -> Result<Scene> {
     let (size, voxels, values) = (map.size(), map.voxels()?, map.map()?);
     let focus = map.focus()?;
-    let sharp = |n: usize| n >= MANY && matches!(map.scale, Scale::Sequential { .. } | Scale::Diverging { .. });
+    let sharp =
+        |n: usize| n >= MIN_QUANTILE_VALUES && matches!(map.scale, Scale::Sequential { .. } | Scale::Diverging { .. });
     let ramp = values.as_ref().map(|(_, v)| Ramp::fit(map.scale, v, sharp(v.len()).then_some(QUANTILE)));
     let spacing = map.spacing.unwrap_or([1.0; 3]);
     let planes = [0, 1, 2].map(|through| Plane::through(map, through));
@@ -105,10 +106,10 @@ pub fn drawn(map: &VolumeMap, width: f64) -> Result<Scene> {
         None => planes,
     };
     let extent = |side: Across| size[side.axis] as f64 * spacing[side.axis];
-    let room = width - if ramp.is_some() { ROOM } else { 0.0 } - 2.0 * BETWEEN;
+    let room = width - if ramp.is_some() { BAR_ROOM } else { 0.0 } - 2.0 * BETWEEN;
     let across: f64 = order.iter().map(|p| extent(p.across)).sum();
     let longest = order.iter().flat_map(|p| [extent(p.down), extent(p.across)]).fold(0.0, f64::max);
-    let zoom = (room / across).min(LARGEST / longest);
+    let zoom = (room / across).min(MAX_PLANE / longest);
     let (low, high) = window(&voxels);
     let draw = Drawing { map, size, voxels: &voxels, values: values.as_ref(), ramp: ramp.as_ref(), low, high, focus };
     let mut scene = Scene::default();

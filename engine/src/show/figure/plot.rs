@@ -20,14 +20,14 @@ use std::convert::Infallible;
 
 const HEIGHT: f64 = 300.0;
 /// The height of a scatter plot of many points, px, whose two axes are equally important.
-const CLOUD: f64 = 480.0;
-const WIDEST: f64 = 680.0;
+const SCATTER_HEIGHT: f64 = 480.0;
+const MAX_WIDTH: f64 = 680.0;
 /// The greatest length of a category's name, px.
-const NAME: f64 = 130.0;
+const MAX_NAME: f64 = 130.0;
 /// The distance between names, px, below which they are written vertically.
-const STANDING: f64 = 16.0;
+const MIN_SLANTED_STEP: f64 = 16.0;
 /// The space above and to the right of the axes, px.
-const ROOM: (f64, f64) = (6.0, 14.0);
+const MARGIN: (f64, f64) = (6.0, 14.0);
 /// The length of a tick, px; its text is twice as far from the axis.
 const TICK: f64 = 4.0;
 /// The font size of an axis's name, and the space for it, px.
@@ -38,10 +38,10 @@ const LABEL: (f64, f64) = (SMALL + 1.0, 18.0);
 /// # Errors
 /// Where plotters fails to draw, which no value is known to cause.
 pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
-    let width = if plot.categories.len() > 40 { width } else { width.min(WIDEST) };
+    let width = if plot.categories.len() > 40 { width } else { width.min(MAX_WIDTH) };
     let cloud =
         plot.series.iter().all(|s| s.mark == Mark::Point) && plot.series.iter().map(|s| s.x.len()).sum::<usize>() > 60;
-    let height = if cloud { CLOUD.min(width * 0.8) } else { HEIGHT.min(width * 0.7) };
+    let height = if cloud { SCATTER_HEIGHT.min(width * 0.8) } else { HEIGHT.min(width * 0.7) };
     let Some((xs, ys)) = ranges(plot) else {
         return Ok(paragraph("no points", SMALL, width, 1, SOFT, false));
     };
@@ -58,8 +58,8 @@ pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
     let marks: Vec<(f64, String)> = ticks(ys.0, ys.1, 6).into_iter().map(|t| (t, number(t))).collect();
     let gutter = marks.iter().map(|(_, l)| font::width(l, SMALL, Face::Sans)).fold(0.0, f64::max);
     let mut left = gutter + 2.0 * TICK + 1.0 + named(&plot.y_label);
-    let names = Names::fitting(&plot.categories, left, width - ROOM.1);
-    left += names.overhang(left, width - ROOM.1);
+    let names = Names::fitting(&plot.categories, left, width - MARGIN.1);
+    left += names.overhang(left, width - MARGIN.1);
     let foot = names.height() + named(&plot.x_label);
     let mut panel = Scene::new(width, height + foot);
     let frame = Frame { left, foot, xs, ys };
@@ -108,13 +108,13 @@ fn chart(
     names: &Names,
     panel: &mut Scene,
 ) -> std::result::Result<Vec<(f64, f64)>, Wrong> {
-    let across = panel.width - ROOM.1 - frame.left;
-    let upright = panel.height - ROOM.0 - frame.foot;
+    let across = panel.width - MARGIN.1 - frame.left;
+    let upright = panel.height - MARGIN.0 - frame.foot;
     let area = Recorder::new(panel).into_drawing_area();
     let zero = marks.iter().any(|(at, _)| *at == 0.0);
     let mut chart: Chart = ChartBuilder::on(&area)
-        .margin_top(fine(ROOM.0))
-        .margin_right(fine(ROOM.1))
+        .margin_top(fine(MARGIN.0))
+        .margin_right(fine(MARGIN.1))
         .y_label_area_size(fine(frame.left))
         .x_label_area_size(fine(frame.foot))
         .build_cartesian_2d(
@@ -241,11 +241,11 @@ impl Names {
     /// The names for an axis from `left` to `right`, px.
     fn fitting(categories: &[String], left: f64, right: f64) -> Names {
         let step = (right - left) / categories.len().max(1) as f64;
-        let texts: Vec<String> = categories.iter().map(|c| font::abbreviate(c, SMALL, NAME)).collect();
+        let texts: Vec<String> = categories.iter().map(|c| font::abbreviate(c, SMALL, MAX_NAME)).collect();
         let longest = texts.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
         let turn = match step {
             s if categories.iter().all(|c| font::width(c, SMALL, Face::Sans) + 8.0 <= s) => Turn::Flat,
-            s if s >= STANDING => Turn::Slanted,
+            s if s >= MIN_SLANTED_STEP => Turn::Slanted,
             _ => Turn::Standing,
         };
         let every = if turn == Turn::Flat { 1 } else { ((SMALL + 2.0) / step).ceil().max(1.0) as usize };

@@ -12,18 +12,18 @@ use plotters_backend::{
 use std::convert::Infallible;
 
 /// Backend units per px: plotters uses integer coordinates, and a line may be 0.7 px wide.
-const FINE: f64 = 16.0;
+const UNITS_PER_PX: f64 = 16.0;
 /// The least side of a filled rectangle, px, so that it stays visible.
-const LEAST: f64 = 0.3;
+const MIN_SIDE: f64 = 0.3;
 
 /// Converts px to backend units.
 pub fn fine(px: f64) -> i32 {
-    (px * FINE).round() as i32
+    (px * UNITS_PER_PX).round() as i32
 }
 
 /// Converts backend units to px.
 pub fn px(units: i32) -> f64 {
-    f64::from(units) / FINE
+    f64::from(units) / UNITS_PER_PX
 }
 
 /// A backend that records on a scene of fixed size.
@@ -80,7 +80,7 @@ impl DrawingBackend for Recorder<'_> {
         let ((x, y), (right, bottom)) = (place(a), place(b));
         self.add(style.color(), |c| {
             if fill {
-                Item::Area([x, y, (right - x).max(LEAST), (bottom - y).max(LEAST)], c)
+                Item::Area([x, y, (right - x).max(MIN_SIDE), (bottom - y).max(MIN_SIDE)], c)
             } else {
                 Item::Frame([x, y, right - x, bottom - y], c, breadth(style))
             }
@@ -88,7 +88,7 @@ impl DrawingBackend for Recorder<'_> {
     }
 
     fn draw_circle<S: BackendStyle>(&mut self, centre: BackendCoord, radius: u32, style: &S, fill: bool) -> Done {
-        let ((x, y), r) = (place(centre), f64::from(radius) / FINE);
+        let ((x, y), r) = (place(centre), f64::from(radius) / UNITS_PER_PX);
         if fill {
             return self.add(style.color(), |c| Item::Dot(x, y, r, c));
         }
@@ -105,7 +105,7 @@ impl DrawingBackend for Recorder<'_> {
     }
 
     fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: BackendCoord) -> Done {
-        let size = style.size() / FINE;
+        let size = style.size() / UNITS_PER_PX;
         // The offset from the anchor to the baseline; capitals and digits are about 0.7 em high.
         let down = match style.anchor().v_pos {
             VPos::Top => 0.75 * size,
@@ -146,7 +146,7 @@ fn place((x, y): BackendCoord) -> (f64, f64) {
 }
 
 fn breadth(style: &impl BackendStyle) -> f64 {
-    f64::from(style.stroke_width()) / FINE
+    f64::from(style.stroke_width()) / UNITS_PER_PX
 }
 
 fn face(style: &impl BackendTextStyle) -> Face {
@@ -180,12 +180,12 @@ mod tests {
         area.draw(&Circle::new((80, 80), 16, TRANSPARENT.filled())).unwrap();
         let style = ("sans-serif", 160.0).into_font().transform(FontTransform::Rotate270).color(&BLACK);
         let (wide, _) = area.estimate_text_size("word", &style).unwrap();
-        assert!((f64::from(wide) / FINE - font::width("word", 10.0, Face::Sans)).abs() < 0.1);
+        assert!((f64::from(wide) / UNITS_PER_PX - font::width("word", 10.0, Face::Sans)).abs() < 0.1);
         area.draw_text("word", &style.pos(Pos::new(HPos::Center, VPos::Top)), (160, 320)).unwrap();
         drop(area);
         assert_eq!(scene.items.len(), 4);
         assert!(matches!(&scene.items[0], Item::Line(p, [255, 0, 0], 0.5, false) if p[1] == (10.0, 5.0)));
-        assert!(matches!(scene.items[1], Item::Area([1.0, 2.0, 2.0, LEAST], [0, 0, 255])));
+        assert!(matches!(scene.items[1], Item::Area([1.0, 2.0, 2.0, MIN_SIDE], [0, 0, 255])));
         assert!(matches!(scene.items[2], Item::Dot(5.0, 5.0, 1.0, [128, 128, 128])));
         let Item::Letters(l) = &scene.items[3] else { panic!("{:?}", scene.items[3]) };
         assert_eq!((l.x, l.y, l.turn, l.anchor, l.size), (17.5, 20.0, -90.0, Anchor::Middle, 10.0));

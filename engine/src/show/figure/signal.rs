@@ -14,20 +14,20 @@ use super::map::with_lines;
 use crate::error::Result;
 
 /// How many channels are drawn.
-const CHANNELS: usize = 12;
+const MAX_CHANNELS: usize = 12;
 /// The height of a single channel, and of one among several, px.
 const HEIGHT: (f64, f64) = (150.0, 56.0);
 /// The height of a band, px.
 const BAND: f64 = 12.0;
 /// The greatest width of a panel, px.
-const WIDEST: f64 = 700.0;
+const MAX_PANEL_WIDTH: f64 = 700.0;
 /// The widths reserved for ticks and names at the left, and for the colour bar at the right, px.
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 84.0;
 /// The space within a panel above and below the line, px.
 const INSET: f64 = 6.0;
 /// The number of values from which on a map's scale ends at a quantile.
-const MANY: usize = 1024;
+const MIN_QUANTILE_VALUES: usize = 1024;
 const QUANTILE: f64 = 0.995;
 
 /// The signal with its map, at most `width` px wide.
@@ -37,10 +37,11 @@ const QUANTILE: f64 = 0.995;
 pub fn drawn(map: &SignalMap, width: f64) -> Result<Scene> {
     let (signal, values) = (map.channels()?, map.map_rows()?);
     let all: Vec<f32> = values.iter().flatten().copied().collect();
-    let sharp = matches!(map.scale, Scale::Sequential { .. } | Scale::Diverging { .. }) && all.len() >= MANY;
+    let sharp =
+        matches!(map.scale, Scale::Sequential { .. } | Scale::Diverging { .. }) && all.len() >= MIN_QUANTILE_VALUES;
     let ramp = (!all.is_empty()).then(|| Ramp::fit(map.scale, &all, sharp.then_some(QUANTILE)));
     let right = if ramp.is_some() { RIGHT } else { 12.0 };
-    let wide = ((width - LEFT - right).clamp(120.0, WIDEST) * SCALE).round() / SCALE;
+    let wide = ((width - LEFT - right).clamp(120.0, MAX_PANEL_WIDTH) * SCALE).round() / SCALE;
     let shown = chosen(&signal, &values);
     let mut scene = Scene::new(LEFT + wide, 0.0);
     let high = if shown.len() == 1 { HEIGHT.0 } else { HEIGHT.1 };
@@ -81,11 +82,11 @@ pub fn drawn(map: &SignalMap, width: f64) -> Result<Scene> {
 /// The channels to draw, in order: all, or those with the strongest values.
 fn chosen(signal: &[Vec<f32>], values: &[Vec<f32>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..signal.len()).collect();
-    if order.len() > CHANNELS {
+    if order.len() > MAX_CHANNELS {
         let rows = if values.len() == signal.len() { values } else { signal };
         let peak = |c: &usize| strongest(&rows[*c..=*c]).map_or(0.0, |(_, i)| rows[*c][i].abs());
         order.sort_by(|a, b| peak(b).total_cmp(&peak(a)).then(a.cmp(b)));
-        order.truncate(CHANNELS);
+        order.truncate(MAX_CHANNELS);
         order.sort_unstable();
     }
     order

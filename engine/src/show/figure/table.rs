@@ -6,18 +6,18 @@ use super::super::table::{Cell, Table};
 use super::SMALL;
 
 /// How many rows are drawn.
-const ROWS: usize = 20;
+const MAX_ROWS: usize = 20;
 const SIZE: f64 = 12.0;
 const LINE: f64 = 20.0;
 const PAD: f64 = 9.0;
-const NARROWEST: f64 = 44.0;
+const MIN_COLUMN: f64 = 44.0;
 
 /// The table within `width` px.
 pub fn drawn(table: &Table, width: f64) -> Scene {
     if table.columns().is_empty() {
         return paragraph("no columns", SMALL, width, 1, SOFT, false);
     }
-    let rows: Vec<Vec<String>> = table.rows().iter().take(ROWS).map(|r| r.iter().map(shown).collect()).collect();
+    let rows: Vec<Vec<String>> = table.rows().iter().take(MAX_ROWS).map(|r| r.iter().map(shown).collect()).collect();
     let natural: Vec<f64> = (0..table.columns().len())
         .map(|c| {
             let cells = rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans));
@@ -29,10 +29,10 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
     let least: Vec<f64> = (0..natural.len())
         .map(|c| match is_of_numbers(table, c) {
             true => {
-                rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans)).fold(NARROWEST - 2.0 * PAD, f64::max)
+                rows.iter().map(|r| font::width(&r[c], SIZE, Face::Sans)).fold(MIN_COLUMN - 2.0 * PAD, f64::max)
                     + 2.0 * PAD
             }
-            false => NARROWEST,
+            false => MIN_COLUMN,
         })
         .zip(&natural)
         .map(|(least, natural)| least.min(*natural))
@@ -60,8 +60,8 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
     }
     let hidden = table.columns().len() - widths.len();
     let mut left_out = Vec::new();
-    if table.len() > ROWS {
-        left_out.push(format!("… {} more rows", table.len() - ROWS));
+    if table.len() > MAX_ROWS {
+        left_out.push(format!("… {} more rows", table.len() - MAX_ROWS));
     }
     if hidden > 0 {
         left_out.push(format!("… {hidden} more columns"));
@@ -89,7 +89,7 @@ fn shown(cell: &Cell) -> String {
 /// The widths of the columns within `width`: natural where they fit, else the widest are reduced first, but none below `least`.
 /// Columns that do not fit at all are left out.
 fn share(natural: &[f64], least: &[f64], width: f64) -> Vec<f64> {
-    let most = natural.len().min((width / NARROWEST).floor().max(1.0) as usize);
+    let most = natural.len().min((width / MIN_COLUMN).floor().max(1.0) as usize);
     let count = (1..=most).rev().find(|n| least[..*n].iter().sum::<f64>() <= width).unwrap_or(1);
     let (natural, least) = (&natural[..count], &least[..count]);
     let mut is_least = vec![false; count];

@@ -18,9 +18,9 @@ use candle_core::Tensor;
 /// The space between tiles, px.
 const BETWEEN: f64 = 5.0;
 /// The least width of a column of tiles, px.
-const NARROWEST: f64 = 10.0;
+const MIN_COLUMN: f64 = 10.0;
 /// The longest side of a tile, px.
-const LARGEST: f64 = 220.0;
+const MAX_TILE: f64 = 220.0;
 
 /// A tile's numbers: one map, or red, green and blue.
 enum Content {
@@ -42,7 +42,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
     let scale = if coloured { symmetric(grid.scale) } else { grid.scale };
     let shared = Ramp::fit(scale, &all, None);
     let each = grid.scale == Scale::Each && !coloured;
-    let columns = columns(contents.len(), grid.columns).min((width / NARROWEST) as usize).max(1);
+    let columns = columns(contents.len(), grid.columns).min((width / MIN_COLUMN) as usize).max(1);
     let room = if coloured { 0.0 } else { 84.0 };
     let (rows, cells) = contents.iter().map(Content::size).fold((1, 1), |a, b| (a.0.max(b.0), a.1.max(b.1)));
     let (wide, high) = tile_size(cells as f64, rows as f64, columns, width - room);
@@ -187,7 +187,7 @@ fn between(columns: usize) -> f64 {
 /// The size of a tile of `columns` x `rows` cells: as large as fits, with whole pixels for each cell where cells are enlarged.
 fn tile_size(cells: f64, rows: f64, columns: usize, width: f64) -> (f64, f64) {
     let room = (width - between(columns) * (columns - 1) as f64) / columns as f64;
-    let limit = room.min(LARGEST).min(LARGEST * cells / rows) * SCALE;
+    let limit = room.min(MAX_TILE).min(MAX_TILE * cells / rows) * SCALE;
     let zoom = (limit / cells).max(1.0 / cells);
     let zoom = if zoom >= 2.0 { zoom.floor() } else { zoom };
     ((cells * zoom).floor() / SCALE, (rows * zoom).floor().max(1.0) / SCALE)

@@ -76,7 +76,7 @@ pub fn scaled_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
         Op::GroupNorm { groups, scale, shift, eps } if turned.is_none() => {
             let shape = b.shape(norm).to_vec();
             let Some(by) = spread(b, constant, &shape, 0)? else { return Ok(()) };
-            let Some((scale, shift)) = changed(b, f, by, scale, Some(shift))? else { return Ok(()) };
+            let Some((scale, shift)) = scale_and_shift(b, f, by, scale, Some(shift))? else { return Ok(()) };
             Op::GroupNorm { groups, scale, shift: shift.unwrap_or(by), eps }
         }
         Op::LayerNorm { axis, scale, shift, eps } => {
@@ -99,7 +99,7 @@ pub fn scaled_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
             let Ok(full) = held.reshape(own)?.broadcast_as(over.as_slice()) else { return Ok(()) };
             let name = b.weights().name(constant).to_string();
             let by = b.param(&name, full.contiguous()?)?;
-            let Some((scale, shift)) = changed(b, f, by, scale, shift)? else { return Ok(()) };
+            let Some((scale, shift)) = scale_and_shift(b, f, by, scale, shift)? else { return Ok(()) };
             Op::LayerNorm { axis, scale, shift, eps }
         }
         _ => return Ok(()),
@@ -116,7 +116,7 @@ pub fn scaled_norm(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
 }
 
 /// The new scale and shift after multiplying with or adding a constant; only where the normalisation has none yet.
-fn changed(
+fn scale_and_shift(
     b: &Builder,
     f: Binary,
     by: ParamId,

@@ -11,9 +11,9 @@ use candle_core::{Device, Tensor};
 use std::cell::OnceCell;
 
 /// The largest difference of two curves, relative to the value: a file's numbers are rounded to f32.
-const APART: f64 = 1e-5;
+const MAX_DIFFERENCE: f64 = 1e-5;
 /// The error of f64 differences of nearly equal numbers, per unit of the input.
-const CANCELLED: f64 = 1e-12;
+const CANCELLATION_ERROR: f64 = 1e-12;
 
 /// The inputs at which curves are compared, on both sides of zero, none near a kink of a known function.
 const INPUTS: [f64; 35] = [
@@ -22,10 +22,10 @@ const INPUTS: [f64; 35] = [
 ];
 
 /// Estimates a function's parameters from a curve; `None` where the curve is not of this function.
-type Guess = fn(&dyn Fn(f64) -> f64) -> Option<Activation>;
+type Estimate = fn(&dyn Fn(f64) -> f64) -> Option<Activation>;
 
 /// The known functions. The first that fits is taken.
-const TABLE: &[(&str, Guess)] = &[
+const TABLE: &[(&str, Estimate)] = &[
     ("relu", |_| Some(Activation::Relu)),
     ("clip", |f| {
         let bound = |v: f64| if v.abs() < 1e29 { decimal(v) } else { v * f64::INFINITY };
@@ -61,7 +61,7 @@ const TABLE: &[(&str, Guess)] = &[
     // celu: -alpha is its limit at minus infinity.
     ("celu", |f| Some(Activation::Celu(decimal(-f(-1e4))))),
     ("thresholded_relu", |f| Some(Activation::ThresholdedRelu(edge(f)?))),
-    ("shrink", |f| Some(Activation::Shrink { lambda: edge(f)?, bias: decimal(FAR - f(FAR)) })),
+    ("shrink", |f| Some(Activation::Shrink { lambda: edge(f)?, bias: decimal(FAR_INPUT - f(FAR_INPUT)) })),
 ];
 
 /// The decimal number that an f32 in a file stands for.
@@ -72,14 +72,14 @@ fn decimal(v: f64) -> f64 {
 }
 
 /// An input far beyond all kinks.
-const FAR: f64 = 1e4;
+const FAR_INPUT: f64 = 1e4;
 
 /// The input at which a curve leaves zero, for curves that are zero at zero and rise with slope one far out.
 fn edge(f: &dyn Fn(f64) -> f64) -> Option<f64> {
-    if f(0.0) != 0.0 || (f(2.0 * FAR) - f(FAR) - FAR).abs() > 1e-6 * FAR {
+    if f(0.0) != 0.0 || (f(2.0 * FAR_INPUT) - f(FAR_INPUT) - FAR_INPUT).abs() > 1e-6 * FAR_INPUT {
         return None;
     }
-    let (mut low, mut high) = (0.0, FAR);
+    let (mut low, mut high) = (0.0, FAR_INPUT);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
         *(if f(middle) == 0.0 { &mut low } else { &mut high }) = middle;
@@ -102,12 +102,12 @@ pub fn activation(b: &mut Builder, id: NodeId, live: &Live) -> Result<()> {
             continue;
         }
         if !stretch.wide.is_empty() {
-            if found.is_none() && sloped(b, id, &stretch, live)? {
+            if found.is_none() && channelwise_slopes(b, id, &stretch, live)? {
                 return Ok(());
             }
             continue;
         }
-        match known(b, &stretch, live) {
+        match recognise(b, &stretch, live) {
             // A rectifier before a bound of another range stays a layer, on which guided backprop acts.
             Some(Activation::Clip { low, .. })
                 if low != 0.0 && low.is_finite() && stretch.nodes().any(|n| b.op(n).rectifies()) =>
@@ -141,7 +141,7 @@ fn may_end(op: &Op) -> bool {
 }
 
 /// The function in the table with the curve of a stretch.
-fn known(b: &Builder, stretch: &Stretch, live: &Live) -> Option<Activation> {
+fn recognise(b: &Builder, stretch: &Stretch, live: &Live) -> Option<Activation> {
     let curve = stretch.curve(b, live, 0)?;
     let f = |x: f64| curve.at(x).unwrap_or(f64::NAN);
     let inputs = inputs(stretch.numbers(b));
@@ -160,14 +160,14 @@ fn known(b: &Builder, stretch: &Stretch, live: &Live) -> Option<Activation> {
             if *x == 0.0 && want == 0.0 {
                 return *y == 0.0;
             }
-            (y - want).abs() <= APART * want.abs() + CANCELLED * (1.0 + x.abs())
+            (y - want).abs() <= MAX_DIFFERENCE * want.abs() + CANCELLATION_ERROR * (1.0 + x.abs())
         })
     };
-    TABLE.iter().find_map(|(_, guess)| guess(&f).filter(|g| sound(*g) && fits(*g)))
+    TABLE.iter().find_map(|(_, guess)| guess(&f).filter(|g| is_curve(*g) && fits(*g)))
 }
 
 /// Whether estimated parameters make a function other than a straight line.
-fn sound(f: Activation) -> bool {
+fn is_curve(f: Activation) -> bool {
     match f {
         Activation::Clip { low, high } => low < high && (low.is_finite() || high.is_finite()),
         Activation::LeakyRelu(a) => a.is_finite() && a != 0.0 && a != 1.0,
@@ -192,7 +192,7 @@ fn inputs(numbers: Vec<f64>) -> Vec<f64> {
 }
 
 /// Replaces a rectifier whose negative slopes differ by channel by one node.
-fn sloped(b: &mut Builder, id: NodeId, stretch: &Stretch, live: &Live) -> Result<bool> {
+fn channelwise_slopes(b: &mut Builder, id: NodeId, stretch: &Stretch, live: &Live) -> Result<bool> {
     let count: usize = stretch.wide.iter().product();
     let inputs = inputs(stretch.numbers(b));
     let mut slopes = Vec::with_capacity(count);
@@ -201,7 +201,9 @@ fn sloped(b: &mut Builder, id: NodeId, stretch: &Stretch, live: &Live) -> Result
         let slope = -curve.at(-1.0).unwrap_or(f64::NAN);
         let fits = |x: &f64| {
             let want = if *x > 0.0 { *x } else { slope * x };
-            curve.at(*x).is_some_and(|y| (y - want).abs() <= APART * want.abs() + CANCELLED * (1.0 + x.abs()))
+            curve
+                .at(*x)
+                .is_some_and(|y| (y - want).abs() <= MAX_DIFFERENCE * want.abs() + CANCELLATION_ERROR * (1.0 + x.abs()))
         };
         if !inputs.iter().all(fits) {
             return Ok(false);

@@ -23,7 +23,7 @@ use std::cell::Cell;
 /// Where a rewritten node does not fit, which is a defect, or the work was interrupted.
 pub fn restore(b: &mut Builder, outputs: &[NodeId]) -> Result<bool> {
     let passes: [Pass; 6] =
-        [softmax::softmax, curves::activation, affine::bias, norms::norm, norms::regrouped, affine::scaled_norm];
+        [softmax::softmax, curves::activation, affine::bias, norms::norm, norms::group_norm, affine::scaled_norm];
     let mut live = Live { readers: Vec::new(), left: Cell::new(Some(ONNX_EVALUATED)) };
     for pass in passes {
         live.count(b, outputs);

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// How many operations a stretch may have.
-const MOST: usize = 32;
+const MAX_OPERATIONS: usize = 32;
 /// The cost of a power, an exponential and the like, in additions.
-const TRANSCENDENTAL: usize = 8;
+const TRANSCENDENTAL_COST: usize = 8;
 /// The overhead of an operation on an array, in additions.
-const OVERHEAD: usize = 64;
+const OPERATION_COST: usize = 64;
 
 /// The operations between a value and the only other value that it is computed from, apart from constants.
 pub struct Stretch {
@@ -60,7 +60,7 @@ pub fn ending_at(b: &Builder, root: NodeId) -> Vec<Stretch> {
         if open.len() == 1 && top != root && b.shape(top) == b.shape(root) {
             found.push((top, wide.clone(), behind.nodes.len()));
         }
-        if behind.nodes.len() == MOST || !passes(b, top, root) {
+        if behind.nodes.len() == MAX_OPERATIONS || !passes(b, top, root) {
             break;
         }
         open.remove(&top);
@@ -172,7 +172,7 @@ impl Stretch {
 
     /// Its value for the input `x` of shape `dims`, with entry `index` of every wide constant.
     pub fn evaluate(&self, b: &Builder, live: &Live, x: &[f64], dims: &[usize], index: usize) -> Option<Vec<f64>> {
-        live.spend((x.len() + OVERHEAD) * self.count)?;
+        live.spend((x.len() + OPERATION_COST) * self.count)?;
         let ones = vec![1; dims.len()];
         let mut known: BTreeMap<NodeId, (Vec<f64>, Vec<usize>)> = BTreeMap::new();
         for (id, constant) in self.constants() {
@@ -224,7 +224,7 @@ impl Step {
     fn cost(&self) -> usize {
         match self {
             Step::Same(_) | Step::Two(Binary::Add | Binary::Sub | Binary::Mul | Binary::Div, ..) => 1,
-            Step::One(..) | Step::Two(..) => TRANSCENDENTAL,
+            Step::One(..) | Step::Two(..) => TRANSCENDENTAL_COST,
         }
     }
 }
@@ -233,7 +233,7 @@ impl Curve<'_> {
     /// The function's value at `x`; `None` once the work for the file is used up.
     pub fn at(&self, x: f64) -> Option<f64> {
         self.live.spend(self.cost)?;
-        let mut values = [0.0; 1 + 4 * MOST];
+        let mut values = [0.0; 1 + 4 * MAX_OPERATIONS];
         let mut end = self.start.len();
         values.get_mut(..end)?.copy_from_slice(&self.start);
         values[0] = x;
