@@ -8,7 +8,7 @@ mod spacing;
 mod tree;
 
 use crate::diag::Diagnostic;
-use crate::notebook::{Cell, Kind, cells};
+use crate::notebook::{Cell, CellKind, cells};
 use crate::session::Session;
 use crate::source::{Class, tokens};
 use convscope_engine::Error;
@@ -87,7 +87,7 @@ fn laid_out(source: &str) -> String {
     let windows = text.contains("\r\n");
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for (i, cell) in cells(text).iter().enumerate() {
-        if cell.kind != Kind::Code || foreign(cell) {
+        if cell.kind != CellKind::Code || foreign(cell) {
             out.extend([cell.marker.as_str(), &cell.body]);
             continue;
         }
@@ -127,7 +127,7 @@ fn body(text: &str) -> String {
 
 /// Whether a cell is in another language or is a notebook command: `%%rust`, `%reset`.
 fn foreign(cell: &Cell) -> bool {
-    cell.kind == Kind::Code && cell.body.trim_start().starts_with('%')
+    cell.kind == CellKind::Code && cell.body.trim_start().starts_with('%')
 }
 
 fn bom(source: &str) -> (&str, &str) {

@@ -12,7 +12,7 @@ const CELL_MARKER: &str = "// %%";
 
 /// The kind of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CellKind {
     /// Code.
     Code,
     /// Markdown.
@@ -25,7 +25,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: CellKind,
     /// The marker line with its line end; empty where the cell has none.
     pub marker: String,
     /// Everything up to the next cell.
@@ -34,7 +34,7 @@ pub struct Cell {
 
 /// The cells of a script.
 pub fn cells(source: &str) -> Vec<Cell> {
-    let mut cuts: Vec<(usize, usize, Kind)> = Vec::new();
+    let mut cuts: Vec<(usize, usize, CellKind)> = Vec::new();
     let mut depth = 0usize;
     for token in tokens(source) {
         let text = token.text(source);
@@ -54,15 +54,15 @@ pub fn cells(source: &str) -> Vec<Cell> {
     let mut found = Vec::new();
     let first = cuts.first().map_or(source.len(), |c| c.0);
     if first > 0 || cuts.is_empty() {
-        found.push(Cell { kind: Kind::Code, marker: String::new(), body: source[..first].to_string() });
+        found.push(Cell { kind: CellKind::Code, marker: String::new(), body: source[..first].to_string() });
     }
     for (i, (start, end, kind)) in cuts.iter().enumerate() {
         let next = cuts.get(i + 1).map_or(source.len(), |c| c.0);
         let (marker, body) = (source[*start..*end].to_string(), &source[*end..next]);
-        let text = if *kind == Kind::Code { body.len() } else { commented(body) };
+        let text = if *kind == CellKind::Code { body.len() } else { commented(body) };
         found.push(Cell { kind: *kind, marker, body: body[..text].to_string() });
         if text < body.len() {
-            found.push(Cell { kind: Kind::Code, marker: String::new(), body: body[text..].to_string() });
+            found.push(Cell { kind: CellKind::Code, marker: String::new(), body: body[text..].to_string() });
         }
     }
     found
@@ -78,7 +78,7 @@ pub fn runnable(source: &str) -> String {
         joined.push_str(&cell.marker);
         let is_code = |t: &Token| !matches!(t.class, Class::Comment { .. }) && !t.text(&cell.body).trim().is_empty();
         let end = tokens(&cell.body).into_iter().rfind(is_code);
-        match end.filter(|t| cell.kind == Kind::Code && i < last && t.text(&cell.body) != ";") {
+        match end.filter(|t| cell.kind == CellKind::Code && i < last && t.text(&cell.body) != ";") {
             Some(end) => {
                 let (front, back) = cell.body.split_at(end.at.end);
                 joined.extend([front, ";", back]);
@@ -90,15 +90,15 @@ pub fn runnable(source: &str) -> String {
 }
 
 /// The kind of cell that a comment begins, where it begins one.
-fn marked(comment: &str) -> Option<Kind> {
+fn marked(comment: &str) -> Option<CellKind> {
     let rest = comment.strip_prefix(CELL_MARKER)?;
     if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
         return None;
     }
     Some(match rest.split_whitespace().next() {
-        Some("[markdown]") => Kind::Markdown,
-        Some("[raw]") => Kind::Raw,
-        _ => Kind::Code,
+        Some("[markdown]") => CellKind::Markdown,
+        Some("[raw]") => CellKind::Raw,
+        _ => CellKind::Code,
     })
 }
 
@@ -141,7 +141,7 @@ impl Cell {
     /// The text that a notebook shows: code unchanged, comments without slashes; without line ends at the end.
     pub fn text(&self) -> String {
         match self.kind {
-            Kind::Code => self.whole().to_string(),
+            CellKind::Code => self.whole().to_string(),
             _ => self.whole().split('\n').map(uncommented).collect::<Vec<_>>().join("\n"),
         }
     }
@@ -168,20 +168,20 @@ impl Cell {
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let id = format!("cell-{}", index + 1);
         match self.kind {
-            Kind::Code => json!({
+            CellKind::Code => json!({
                 "cell_type": "code", "execution_count": null, "id": id, "metadata": metadata, "outputs": [], "source": lines,
             }),
-            Kind::Markdown => json!({ "cell_type": "markdown", "id": id, "metadata": metadata, "source": lines }),
-            Kind::Raw => json!({ "cell_type": "raw", "id": id, "metadata": metadata, "source": lines }),
+            CellKind::Markdown => json!({ "cell_type": "markdown", "id": id, "metadata": metadata, "source": lines }),
+            CellKind::Raw => json!({ "cell_type": "raw", "id": id, "metadata": metadata, "source": lines }),
         }
     }
 }
 
-fn marker(kind: Kind) -> &'static str {
+fn marker(kind: CellKind) -> &'static str {
     match kind {
-        Kind::Code => "// %%\n",
-        Kind::Markdown => "// %% [markdown]\n",
-        Kind::Raw => "// %% [raw]\n",
+        CellKind::Code => "// %%\n",
+        CellKind::Markdown => "// %% [markdown]\n",
+        CellKind::Raw => "// %% [raw]\n",
     }
 }
 
@@ -190,9 +190,9 @@ fn ending(last: bool) -> &'static str {
 }
 
 /// A cell's text in the form of a script.
-fn body(kind: Kind, text: &str) -> String {
+fn body(kind: CellKind, text: &str) -> String {
     match kind {
-        Kind::Code => text.to_string(),
+        CellKind::Code => text.to_string(),
         _ => text.split('\n').map(commented_line).collect::<Vec<_>>().join("\n"),
     }
 }
@@ -236,9 +236,9 @@ pub fn to_script(notebook: &str) -> Result<String> {
     let mut out = String::new();
     for (i, cell) in cells.iter().enumerate() {
         let kind = match cell.get("cell_type").and_then(Value::as_str) {
-            Some("code") => Kind::Code,
-            Some("markdown") => Kind::Markdown,
-            Some("raw") => Kind::Raw,
+            Some("code") => CellKind::Code,
+            Some("markdown") => CellKind::Markdown,
+            Some("raw") => CellKind::Raw,
             other => return Err(wrong(&format!("cell {} is of type {other:?}", i + 1))),
         };
         let text = match cell.get("source") {
@@ -246,7 +246,7 @@ pub fn to_script(notebook: &str) -> Result<String> {
             Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).collect(),
             _ => return Err(wrong(&format!("cell {} has no source", i + 1))),
         };
-        if kind == Kind::Code && text.trim_start().starts_with("%%rust") {
+        if kind == CellKind::Code && text.trim_start().starts_with("%%rust") {
             return Err(Error::unsupported(format!("cell {} is in Rust, which only notebooks run", i + 1))
                 .hint("scripts are rhai throughout; a program in Rust uses the crate `convscope`"));
         }
@@ -277,7 +277,7 @@ mod tests {
         serde_json::from_str(&notebook).unwrap()
     }
 
-    fn kinds(source: &str) -> Vec<Kind> {
+    fn kinds(source: &str) -> Vec<CellKind> {
         cells(source).iter().map(|c| c.kind).collect()
     }
 
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn cells_begin_where_a_marker_stands_and_nowhere_else() {
-        use Kind::{Code, Markdown, Raw};
+        use CellKind::{Code, Markdown, Raw};
         assert_eq!(
             kinds("let a = 1;\n// %% [markdown]\n// # T\n// %%\nb\n// %% [raw]\n// c\n"),
             [Code, Markdown, Code, Raw]

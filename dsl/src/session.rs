@@ -160,7 +160,7 @@ impl Session {
         for cell in crate::notebook::cells(source) {
             let text = format!("{}{}", cell.marker, cell.body);
             let own = text.matches('\n').count();
-            if cell.kind == crate::notebook::Kind::Code {
+            if cell.kind == crate::notebook::CellKind::Code {
                 parts.push((lines, text));
                 read_again += lines as u64;
             }

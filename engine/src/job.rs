@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{NodeId, Op};
 use crate::model::Model;
 use crate::random::Stream;
-pub use crate::signal::Signal;
+pub use crate::signal::StopSignal;
 use crate::states::Ledger;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -53,7 +53,7 @@ pub struct Job {
     /// The bound on memory, bytes.
     pub memory: u64,
     /// The interrupt.
-    pub signal: Signal,
+    pub signal: StopSignal,
     sink: Arc<dyn Sink>,
     ledger: Arc<OnceLock<Arc<Ledger>>>,
     wave: bool,
@@ -70,7 +70,7 @@ impl Default for Job {
         Job {
             seed: 0,
             memory: 1 << 30,
-            signal: Signal::default(),
+            signal: StopSignal::default(),
             sink: Arc::new(Silent),
             ledger: Arc::default(),
             wave: false,

@@ -1,7 +1,7 @@
 //! Results as MIME bundles, from which a front end chooses a representation.
 
 use convscope_dsl::Shown;
-use convscope_engine::show::mime::{Form, forms};
+use convscope_engine::show::mime::{Representation, forms};
 use serde_json::{Map, Value, json};
 
 /// Metadata and data, each a map from MIME types.
@@ -13,8 +13,8 @@ pub struct Bundle {
     pub metadata: Value,
 }
 
-impl From<Vec<Form>> for Bundle {
-    fn from(forms: Vec<Form>) -> Self {
+impl From<Vec<Representation>> for Bundle {
+    fn from(forms: Vec<Representation>) -> Self {
         let (mut data, mut metadata) = (Map::new(), Map::new());
         for form in forms {
             if let Some((width, height)) = form.size {
@@ -34,7 +34,7 @@ impl From<Vec<Form>> for Bundle {
 /// The MIME bundle of a shown value.
 pub fn bundle(shown: &Shown) -> Bundle {
     match shown {
-        Shown::Text(text) => vec![Form::text("text/plain", text)].into(),
+        Shown::Text(text) => vec![Representation::text("text/plain", text)].into(),
         Shown::Artifact(artifact) => forms(artifact).into(),
     }
 }

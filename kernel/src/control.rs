@@ -5,14 +5,14 @@ use crate::publisher::Publisher;
 use crate::shell::{eprint, failure, reply_kind};
 use crate::socket::Parcel;
 use crate::wire::{Outgoing, Request, Signer};
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use serde_json::{Value, json};
 
 /// Answers the control channel.
 #[derive(Clone)]
 pub struct Control {
     /// Stops the cell that runs.
-    pub signal: Signal,
+    pub signal: StopSignal,
     /// Publishes outputs and status.
     pub publisher: Publisher,
     /// Signs replies.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use convscope_dsl::{Output, Shown, Widget};
 use convscope_engine::data::Image;
 use convscope_engine::error::Kind;
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use convscope_engine::{Error, Result};
 use serde_json::{Value, json};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -27,7 +27,7 @@ const WIDGET_VIEW: &str = "application/vnd.jupyter.widget-view+json";
 pub struct Notebook {
     publisher: Publisher,
     signer: Signer,
-    signal: Signal,
+    signal: StopSignal,
     questions: Socket,
     state: Mutex<State>,
     comms: Mutex<Comms>,
@@ -51,7 +51,7 @@ impl Notebook {
     pub fn new(
         publisher: Publisher,
         signer: Signer,
-        signal: Signal,
+        signal: StopSignal,
         questions: Socket,
         answers: Receiver<Request>,
     ) -> Self {

@@ -3,7 +3,7 @@
 use crate::socket::{Parcel, Socket};
 use crate::wire::{Outgoing, Signer};
 use bytes::Bytes;
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ pub enum Stream {
 pub struct Publisher {
     socket: Socket,
     signer: Signer,
-    signal: Signal,
+    signal: StopSignal,
     waiting: Arc<AtomicUsize>,
     state: Arc<Mutex<State>>,
 }
@@ -42,7 +42,7 @@ struct State {
 
 impl Publisher {
     /// A publisher on an XPUB socket. Once `signal` is set, publishing does not wait for slow readers.
-    pub fn new(socket: Socket, signer: Signer, signal: Signal) -> Self {
+    pub fn new(socket: Socket, signer: Signer, signal: StopSignal) -> Self {
         let state = State { parent: json!({}), quiet: false, stream: Stream::Stdout, buffered: String::new() };
         Publisher { socket, signer, signal, waiting: Arc::default(), state: Arc::new(Mutex::new(state)) }
     }

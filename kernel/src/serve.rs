@@ -12,7 +12,7 @@ use crate::socket::{Handler, Limits, Parcel, Socket};
 use crate::wire::{Outgoing, Reader, Request, Signer};
 use crate::zmtp::{Budget, Kind};
 use convscope_dsl::Output;
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use convscope_engine::{Error, Result};
 use serde_json::json;
 use std::collections::VecDeque;
@@ -49,7 +49,7 @@ const HEARTBEAT_LIMITS: Limits = Limits { message: 1 << 16, behind: 1 << 20, ..R
 ///
 /// # Errors
 /// Where the connection file cannot be read or its addresses cannot be listened at.
-pub fn serve<M>(connection: &Path, signal: Signal, make: M) -> Result<()>
+pub fn serve<M>(connection: &Path, signal: StopSignal, make: M) -> Result<()>
 where
     M: FnOnce(Arc<dyn Output>) -> Box<dyn Language> + Send + 'static,
 {
@@ -62,7 +62,7 @@ where
     served
 }
 
-async fn work<M>(connection: &Connection, signal: Signal, make: M) -> Result<()>
+async fn work<M>(connection: &Connection, signal: StopSignal, make: M) -> Result<()>
 where
     M: FnOnce(Arc<dyn Output>) -> Box<dyn Language> + Send + 'static,
 {
@@ -152,7 +152,7 @@ impl Log {
 struct Cells {
     publisher: Publisher,
     signer: Signer,
-    signal: Signal,
+    signal: StopSignal,
 }
 
 impl Cells {
@@ -226,7 +226,7 @@ fn receive(
 }
 
 /// Turns the system's signals into stops, and ends the kernel when the front end that started it ends.
-async fn watch(signal: Signal, end: UnboundedSender<Option<Request>>) {
+async fn watch(signal: StopSignal, end: UnboundedSender<Option<Request>>) {
     let orphaned = wait_for_parent_end();
     tokio::spawn(async move {
         orphaned.await;

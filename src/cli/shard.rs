@@ -10,7 +10,7 @@ use convscope_dsl::run::states::{facts, keeps_none, ledger_of};
 use convscope_dsl::run::{Recording, Run, Source, engine};
 use convscope_engine::accumulators::Covered;
 use convscope_engine::run::{Lock, Numerics};
-use convscope_engine::states::{Entry, Ledger, Listing, StateFile};
+use convscope_engine::states::{Ledger, Listing, StateEntry, StateFile};
 use convscope_engine::table::index;
 use convscope_engine::{Error, Result};
 use std::collections::BTreeMap;
@@ -165,7 +165,7 @@ pub fn ledger_of_files(run: &Run, states: &[PathBuf]) -> Result<Arc<Ledger>> {
 pub fn states_text(file: &StateFile, gaps: bool) -> Result<String> {
     let mut out = format!("{} questions\n", file.entries.len());
     for (i, entry) in file.entries.iter().enumerate() {
-        let Entry { question, broken, .. } = entry;
+        let StateEntry { question, broken, .. } = entry;
         let seen = Covered::of(&entry.covered)?.count();
         out += &format!("  {} {} of {}: {seen} of {} images", i + 1, question.probe, question.subject, question.images);
         if broken.count > 0 {

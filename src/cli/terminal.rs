@@ -6,7 +6,7 @@ use super::bars::Bars;
 use super::{cluster, stdout};
 use convscope_dsl::run::states::ClusterRequest;
 use convscope_dsl::{Output, Shown};
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use convscope_engine::show::{TextStyle, to_text};
 use convscope_engine::states::StateFile;
 use convscope_engine::{Error, Kind, Result, seal};
@@ -25,7 +25,7 @@ static FAILED_WRITES: AtomicU64 = AtomicU64::new(0);
 const MOST_FAILED_WRITES: u64 = 100_000;
 
 /// The signal that stops the work.
-static INTERRUPT: OnceLock<Signal> = OnceLock::new();
+static INTERRUPT: OnceLock<StopSignal> = OnceLock::new();
 
 /// Writes results to stdout; [`stdout_error`] returns the error where that failed.
 pub fn print_out(text: &str) {
@@ -41,7 +41,7 @@ pub fn print_out(text: &str) {
 }
 
 /// Stops the work by `signal` after more than [`MOST_FAILED_WRITES`] failed writes to stdout.
-pub fn stop_when_nobody_reads(signal: &Signal) {
+pub fn stop_when_nobody_reads(signal: &StopSignal) {
     INTERRUPT.get_or_init(|| signal.clone());
 }
 

@@ -21,7 +21,7 @@ mod param;
 
 use convscope_engine::error::did_you_mean;
 use convscope_engine::run::rule::Choice;
-use convscope_engine::run::{Rule, Rules};
+use convscope_engine::run::{CompareRule, CompareRules};
 use convscope_engine::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ pub struct Front {
     /// The time limit, seconds.
     pub seconds: Option<f64>,
     /// How outputs are compared.
-    pub outputs: Rules,
+    pub outputs: CompareRules,
 }
 
 /// An input as the script declares it.
@@ -235,7 +235,7 @@ impl Raw {
             inputs: inputs.collect::<Result<_>>()?,
             memory: self.limits.memory,
             seconds: self.limits.seconds,
-            outputs: Rules(outputs.collect::<Result<_>>()?),
+            outputs: CompareRules(outputs.collect::<Result<_>>()?),
         })
     }
 }
@@ -251,7 +251,7 @@ fn hexadecimal(text: &str) -> Result<String> {
 /// A rule: "ulp:4", { atol = 1e-6, rtol = 1e-5 }, or { compare = "bits", elsewhere = "ignore" }.
 fn choice(value: &toml::Value) -> Result<Choice> {
     let rule = |value: &toml::Value| match value {
-        toml::Value::String(text) => text.parse::<Rule>(),
+        toml::Value::String(text) => text.parse::<CompareRule>(),
         toml::Value::Table(table) => {
             let parts: Vec<String> = table.iter().map(|(k, v)| format!("{k}:{v}")).collect();
             parts.join(",").parse()
@@ -264,7 +264,7 @@ fn choice(value: &toml::Value) -> Result<Choice> {
                 return Err(Error::value(format!("beside `compare` and `elsewhere` stands `{other}`")));
             }
             Ok(Choice {
-                here: table.get("compare").map_or(Ok(Rule::Bits), rule)?,
+                here: table.get("compare").map_or(Ok(CompareRule::Bits), rule)?,
                 elsewhere: table.get("elsewhere").map(rule).transpose()?,
             })
         }
@@ -289,9 +289,9 @@ mod tests {
         let front = Front::of(SCRIPT).unwrap();
         assert!(front.engine.as_ref().unwrap().matches(&semver::Version::new(0, 1, 9)));
         assert_eq!((front.seed, front.memory, front.date.as_deref()), (Some(7), Some(512), Some("2026-01-31")));
-        assert_eq!(front.outputs.of("deep/z1.npy").here, Rule::Ulp(4));
-        assert_eq!(front.outputs.of("x").elsewhere, Some(Rule::Ignore));
-        assert_eq!(front.outputs.0[2].1.here, Rule::Close { absolute: 1e-6, relative: 1e-5 });
+        assert_eq!(front.outputs.of("deep/z1.npy").here, CompareRule::Ulp(4));
+        assert_eq!(front.outputs.of("x").elsewhere, Some(CompareRule::Ignore));
+        assert_eq!(front.outputs.0[2].1.here, CompareRule::Close { absolute: 1e-6, relative: 1e-5 });
         assert_eq!(front.inputs["cat.jpg"].pointer, Some(true));
         for crlf in [SCRIPT.replace('\n', "\r\n"), format!("// %%\n{}", &SCRIPT[SCRIPT.find("// A").unwrap()..])] {
             assert_eq!(Front::of(&crlf).unwrap(), front);

@@ -10,7 +10,7 @@ use convscope_engine::regular;
 use convscope_engine::run::array::unpack;
 use convscope_engine::run::finished::{ARRAYS, is_inside};
 use convscope_engine::run::output::KEPT;
-use convscope_engine::run::{Content, Lock, Rule, RunOutput, archive};
+use convscope_engine::run::{CompareRule, Content, Lock, RunOutput, archive};
 use convscope_engine::show::sealed;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +27,7 @@ impl LockedRun {
         for entry in &self.lock.outputs {
             let said = front.outputs.of(&entry.name);
             if (entry.rule, entry.elsewhere) != (said.here, said.elsewhere) {
-                let rules = |here: Rule, elsewhere: Option<Rule>| match elsewhere {
+                let rules = |here: CompareRule, elsewhere: Option<CompareRule>| match elsewhere {
                     Some(elsewhere) => format!("`{here}` (elsewhere `{elsewhere}`)"),
                     None => format!("`{here}`"),
                 };

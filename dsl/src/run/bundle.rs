@@ -9,8 +9,8 @@ use convscope_engine::digest::digest;
 use convscope_engine::run::archive::Files;
 use convscope_engine::run::array::pack;
 use convscope_engine::run::finished::ARRAYS;
-use convscope_engine::run::rocrate::{self, About, Entry, Role};
-use convscope_engine::run::{Finished, Input, Pinned};
+use convscope_engine::run::rocrate::{self, About, CrateEntry, Role};
+use convscope_engine::run::{Finished, InputFile, Pinned};
 use convscope_engine::{Error, Result, regular};
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -72,7 +72,7 @@ pub fn files(opened: &LockedRun, finished: &Finished, max_input: u64) -> Result<
 }
 
 /// Why an input is replaced by its digest, where it is.
-fn reason(input: &Input, declared: &Declared, max_input: u64) -> Option<String> {
+fn reason(input: &InputFile, declared: &Declared, max_input: u64) -> Option<String> {
     if input.path.starts_with("sample:") {
         return Some("a sample image, which convscope fetches by its name".into());
     }
@@ -89,17 +89,17 @@ fn reason(input: &Input, declared: &Declared, max_input: u64) -> Option<String> 
 #[derive(Default)]
 struct Packed {
     files: Files,
-    about: BTreeMap<String, Entry>,
+    about: BTreeMap<String, CrateEntry>,
 }
 
 impl Packed {
     fn add(&mut self, path: &str, bytes: Vec<u8>, role: Role, what: &str, license: Option<String>) {
-        let entry = Entry { role, what: what.into(), bytes: bytes.len() as u64, blake3: digest(&bytes), license };
+        let entry = CrateEntry { role, what: what.into(), bytes: bytes.len() as u64, blake3: digest(&bytes), license };
         self.about.insert(path.into(), entry);
         self.files.insert(path.into(), bytes);
     }
 
-    fn point(&mut self, i: usize, input: &Input, declared: &Declared, why: &str) -> Result<()> {
+    fn point(&mut self, i: usize, input: &InputFile, declared: &Declared, why: &str) -> Result<()> {
         let about = serde_json::json!({
             "path": input.path, "blake3": input.blake3, "bytes": input.bytes, "content": input.content,
             "license": input.license, "source": declared.source, "why": why,

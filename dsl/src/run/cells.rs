@@ -4,7 +4,7 @@ use super::keep::Kept;
 use super::source::Source;
 use crate::context::Place;
 use crate::diag::Diagnostic;
-use crate::notebook::{Kind, cells};
+use crate::notebook::{CellKind, cells};
 use crate::output::{Output, Shown};
 use crate::session::Session;
 use base64::Engine as _;
@@ -28,7 +28,7 @@ pub fn fill(source: &Source, notebook: &mut Value, out: PathBuf) -> Result<Optio
     session.context().declare(declared.collect());
     session.set_place(Place { inputs: source.folder.clone(), outputs: out });
     let mut count = 0;
-    for (i, cell) in cells(&source.text).iter().enumerate().filter(|(_, c)| c.kind == Kind::Code) {
+    for (i, cell) in cells(&source.text).iter().enumerate().filter(|(_, c)| c.kind == CellKind::Code) {
         count += 1;
         let result = session.run(&format!("cell {}", i + 1), &cell.text());
         let mut outputs = kept.take();

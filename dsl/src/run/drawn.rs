@@ -17,7 +17,7 @@ use std::path::Path;
 #[derive(Default)]
 pub struct DrawnRun {
     /// The entries of `run.json`.
-    pub shown: Vec<finished::Shown>,
+    pub shown: Vec<finished::ShownRecord>,
     /// The parts of the report.
     pub sections: Vec<String>,
     /// Shown results that are in no file, as outputs, in order.
@@ -87,7 +87,7 @@ impl DrawnRun {
         let said = serde_json::to_string_pretty(&words).map_err(|e| Error::internal(e.to_string()))?;
         let output = self.text(name.clone(), said, recording);
         self.outputs.push(output);
-        let mut entry = finished::Shown::of(artifact);
+        let mut entry = finished::ShownRecord::of(artifact);
         for (array, tensor) in &artifact.data {
             let (values, full) = (Array::of(tensor)?, format!("{name}/{array}"));
             let output = RunOutput::array(full.clone(), &values, recording.values);
@@ -120,7 +120,7 @@ impl DrawnRun {
     }
 
     /// Writes an artifact's figure; returns the part of the report with it.
-    fn figure(&mut self, artifact: &Artifact, entry: &mut finished::Shown, out: &Path) -> Result<String> {
+    fn figure(&mut self, artifact: &Artifact, entry: &mut finished::ShownRecord, out: &Path) -> Result<String> {
         let name = format!("figures/{:02}-{}.png", self.figures.len() + 1, slug(&artifact.title));
         let picture = draw(artifact).context(|| format!("`{name}`"))?;
         let bytes = picture.png()?;

@@ -13,7 +13,7 @@ use convscope_engine::canonical;
 use convscope_engine::digest::{Digested, digest};
 use convscope_engine::limits::{LOCK, PACKED, TEXT};
 use convscope_engine::run::inputs::digest_prefix;
-use convscope_engine::run::{Content, Input, Lock, archive};
+use convscope_engine::run::{Content, InputFile, Lock, archive};
 use convscope_engine::show::sealed;
 use convscope_engine::{Error, Kind, Result, atomic, regular};
 use std::collections::BTreeMap;
@@ -289,7 +289,7 @@ fn script_name(lock: &Lock) -> String {
 }
 
 /// The verdict on an input that is missing or changed.
-fn changed(input: &Input, base: &Path) -> Option<Verdict> {
+fn changed(input: &InputFile, base: &Path) -> Option<Verdict> {
     let verdict = |how: String| Some(Verdict::of(Status::Input, &input.path, how));
     // Inputs known by name are checked by the new run.
     if input.path.starts_with(SAMPLE) {

@@ -10,7 +10,7 @@ use crate::session::{CellResult, Session};
 use convscope_engine::digest::Digested;
 use convscope_engine::reads::{self, FileRead};
 use convscope_engine::run::output::KEPT;
-use convscope_engine::run::{Finished, Input, Numerics, Record, RunOutput};
+use convscope_engine::run::{Finished, InputFile, Numerics, Record, RunOutput};
 use convscope_engine::{Error, Job, Kind, Result, atomic, seal};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -192,7 +192,7 @@ impl Run {
         })
     }
 
-    fn inputs(&self, context: &Context, recording: Recording) -> Result<Vec<Input>> {
+    fn inputs(&self, context: &Context, recording: Recording) -> Result<Vec<InputFile>> {
         let license = |name: &str| self.source.front.inputs.get(name).and_then(|d| d.license.clone());
         let mut inputs = Vec::new();
         let large = is_large(context);
@@ -205,11 +205,11 @@ impl Run {
                     ))
                     .hint("rename the file"));
                 }
-                let read = if large { digest_of(&name, &full)? } else { Input::read(&name, &full)? };
-                inputs.push(Input { license: license(&name), ..read });
+                let read = if large { digest_of(&name, &full)? } else { InputFile::read(&name, &full)? };
+                inputs.push(InputFile { license: license(&name), ..read });
             }
         }
-        inputs.extend(context.samples().iter().map(|(name, image)| Input::sample(name, image)));
+        inputs.extend(context.samples().iter().map(|(name, image)| InputFile::sample(name, image)));
         Ok(inputs)
     }
 
@@ -245,12 +245,12 @@ fn is_large(context: &Context) -> bool {
     sizes.sum::<u64>() > MAX_LOCKED_INPUT_BYTES
 }
 
-fn digest_of(name: &str, full: &Path) -> Result<Input> {
+fn digest_of(name: &str, full: &Path) -> Result<InputFile> {
     if let Some(FileRead { blake3, bytes, .. }) = reads::known(full) {
-        return Ok(Input { path: name.to_string(), blake3, bytes, content: None, license: None });
+        return Ok(InputFile { path: name.to_string(), blake3, bytes, content: None, license: None });
     }
     let Digested { path, blake3, bytes } = Digested::read(name, full)?;
-    Ok(Input { path, blake3, bytes, content: None, license: None })
+    Ok(InputFile { path, blake3, bytes, content: None, license: None })
 }
 
 /// Copies a folder's files into another folder, which may have others.

@@ -7,7 +7,7 @@ use convscope_engine::canonical::canonical;
 use convscope_engine::digest::Digested;
 use convscope_engine::run::compare::rule_of;
 use convscope_engine::run::inputs::digest_prefix;
-use convscope_engine::run::{Difference, Finished, Record, Rule, compare};
+use convscope_engine::run::{CompareRule, Difference, Finished, Record, compare};
 use convscope_engine::show::sealed::heading;
 use serde::Serialize;
 
@@ -63,7 +63,7 @@ pub struct Ruled {
     /// The output.
     pub output: String,
     /// The rule.
-    pub rule: Rule,
+    pub rule: CompareRule,
     /// Whether the bits are equal nevertheless.
     pub same_bits: bool,
 }
@@ -189,7 +189,7 @@ fn same(lock: &Record, new: &Record, verdict: impl Fn(Status, &str, String) -> V
 /// The outputs compared by another rule than `bits`, on this engine or `elsewhere`.
 fn ruled(lock: &Record, new: &Record, elsewhere: bool) -> Vec<Ruled> {
     let by_rule = lock.outputs.iter().map(|entry| (entry, rule_of(entry, elsewhere)));
-    let others = by_rule.filter(|(_, rule)| *rule != Rule::Bits);
+    let others = by_rule.filter(|(_, rule)| *rule != CompareRule::Bits);
     let ruled = others.map(|(entry, rule)| Ruled {
         output: entry.name.clone(),
         rule,

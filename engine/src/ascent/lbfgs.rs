@@ -4,7 +4,7 @@
 //! search; within a box, parameters held at an end by the gradient are left out and steps are projected (Bertsekas
 //! 1982), so that no step leaves the box.
 
-use super::optimiser::{Evaluate, Optimiser};
+use super::optimiser::{EvaluateFn, Optimiser};
 use crate::error::Result;
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ const ARMIJO: f64 = 1e-4;
 
 /// The state of a run; everything is maximised.
 #[derive(Clone, Debug)]
-pub struct Lbfgs {
+pub struct LbfgsOptimiser {
     memory: usize,
     /// The length of the very first step's largest entry.
     first: f64,
@@ -25,15 +25,15 @@ pub struct Lbfgs {
     stuck: bool,
 }
 
-impl Lbfgs {
+impl LbfgsOptimiser {
     /// Without bounds; the largest entry of the first step is `first`.
     pub fn new(memory: usize, first: f64) -> Self {
-        Lbfgs { memory, first, bounds: None, pairs: VecDeque::new(), known: None, stuck: false }
+        LbfgsOptimiser { memory, first, bounds: None, pairs: VecDeque::new(), known: None, stuck: false }
     }
 
     /// Within `low` to `high`.
     pub fn within(self, low: Vec<f64>, high: Vec<f64>) -> Self {
-        Lbfgs { bounds: Some((low, high)), ..self }
+        LbfgsOptimiser { bounds: Some((low, high)), ..self }
     }
 
     /// The gradient without the entries that push against their bound.
@@ -75,8 +75,8 @@ impl Lbfgs {
     }
 }
 
-impl Optimiser for Lbfgs {
-    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut Evaluate<'_>) -> Result<f64> {
+impl Optimiser for LbfgsOptimiser {
+    fn step(&mut self, params: &mut Vec<f64>, evaluate: &mut EvaluateFn<'_>) -> Result<f64> {
         let (value, gradient) = match self.known.take() {
             Some(known) => known,
             None => evaluate(params)?,

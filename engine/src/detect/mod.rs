@@ -5,7 +5,7 @@ mod columns;
 pub mod precision;
 mod recognise;
 
-pub use columns::Columns;
+pub use columns::BoxColumns;
 pub use recognise::{recognise, recognise_with};
 
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ pub struct Detector {
     /// At the output of the scores and, where it is another, at that of the boxes.
     scores: Model,
     boxes: Option<Model>,
-    columns: Columns,
+    columns: BoxColumns,
     /// The class of the background.
     background: Option<usize>,
     /// Height and width of the net's input.
@@ -73,7 +73,7 @@ impl Detector {
         };
         let scores = at(&decoding.scores)?;
         let boxes = decoding.boxes.is_some().then(|| at(&decoding.boxes)).transpose()?;
-        let columns = Columns::of(decoding, &scores, boxes.as_ref())?;
+        let columns = BoxColumns::of(decoding, &scores, boxes.as_ref())?;
         let background = decoding.background_of(columns.classes);
         Ok(Detector { decoding: decoding.clone(), scores, boxes, columns, background, input: [height, width] })
     }

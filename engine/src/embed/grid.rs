@@ -8,7 +8,7 @@ pub const MAX_EXACT: usize = 1600;
 
 /// A grid of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grid {
+pub struct GridLayout {
     /// The number of cells in a row; the last row may be shorter.
     pub columns: usize,
     /// The point in each cell, row by row from the top left.
@@ -32,7 +32,7 @@ pub fn columns(n: usize) -> usize {
 ///
 /// # Errors
 /// Where a point is no finite number.
-pub fn assign(points: &[[f64; 2]]) -> Result<Grid> {
+pub fn assign(points: &[[f64; 2]]) -> Result<GridLayout> {
     if points.iter().flatten().any(|v| !v.is_finite()) {
         return Err(Error::internal("a point of an embedding is not finite"));
     }
@@ -54,7 +54,7 @@ pub fn assign(points: &[[f64; 2]]) -> Result<Grid> {
     let mut cells = vec![usize::MAX; n];
     let all: Vec<(usize, [f64; 2])> = (0..n).map(|c| (c, [(c % columns) as f64, (c / columns) as f64])).collect();
     divide(&places, (0..n).collect(), all, &mut cells)?;
-    Ok(Grid { columns, cells })
+    Ok(GridLayout { columns, cells })
 }
 
 /// Assigns `points` to as many `cells` (index and position), halving both along the longer side until they are few.

@@ -72,7 +72,7 @@ pub struct PointAnswer {
 /// An entry, one line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Entry {
+pub enum LogEntry {
     /// An answer of classes.
     Answer(Answer),
     /// An answer of points.
@@ -91,26 +91,26 @@ pub enum Entry {
     Tag(Tag),
 }
 
-impl Entry {
+impl LogEntry {
     /// The entry's id, by which an entry that is sent twice is recognised.
     pub fn id(&self) -> &str {
         match self {
-            Entry::Answer(Answer { id, .. })
-            | Entry::Points(PointAnswer { id, .. })
-            | Entry::Undo { id, .. }
-            | Entry::Tag(Tag { id, .. }) => id,
+            LogEntry::Answer(Answer { id, .. })
+            | LogEntry::Points(PointAnswer { id, .. })
+            | LogEntry::Undo { id, .. }
+            | LogEntry::Tag(Tag { id, .. }) => id,
         }
     }
 
     /// Whether it equals `other` except for the time and the training mode.
-    pub(super) fn says(&self, other: &Entry) -> bool {
-        let said = |entry: &Entry| {
+    pub(super) fn says(&self, other: &LogEntry) -> bool {
+        let said = |entry: &LogEntry| {
             let mut entry = entry.clone();
             match &mut entry {
-                Entry::Answer(answer) => (answer.at, answer.training) = (0.0, false),
-                Entry::Points(PointAnswer { at, .. }) | Entry::Undo { at, .. } | Entry::Tag(Tag { at, .. }) => {
-                    *at = 0.0
-                }
+                LogEntry::Answer(answer) => (answer.at, answer.training) = (0.0, false),
+                LogEntry::Points(PointAnswer { at, .. })
+                | LogEntry::Undo { at, .. }
+                | LogEntry::Tag(Tag { at, .. }) => *at = 0.0,
             }
             entry
         };

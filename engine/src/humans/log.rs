@@ -7,7 +7,7 @@ use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-pub use super::entries::{Answer, Entry, PointAnswer, Tag};
+pub use super::entries::{Answer, LogEntry, PointAnswer, Tag};
 
 /// The outcome of appending an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Log {
     path: PathBuf,
     file: File,
     len: u64,
-    entries: Vec<Entry>,
+    entries: Vec<LogEntry>,
     ids: BTreeSet<String>,
 }
 
@@ -57,7 +57,7 @@ impl Log {
         let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
         let mut len = whole as u64;
         let mut entries = parse(&text[..whole]).context(|| format!("`{}`", path.display()))?;
-        match serde_json::from_slice::<Entry>(&text[whole..]) {
+        match serde_json::from_slice::<LogEntry>(&text[whole..]) {
             // Only the line end is missing: an editor may have removed it.
             Ok(last) => {
                 file.write_all(b"\n").and_then(|()| file.sync_data()).map_err(wrong)?;
@@ -72,7 +72,7 @@ impl Log {
     }
 
     /// All entries, in order.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[LogEntry] {
         &self.entries
     }
 
@@ -82,7 +82,7 @@ impl Log {
     }
 
     /// The entry with this id.
-    pub fn find(&self, id: &str) -> Option<&Entry> {
+    pub fn find(&self, id: &str) -> Option<&LogEntry> {
         self.entries.iter().find(|entry| entry.id() == id)
     }
 
@@ -119,7 +119,7 @@ impl Log {
     ///
     /// # Errors
     /// Where it cannot be written (the file is then unchanged), or the file was moved or changed ([`Log::in_place`]).
-    pub fn append(&mut self, entry: Entry) -> Result<Appended> {
+    pub fn append(&mut self, entry: LogEntry) -> Result<Appended> {
         self.in_place()?;
         if let Some(known) = self.holds(entry.id()).then(|| self.find(entry.id())).flatten() {
             return Ok(if known.says(&entry) { Appended::Known } else { Appended::Taken });
@@ -178,7 +178,7 @@ fn sync_folder(_: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// Where a line is no entry; the message has its number.
-pub fn parse(text: &[u8]) -> Result<Vec<Entry>> {
+pub fn parse(text: &[u8]) -> Result<Vec<LogEntry>> {
     let lines = text.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     lines
         .map(|(i, line)| {
@@ -191,14 +191,16 @@ pub fn parse(text: &[u8]) -> Result<Vec<Entry>> {
 }
 
 /// The valid answers: not undone, and of each person the last one for each image; in the log's order.
-pub fn standing(entries: &[Entry]) -> Vec<&Answer> {
-    let undone: BTreeSet<&str> =
-        entries.iter().filter_map(|e| if let Entry::Undo { of, .. } = e { Some(of.as_str()) } else { None }).collect();
+pub fn standing(entries: &[LogEntry]) -> Vec<&Answer> {
+    let undone: BTreeSet<&str> = entries
+        .iter()
+        .filter_map(|e| if let LogEntry::Undo { of, .. } = e { Some(of.as_str()) } else { None })
+        .collect();
     let mut seen = BTreeSet::new();
     let mut answers: Vec<&Answer> = entries
         .iter()
         .rev()
-        .filter_map(|e| if let Entry::Answer(a) = e { Some(a) } else { None })
+        .filter_map(|e| if let LogEntry::Answer(a) = e { Some(a) } else { None })
         .filter(|a| !undone.contains(a.id.as_str()) && seen.insert((a.labeller.as_str(), a.image.as_str())))
         .collect();
     answers.reverse();
@@ -206,12 +208,12 @@ pub fn standing(entries: &[Entry]) -> Vec<&Answer> {
 }
 
 /// The valid kinds of errors: of each reviewer the last entry for each answer.
-pub fn tags(entries: &[Entry]) -> Vec<&Tag> {
+pub fn tags(entries: &[LogEntry]) -> Vec<&Tag> {
     let mut seen = BTreeSet::new();
     let mut tags: Vec<&Tag> = entries
         .iter()
         .rev()
-        .filter_map(|e| if let Entry::Tag(t) = e { Some(t) } else { None })
+        .filter_map(|e| if let LogEntry::Tag(t) = e { Some(t) } else { None })
         .filter(|t| seen.insert((t.by.as_str(), t.subject.as_str(), t.image.as_str())))
         .collect();
     tags.reverse();
@@ -223,8 +225,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn answer(id: &str, labeller: &str, image: &str, guess: &str) -> Entry {
-        Entry::Answer(Answer {
+    fn answer(id: &str, labeller: &str, image: &str, guess: &str) -> LogEntry {
+        LogEntry::Answer(Answer {
             id: id.into(),
             labeller: labeller.into(),
             image: image.into(),
@@ -251,7 +253,7 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
         let mut log = Log::open(&path).unwrap();
         assert!(log.holds("1") && log.holds("2") && !log.holds("3"));
-        let undo = |at: f64| Entry::Undo { id: "3".into(), of: "2".into(), at };
+        let undo = |at: f64| LogEntry::Undo { id: "3".into(), of: "2".into(), at };
         assert_eq!(log.append(undo(0.0)).unwrap(), Appended::New);
         assert_eq!(log.append(undo(9.0)).unwrap(), Appended::Known, "the time that it comes at is not what it says");
         assert_eq!(standing(log.entries()).iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["1"]);

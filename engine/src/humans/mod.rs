@@ -14,6 +14,6 @@ pub mod trials;
 
 pub use crate::data::ids::ImageIds;
 pub use classes::Classes;
-pub use log::{Answer, Appended, Entry, Log, PointAnswer, Tag};
+pub use log::{Answer, Appended, Log, LogEntry, PointAnswer, Tag};
 pub use tree::Tree;
 pub use trials::{Trial, Trials};

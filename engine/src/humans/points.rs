@@ -1,7 +1,7 @@
 //! Named points that people click on images, and their table, which [`load_images`](crate::data::load_images) reads, for probes of
 //! keypoints (Long, Zhang and Darrell 2014, section 5).
 
-use super::{Entry, ImageIds, PointAnswer};
+use super::{ImageIds, LogEntry, PointAnswer};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,14 +44,14 @@ pub fn names(text: &str) -> Result<Vec<String>> {
 }
 
 /// The valid answers: not undone, and of each person the last one for each image; in the log's order.
-pub fn standing(entries: &[Entry]) -> Vec<&PointAnswer> {
-    let undone = |e: &Entry| if let Entry::Undo { of, .. } = e { Some(of.clone()) } else { None };
+pub fn standing(entries: &[LogEntry]) -> Vec<&PointAnswer> {
+    let undone = |e: &LogEntry| if let LogEntry::Undo { of, .. } = e { Some(of.clone()) } else { None };
     let undone: BTreeSet<String> = entries.iter().filter_map(undone).collect();
     let mut seen = BTreeSet::new();
     let mut answers: Vec<&PointAnswer> = entries
         .iter()
         .rev()
-        .filter_map(|e| if let Entry::Points(a) = e { Some(a) } else { None })
+        .filter_map(|e| if let LogEntry::Points(a) = e { Some(a) } else { None })
         .filter(|a| !undone.contains(&a.id) && seen.insert((a.labeller.as_str(), a.image.as_str())))
         .collect();
     answers.reverse();
@@ -158,16 +158,16 @@ mod tests {
             time_s: None,
             at: 0.0,
         };
-        let entries: Vec<Entry> = [
+        let entries: Vec<LogEntry> = [
             answer("1", "ann", "a.png", [Some([1.0, 2.0]), None, Some([30.5, 20.25])]),
             answer("2", "bob", "a.png", [Some([3.0, 2.0]), Some([8.0, 8.0]), Some([30.5, 20.25])]),
             answer("3", "ann", "b, c.png", [Some([9.0, 9.0]), None, None]),
             answer("4", "ann", "b, c.png", [Some([10.0, 9.0]), None, None]),
             answer("5", "ann", "d.png", [None, None, None]),
         ]
-        .map(Entry::Points)
+        .map(LogEntry::Points)
         .into_iter()
-        .chain([Entry::Undo { id: "6".into(), of: "5".into(), at: 0.0 }])
+        .chain([LogEntry::Undo { id: "6".into(), of: "5".into(), at: 0.0 }])
         .collect();
         let answers = standing(&entries);
         assert_eq!(answers.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["1", "2", "4"]);

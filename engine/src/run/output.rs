@@ -2,7 +2,7 @@
 //! difference is.
 
 use super::array::{Array, numbers};
-use super::rule::Rule;
+use super::rule::CompareRule;
 use crate::data::{Image, npy};
 use crate::digest::digest;
 use crate::error::{Error, Result};
@@ -60,10 +60,10 @@ pub struct RunOutput {
     /// Bytes of the file; of values that are in none, theirs.
     pub bytes: u64,
     /// How it is compared.
-    pub rule: Rule,
+    pub rule: CompareRule,
     /// How it is compared on another engine or kind of processor, where the script says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elsewhere: Option<Rule>,
+    pub elsewhere: Option<CompareRule>,
     /// The type of an array's numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,

@@ -4,7 +4,7 @@
 use super::artifact::{
     Artifact, Boxes, ClassMap, Cloud, Grid, Map, Mark, Matrix, Mosaic, Part, Pictures, Plot, Series, Style,
 };
-use super::field::Field;
+use super::field::ValueGrid;
 use super::figure::{is_said, part_title};
 use super::headline::headline;
 use super::table::short;
@@ -77,7 +77,7 @@ fn map(map: &Map) -> Result<String> {
     if map.style == Style::Photo {
         return Ok("The photo".into());
     }
-    let field = Field::of(&map.values)?;
+    let field = ValueGrid::of(&map.values)?;
     let of = if map.label.is_empty() { String::new() } else { format!(" of {}", map.label) };
     let over = if map.photo.is_some() && map.style == Style::Overlay { ", also laid over the photo" } else { "" };
     let mut out = format!("Heat map{of}, {} by {} values{}{over}", field.rows, field.columns, range(&field.values));
@@ -136,7 +136,7 @@ fn grid(grid: &Grid) -> Result<String> {
 }
 
 fn matrix(matrix: &Matrix) -> Result<String> {
-    let field = Field::of(&matrix.values)?;
+    let field = ValueGrid::of(&matrix.values)?;
     let mut out = format!("{} by {} values of {}{}", field.rows, field.columns, matrix.label, range(&field.values));
     if let Some((row, column)) = field.peak()
         && let (Some(of), Some(by)) = (matrix.rows.get(row), matrix.columns.get(column))

@@ -10,7 +10,7 @@ use candle_core::Tensor;
 
 /// Numbers in rows and columns.
 #[derive(Clone, Debug)]
-pub struct Field {
+pub struct ValueGrid {
     /// The number of rows.
     pub rows: usize,
     /// The number of columns.
@@ -19,7 +19,7 @@ pub struct Field {
     pub values: Vec<f32>,
 }
 
-impl Field {
+impl ValueGrid {
     /// From a tensor of rank 2, or of a higher rank whose leading axes are 1; a vector is one row.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Field {
         if lead.iter().any(|d| *d != 1) || rows * columns == 0 {
             return Err(Error::shape(format!("a tensor of {dims:?} is no map of rows and columns")));
         }
-        Ok(Field { rows, columns, values: to_f32(tensor)? })
+        Ok(ValueGrid { rows, columns, values: to_f32(tensor)? })
     }
 
     /// The value at a position in cells, (0, 0) being the top left corner: that of the cell, or interpolated between cell centres.
@@ -67,7 +67,7 @@ impl Field {
     }
 
     /// The field at another size: sharp cells where it is enlarged enough to see them, means of cells where it is reduced.
-    pub fn resized(&self, rows: usize, columns: usize) -> Field {
+    pub fn resized(&self, rows: usize, columns: usize) -> ValueGrid {
         let (sy, sx) = (self.rows as f64 / rows as f64, self.columns as f64 / columns as f64);
         let taps = |s: f64| if s > 1.0 { s.ceil() as usize } else { 1 };
         let (ny, nx) = (taps(sy), taps(sx));
@@ -89,7 +89,7 @@ impl Field {
                 values.push((sum / n) as f32);
             }
         }
-        Field { rows, columns, values }
+        ValueGrid { rows, columns, values }
     }
 
     /// The field in a ramp's colours, one pixel for each number.
@@ -144,12 +144,12 @@ pub struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// The ground of a heat map.
-    pub fn of(map: &'a Map, field: &Field) -> Self {
+    pub fn of(map: &'a Map, field: &ValueGrid) -> Self {
         Self::new(map.photo.as_ref(), map.placement, map.extent, map.input, field)
     }
 
     /// The ground of a class map.
-    pub fn of_classes(map: &'a ClassMap, field: &Field) -> Self {
+    pub fn of_classes(map: &'a ClassMap, field: &ValueGrid) -> Self {
         Self::new(map.photo.as_ref(), map.placement, map.extent, map.input, field)
     }
 
@@ -158,7 +158,7 @@ impl<'a> Ground<'a> {
         placement: Option<Placement>,
         extent: Option<[f64; 4]>,
         input: [usize; 2],
-        field: &Field,
+        field: &ValueGrid,
     ) -> Self {
         let cells = [field.rows as f64, field.columns as f64];
         let input = if input[0] * input[1] == 0 { cells } else { input.map(|d| d as f64) };
@@ -240,8 +240,8 @@ mod tests {
     use crate::data::Size;
     use candle_core::Device;
 
-    fn field(rows: usize, columns: usize, values: &[f32]) -> Field {
-        Field::of(&Tensor::from_slice(values, (rows, columns), &Device::Cpu).unwrap()).unwrap()
+    fn field(rows: usize, columns: usize, values: &[f32]) -> ValueGrid {
+        ValueGrid::of(&Tensor::from_slice(values, (rows, columns), &Device::Cpu).unwrap()).unwrap()
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(f.peak(), Some((0, 1)));
         assert_eq!(field(1, 1, &[f32::NAN]).peak(), None);
         assert_eq!(field(2, 2, &[0.0, 1.0, 2.0, 5.0]).resized(1, 1).values, [2.0]);
-        assert!(Field::of(&Tensor::zeros((2, 3, 3), candle_core::DType::F32, &Device::Cpu).unwrap()).is_err());
+        assert!(ValueGrid::of(&Tensor::zeros((2, 3, 3), candle_core::DType::F32, &Device::Cpu).unwrap()).is_err());
     }
 
     #[test]

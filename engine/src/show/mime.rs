@@ -12,7 +12,7 @@ use base64::Engine as _;
 
 /// A representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Form {
+pub struct Representation {
     /// Its MIME type.
     pub mime: &'static str,
     /// Its content; base64 for pictures.
@@ -23,21 +23,21 @@ pub struct Form {
     pub alt: String,
 }
 
-impl Form {
+impl Representation {
     /// A textual representation.
     pub fn text(mime: &'static str, content: impl Into<String>) -> Self {
-        Form { mime, content: content.into(), size: None, alt: String::new() }
+        Representation { mime, content: content.into(), size: None, alt: String::new() }
     }
 }
 
 /// The representations of an artifact, the richest first. Where it cannot be drawn, a text gives the error.
-pub fn forms(artifact: &Artifact) -> Vec<Form> {
+pub fn forms(artifact: &Artifact) -> Vec<Representation> {
     let plain = text::text(artifact, &TextStyle::default());
     let mut forms = match rich(artifact) {
         Ok(rich) => vec![rich],
-        Err(error) => return vec![Form::text("text/plain", format!("{plain}note: {error}"))],
+        Err(error) => return vec![Representation::text("text/plain", format!("{plain}note: {error}"))],
     };
-    forms.push(Form::text("text/plain", plain.trim_end()));
+    forms.push(Representation::text("text/plain", plain.trim_end()));
     forms
 }
 
@@ -45,20 +45,20 @@ pub fn forms(artifact: &Artifact) -> Vec<Form> {
 ///
 /// # Errors
 /// Where it cannot be encoded.
-pub fn image(image: &Image, label: &str) -> Result<Vec<Form>> {
-    Ok(vec![png(&image.encode_png()?, 1.0, label.to_string()), Form::text("text/plain", label)])
+pub fn image(image: &Image, label: &str) -> Result<Vec<Representation>> {
+    Ok(vec![png(&image.encode_png()?, 1.0, label.to_string()), Representation::text("text/plain", label)])
 }
 
-fn rich(artifact: &Artifact) -> Result<Form> {
+fn rich(artifact: &Artifact) -> Result<Representation> {
     if let [Part::Text(markdown)] = &artifact.parts[..]
         && artifact.title.is_empty()
         && artifact.notes.is_empty()
     {
-        return Ok(Form::text("text/markdown", markdown));
+        return Ok(Representation::text("text/markdown", markdown));
     }
     match artifact.is_drawn() {
         true => Ok(png(&picture(artifact)?, SCALE, alt(artifact))),
-        false => Ok(Form::text("text/html", html::html(artifact)?)),
+        false => Ok(Representation::text("text/html", html::html(artifact)?)),
     }
 }
 
@@ -71,12 +71,12 @@ pub fn picture(artifact: &Artifact) -> Result<Vec<u8>> {
 }
 
 /// A PNG with `scale` pixels per px of the screen.
-fn png(bytes: &[u8], scale: f64, alt: String) -> Form {
+fn png(bytes: &[u8], scale: f64, alt: String) -> Representation {
     // The size is in the header chunk, the first one.
     let number = |at: usize| bytes.get(at..at + 4).map_or(0, |b| b.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)));
     let size = |at| (f64::from(number(at)) / scale).round() as u32;
     let content = base64::engine::general_purpose::STANDARD.encode(bytes);
-    Form { mime: "image/png", content, size: Some((size(16), size(20))), alt }
+    Representation { mime: "image/png", content, size: Some((size(16), size(20))), alt }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::colour::Rgb;
 use super::font::Stroke;
 use super::look::Theme;
-use super::scene::{Item, Letters, Scene, on, parts};
+use super::scene::{Letters, Scene, SceneItem, on, parts};
 use crate::data::Image;
 use crate::error::Result;
 use flate2::Compression;
@@ -32,8 +32,11 @@ pub fn write(scene: &Scene, theme: Theme, title: &str) -> Result<Vec<u8>> {
     pdf.catalog(CATALOG).pages(PAGES);
     pdf.pages(PAGES).kids([ONLY]).count(1);
     pdf.document_info(ABOUT).title(TextStr(title)).producer(TextStr("convscope"));
-    let pictures: Vec<&Image> =
-        scene.items.iter().filter_map(|i| if let Item::Picture(_, image) = i { Some(image) } else { None }).collect();
+    let pictures: Vec<&Image> = scene
+        .items
+        .iter()
+        .filter_map(|i| if let SceneItem::Picture(_, image) = i { Some(image) } else { None })
+        .collect();
     let mut page = pdf.page(ONLY);
     page.media_box(Rect::new(0.0, 0.0, w as f32, h as f32)).parent(PAGES).contents(DRAWN);
     let mut resources = page.resources();
@@ -69,32 +72,32 @@ fn drawn(scene: &Scene, theme: Theme) -> Vec<u8> {
     let mut count = 0;
     for item in &scene.items {
         match item {
-            Item::Area(r, c) => {
+            SceneItem::Area(r, c) => {
                 fill(&mut content, on(theme, *c));
                 rect(&mut content, r).fill_nonzero();
             }
-            Item::Frame(r, c, width) => {
+            SceneItem::Frame(r, c, width) => {
                 pen(&mut content, on(theme, *c), *width);
                 rect(&mut content, r).stroke();
             }
-            Item::Line(p, c, width, dashed) => {
+            SceneItem::Line(p, c, width, dashed) => {
                 pen(&mut content, on(theme, *c), *width);
                 content.set_dash_pattern(if *dashed { vec![4.0, 3.0] } else { Vec::new() }, 0.0);
                 line(&mut content, p);
                 content.stroke();
                 content.set_dash_pattern(Vec::new(), 0.0);
             }
-            Item::Shape(p, c) => {
+            SceneItem::Shape(p, c) => {
                 fill(&mut content, on(theme, *c));
                 line(&mut content, p);
                 content.close_path().fill_nonzero();
             }
-            Item::Dot(x, y, r, c) => {
+            SceneItem::Dot(x, y, r, c) => {
                 fill(&mut content, on(theme, *c));
                 circle(&mut content, [*x as f32, *y as f32], *r as f32);
             }
-            Item::Letters(l) => letters(&mut content, l, on(theme, l.colour)),
-            Item::Picture([x, y, w, h], _) => {
+            SceneItem::Letters(l) => letters(&mut content, l, on(theme, l.colour)),
+            SceneItem::Picture([x, y, w, h], _) => {
                 content.save_state();
                 // Pictures are a unit square with y upwards.
                 content.transform([*w as f32, 0.0, 0.0, -*h as f32, *x as f32, (y + h) as f32]);

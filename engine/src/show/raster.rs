@@ -3,7 +3,7 @@
 use super::colour::Rgb;
 use super::font::Stroke as Outline;
 use super::look::Theme;
-use super::scene::{Item, Letters, Scene, on, parts};
+use super::scene::{Letters, Scene, SceneItem, on, parts};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use tiny_skia::{
@@ -80,37 +80,37 @@ pub fn draw(scene: &Scene, theme: Theme) -> Result<Pixels> {
     Ok(Pixels { image, opacity })
 }
 
-fn paint(page: &mut Pixmap, item: &Item, theme: Theme) {
+fn paint(page: &mut Pixmap, item: &SceneItem, theme: Theme) {
     let on = |colour: &Rgb| on(theme, *colour);
     let view = Transform::from_scale(SCALE as f32, SCALE as f32);
     match item {
-        Item::Area([x, y, w, h], colour) => {
+        SceneItem::Area([x, y, w, h], colour) => {
             if let Some(rect) = Rect::from_xywh(*x as f32, *y as f32, *w as f32, *h as f32) {
                 page.fill_rect(rect, &solid(on(colour)), view, None);
             }
         }
-        Item::Frame([x, y, w, h], colour, width) => {
+        SceneItem::Frame([x, y, w, h], colour, width) => {
             if let Some(rect) = Rect::from_xywh(*x as f32, *y as f32, *w as f32, *h as f32) {
                 stroke(page, &PathBuilder::from_rect(rect), on(colour), *width, false);
             }
         }
-        Item::Line(points, colour, width, dashed) => {
+        SceneItem::Line(points, colour, width, dashed) => {
             if let Some(path) = polyline(points, false) {
                 stroke(page, &path, on(colour), *width, *dashed);
             }
         }
-        Item::Shape(points, colour) => {
+        SceneItem::Shape(points, colour) => {
             if let Some(path) = polyline(points, true) {
                 page.fill_path(&path, &solid(on(colour)), FillRule::Winding, view, None);
             }
         }
-        Item::Dot(x, y, r, colour) => {
+        SceneItem::Dot(x, y, r, colour) => {
             if let Some(path) = PathBuilder::from_circle(*x as f32, *y as f32, *r as f32) {
                 page.fill_path(&path, &solid(on(colour)), FillRule::Winding, view, None);
             }
         }
-        Item::Letters(letters) => write(page, letters, on(&letters.colour)),
-        Item::Picture(rect, image) => place(page, *rect, image),
+        SceneItem::Letters(letters) => write(page, letters, on(&letters.colour)),
+        SceneItem::Picture(rect, image) => place(page, *rect, image),
     }
 }
 

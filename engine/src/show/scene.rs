@@ -133,7 +133,7 @@ impl Letters {
 
 /// A drawn item; lengths in px of the page.
 #[derive(Clone, Debug)]
-pub enum Item {
+pub enum SceneItem {
     /// A filled rectangle: left, top, width, height.
     Area([f64; 4], Rgb),
     /// The frame of a rectangle: left, top, width, height; the line's width.
@@ -158,7 +158,7 @@ pub struct Scene {
     /// Its height, px.
     pub height: f64,
     /// The items, drawn in this order.
-    pub items: Vec<Item>,
+    pub items: Vec<SceneItem>,
     /// The parts of an artifact that are pictures, in order, each laid out without its title.
     pub pictures: Vec<Scene>,
 }
@@ -170,19 +170,19 @@ impl Scene {
     }
 
     /// Adds an item.
-    pub fn add(&mut self, item: Item) {
+    pub fn add(&mut self, item: SceneItem) {
         self.items.push(item);
     }
 
     /// Adds a straight line.
     pub fn rule(&mut self, from: (f64, f64), to: (f64, f64), colour: Rgb, width: f64) {
-        self.add(Item::Line(vec![from, to], colour, width, false));
+        self.add(SceneItem::Line(vec![from, to], colour, width, false));
     }
 
     /// Adds a line of text.
     pub fn write(&mut self, x: f64, y: f64, text: &str, size: f64, colour: Rgb, anchor: Anchor) {
         if !text.is_empty() {
-            self.add(Item::Letters(letters(x, y, text, size, colour, anchor)));
+            self.add(SceneItem::Letters(letters(x, y, text, size, colour, anchor)));
         }
     }
 
@@ -192,20 +192,20 @@ impl Scene {
         self.pictures.extend(other.pictures);
         let shifted = |points: Vec<(f64, f64)>| points.into_iter().map(|(x, y)| (x + dx, y + dy)).collect();
         self.items.extend(other.items.into_iter().map(|item| match item {
-            Item::Area(r, c) => Item::Area(moved(r), c),
-            Item::Frame(r, c, w) => Item::Frame(moved(r), c, w),
-            Item::Line(p, c, w, d) => Item::Line(shifted(p), c, w, d),
-            Item::Shape(p, c) => Item::Shape(shifted(p), c),
-            Item::Dot(x, y, r, c) => Item::Dot(x + dx, y + dy, r, c),
-            Item::Letters(l) => Item::Letters(Letters { x: l.x + dx, y: l.y + dy, ..l }),
-            Item::Picture(r, i) => Item::Picture(moved(r), i),
+            SceneItem::Area(r, c) => SceneItem::Area(moved(r), c),
+            SceneItem::Frame(r, c, w) => SceneItem::Frame(moved(r), c, w),
+            SceneItem::Line(p, c, w, d) => SceneItem::Line(shifted(p), c, w, d),
+            SceneItem::Shape(p, c) => SceneItem::Shape(shifted(p), c),
+            SceneItem::Dot(x, y, r, c) => SceneItem::Dot(x + dx, y + dy, r, c),
+            SceneItem::Letters(l) => SceneItem::Letters(Letters { x: l.x + dx, y: l.y + dy, ..l }),
+            SceneItem::Picture(r, i) => SceneItem::Picture(moved(r), i),
         }));
     }
 
     /// The same scene with its texts in serif letters.
     pub fn in_serif(mut self) -> Self {
         for item in &mut self.items {
-            if let Item::Letters(l) = item
+            if let SceneItem::Letters(l) = item
                 && l.face == Face::Sans
             {
                 l.face = Face::Serif;
@@ -236,7 +236,7 @@ pub fn paragraph(text: &str, size: f64, limit: f64, lines: usize, colour: Rgb, b
     for (i, row) in rows.iter().enumerate() {
         scene.width = scene.width.max(font::width(row, size, Face::Sans));
         let y = leading * i as f64 + size * 1.02;
-        scene.add(Item::Letters(Letters { bold, ..letters(0.0, y, row, size, colour, Anchor::Start) }));
+        scene.add(SceneItem::Letters(Letters { bold, ..letters(0.0, y, row, size, colour, Anchor::Start) }));
     }
     scene
 }

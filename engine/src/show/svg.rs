@@ -4,7 +4,7 @@ use super::colour::Rgb;
 use super::font::{Face, Stroke};
 use super::html::escape;
 use super::look::Theme;
-use super::scene::{Anchor, FAINT, INK, Item, Letters, PAGE, SOFT, Scene, on, parts};
+use super::scene::{Anchor, FAINT, INK, Letters, PAGE, SOFT, Scene, SceneItem, on, parts};
 use crate::error::Result;
 use base64::Engine as _;
 use std::fmt::Write as _;
@@ -59,7 +59,7 @@ pub fn embedded(scene: &Scene) -> Result<String> {
 
 fn opened(scene: &Scene) -> String {
     let (w, h) = (scene.width.ceil(), scene.height.ceil());
-    let serif = scene.items.iter().any(|i| matches!(i, Item::Letters(l) if l.face == Face::Serif));
+    let serif = scene.items.iter().any(|i| matches!(i, SceneItem::Letters(l) if l.face == Face::Serif));
     let family = if serif {
         "'Latin Modern Roman', 'STIX Two Text', 'Times New Roman', serif"
     } else {
@@ -74,25 +74,25 @@ fn opened(scene: &Scene) -> String {
 type Colour<'a> = &'a dyn Fn(Rgb) -> String;
 
 /// An item; `colour` gives an attribute's value with its quotes, `letters` writes a text in that colour.
-fn element(item: &Item, colour: Colour<'_>, letters: &dyn Fn(&Letters, &str) -> String) -> Result<String> {
+fn element(item: &SceneItem, colour: Colour<'_>, letters: &dyn Fn(&Letters, &str) -> String) -> Result<String> {
     Ok(match item {
-        Item::Area(r, c) => format!("<rect {} fill={}/>", rect(r), colour(*c)),
-        Item::Frame(r, c, w) => {
+        SceneItem::Area(r, c) => format!("<rect {} fill={}/>", rect(r), colour(*c)),
+        SceneItem::Frame(r, c, w) => {
             format!("<rect {} fill=\"none\" stroke={} stroke-width=\"{}\"/>", rect(r), colour(*c), n(*w))
         }
-        Item::Line(p, c, w, dashed) => format!(
+        SceneItem::Line(p, c, w, dashed) => format!(
             "<polyline points=\"{}\" fill=\"none\" stroke={} stroke-width=\"{}\" stroke-linejoin=\"round\"{}/>",
             points(p),
             colour(*c),
             n(*w),
             if *dashed { " stroke-dasharray=\"4 3\"" } else { "" }
         ),
-        Item::Shape(p, c) => format!("<polygon points=\"{}\" fill={}/>", points(p), colour(*c)),
-        Item::Dot(x, y, r, c) => {
+        SceneItem::Shape(p, c) => format!("<polygon points=\"{}\" fill={}/>", points(p), colour(*c)),
+        SceneItem::Dot(x, y, r, c) => {
             format!("<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill={}/>", n(*x), n(*y), n(*r), colour(*c))
         }
-        Item::Letters(l) => letters(l, &colour(l.colour)),
-        Item::Picture(r, image) => {
+        SceneItem::Letters(l) => letters(l, &colour(l.colour)),
+        SceneItem::Picture(r, image) => {
             let data = base64::engine::general_purpose::STANDARD.encode(image.encode_png()?);
             format!("<image {} preserveAspectRatio=\"none\" href=\"data:image/png;base64,{data}\"/>", rect(r))
         }

@@ -6,7 +6,7 @@ mod plot;
 
 use super::artifact::{Artifact, Grid, Map, Matrix, Mosaic, Part, Pictures, Style};
 use super::colour::Ramp;
-use super::field::{Field, remarks};
+use super::field::{ValueGrid, remarks};
 use super::figure::{is_said, part_title};
 use super::markdown;
 use super::table::{Table, short};
@@ -158,7 +158,7 @@ fn body(part: &Part, style: &TextStyle) -> Result<String> {
 }
 
 fn map(map: &Map, style: &TextStyle) -> Result<String> {
-    let field = Field::of(&map.values)?;
+    let field = ValueGrid::of(&map.values)?;
     let ramp = Ramp::fit(map.scale, &field.values, Some(0.995));
     let mut out = columns::wrapped(&map_line(map, &field), style.width, 2);
     for remark in remarks(&field.values) {
@@ -174,7 +174,7 @@ fn map(map: &Map, style: &TextStyle) -> Result<String> {
     Ok(out)
 }
 
-fn map_line(map: &Map, field: &Field) -> String {
+fn map_line(map: &Map, field: &ValueGrid) -> String {
     let mut out = format!("map {} × {}, {}", field.rows, field.columns, range(&field.values));
     if let Some((r, c)) = field.peak() {
         out += &format!("; largest at row {r}, column {c}");

@@ -3,7 +3,7 @@
 
 use super::artifact::{Artifact, ClassMap, Grid, Map, Part, Scale, Style};
 use super::colour::{self, Ramp, Rgb};
-use super::field::{Field, Ground, paint};
+use super::field::{Ground, ValueGrid, paint};
 use super::figure::{Plane, grey_window, smooth};
 use super::recorded::{VolumeMap, index};
 use crate::data::{Image, Interpolation};
@@ -97,7 +97,7 @@ impl<'a> Packed<'a> {
     }
 
     fn map(&mut self, map: &'a Map, title: String, occludes: bool) -> Result<()> {
-        let Ok(field) = Field::of(&map.values) else { return Ok(()) };
+        let Ok(field) = ValueGrid::of(&map.values) else { return Ok(()) };
         let alone = matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MIN_QUANTILE_VALUES;
         let ramp = Ramp::fit(map.scale, &field.values, alone.then_some(QUANTILE));
         let ground = Ground::of(map, &field);
@@ -108,7 +108,7 @@ impl<'a> Packed<'a> {
     }
 
     fn classes(&mut self, map: &'a ClassMap, title: String, occludes: bool) -> Result<()> {
-        let Ok(field) = Field::of(&map.values) else { return Ok(()) };
+        let Ok(field) = ValueGrid::of(&map.values) else { return Ok(()) };
         let ground = Ground::of_classes(map, &field);
         let mut about = placed(&ground, &field, occludes);
         about["title"] = title.into();
@@ -121,7 +121,7 @@ impl<'a> Packed<'a> {
 
     /// Adds a grid's tiles as the frames of one map, where all have one number per position and equal sizes.
     fn grid(&mut self, grid: &'a Grid, title: String) -> Result<()> {
-        let fields: Result<Vec<Field>> = grid.tiles.iter().map(|tile| Field::of(&tile.values)).collect();
+        let fields: Result<Vec<ValueGrid>> = grid.tiles.iter().map(|tile| ValueGrid::of(&tile.values)).collect();
         let Ok(fields) = fields else { return Ok(()) };
         let Some(first) = fields.first() else { return Ok(()) };
         if fields.iter().any(|f| (f.rows, f.columns) != (first.rows, first.columns)) {
@@ -165,7 +165,7 @@ impl<'a> Packed<'a> {
             };
             let over = |y, x| map.cell(place(y, x), cells).map_or(f32::NAN, |p| smooth(&values, cells, p));
             let all = (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
-            fields.push(Field { rows, columns, values: all.map(|(y, x)| over(y, x)).collect() });
+            fields.push(ValueGrid { rows, columns, values: all.map(|(y, x)| over(y, x)).collect() });
             slices.push(paint(columns, rows, |x, y| {
                 let at = place(y, x).map(|v| v as usize);
                 let voxel = f64::from(voxels[index([0, 1, 2].map(|a| at[a].min(size[a] - 1)), size)]);
@@ -207,7 +207,13 @@ impl<'a> Packed<'a> {
     }
 
     /// Adds a map with its values, photo and colours, where they fit.
-    fn put(&mut self, mut about: Value, photo: Option<&'a Image>, ramp: Option<Ramp>, fields: &[Field]) -> Result<()> {
+    fn put(
+        &mut self,
+        mut about: Value,
+        photo: Option<&'a Image>,
+        ramp: Option<Ramp>,
+        fields: &[ValueGrid],
+    ) -> Result<()> {
         let needed: usize = fields.iter().map(|field| field.values.len() * size_of::<f32>()).sum();
         if needed > self.room {
             self.left_out.push(about["title"].as_str().unwrap_or_default().to_string());
@@ -281,7 +287,7 @@ fn is_occlusion(artifact: &Artifact) -> bool {
 
 /// The position of a map in pixels of the photo (of the net's input where there is none): the rectangle of all its cells, the part
 /// of it that is visible, and, where a cell stands for a patch around its centre, the first cell's patch with its size.
-fn placed(ground: &Ground<'_>, field: &Field, occludes: bool) -> Value {
+fn placed(ground: &Ground<'_>, field: &ValueGrid, occludes: bool) -> Value {
     let (width, height) = ground.size();
     let clip = scaled(ground.crop(), width, height);
     let [left, top, right, bottom] = {

@@ -22,7 +22,7 @@ pub mod sources;
 
 pub use self::cluster_options::ClusterOptions;
 
-use self::bytes::{Source, is_address, whole, with_source_error};
+use self::bytes::{ByteSource, is_address, whole, with_source_error};
 use crate::data::{Attribute, Dataset, Generator, Image};
 use crate::error::{Context, Error, Result};
 use crate::limits::IMAGE_FILE;
@@ -170,9 +170,9 @@ pub fn check_filter(list: &str, listed: &Index, options: &LoadTable) -> Result<(
 
 fn open(uri: &str, format: Format, columns: &ColumnChoice) -> Result<Arc<dyn Rows>> {
     let rows: Arc<dyn Rows> = match format {
-        Format::Parquet => Arc::new(parquet::Parquet::open(Source::open(uri)?, columns)?),
-        Format::Csv => Arc::new(manifest::Manifest::open(Source::open(uri)?, columns)?),
-        Format::Tar => Arc::new(archive::Archive::open(Source::open(uri)?, columns)?),
+        Format::Parquet => Arc::new(parquet::Parquet::open(ByteSource::open(uri)?, columns)?),
+        Format::Csv => Arc::new(manifest::Manifest::open(ByteSource::open(uri)?, columns)?),
+        Format::Tar => Arc::new(archive::Archive::open(ByteSource::open(uri)?, columns)?),
         Format::Folder => Arc::new(manifest::Folder::open(uri)?),
     };
     match &columns.filter {

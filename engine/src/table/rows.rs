@@ -1,6 +1,6 @@
 //! The common interface of all table formats: rows with an image, a label and attributes.
 
-use super::filter::{Filter, Value};
+use super::filter::{Filter, FilterValue};
 use crate::data::Attribute;
 use crate::error::Result;
 use bytes::Bytes;
@@ -58,7 +58,7 @@ pub trait Rows: Send + Sync {
     ///
     /// # Errors
     /// Where it cannot be read.
-    fn value(&self, row: usize, name: &str) -> Result<Value>;
+    fn value(&self, row: usize, name: &str) -> Result<FilterValue>;
 }
 
 /// A filter in the terms of some rows, and the ranges of rows that may fulfil it.

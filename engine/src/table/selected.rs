@@ -1,6 +1,6 @@
 //! The rows of a file that fulfil a filter, counted from 0 as if the others were not there. Only their positions are held, as runs.
 
-use super::filter::{Filter, Value};
+use super::filter::{Filter, FilterValue};
 use super::rows::{Pixels, Prepared, Rows};
 use crate::data::Attribute;
 use crate::error::{Context, Error, Result};
@@ -75,7 +75,7 @@ impl Rows for Selected {
         Ok((filter.clone(), std::iter::once(0..self.count).collect()))
     }
 
-    fn value(&self, row: usize, name: &str) -> Result<Value> {
+    fn value(&self, row: usize, name: &str) -> Result<FilterValue> {
         self.rows.value(self.at(row)?, name)
     }
 }

@@ -7,7 +7,7 @@ use super::program::{Event, Program, eval};
 use super::value;
 use convscope_dsl::{Foreign, Output};
 use convscope_engine::error::Kind;
-use convscope_engine::job::Signal;
+use convscope_engine::job::StopSignal;
 use convscope_engine::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ const CALL_END: &str = "\u{1}called";
 pub struct EvcxrProcess {
     program: Option<Program>,
     output: Arc<dyn Output>,
-    signal: Signal,
+    signal: StopSignal,
     functions: BTreeSet<String>,
     serving: Option<Serving>,
     count: u64,
@@ -44,7 +44,7 @@ struct Serving {
 
 impl EvcxrProcess {
     /// A process that starts at the first request. What it prints goes to `output`; `signal` stops what it evaluates.
-    pub fn new(output: Arc<dyn Output>, signal: Signal) -> Self {
+    pub fn new(output: Arc<dyn Output>, signal: StopSignal) -> Self {
         let functions = BTreeSet::new();
         EvcxrProcess { program: None, output, signal, functions, serving: None, count: 0, compiled: 0 }
     }

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use convscope_engine::data::Dataset;
 use convscope_engine::humans::points::{standing, table};
-use convscope_engine::humans::{Appended, Entry, ImageIds, Log, PointAnswer};
+use convscope_engine::humans::{Appended, ImageIds, Log, LogEntry, PointAnswer};
 use convscope_engine::random::Stream;
 use convscope_engine::{Error, Result, atomic};
 use serde::Deserialize;
@@ -74,14 +74,14 @@ impl PointSession {
         let log = Log::open(out)?;
         for entry in log.entries() {
             let unknown = match entry {
-                Entry::Undo { .. } => None,
-                Entry::Points(a) if ids.index(&a.image).is_none() => {
+                LogEntry::Undo { .. } => None,
+                LogEntry::Points(a) if ids.index(&a.image).is_none() => {
                     Some(format!("the image `{}` is not here", a.image))
                 }
-                Entry::Points(a) => {
+                LogEntry::Points(a) => {
                     a.points.keys().find(|p| !names.contains(p)).map(|p| format!("the point `{p}` is not asked for"))
                 }
-                Entry::Answer(_) | Entry::Tag(_) => Some("they are of classes, not of points".to_string()),
+                LogEntry::Answer(_) | LogEntry::Tag(_) => Some("they are of classes, not of points".to_string()),
             };
             if let Some(unknown) = unknown {
                 return Err(Error::value(format!("`{}` holds answers of another session: {unknown}", out.display()))
@@ -198,7 +198,7 @@ impl PointSession {
             }
         }
         let id = answer.id.clone();
-        match locked(&self.log).append(Entry::Points(answer))? {
+        match locked(&self.log).append(LogEntry::Points(answer))? {
             Appended::New | Appended::Known => Ok(()),
             Appended::Taken => Err(Refused::taken(&id)),
         }
@@ -214,8 +214,8 @@ impl PointSession {
         let back = match log.find(id) {
             // A repeated request gets the same response again; an id of another entry is refused.
             Some(known) => {
-                let of = if let Entry::Undo { of, .. } = known { log.find(of) } else { None };
-                let Some(Entry::Points(answer)) = of else { return Err(Refused::taken(id)) };
+                let of = if let LogEntry::Undo { of, .. } = known { log.find(of) } else { None };
+                let Some(LogEntry::Points(answer)) = of else { return Err(Refused::taken(id)) };
                 if answer.labeller != name {
                     return Err(Refused::taken(id));
                 }
@@ -225,7 +225,7 @@ impl PointSession {
             None => {
                 let last = standing(log.entries()).into_iter().rfind(|a| a.labeller == name).cloned();
                 let last = last.ok_or_else(|| Error::not_found(format!("{name} has given no answer to take back")))?;
-                let undo = Entry::Undo { id: id.to_string(), of: last.id.clone(), at: now() };
+                let undo = LogEntry::Undo { id: id.to_string(), of: last.id.clone(), at: now() };
                 if log.append(undo)? == Appended::Taken {
                     return Err(Refused::taken(id));
                 }

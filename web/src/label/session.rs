@@ -4,7 +4,7 @@ use super::examples::Examples;
 use super::names::checked_name;
 use super::predictions::Predictions;
 use convscope_engine::data::Dataset;
-use convscope_engine::humans::{Answer, Appended, Classes, Entry, ImageIds, Log, Tag, Tree};
+use convscope_engine::humans::{Answer, Appended, Classes, ImageIds, Log, LogEntry, Tag, Tree};
 use convscope_engine::random::Stream;
 use convscope_engine::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,11 +109,11 @@ impl LabelSession {
         let ids = ImageIds::of(&data);
         let log = Log::open(out)?;
         for entry in log.entries() {
-            if let Entry::Points(_) = entry {
+            if let LogEntry::Points(_) = entry {
                 return Err(Error::value(format!("`{}` holds points, not classes", out.display()))
                     .hint("go on with --points, or name another file with --out"));
             }
-            let Entry::Answer(a) = entry else { continue };
+            let LogEntry::Answer(a) = entry else { continue };
             let unknown = match ids.index(&a.image) {
                 None => Some(format!("the image `{}`", a.image)),
                 Some(_) => a.guesses.iter().find(|g| classes.index(g).is_err()).map(|g| format!("the class `{g}`")),
@@ -207,7 +207,7 @@ impl LabelSession {
         if answer.time_s.is_some_and(|t| !(0.0..=1e7).contains(&t)) {
             return Err(Error::value("the time of an answer lies between 0 and 1e7 seconds").into());
         }
-        self.write(Entry::Answer(answer))
+        self.write(LogEntry::Answer(answer))
     }
 
     /// Undoes the last answer of `name`; returns the place of its image and its guesses. A request sent twice undoes one answer.
@@ -219,9 +219,9 @@ impl LabelSession {
         let last = {
             let state = self.state();
             if let Some(known) = state.log.find(id) {
-                let of = if let Entry::Undo { of, .. } = known { state.log.find(of) } else { None };
+                let of = if let LogEntry::Undo { of, .. } = known { state.log.find(of) } else { None };
                 // A repeated request gets the same response again; an id of another entry is refused.
-                let Some(Entry::Answer(answer)) = of else { return Err(Refused::taken(id)) };
+                let Some(LogEntry::Answer(answer)) = of else { return Err(Refused::taken(id)) };
                 if answer.labeller != name {
                     return Err(Refused::taken(id));
                 }
@@ -231,7 +231,7 @@ impl LabelSession {
             let person = state.people.get(name).and_then(|p| p.answers.last()).cloned();
             person.ok_or_else(|| Error::not_found(format!("{name} has given no answer to take back")))?
         };
-        self.write(Entry::Undo { id: id.to_string(), of: last.id.clone(), at: now() })?;
+        self.write(LogEntry::Undo { id: id.to_string(), of: last.id.clone(), at: now() })?;
         Ok(self.place_and_guesses(&last)?)
     }
 
@@ -254,10 +254,10 @@ impl LabelSession {
         if let Some(wrong) = tag.kinds.iter().find(|k| convscope_engine::humans::taxonomy::find(k).is_none()) {
             return Err(Error::not_found(format!("no kind of error `{wrong}`")).into());
         }
-        self.write(Entry::Tag(tag))
+        self.write(LogEntry::Tag(tag))
     }
 
-    fn write(&self, entry: Entry) -> Result<(), Refused> {
+    fn write(&self, entry: LogEntry) -> Result<(), Refused> {
         let mut state = self.state();
         match state.log.append(entry.clone())? {
             Appended::New => apply(&mut state.people, &entry),
@@ -282,15 +282,15 @@ impl LabelSession {
     }
 }
 
-fn apply(people: &mut BTreeMap<String, Person>, entry: &Entry) {
+fn apply(people: &mut BTreeMap<String, Person>, entry: &LogEntry) {
     match entry {
-        Entry::Answer(a) => {
+        LogEntry::Answer(a) => {
             let person = people.entry(a.labeller.clone()).or_default();
             person.answers.retain(|b| b.image != a.image);
             person.answers.push(a.clone());
             person.seen.insert(a.image.clone());
         }
-        Entry::Undo { of, .. } => {
+        LogEntry::Undo { of, .. } => {
             for person in people.values_mut() {
                 if let Some(i) = person.answers.iter().position(|a| a.id == *of) {
                     let back = person.answers.remove(i);
@@ -298,7 +298,7 @@ fn apply(people: &mut BTreeMap<String, Person>, entry: &Entry) {
                 }
             }
         }
-        Entry::Tag(_) | Entry::Points(_) => {}
+        LogEntry::Tag(_) | LogEntry::Points(_) => {}
     }
 }
 

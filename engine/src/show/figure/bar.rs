@@ -4,7 +4,7 @@ use super::super::colour::{Ramp, Rgb};
 use super::super::field::paint;
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters};
+use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters};
 use super::super::table::short;
 use super::SMALL;
 use crate::error::Result;
@@ -24,14 +24,14 @@ pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
     let (top, bottom) = (tip, height - foot);
     let (columns, rows) = ((BAR_WIDTH * SCALE) as usize, ((bottom - top) * SCALE).round().max(1.0) as usize);
     let strip = paint(columns, rows, |_, y| ramp.at(1.0 - (y as f64 + 0.5) / rows as f64))?;
-    scene.add(Item::Picture([0.0, top, BAR_WIDTH, rows as f64 / SCALE], strip));
+    scene.add(SceneItem::Picture([0.0, top, BAR_WIDTH, rows as f64 / SCALE], strip));
     if tip > 0.0 {
         point(&mut scene, [(0.0, top), (BAR_WIDTH / 2.0, 0.0), (BAR_WIDTH, top)], ramp.at(1.0));
     }
     if foot > 0.0 {
         point(&mut scene, [(0.0, bottom), (BAR_WIDTH / 2.0, height), (BAR_WIDTH, bottom)], ramp.at(0.0));
     }
-    scene.add(Item::Frame([0.0, top, BAR_WIDTH, bottom - top], FAINT, 0.7));
+    scene.add(SceneItem::Frame([0.0, top, BAR_WIDTH, bottom - top], FAINT, 0.7));
     let mut widest: f64 = 0.0;
     for tick in enough(ramp, bottom - top) {
         let y = bottom - ramp.place(tick) * (bottom - top);
@@ -46,7 +46,7 @@ pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
         for line in &lines {
             scene.width += SMALL * 1.35;
             let base = letters(scene.width, height / 2.0, line, SMALL, INK, Anchor::Middle);
-            scene.add(Item::Letters(Letters { turn: -90.0, ..base }));
+            scene.add(SceneItem::Letters(Letters { turn: -90.0, ..base }));
         }
         scene.width += 3.0;
     }
@@ -55,8 +55,8 @@ pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
 
 /// The pointed end of a bar beyond which values lie.
 fn point(scene: &mut Scene, corners: [(f64, f64); 3], colour: Rgb) {
-    scene.add(Item::Shape(corners.to_vec(), colour));
-    scene.add(Item::Line(corners.to_vec(), FAINT, 0.7, false));
+    scene.add(SceneItem::Shape(corners.to_vec(), colour));
+    scene.add(SceneItem::Line(corners.to_vec(), FAINT, 0.7, false));
 }
 
 /// Ticks about 34 px apart; closer on short bars, so that there are at least two besides zero.

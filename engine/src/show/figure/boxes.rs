@@ -5,7 +5,7 @@ use super::super::colour;
 use super::super::field::fitted;
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, Item, Scene};
+use super::super::scene::{Anchor, Scene, SceneItem};
 use super::SMALL;
 use super::map::legend;
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub fn drawn(boxes: &Boxes, width: f64) -> Result<Scene> {
     let (wide, high) = (whole(w * zoom), whole(h * zoom));
     let mut scene = Scene::new(wide, high);
     let photo = fitted(&boxes.photo, (wide * SCALE) as usize, (high * SCALE) as usize)?;
-    scene.add(Item::Picture([0.0, 0.0, wide, high], photo));
+    scene.add(SceneItem::Picture([0.0, 0.0, wide, high], photo));
     let hue = |group: usize| colour::category(group % colour::CATEGORIES);
     for one in boxes.boxes.iter().rev() {
         let [l, t, r, b] = one.corners;
@@ -34,15 +34,15 @@ pub fn drawn(boxes: &Boxes, width: f64) -> Result<Scene> {
         let (x1, y1) = ((r * zoom).clamp(0.0, wide), (b * zoom).clamp(0.0, high));
         let frame =
             |inset: f64| [x0 + inset, y0 + inset, (x1 - x0 - 2.0 * inset).max(0.5), (y1 - y0 - 2.0 * inset).max(0.5)];
-        scene.add(Item::Frame(frame(0.0), [255; 3], FRAME_WIDTH + 1.4));
-        scene.add(Item::Frame(frame(0.0), hue(one.group), FRAME_WIDTH));
+        scene.add(SceneItem::Frame(frame(0.0), [255; 3], FRAME_WIDTH + 1.4));
+        scene.add(SceneItem::Frame(frame(0.0), hue(one.group), FRAME_WIDTH));
         let text = font::abbreviate(&one.caption, SMALL, wide);
         let long = font::width(&text, SMALL, Face::Sans) + 6.0;
         let line = SMALL * 1.45;
         // The caption is above the box, or inside where there is no room.
         let top = if y0 >= line { y0 - line } else { y0 };
         let left = x0.min(wide - long).max(0.0);
-        scene.add(Item::Area([left, top, long, line], hue(one.group)));
+        scene.add(SceneItem::Area([left, top, long, line], hue(one.group)));
         scene.write(left + 3.0, top + SMALL * 1.08, &text, SMALL, [255; 3], Anchor::Start);
     }
     let entries: Vec<_> = boxes.names.iter().enumerate().map(|(i, n)| (hue(i), n.clone())).collect();

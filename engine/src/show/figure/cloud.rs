@@ -6,7 +6,7 @@ use super::super::colour::{self, Rgb};
 use super::super::field::fitted;
 use super::super::font;
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, FAINT, INK, Item, Letters, PAGE, SOFT, Scene, letters, paragraph};
+use super::super::scene::{Anchor, FAINT, INK, Letters, PAGE, SOFT, Scene, SceneItem, letters, paragraph};
 use super::super::table::short;
 use super::SMALL;
 use super::bar::ticks;
@@ -92,7 +92,7 @@ pub fn drawn(cloud: &Cloud, width: f64) -> Result<Scene> {
         scene.below(legend(&entries(&cloud.names), largest), 0.0);
     }
     let mut panel = Scene::new(w + 2.0 * room, h + 2.0 * room);
-    panel.add(Item::Frame([0.0, 0.0, panel.width, panel.height], FAINT, 1.0));
+    panel.add(SceneItem::Frame([0.0, 0.0, panel.width, panel.height], FAINT, 1.0));
     if pictured {
         thumbnails(cloud, &mut panel, side, place)?;
     } else {
@@ -127,7 +127,7 @@ fn with_axes(
     let (across, upright) = (font::abbreviate(x, SMALL, w), font::abbreviate(y, SMALL, h));
     scene.write(GUTTER + w / 2.0, h + SMALL * 2.9, &across, SMALL, INK, Anchor::Middle);
     let name = letters(SMALL, h / 2.0, &upright, SMALL, INK, Anchor::Middle);
-    scene.add(Item::Letters(Letters { turn: -90.0, ..name }));
+    scene.add(SceneItem::Letters(Letters { turn: -90.0, ..name }));
     scene.put(panel, GUTTER, 0.0);
     scene
 }
@@ -144,10 +144,10 @@ fn dots(cloud: &Cloud, panel: &mut Scene, place: impl Fn(&[f64; 2]) -> (f64, f64
         let (x, y) = place(p);
         let fill = hue(cloud.groups.get(i).copied().unwrap_or(usize::MAX), cloud.names.len());
         if cloud.ringed.contains(&i) {
-            panel.add(Item::Dot(x, y, radius + 2.6, INK));
-            panel.add(Item::Dot(x, y, radius + 1.4, PAGE));
+            panel.add(SceneItem::Dot(x, y, radius + 2.6, INK));
+            panel.add(SceneItem::Dot(x, y, radius + 1.4, PAGE));
         }
-        panel.add(Item::Dot(x, y, radius, fill));
+        panel.add(SceneItem::Dot(x, y, radius, fill));
     }
 }
 
@@ -165,7 +165,7 @@ fn thumbnails(cloud: &Cloud, panel: &mut Scene, longest: f64, place: impl Fn(&[f
     let colour = |i: usize| hue(cloud.groups.get(i).copied().unwrap_or(usize::MAX), cloud.names.len());
     for (i, p) in cloud.points.iter().enumerate().filter(|(_, p)| p.iter().all(|v| v.is_finite())) {
         let (x, y) = place(p);
-        panel.add(Item::Dot(x, y, 1.3, colour(i)));
+        panel.add(SceneItem::Dot(x, y, 1.3, colour(i)));
     }
     for (i, x, y) in kept {
         let image = &cloud.thumbnails[i];
@@ -173,8 +173,8 @@ fn thumbnails(cloud: &Cloud, panel: &mut Scene, longest: f64, place: impl Fn(&[f
         let (w, h) = (image.width() as f64 * zoom, image.height() as f64 * zoom);
         let side = |v: f64| ((v * SCALE).round() as usize).max(1);
         let rect = [x - w / 2.0, y - h / 2.0, w, h];
-        panel.add(Item::Picture(rect, fitted(image, side(w), side(h))?));
-        panel.add(Item::Frame(rect, colour(i), if cloud.ringed.contains(&i) { 2.4 } else { 1.2 }));
+        panel.add(SceneItem::Picture(rect, fitted(image, side(w), side(h))?));
+        panel.add(SceneItem::Frame(rect, colour(i), if cloud.ringed.contains(&i) { 2.4 } else { 1.2 }));
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 
 use super::super::artifact::{ClassMap, Map, Style};
 use super::super::colour::{self, BLANK, Ramp, Rgb, blend};
-use super::super::field::{Field, Ground, fitted, paint, remarks};
+use super::super::field::{Ground, ValueGrid, fitted, paint, remarks};
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, DARK, INK, Item, SOFT, Scene, paragraph};
+use super::super::scene::{Anchor, DARK, INK, SOFT, Scene, SceneItem, paragraph};
 use super::super::table::short;
 use super::SMALL;
 use super::bar::colour_bar;
@@ -40,7 +40,7 @@ const FRAMED: &str = "the net saw the part inside the frame";
 /// # Errors
 /// Where the values are no map, or a picture would be too large.
 pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene> {
-    let field = Field::of(&map.values)?;
+    let field = ValueGrid::of(&map.values)?;
     let quantile = (matches!(map.style, Style::Alone | Style::Panel) && field.values.len() >= MIN_QUANTILE_VALUES)
         .then_some(QUANTILE);
     let ramp = Ramp::fit(map.scale, &field.values, quantile);
@@ -86,7 +86,7 @@ pub fn heat(map: &Map, width: f64, again: bool, contours: bool) -> Result<Scene>
 /// # Errors
 /// As [`heat`].
 pub fn classes(map: &ClassMap, width: f64, again: bool) -> Result<Scene> {
-    let field = Field::of(&map.values)?;
+    let field = ValueGrid::of(&map.values)?;
     let ground = Ground::of_classes(map, &field);
     let own = map.names.len().min(colour::CATEGORIES);
     let hue = |v: f32, x: usize, y: usize| {
@@ -120,7 +120,7 @@ pub fn legend(entries: &[(Rgb, String)], width: f64) -> Scene {
         if x > 0.0 && x + long > width {
             (x, y) = (0.0, y + SMALL * 1.5);
         }
-        scene.add(Item::Area([x, y + 2.5, 10.0, 10.0], *hue));
+        scene.add(SceneItem::Area([x, y + 2.5, 10.0, 10.0], *hue));
         scene.write(x + 15.0, y + SMALL + 0.5, &name, SMALL, INK, Anchor::Start);
         scene.width = scene.width.max(x + long);
         x += long + 14.0;
@@ -144,7 +144,7 @@ fn opacity(ramp: &Ramp, value: f64) -> f64 {
 }
 
 /// Half of the strongest value; none where the scale does not begin at zero, or all values are zero.
-fn half(field: &Field, ramp: &Ramp) -> Option<f64> {
+fn half(field: &ValueGrid, ramp: &Ramp) -> Option<f64> {
     let largest = field.values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).fold(0.0, f64::max);
     (largest > 0.0 && (ramp.diverging || ramp.low == 0.0)).then_some(largest / 2.0)
 }
@@ -153,7 +153,7 @@ fn half(field: &Field, ramp: &Ramp) -> Option<f64> {
 struct Panels<'a> {
     ground: Ground<'a>,
     photo: Option<&'a Image>,
-    field: &'a Field,
+    field: &'a ValueGrid,
     /// Which of photo, map and overlay are drawn.
     style: Style,
     /// Whether values between cells are interpolated over the photo.
@@ -207,7 +207,7 @@ impl Panels<'_> {
         let mut scene = Scene::new(0.0, size.1 + SMALL * 1.6);
         for (i, (picture, name, framed)) in panels.into_iter().enumerate() {
             let left = i as f64 * (size.0 + BETWEEN);
-            scene.add(Item::Picture([left, 0.0, size.0, size.1], picture));
+            scene.add(SceneItem::Picture([left, 0.0, size.0, size.1], picture));
             if framed && self.ground.is_cropped() {
                 frame(&mut scene, self.ground.crop(), left, size);
             }
@@ -311,6 +311,6 @@ fn frame(scene: &mut Scene, [l, t, w, h]: [f64; 4], left: f64, (width, height): 
     let (x0, y0) = (left + l.max(0.0) * width, t.max(0.0) * height);
     let (x1, y1) = (left + (l + w).min(1.0) * width, (t + h).min(1.0) * height);
     let inset = |d: f64| [x0 + d, y0 + d, (x1 - x0 - 2.0 * d).max(0.5), (y1 - y0 - 2.0 * d).max(0.5)];
-    scene.add(Item::Frame(inset(0.9), DARK, 1.8));
-    scene.add(Item::Frame(inset(0.9), [255; 3], 0.8));
+    scene.add(SceneItem::Frame(inset(0.9), DARK, 1.8));
+    scene.add(SceneItem::Frame(inset(0.9), [255; 3], 0.8));
 }

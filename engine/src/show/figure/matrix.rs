@@ -2,10 +2,10 @@
 
 use super::super::artifact::Matrix;
 use super::super::colour::{Ramp, Rgb, nan_at};
-use super::super::field::Field;
+use super::super::field::ValueGrid;
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, DARK, Item, Letters, SOFT, Scene, letters};
+use super::super::scene::{Anchor, DARK, Letters, SOFT, Scene, SceneItem, letters};
 use super::super::table::short;
 use super::SMALL;
 use super::bar::colour_bar;
@@ -29,7 +29,7 @@ const BAR_ROOM: f64 = 84.0;
 /// # Errors
 /// Where the values are no matrix.
 pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
-    let field = Field::of(&matrix.values)?;
+    let field = ValueGrid::of(&matrix.values)?;
     let ramp = Ramp::fit(matrix.scale, &field.values, None);
     let widest = |names: &[String]| names.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
     let beside = widest(&matrix.rows).min(MAX_NAMES_WIDTH).min(width * 0.3) + 8.0;
@@ -41,7 +41,7 @@ pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
         // Too many cells to draw one by one: one picture of all.
         let side = |cells: usize| ((cells as f64 * cell * SCALE).round() as usize).max(1);
         let picture = field.resized(side(field.rows), side(field.columns)).picture(&ramp)?;
-        scene.add(Item::Picture([beside, 0.0, cell * field.columns as f64, high], picture));
+        scene.add(SceneItem::Picture([beside, 0.0, cell * field.columns as f64, high], picture));
     } else {
         cells(&mut scene, &field, &ramp, beside, cell);
     }
@@ -60,13 +60,13 @@ pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
 }
 
 /// A coloured square for each value, with the number where it fits.
-fn cells(scene: &mut Scene, field: &Field, ramp: &Ramp, beside: f64, cell: f64) {
+fn cells(scene: &mut Scene, field: &ValueGrid, ramp: &Ramp, beside: f64, cell: f64) {
     for row in 0..field.rows {
         for column in 0..field.columns {
             let value = f64::from(field.values[row * field.columns + column]);
             let (left, top) = (beside + cell * column as f64, cell * row as f64);
             let colour = ramp.colour(value).unwrap_or(nan_at(0, 0));
-            scene.add(Item::Area([left, top, cell, cell], colour));
+            scene.add(SceneItem::Area([left, top, cell, cell], colour));
             let text = short((value * 1000.0).round() / 1000.0).replace('-', "−");
             if cell >= MIN_NUMBERED_CELL && value.is_finite() && font::width(&text, SMALL, Face::Sans) < cell {
                 let ink = if is_dark(colour) { [255; 3] } else { DARK };
@@ -89,7 +89,7 @@ fn columns(scene: &mut Scene, matrix: &Matrix, [beside, high]: [f64; 2], cell: f
         let name = font::abbreviate(name, SMALL, MAX_NAMES_WIDTH);
         longest = longest.max(font::width(&name, SMALL, Face::Sans));
         let upright = letters(x + SMALL * 0.35, high + 6.0, &name, SMALL, SOFT, Anchor::End);
-        scene.add(Item::Letters(Letters { turn: -90.0, ..upright }));
+        scene.add(SceneItem::Letters(Letters { turn: -90.0, ..upright }));
     }
     if fits { SMALL * 1.8 } else { longest + 10.0 }
 }
@@ -135,7 +135,7 @@ mod tests {
             let texts: Vec<&str> = scene
                 .items
                 .iter()
-                .filter_map(|i| if let Item::Letters(l) = i { Some(l.text.as_str()) } else { None })
+                .filter_map(|i| if let SceneItem::Letters(l) = i { Some(l.text.as_str()) } else { None })
                 .collect();
             for text in ["1", "0.25", "0", "0.5", "first"] {
                 assert!(texts.contains(&text), "{text} in {texts:?}");

@@ -3,7 +3,7 @@
 use super::super::artifact::Mosaic;
 use super::super::field::fitted;
 use super::super::raster::SCALE;
-use super::super::scene::{Item, SOFT, Scene, paragraph};
+use super::super::scene::{SOFT, Scene, SceneItem, paragraph};
 use super::SMALL;
 use super::cloud::{entries, hue};
 use super::map::legend;
@@ -32,11 +32,11 @@ pub fn drawn(mosaic: &Mosaic, width: f64) -> Result<Scene> {
     for (i, image) in mosaic.images.iter().enumerate() {
         let (x, y) = ((i % columns) as f64 * cell, (i / columns) as f64 * cell);
         let colour = hue(mosaic.groups.get(i).copied().unwrap_or(usize::MAX), mosaic.names.len());
-        panel.add(Item::Area([x, y, cell - 0.5, cell - 0.5], colour));
+        panel.add(SceneItem::Area([x, y, cell - 0.5, cell - 0.5], colour));
         let inner = cell - 0.5 - 2.0 * frame;
         let side = ((inner * SCALE).round() as usize).max(1);
         let square = square(image)?;
-        panel.add(Item::Picture([x + frame, y + frame, inner, inner], fitted(&square, side, side)?));
+        panel.add(SceneItem::Picture([x + frame, y + frame, inner, inner], fitted(&square, side, side)?));
     }
     scene.below(panel, 6.0);
     Ok(scene)

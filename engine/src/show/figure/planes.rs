@@ -8,7 +8,7 @@ use super::super::colour::{self, BLANK, Ramp, blend};
 use super::super::field::{paint, remarks};
 use super::super::raster::SCALE;
 use super::super::recorded::{VolumeMap, index};
-use super::super::scene::{Anchor, DARK, Item, SOFT, Scene};
+use super::super::scene::{Anchor, DARK, SOFT, Scene, SceneItem};
 use super::super::table::short;
 use super::SMALL;
 use super::bar::colour_bar;
@@ -164,7 +164,7 @@ impl Drawing<'_> {
         let slice = self.focus[plane.through] as f64 + 0.5;
         let picture = self.picture(plane, slice, [(high * SCALE) as usize, (wide * SCALE) as usize], over)?;
         let mut scene = Scene::new(wide, high + 1.6 * SMALL);
-        scene.add(Item::Picture([0.0, 0.0, wide, high], picture));
+        scene.add(SceneItem::Picture([0.0, 0.0, wide, high], picture));
         let share = |side: Across| {
             let at = (self.focus[side.axis] as f64 + 0.5) / self.size[side.axis] as f64;
             if side.back { 1.0 - at } else { at }

@@ -4,7 +4,7 @@
 use super::super::artifact::{Mark, Plot, Series};
 use super::super::colour::{self, Rgb};
 use super::super::font::{self, Face};
-use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters, paragraph};
+use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters, paragraph};
 use super::super::table::short;
 use super::SMALL;
 use super::axis::{Axis, ranges, spacing};
@@ -288,7 +288,7 @@ impl Names {
                 Turn::Standing => ((x + SMALL * 0.35, y + 7.0), -90.0),
             };
             panel.rule((*x, *y), (*x, y + 3.0), SOFT, 0.7);
-            panel.add(Item::Letters(Letters { turn, ..letters(at.0, at.1, name, SMALL, SOFT, Anchor::End) }));
+            panel.add(SceneItem::Letters(Letters { turn, ..letters(at.0, at.1, name, SMALL, SOFT, Anchor::End) }));
         }
     }
 }
@@ -324,7 +324,11 @@ mod tests {
     }
 
     fn texts(scene: &Scene) -> Vec<&str> {
-        scene.items.iter().filter_map(|i| if let Item::Letters(l) = i { Some(l.text.as_str()) } else { None }).collect()
+        scene
+            .items
+            .iter()
+            .filter_map(|i| if let SceneItem::Letters(l) = i { Some(l.text.as_str()) } else { None })
+            .collect()
     }
 
     #[test]
@@ -344,14 +348,14 @@ mod tests {
         let bars = series(&[0.0, 1.0], &[2.0, -1.0], &[(1.0, 3.0), (-2.0, -0.5)], Mark::Bar);
         let scene = drawn(&plot(vec![bars], &["left", "right"]), 600.0).unwrap();
         let areas: Vec<[f64; 4]> =
-            scene.items.iter().filter_map(|i| if let Item::Area(r, _) = i { Some(*r) } else { None }).collect();
+            scene.items.iter().filter_map(|i| if let SceneItem::Area(r, _) = i { Some(*r) } else { None }).collect();
         let [up, down] = areas[..] else { panic!("{areas:?}") };
         assert!((up[1] + up[3] - down[1]).abs() < 0.2 && (up[3] / down[3] - 2.0).abs() < 0.02, "{areas:?}");
         let middles: Vec<f64> = scene
             .items
             .iter()
             .filter_map(|i| match i {
-                Item::Letters(l) if ["left", "right"].contains(&l.text.as_str()) => Some(l.x),
+                SceneItem::Letters(l) if ["left", "right"].contains(&l.text.as_str()) => Some(l.x),
                 _ => None,
             })
             .collect();
@@ -359,7 +363,7 @@ mod tests {
             .items
             .iter()
             .filter_map(|i| match i {
-                Item::Line(p, INK, ..) if p.len() == 6 => Some(p[2].0),
+                SceneItem::Line(p, INK, ..) if p.len() == 6 => Some(p[2].0),
                 _ => None,
             })
             .collect();

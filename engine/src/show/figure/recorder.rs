@@ -3,7 +3,7 @@
 
 use super::super::colour::Rgb;
 use super::super::font::{self, Face};
-use super::super::scene::{Anchor, Item, Letters, Scene, letters};
+use super::super::scene::{Anchor, Letters, Scene, SceneItem, letters};
 use plotters_backend::text_anchor::{HPos, VPos};
 use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontFamily,
@@ -37,7 +37,7 @@ impl<'a> Recorder<'a> {
         Recorder { scene }
     }
 
-    fn add(&mut self, colour: BackendColor, item: impl FnOnce(Rgb) -> Item) -> Done {
+    fn add(&mut self, colour: BackendColor, item: impl FnOnce(Rgb) -> SceneItem) -> Done {
         if colour.alpha > 0.0 {
             self.scene.add(item(on_white(colour)));
         }
@@ -64,7 +64,7 @@ impl DrawingBackend for Recorder<'_> {
 
     fn draw_pixel(&mut self, at: BackendCoord, colour: BackendColor) -> Done {
         let (x, y) = place(at);
-        self.add(colour, |c| Item::Area([x, y, px(1), px(1)], c))
+        self.add(colour, |c| SceneItem::Area([x, y, px(1), px(1)], c))
     }
 
     fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> Done {
@@ -73,16 +73,16 @@ impl DrawingBackend for Recorder<'_> {
 
     fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, path: I, style: &S) -> Done {
         let points = path.into_iter().map(place).collect();
-        self.add(style.color(), |c| Item::Line(points, c, breadth(style), false))
+        self.add(style.color(), |c| SceneItem::Line(points, c, breadth(style), false))
     }
 
     fn draw_rect<S: BackendStyle>(&mut self, a: BackendCoord, b: BackendCoord, style: &S, fill: bool) -> Done {
         let ((x, y), (right, bottom)) = (place(a), place(b));
         self.add(style.color(), |c| {
             if fill {
-                Item::Area([x, y, (right - x).max(MIN_SIDE), (bottom - y).max(MIN_SIDE)], c)
+                SceneItem::Area([x, y, (right - x).max(MIN_SIDE), (bottom - y).max(MIN_SIDE)], c)
             } else {
-                Item::Frame([x, y, right - x, bottom - y], c, breadth(style))
+                SceneItem::Frame([x, y, right - x, bottom - y], c, breadth(style))
             }
         })
     }
@@ -90,18 +90,18 @@ impl DrawingBackend for Recorder<'_> {
     fn draw_circle<S: BackendStyle>(&mut self, centre: BackendCoord, radius: u32, style: &S, fill: bool) -> Done {
         let ((x, y), r) = (place(centre), f64::from(radius) / UNITS_PER_PX);
         if fill {
-            return self.add(style.color(), |c| Item::Dot(x, y, r, c));
+            return self.add(style.color(), |c| SceneItem::Dot(x, y, r, c));
         }
         let corner = |i: u32| {
             let turn = f64::from(i) / 32.0 * std::f64::consts::TAU;
             (x + r * libm::cos(turn), y + r * libm::sin(turn))
         };
-        self.add(style.color(), |c| Item::Line((0..=32).map(corner).collect(), c, breadth(style), false))
+        self.add(style.color(), |c| SceneItem::Line((0..=32).map(corner).collect(), c, breadth(style), false))
     }
 
     fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, corners: I, style: &S) -> Done {
         let corners = corners.into_iter().map(place).collect();
-        self.add(style.color(), |c| Item::Shape(corners, c))
+        self.add(style.color(), |c| SceneItem::Shape(corners, c))
     }
 
     fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: BackendCoord) -> Done {
@@ -127,7 +127,7 @@ impl DrawingBackend for Recorder<'_> {
         let bold = matches!(style.style(), FontStyle::Bold);
         self.add(style.color(), |c| {
             let plain = letters(x + dx, y + dy, text, size, c, anchor);
-            Item::Letters(Letters { turn, bold, face: face(style), ..plain })
+            SceneItem::Letters(Letters { turn, bold, face: face(style), ..plain })
         })
     }
 
@@ -184,10 +184,10 @@ mod tests {
         area.draw_text("word", &style.pos(Pos::new(HPos::Center, VPos::Top)), (160, 320)).unwrap();
         drop(area);
         assert_eq!(scene.items.len(), 4);
-        assert!(matches!(&scene.items[0], Item::Line(p, [255, 0, 0], 0.5, false) if p[1] == (10.0, 5.0)));
-        assert!(matches!(scene.items[1], Item::Area([1.0, 2.0, 2.0, MIN_SIDE], [0, 0, 255])));
-        assert!(matches!(scene.items[2], Item::Dot(5.0, 5.0, 1.0, [128, 128, 128])));
-        let Item::Letters(l) = &scene.items[3] else { panic!("{:?}", scene.items[3]) };
+        assert!(matches!(&scene.items[0], SceneItem::Line(p, [255, 0, 0], 0.5, false) if p[1] == (10.0, 5.0)));
+        assert!(matches!(scene.items[1], SceneItem::Area([1.0, 2.0, 2.0, MIN_SIDE], [0, 0, 255])));
+        assert!(matches!(scene.items[2], SceneItem::Dot(5.0, 5.0, 1.0, [128, 128, 128])));
+        let SceneItem::Letters(l) = &scene.items[3] else { panic!("{:?}", scene.items[3]) };
         assert_eq!((l.x, l.y, l.turn, l.anchor, l.size), (17.5, 20.0, -90.0, Anchor::Middle, 10.0));
     }
 }

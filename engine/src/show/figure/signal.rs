@@ -6,7 +6,7 @@ use super::super::field::{paint, remarks};
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
 use super::super::recorded::{SignalMap, strongest};
-use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters};
+use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters};
 use super::super::table::short;
 use super::SMALL;
 use super::bar::{colour_bar, ticks};
@@ -159,14 +159,14 @@ impl Panel<'_> {
     /// pixel.
     fn line(&self) -> Scene {
         let mut scene = Scene::new(self.wide, self.high);
-        scene.add(Item::Area([0.0, 0.0, self.wide, self.high], self.ground()));
+        scene.add(SceneItem::Area([0.0, 0.0, self.wide, self.high], self.ground()));
         let n = self.samples.len();
         let x = |i: f64| (i + 0.5) / n as f64 * self.wide;
         let columns = (self.wide * SCALE) as usize;
-        let mut pieces: Vec<(f64, Item)> = Vec::new();
+        let mut pieces: Vec<(f64, SceneItem)> = Vec::new();
         let mut add = |points: Vec<(f64, f64)>, from: f64, to: f64| {
             let (colour, width) = self.pen(self.over(from, to));
-            pieces.push((width, Item::Line(points, colour, width, false)));
+            pieces.push((width, SceneItem::Line(points, colour, width, false)));
         };
         if n <= 2 * columns {
             for i in 0..n.saturating_sub(1) {
@@ -205,7 +205,7 @@ impl Panel<'_> {
             value.and_then(|v| ramp.colour(v)).unwrap_or(super::super::colour::BLANK)
         })?;
         let mut scene = Scene::new(self.wide, BAND);
-        scene.add(Item::Picture([0.0, 0.0, self.wide, BAND], strip));
+        scene.add(SceneItem::Picture([0.0, 0.0, self.wide, BAND], strip));
         Ok(scene)
     }
 
@@ -222,7 +222,7 @@ impl Panel<'_> {
             None => "value".to_string(),
         };
         let base = letters(SMALL + 1.0, top + self.high / 2.0, &name, SMALL, INK, Anchor::Middle);
-        scene.add(Item::Letters(Letters { turn: -90.0, ..base }));
+        scene.add(SceneItem::Letters(Letters { turn: -90.0, ..base }));
     }
 }
 

@@ -1,7 +1,7 @@
 //! A table as a picture: the first rows, numbers aligned to the right, texts cut where they do not fit.
 
 use super::super::font::{self, Face};
-use super::super::scene::{Anchor, FAINT, INK, Item, Letters, SOFT, Scene, letters, paragraph};
+use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters, paragraph};
 use super::super::table::{Cell, Table};
 use super::SMALL;
 
@@ -46,7 +46,7 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
             if is_of_numbers(table, c) { (left + wide - PAD, Anchor::End) } else { (left + PAD, Anchor::Start) };
         let room = wide - 2.0 * PAD;
         let head = font::abbreviate(&table.columns()[c], SIZE * 1.05, room + 1.0);
-        scene.add(Item::Letters(Letters { bold: true, ..letters(x, 14.0, &head, SIZE, INK, anchor) }));
+        scene.add(SceneItem::Letters(Letters { bold: true, ..letters(x, 14.0, &head, SIZE, INK, anchor) }));
         for (i, row) in rows.iter().enumerate() {
             let text = font::abbreviate(&row[c], SIZE, room + 0.5);
             scene.write(x, LINE * (i as f64 + 1.0) + 17.0, &text, SIZE, INK, anchor);

@@ -2,10 +2,10 @@
 
 use super::super::artifact::{Grid, Pictures, Scale, Tile};
 use super::super::colour::{self, Ramp};
-use super::super::field::{Field, fitted, paint, remarks};
+use super::super::field::{ValueGrid, fitted, paint, remarks};
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
-use super::super::scene::{Anchor, FAINT, Item, SOFT, Scene, paragraph};
+use super::super::scene::{Anchor, FAINT, SOFT, Scene, SceneItem, paragraph};
 use super::super::table::short;
 use super::SMALL;
 use super::bar::colour_bar;
@@ -24,8 +24,8 @@ const MAX_TILE: f64 = 220.0;
 
 /// A tile's numbers: one map, or red, green and blue.
 enum Content {
-    Map(Field),
-    Colour([Field; 3]),
+    Map(ValueGrid),
+    Colour([ValueGrid; 3]),
 }
 
 /// Tiles with captions and one colour bar.
@@ -146,10 +146,10 @@ fn content(values: &Tensor) -> Result<Content> {
         [3, h, w] if h * w > 0 => {
             let all = to_f32(values)?;
             let (rows, columns) = (*h, *w);
-            let plane = |c: usize| Field { rows, columns, values: all[c * h * w..(c + 1) * h * w].to_vec() };
+            let plane = |c: usize| ValueGrid { rows, columns, values: all[c * h * w..(c + 1) * h * w].to_vec() };
             Ok(Content::Colour([plane(0), plane(1), plane(2)]))
         }
-        dims => Field::of(values)
+        dims => ValueGrid::of(values)
             .map(Content::Map)
             .map_err(|_| Error::shape(format!("a tile of {dims:?} is neither rows x columns nor 3 x rows x columns"))),
     }
@@ -215,8 +215,8 @@ fn arrange(
             let left = i as f64 * (wide + between);
             let (w, h) = (image.width() as f64 / SCALE, image.height() as f64 / SCALE);
             let (x, y) = (left + ((wide - w) * SCALE / 2.0).floor() / SCALE, top + high - h);
-            scene.add(Item::Picture([x, y, w, h], image.clone()));
-            scene.add(Item::Frame([x, y, w, h], FAINT, 0.5));
+            scene.add(SceneItem::Picture([x, y, w, h], image.clone()));
+            scene.add(SceneItem::Frame([x, y, w, h], FAINT, 0.5));
             scene.width = scene.width.max(left + wide);
             for (n, line) in text.iter().enumerate().take(deepest) {
                 let y = top + high + size * 1.15 + n as f64 * size * 1.25;

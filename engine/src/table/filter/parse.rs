@@ -1,6 +1,6 @@
 //! From the text of a filter to its conditions.
 
-use super::{Compare, Condition, Filter, Literal, Test};
+use super::{Comparison, Condition, Filter, Literal, Test};
 use crate::error::{Error, Result};
 use std::fmt;
 
@@ -133,12 +133,12 @@ impl Words {
             }
         } else {
             let how = match self.left.next() {
-                Some(Word::Sign("=" | "==")) => Compare::Equal,
-                Some(Word::Sign("<>" | "!=")) => Compare::Unequal,
-                Some(Word::Sign("<")) => Compare::Less,
-                Some(Word::Sign("<=")) => Compare::AtMost,
-                Some(Word::Sign(">")) => Compare::Greater,
-                Some(Word::Sign(">=")) => Compare::AtLeast,
+                Some(Word::Sign("=" | "==")) => Comparison::Equal,
+                Some(Word::Sign("<>" | "!=")) => Comparison::Unequal,
+                Some(Word::Sign("<")) => Comparison::Less,
+                Some(Word::Sign("<=")) => Comparison::AtMost,
+                Some(Word::Sign(">")) => Comparison::Greater,
+                Some(Word::Sign(">=")) => Comparison::AtLeast,
                 other => return Err(format!("`{column}` is followed by {}", said(other))),
             };
             Test::Is(how, self.literal()?)
