@@ -203,7 +203,7 @@ fn out_folder(given: Option<&PathBuf>, name: &str) -> PathBuf {
 fn own_out_folder(given: Option<&PathBuf>, name: &str) -> Result<PathBuf> {
     let out = out_folder(given, name);
     if given.is_none() && real(&out) != real(Path::new("")).join(&out) {
-        let message = format!("the folder for outputs `{}` leads elsewhere by a link", out.display());
+        let message = format!("the folder for outputs `{}` is a link out of the working folder", out.display());
         return Err(Error::value(message).hint("if you made that link, name where it leads: --out DIR"));
     }
     Ok(out)

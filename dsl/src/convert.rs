@@ -92,7 +92,7 @@ pub fn value(from: &Dynamic) -> Result<Value> {
     if let Some(range) = whole_numbers(&other) {
         return Ok(Value::List(range.map(Value::Int).collect()));
     }
-    Err(Error::value(format!("{} is of no use here", kind(from))))
+    Err(Error::value(format!("{} cannot be used here", kind(from))))
 }
 
 /// A copy of the value where it has this type.

@@ -136,10 +136,9 @@ fn compared(work: impl FnOnce(&Failed)) -> Fallible<()> {
     match (failed.take(), done) {
         (Some(error), _) => Err(error),
         (None, Ok(())) => Ok(()),
-        (None, Err(_)) => Err(raise(
-            Error::value("the function of `sort` puts the values into no order")
-                .hint("of two values it must always say the same, and of three nothing that contradicts itself"),
-        )),
+        (None, Err(_)) => Err(raise(Error::value("the function of `sort` gives no consistent order").hint(
+            "it must give one answer for the same two values; where a is before b and b before c, a must be before c",
+        ))),
     }
 }
 

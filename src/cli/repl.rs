@@ -201,7 +201,7 @@ impl Lines {
     fn explain(&self, name: &str) {
         match self.session.borrow().inspect(name, name.len()) {
             Some(text) => print_out(&text),
-            None => print_err(&format!("nothing is known of `{name}`; `convscope doc` lists all there is")),
+            None => print_err(&format!("no `{name}` is known; `convscope doc` lists everything")),
         }
     }
 

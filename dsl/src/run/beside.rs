@@ -99,7 +99,7 @@ pub(super) fn check_list(
         }
         let input = lock.inputs.iter().find(|i| Path::new(path).ends_with(i.path.trim_start_matches("../")));
         return Err(match input.filter(|_| path.starts_with("files/")) {
-            Some(input) => Verdict::of(Status::Input, &input.path, "the bundle's input is another one").into(),
+            Some(input) => Verdict::of(Status::Input, &input.path, "the bundle's input was changed").into(),
             None => tampered(path, "the file was changed after the bundle was made").into(),
         });
     }

@@ -297,7 +297,7 @@ fn changed(input: &InputFile, base: &Path) -> Option<Verdict> {
     }
     match input.difference(&base.join(&input.path)) {
         Ok(None) => None,
-        Ok(Some(how)) => verdict(format!("the input is another one: {how}")),
+        Ok(Some(how)) => verdict(format!("the input was changed: {how}")),
         Err(e) => verdict(format!("the input: {e} (`--inputs DIR` names a folder that holds it)")),
     }
 }

@@ -128,7 +128,7 @@ fn same(one: &Finished, other: &Finished, several: usize) -> Result<()> {
     let (first, second) = (&one.record.outputs, &other.record.outputs);
     if first.len() != second.len() {
         let (a, b) = (first.len(), second.len());
-        return Err(Error::value(format!("{a} outputs came out on 1 thread, {b} on {several}")));
+        return Err(Error::value(format!("the script made {a} outputs on 1 thread, {b} on {several}")));
     }
     for (entry, new) in first.iter().zip(second) {
         if entry.blake3 == new.blake3 {

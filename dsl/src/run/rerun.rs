@@ -147,7 +147,7 @@ pub fn program() -> Result<PathBuf> {
 
 /// The message for a process that ended without one.
 pub fn killed(status: ExitStatus) -> String {
-    format!("the script's process ended without a word ({status})")
+    format!("the script's process ended without a message ({status})")
 }
 
 /// A process that runs a script, sealed where `sealing` is given.

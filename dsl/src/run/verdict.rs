@@ -219,14 +219,14 @@ fn other_said(lock: &Record, new: &Record) -> Option<(String, String)> {
 /// The first output that only one of the two has, or, where `in_order`, has at another position; and how.
 fn other_names(lock: &Record, new: &Record, in_order: bool) -> Option<(String, String)> {
     if let Some(missing) = lock.outputs.iter().find(|entry| new.output(&entry.name).is_none()) {
-        return Some((missing.name.clone(), "this output was locked and did not come out".into()));
+        return Some((missing.name.clone(), "this output is in the lock and the script no longer makes it".into()));
     }
     if let Some(more) = new.outputs.iter().find(|output| lock.output(&output.name).is_none()) {
-        return Some((more.name.clone(), "this output came out and was not locked".into()));
+        return Some((more.name.clone(), "the script makes this output, which is not in the lock".into()));
     }
     let mut pairs = lock.outputs.iter().zip(&new.outputs).filter(|_| in_order);
     let (entry, _) = pairs.find(|(entry, output)| entry.name != output.name)?;
-    Some((entry.name.clone(), "the lock lists the outputs in another order than they come out".into()))
+    Some((entry.name.clone(), "the lock lists the outputs in another order than the script makes them".into()))
 }
 
 /// The first output with equal digests that the lock describes otherwise, and how.
@@ -246,7 +246,7 @@ fn other_input(lock: &Record, new: &Record) -> Option<(String, String)> {
         };
         if locked.blake3 != input.blake3 {
             let (was, is) = (digest_prefix(&locked.blake3), digest_prefix(&input.blake3));
-            let how = format!("the input is another one: BLAKE3 {was} was locked, {is} was found");
+            let how = format!("the input was changed: BLAKE3 {was} was locked, {is} was found");
             return Some((input.path.clone(), how));
         }
     }

@@ -82,7 +82,7 @@ pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
         let (start, limit, step) = (start.ok_or_else(missing)?, limit.ok_or_else(missing)?, step.ok_or_else(missing)?);
         let n = ((limit - start) / step).ceil().max(0.0);
         if n.is_nan() || n > ONNX_COMPUTED as f64 {
-            return Err(Error::format("a range beyond reason"));
+            return Err(Error::format("a range of too many numbers"));
         }
         let values: Vec<f32> = (0..n as usize).map(|i| (start + i as f64 * step) as f32).collect();
         let tensor = Tensor::new(values, &Device::Cpu)?;
@@ -101,7 +101,7 @@ pub fn range(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     while (step > 0 && v < limit) || (step < 0 && v > limit) {
         values.push(Dim::Known(v));
         if values.len() > ONNX_COMPUTED {
-            return Err(Error::format("a range beyond reason"));
+            return Err(Error::format("a range of too many numbers"));
         }
         v = v.saturating_add(step);
     }

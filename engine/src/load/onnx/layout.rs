@@ -70,7 +70,7 @@ pub fn flatten(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
             _ => dims
                 .iter()
                 .try_fold(1i64, |n, d| match s.resolve(*d) {
-                    Dim::Known(v) => n.checked_mul(v).ok_or_else(|| Error::format("a shape beyond reason")),
+                    Dim::Known(v) => n.checked_mul(v).ok_or_else(|| Error::format("a shape that is too large")),
                     Dim::Batch => Err(mixes("it flattens the batch into another axis")),
                 })
                 .map(Dim::Known),

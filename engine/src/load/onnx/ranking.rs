@@ -73,7 +73,7 @@ pub fn hard_max(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 pub fn one_hot(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let index = s.act(site, 0)?;
     let depth = site.scalar(1)?.filter(|d| (1.0..1e6).contains(d)).map(|d| d as usize);
-    let depth = depth.ok_or_else(|| Error::format("its depth is missing or beyond reason"))?;
+    let depth = depth.ok_or_else(|| Error::format("its depth is missing or too large"))?;
     let values = match site.input(2) {
         Value::Floats(c) => crate::tensor::to_f64(&c.tensor)?,
         Value::Ints(v) => v.known()?.into_iter().map(|v| v as f64).collect(),
