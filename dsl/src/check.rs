@@ -1,10 +1,9 @@
 //! Checks a script without running it: errors of the parser, undeclared names, and options that a probe does not have.
 
-use crate::complete::KEYWORDS;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
 use crate::names::{Names, Sort, UndeclaredName};
 use crate::session::Session;
-use crate::source::{Class, Token, closing, line_column, tokens};
+use crate::source::{Class, KEYWORDS, Token, closing, line_column, tokens};
 use convscope_engine::probes::find;
 use rhai::{Dynamic, EvalAltResult, Position};
 use std::collections::BTreeSet;

@@ -1,9 +1,8 @@
 //! Compiles scripts: the parser's work is bounded before it begins, and the optimiser runs only where it is quick and does not
 //! change the script.
 
-use crate::complete::KEYWORDS;
 use crate::names::awaits;
-use crate::source::{Class, Token, line_column, tokens};
+use crate::source::{Class, KEYWORDS, Token, line_column, tokens};
 use rhai::{AST, Engine, LexError, OptimizationLevel, ParseError, ParseErrorType, Position, Scope};
 
 /// The most comparisons of names that the parser may need: it compares each name of a script with all visible variables and all

@@ -7,7 +7,7 @@ mod strings;
 use crate::functions::loading;
 use crate::names::Sort;
 use crate::session::Session;
-use crate::source::{Class, Token, tokens};
+use crate::source::{Class, KEYWORDS, Token, tokens};
 use convscope_engine::load::OPTIONS;
 use convscope_engine::params::{Params, Spec};
 use convscope_engine::probes::{catalog, find};
@@ -35,12 +35,6 @@ pub struct Completion {
     /// The candidates, sorted.
     pub candidates: Vec<Candidate>,
 }
-
-/// The keywords of the language.
-pub const KEYWORDS: [&str; 21] = [
-    "let", "const", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue", "return", "fn",
-    "switch", "try", "catch", "throw", "true", "false", "this",
-];
 
 impl Session {
     /// The candidates at byte `cursor` of `text`.

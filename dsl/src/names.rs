@@ -3,8 +3,7 @@
 
 mod scopes;
 
-use crate::complete::KEYWORDS;
-use crate::source::{Class, Token, interpolations, tokens};
+use crate::source::{Class, KEYWORDS, Token, interpolations, tokens};
 use scopes::Scopes;
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -4,6 +4,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+/// The keywords of the language.
+pub const KEYWORDS: [&str; 21] = [
+    "let", "const", "if", "else", "for", "in", "while", "loop", "do", "until", "break", "continue", "return", "fn",
+    "switch", "try", "catch", "throw", "true", "false", "this",
+];
+
 /// The class of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {

@@ -128,7 +128,7 @@ impl Bar {
     }
 
     fn html(&self) -> String {
-        let label = convscope_engine::show::html::escape(&self.label);
+        let label = convscope_engine::show::escape::escape(&self.label);
         format!(
             "<div><progress value=\"{}\" max=\"{}\"></progress> {label}: {}</div>",
             self.done,

@@ -3,11 +3,11 @@
 use crate::documents::{Document, MAX_CHECKED_BYTES};
 use crate::navigate::{Place, definition, function_of_module, module_functions, occurrences};
 use crate::semantic;
-use crate::serve::ServerState;
+use crate::state::ServerState;
 use convscope_dsl::Session;
-use convscope_dsl::complete::KEYWORDS;
 use convscope_dsl::names::{Name, Names, Sort};
 use convscope_dsl::reference::Entry;
+use convscope_dsl::source::KEYWORDS;
 use convscope_dsl::source::{Class, Token, offset, tokens};
 use lsp_server::{ErrorCode, ResponseError};
 use lsp_types::{Range, TextDocumentPositionParams};

@@ -7,6 +7,7 @@ mod frame;
 mod navigate;
 mod semantic;
 mod serve;
+mod state;
 
 pub use documents::Document;
 pub use frame::{Frame, MAX_FRAME_BYTES, MAX_HEADER_BYTES, read, write};

@@ -1,7 +1,7 @@
 //! Navigation from a name to its declaration and its uses, across scripts that import each other.
 
 use crate::documents::{self, Document};
-use crate::serve::ServerState;
+use crate::state::ServerState;
 use convscope_dsl::names::{Name, Names, Sort};
 use convscope_engine::{Error, Result, regular};
 use lsp_types::{Range, Uri};

@@ -2,7 +2,7 @@
 //! variable, a function of the script from one of the reference, a method from a property.
 
 use crate::documents::Document;
-use crate::serve::ServerState;
+use crate::state::ServerState;
 use convscope_dsl::names::{Names, Sort};
 use convscope_dsl::source::{Class, tokens};
 use lsp_types::Position;

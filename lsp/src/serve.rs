@@ -4,7 +4,7 @@
 use crate::answer;
 use crate::documents::Document;
 use crate::frame::{Frame, MAX_FRAME_BYTES, MAX_VALUES, read, values, write};
-use convscope_dsl::reference::Reference;
+use crate::state::ServerState;
 use convscope_dsl::{Session, Silent};
 use convscope_engine::Job;
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response, ResponseError};
@@ -76,18 +76,6 @@ fn listen(mut input: impl BufRead, sender: &SyncSender<Received>) {
             return;
         }
     }
-}
-
-/// The server's state, from which requests are answered.
-pub struct ServerState {
-    /// The script language.
-    pub session: Session,
-    /// The reference of all functions, probes and values.
-    pub reference: Reference,
-    /// The open documents by URI.
-    pub documents: BTreeMap<String, Document>,
-    /// Whether the editor supports snippets.
-    pub snippets: bool,
 }
 
 struct Server<W> {

@@ -2,8 +2,7 @@
 //! a closure begin and end.
 
 use super::tree::{Inside, Node};
-use crate::complete::KEYWORDS;
-use crate::source::Class;
+use crate::source::{Class, KEYWORDS};
 
 /// The role of a part in a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,9 @@ pub mod options;
 mod own_scaling;
 pub mod photos;
 pub mod pickle;
+mod presets;
 pub mod published;
+mod sidecar;
 mod state_dict;
 pub mod tensors;
 pub mod torch;
@@ -32,8 +34,8 @@ use crate::shapes::net as shapes;
 
 pub use card::labelled;
 pub use options::{Labels, Layout, LoadOption, LoadOptions, OPTIONS, PerChannel};
-pub use photos::PRESETS;
-use photos::Sidecar;
+pub use presets::PRESETS;
+use sidecar::Sidecar;
 
 /// What `load_model` accepts, for hints.
 const FORMS: &str = "a known net (`convscope models` lists them), \"shapes\", a path to an .onnx file, an architecture with \

@@ -5,8 +5,8 @@ use super::artifact::{
     Artifact, Boxes, ClassMap, Cloud, Grid, Map, Mark, Matrix, Mosaic, Part, Pictures, Plot, Series, Style,
 };
 use super::field::ValueGrid;
-use super::figure::{is_said, part_title};
 use super::headline::headline;
+use super::part::{is_said, part_title};
 use super::table::short;
 use crate::error::Result;
 use crate::tensor::to_f32;

@@ -19,6 +19,7 @@ use super::artifact::{Artifact, Part, Style};
 use super::headline::headline;
 use super::look::{Look, Theme};
 use super::markdown;
+use super::part::{is_picture, is_said, part_title};
 use super::raster::{self, Pixels};
 use super::scene::{INK, SOFT, Scene, paragraph};
 use super::svg as vector;
@@ -243,39 +244,6 @@ fn lay(part: &Part, width: f64, titled: bool, again: bool, look: Look) -> Result
     let mut scene = paragraph(&headline(title, false), 13.0, body.width.max(width.min(420.0)), 2, INK, true);
     scene.below(body, 6.0);
     Ok(scene)
-}
-
-/// Whether a part is one picture in every form: no table, text, zoomable mosaic or figure of artifacts.
-pub fn is_picture(part: &Part) -> bool {
-    match part {
-        Part::Map(_) | Part::ClassMap(_) | Part::Grid(_) | Part::Pictures(_) | Part::Plot(_) | Part::Cloud(_) => true,
-        Part::Boxes(_) | Part::Matrix(_) | Part::SignalMap(_) | Part::VolumeMap(_) => true,
-        Part::Table(..) | Part::Text(_) | Part::Mosaic(_) | Part::Figure(..) => false,
-    }
-}
-
-/// The title of a part; empty where it has none.
-pub fn part_title(part: &Part) -> &str {
-    match part {
-        Part::Map(m) => &m.title,
-        Part::ClassMap(m) => &m.title,
-        Part::Boxes(b) => &b.title,
-        Part::SignalMap(m) => &m.title,
-        Part::VolumeMap(m) => &m.title,
-        Part::Grid(g) => &g.title,
-        Part::Matrix(m) => &m.title,
-        Part::Pictures(p) => &p.title,
-        Part::Table(title, _) => title,
-        Part::Plot(p) => &p.title,
-        Part::Cloud(c) => &c.title,
-        Part::Mosaic(m) => &m.title,
-        Part::Text(_) | Part::Figure(..) => "",
-    }
-}
-
-/// Whether a part's title adds nothing to the artifact's.
-pub fn is_said(title: &str, part: &str) -> bool {
-    !part.is_empty() && title.starts_with(part)
 }
 
 /// Artifacts in columns of equal width, rows aligned at the top.

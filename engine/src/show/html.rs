@@ -2,8 +2,10 @@
 
 use super::alt::of_part;
 use super::artifact::{Artifact, Part};
-use super::figure::{self, Drawn, is_said, part_title};
+use super::escape::escape;
+use super::figure::{self, Drawn};
 use super::headline::headline;
+use super::part::{is_said, part_title};
 use super::scene::Scene;
 use super::table::{Cell, Table};
 use super::viewer::{self, Maps};
@@ -124,24 +126,6 @@ pub fn table(table: &Table) -> String {
     out
 }
 
-/// Escapes the characters with a meaning in HTML or XML; characters that are invalid in XML become spaces.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// The artifact with headings of that level; `pictures` are those of its parts and of parts inside them, in order.
 fn section(
     artifact: &Artifact,
@@ -254,12 +238,11 @@ fn body(
 
 #[cfg(test)]
 mod tests {
-    use super::{coded, escape};
+    use super::coded;
 
     #[test]
     fn nothing_keeps_a_meaning() {
         assert_eq!(coded("layer `<conv>`, 7"), "layer <code>&lt;conv&gt;</code>, 7");
         assert_eq!(coded("`a` and ` <"), "`a` and ` &lt;");
-        assert_eq!(escape("<a b=\"c\">&'\u{0}"), "&lt;a b=&quot;c&quot;&gt;&amp;&#39; ");
     }
 }

@@ -1,7 +1,7 @@
 //! Markdown for texts in reports: headings, paragraphs, emphasis, code, lists, tables, and TeX formulas between `$` or `$$`, set as
 //! MathML. Raw HTML is shown as text and links as their text and address, so that a text can load or run nothing.
 
-use super::html::escape;
+use super::escape::escape;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 use pulldown_latex::config::DisplayMode;
 use pulldown_latex::{Parser as Formula, RenderConfig, Storage, push_mathml};

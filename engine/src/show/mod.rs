@@ -5,6 +5,7 @@
 pub mod alt;
 pub mod artifact;
 pub mod colour;
+pub mod escape;
 pub mod field;
 pub mod figure;
 pub mod font;
@@ -14,6 +15,7 @@ pub mod look;
 pub mod markdown;
 pub mod mime;
 pub mod parquet;
+mod part;
 pub mod pdf;
 pub mod raster;
 pub mod recorded;

@@ -1,6 +1,7 @@
 //! `report.html`: a run's results, its script and its manifest, in one file that loads nothing.
 
-use super::html::{self, escape};
+use super::escape::escape;
+use super::html;
 use super::markdown;
 use super::raster::SCALE;
 use super::sealed;

@@ -1,8 +1,8 @@
 //! Writes a [`Scene`] as SVG: lines and letters as such, pictures embedded as PNG.
 
 use super::colour::Rgb;
+use super::escape::escape;
 use super::font::{Face, Stroke};
-use super::html::escape;
 use super::look::Theme;
 use super::scene::{Anchor, FAINT, INK, Letters, PAGE, SOFT, Scene, SceneItem, on, parts};
 use crate::error::Result;

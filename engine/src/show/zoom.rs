@@ -2,9 +2,9 @@
 //! the pointer is enlarged.
 
 use super::artifact::Mosaic;
+use super::escape::escape;
 use super::figure::mosaic_square as square;
 use super::figure::{group_entries, group_hue};
-use super::html::escape;
 use crate::data::{Image, Interpolation};
 use crate::error::Result;
 use base64::Engine as _;

@@ -7,7 +7,7 @@ use super::bytes::ByteSource;
 use super::filter::{Filter, FilterValue};
 use super::rows::{ColumnChoice, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
-use crate::data::files::is_photo;
+use crate::data::extensions::is_photo;
 use crate::error::{Error, Result};
 use serde_json::FilterValue as Json;
 use std::collections::BTreeSet;

@@ -6,7 +6,7 @@ use super::bytes::{ByteSource, is_object};
 use super::filter::{Filter, FilterValue};
 use super::rows::{Blocks, ColumnChoice, IMAGES, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
-use crate::data::files::is_image;
+use crate::data::extensions::is_image;
 use crate::data::pattern::walk;
 use crate::error::{Error, Result, did_you_mean};
 use csv::StringRecord;

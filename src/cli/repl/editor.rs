@@ -66,7 +66,7 @@ impl Highlighter for Assistant {
                 Class::Text { .. } => "32",
                 Class::Number => "36",
                 Class::Comment { .. } => "90",
-                Class::Word if convscope_dsl::complete::KEYWORDS.contains(&text) => "35",
+                Class::Word if convscope_dsl::source::KEYWORDS.contains(&text) => "35",
                 Class::Word | Class::Mark => "0",
             };
             out += &format!("\x1b[{code}m{text}\x1b[0m");

@@ -1,7 +1,7 @@
 //! Constant folding: real numbers are computed by the engine's kernels. Integers are moved by the operators' own translations,
 //! applied to an array of indices that the integers then follow.
 
-use super::ops::Translate;
+use super::operator::Translate;
 use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Const, Dim, Ints, Value};

@@ -1,6 +1,6 @@
 //! Operators fused by onnxruntime's optimiser (domain com.microsoft), split into their operations again.
 
-use super::ops::Translate;
+use super::operator::Translate;
 use super::scope::Scope;
 use super::site::Site;
 use super::value::{Act, Value};

@@ -1,9 +1,8 @@
 //! The shapes of the net's inputs: the dimensions that the file fixes, and values for open ones.
 
 use super::input_axes as axes;
-use super::links::{Links, name_of};
-use super::{Inlet, Options};
-use crate::error::did_you_mean;
+use super::links::{Links, name_of, open_dims};
+use super::options::{Inlet, Options};
 use crate::error::{Error, Result};
 use crate::limits::ONNX_VALUES;
 use rten_onnx::onnx::{DataType, ValueInfoProto};
@@ -23,38 +22,6 @@ pub struct Input {
     pub order: Vec<usize>,
     /// Notes for the user.
     pub notes: Vec<String>,
-}
-
-/// The index of the net's main input: the one called `wanted`, else the first that takes maps of three channels, of one, of any
-/// number, else the first.
-///
-/// # Errors
-/// Where there is no input of that name.
-pub fn asked(inputs: &[&ValueInfoProto], wanted: Option<&str>) -> Result<usize> {
-    if let Some(wanted) = wanted {
-        return inputs.iter().position(|i| name_of(i) == wanted).ok_or_else(|| {
-            let names: Vec<&str> = inputs.iter().map(|i| name_of(i)).collect();
-            let all = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-            let close = did_you_mean(wanted, names.iter().copied()).map_or(String::new(), |c| c + " ");
-            Error::not_found(format!("no input `{wanted}` that the output depends on"))
-                .hint(format!("{close}the inputs are {all}"))
-        });
-    }
-    // Channels may be last; maps are large, so a size of one or three is the channels'.
-    let rank = |info: &&ValueInfoProto| match open_dims(info).get(1..).unwrap_or_default() {
-        [a, _, c] if [*a, *c].contains(&Some(3)) => 0,
-        [a, _, c] if [*a, *c].contains(&Some(1)) => 1,
-        [_, _, _] => 2,
-        _ => 3,
-    };
-    Ok((0..inputs.len()).min_by_key(|i| rank(&inputs[*i])).unwrap_or(0))
-}
-
-/// The dimensions that the file fixes. Zero and negative numbers used to stand for open ones.
-fn open_dims(info: &ValueInfoProto) -> Vec<Option<usize>> {
-    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| &s.dim[..]).unwrap_or_default();
-    dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect()
 }
 
 /// The shape of another input, as by [`shape`], with the main input's batch.

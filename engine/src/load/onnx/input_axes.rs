@@ -1,7 +1,7 @@
 //! Finds which axes of a file's input are channels, slices, rows and columns.
 
-use super::Options;
 use super::links::Links;
+use super::options::Options;
 use crate::load::options::Layout;
 use rten_onnx::onnx::NodeProto;
 use std::collections::BTreeSet;

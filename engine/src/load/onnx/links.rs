@@ -1,6 +1,6 @@
 //! Resolves the names of an ONNX graph: checks names, sorts nodes topologically, and drops nodes that no output needs.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, did_you_mean};
 use crate::limits::{self, ONNX_OUTPUTS};
 use rten_onnx::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,7 +100,7 @@ impl<'a> Links<'a> {
         if needed.is_empty() {
             return Err(Error::unsupported(format!("the output `{output}` depends on no input")));
         }
-        let first = super::input::asked(&needed, asked)?;
+        let first = main_input(&needed, asked)?;
         let input = needed.remove(first);
         needed.insert(0, input);
         let names = names(&nodes, &needed.iter().map(|info| name_of(info)).collect::<Vec<_>>());
@@ -214,4 +214,36 @@ fn names(nodes: &[&NodeProto], inputs: &[&str]) -> Vec<Vec<String>> {
         .collect();
     all.push(inputs.iter().map(|input| unique(input, false)).collect());
     all
+}
+
+/// The index of the net's main input: the one called `wanted`, else the first that takes maps of three channels, of one, of any
+/// number, else the first.
+///
+/// # Errors
+/// Where there is no input of that name.
+fn main_input(inputs: &[&ValueInfoProto], wanted: Option<&str>) -> Result<usize> {
+    if let Some(wanted) = wanted {
+        return inputs.iter().position(|i| name_of(i) == wanted).ok_or_else(|| {
+            let names: Vec<&str> = inputs.iter().map(|i| name_of(i)).collect();
+            let all = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            let close = did_you_mean(wanted, names.iter().copied()).map_or(String::new(), |c| c + " ");
+            Error::not_found(format!("no input `{wanted}` that the output depends on"))
+                .hint(format!("{close}the inputs are {all}"))
+        });
+    }
+    // Channels may be last; maps are large, so a size of one or three is the channels'.
+    let rank = |info: &&ValueInfoProto| match open_dims(info).get(1..).unwrap_or_default() {
+        [a, _, c] if [*a, *c].contains(&Some(3)) => 0,
+        [a, _, c] if [*a, *c].contains(&Some(1)) => 1,
+        [_, _, _] => 2,
+        _ => 3,
+    };
+    Ok((0..inputs.len()).min_by_key(|i| rank(&inputs[*i])).unwrap_or(0))
+}
+
+/// The dimensions that the file fixes. Zero and negative numbers used to stand for open ones.
+pub fn open_dims(info: &ValueInfoProto) -> Vec<Option<usize>> {
+    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| &s.dim[..]).unwrap_or_default();
+    dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)).collect()
 }

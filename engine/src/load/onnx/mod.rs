@@ -26,7 +26,9 @@ mod ints;
 mod layout;
 mod links;
 mod norm;
+mod operator;
 mod ops;
+mod options;
 mod patterns;
 mod pointwise;
 mod quantised;
@@ -52,13 +54,13 @@ use crate::error::{Context, Error, Result};
 use crate::graph::Graph;
 use crate::graph::Op;
 use crate::graph::Weights;
-use crate::load::options::Layout;
 use crate::load::tensors::Bytes;
 use crate::model::{BoxDecoding, Card, Model, NetInput};
 use external::Folder;
 use input::Input;
 use integers::Integers;
 use links::{Links, Wanted};
+pub use options::{Inlet, Options};
 use reader::Reader;
 use rten_onnx::onnx::ModelProto;
 use scope::Scope;
@@ -70,17 +72,6 @@ use value::{Act, Value};
 
 /// The oldest opset that is read (ONNX 1.2).
 const MIN_OPSET: i64 = 7;
-
-/// The options of reading.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'a> {
-    /// Height and width of the input, where the file leaves them open.
-    pub size: Option<[usize; 2]>,
-    /// The order of the input's axes, where it is given.
-    pub layout: Option<Layout>,
-    /// The main input, where the net has several.
-    pub input: Option<&'a str>,
-}
 
 /// Loads the net in an ONNX file. Its card has the file's name and no preprocessing.
 ///
@@ -98,20 +89,6 @@ pub fn load(path: impl AsRef<Path>, options: &Options<'_>) -> Result<Model> {
 /// Where the file cannot be read or is damaged.
 pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
     wire::metadata(&Bytes::map(path)?).context(|| format!("`{}`", path.display()))
-}
-
-/// An ONNX file's information on its main input.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Inlet {
-    /// Whether it takes maps with open numbers of rows or columns.
-    pub open: bool,
-    /// Whether it takes bytes.
-    pub bytes: bool,
-    /// Whether the net is assumed to be TensorFlow's: by the file's producer, or because channels come last and PyTorch did not write
-    /// it.
-    pub tensorflow: bool,
-    /// Whether a converter of TensorFlow nets wrote it.
-    pub is_converted: bool,
 }
 
 /// Reads the information on the main input of the file at `path`, without translating nodes.

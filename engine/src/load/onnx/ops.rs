@@ -1,5 +1,6 @@
 //! The supported operators: one list, from which the dispatch and the error about unsupported ones follow.
 
+use super::operator::Translate;
 use super::scope::Scope;
 use super::site::Site;
 use super::value::Value;
@@ -8,9 +9,6 @@ use super::{
     quantised, ranking, recurrent, regions, resize, rotary, sampling, spectra, window,
 };
 use crate::error::{Error, Result};
-
-/// Translates a node into graph nodes; returns the values of its outputs.
-pub type Translate = fn(&mut Scope, &Site<'_>) -> Result<Vec<Value>>;
 
 /// How an operator treats integer inputs.
 #[derive(Clone, Copy)]

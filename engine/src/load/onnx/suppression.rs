@@ -1,8 +1,8 @@
 //! NonMaxSuppression: the number of chosen boxes depends on the data, so it ends the graph. Its boxes and scores become outputs of
 //! the net; the suppression runs after the net ([`crate::detect`]). Gradients start at the score of a chosen box.
 
-use super::Reader;
 use super::links;
+use super::reader::Reader;
 use super::site::Site;
 use super::value::Value;
 use crate::error::{Error, Result};
