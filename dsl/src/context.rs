@@ -2,8 +2,9 @@
 
 use crate::front::Value;
 use crate::output::Output;
+use crate::place::Place;
 use crate::run::Source;
-use crate::widgets::Widgets;
+use crate::widgets::registry::Widgets;
 use crate::widgets::stage::Stage;
 use convscope_engine::data::Image;
 use convscope_engine::digest::{Digested, digest};
@@ -15,22 +16,6 @@ use convscope_engine::{Error, Job, Model, Result, seal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The folders of a session.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The folder that inputs are resolved against.
-    pub inputs: PathBuf,
-    /// The folder that `save` writes to.
-    pub outputs: PathBuf,
-}
-
-impl Default for Place {
-    /// The working folder for both.
-    fn default() -> Self {
-        Place { inputs: PathBuf::new(), outputs: PathBuf::new() }
-    }
-}
 
 /// The state that the functions of a session share; cheap to clone.
 #[derive(Clone)]

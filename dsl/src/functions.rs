@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::convert::{cast, kind};
 use crate::fault::{Fallible, Raise, raise};
 use crate::library::Library;
-use crate::output::Shown;
+use crate::shown::Shown;
 use convscope_engine::data::{Dataset, Image, Signal, Volume};
 use convscope_engine::inspect::Summarise as _;
 use convscope_engine::params::Value;
@@ -164,7 +164,7 @@ fn one(value: &Dynamic) -> String {
         return crate::values::tensor::describe(&t);
     }
     if let Some(p) = cast::<ProbeArg>(value) {
-        return crate::bind::describe(&p);
+        return crate::values::probe::describe(&p);
     }
     match crate::convert::value(value) {
         Ok(Value::Subject(s)) => s.to_string(),

@@ -1,19 +1,11 @@
 //! The interface to the destination of results (terminal, report or notebook), which the session's caller supplies.
 
-use crate::run::states::ClusterRequest;
-use crate::widgets::Widget;
+use crate::run::request::ClusterRequest;
+use crate::shown::Shown;
+use crate::widgets::state::Widget;
 use convscope_engine::data::Image;
 use convscope_engine::states::StateFile;
-use convscope_engine::{Artifact, Error, Result};
-
-/// A shown value.
-#[derive(Clone, Debug)]
-pub enum Shown {
-    /// A plain value as text.
-    Text(String),
-    /// A result with figures, tables, plots.
-    Artifact(Box<Artifact>),
-}
+use convscope_engine::{Error, Result};
 
 /// The destination of what a script prints and shows.
 pub trait Output: Send + Sync {

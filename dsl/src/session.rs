@@ -4,6 +4,7 @@
 //! ends the cell and not the process.
 
 mod outcome;
+mod reaction;
 mod stack;
 
 pub use outcome::CellResult;
@@ -11,14 +12,16 @@ use outcome::{defect, ends_quietly, failed, stopped, text_too_long};
 
 use crate::bounds::{free, limits};
 use crate::compiled::compiled_below;
-use crate::context::{Context, Place};
+use crate::context::Context;
 use crate::depth::DepthCheck;
 use crate::diag::{Diagnostic, Known, Origin, Origins};
 use crate::fault::CaughtError;
 use crate::library::{Function, Kind, Library};
 use crate::memory::Watch;
 use crate::natives::TooLong;
-use crate::output::{Output, Shown};
+use crate::output::Output;
+use crate::place::Place;
+use crate::shown::Shown;
 use convscope_engine::error::Kind as ErrorKind;
 use convscope_engine::{Error, Job};
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};

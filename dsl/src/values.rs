@@ -6,6 +6,7 @@ pub mod image;
 pub mod json;
 pub mod net;
 pub mod predictions;
+pub mod probe;
 pub mod random;
 pub mod recordings;
 pub mod subject;

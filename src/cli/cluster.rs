@@ -4,8 +4,8 @@
 use super::terminal::print_err;
 use clap::Args;
 use convscope_dsl::run::Run;
+use convscope_dsl::run::request::ClusterRequest;
 use convscope_dsl::run::source::absolute;
-use convscope_dsl::run::states::ClusterRequest;
 use convscope_engine::params::{Params as _, Value};
 use convscope_engine::states::StateFile;
 use convscope_engine::table::ClusterOptions;

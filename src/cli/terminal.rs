@@ -4,7 +4,7 @@
 
 use super::bars::Bars;
 use super::{cluster, stdout};
-use convscope_dsl::run::states::ClusterRequest;
+use convscope_dsl::run::request::ClusterRequest;
 use convscope_dsl::{Output, Shown};
 use convscope_engine::job::StopSignal;
 use convscope_engine::show::{TextStyle, to_text};

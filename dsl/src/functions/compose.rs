@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::convert::{cast, kind, number, numbers};
 use crate::fault::Raise;
 use crate::library::Library;
-use crate::output::Shown;
+use crate::shown::Shown;
 use convscope_engine::error::did_you_mean;
 use convscope_engine::params::unknown_option;
 use convscope_engine::show::{Mark, Part, Plot, Series};

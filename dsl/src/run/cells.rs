@@ -2,11 +2,12 @@
 
 use super::keep::Kept;
 use super::source::Source;
-use crate::context::Place;
 use crate::diag::Diagnostic;
 use crate::notebook::{CellKind, cells};
-use crate::output::{Output, Shown};
+use crate::output::Output;
+use crate::place::Place;
 use crate::session::Session;
+use crate::shown::Shown;
 use base64::Engine as _;
 use convscope_engine::show::{TextStyle, png, to_html, to_text};
 use convscope_engine::{Error, Job, Result};

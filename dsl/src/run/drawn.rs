@@ -3,7 +3,7 @@
 
 use super::keep::Event;
 use super::script::Recording;
-use crate::output::Shown;
+use crate::shown::Shown;
 use convscope_engine::run::finished::ArrayDigest;
 use convscope_engine::run::{Array, Content, RunOutput, finished};
 use convscope_engine::show::report::drawn as drawn_section;

@@ -1,9 +1,11 @@
 //! Writes the script of `convscope explain`: the usual probes of a net on an image, a signal or a volume.
 
 mod head;
+mod literals;
 mod values;
 
 use self::head::refusal;
+use self::literals::{literal, quoted};
 use self::values::Values;
 use super::source::Source;
 use convscope_engine::load::LoadOptions;
@@ -329,22 +331,4 @@ fn concerns_reader(note: &str) -> bool {
         "ranks",
     ];
     words.iter().any(|word| note.contains(word))
-}
-
-/// JSON as a literal in script syntax.
-fn literal(value: &Value) -> Result<String> {
-    Ok(match value {
-        Value::Object(map) => {
-            let entries = map.iter().map(|(k, v)| Ok(format!("{k}: {}", literal(v)?))).collect::<Result<Vec<_>>>()?;
-            format!("#{{ {} }}", entries.join(", "))
-        }
-        Value::Array(list) => format!("[{}]", list.iter().map(literal).collect::<Result<Vec<_>>>()?.join(", ")),
-        Value::String(text) => quoted(text)?,
-        other => other.to_string(),
-    })
-}
-
-/// A text as a literal in script syntax.
-fn quoted(text: &str) -> Result<String> {
-    serde_json::to_string(text).map_err(|e| Error::internal(e.to_string()))
 }

@@ -1,7 +1,8 @@
 //! An output that forwards everything and keeps what was printed and shown, in order, for report and record.
 
-use crate::output::{Output, Shown};
-use crate::run::states::ClusterRequest;
+use crate::output::Output;
+use crate::run::request::ClusterRequest;
+use crate::shown::Shown;
 use convscope_engine::data::Image;
 use convscope_engine::limits::PRINTED;
 use convscope_engine::states::StateFile;

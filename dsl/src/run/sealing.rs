@@ -2,12 +2,10 @@
 //! Everything else is forbidden ([`convscope_engine::seal`]).
 
 use super::source::absolute;
-use crate::output::Output;
-use convscope_engine::load::fetch::{self, cache};
-use convscope_engine::load::{fetch_hub, hub_cache};
-use convscope_engine::seal::broker::Want;
+use convscope_engine::load::fetch::cache;
+use convscope_engine::load::hub_cache;
 use convscope_engine::seal::{Bounds, Seal, real};
-use convscope_engine::{Error, Kind, Result};
+use convscope_engine::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// What the user permits besides the script's files.
@@ -87,36 +85,6 @@ impl Sealing {
         let read = self.roots.iter().chain(&self.allowed.inputs).map(|p| real(p)).collect();
         Bounds { read, command: self.allowed.command.clone(), ..Bounds::default() }.may_read(path)
     }
-
-    /// Serves a request of a sealed run, where it is permitted.
-    ///
-    /// # Errors
-    /// Where it is not permitted, or fails.
-    pub fn serve(&self, want: &Want, output: &dyn Output) -> Result<String> {
-        let report = |line: &str| output.progress(line, 0, 0);
-        if let Want::Line(prompt) = want {
-            return match self.asks {
-                true => output.ask(prompt),
-                false => Err(Error::value("`input`: there are no more lines to read")),
-            };
-        }
-        if self.allowed.offline {
-            return Err(want.forbidden());
-        }
-        match want {
-            Want::Net(name) => fetch::fetch(name, &report).map(drop)?,
-            Want::Labels => fetch::imagenet_labels(&report).map(drop)?,
-            Want::Photos => fetch::sample_images()[0].load(&report).map(drop)?,
-            Want::Hub(id) if self.allowed.fetch => fetch_hub(id, &report)?,
-            Want::Hub(id) => {
-                let message = format!("`hf:{id}` is not fetched: a sealed run has no network");
-                let hint = format!("if you trust it: {} --allow-fetch", self.allowed.command);
-                return Err(Error::new(Kind::Io, message).hint(hint));
-            }
-            Want::Line(_) => {}
-        }
-        Ok(String::new())
-    }
 }
 
 #[cfg(test)]
@@ -124,6 +92,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::output::Silent;
+    use convscope_engine::seal::broker::Want;
 
     #[test]
     fn what_is_not_declared_is_not_read_and_what_is_not_allowed_not_fetched() {

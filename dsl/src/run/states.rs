@@ -4,36 +4,16 @@
 use super::engine;
 use super::script::{Recording, Run};
 use super::source::Source;
-use crate::context::Place;
 use crate::output::Silent;
+use crate::place::Place;
 use convscope_engine::digest::digest;
 use convscope_engine::error::Kind;
 use convscope_engine::run::Numerics;
 use convscope_engine::states::{Ledger, Listing, StateFile};
-use convscope_engine::table::ClusterOptions;
 use convscope_engine::{Error, Job, Result};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// A request to a cluster.
-#[derive(Clone, Debug)]
-pub struct ClusterRequest {
-    /// The address of its scheduler: HOST:PORT.
-    pub address: String,
-    /// How the images are divided among tasks.
-    pub options: ClusterOptions,
-    /// The script.
-    pub source: Source,
-    /// The script's folders; the folder of outputs also has what a resumed run needs.
-    pub place: Place,
-    /// The values that `param` returns.
-    pub params: BTreeMap<String, String>,
-    /// The seed of all random numbers.
-    pub seed: u64,
-    /// The memory that probes may use, bytes.
-    pub memory: u64,
-}
 
 /// The facts that must be equal in states that are joined: engine, numerics, script, parameters.
 ///

@@ -1,7 +1,7 @@
 //! How a cell or a script ended: a value, an error, an interrupt, or a panic in native code.
 
 use crate::diag::Diagnostic;
-use crate::output::Shown;
+use crate::shown::Shown;
 use convscope_engine::Error;
 use convscope_engine::error::Kind;
 

@@ -1,11 +1,13 @@
 //! `explore`: the user drags an occluding patch over a photo and sees the net's predictions change.
 
-use super::{Live, State, options, show};
+use super::opening::show;
+use super::registry::{Explored, Live};
+use super::state::State;
 use crate::context::Context;
-use crate::convert::{cast, kind};
+use crate::convert::{cast, kind, options};
 use crate::fault::Raise;
 use crate::library::Library;
-use crate::output::Shown;
+use crate::shown::Shown;
 use convscope_engine::data::Image;
 use convscope_engine::params::Value as Given;
 use convscope_engine::probes::attribution::occluder::Occluder;
@@ -14,10 +16,6 @@ use convscope_engine::{Error, Model, Result};
 use rhai::Dynamic;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-
-/// The occluder of a widget.
-#[derive(Clone)]
-pub struct Explored(Occluder);
 
 impl Explored {
     /// The changes of state for the patch position in `values`.
@@ -55,7 +53,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
     );
     let shared = context.clone();
     library.add("explore(net, image, options: map)", "", move |net: Dynamic, image: Dynamic, given: rhai::Map| {
-        explore(&shared, &net, &image, &options(&given)?).raise()
+        explore(&shared, &net, &image, &options(&given).raise()?).raise()
     });
 }
 

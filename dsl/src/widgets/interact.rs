@@ -1,39 +1,24 @@
 //! `slider` and `interact`: a closure that is called again whenever one of its sliders is moved.
 
-use super::{Live, State, Widgets, control, options, show};
+use super::opening::show;
+use super::registry::{Interaction, Live, Slider, Widgets};
+use super::state::State;
 use crate::context::Context;
 use crate::convert::kind;
 use crate::fault::{Fallible, Raise};
 use crate::library::Library;
-use crate::output::Shown;
+use crate::shown::Shown;
 use crate::widgets::stage::Kept;
 use convscope_engine::error::did_you_mean;
 use convscope_engine::params::unknown_option;
 use convscope_engine::{Error, Result};
 use rhai::{Dynamic, FnPtr, NativeCallContext};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The options of `slider`.
 pub const SLIDER: [&str; 2] = ["value", "step"];
 /// The default number of steps of a slider over fractions.
 const DEFAULT_STEPS: f64 = 100.0;
-
-/// A number between two ends that the user can move.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slider {
-    /// The name of the closure's parameter.
-    pub name: String,
-    /// The lower end.
-    pub low: f64,
-    /// The upper end.
-    pub high: f64,
-    /// Its step.
-    pub step: f64,
-    /// Its initial value.
-    pub value: f64,
-    /// Whether its values are integers.
-    pub whole: bool,
-}
 
 impl Slider {
     fn new(name: &str, low: &Dynamic, high: &Dynamic, given: &rhai::Map) -> Result<Self> {
@@ -81,14 +66,6 @@ impl Slider {
     }
 }
 
-/// A closure with its sliders.
-#[derive(Clone)]
-pub struct Interaction {
-    /// The closure, with the variables that it captured.
-    pub function: FnPtr,
-    sliders: Vec<Slider>,
-}
-
 impl Interaction {
     /// The closure's arguments from the front end's values; those that are missing or no number have their defaults.
     pub fn arguments(&self, values: &Map<String, Value>) -> Vec<Dynamic> {
@@ -113,7 +90,7 @@ pub fn bind(library: &mut Library<'_>, context: &Context) {
         "slider(name: text, low: number, high: number, options: map) -> slider",
         "",
         move |name: &str, low: Dynamic, high: Dynamic, given: rhai::Map| {
-            options(&given)?;
+            crate::convert::options(&given).raise()?;
             slider(&shared, name, &low, &high, &given).raise()
         },
     );
@@ -189,4 +166,9 @@ fn interact(context: &Context, call: &NativeCallContext<'_>, function: FnPtr) ->
 /// Where an image cannot be read.
 pub fn shown(value: &Dynamic, kept: &Kept) -> Result<Option<Shown>> {
     if value.is_unit() { Ok(kept.shown.last().cloned()) } else { crate::functions::shown(value).map(Some) }
+}
+
+/// The description of a slider for front ends.
+fn control(slider: &Slider) -> Value {
+    json!({ "name": slider.name, "low": slider.low, "high": slider.high, "step": slider.step, "value": slider.value })
 }

@@ -1,8 +1,9 @@
 //! An output that forwards, except while a widget's closure runs: then it captures for the widget.
 
-use crate::output::{Output, Shown};
-use crate::run::states::ClusterRequest;
-use crate::widgets::Widget;
+use crate::output::Output;
+use crate::run::request::ClusterRequest;
+use crate::shown::Shown;
+use crate::widgets::state::Widget;
 use convscope_engine::data::Image;
 use convscope_engine::states::StateFile;
 use convscope_engine::{Error, Result};

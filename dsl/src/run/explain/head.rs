@@ -1,6 +1,7 @@
 //! Which of several outputs is explained, and which probes do not apply to the net.
 
-use super::{Question, concerns_reader, quoted};
+use super::literals::{literal, quoted};
+use super::{Question, concerns_reader};
 use convscope_engine::graph::closing::Closing;
 use convscope_engine::load::{Labels, LoadOptions, labels, load_model};
 use convscope_engine::model::outputs::{Evidence, OutputKind};
@@ -31,7 +32,7 @@ impl Head {
     /// Where a name has no form in a script.
     pub(super) fn call(&self) -> Result<String> {
         let Some(name) = &self.name else { return Ok(String::new()) };
-        let labels = self.labels.as_ref().map(|names| super::literal(&serde_json::json!(names))).transpose()?;
+        let labels = self.labels.as_ref().map(|names| literal(&serde_json::json!(names))).transpose()?;
         Ok(format!(".output({}{})", quoted(name)?, labels.map(|list| format!(", {list}")).unwrap_or_default()))
     }
 }

@@ -1,6 +1,6 @@
 //! Outputs whose numbers are no classes: statements that find the largest number.
 
-use super::quoted;
+use super::literals::quoted;
 use convscope_engine::graph::Op;
 use convscope_engine::{Model, Result};
 
