@@ -20,6 +20,7 @@ mod sidecar;
 mod state_dict;
 pub mod tensors;
 pub mod torch;
+mod weight_file;
 pub mod zoo;
 
 use std::path::Path;
