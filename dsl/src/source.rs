@@ -92,11 +92,11 @@ fn token_within(rest: &str, first: char, depth: usize) -> (Class, usize) {
         c if c.is_alphabetic() || c == '_' => (Class::Word, while_(&|c| c.is_alphanumeric() || c == '_')),
         c if c.is_ascii_digit() => (Class::Number, number(rest)),
         _ => {
-            const LONG: [&str; 32] = [
+            const OPERATORS: [&str; 32] = [
                 "..=", "...", "<<=", ">>=", "**=", "#{", "==", "!=", "<=", ">=", "&&", "||", "=>", "->", "..", "::",
                 "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "**", "<<", ">>", "??", "?.", ":=", "++", "--",
             ];
-            let len = LONG.iter().find(|m| rest.starts_with(**m)).map_or(first.len_utf8(), |m| m.len());
+            let len = OPERATORS.iter().find(|m| rest.starts_with(**m)).map_or(first.len_utf8(), |m| m.len());
             (Class::Mark, len)
         }
     }

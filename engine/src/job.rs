@@ -12,10 +12,10 @@ use std::sync::{Arc, OnceLock};
 
 /// Floating-point operations between two checks of the interrupt, if one sample needs no more: some tenths of a second on
 /// two cores.
-const WORK: u64 = 96_000_000_000;
+const FLOPS_PER_CHECK: u64 = 96_000_000_000;
 
 /// Memory that the program itself takes, bytes.
-const PROGRAM: u64 = 72 << 20;
+const PROGRAM_BYTES: u64 = 72 << 20;
 
 /// Size of the pack cache, in copies of the convolutions' weights: panels of plain sums forward and Winograd tiles backward, or
 /// Winograd tiles both ways.
@@ -180,7 +180,7 @@ impl Job {
     /// forward and a backward pass as three.
     pub fn through(&self, model: &Model, passes: u64, values: usize, most: usize) -> usize {
         let each = (passes * model.flops()).max(1);
-        self.batch(model, values, most).min((WORK / each).max(1) as usize)
+        self.batch(model, values, most).min((FLOPS_PER_CHECK / each).max(1) as usize)
     }
 }
 
@@ -191,7 +191,7 @@ fn held(model: &Model) -> u64 {
     let each = graph.ids().filter(is_conv).map(|id| graph.params(id, model.weights()));
     let packed = if model.has_pack_cache() { each.sum() } else { each.max().unwrap_or(0) };
     let copies = if model.has_winograd_forward() { PACK_COPIES_WINOGRAD_FORWARD } else { PACK_COPIES };
-    PROGRAM + 4 * (model.weights().count() as u64 + copies * packed as u64)
+    PROGRAM_BYTES + 4 * (model.weights().count() as u64 + copies * packed as u64)
 }
 
 /// The iterator of [`Job::steps`].

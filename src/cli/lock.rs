@@ -9,7 +9,7 @@ use convscope_dsl::run::locking::{lock_file, report};
 use convscope_dsl::run::script::copy_folder;
 use convscope_dsl::run::{Locking, Made, Source};
 use convscope_engine::run::Finished;
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::{Result, atomic};
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub struct LockScript {
     #[arg(long, short)]
     out: Option<PathBuf>,
     /// The most values of an array that the lock keeps in full, by which a difference is located; of longer ones it keeps some.
-    #[arg(long, default_value_t = KEPT, value_name = "N")]
+    #[arg(long, default_value_t = MAX_KEPT_VALUES, value_name = "N")]
     values: usize,
     /// Print the lock.
     #[arg(long)]

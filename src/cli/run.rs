@@ -9,7 +9,7 @@ use clap::Args;
 use convscope_dsl::run::states::{facts, ledger_of};
 use convscope_dsl::run::{Executed, Recording, Run, Source, values};
 use convscope_dsl::{CellResult, Diagnostic, Place, Session};
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::{Error, Job, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub struct RunScript {
     #[arg(long, hide = true)]
     record: Option<PathBuf>,
     /// The most values of an array that the record keeps.
-    #[arg(long, hide = true, default_value_t = KEPT)]
+    #[arg(long, hide = true, default_value_t = MAX_KEPT_VALUES)]
     values: usize,
     #[command(flatten)]
     pub(super) params: Params,

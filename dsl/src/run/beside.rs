@@ -9,7 +9,7 @@ use convscope_engine::limits::TEXT;
 use convscope_engine::regular;
 use convscope_engine::run::array::unpack;
 use convscope_engine::run::finished::{ARRAYS, is_inside};
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::run::{CompareRule, Content, Lock, RunOutput, archive};
 use convscope_engine::show::sealed;
 use std::collections::BTreeMap;
@@ -126,13 +126,13 @@ pub(super) fn whole_outputs(lock: &Lock, files: &mut archive::Files) -> Result<W
         }
         if name == ARRAYS {
             for (name, array) in unpack(&raw).map_err(|e| tampered(ARRAYS, e.message))? {
-                check_whole(lock, &name, &RunOutput::array(name.clone(), &array, KEPT))?;
+                check_whole(lock, &name, &RunOutput::array(name.clone(), &array, MAX_KEPT_VALUES))?;
                 whole.insert(name, Content::Array(array));
             }
             continue;
         }
         let content = Content::of_file(name, &raw);
-        check_whole(lock, name, &RunOutput::file(name, &raw, &content, KEPT))?;
+        check_whole(lock, name, &RunOutput::file(name, &raw, &content, MAX_KEPT_VALUES))?;
         whole.insert(name.to_string(), content);
     }
     Ok((whole, parts))

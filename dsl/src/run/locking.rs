@@ -5,7 +5,7 @@ use super::rerun::{Elsewhere, Ended, Rerun};
 use super::sealing::{Allowed, Sealing};
 use super::source::Source;
 use crate::output::Output;
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::run::{Finished, Lock, compare, finished};
 use convscope_engine::{Error, Result, atomic};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ impl Locking {
             memory: None,
             threads: None,
             params: BTreeMap::new(),
-            values: KEPT,
+            values: MAX_KEPT_VALUES,
             progress: true,
             allowed: allowed.clone(),
         }

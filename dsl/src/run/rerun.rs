@@ -5,7 +5,7 @@ use super::source::absolute;
 use super::temporary::Temporary;
 use crate::output::Output;
 use convscope_engine::run::Finished;
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::seal::children;
 use convscope_engine::{Error, Kind, Result};
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ impl Default for Rerun {
             memory: 1024,
             params: BTreeMap::new(),
             threads: None,
-            values: KEPT,
+            values: MAX_KEPT_VALUES,
             progress: false,
             sealing: None,
         }

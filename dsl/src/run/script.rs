@@ -10,7 +10,7 @@ use crate::place::Place;
 use crate::session::{CellResult, Session};
 use convscope_engine::digest::Digested;
 use convscope_engine::reads::{self, FileRead};
-use convscope_engine::run::output::KEPT;
+use convscope_engine::run::output::MAX_KEPT_VALUES;
 use convscope_engine::run::{Finished, InputFile, Numerics, Record, RunOutput};
 use convscope_engine::{Error, Job, Kind, Result, atomic, seal};
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub struct Recording {
 
 impl Default for Recording {
     fn default() -> Self {
-        Recording { values: KEPT, whole: false, inside: false, last: false }
+        Recording { values: MAX_KEPT_VALUES, whole: false, inside: false, last: false }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::Result;
 use std::collections::VecDeque;
 
 /// Trials of a line search.
-const TRIALS: usize = 20;
+const MAX_TRIALS: usize = 20;
 /// The Armijo constant: the share of the expected gain that a step must reach.
 const ARMIJO: f64 = 1e-4;
 
@@ -91,7 +91,7 @@ impl Optimiser for LbfgsOptimiser {
             direction = self.direction(&free);
         }
         let mut length = 1.0;
-        for _ in 0..TRIALS {
+        for _ in 0..MAX_TRIALS {
             let mut next: Vec<f64> = params.iter().zip(&direction).map(|(p, d)| p + length * d).collect();
             self.project(&mut next);
             let s: Vec<f64> = next.iter().zip(params.iter()).map(|(n, p)| n - p).collect();

@@ -16,7 +16,7 @@ use crate::tensor::to_f64;
 use candle_core::Tensor;
 
 /// How far a probability may lie outside 0 to 1 in a quantised net.
-const BEYOND: f64 = 0.02;
+const MAX_PROBABILITY_EXCESS: f64 = 0.02;
 
 /// A box that a detector found.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,7 +120,8 @@ impl Detector {
         }
         let columns = &self.columns;
         let all = (0..columns.candidates).flat_map(|c| (0..columns.classes).map(move |k| columns.class_at(c, k)));
-        let wrong = all.map(|at| scores[at]).find(|v| *v > 1.0 + BEYOND || *v < -BEYOND);
+        let wrong =
+            all.map(|at| scores[at]).find(|v| *v > 1.0 + MAX_PROBABILITY_EXCESS || *v < -MAX_PROBABILITY_EXCESS);
         wrong.map_or(Ok(()), |score| {
             Err(Error::subject(format!(
                 "a box of `{}` has the score {score:.3}, which is no probability: its outputs are read wrongly",

@@ -11,9 +11,9 @@ use serde::Serialize;
 use std::fmt;
 
 /// Tolerance on another engine or class of numerics: the mean difference of the small pictures of two images, of 255.
-const SHADES: f64 = 4.0;
+const MEAN_SHADE_TOLERANCE: f64 = 4.0;
 /// Tolerances there for numbers within texts, which are rounded.
-const SAID: CompareRule = CompareRule::Close { absolute: 2e-3, relative: 5e-2 };
+const TEXT_NUMBER_RULE: CompareRule = CompareRule::Close { absolute: 2e-3, relative: 5e-2 };
 
 /// A difference between a locked output and a new one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -124,7 +124,7 @@ fn by_content(
             match locked {
                 Some(locked) if by_bits => line(name, locked, text, |a, b| a == b),
                 Some(locked) => {
-                    let rule = if rule == CompareRule::Bits { SAID } else { rule };
+                    let rule = if rule == CompareRule::Bits { TEXT_NUMBER_RULE } else { rule };
                     line(name, locked, text, |a, b| alike(a, b, rule))
                 }
                 None if elsewhere => None,
@@ -232,7 +232,8 @@ fn pictures(entry: &RunOutput, image: &crate::data::Image) -> Option<Difference>
     let found = sketch(image);
     let sum: f64 = kept.iter().zip(&found).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
     let mean = sum / found.len().max(1) as f64;
-    (mean > SHADES).then(|| Difference::said(&entry.name, format!("the picture is {mean:.1} of 255 away")))
+    (mean > MEAN_SHADE_TOLERANCE)
+        .then(|| Difference::said(&entry.name, format!("the picture is {mean:.1} of 255 away")))
 }
 
 /// The first line that is not as it was.

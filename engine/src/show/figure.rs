@@ -39,7 +39,7 @@ const GAP: f64 = 18.0;
 /// The least width of a column of artifacts side by side, px.
 const MIN_COLUMN: f64 = 130.0;
 /// The font size of captions and ticks, px.
-const SMALL: f64 = 11.0;
+const SMALL_TEXT: f64 = 11.0;
 /// The font size of running text, px.
 const TEXT: f64 = 12.5;
 
@@ -187,7 +187,7 @@ fn whole(artifact: &Artifact, width: f64, outermost: bool, look: Look) -> Result
     for (i, note) in artifact.notes.iter().enumerate().filter(|_| !caption) {
         // All letters of a figure have one typeface, so code needs no marks.
         let note = note.replace('`', "");
-        scene.below(paragraph(&note, SMALL + 0.5, text, 6, SOFT, false), if i == 0 { 10.0 } else { 2.0 });
+        scene.below(paragraph(&note, SMALL_TEXT + 0.5, text, 6, SOFT, false), if i == 0 { 10.0 } else { 2.0 });
     }
     Ok(scene)
 }

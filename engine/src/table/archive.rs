@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 /// Bytes of a text beside an image; longer ones are cut off.
-const TEXT: u64 = 1 << 16;
+const MAX_TEXT_BYTES: u64 = 1 << 16;
 
 /// One sample.
 #[derive(Default)]
@@ -81,7 +81,7 @@ impl Archive {
                 let length =
                     usize::try_from(entry.size()).map_err(|_| Error::format("a member that fits no memory"))?;
                 current.image.get_or_insert((place, length));
-            } else if entry.size() <= TEXT
+            } else if entry.size() <= MAX_TEXT_BYTES
                 && (member == "json"
                     || named(&member, columns)
                     || all.filtered.iter().any(|f| f.name.eq_ignore_ascii_case(&member)))

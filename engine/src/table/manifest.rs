@@ -14,7 +14,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Rows of a block.
-const BLOCK: usize = 256;
+const BLOCK_ROWS: usize = 256;
 
 /// A CSV file.
 pub struct Manifest {
@@ -86,7 +86,7 @@ impl Manifest {
             if !reader.read_record(&mut record).map_err(damaged)? {
                 break;
             }
-            if rows % BLOCK == 0 {
+            if rows % BLOCK_ROWS == 0 {
                 places.push(place);
             }
             for (_, column, numeric) in &mut attributes {
@@ -111,17 +111,17 @@ impl Manifest {
     }
 
     fn field(&self, row: usize, column: usize) -> Result<String> {
-        let block = row / BLOCK;
+        let block = row / BLOCK_ROWS;
         let read = || {
             let place = self.places.get(block).ok_or_else(|| Error::not_found(format!("no row {row}")))?;
             let mut from = BufReader::new(self.source.reader(0));
             from.seek(SeekFrom::Start(*place)).map_err(|e| Error::format(e.to_string()))?;
             let mut builder = csv::ReaderBuilder::new();
             builder.delimiter(self.separator).trim(csv::Trim::All).has_headers(false);
-            builder.from_reader(from).into_records().take(BLOCK).map(|r| r.map_err(damaged)).collect()
+            builder.from_reader(from).into_records().take(BLOCK_ROWS).map(|r| r.map_err(damaged)).collect()
         };
         let block = self.blocks.get(block, read)?;
-        let record = block.get(row % BLOCK).ok_or_else(|| Error::not_found(format!("no row {row}")))?;
+        let record = block.get(row % BLOCK_ROWS).ok_or_else(|| Error::not_found(format!("no row {row}")))?;
         Ok(record.get(column).unwrap_or_default().to_string())
     }
 }

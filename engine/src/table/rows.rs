@@ -100,7 +100,7 @@ impl ColumnChoice {
 pub struct Blocks<T>(Mutex<VecDeque<(usize, Arc<Vec<T>>)>>);
 
 /// Blocks kept.
-const KEPT: usize = 8;
+const KEPT_BLOCKS: usize = 8;
 
 impl<T> Blocks<T> {
     /// No blocks yet.
@@ -119,7 +119,7 @@ impl<T> Blocks<T> {
         }
         let block = Arc::new(read()?);
         kept.push_front((number, block.clone()));
-        kept.truncate(KEPT);
+        kept.truncate(KEPT_BLOCKS);
         Ok(block)
     }
 }

@@ -8,7 +8,7 @@ use crate::signal::go_on;
 use std::sync::Arc;
 
 /// Rows between two looks at the interrupt.
-const LOOK: usize = 4096;
+const ROWS_PER_CHECK: usize = 4096;
 
 /// Some rows of others.
 pub struct Selected {
@@ -27,7 +27,7 @@ impl Selected {
         let (filter, candidates) = rows.prepare(filter)?;
         let (mut runs, mut count, mut next) = (Vec::new(), 0, None);
         for row in candidates.into_iter().flatten() {
-            if row % LOOK == 0 {
+            if row % ROWS_PER_CHECK == 0 {
                 go_on()?;
             }
             if !filter.holds(|name| rows.value(row, name)).context(|| format!("row {row}"))? {

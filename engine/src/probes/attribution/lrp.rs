@@ -176,7 +176,7 @@ impl Probe for Lrp {
             "the score {:.6} = {total:.6} at the input + {biases:.6} taken by biases + {lost:.6} by stabilisers, padding and silent outputs",
             start.score
         ));
-        if start.score != 0.0 && total.abs() < LITTLE * start.score.abs() {
+        if start.score != 0.0 && total.abs() < MIN_EXPLAINED_SHARE * start.score.abs() {
             artifact = artifact.note(
                 "biases take nearly all relevance in this net, so the map tells little of the score; `deep_lift` and \
                  `integrated_gradients` explain it against a baseline",
@@ -292,16 +292,16 @@ impl Start {
 }
 
 /// Share of the score that reaches the input, below which a note says that the map explains little of it.
-const LITTLE: f64 = 0.1;
+const MIN_EXPLAINED_SHARE: f64 = 0.1;
 
 /// Share of the score below which a loss is not listed.
-const NOTICEABLE: f64 = 1e-6;
+const MIN_LISTED_LOSS: f64 = 1e-6;
 
 /// A row for each layer whose bias absorbs relevance, or which loses some.
 fn account(graph: &Graph, entries: &[(NodeId, LayerBudget)], score: f64) -> Table {
     let mut table = Table::new(["layer", "kind", "arrived", "passed", "biases", "lost"]);
     for (id, e) in entries {
-        if e.bias != 0.0 || e.absorbed().abs() > NOTICEABLE * score.abs() {
+        if e.bias != 0.0 || e.absorbed().abs() > MIN_LISTED_LOSS * score.abs() {
             let node = graph.node(*id);
             table.push([
                 Cell::from(node.name.as_str()),

@@ -179,12 +179,13 @@ impl Invert {
 
     /// A data set: medians a layer, and the pictures of the first images.
     fn table(&self, model: &Model, nodes: &[NodeId], data: &Dataset, job: &Job) -> Result<Artifact> {
-        const SHOWN: usize = 6;
+        const SHOWN_IMAGES: usize = 6;
         let space = Space::of_any(model)?;
         let mut table = Table::new(["layer", "images", "median error", "lowest", "highest", "median distance / N"]);
         let (mut rows, mut all, mut reached) = (Vec::new(), Vec::new(), 0);
         let preprocess = model.card().preprocess()?;
-        let first = (0..data.len().min(SHOWN)).map(|i| preprocess.fit(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
+        let first =
+            (0..data.len().min(SHOWN_IMAGES)).map(|i| preprocess.fit(&data.get(i)?)).collect::<Result<Vec<_>>>()?;
         rows.extend(
             first.into_iter().enumerate().map(|(i, p)| (p, if i == 0 { "given".into() } else { String::new() })),
         );
@@ -202,7 +203,7 @@ impl Invert {
                 let code = part::of(self, model, *node, code(model, *node, &x0)?)?;
                 let inverse = self.invert(model, &space, *node, &code, name, job)?;
                 let error = least(&inverse.errors).1;
-                if i < SHOWN {
+                if i < SHOWN_IMAGES {
                     let caption = if i == 0 {
                         format!("{name}: {}", crate::show::table::short(error))
                     } else {
@@ -242,7 +243,7 @@ impl Invert {
                 mark: Mark::Bar,
             }],
         };
-        let columns = Some(data.len().clamp(1, SHOWN));
+        let columns = Some(data.len().clamp(1, SHOWN_IMAGES));
         let count = all.len();
         Ok(Artifact::new(format!("inversion of {} from {} images", model.card().name, data.len()))
             .part(Part::Pictures(Pictures {

@@ -6,7 +6,7 @@ use super::super::font::{self, Face};
 use super::super::raster::SCALE;
 use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use crate::error::Result;
 
 /// The bar's width, px.
@@ -37,15 +37,15 @@ pub fn colour_bar(ramp: &Ramp, label: &str, height: f64) -> Result<Scene> {
         let y = bottom - ramp.place(tick) * (bottom - top);
         scene.rule((BAR_WIDTH, y), (BAR_WIDTH + 3.5, y), SOFT, 0.8);
         let text = short(tick).replace('-', "−");
-        scene.write(BAR_WIDTH + 6.0, y + SMALL * 0.35, &text, SMALL, SOFT, Anchor::Start);
-        widest = widest.max(font::width(&text, SMALL, Face::Sans));
+        scene.write(BAR_WIDTH + 6.0, y + SMALL_TEXT * 0.35, &text, SMALL_TEXT, SOFT, Anchor::Start);
+        widest = widest.max(font::width(&text, SMALL_TEXT, Face::Sans));
     }
     scene.width = BAR_WIDTH + 6.0 + widest;
     if !label.is_empty() {
-        let lines = font::wrap(label, SMALL, height.max(60.0), 3);
+        let lines = font::wrap(label, SMALL_TEXT, height.max(60.0), 3);
         for line in &lines {
-            scene.width += SMALL * 1.35;
-            let base = letters(scene.width, height / 2.0, line, SMALL, INK, Anchor::Middle);
+            scene.width += SMALL_TEXT * 1.35;
+            let base = letters(scene.width, height / 2.0, line, SMALL_TEXT, INK, Anchor::Middle);
             scene.add(SceneItem::Letters(Letters { turn: -90.0, ..base }));
         }
         scene.width += 3.0;

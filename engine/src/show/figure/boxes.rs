@@ -6,7 +6,7 @@ use super::super::field::fitted;
 use super::super::font::{self, Face};
 use super::super::raster::SCALE;
 use super::super::scene::{Anchor, Scene, SceneItem};
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::map::legend;
 use crate::error::Result;
 
@@ -36,14 +36,14 @@ pub fn drawn(boxes: &Boxes, width: f64) -> Result<Scene> {
             |inset: f64| [x0 + inset, y0 + inset, (x1 - x0 - 2.0 * inset).max(0.5), (y1 - y0 - 2.0 * inset).max(0.5)];
         scene.add(SceneItem::Frame(frame(0.0), [255; 3], FRAME_WIDTH + 1.4));
         scene.add(SceneItem::Frame(frame(0.0), hue(one.group), FRAME_WIDTH));
-        let text = font::abbreviate(&one.caption, SMALL, wide);
-        let long = font::width(&text, SMALL, Face::Sans) + 6.0;
-        let line = SMALL * 1.45;
+        let text = font::abbreviate(&one.caption, SMALL_TEXT, wide);
+        let long = font::width(&text, SMALL_TEXT, Face::Sans) + 6.0;
+        let line = SMALL_TEXT * 1.45;
         // The caption is above the box, or inside where there is no room.
         let top = if y0 >= line { y0 - line } else { y0 };
         let left = x0.min(wide - long).max(0.0);
         scene.add(SceneItem::Area([left, top, long, line], hue(one.group)));
-        scene.write(left + 3.0, top + SMALL * 1.08, &text, SMALL, [255; 3], Anchor::Start);
+        scene.write(left + 3.0, top + SMALL_TEXT * 1.08, &text, SMALL_TEXT, [255; 3], Anchor::Start);
     }
     let entries: Vec<_> = boxes.names.iter().enumerate().map(|(i, n)| (hue(i), n.clone())).collect();
     scene.below(legend(&entries, wide), 6.0);

@@ -8,7 +8,7 @@ use super::super::font;
 use super::super::raster::SCALE;
 use super::super::scene::{Anchor, FAINT, INK, Letters, PAGE, SOFT, Scene, SceneItem, letters, paragraph};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::bar::ticks;
 use super::map::legend;
 use crate::error::Result;
@@ -75,7 +75,7 @@ pub fn drawn(cloud: &Cloud, width: f64) -> Result<Scene> {
         }
     }
     if low[0] > high[0] {
-        return Ok(paragraph("no points", SMALL, width, 1, SOFT, false));
+        return Ok(paragraph("no points", SMALL_TEXT, width, 1, SOFT, false));
     }
     let pictured = cloud.thumbnails.len() == cloud.points.len();
     let largest = width.min(MAX_SIDE);
@@ -113,20 +113,20 @@ fn with_axes(
     place: impl Fn(&[f64; 2]) -> (f64, f64),
 ) -> Scene {
     let (w, h) = (panel.width, panel.height);
-    let mut scene = Scene::new(w + GUTTER, h + SMALL * 3.4);
+    let mut scene = Scene::new(w + GUTTER, h + SMALL_TEXT * 3.4);
     for tick in ticks(low[0], high[0], 6) {
         let at = GUTTER + place(&[tick, low[1]]).0;
         scene.rule((at, h), (at, h + 4.0), SOFT, 0.8);
-        scene.write(at, h + SMALL * 1.5, &number(tick), SMALL, SOFT, Anchor::Middle);
+        scene.write(at, h + SMALL_TEXT * 1.5, &number(tick), SMALL_TEXT, SOFT, Anchor::Middle);
     }
     for tick in ticks(low[1], high[1], 6) {
         let at = place(&[low[0], tick]).1;
         scene.rule((GUTTER - 4.0, at), (GUTTER, at), SOFT, 0.8);
-        scene.write(GUTTER - 7.0, at + SMALL * 0.35, &number(tick), SMALL, SOFT, Anchor::End);
+        scene.write(GUTTER - 7.0, at + SMALL_TEXT * 0.35, &number(tick), SMALL_TEXT, SOFT, Anchor::End);
     }
-    let (across, upright) = (font::abbreviate(x, SMALL, w), font::abbreviate(y, SMALL, h));
-    scene.write(GUTTER + w / 2.0, h + SMALL * 2.9, &across, SMALL, INK, Anchor::Middle);
-    let name = letters(SMALL, h / 2.0, &upright, SMALL, INK, Anchor::Middle);
+    let (across, upright) = (font::abbreviate(x, SMALL_TEXT, w), font::abbreviate(y, SMALL_TEXT, h));
+    scene.write(GUTTER + w / 2.0, h + SMALL_TEXT * 2.9, &across, SMALL_TEXT, INK, Anchor::Middle);
+    let name = letters(SMALL_TEXT, h / 2.0, &upright, SMALL_TEXT, INK, Anchor::Middle);
     scene.add(SceneItem::Letters(Letters { turn: -90.0, ..name }));
     scene.put(panel, GUTTER, 0.0);
     scene

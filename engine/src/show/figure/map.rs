@@ -8,7 +8,7 @@ use super::super::font::{self, Face};
 use super::super::raster::SCALE;
 use super::super::scene::{Anchor, DARK, INK, SOFT, Scene, SceneItem, paragraph};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::bar::colour_bar;
 use crate::data::Image;
 use crate::error::Result;
@@ -115,17 +115,17 @@ pub fn legend(entries: &[(Rgb, String)], width: f64) -> Scene {
     let (mut x, mut y): (f64, f64) = (0.0, 0.0);
     let mut scene = Scene::default();
     for (hue, name) in entries {
-        let name = font::abbreviate(name, SMALL, width - 20.0);
-        let long = 16.0 + font::width(&name, SMALL, Face::Sans);
+        let name = font::abbreviate(name, SMALL_TEXT, width - 20.0);
+        let long = 16.0 + font::width(&name, SMALL_TEXT, Face::Sans);
         if x > 0.0 && x + long > width {
-            (x, y) = (0.0, y + SMALL * 1.5);
+            (x, y) = (0.0, y + SMALL_TEXT * 1.5);
         }
         scene.add(SceneItem::Area([x, y + 2.5, 10.0, 10.0], *hue));
-        scene.write(x + 15.0, y + SMALL + 0.5, &name, SMALL, INK, Anchor::Start);
+        scene.write(x + 15.0, y + SMALL_TEXT + 0.5, &name, SMALL_TEXT, INK, Anchor::Start);
         scene.width = scene.width.max(x + long);
         x += long + 14.0;
     }
-    scene.height = if entries.is_empty() { 0.0 } else { y + SMALL * 1.5 };
+    scene.height = if entries.is_empty() { 0.0 } else { y + SMALL_TEXT * 1.5 };
     scene
 }
 
@@ -133,7 +133,7 @@ pub fn legend(entries: &[(Rgb, String)], width: f64) -> Scene {
 pub fn with_lines(mut scene: Scene, lines: &[String], width: f64) -> Scene {
     let limit = scene.width.max(width.min(CAPTION_WIDTH));
     for (i, line) in lines.iter().enumerate() {
-        scene.below(paragraph(line, SMALL, limit, 5, SOFT, false), if i == 0 { 5.0 } else { 1.0 });
+        scene.below(paragraph(line, SMALL_TEXT, limit, 5, SOFT, false), if i == 0 { 5.0 } else { 1.0 });
     }
     scene
 }
@@ -204,15 +204,15 @@ impl Panels<'_> {
             })?;
             panels.push((laid, "overlay".to_string(), true));
         }
-        let mut scene = Scene::new(0.0, size.1 + SMALL * 1.6);
+        let mut scene = Scene::new(0.0, size.1 + SMALL_TEXT * 1.6);
         for (i, (picture, name, framed)) in panels.into_iter().enumerate() {
             let left = i as f64 * (size.0 + BETWEEN);
             scene.add(SceneItem::Picture([left, 0.0, size.0, size.1], picture));
             if framed && self.ground.is_cropped() {
                 frame(&mut scene, self.ground.crop(), left, size);
             }
-            let name = font::abbreviate(&name, SMALL, size.0.max(40.0));
-            scene.write(left + size.0 / 2.0, size.1 + SMALL * 1.3, &name, SMALL, SOFT, Anchor::Middle);
+            let name = font::abbreviate(&name, SMALL_TEXT, size.0.max(40.0));
+            scene.write(left + size.0 / 2.0, size.1 + SMALL_TEXT * 1.3, &name, SMALL_TEXT, SOFT, Anchor::Middle);
             scene.width = left + size.0;
         }
         Ok((scene, size.1))

@@ -7,7 +7,7 @@ use super::super::font::{self, Face};
 use super::super::raster::SCALE;
 use super::super::scene::{Anchor, DARK, Letters, SOFT, Scene, SceneItem, letters};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::bar::colour_bar;
 use crate::error::Result;
 
@@ -31,7 +31,7 @@ const BAR_ROOM: f64 = 84.0;
 pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
     let field = ValueGrid::of(&matrix.values)?;
     let ramp = Ramp::fit(matrix.scale, &field.values, None);
-    let widest = |names: &[String]| names.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
+    let widest = |names: &[String]| names.iter().map(|n| font::width(n, SMALL_TEXT, Face::Sans)).fold(0.0, f64::max);
     let beside = widest(&matrix.rows).min(MAX_NAMES_WIDTH).min(width * 0.3) + 8.0;
     let room = ((width - beside - BAR_ROOM) / field.columns.max(1) as f64).min(MAX_HEIGHT / field.rows.max(1) as f64);
     let cell = room.clamp(0.5, MAX_CELL);
@@ -45,10 +45,10 @@ pub fn drawn(matrix: &Matrix, width: f64) -> Result<Scene> {
     } else {
         cells(&mut scene, &field, &ramp, beside, cell);
     }
-    let every = (SMALL * 1.2 / cell).ceil().max(1.0) as usize;
+    let every = (SMALL_TEXT * 1.2 / cell).ceil().max(1.0) as usize;
     for (row, name) in matrix.rows.iter().enumerate().step_by(every) {
-        let y = cell * (row as f64 + 0.5) + SMALL * 0.35;
-        scene.write(beside - 6.0, y, &font::abbreviate(name, SMALL, beside - 8.0), SMALL, SOFT, Anchor::End);
+        let y = cell * (row as f64 + 0.5) + SMALL_TEXT * 0.35;
+        scene.write(beside - 6.0, y, &font::abbreviate(name, SMALL_TEXT, beside - 8.0), SMALL_TEXT, SOFT, Anchor::End);
     }
     let below = columns(&mut scene, matrix, [beside, high], cell, every);
     let bar = colour_bar(&ramp, &matrix.label, high.max(60.0))?;
@@ -68,9 +68,16 @@ fn cells(scene: &mut Scene, field: &ValueGrid, ramp: &Ramp, beside: f64, cell: f
             let colour = ramp.colour(value).unwrap_or(nan_at(0, 0));
             scene.add(SceneItem::Area([left, top, cell, cell], colour));
             let text = short((value * 1000.0).round() / 1000.0).replace('-', "−");
-            if cell >= MIN_NUMBERED_CELL && value.is_finite() && font::width(&text, SMALL, Face::Sans) < cell {
+            if cell >= MIN_NUMBERED_CELL && value.is_finite() && font::width(&text, SMALL_TEXT, Face::Sans) < cell {
                 let ink = if is_dark(colour) { [255; 3] } else { DARK };
-                scene.write(left + cell / 2.0, top + cell / 2.0 + SMALL * 0.35, &text, SMALL, ink, Anchor::Middle);
+                scene.write(
+                    left + cell / 2.0,
+                    top + cell / 2.0 + SMALL_TEXT * 0.35,
+                    &text,
+                    SMALL_TEXT,
+                    ink,
+                    Anchor::Middle,
+                );
             }
         }
     }
@@ -78,20 +85,20 @@ fn cells(scene: &mut Scene, field: &ValueGrid, ramp: &Ramp, beside: f64, cell: f
 
 /// Writes the columns' names below the cells, vertically where they do not fit; returns the height that they take.
 fn columns(scene: &mut Scene, matrix: &Matrix, [beside, high]: [f64; 2], cell: f64, every: usize) -> f64 {
-    let fits = matrix.columns.iter().all(|n| font::width(n, SMALL, Face::Sans) + 4.0 <= cell);
+    let fits = matrix.columns.iter().all(|n| font::width(n, SMALL_TEXT, Face::Sans) + 4.0 <= cell);
     let mut longest: f64 = 0.0;
     for (column, name) in matrix.columns.iter().enumerate().step_by(if fits { 1 } else { every }) {
         let x = beside + cell * (column as f64 + 0.5);
         if fits {
-            scene.write(x, high + SMALL * 1.3, name, SMALL, SOFT, Anchor::Middle);
+            scene.write(x, high + SMALL_TEXT * 1.3, name, SMALL_TEXT, SOFT, Anchor::Middle);
             continue;
         }
-        let name = font::abbreviate(name, SMALL, MAX_NAMES_WIDTH);
-        longest = longest.max(font::width(&name, SMALL, Face::Sans));
-        let upright = letters(x + SMALL * 0.35, high + 6.0, &name, SMALL, SOFT, Anchor::End);
+        let name = font::abbreviate(name, SMALL_TEXT, MAX_NAMES_WIDTH);
+        longest = longest.max(font::width(&name, SMALL_TEXT, Face::Sans));
+        let upright = letters(x + SMALL_TEXT * 0.35, high + 6.0, &name, SMALL_TEXT, SOFT, Anchor::End);
         scene.add(SceneItem::Letters(Letters { turn: -90.0, ..upright }));
     }
-    if fits { SMALL * 1.8 } else { longest + 10.0 }
+    if fits { SMALL_TEXT * 1.8 } else { longest + 10.0 }
 }
 
 /// Whether white letters are more legible on a colour than dark ones.

@@ -4,7 +4,7 @@ use super::super::artifact::Mosaic;
 use super::super::field::fitted;
 use super::super::raster::SCALE;
 use super::super::scene::{SOFT, Scene, SceneItem, paragraph};
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::cloud::{entries, hue};
 use super::map::legend;
 use crate::error::Result;
@@ -18,7 +18,7 @@ const MAX_CELL: f64 = 72.0;
 /// Where a picture cannot be drawn.
 pub fn drawn(mosaic: &Mosaic, width: f64) -> Result<Scene> {
     if mosaic.images.is_empty() {
-        return Ok(paragraph("no pictures", SMALL, width, 1, SOFT, false));
+        return Ok(paragraph("no pictures", SMALL_TEXT, width, 1, SOFT, false));
     }
     let columns = mosaic.columns.clamp(1, mosaic.images.len());
     let cell = ((width / columns as f64).min(MAX_CELL) * SCALE).floor().max(2.0) / SCALE;

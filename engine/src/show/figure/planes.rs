@@ -10,7 +10,7 @@ use super::super::raster::SCALE;
 use super::super::recorded::{VolumeMap, index};
 use super::super::scene::{Anchor, DARK, SOFT, Scene, SceneItem};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::bar::colour_bar;
 use super::map::with_lines;
 use crate::data::Image;
@@ -130,7 +130,7 @@ pub fn drawn(map: &VolumeMap, width: f64) -> Result<Scene> {
         scene.below(line, 8.0);
     }
     if let Some(ramp) = &ramp {
-        let bar = colour_bar(ramp, &map.label, (covered.1 - 1.6 * SMALL).clamp(60.0, 240.0))?;
+        let bar = colour_bar(ramp, &map.label, (covered.1 - 1.6 * SMALL_TEXT).clamp(60.0, 240.0))?;
         let left = scene.width + 10.0;
         scene.width = left + bar.width;
         scene.put(bar, left, covered.0);
@@ -163,7 +163,7 @@ impl Drawing<'_> {
     fn panel(&self, plane: &Plane, wide: f64, high: f64, over: bool) -> Result<Scene> {
         let slice = self.focus[plane.through] as f64 + 0.5;
         let picture = self.picture(plane, slice, [(high * SCALE) as usize, (wide * SCALE) as usize], over)?;
-        let mut scene = Scene::new(wide, high + 1.6 * SMALL);
+        let mut scene = Scene::new(wide, high + 1.6 * SMALL_TEXT);
         scene.add(SceneItem::Picture([0.0, 0.0, wide, high], picture));
         let share = |side: Across| {
             let at = (self.focus[side.axis] as f64 + 0.5) / self.size[side.axis] as f64;
@@ -182,7 +182,7 @@ impl Drawing<'_> {
         self.letters(plane, wide, high, &mut scene);
         let name = plane.name(self.map);
         let text = format!("{name}, {} of {}", self.focus[plane.through], self.size[plane.through]);
-        scene.write(wide / 2.0, high + 1.25 * SMALL, &text, SMALL, SOFT, Anchor::Middle);
+        scene.write(wide / 2.0, high + 1.25 * SMALL_TEXT, &text, SMALL_TEXT, SOFT, Anchor::Middle);
         Ok(scene)
     }
 
@@ -194,18 +194,18 @@ impl Drawing<'_> {
             if side.back { [last, first] } else { [first, last] }
         };
         let ([top, bottom], [left, right]) = (ends(plane.down), ends(plane.across));
-        let middle = high / 2.0 + SMALL * 0.35;
+        let middle = high / 2.0 + SMALL_TEXT * 0.35;
         let places = [
-            (top, wide / 2.0 + 9.0, SMALL + 1.0),
+            (top, wide / 2.0 + 9.0, SMALL_TEXT + 1.0),
             (bottom, wide / 2.0 + 9.0, high - 4.0),
             (left, 8.0, middle - 9.0),
             (right, wide - 8.0, middle - 9.0),
         ];
         for (letter, x, y) in places {
             for (dx, dy) in [(-0.7, 0.0), (0.7, 0.0), (0.0, -0.7), (0.0, 0.7)] {
-                scene.write(x + dx, y + dy, &letter.to_string(), SMALL, DARK, Anchor::Middle);
+                scene.write(x + dx, y + dy, &letter.to_string(), SMALL_TEXT, DARK, Anchor::Middle);
             }
-            scene.write(x, y, &letter.to_string(), SMALL, [245; 3], Anchor::Middle);
+            scene.write(x, y, &letter.to_string(), SMALL_TEXT, [245; 3], Anchor::Middle);
         }
     }
 

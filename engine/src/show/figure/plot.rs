@@ -6,7 +6,7 @@ use super::super::colour::{self, Rgb};
 use super::super::font::{self, Face};
 use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters, paragraph};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::axis::{Axis, ranges, spacing};
 use super::bar::ticks;
 use super::map::legend;
@@ -31,7 +31,7 @@ const MARGIN: (f64, f64) = (6.0, 14.0);
 /// The length of a tick, px; its text is twice as far from the axis.
 const TICK: f64 = 4.0;
 /// The font size of an axis's name, and the space for it, px.
-const LABEL: (f64, f64) = (SMALL + 1.0, 18.0);
+const LABEL: (f64, f64) = (SMALL_TEXT + 1.0, 18.0);
 
 /// The plot, at most `width` px wide.
 ///
@@ -43,7 +43,7 @@ pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
         plot.series.iter().all(|s| s.mark == Mark::Point) && plot.series.iter().map(|s| s.x.len()).sum::<usize>() > 60;
     let height = if cloud { SCATTER_HEIGHT.min(width * 0.8) } else { HEIGHT.min(width * 0.7) };
     let Some((xs, ys)) = ranges(plot) else {
-        return Ok(paragraph("no points", SMALL, width, 1, SOFT, false));
+        return Ok(paragraph("no points", SMALL_TEXT, width, 1, SOFT, false));
     };
     if let Some(scene) = single(plot, width) {
         return Ok(scene);
@@ -56,7 +56,7 @@ pub fn drawn(plot: &Plot, width: f64) -> Result<Scene> {
     }
     let named = |label: &str| if label.is_empty() { 0.0 } else { LABEL.1 };
     let marks: Vec<(f64, String)> = ticks(ys.0, ys.1, 6).into_iter().map(|t| (t, number(t))).collect();
-    let gutter = marks.iter().map(|(_, l)| font::width(l, SMALL, Face::Sans)).fold(0.0, f64::max);
+    let gutter = marks.iter().map(|(_, l)| font::width(l, SMALL_TEXT, Face::Sans)).fold(0.0, f64::max);
     let mut left = gutter + 2.0 * TICK + 1.0 + named(&plot.y_label);
     let names = Names::fitting(&plot.categories, left, width - MARGIN.1);
     left += names.overhang(left, width - MARGIN.1);
@@ -85,7 +85,7 @@ fn single(plot: &Plot, width: f64) -> Option<Scene> {
         None => {}
     }
     words.retain(|w| !w.is_empty());
-    scene.below(paragraph(&words.join("; "), SMALL + 1.0, width, 3, SOFT, false), 2.0);
+    scene.below(paragraph(&words.join("; "), SMALL_TEXT + 1.0, width, 3, SOFT, false), 2.0);
     Some(scene)
 }
 
@@ -127,7 +127,7 @@ fn chart(
     mesh.disable_x_mesh()
         .bold_line_style(line(FAINT, 0.7))
         .axis_style(line(SOFT, 0.8))
-        .label_style(text(SMALL, SOFT))
+        .label_style(text(SMALL_TEXT, SOFT))
         .axis_desc_style(text(LABEL.0, INK))
         .set_all_tick_mark_size(fine(TICK));
     if !x_label.is_empty() {
@@ -214,7 +214,7 @@ fn numbers(xs: (f64, f64), across: f64) -> Vec<(f64, String)> {
     let marked =
         |count| -> Vec<(f64, String)> { ticks(xs.0, xs.1, count).into_iter().map(|t| (t, number(t))).collect() };
     let wide = |marks: &[(f64, String)]| -> f64 {
-        let widest = marks.iter().map(|(_, l)| font::width(l, SMALL, Face::Sans)).fold(0.0, f64::max);
+        let widest = marks.iter().map(|(_, l)| font::width(l, SMALL_TEXT, Face::Sans)).fold(0.0, f64::max);
         (widest + 8.0) * marks.len() as f64
     };
     (2..=8).rev().map(marked).find(|m| wide(m) <= across).unwrap_or_else(|| marked(1))
@@ -241,14 +241,14 @@ impl Names {
     /// The names for an axis from `left` to `right`, px.
     fn fitting(categories: &[String], left: f64, right: f64) -> Names {
         let step = (right - left) / categories.len().max(1) as f64;
-        let texts: Vec<String> = categories.iter().map(|c| font::abbreviate(c, SMALL, MAX_NAME)).collect();
-        let longest = texts.iter().map(|n| font::width(n, SMALL, Face::Sans)).fold(0.0, f64::max);
+        let texts: Vec<String> = categories.iter().map(|c| font::abbreviate(c, SMALL_TEXT, MAX_NAME)).collect();
+        let longest = texts.iter().map(|n| font::width(n, SMALL_TEXT, Face::Sans)).fold(0.0, f64::max);
         let turn = match step {
-            s if categories.iter().all(|c| font::width(c, SMALL, Face::Sans) + 8.0 <= s) => Turn::Flat,
+            s if categories.iter().all(|c| font::width(c, SMALL_TEXT, Face::Sans) + 8.0 <= s) => Turn::Flat,
             s if s >= MIN_SLANTED_STEP => Turn::Slanted,
             _ => Turn::Standing,
         };
-        let every = if turn == Turn::Flat { 1 } else { ((SMALL + 2.0) / step).ceil().max(1.0) as usize };
+        let every = if turn == Turn::Flat { 1 } else { ((SMALL_TEXT + 2.0) / step).ceil().max(1.0) as usize };
         Names { texts, longest, turn, every }
     }
 
@@ -259,7 +259,7 @@ impl Names {
         }
         let step = (right - left) / self.texts.len().max(1) as f64;
         let reach = |(i, name): (usize, &String)| {
-            font::width(name, SMALL, Face::Sans) * 0.766 + SMALL * 0.6 - (left + (i as f64 + 0.5) * step)
+            font::width(name, SMALL_TEXT, Face::Sans) * 0.766 + SMALL_TEXT * 0.6 - (left + (i as f64 + 0.5) * step)
         };
         self.texts.iter().enumerate().map(reach).fold(0.0, f64::max)
     }
@@ -285,10 +285,10 @@ impl Names {
             let (at, turn) = match self.turn {
                 Turn::Flat => return,
                 Turn::Slanted => ((x + 4.0, y + 13.0), -40.0),
-                Turn::Standing => ((x + SMALL * 0.35, y + 7.0), -90.0),
+                Turn::Standing => ((x + SMALL_TEXT * 0.35, y + 7.0), -90.0),
             };
             panel.rule((*x, *y), (*x, y + 3.0), SOFT, 0.7);
-            panel.add(SceneItem::Letters(Letters { turn, ..letters(at.0, at.1, name, SMALL, SOFT, Anchor::End) }));
+            panel.add(SceneItem::Letters(Letters { turn, ..letters(at.0, at.1, name, SMALL_TEXT, SOFT, Anchor::End) }));
         }
     }
 }

@@ -8,7 +8,7 @@ use super::super::raster::SCALE;
 use super::super::recorded::{SignalMap, strongest};
 use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::bar::{colour_bar, ticks};
 use super::map::with_lines;
 use crate::error::Result;
@@ -212,7 +212,7 @@ impl Panel<'_> {
     /// Writes the range of the channel's values, and the channel's number where there are several.
     fn scale(&self, scene: &mut Scene, top: f64, channel: Option<usize>) {
         let (low, high) = self.ends();
-        let small = SMALL - 1.0;
+        let small = SMALL_TEXT - 1.0;
         for value in [low, high] {
             let text = short(value).replace('-', "−");
             scene.write(LEFT - 5.0, top + self.y(value) + small * 0.35, &text, small, SOFT, Anchor::End);
@@ -221,7 +221,7 @@ impl Panel<'_> {
             Some(channel) => format!("{channel}"),
             None => "value".to_string(),
         };
-        let base = letters(SMALL + 1.0, top + self.high / 2.0, &name, SMALL, INK, Anchor::Middle);
+        let base = letters(SMALL_TEXT + 1.0, top + self.high / 2.0, &name, SMALL_TEXT, INK, Anchor::Middle);
         scene.add(SceneItem::Letters(Letters { turn: -90.0, ..base }));
     }
 }
@@ -240,10 +240,10 @@ fn axis(map: &SignalMap, wide: f64, scene: &mut Scene) {
         let x = LEFT + tick / end * wide;
         let text = short(tick);
         scene.rule((x, top), (x, top + 3.5), SOFT, 0.8);
-        let half = font::width(&text, SMALL, Face::Sans) / 2.0;
+        let half = font::width(&text, SMALL_TEXT, Face::Sans) / 2.0;
         let x = x.min(LEFT + wide - half);
-        scene.write(x, top + 4.0 + SMALL, &text, SMALL, SOFT, Anchor::Middle);
+        scene.write(x, top + 4.0 + SMALL_TEXT, &text, SMALL_TEXT, SOFT, Anchor::Middle);
     }
-    scene.write(LEFT + wide / 2.0, top + 7.0 + 2.3 * SMALL, label, SMALL, INK, Anchor::Middle);
-    scene.height = top + 10.0 + 2.3 * SMALL;
+    scene.write(LEFT + wide / 2.0, top + 7.0 + 2.3 * SMALL_TEXT, label, SMALL_TEXT, INK, Anchor::Middle);
+    scene.height = top + 10.0 + 2.3 * SMALL_TEXT;
 }

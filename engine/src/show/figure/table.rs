@@ -3,7 +3,7 @@
 use super::super::font::{self, Face};
 use super::super::scene::{Anchor, FAINT, INK, Letters, SOFT, Scene, SceneItem, letters, paragraph};
 use super::super::table::{Cell, Table};
-use super::SMALL;
+use super::SMALL_TEXT;
 
 /// How many rows are drawn.
 const MAX_ROWS: usize = 20;
@@ -15,7 +15,7 @@ const MIN_COLUMN: f64 = 44.0;
 /// The table within `width` px.
 pub fn drawn(table: &Table, width: f64) -> Scene {
     if table.columns().is_empty() {
-        return paragraph("no columns", SMALL, width, 1, SOFT, false);
+        return paragraph("no columns", SMALL_TEXT, width, 1, SOFT, false);
     }
     let rows: Vec<Vec<String>> = table.rows().iter().take(MAX_ROWS).map(|r| r.iter().map(shown).collect()).collect();
     let natural: Vec<f64> = (0..table.columns().len())
@@ -70,7 +70,7 @@ pub fn drawn(table: &Table, width: f64) -> Scene {
         left_out.push("no rows".to_string());
     }
     if !left_out.is_empty() {
-        scene.below(paragraph(&left_out.join(", "), SMALL, width, 1, SOFT, false), 4.0);
+        scene.below(paragraph(&left_out.join(", "), SMALL_TEXT, width, 1, SOFT, false), 4.0);
     }
     scene
 }

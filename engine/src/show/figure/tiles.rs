@@ -7,7 +7,7 @@ use super::super::font::{self, Face};
 use super::super::raster::SCALE;
 use super::super::scene::{Anchor, FAINT, SOFT, Scene, SceneItem, paragraph};
 use super::super::table::short;
-use super::SMALL;
+use super::SMALL_TEXT;
 use super::bar::colour_bar;
 use super::map::with_lines;
 use crate::data::Image;
@@ -34,7 +34,7 @@ enum Content {
 /// Where a tile is neither one map nor three, or the figure would be too large.
 pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
     if grid.tiles.is_empty() {
-        return Ok(paragraph("no tiles", SMALL, width, 1, SOFT, false));
+        return Ok(paragraph("no tiles", SMALL_TEXT, width, 1, SOFT, false));
     }
     let contents = grid.tiles.iter().map(|t| content(&t.values)).collect::<Result<Vec<_>>>()?;
     let all = contents.iter().flat_map(Content::values).collect::<Vec<f32>>();
@@ -62,7 +62,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
         } else {
             (shared, grid.label.clone())
         };
-        let bar = colour_bar(&ramp, &label, (scene.height - SMALL * 1.5).clamp(90.0, 320.0))?;
+        let bar = colour_bar(&ramp, &label, (scene.height - SMALL_TEXT * 1.5).clamp(90.0, 320.0))?;
         let left = scene.width + 12.0;
         scene.width = left + bar.width;
         scene.height = scene.height.max(bar.height);
@@ -80,7 +80,7 @@ pub fn grid(grid: &Grid, width: f64) -> Result<Scene> {
 /// Where the figure would be too large.
 pub fn pictures(pictures: &Pictures, width: f64) -> Result<Scene> {
     if pictures.images.is_empty() {
-        return Ok(paragraph("no pictures", SMALL, width, 1, SOFT, false));
+        return Ok(paragraph("no pictures", SMALL_TEXT, width, 1, SOFT, false));
     }
     let count = pictures.images.len();
     let columns = if count <= 4 { pictures.columns.unwrap_or(count) } else { columns(count, pictures.columns).min(10) };
@@ -202,7 +202,7 @@ fn arrange(
     between: f64,
     lines: usize,
 ) -> (Scene, bool) {
-    let size = if wide < 46.0 { 8.5 } else { SMALL };
+    let size = if wide < 46.0 { 8.5 } else { SMALL_TEXT };
     let longest = captions.iter().map(|c| font::width(c, size, Face::Sans)).fold(0.0, f64::max);
     let captioned = longest == 0.0 || wide >= 34.0 || longest <= wide;
     let mut scene = Scene::default();

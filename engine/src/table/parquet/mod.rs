@@ -27,9 +27,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const IMAGE_BLOCK: usize = 16;
 const PLAIN_BLOCK: usize = 1024;
 /// Blocks kept a column.
-const KEPT: usize = 6;
+const KEPT_BLOCKS: usize = 6;
 /// Blocks ahead up to which those between are read and not skipped.
-const NEAR: usize = 3;
+const MAX_READ_AHEAD_BLOCKS: usize = 3;
 
 /// A Parquet file.
 pub struct Parquet {
@@ -199,7 +199,7 @@ impl Parquet {
             (cursor.group, cursor.next) = (group, 0);
         }
         let Some(mut reader) = cursor.reader.take() else { return Ok(()) };
-        if block - cursor.next > NEAR {
+        if block - cursor.next > MAX_READ_AHEAD_BLOCKS {
             skip(&mut reader, (block - cursor.next) * column.block)?;
             cursor.next = block;
         }
@@ -210,7 +210,7 @@ impl Parquet {
             let bytes = held(&cells);
             pages::passed_on(BLOCK.check(bytes))?;
             cursor.kept.push_front((group, next, cells));
-            cursor.kept.truncate(KEPT);
+            cursor.kept.truncate(KEPT_BLOCKS);
             while cursor.kept.len() > 1 && cursor.kept.iter().map(|(.., cells)| held(cells)).sum::<u64>() > BLOCK.most()
             {
                 cursor.kept.pop_back();
