@@ -16,7 +16,7 @@ use convscope_engine::run::inputs::digest_prefix;
 use convscope_engine::run::{InputFile, Lock, archive};
 use convscope_engine::show::sealed;
 use convscope_engine::{Error, Kind, Result, atomic, regular};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 impl LockedRun {
     /// Opens the run at `path`. Missing inputs are looked for in the folder `inputs`; `allowed` says what may be read besides the

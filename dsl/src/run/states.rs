@@ -3,7 +3,6 @@
 
 use super::engine;
 use super::script::{Recording, Run};
-use super::source::Source;
 use crate::output::Silent;
 use crate::place::Place;
 use convscope_engine::digest::digest;

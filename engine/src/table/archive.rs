@@ -9,7 +9,7 @@ use super::rows::{ColumnChoice, LABELS, Pixels, Prepared, Rows};
 use crate::data::Attribute;
 use crate::data::extensions::is_photo;
 use crate::error::{Error, Result};
-use serde_json::FilterValue as Json;
+use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::io::Read;
 

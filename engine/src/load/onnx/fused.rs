@@ -56,7 +56,7 @@ fn part(s: &mut Scope, site: &Site<'_>, name: &str, op: &'static str, inputs: Ve
 fn gelu(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let mut x = s.act(site, 0)?;
     if site.has(1) {
-        x = part(s, site, "biased", "Add", site.inputs[..2].to_vec(), super::pointwise::combined)?;
+        x = part(s, site, "biased", "Add", site.inputs[..2].to_vec(), super::pointwise::reduce_inputs)?;
     }
     Ok(vec![Value::Act(s.activation(site, Activation::Gelu { tanh: site.op == "FastGelu" }, x)?)])
 }
@@ -155,7 +155,7 @@ fn matmul(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 
 /// BiasSoftmax: softmax of a sum.
 fn biased_softmax(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
-    let sum = part(s, site, "sum", "Add", site.inputs.clone(), super::pointwise::combined)?;
+    let sum = part(s, site, "sum", "Add", site.inputs.clone(), super::pointwise::reduce_inputs)?;
     let axis = s.axis(sum, site.int("axis")?.unwrap_or(-1))?;
     if axis + 1 != s.sample(sum).len() {
         return Err(Error::unsupported("a softmax over several axes"));
@@ -167,11 +167,11 @@ fn biased_softmax(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
 fn skip_norm(s: &mut Scope, site: &Site<'_>) -> Result<Vec<Value>> {
     let simple = site.op.contains("Simplified");
     let mut sum =
-        part(s, site, "sum", "Add", site.inputs[..2.min(site.inputs.len())].to_vec(), super::pointwise::combined)?;
+        part(s, site, "sum", "Add", site.inputs[..2.min(site.inputs.len())].to_vec(), super::pointwise::reduce_inputs)?;
     let bias = if simple { 3 } else { 4 };
     if site.has(bias) {
         let inputs = vec![Value::Act(sum), site.input(bias).clone()];
-        sum = part(s, site, "biased", "Add", inputs, super::pointwise::combined)?;
+        sum = part(s, site, "biased", "Add", inputs, super::pointwise::reduce_inputs)?;
     }
     let inner = if simple {
         site.with(vec![Value::Act(sum), site.input(2).clone()])

@@ -336,7 +336,7 @@ fn text(bytes: &[u8]) -> Result<String> {
 fn class_names(file: &SerializedFileReader<ByteSource>, column: &str) -> Vec<String> {
     let pairs = file.metadata().file_metadata().key_value_metadata();
     let said = pairs.into_iter().flatten().find(|p| p.key == "huggingface").and_then(|p| p.value.as_deref());
-    let Some(value) = said.and_then(|text| serde_json::from_str::<serde_json::FilterValue>(text).ok()) else {
+    let Some(value) = said.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) else {
         return Vec::new();
     };
     let names = value["info"]["features"][column]["names"].as_array().cloned().unwrap_or_default();
